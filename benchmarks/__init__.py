@@ -1,0 +1,1 @@
+"""What methods are measured on, and how: data sets, backbones, protocol, plan and runner."""

@@ -1,0 +1,269 @@
+"""The verbs of the command line. Each returns the exit status; UserError is handled by the caller."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.errors import UserError, did_you_mean
+from benchmarks.settings import QUICK_START, Choice, Sweep
+
+DEFAULT_REPORT = Path("reports/out")
+
+
+def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> int:
+    """Run what is not done yet, then print the table and write the report."""
+    from benchmarks import device, plan, runner
+    from benchmarks.console import ProgressDisplay
+    from results.store import Store
+
+    if not sweep.methods and not sweep.datasets:
+        sweep = quick_start(sweep)
+        console.print("Quick start: the embedded world, nothing is downloaded. Try --help for more.\n", style="dim")
+    store = Store(sweep.out)
+    cells = plan.expand(sweep)
+    store.check_writable()
+    planned = plan.look_up(cells, _records(store, console))
+    todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
+    settings = runner.Settings(sweep.out, sweep.data_root, device.pick(sweep.device), sweep.offline, debug)
+    display = ProgressDisplay(console, len(todo), len(planned) - len(todo))
+    try:
+        with display:
+            runner.run(todo, settings, display)
+    except KeyboardInterrupt:
+        console.print(
+            f"\nInterrupted: {display.done} of {len(cells)} cells are done and kept in "
+            f"{sweep.out}. The same command goes on from here."
+        )
+        return 130
+    planned = plan.look_up(cells, _records(store, console))
+    return _report_cells(planned, sweep, console, allow_mixed)
+
+
+def _report_cells(planned: Sequence[Any], sweep: Sweep, console: Console, allow_mixed: bool) -> int:
+    from reports.report import print_report, write_report
+
+    records = [p.record for p in planned if p.record is not None]
+    stale = {p.record.key for p in planned if p.state == "stale"}
+    failed = [p for p in planned if p.state == "failed"]
+    folder = DEFAULT_REPORT if sweep.out == Sweep().out else sweep.out / "report"
+    console.print()
+    print_report(records, console, stale=stale, allow_mixed=allow_mixed)
+    files = write_report(records, folder, stale=stale, allow_mixed=allow_mixed)
+    _say_where(console, files, sweep.out)
+    if failed:
+        console.print(
+            f"{len(failed)} of {len(planned)} cells failed; --rerun failed runs them again.", style="red"
+        )
+    return 1 if failed else 0
+
+
+def quick_start(sweep: Sweep) -> Sweep:
+    """The embedded quick start, with whatever else was asked for."""
+    return dataclasses.replace(
+        sweep, methods=tuple(Choice(name) for name in QUICK_START), datasets=("glyphs100_lt",)
+    )
+
+
+def plan_only(sweep: Sweep, console: Console) -> int:
+    """Print the cells, what is known of each and an estimate of time."""
+    from benchmarks import plan
+    from benchmarks.estimate import estimate
+    from results.store import Store
+
+    if not sweep.methods and not sweep.datasets:
+        sweep = quick_start(sweep)
+    cells = plan.expand(sweep)
+    records = _records(Store(sweep.out), console)
+    planned = plan.look_up(cells, records)
+    table = Table("method", "data set", "backbone", "seeds", "state", "estimate", box=None, pad_edge=False)
+    total = 0.0
+    unknown = 0
+    rows: dict[tuple[str, ...], list[Any]] = {}
+    for p in planned:
+        rows.setdefault((p.cell.method, repr(p.cell.config), p.cell.dataset, p.cell.backbone.name), []).append(p)
+    for group in rows.values():
+        first = group[0].cell
+        seconds = 0.0
+        for p in group:
+            if p.to_run(sweep.rerun, sweep.accept_stale):
+                guess = estimate(p.cell, records, sweep.device)
+                unknown += guess is None
+                seconds += guess or 0.0
+        total += seconds
+        states = ", ".join(
+            f"{sum(p.state == s for p in group)} {s}" for s in dict.fromkeys(p.state for p in group)
+        )
+        seeds = "–" if first.deterministic else ",".join(str(p.cell.seed) for p in group)
+        shown = _duration(seconds) if seconds else "–"
+        table.add_row(first.method, first.dataset, first.backbone.name, seeds, states, shown)
+    console.print(table)
+    todo = sum(p.to_run(sweep.rerun, sweep.accept_stale) for p in planned)
+    extra = f", {unknown} of them of unknown length" if unknown else ""
+    console.print(
+        f"\n{len(planned)} cells, {todo} to run, about {_duration(total)}{extra} "
+        "(rough, from earlier records where there are any; loading not included)."
+    )
+    return 0
+
+
+def list_all(what: str | None, console: Console) -> int:
+    """Print what there is, without importing any of it."""
+    if what in (None, "methods"):
+        from methods.registry import METHODS
+
+        table = Table("method", "needs", "tasks", "", title="Methods", title_justify="left", box=None)
+        for name, entry in sorted(METHODS.entries().items()):
+            tasks = ", ".join(entry.options.get("tasks", ("single",)))
+            table.add_row(name, str(entry.options.get("needs", "")), tasks, entry.summary)
+        console.print(table, "")
+    if what in (None, "datasets"):
+        from benchmarks.datasets.registry import DATASETS
+
+        table = Table("data set", "task", "", title="Data sets (NAME_irR: imbalance ratio R)", title_justify="left", box=None)
+        for name, entry in sorted(DATASETS.entries().items()):
+            table.add_row(name, str(entry.options["task"]), entry.summary)
+        console.print(table, "")
+    if what in (None, "backbones"):
+        table = Table("backbone", "", title="Backbones", title_justify="left", box=None)
+        table.add_row("glyph", "the embedded one, for the embedded world")
+        table.add_row("ViT-B-16-quickgelu/openai", "the default: any open_clip ARCH/TAG")
+        table.add_row("ARCH/FILE", "an open_clip architecture with a checkpoint file")
+        table.add_row("ARCH/random", "seeded random weights, for speed and plumbing")
+        table.add_row("hf-hub:ORG/MODEL", "an open_clip model on the Hugging Face hub")
+        table.add_row("local-dir:PATH", "a folder with open_clip_config.json and weights")
+        console.print(table)
+    return 0
+
+
+def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) -> int:
+    """Print the card of a method or a data set."""
+    from benchmarks.datasets import registry as datasets
+    from methods.registry import METHODS, fingerprint
+
+    for file in plugins:
+        METHODS.load_file(file)
+    if name in METHODS.entries():
+        from benchmarks.catalog import field_docs
+
+        cls = METHODS.get(name)
+        info = cls.info  # type: ignore[attr-defined]
+        entry = METHODS.entries()[name]
+        console.print(f"[bold]{name}[/bold]  {entry.summary}", highlight=False)
+        facts = {
+            "paper": info.paper,
+            "needs": info.needs,
+            "tasks": ", ".join(info.tasks),
+            "random": "no: one run stands for every seed" if info.deterministic else "yes",
+            "reconstruction": info.reconstruction,
+            "source": f"{entry.file} (fingerprint {fingerprint(name)})",
+        }
+        _print_facts(console, {k: v for k, v in facts.items() if v})
+        docs = field_docs(entry.file, cls.__name__)
+        table = Table("field", "default", "", title="Fields (--set NAME.FIELD=VALUE)", title_justify="left", box=None)
+        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            table.add_row(field.name, str(field.default), docs.get(field.name, ""))
+        console.print("", table)
+        return 0
+    try:
+        family, fields = datasets.resolve(name)
+    except UserError:
+        raise did_you_mean(
+            "method or data set", name, [*METHODS.entries(), *datasets.DATASETS.entries()]
+        ) from None
+    configured = family(**fields).resolve(data_root)
+    console.print(f"[bold]{name}[/bold]  {datasets.DATASETS.entries()[family.name].summary}", highlight=False)
+    _print_facts(console, configured.card())
+    return 0
+
+
+def report(folders: Sequence[Path], console: Console, out: Path | None, *, allow_mixed: bool) -> int:
+    """Tables and plots of every record under `folders`."""
+    from reports.report import print_report, write_report
+    from results.store import Store
+
+    records = []
+    for folder in folders:
+        if not (folder / "records").is_dir():
+            raise UserError(f"No records under {folder}: give a folder that a run wrote to with --out.")
+        records += _records(Store(folder), console)
+    if not records:
+        raise UserError(f"No readable records under {', '.join(map(str, folders))}.")
+    stale = _stale(records)
+    fresh = {r.identity for r in records if r.key not in stale}
+    records = [r for r in records if r.key not in stale or r.identity not in fresh]
+    print_report(records, console, stale=stale, allow_mixed=allow_mixed)
+    files = write_report(records, out or DEFAULT_REPORT, stale=stale, allow_mixed=allow_mixed)
+    _say_where(console, files, None)
+    return 0
+
+
+def download(names: Sequence[str], console: Console, data_root: Path) -> int:
+    """Fetch data sets and backbones."""
+    from benchmarks.datasets import registry as datasets
+
+    for name in names:
+        try:
+            family, fields = datasets.resolve(name)
+        except UserError:
+            if "/" not in name and ":" not in name:
+                raise
+            from benchmarks import backbones
+
+            console.print(backbones.download(name))
+        else:
+            console.print(family(**fields).download(data_root))
+    return 0
+
+
+def _records(store: Any, console: Console) -> list[Any]:
+    records, problems = store.all()
+    for problem in problems:
+        console.print(f"Ignored: {problem}", style="yellow")
+    return list(records)
+
+
+def _stale(records: Sequence[Any]) -> set[str]:
+    """Keys of records that another version of their method's source made."""
+    from methods.registry import METHODS, fingerprint
+
+    known = METHODS.entries()
+    return {
+        r.key
+        for r in records
+        if r.provenance is not None
+        and r.method in known
+        and r.provenance.fingerprint != fingerprint(r.method)
+    }
+
+
+def _say_where(console: Console, files: Sequence[Path], out: Path | None) -> None:
+    if not files:
+        return
+    console.print(f"\nTables and plots: {files[0].parent}/", highlight=False)
+    for file in files:
+        console.print(f"  {file.name}", style="dim", highlight=False)
+    if out is not None:
+        console.print(f"Records: {out / 'records'}/", highlight=False)
+
+
+def _print_facts(console: Console, facts: dict[str, str]) -> None:
+    table = Table(show_header=False, box=None)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    for name, value in facts.items():
+        table.add_row(name, value)
+    console.print(table)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return "1 s" if seconds else "0 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,89 @@
+"""What a user sees while cells run: three progress bars, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmarks.plan import Cell
+from results.schema import Record
+
+
+class ProgressDisplay:
+    """Bars for the sweep, the cell and the epoch, and a line for every finished cell.
+
+    Use as a context manager around `runner.run`.
+
+    Args:
+        console: where to print.
+        cells: cells to run.
+        before: cells of the sweep that were done already.
+    """
+
+    def __init__(self, console: Console, cells: int, before: int) -> None:
+        self._console = console
+        self._total = cells + before
+        self.done = before
+        self._started = time.monotonic()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._sweep = self._progress.add_task("sweep", total=self._total, completed=before)
+        self._cell = self._progress.add_task("cell", total=None)
+        self._epoch = self._progress.add_task("epoch", total=None)
+        self._last_preparing = ""
+
+    def __enter__(self) -> ProgressDisplay:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def preparing(self, what: str, done: int = 0, total: int = 0) -> None:
+        """Loading, or frozen features being computed."""
+        self._progress.update(self._cell, description=what, completed=done, total=total or None)
+        if not self._console.is_terminal and what != self._last_preparing:
+            self._console.print(f"… {what}", style="dim", highlight=False)
+        self._last_preparing = what
+
+    def started(self, cell: Cell) -> None:
+        """A cell begins."""
+        self._progress.reset(self._cell, description=escape(cell.title), total=None)
+        self._progress.reset(self._epoch, description="epoch", total=None)
+
+    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
+        """`step` of `steps` of epoch `epoch` (from 0) of `epochs` is done."""
+        self._progress.update(self._cell, total=epochs * steps, completed=epoch * steps + step)
+        self._progress.update(
+            self._epoch, description=f"epoch {epoch + 1}/{epochs}", total=steps, completed=step
+        )
+
+    def finished(self, cell: Cell, record: Record) -> None:
+        """A cell ended; its record is written."""
+        self.done += 1
+        self._progress.update(self._sweep, completed=self.done)
+        head = f"[dim]{self.done}/{self._total}[/dim] {escape(cell.title)}"
+        if record.metrics is None or record.cost is None:
+            colour = "yellow" if record.status == "not_applicable" else "red"
+            outcome = f"[{colour}]{record.status.replace('_', ' ')}[/{colour}]: {escape(record.error or '')}"
+        else:
+            m = record.metrics
+            groups = " ".join(
+                f"{name} {value:.1f}" for name, value in (("many", m.many), ("medium", m.medium), ("few", m.few))
+                if value is not None
+            )  # fmt: skip
+            seconds = record.cost.fit_s + record.cost.eval_s
+            outcome = f"{m.overall:.1f} % [dim]({groups}) {seconds:.1f} s[/dim]"
+        self._console.print(f"{head}  {outcome}", highlight=False, soft_wrap=True)

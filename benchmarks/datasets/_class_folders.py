@@ -1,0 +1,180 @@
+"""Small images in folders named after their class, `{train,test}/CLASS/*.png`, loose or in a tar.
+
+Everything is decoded into memory once, so only for collections of small images of one size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from benchmarks.errors import UserError
+
+SPLITS = ("train", "test")
+
+ARCHIVE_ERRORS = (tarfile.TarError, EOFError, zlib.error, OSError)
+"""What reading a truncated or damaged `.tar.gz` may raise."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """One official split, complete."""
+
+    images: NDArray[np.uint8]
+    """(N, H, W, 3)"""
+    labels: NDArray[np.int64]
+    """(N,)"""
+    files: NDArray[np.str_]
+    """(N,) `CLASS/FILE`; file names alone need not be unique (CIFAR-100 has two that are not)."""
+
+
+def read_folder(folder: Path, classes: Sequence[str], size: int) -> dict[str, Raw]:
+    """Both splits of the tree under `folder`, by class and within a class by file name.
+
+    Args:
+        folder: holds `train` and `test`.
+        classes: the class folders' names, in the order of their indices.
+        size: height and width that every image must have.
+
+    Raises:
+        UserError: a missing, unknown or unequally filled class folder, or a bad image, by name.
+    """
+    listing = {split: list_classes(folder, split) for split in SPLITS}
+    for split in SPLITS:
+        _check(listing[split], classes, f"{folder / split}")
+    raws = {}
+    for split in SPLITS:
+        images = {}
+        for label in classes:
+            for file in listing[split][label]:
+                path = folder / split / label / file
+                try:
+                    with path.open("rb") as stream:
+                        images[f"{label}/{file}"] = _decode(stream, size, str(path))
+                except OSError as error:
+                    raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+        raws[split] = _assemble(images, classes)
+    return raws
+
+
+def read_archive(archive: Path, classes: Sequence[str], size: int) -> dict[str, Raw]:
+    """Both splits of the tree in a `.tar.gz`, as `read_folder` gives them; nothing is unpacked.
+
+    Members are called `train/CLASS/FILE.png`, with or without one folder in front.
+    """
+    images: dict[str, dict[str, NDArray[np.uint8]]] = {split: {} for split in SPLITS}
+    listing: dict[str, dict[str, list[str]]] = {split: {} for split in SPLITS}
+    try:
+        with tarfile.open(archive, "r|gz") as tar:
+            for split, label, file, stream, name in _members(tar):
+                listing[split].setdefault(label, []).append(file)
+                images[split][f"{label}/{file}"] = _decode(stream, size, f"{name} in {archive}")
+    except ARCHIVE_ERRORS as error:
+        raise UserError(
+            f"{archive}: truncated or damaged archive ({error}); fetch it again."
+        ) from error
+    for split in SPLITS:
+        _check(listing[split], classes, f"{split}/ in {archive}")
+    return {split: _assemble(images[split], classes) for split in SPLITS}
+
+
+def list_classes(folder: Path, split: str) -> dict[str, list[str]]:
+    """PNG file names by class folder of one split; empty when there is no such split."""
+    try:
+        labels = sorted(p for p in (folder / split).iterdir() if _visible(p.name) and p.is_dir())
+        return {
+            p.name: sorted(f for f in os.listdir(p) if _visible(f) and f.lower().endswith(".png"))
+            for p in labels
+        }
+    except NotADirectoryError:
+        return {}
+    except FileNotFoundError:
+        return {}
+
+
+def fingerprint(path: Path) -> str:
+    """A hash of an archive's bytes, or of a tree's file names, sizes and modification times."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:24]
+    digest = hashlib.sha256(str(path.resolve()).encode())
+    for split in SPLITS:
+        for label, files in list_classes(path, split).items():
+            for file in files:
+                info = (path / split / label / file).stat()
+                digest.update(
+                    f"{split}/{label}/{file} {info.st_size} {info.st_mtime_ns}\n".encode()
+                )
+    return digest.hexdigest()[:24]
+
+
+def _visible(name: str) -> bool:
+    """Whether a name is not one that file managers and macOS's tar leave behind."""
+    return not name.startswith((".", "__MACOSX"))
+
+
+def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, str, str, IO[bytes], str]]:
+    """(split, class, file name, opened file, full name) of each image of an archive."""
+    for member in tar:
+        parts = PurePosixPath(member.name).parts
+        image = member.isfile() and member.name.lower().endswith(".png")
+        if not image or len(parts) not in (3, 4) or not all(map(_visible, parts)):
+            continue
+        split, label, file = parts[-3:]
+        stream = tar.extractfile(member)
+        if split in SPLITS and stream is not None:
+            yield split, label, file, stream, member.name
+
+
+def _decode(stream: IO[bytes], size: int, where: str) -> NDArray[np.uint8]:
+    """One image as (size, size, 3); `where` names it in errors."""
+    data = stream.read()
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{where}: unreadable or truncated image.") from error
+    if pixels.shape != (size, size, 3):
+        height, width = pixels.shape[:2]
+        raise UserError(f"{where}: the image is {width}×{height}, expected {size}×{size}.")
+    return pixels
+
+
+def _check(listing: dict[str, list[str]], classes: Sequence[str], where: str) -> None:
+    """Refuse a split whose class folders are not exactly `classes`, equally filled."""
+    missing = [label for label in classes if not listing.get(label)]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise UserError(f"{where}: no images of class '{missing[0]}'{more}.")
+    unknown = sorted(set(listing) - set(classes))
+    if unknown:
+        raise UserError(f"{where}: folder '{unknown[0]}' is no class of this data set.")
+    usual = Counter(len(files) for files in listing.values()).most_common(1)[0][0]
+    for label in classes:
+        if len(listing[label]) != usual:
+            raise UserError(
+                f"{where}: class '{label}' has {len(listing[label])} images, "
+                f"the other classes have {usual}."
+            )
+
+
+def _assemble(images: dict[str, NDArray[np.uint8]], classes: Sequence[str]) -> Raw:
+    index = {label: i for i, label in enumerate(classes)}
+    files = sorted(images, key=lambda f: (index[f.split("/")[0]], f))
+    return Raw(
+        np.stack([images[f] for f in files]),
+        np.array([index[f.split("/")[0]] for f in files], dtype=np.int64),
+        np.array(files),
+    )

@@ -1,0 +1,181 @@
+"""What a data set is to the rest of the suite: images, labels, ids and texts, nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+TaskKind = Literal["single", "multi"]
+
+
+class Images(Protocol):
+    """Images of one split, in its order."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """Image `index` as (H, W, 3) uint8; raises UserError naming the path if unreadable."""
+        ...
+
+    def digest(self) -> str:
+        """A hash of the images' content (or, for files too many to read, of their names and sizes)."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayImages:
+    """Small images held decoded in memory, (N, H, W, 3) uint8."""
+
+    array: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        image: NDArray[np.uint8] = self.array[index]
+        return image
+
+    def digest(self) -> str:
+        return hashlib.sha256(np.ascontiguousarray(self.array).data).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with labels and ids that outlive any ordering or path."""
+
+    images: Images
+    labels: NDArray[np.int64]
+    """(N,) class indices for single-label, (N, C) zeros and ones for multi-label."""
+    ids: tuple[str, ...]
+    """N original file names, or stable ids where there are no files."""
+    captions: tuple[str, ...] | None = None
+    """N captions, where the data set has any."""
+
+    def __post_init__(self) -> None:
+        if not len(self.images) == len(self.labels) == len(self.ids):
+            raise ValueError("images, labels and ids of a split differ in length")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A data set's text package: every word a method may be given about its classes."""
+
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    """Prompt templates with one `{}` for the class name (an ensemble when several)."""
+    descriptions: tuple[str, ...] | None = None
+    """One sentence a class, or None where the data set has none."""
+
+    @cached_property
+    def digest(self) -> str:
+        """The text hash of a record."""
+        parts = [*self.class_names, "|", *self.templates, "|", *(self.descriptions or ())]
+        return hash_strings(parts)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A loaded data set. The order of `texts.class_names` gives the class indices."""
+
+    name: str
+    task: TaskKind
+    version: str
+    """Version of the recipe, part of every record: raise it when the same name means other data."""
+    recipe: str
+    """Name of the split recipe, for example `cao2019`."""
+    texts: Texts
+    train: Split
+    test: Split
+    validation: Callable[[], Split] | None = None
+    """Builds the validation split that `--select val` uses; never overlaps train or test."""
+    validation_source: str = ""
+    """Where those come from, for the record."""
+    group_counts: NDArray[np.int64] | None = None
+    """(C,) counts that decide many/medium/few, where they are not the training counts."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Known truth about classes (the embedded world: coverage, attributes), by name, each (C,) long."""
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.texts.class_names)
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """(C,) training images a class; classes without any stay in place with a zero."""
+        if self.task == "multi":
+            return np.asarray(self.train.labels.sum(0), dtype=np.int64)
+        return np.bincount(self.train.labels, minlength=self.num_classes).astype(np.int64)
+
+    @cached_property
+    def split_hash(self) -> str:
+        """Hash over the sample ids and labels of train and test, independent of paths and order."""
+        lines = []
+        for tag, split in (("train", self.train), ("test", self.test)):
+            lines += [
+                f"{tag} {sid} {np.array2string(y) if y.ndim else int(y)}"
+                for sid, y in zip(split.ids, split.labels, strict=True)
+            ]
+        return hash_strings(sorted(lines))
+
+
+class Family(ABC):
+    """A family of data sets. Subclasses are frozen dataclasses whose fields are the knobs.
+
+    Registered with `@register(NAME, task="single")`. Construction does no work. A family with a
+    field `imbalance` also answers to `NAME_irR`, which sets it to R.
+    """
+
+    name: ClassVar[str]
+    task: ClassVar[TaskKind]
+    version: ClassVar[str] = "1"
+    """Raise when the same configuration gives other data or texts; part of every record's key."""
+
+    def resolve(self, root: Path) -> Self:
+        """This configuration with everything pinned that depends on the form of the data in `root`.
+
+        The result is what a record's key is made of, so it must hold no paths. Must not fail when
+        the data are missing: `plan` works without them.
+        """
+        return self
+
+    @abstractmethod
+    def load(self, root: Path, split_seed: int) -> DataSet:
+        """The data set, read from `root` (the data root of the command line).
+
+        Raises:
+            DataMissing: not there; the line says what is missing, which command downloads it,
+                where to put it by hand and what works offline.
+            UserError: there but damaged; the path of the damaged file is named.
+        """
+
+    def sizes(self) -> tuple[int, int] | None:
+        """Training and test images, where they are known without reading the data."""
+        return None
+
+    def download(self, root: Path) -> str:
+        """Fetch the data to `root` where the publisher allows it; returns a line to print."""
+        return f"{self.name} needs no download."
+
+    @abstractmethod
+    def card(self) -> dict[str, str]:
+        """What `show NAME` prints: source, licence, layout on disk, counts, groups, and so on."""
+
+
+def hash_strings(strings: Sequence[str]) -> str:
+    """A 16-digit hash of a sequence of strings; no two different sequences are written alike."""
+    digest = hashlib.sha256()
+    for text in strings:
+        data = text.encode()
+        digest.update(f"{len(data)}:".encode() + data)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,52 @@
+"""Which device a run uses, and what to call it."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks.errors import UserError
+
+
+def pick(name: str) -> torch.device:
+    """The device of that name; `auto` is CUDA, else MPS, else the CPU.
+
+    Raises:
+        UserError: it was asked for by name and is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, is_there in there.items() if is_there)
+    if not there[name]:
+        raise UserError(f"--device {name}: this machine or this build of torch has none; try --device auto.")
+    return torch.device(name)
+
+
+def describe(device: torch.device) -> str:
+    """A line about the hardware for a record."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+        model = next((l.partition(":")[2].strip() for l in lines if l.startswith("model name")), model)
+    return f"{model}, {torch.get_num_threads()} threads, {device.type}"
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory: the device's on a GPU since the last reset, the process's on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start counting anew, where the device can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)

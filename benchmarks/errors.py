@@ -1,0 +1,33 @@
+"""The errors a user can cause. Each carries one line that says what is wrong and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something only the user can put right: the command line prints the line and exits with 2."""
+
+
+class DataError(UserError):
+    """Data that cannot be used: it ends a run, where a method's own error ends its cell only."""
+
+
+class DataMissing(DataError):
+    """Data or weights that are not on this machine and could not be fetched."""
+
+
+class NotApplicable(Exception):
+    """A method, data set and backbone that do not go together; recorded, never a failure."""
+
+
+def did_you_mean(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """The error for an unknown `name`, with the nearest known ones (or all, if few)."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        hint = f"Did you mean: {', '.join(near)}?"
+    else:
+        hint = f"Known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}."
+    return UserError(f"Unknown {kind} '{name}'. {hint}")

@@ -1,0 +1,65 @@
+"""How long a cell will take, roughly: from records of the like, else from floating-point counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from benchmarks.plan import Cell
+from methods.registry import METHODS
+from results.schema import Record
+
+FLOPS = {"cpu": 0.15e12, "mps": 2e12, "cuda": 60e12}
+"""Rates that a plain training step was seen to reach or fall short of by a factor of a few."""
+
+
+def estimate(cell: Cell, records: Sequence[Record], device: str) -> float | None:
+    """Seconds to fit and evaluate, or None where there is nothing to go by."""
+    like = [
+        r.cost.fit_s + r.cost.eval_s
+        for r in records
+        if r.cost is not None
+        and (r.method, r.dataset, r.backbone) == (cell.method, cell.dataset, cell.backbone.name)
+    ]
+    if like:
+        return sum(like) / len(like)
+    sizes, flops = cell.family.sizes(), _forward_flops(cell.backbone.arch)
+    if sizes is None or flops is None:
+        return None
+    train, test = sizes
+    rate = FLOPS["cpu" if device == "auto" else device]
+    if METHODS.entries()[cell.method].options.get("needs") == "features":
+        # One pass over all images if the features are not stored yet, shared by all such cells.
+        return (train + test) * flops / rate
+    epochs = cell.config.get("epochs", 1)
+    return (3 * epochs * train + test) * flops / rate  # the backward pass costs about twice the forward
+
+
+@cache
+def _forward_flops(arch: str) -> float | None:
+    """Floating-point operations of one image through a ViT, from open_clip's configuration."""
+    vision = _vision_config(arch)
+    if vision is None or not isinstance(vision.get("layers"), int):
+        return None
+    side = int(vision["image_size"]) // int(vision.get("patch_size", 16))
+    tokens, width = side * side + 1, int(vision["width"])
+    block = 24 * tokens * width**2 + 4 * tokens**2 * width
+    return float(vision["layers"] * block)
+
+
+def _vision_config(arch: str) -> dict[str, Any] | None:
+    spec = find_spec("open_clip")
+    folders = [Path(__file__).parent / "assets"]
+    if spec is not None and spec.origin is not None:
+        folders.append(Path(spec.origin).parent / "model_configs")
+    for folder in folders:
+        file = folder / f"{arch}.json"
+        if arch and file.is_file():
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            vision: dict[str, Any] = found.get("model_cfg", found)["vision_cfg"]
+            return vision
+    return None

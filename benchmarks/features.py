@@ -1,0 +1,112 @@
+"""Frozen features, computed once: a store on disk keyed by what they are features of.
+
+The key of image features holds the weights, the evaluation transform, the precision and the pixels;
+that of text features the weights, the precision and the strings. Methods, seeds and losses share
+them. A file is written under another name and renamed, so that a half-written one is never read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from benchmarks.backbones import Backbone
+from benchmarks.datasets.base import Images, hash_strings
+
+FEATURES_VERSION = "1"
+"""Raise when the same inputs would give other features."""
+
+
+class FeatureStore:
+    """Image and text features of frozen backbones, in memory and in `folder`.
+
+    Args:
+        folder: where to keep them; None keeps them in memory only.
+        batch_size: images a forward pass.
+    """
+
+    def __init__(self, folder: Path | None, batch_size: int = 256) -> None:
+        self._folder = folder
+        self._batch_size = batch_size
+        self._memory: dict[str, Tensor] = {}
+
+    def images(
+        self, backbone: Backbone, images: Images, progress: Callable[[int, int], None] | None = None
+    ) -> Tensor:
+        """(N, D) L2-normalised float32 features of N images, on the CPU."""
+
+        def compute() -> Tensor:
+            parts = []
+            for start in range(0, len(images), self._batch_size):
+                stop = min(start + self._batch_size, len(images))
+                pixels = backbone.prepare([images.read(i) for i in range(start, stop)])
+                parts.append(backbone.encode_images(pixels).cpu())
+                if progress is not None:
+                    progress(stop, len(images))
+            return torch.cat(parts)
+
+        return self._cached(self.image_key(backbone, images), compute)
+
+    def texts(self, backbone: Backbone, texts: Sequence[str]) -> Tensor:
+        """(n, D) L2-normalised float32 features of n strings, on the CPU."""
+        key = self._key("text", backbone, hash_strings(list(texts)))
+        return self._cached(key, lambda: backbone.encode_text(texts).cpu())
+
+    def image_key(self, backbone: Backbone, images: Images) -> str:
+        """The name under which `images` keeps its result."""
+        return self._key("image", backbone, backbone.preprocess_hash, images.digest())
+
+    def has(self, key: str) -> bool:
+        """Whether features of that name are at hand."""
+        return key in self._memory or (self._folder is not None and self._file(key).is_file())
+
+    def _key(self, kind: str, backbone: Backbone, *content: str) -> str:
+        parts = [FEATURES_VERSION, kind, backbone.id.weights_id, backbone.precision, *content]
+        return f"{kind}-{hash_strings(parts)}"
+
+    def _file(self, key: str) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{key}.safetensors"
+
+    def _cached(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
+        if key not in self._memory:
+            found = self._read(key)
+            if found is None:
+                found = compute().contiguous()
+                self._write(key, found)
+            self._memory[key] = found
+        return self._memory[key]
+
+    def _read(self, key: str) -> Tensor | None:
+        """The stored features, or None where there are none or the file is damaged."""
+        if self._folder is None or not self._file(key).is_file():
+            return None
+        try:
+            tensors = load_file(self._file(key))
+            features = tensors["features"]
+            if bytes(tensors["sha256"].tolist()).hex() == _sha256(features):
+                return features
+        except (SafetensorError, OSError, KeyError):
+            pass
+        return None
+
+    def _write(self, key: str, features: Tensor) -> None:
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        partial = self._folder / f".{key}.{os.getpid()}.partial"
+        checksum = torch.tensor(list(bytes.fromhex(_sha256(features))), dtype=torch.uint8)
+        save_file({"features": features, "sha256": checksum}, partial)
+        os.replace(partial, self._file(key))
+
+
+def _sha256(features: Tensor) -> str:
+    return hashlib.sha256(np.ascontiguousarray(features.numpy()).data).hexdigest()

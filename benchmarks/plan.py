@@ -1,0 +1,203 @@
+"""A sweep expanded into cells. Nothing is run here and no data or weights are loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks import backbones
+from benchmarks.backbones import BackboneId
+from benchmarks.datasets import registry as datasets
+from benchmarks.datasets.base import Family
+from benchmarks.errors import UserError
+from benchmarks.protocol import EQUAL_BUDGET
+from benchmarks.settings import Choice, Sweep, apply_fields, shard_of
+from methods.registry import METHODS, fingerprint
+from results.schema import Record
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run, fully specified: a method on a data set with a backbone and seeds."""
+
+    method: str
+    config: dict[str, Any]
+    """Every hyper-parameter, resolved."""
+    family: Family
+    dataset: str
+    """Name with what it says of the knobs, for example cifar100_lt_ir50."""
+    backbone: BackboneId
+    backbone_name: str
+    """As typed, to load it by."""
+    seed: int
+    split_seed: int
+    protocol: str
+    select: str
+    precision: str
+    groups: str
+    deterministic: bool
+    fingerprint: str
+
+    @property
+    def dataset_config(self) -> dict[str, Any]:
+        """The data set's knobs, resolved."""
+        return dataclasses.asdict(self.family)  # type: ignore[call-overload, no-any-return]
+
+    @property
+    def identity(self) -> str:
+        """Hash of the specification without the method's source: two records of one identity and
+        different keys were made by different code."""
+        spec = {
+            "method": self.method,
+            "config": self.config,
+            "dataset": self.family.name,
+            "dataset_version": self.family.version,
+            "dataset_config": self.dataset_config,
+            "weights": self.backbone.weights_id,
+            "seed": self.seed,
+            "split_seed": self.split_seed,
+            "protocol": self.protocol,
+            "select": self.select,
+            "precision": self.precision,
+            "groups": self.groups,
+        }
+        return _digest(spec)
+
+    @property
+    def key(self) -> str:
+        """Hash of the whole specification: the name of the cell's record."""
+        return _digest({"identity": self.identity, "fingerprint": self.fingerprint})
+
+    @property
+    def title(self) -> str:
+        """For progress and messages."""
+        seed = "" if self.deterministic else f" · seed {self.seed}"
+        return f"{self.method} · {self.dataset}{seed}"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell and what is known of it already."""
+
+    cell: Cell
+    state: str
+    """done, failed, not applicable, stale or missing."""
+    record: Record | None
+    """The cell's record, or the stale one."""
+
+    def to_run(self, rerun: str, accept_stale: bool) -> bool:
+        """Whether `run` computes it, by the rerun strategy."""
+        if rerun == "always" or self.state == "missing":
+            return True
+        if self.state == "stale":
+            return not accept_stale
+        return self.state == "failed" and rerun == "failed"
+
+
+def expand(sweep: Sweep) -> list[Cell]:
+    """All cells of a sweep, in the order they run: data set, then method, then seeds.
+
+    Raises:
+        UserError: unknown names, fields or values.
+    """
+    for file in sweep.plugin:
+        METHODS.load_file(file)
+    if not sweep.methods or not sweep.datasets:
+        raise UserError("Nothing to run: give --methods and --datasets (see `list`), or neither for the quick start.")
+    for choice in sweep.methods:  # every name is checked before anything slow
+        METHODS.get(choice.name)
+    for name in sweep.datasets:
+        datasets.resolve(name)
+    precision = _precision(sweep)
+    used: set[int] = set()
+    cells = []
+    for name in dict.fromkeys(sweep.datasets):
+        family, shown = _family(sweep, name, used)
+        typed = sweep.backbone or backbones.default_for(family.name)
+        backbone = backbones.identify(typed)
+        embedded = backbone.form == "embedded"
+        protocol = sweep.protocol or ("equal" if embedded else "paper")
+        groups = sweep.groups
+        if groups == "auto":
+            groups = "lift" if family.task == "single" else "lmpt"
+        configs = [
+            (choice.name, METHODS.get(choice.name), _config(sweep, choice, protocol, used))
+            for choice in dict.fromkeys(sweep.methods)
+        ]
+        for split_seed in sweep.split_seeds:
+            for method, cls, config in configs:
+                deterministic: bool = cls.info.deterministic  # type: ignore[attr-defined]
+                cells += [
+                    Cell(
+                        method, config, family, shown, backbone, typed, seed, split_seed, protocol,
+                        sweep.select, precision, groups, deterministic, fingerprint(method),
+                    )
+                    for seed in ((0,) if deterministic else sweep.seeds)
+                ]  # fmt: skip
+    for i, (owner, field, _) in enumerate(sweep.set):
+        if i not in used:
+            raise UserError(f"--set {owner}.{field}: '{owner}' is neither a method nor a data set of this sweep.")
+    part, parts = shard_of(sweep.shard)
+    return cells[part::parts]
+
+
+def look_up(cells: list[Cell], records: list[Record]) -> list[Planned]:
+    """Each cell with the record there is of it, if any."""
+    by_key = {r.key: r for r in records}
+    by_identity = {r.identity: r for r in records}
+    planned = []
+    for cell in cells:
+        record = by_key.get(cell.key)
+        if record is not None:
+            planned.append(Planned(cell, record.status.replace("_", " "), record))
+        elif cell.identity in by_identity:
+            planned.append(Planned(cell, "stale", by_identity[cell.identity]))
+        else:
+            planned.append(Planned(cell, "missing", None))
+    return planned
+
+
+def _family(sweep: Sweep, name: str, used: set[int]) -> tuple[Family, str]:
+    cls, fields = datasets.resolve(name)
+    fields |= _set_for(sweep, {name, cls.name}, used)
+    family: Family = cls(**apply_fields(f"data set {name}", cls, fields)).resolve(sweep.data_root)
+    shown = cls.name
+    imbalance = getattr(family, "imbalance", None)
+    if imbalance is not None and imbalance != getattr(cls, "imbalance", None):
+        shown = f"{cls.name}_ir{imbalance:g}"
+    return family, shown
+
+
+def _config(sweep: Sweep, choice: Choice, protocol: str, used: set[int]) -> dict[str, Any]:
+    cls = METHODS.get(choice.name)
+    names = {f.name for f in dataclasses.fields(cls)}
+    budget = {k: v for k, v in EQUAL_BUDGET.items() if k in names} if protocol == "equal" else {}
+    fields = budget | dict(choice.fields) | _set_for(sweep, {choice.name}, used)
+    return apply_fields(f"method {choice.name}", cls, fields)
+
+
+def _set_for(sweep: Sweep, owners: set[str], used: set[int]) -> dict[str, Any]:
+    """The `--set` values of a method or data set; notes which ones were used."""
+    found = {}
+    for i, (owner, field, value) in enumerate(sweep.set):
+        if owner in owners:
+            found[field] = value
+            used.add(i)
+    return found
+
+
+def _precision(sweep: Sweep) -> str:
+    """`auto` is bf16 on a GPU that has it and fp32 else."""
+    if sweep.precision != "auto":
+        return sweep.precision
+    from benchmarks.device import pick
+
+    return "bf16" if pick(sweep.device).type == "cuda" else "fp32"
+
+
+def _digest(spec: dict[str, Any]) -> str:
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,75 @@
+"""A split as methods see it: labels, features from the store, batches of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks import randomness
+from benchmarks.augment import augmented
+from benchmarks.backbones import Backbone
+from benchmarks.datasets.base import Split
+from benchmarks.features import FeatureStore
+from methods.base import Batch
+
+
+class SplitSamples:
+    """The samples of one split (see `methods.base.Samples`).
+
+    Args:
+        split: images, labels, ids.
+        backbone: whose features and evaluation transform are used.
+        store: where frozen features are kept.
+        progress: told (images done, images in all) while features are computed.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        backbone: Backbone,
+        store: FeatureStore,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._split = split
+        self._backbone = backbone
+        self._store = store
+        self._progress = progress
+        self.labels: Tensor = torch.tensor(split.labels, device=backbone.device)
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    @cached_property
+    def keys(self) -> NDArray[np.uint64]:
+        return randomness.sample_keys(self._split.ids)
+
+    @cached_property
+    def _features(self) -> Tensor:
+        features = self._store.images(self._backbone, self._split.images, self._progress)
+        return features.to(self._backbone.device)
+
+    def features(self) -> Tensor:
+        """(N, D) frozen features, on the backbone's device."""
+        return self._features
+
+    def batch(
+        self,
+        index: NDArray[np.int64],
+        *,
+        needs: str,
+        augment: str = "none",
+        stream: tuple[Any, ...] = (),
+    ) -> Batch:
+        """Samples at `index`, as `methods.base.Samples.batch` says."""
+        where = torch.from_numpy(index)
+        if needs == "features":
+            return Batch(where, self._features[where.to(self._features.device)], None)
+        raw = [self._split.images.read(int(i)) for i in index]
+        pixels = self._backbone.prepare(raw).to(self._backbone.device)
+        return Batch(where, None, augmented(pixels, augment, self.keys[index], stream))

@@ -1,0 +1,251 @@
+"""From what a user typed to typed settings: the sweep, and the fields of methods and data sets.
+
+Everything is checked here, before anything is loaded: an unknown key or a value of the wrong type
+ends with one line that names the nearest valid ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.errors import UserError, did_you_mean
+
+PROTOCOLS = ("paper", "equal")
+SELECTIONS = ("last", "val")
+RERUNS = ("missing", "failed", "always")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16")
+GROUP_RULES = ("auto", "lift", "oltr", "lmpt", "thirds")
+QUICK_START = ("zero_shot", "ncm", "linear_probe", "logit_adjustment", "lift")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method in a sweep with the fields that a YAML file sets for it."""
+
+    name: str
+    fields: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A whole sweep as asked for: the flags of the command line, or the keys of a YAML file."""
+
+    methods: tuple[Choice, ...] = ()
+    datasets: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+    split_seeds: tuple[int, ...] = (0,)
+    backbone: str = ""
+    """Empty takes the embedded one for the embedded world and ViT-B-16-quickgelu/openai else."""
+    set: tuple[tuple[str, str, Any], ...] = ()
+    """(method or data set, field, value)."""
+    data_root: Path = Path("data")
+    out: Path = Path("results/runs")
+    protocol: str = ""
+    """Empty takes `equal` on the embedded backbone and `paper` else."""
+    select: str = "last"
+    rerun: str = "missing"
+    accept_stale: bool = False
+    groups: str = "auto"
+    shard: str = ""
+    device: str = "auto"
+    precision: str = "auto"
+    offline: bool = False
+    plugin: tuple[Path, ...] = ()
+
+
+def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
+    """The sweep of a YAML file (if any) with the flags of the command line over it.
+
+    Args:
+        file: YAML with the names of `Sweep`'s fields as keys.
+        flags: field name -> value; None where a flag was not given.
+
+    Raises:
+        UserError: unreadable file, unknown key, wrong type or value.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        for name, value in _yaml_mapping(file).items():
+            values[name] = _sweep_value(name, value, str(file))
+    for name, value in flags.items():
+        if value is not None:
+            values[name] = _sweep_value(name, value, f"--{name.replace('_', '-')}")
+    return Sweep(**values)
+
+
+def apply_fields(kind: str, cls: type, fields: dict[str, Any]) -> dict[str, Any]:
+    """The complete configuration of a dataclass: its defaults with `fields` over them, type-checked.
+
+    Args:
+        kind: what to call it in a message, for example "method lift".
+        cls: a dataclass.
+        fields: field name -> value, possibly strings from the command line.
+
+    Raises:
+        UserError: unknown field or wrong type.
+    """
+    hints = typing.get_type_hints(cls)
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    values = {name: f.default for name, f in known.items()}
+    for name, value in fields.items():
+        if name not in known:
+            raise did_you_mean(f"field of {kind}", name, known)
+        values[name] = coerce(value, hints[name], f"{kind}, field {name}")
+    for name, value in values.items():
+        if value is dataclasses.MISSING:
+            raise UserError(f"{kind}: field {name} has no default and was not set.")
+    return values
+
+
+def coerce(value: Any, hint: Any, where: str) -> Any:
+    """`value` as the annotated type, reading strings as the command line writes them.
+
+    Raises:
+        UserError: it does not fit; the line says what would.
+    """
+    origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        options = typing.get_args(hint)
+        if value in options:
+            return value
+        raise UserError(f"{where}: '{value}' is none of {', '.join(map(str, options))}.")
+    if origin in (typing.Union, types.UnionType):
+        inner = [a for a in typing.get_args(hint) if a is not type(None)]
+        if value is None or value == "none":
+            return None
+        return coerce(value, inner[0], where)
+    if hint is bool:
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() in ("true", "false"):
+            return str(value).lower() == "true"
+        raise UserError(f"{where}: '{value}' is not true or false.")
+    try:
+        if hint is int and not isinstance(value, bool) and float(value) == int(float(value)):
+            return int(float(value))
+        if hint is float and not isinstance(value, bool):
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    if hint is str and isinstance(value, str):
+        return value
+    wanted = {int: "a whole number", float: "a number", str: "text"}.get(hint, str(hint))
+    raise UserError(f"{where}: '{value}' is not {wanted}.")
+
+
+def _sweep_value(name: str, value: Any, where: str) -> Any:
+    """One field of `Sweep` from a flag or a YAML value."""
+    known = {f.name: f for f in dataclasses.fields(Sweep)}
+    if name not in known:
+        raise did_you_mean(f"key in {where}", name, known)
+    if name == "methods":
+        return tuple(_choice(item, where) for item in _items(value))
+    if name == "datasets":
+        return tuple(str(item) for item in _items(value))
+    if name in ("seeds", "split_seeds"):
+        return _seeds(value, where)
+    if name == "set":
+        return _assignments(value, where)
+    if name == "plugin":
+        return tuple(Path(str(item)) for item in _items(value))
+    if name in ("data_root", "out"):
+        if not isinstance(value, str | Path) or not str(value):
+            raise UserError(f"{where}: '{value}' is not a path.")
+        return Path(value).expanduser()
+    if name in ("accept_stale", "offline"):
+        return coerce(value, bool, where)
+    options = {
+        "protocol": PROTOCOLS,
+        "select": SELECTIONS,
+        "rerun": RERUNS,
+        "device": DEVICES,
+        "precision": PRECISIONS,
+        "groups": GROUP_RULES,
+    }.get(name)
+    text: str = coerce(value, str, where)
+    if options is not None and text not in options:
+        raise UserError(f"{where}: '{text}' is none of {', '.join(options)}.")
+    if name == "shard":
+        _shard(text, where)
+    return text
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """"2/4" -> (1, 4): the second of four; an empty text is everything."""
+    return _shard(text, "--shard") if text else (0, 1)
+
+
+def _shard(text: str, where: str) -> tuple[int, int]:
+    part, slash, count = text.partition("/")
+    if slash and part.isdigit() and count.isdigit() and 1 <= int(part) <= int(count):
+        return int(part) - 1, int(count)
+    raise UserError(f"{where}: '{text}' is not I/N with 1 <= I <= N, for example 1/4.")
+
+
+def _items(value: Any) -> list[Any]:
+    """A YAML list, or the parts of a comma-separated text."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _choice(item: Any, where: str) -> Choice:
+    """`lift`, or in YAML `sage: {guidance: none}`."""
+    if isinstance(item, Choice):
+        return item
+    if isinstance(item, dict) and len(item) == 1:
+        name, fields = next(iter(item.items()))
+        if isinstance(fields, dict):
+            return Choice(str(name), tuple(sorted(fields.items())))
+    if isinstance(item, str):
+        return Choice(item)
+    raise UserError(f"{where}: a method is a name or 'name: {{field: value}}', not {item!r}.")
+
+
+def _seeds(value: Any, where: str) -> tuple[int, ...]:
+    seeds = []
+    for item in _items(value):
+        if isinstance(item, bool) or not str(item).isdigit():
+            raise UserError(f"{where}: '{item}' is no seed; write whole numbers from 0 on, for example 0,1,2.")
+        seeds.append(int(item))
+    if not seeds:
+        raise UserError(f"{where}: no seed given; write for example 0,1,2.")
+    return tuple(dict.fromkeys(seeds))
+
+
+def _assignments(value: Any, where: str) -> tuple[tuple[str, str, Any], ...]:
+    """`["lift.lr=0.1"]` from flags, or `{lift: {lr: 0.1}}` from YAML."""
+    found = []
+    if isinstance(value, dict):
+        for owner, fields in value.items():
+            if not isinstance(fields, dict):
+                raise UserError(f"{where}: 'set' wants NAME: {{FIELD: VALUE}}, not {owner}: {fields!r}.")
+            found += [(str(owner), str(field), v) for field, v in fields.items()]
+        return tuple(found)
+    for item in _items(value) if not isinstance(value, list | tuple) else value:
+        target, equals, text = str(item).partition("=")
+        owner, dot, field = target.rpartition(".")
+        if not (equals and dot and owner and field):
+            raise UserError(f"{where}: '{item}' is not NAME.FIELD=VALUE, for example lift.lr=0.02.")
+        found.append((owner, field, text))
+    return tuple(found)
+
+
+def _yaml_mapping(file: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"Cannot read {file}: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{file}: a sweep is a mapping such as 'methods: [lift]', not {data!r}.")
+    return {str(k): v for k, v in data.items()}

@@ -1,0 +1,226 @@
+"""The contract of a method: `fit(task) -> Predictor`, and the task it is given.
+
+A method is a frozen dataclass whose fields are its hyper-parameters. Constructing one does no work;
+`fit` does all of it and keeps nothing on the method. What `fit` may see stands on `Task`: training
+images or features with labels, texts, counts, the backbone, randomness. Test labels are not there.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks import randomness
+from benchmarks.backbones import Backbone
+from benchmarks.datasets.base import TaskKind, Texts
+from methods.registry import MethodInfo
+
+TextSource = Literal["names", "descriptions", "both"]
+"""Which of a data set's texts a prompt is made of."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some samples. `images` is None for methods that need features only, and the reverse."""
+
+    index: Tensor
+    """(B,) positions in the split."""
+    features: Tensor | None
+    """(B, D) L2-normalised frozen features."""
+    images: Tensor | None
+    """(B, 3, H, W) preprocessed for the backbone."""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, part: slice) -> Batch:
+        """A part of the batch."""
+        return Batch(
+            self.index[part],
+            None if self.features is None else self.features[part],
+            None if self.images is None else self.images[part],
+        )
+
+    @property
+    def inputs(self) -> Tensor:
+        """Whichever of images and features there is."""
+        inputs = self.features if self.images is None else self.images
+        assert inputs is not None
+        return inputs
+
+
+@dataclass
+class Predictor:
+    """What `fit` returns: a function from a batch to logits, and what it cost."""
+
+    logits: Callable[[Batch], Tensor]
+    """Batch of B samples -> (B, C) logits; called without gradients."""
+    trainable_params: int = 0
+    epochs: int = 0
+    images_seen: int = 0
+    notes: tuple[str, ...] = ()
+    """Footnotes for this run's record."""
+
+
+class Samples(Protocol):
+    """Labelled samples of one split, as features or as batches of images."""
+
+    labels: Tensor
+    """(N,) class indices, or (N, C) zeros and ones for multi-label; on the task's device."""
+    keys: NDArray[np.uint64]
+    """(N,) keys of the sample ids, for `randomness`."""
+
+    def __len__(self) -> int: ...
+
+    def features(self) -> Tensor:
+        """(N, D) L2-normalised frozen features of the unaugmented images, on the task's device."""
+        ...
+
+    def batch(
+        self, index: NDArray[np.int64], *, needs: str, augment: str = "none", stream: tuple[Any, ...] = ()
+    ) -> Batch:
+        """Samples at `index` as features or images; augmentation is keyed by sample and `stream`."""
+        ...
+
+
+class Progress(Protocol):
+    """How a method says how far it is."""
+
+    def __call__(self, epoch: int, epochs: int, step: int, steps: int) -> None: ...
+
+
+class Checkpoint(Protocol):
+    """Where the training loop keeps its state, so that an interrupted cell goes on."""
+
+    def load(self) -> dict[str, Any] | None: ...
+
+    def save(self, state: Mapping[str, Any]) -> None: ...
+
+
+@dataclass
+class Task:
+    """Everything a method may use. C classes, N training samples, D features."""
+
+    kind: TaskKind
+    texts: Texts
+    counts: Tensor
+    """(C,) float, training images a class; may hold zeros."""
+    membership: tuple[str, ...]
+    """(C,) "many", "medium" or "few"."""
+    train: Samples
+    validation: Samples | None
+    """Only with `--select val`; never test samples."""
+    backbone: Backbone
+    seed: int
+    device: torch.device
+    progress: Progress
+    checkpoint: Checkpoint
+    text_cache: Callable[[Sequence[str]], Tensor]
+    """Strings -> (n, D) L2-normalised frozen text features, from the store where they are known."""
+    notes: list[str] = field(default_factory=list)
+    """Footnotes that using the task gave rise to."""
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.texts.class_names)
+
+    @cached_property
+    def log_prior(self) -> Tensor:
+        """(C,) log of the training class frequencies; a class without images counts as half an image."""
+        counts = self.counts.clamp(min=0.5)
+        return (counts / counts.sum()).log()
+
+    # ---- texts ---------------------------------------------------------------------------------
+
+    @cached_property
+    def words_known(self) -> bool:
+        """Whether the text tower was trained on the words of at least half of the class names."""
+        known = [self.backbone.knows(name) for name in self.texts.class_names]
+        return sum(known) * 2 >= len(known)
+
+    def prompts(self, source: TextSource = "names", *, ensemble: bool = True) -> list[list[str]]:
+        """Prompts of every class: C lists, one string a template (the first only, unless `ensemble`).
+
+        A class without a description falls back to its name, which a note says.
+        """
+        names, texts = self.texts.class_names, self.texts.descriptions
+        if source == "names":
+            fillings = list(names)
+        elif texts is None:
+            self.note("the data set has no class descriptions: names were used instead")
+            fillings = list(names)
+        elif source == "descriptions":
+            fillings = list(texts)
+        else:
+            fillings = [f"{name}, {text}" for name, text in zip(names, texts, strict=True)]
+        templates = self.texts.templates if ensemble else self.texts.templates[:1]
+        return [[template.format(filling) for template in templates] for filling in fillings]
+
+    def text_features(self, source: TextSource = "names", *, ensemble: bool = True) -> Tensor:
+        """(C, D) L2-normalised text features, averaged over the prompt ensemble (Radford et al. 2021)."""
+        prompts = self.prompts(source, ensemble=ensemble)
+        if not self.words_known:
+            self.note("text tower untrained on these words: text-initialised weights tell it nothing")
+        flat = [prompt for group in prompts for prompt in group]
+        features = self.text_cache(flat).to(self.device)  # (C * T, D)
+        mean = features.view(len(prompts), -1, features.shape[-1]).mean(1)  # (C, D)
+        return torch.nn.functional.normalize(mean, dim=-1)
+
+    # ---- randomness ----------------------------------------------------------------------------
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A CPU generator for this seed and purpose."""
+        return randomness.generator(self.seed, purpose)
+
+    def normal_per_class(self, purpose: str, *shape: int) -> Tensor:
+        """(C, *shape) standard normal numbers keyed by class name, on the task's device."""
+        draws = randomness.normal_per_class(self.texts.class_names, shape, self.seed, purpose)
+        return draws.to(self.device)
+
+    def epoch_order(self, epoch: int) -> NDArray[np.int64]:
+        """(N,) the order of the training samples in an epoch."""
+        return randomness.shuffled(self.train.keys, self.seed, "order", epoch)
+
+    # ---- notes ---------------------------------------------------------------------------------
+
+    def note(self, text: str) -> None:
+        """Add a footnote to the record (once)."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def batches(
+        self, samples: Samples, needs: str, batch_size: int
+    ) -> Iterator[tuple[Batch, Tensor]]:
+        """Batches of a split in its own order, unaugmented, with their labels."""
+        for start in range(0, len(samples), batch_size):
+            index = np.arange(start, min(start + batch_size, len(samples)))
+            yield samples.batch(index, needs=needs), samples.labels[torch.from_numpy(index)]
+
+
+class Method(ABC):
+    """Base class of every method: a frozen dataclass, registered with `@register`."""
+
+    info: ClassVar[MethodInfo]
+
+    @abstractmethod
+    def fit(self, task: Task) -> Predictor:
+        """Learn from `task`.
+
+        Raises:
+            NotApplicable: this method cannot serve this task or backbone; the reason is recorded.
+        """
+
+    def fit_many(self, tasks: Sequence[Task]) -> list[Predictor]:
+        """Fit tasks that differ by their seed alone.
+
+        Override to train them as one batched problem; the runner then hands them over together.
+        """
+        return [self.fit(task) for task in tasks]

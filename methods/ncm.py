@@ -1,0 +1,31 @@
+"""Nearest class mean over frozen features (used as a long-tail baseline by Kang et al. 2020)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from benchmarks.errors import UserError
+from methods.base import Method, Predictor, Task
+from methods.parts.heads import class_means
+from methods.registry import register
+
+
+@register("ncm", paper="Kang et al. 2020, arXiv 1910.09217", needs="features", deterministic=True)
+@dataclass(frozen=True)
+class NearestClassMean(Method):
+    """Nearest class mean of the frozen training features; nothing is trained."""
+
+    metric: str = "cosine"
+    """cosine to the normalised mean, or euclidean distance to the mean itself."""
+
+    def fit(self, task: Task) -> Predictor:
+        means = class_means(task)  # (C, D)
+        if self.metric == "cosine":
+            weight = task.backbone.logit_scale * F.normalize(means, dim=-1)
+            return Predictor(lambda batch: batch.inputs @ weight.T)
+        if self.metric == "euclidean":
+            return Predictor(lambda batch: -torch.cdist(batch.inputs, means).square())
+        raise UserError(f"Unknown metric '{self.metric}'. Known: cosine, euclidean.")

@@ -1,0 +1,92 @@
+"""Adapters: small trainable modules inside a frozen ViT. W width, d bottleneck."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks import randomness
+
+
+def bottleneck_rule(classes: int, blocks: int) -> int:
+    """LIFT's bottleneck: 2^max(0, floor(log2(K / 2L))) for K classes and L blocks (LIFT's code)."""
+    return 2 ** max(0, math.floor(math.log2(classes / (2 * blocks))))
+
+
+class AdaptFormer(nn.Module):
+    """s * Up(ReLU(Down(LN(x)))), parallel to the MLP (Chen et al. 2022, arXiv 2205.13535).
+
+    As in LIFT's code: a layer norm of its own, biases and Up start at zero, s is learned and
+    starts at 1, Down is Kaiming-normal with a = sqrt(5).
+
+    Args:
+        width: W.
+        bottleneck: d.
+        seed: key of the initial values.
+    """
+
+    def __init__(self, width: int, bottleneck: int, seed: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.down = nn.Linear(width, bottleneck)
+        self.up = nn.Linear(bottleneck, width)
+        self.scale = nn.Parameter(torch.ones(1))
+        nn.init.kaiming_normal_(
+            self.down.weight, a=math.sqrt(5), generator=randomness.generator(seed, "adaptformer")
+        )
+        for zero in (self.down.bias, self.up.weight, self.up.bias):
+            nn.init.zeros_(zero)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, W) -> (n, W); zero at initialisation."""
+        return self.scale * self.up(F.relu(self.down(self.norm(x))))
+
+
+class TextAttention(nn.Module):
+    """Tokens attend to the class texts: Up(softmax(Q K^T / sqrt(a)) V), zero at initialisation.
+
+    Our reconstruction of how Sage's SG-Adapter passes semantic guidance through attention: queries
+    from the visual tokens, keys and values from the frozen text features of the descriptions.
+
+    Args:
+        width: W.
+        texts: (C, D) frozen text features.
+        attention_width: a.
+        seed: key of the initial values.
+    """
+
+    texts: Tensor
+
+    def __init__(self, width: int, texts: Tensor, attention_width: int, seed: int) -> None:
+        super().__init__()
+        self.register_buffer("texts", texts, persistent=False)
+        self.norm = nn.LayerNorm(width)
+        self.query = nn.Linear(width, attention_width, bias=False)
+        self.key = nn.Linear(texts.shape[1], attention_width, bias=False)
+        self.value = nn.Linear(texts.shape[1], attention_width, bias=False)
+        self.up = nn.Linear(attention_width, width, bias=False)
+        for i, layer in enumerate((self.query, self.key, self.value)):
+            nn.init.xavier_normal_(layer.weight, generator=randomness.generator(seed, "text attention", i))
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, W) -> (n, W)."""
+        q, k, v = self.query(self.norm(x)), self.key(self.texts), self.value(self.texts)
+        weights = (q @ k.T * k.shape[-1] ** -0.5).softmax(-1)  # (n, C)
+        out: Tensor = self.up(weights.to(v.dtype) @ v)
+        return out
+
+
+class Sum(nn.Module):
+    """Adapters side by side."""
+
+    def __init__(self, *adapters: nn.Module) -> None:
+        super().__init__()
+        self.adapters = nn.ModuleList(adapters)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, W) -> (n, W)."""
+        return torch.stack([adapter(x) for adapter in self.adapters]).sum(0)

@@ -1,0 +1,121 @@
+"""Methods by name. A method is registered by decorating its class; nothing else is edited.
+
+    @register("my_method", paper="A. Author 2026, arXiv 2601.00000", needs="features")
+    @dataclass(frozen=True)
+    class MyMethod(Method):
+        '''One line that `list` prints.'''
+        lr: float = 0.01
+
+        def fit(self, task: Task) -> Predictor: ...
+
+Files in methods/, files given with `--plugin FILE` and installed packages with an entry point in
+the group `longtail_vlm.methods` are all found the same way.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from benchmarks.catalog import Catalog
+from benchmarks.protocol import PROTOCOL_VERSION
+
+FOLDER = Path(__file__).parent
+METHODS = Catalog("method", "methods", FOLDER, "longtail_vlm.methods")
+
+Needs = Literal["features", "images"]
+M = TypeVar("M", bound=type)
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What a method's decorator declares; see `register`."""
+
+    name: str
+    paper: str
+    needs: Needs
+    tasks: tuple[str, ...]
+    deterministic: bool
+    reconstruction: str
+
+
+_CONTRACT = {"base", "registry", "__init__"}
+"""Files every method shares; a change there that changes numbers raises PROTOCOL_VERSION instead."""
+
+
+def register(
+    name: str,
+    *,
+    paper: str,
+    needs: Needs,
+    tasks: tuple[str, ...] = ("single",),
+    deterministic: bool = False,
+    reconstruction: str = "",
+) -> Callable[[M], M]:
+    """Class decorator: `cls` is the method called `name`.
+
+    Args:
+        name: as typed on the command line.
+        paper: whose method it is.
+        needs: "features" (frozen, N x D) or "images" (the method runs the backbone itself).
+        tasks: which of "single" and "multi" (label) it serves.
+        deterministic: it draws no random numbers; one run stands for every seed.
+        reconstruction: what of the paper is this project's own reading; printed with every result.
+    """
+    options = {
+        "paper": paper,
+        "needs": needs,
+        "tasks": tasks,
+        "deterministic": deterministic,
+        "reconstruction": reconstruction,
+    }
+
+    def add(cls: M) -> M:
+        cls.info = MethodInfo(name, paper, needs, tasks, deterministic, reconstruction)  # type: ignore[attr-defined]
+        METHODS.add(cls, name, options)
+        return cls
+
+    return add
+
+
+@cache
+def fingerprint(name: str) -> str:
+    """The source fingerprint of a method.
+
+    A hash over its file, the modules of methods/ that it imports (and that those import), and the
+    protocol version: a record with another fingerprint was made by other code and is stale.
+    """
+    start = METHODS.entries()[name].file
+    seen: dict[Path, str] = {}
+    queue = [start]
+    while queue:
+        file = queue.pop()
+        if file not in seen:
+            source = file.read_bytes()
+            seen[file] = hashlib.sha256(source).hexdigest()
+            queue += _imported_methods_files(ast.parse(source))
+    lines = [f"protocol {PROTOCOL_VERSION}", *sorted(seen.values())]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _imported_methods_files(tree: ast.AST) -> list[Path]:
+    """Files under methods/ that a module's import statements name."""
+    modules: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # `from methods.parts import losses` names a module, `… import cross_entropy` does not.
+            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    files = []
+    for module in sorted(modules):
+        head, *rest = module.split(".")
+        file = FOLDER.joinpath(*rest).with_suffix(".py")
+        if head == "methods" and rest and rest[-1] not in _CONTRACT and file.is_file():
+            files.append(file)
+    return files

@@ -1,0 +1,25 @@
+"""Zero-shot CLIP: cosine similarity to a prompt ensemble (Radford et al. 2021, section 3.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from methods.base import Method, Predictor, Task, TextSource
+from methods.registry import register
+
+
+@register("zero_shot", paper="Radford et al. 2021, arXiv 2103.00020", needs="features", deterministic=True)
+@dataclass(frozen=True)
+class ZeroShot(Method):
+    """Zero-shot CLIP with the data set's prompt ensemble; nothing is trained."""
+
+    text: TextSource = "names"
+    """What fills the prompt: class names, descriptions, or both."""
+    ensemble: bool = True
+    """Average the features of all templates; else the first template alone."""
+
+    def fit(self, task: Task) -> Predictor:
+        if not task.words_known:
+            task.note("text tower untrained on these words: chance expected")
+        weight = task.backbone.logit_scale * task.text_features(self.text, ensemble=self.ensemble)
+        return Predictor(lambda batch: batch.inputs @ weight.T)

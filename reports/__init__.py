@@ -1,0 +1,1 @@
+"""What is shown: tables and plots, made from records alone."""

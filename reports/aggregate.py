@@ -1,0 +1,181 @@
+"""From records to tables: the model that every renderer and plot draws from.
+
+One table for each data set and backbone, one row for each variant of a method, a mean and a sample
+standard deviation for each metric. Nothing is dropped in silence: failed and inapplicable cells
+keep their rows and reasons; what a reader has to know stands in the caption and the footnotes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports import notes
+from reports.comparability import differences, refuse_mixture
+from reports.variants import Variant, variants
+from results.schema import Record
+
+METRICS = ("overall", "many", "medium", "few", "balanced", "worst_class", "ece")
+COSTS = (
+    "trainable_params", "epochs", "images_seen", "tuning_trials", "fit_s", "eval_s",
+    "peak_memory_mb",
+)  # fmt: skip
+GROUPS = ("many", "medium", "few")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One value over a row's runs; accuracies in percent, times in seconds, memory in MB."""
+
+    mean: float | None
+    """None where no run has the value (an empty group)."""
+    std: float | None
+    """Sample standard deviation (ddof=1); None for fewer than two runs."""
+    n: int
+    """Runs that have the value."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant of a method in a table."""
+
+    label: str
+    method: str
+    values: Mapping[str, Summary]
+    """By name, for METRICS and COSTS."""
+    spread: str | None
+    """What varies between the runs ("3 run seeds"), or None for one run."""
+    done: tuple[Record, ...]
+    """The records behind the values: one for each run seed and split seed."""
+    failed: tuple[Record, ...]
+    """Cells of the variant that failed or do not apply."""
+    stale: bool
+    """A value comes from a record made with another version of the method's source."""
+
+    @property
+    def cells(self) -> int:
+        """All cells of the variant."""
+        return len(self.done) + len(self.failed)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is reported of one data set and backbone."""
+
+    dataset: str
+    backbone: str
+    task: str
+    """`single` (accuracies) or `multi` (average precisions)."""
+    rows: tuple[Row, ...]
+    """From the lowest overall value to the highest; rows without values last."""
+    sizes: Mapping[str, str]
+    """Classes in each of GROUPS ("35"; "34–36" where splits differ; "" if no cell is done)."""
+    caption: str
+    footnotes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    """What went wrong with the set of records itself, such as duplicates."""
+
+
+def build_tables(
+    records: Iterable[Record], *, stale: Collection[str] = (), allow_mixed: bool = False
+) -> list[Table]:
+    """One table for each data set and backbone, in order of their names.
+
+    Args:
+        records: in any order; the tables do not depend on it.
+        stale: keys of records made with another version of the method's source.
+        allow_mixed: build a table even from records that differ in more than the method. What
+            differs becomes part of the variant and a footnote.
+
+    Raises:
+        MixedRecords: records of a table differ in more than the method, and `allow_mixed` is off.
+    """
+    by_table: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda record: record.key):
+        by_table.setdefault((record.dataset, record.backbone), []).append(record)
+    if not allow_mixed:
+        for members in by_table.values():
+            refuse_mixture(members)
+    return [_table(members, stale) for _, members in sorted(by_table.items())]
+
+
+def _table(records: Sequence[Record], stale: Collection[str]) -> Table:
+    found = differences(records)
+    grouped, label_notes = variants(records, found)
+    rows = sorted((_row(variant, stale) for variant in grouped), key=_rank)
+    warnings = [
+        f"{variant.label}: {len(variant.superseded)} earlier record(s) of the same seeds left out; "
+        f"the last to finish counts. Left out: {', '.join(r.key for r in variant.superseded)}."
+        for variant in grouped
+        if variant.superseded
+    ]
+    first = records[0]
+    return Table(
+        dataset=first.dataset,
+        backbone=first.backbone,
+        task=first.task,
+        rows=tuple(rows),
+        sizes=_sizes(rows),
+        caption=notes.caption(first, rows),
+        footnotes=tuple(notes.footnotes(rows, found, label_notes)),
+        warnings=tuple(warnings),
+    )
+
+
+def _row(variant: Variant, stale: Collection[str]) -> Row:
+    done = tuple(record for record in variant.records if record.status == "done")
+    columns: dict[str, list[float | None]] = {name: [] for name in METRICS + COSTS}
+    for record in done:
+        for names, part in ((METRICS, record.metrics), (COSTS, record.cost)):
+            for name in names:
+                columns[name].append(getattr(part, name))
+    return Row(
+        label=variant.label,
+        method=variant.records[0].method,
+        values={name: summarise(column) for name, column in columns.items()},
+        spread=_spread(done),
+        done=done,
+        failed=tuple(record for record in variant.records if record.status != "done"),
+        stale=any(record.key in stale for record in done),
+    )
+
+
+def summarise(values: Iterable[float | None]) -> Summary:
+    """Mean, sample standard deviation (ddof=1) and number of the values that are not None."""
+    present = [value for value in values if value is not None]
+    return Summary(
+        mean=float(np.mean(present)) if present else None,
+        std=float(np.std(present, ddof=1)) if len(present) > 1 else None,
+        n=len(present),
+    )
+
+
+def _spread(done: Sequence[Record]) -> str | None:
+    if len(done) < 2:
+        return None
+    splits = len({record.split_seed for record in done})
+    # A deterministic method has one run for each split, whatever seed it was given.
+    seeds = 1 if done[0].deterministic else len({record.seed for record in done})
+    if splits == 1:
+        return f"{seeds} run seeds"
+    if seeds == 1:
+        return f"{splits} split seeds"
+    if len(done) == seeds * splits:
+        return f"{seeds} run seeds × {splits} split seeds"
+    return f"{len(done)} pairs of a run seed and a split seed"
+
+
+def _rank(row: Row) -> tuple[bool, float, str]:
+    mean = row.values["overall"].mean
+    return mean is None, mean or 0.0, row.label
+
+
+def _sizes(rows: Iterable[Row]) -> dict[str, str]:
+    groups = [r.groups for row in rows for r in row.done if r.groups is not None]
+    sizes = {}
+    for name in GROUPS:
+        counts = sorted({getattr(group, name) for group in groups})
+        sizes[name] = "–".join(str(count) for count in dict.fromkeys((*counts[:1], *counts[-1:])))
+    return sizes

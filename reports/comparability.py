@@ -1,0 +1,113 @@
+"""What may share a table.
+
+Numbers are compared only where everything but the method is the same. What must be the same is
+listed here; what may differ (epochs, trainable parameters, ...) is a footnote's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.errors import UserError
+from results.schema import Record
+
+ABSENT = "unset"
+
+
+class MixedRecords(UserError):
+    """Records that differ in more than the method were asked into one table."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that differs between records of one table."""
+
+    name: str
+    """What differs, in words."""
+    values: tuple[tuple[str, tuple[str, ...]], ...]
+    """Each value with the methods that have it, both in order."""
+
+    def __str__(self) -> str:
+        return f"{self.name} " + ", ".join(f"{v} ({', '.join(m)})" for v, m in self.values)
+
+
+def differences(records: Sequence[Record]) -> list[Difference]:
+    """What differs between done records of one data set and backbone, though it must not."""
+    done = [record for record in records if record.status == "done"]
+    found = []
+    settings = [(record, _settings(record)) for record in done]
+    for name in dict.fromkeys(name for _, values in settings for name in values):
+        # A split is drawn by its seed: two seeds are two splits by design, and no mixture.
+        per_split = name in _PER_SPLIT
+        scopes: dict[int, dict[str, set[str]]] = {}
+        for record, values in settings:
+            scope = scopes.setdefault(record.split_seed if per_split else 0, {})
+            scope.setdefault(values.get(name, ABSENT), set()).add(record.method)
+        for split_seed, by_value in sorted(scopes.items()):
+            if len(by_value) > 1:
+                label = f"{name} (split seed {split_seed})" if per_split else name
+                pairs = ((value, tuple(sorted(by_value[value]))) for value in sorted(by_value))
+                found.append(Difference(label, tuple(pairs)))
+    return found
+
+
+def refuse_mixture(records: Sequence[Record]) -> None:
+    """Do nothing if the records may share a table.
+
+    Raises:
+        MixedRecords: naming what differs, the values, the methods that have them, and the way out.
+    """
+    found = differences(records)
+    if found:
+        first = records[0]
+        raise MixedRecords(
+            f"{first.dataset} / {first.backbone}: these records do not belong in one table. "
+            f"Different: {'; '.join(map(str, found))}. "
+            "Report them separately, or pass --allow-mixed to have them marked instead."
+        )
+
+
+def mixed_settings(record: Record, found: Sequence[Difference]) -> dict[str, str]:
+    """The record's own values of what differs, by name: they tell its variants apart."""
+    values = _settings(record)
+    suffix = f" (split seed {record.split_seed})"
+    names = {difference.name.removesuffix(suffix) for difference in found}
+    return {name: values[name] for name in values if name in names}
+
+
+_PER_SPLIT = ("split", "class groups")
+
+
+def _settings(record: Record) -> dict[str, str]:
+    """Everything that must be equal in a table, by name, as short text."""
+    values = {
+        "task": record.task,
+        "data-set version": record.dataset_version,
+        "recipe": record.recipe,
+        "protocol": record.protocol,
+        "precision": record.precision,
+    }
+    for name, value in sorted(record.dataset_config.items()):
+        values[f"{record.dataset}.{name}"] = json.dumps(value, sort_keys=True)
+    if record.selection is not None:
+        values["selection rule"] = record.selection.rule
+    if record.groups is not None:
+        groups = record.groups
+        values["group rule"] = groups.rule
+        sizes = f"{groups.many}/{groups.medium}/{groups.few}"
+        digest = hashlib.sha256("".join(groups.membership).encode()).hexdigest()
+        values["class groups"] = f"{sizes}, {digest[:6]}"
+    if record.provenance is not None:
+        values["weights"] = record.provenance.weights_id
+        values["evaluation transform"] = _short(record.provenance.preprocess_hash)
+        values["texts"] = _short(record.provenance.text_hash)
+        values["split"] = _short(record.provenance.split_hash)
+    return values
+
+
+def _short(digest: str) -> str:
+    """Enough of a hash to tell two apart, without the name of its kind ("sha256:")."""
+    return digest.rpartition(":")[2][:12]

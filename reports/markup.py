@@ -1,0 +1,137 @@
+"""A table as Markdown and as LaTeX."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+from reports.aggregate import Summary, Table
+from reports.layout import COST_COLUMNS, NONE, Mark, columns, cost, flags, marks, mean_std
+
+
+def markdown(table: Table) -> str:
+    """A GitHub-flavoured Markdown section: heading, caption, table, footnotes, warnings."""
+    metric = columns(table)
+    heads = ["method", *(f"{c.title} ({c.size})" if c.size else c.title for c in metric)]
+    heads += [column.title for column in COST_COLUMNS]
+    rows = _body(table, _code, _markdown, _markdown_value)
+    lines = [
+        f"## {_markdown(table.dataset)} / {_markdown(table.backbone)}",
+        "",
+        _markdown(table.caption) + " Best in **bold**, second <u>underlined</u>.",
+        "",
+        _pipes(heads),
+        _pipes([":--"] + ["--:"] * (len(heads) - 1)),
+        *map(_pipes, rows),
+        "",
+        *(f"- {_markdown(line)}" for line in table.footnotes),
+        *(f"- **Warning:** {_markdown(line)}" for line in table.warnings),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def latex(table: Table) -> str:
+    r"""A `table` environment for any article that loads booktabs.
+
+    Characters outside what pdfLaTeX prints by default are written in ASCII.
+    """
+    metric = columns(table)
+    heads = ["method", *(column.title for column in metric)]
+    heads += [column.title for column in COST_COLUMNS]
+    sizes = [f"({_latex(c.size)})" if c.size else "" for c in metric]
+    rows = _body(table, _latex, _latex, _latex_value)
+    label = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset} {table.backbone}".lower()).strip("-")
+    lines = [
+        r"% Needs \usepackage{booktabs}.",
+        *(f"% Warning: {_latex(line)}" for line in table.warnings),
+        r"\begin{table}[t]",
+        r"\centering",
+        rf"\caption{{{_latex(table.caption)} Best in \textbf{{bold}}, second "
+        r"\underline{underlined}.}",
+        rf"\label{{tab:{label}}}",
+        r"\footnotesize",
+        r"\setlength{\tabcolsep}{3pt}",
+        rf"\begin{{tabular}}{{@{{}}l{'r' * (len(heads) - 1)}@{{}}}}",
+        r"\toprule",
+        " & ".join(heads) + r" \\",
+    ]
+    if any(sizes):
+        lines.append(" & ".join(["", *sizes, *("" for _ in COST_COLUMNS)]) + r" \\")
+    lines += [r"\midrule", *(" & ".join(row) + r" \\" for row in rows)]
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    if table.footnotes:
+        # A paragraph of its own, so that long notes wrap at the text width and not at the table's.
+        notes = r"\par ".join(_latex(line) for line in table.footnotes)
+        lines.append(rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize\raggedright {notes}}}")
+    lines.append(r"\end{table}")
+    return "\n".join(lines) + "\n"
+
+
+Write = Callable[[str], str]
+
+
+def _body(
+    table: Table, label: Write, text: Write, value: Callable[[Summary, Mark | None], str]
+) -> list[list[str]]:
+    """The rows of the table, cell by cell, written in one of the two languages."""
+    rows = [[f"{label(row.label)} {text(flags(row))}".rstrip()] for row in table.rows]
+    for column in columns(table):
+        for cells, row, mark in zip(rows, table.rows, marks(table, column.key), strict=True):
+            cells.append(value(row.values[column.key], mark))
+    for column in COST_COLUMNS:
+        for cells, row in zip(rows, table.rows, strict=True):
+            cells.append(text(cost(column.key, row.values[column.key])))
+    return rows
+
+
+def _pipes(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _code(label: str) -> str:
+    # A bar ends a table cell even within code.
+    return "`" + label.replace("`", "'").replace("|", r"\|") + "`"
+
+
+def _markdown(text: str) -> str:
+    """`text` with everything escaped that Markdown could take for markup."""
+    text = re.sub(r"([\\`*<>\[\]|])", r"\\\1", " ".join(text.split()))
+    # Within a word an underscore is only itself, and much easier to read without a backslash.
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
+
+
+def _markdown_value(summary: Summary, mark: Mark | None) -> str:
+    mean, std = mean_std(summary)
+    text = mean if std is None else f"{mean} ± {std}"
+    return {"best": f"**{text}**", "second": f"<u>{text}</u>", None: text}[mark]
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "&": r"\&", "%": r"\%",
+    "#": r"\#", "$": r"\$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$",
+    "×": r"$\times$", "–": "--", "—": "---", "†": r"$\dagger$", "‡": r"$\ddagger$",
+    "…": r"\ldots{}", "≤": r"$\leq$", "≥": r"$\geq$", "→": r"$\to$", "τ": r"$\tau$",
+    "λ": r"$\lambda$", "’": "'", "“": "``", "”": "''",
+}  # fmt: skip
+
+
+def _latex(text: str) -> str:
+    """`text` on one line, escaped, in ASCII: an error message may hold any character."""
+    return "".join(_latex_character(c) for c in " ".join(text.split()))
+
+
+def _latex_character(character: str) -> str:
+    if character in _LATEX:
+        return _LATEX[character]
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return plain if plain.isprintable() and plain else "?"
+
+
+def _latex_value(summary: Summary, mark: Mark | None) -> str:
+    mean, std = mean_std(summary)
+    # An en dash is as wide as a digit: with ".0" unseen behind it, decimal points stay in line.
+    after = r"--\phantom{.0}" if std == NONE else std
+    text = _latex(mean) if std is None else rf"{mean}{{\scriptsize\,$\pm$\,{after}}}"
+    return {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", None: text}[mark]

@@ -1,0 +1,155 @@
+"""The words around a table: its caption and its footnotes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from reports.comparability import Difference
+from results.schema import Record
+
+if TYPE_CHECKING:
+    from reports.aggregate import Row
+
+K = TypeVar("K", bound=Hashable)
+
+STALE = "†"
+INCOMPLETE = "‡"
+
+
+def caption(first: Record, rows: Sequence[Row]) -> str:
+    """What was measured, under which rules, and what every ± means."""
+    done = [record for row in rows for record in row.done]
+    what = "Average precision" if first.task == "multi" else "Top-1 accuracy"
+    over = (
+        "mAP: mean over classes."
+        if first.task == "multi"
+        else "Overall: over images; balanced: over classes."
+    )
+    parts = [f"{what} (%) on {first.dataset} with {first.backbone}. {over}"]
+    if done:
+        rules = sorted({r.groups.rule for r in done if r.groups is not None})
+        parts.append(
+            f"Groups (classes in brackets) by rule {' / '.join(rules)}: mean over their classes."
+        )
+        chosen = sorted({r.selection.rule for r in done if r.selection is not None})
+        parts.append(
+            f"Protocol {_all(done, 'protocol')}, precision {_all(done, 'precision')}, "
+            f"epoch reported: {' / '.join(chosen)}."
+        )
+        parts.append(_spread_text(rows))
+    return " ".join(parts)
+
+
+def _all(records: Iterable[Record], name: str) -> str:
+    return " / ".join(sorted({getattr(record, name) for record in records}))
+
+
+def _spread_text(rows: Sequence[Row]) -> str:
+    """What ± is, over how many of what, and why some rows have none."""
+    spreads = Counter(row.spread for row in rows if row.spread is not None)
+    parts = []
+    if spreads:
+        usual = min(spreads, key=lambda spread: (-spreads[spread], spread))
+        parts.append(f"±: sample standard deviation (ddof=1) over {usual}")
+        for spread, labels in _by(rows, lambda row: row.spread).items():
+            if spread not in (usual, None):
+                parts[0] += f" ({', '.join(labels)}: {spread})"
+    single = [row for row in rows if len(row.done) == 1]
+    fixed = [row.label for row in single if row.done[0].deterministic]
+    once = [row.label for row in single if not row.done[0].deterministic]
+    if fixed:
+        parts.append(f"no ± where nothing is random ({', '.join(fixed)})")
+    if once:
+        parts.append(f"no ± from one run ({', '.join(once)})")
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:] + "."
+
+
+def footnotes(
+    rows: Sequence[Row], found: Sequence[Difference], label_notes: Sequence[str]
+) -> list[str]:
+    """Everything a reader of the table has to know, one line each, the gravest first."""
+    lines = [f"Mixed on request, so rows may not be comparable: {what}." for what in found]
+    if any(row.stale for row in rows):
+        lines.append(f"{STALE} made with another version of the method's source.")
+    lines += [_failures(row) for row in rows if row.failed]
+    for row in rows:
+        sources = {r.provenance.fingerprint for r in row.done if r.provenance is not None}
+        if len(sources) > 1:
+            lines.append(
+                f"{row.label}: its runs were made with {len(sources)} versions of the source."
+            )
+    lines += label_notes
+    finished = [row for row in rows if row.done]
+    lines += _unequal(finished)
+    texts: dict[str, list[str]] = {}
+    for row in rows:
+        for text in dict.fromkeys(t for r in (*row.done, *row.failed) for t in r.notes):
+            texts.setdefault(text, []).append(row.label)
+    everyone = len(rows) if len(rows) > 1 else None
+    for text, labels in texts.items():
+        who = "All rows" if len(labels) == everyone else ", ".join(labels)
+        lines.append(f"{who}: {text}")
+    return lines
+
+
+def _failures(row: Row) -> str:
+    """A line such as "lift ‡: 2 of 3 runs failed (seeds 1, 2): CUDA out of memory"."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    splits = {record.split_seed for record in (*row.done, *row.failed)}
+    for record in row.failed:
+        seed = f"{record.seed}" if len(splits) == 1 else f"{record.seed}/{record.split_seed}"
+        reason = one_line(record.error or "no reason given")
+        reasons.setdefault((record.status, reason), []).append(seed)
+    parts = []
+    for (status, reason), seeds in reasons.items():
+        if status == "not_applicable":
+            parts.append(f"not applicable: {reason}")
+            continue
+        plural = "s" if len(seeds) > 1 else ""
+        kind = f"seed{plural}" if len(splits) == 1 else f"run/split seed{plural}"
+        parts.append(
+            f"{len(seeds)} of {row.cells} runs failed ({kind} {', '.join(seeds)}): {reason}"
+        )
+    return f"{row.label} {INCOMPLETE}: {'; '.join(parts)}"
+
+
+def _unequal(rows: Sequence[Row]) -> list[str]:
+    """Budgets that differ between rows: allowed, but a reader must be told."""
+    lines = []
+    for name, title in (
+        ("epochs", "epochs"), ("images_seen", "training images seen"),
+        ("tuning_trials", "tuning trials"),
+    ):  # fmt: skip
+        by_value = _by(rows, lambda row, name=name: row.values[name].mean)  # type: ignore[misc]
+        if len(by_value) > 1:
+            pairs = sorted(by_value.items(), key=lambda item: (item[0] or 0.0, item[1]))
+            shown = "; ".join(f"{value:,.10g} ({', '.join(who)})" for value, who in pairs)
+            lines.append(f"Unequal {title}: {shown}.")
+    if len(_by(rows, lambda row: row.values["trainable_params"].mean)) > 1:
+        lines.append("Trainable parameters differ: see their column.")
+    sources: dict[str, list[str]] = {}
+    for row in rows:
+        chosen = (r.selection for r in row.done if r.selection is not None)
+        for source in sorted({s.source for s in chosen if s.rule == "val"}):
+            sources.setdefault(source, []).append(row.label)
+    if len(sources) > 1:
+        shown = "; ".join(f"{source} ({', '.join(who)})" for source, who in sorted(sources.items()))
+        lines.append(f"Epoch selected on different images: {shown}.")
+    return lines
+
+
+def _by(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[str]]:
+    """Labels of the rows by a property of theirs."""
+    result: dict[K, list[str]] = {}
+    for row in rows:
+        result.setdefault(key(row), []).append(row.label)
+    return result
+
+
+def one_line(text: str, limit: int = 160) -> str:
+    """`text` without line breaks, cut to `limit` characters."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"

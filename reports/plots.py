@@ -1,0 +1,168 @@
+"""What the figures share, and the bars by group.
+
+Figures are made for the full width of a two-column page (7 inches, so that 8-point text stays
+8-point) and legible in print and in grey: methods differ in lightness, dashes, markers and hatching
+as well as in hue. They are built without pyplot: nothing global is changed, no display is needed.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from reports.aggregate import GROUPS, Table
+from reports.layout import NONE
+
+WIDTH = 7.0
+"""Inches."""
+
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
+    "font.size": 8,
+    "axes.labelsize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "hatch.linewidth": 0.6,
+    "pdf.fonttype": 42,  # publishers refuse Type 3 fonts
+}
+
+
+class Look(NamedTuple):
+    """How a method is drawn, in lines and in bars."""
+
+    colour: str
+    dashes: tuple[float, tuple[float, ...]]
+    marker: str
+    hatch: str
+
+
+_SOLID = (0.0, ())
+# Neighbours differ in lightness and in everything else.
+_LOOKS = (
+    Look("#000000", _SOLID, "o", ""),
+    Look("#e69f00", _SOLID, "s", "///"),
+    Look("#0060a8", (0.0, (5.0, 1.5)), "^", ""),
+    Look("#3fa34d", (0.0, (1.2, 1.2)), "D", "\\\\\\"),
+    Look("#7a1e1e", (0.0, (6.0, 1.5, 1.2, 1.5)), "v", "xxx"),
+    Look("#56b4e9", _SOLID, "P", "..."),
+    Look("#c2337f", (0.0, (3.0, 1.2)), "X", "---"),
+    Look("#8f8f8f", (0.0, (8.0, 2.0)), "<", "|||"),
+    Look("#5b3a98", (0.0, (1.2, 1.2, 4.0, 1.2)), ">", "+++"),
+    Look("#a8692b", (0.0, (2.0, 2.0)), "*", "ooo"),
+)
+
+
+def look(index: int) -> Look:
+    """The look of the row `index`, the same in every figure of a table."""
+    again, place = divmod(index, len(_LOOKS))
+    # A second round of the colours comes with other markers and hatches.
+    shape = _LOOKS[(place + 3 * again) % len(_LOOKS)]
+    return _LOOKS[place]._replace(marker=shape.marker, hatch=shape.hatch)
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The figures' own settings, whatever the user's matplotlibrc says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write `stem`.png (200 dpi) and `stem`.pdf; equal figures give equal bytes."""
+    png, pdf = (stem.parent / f"{stem.name}.{ending}" for ending in ("png", "pdf"))
+    with style():
+        figure.savefig(png, dpi=200, metadata={"Software": None})
+        figure.savefig(
+            pdf, dpi=200, metadata={"CreationDate": None, "Creator": None, "Producer": None}
+        )
+    return [png, pdf]
+
+
+def wrap(label: str) -> str:
+    """A label on as many lines as it needs beside a figure."""
+    name, bracket, settings = label.partition(" (")
+    lines = textwrap.wrap(bracket.strip() + settings, 24, break_on_hyphens=False)
+    return "\n".join([name, *lines])
+
+
+def group_bars(table: Table) -> Figure:
+    """Bars for the whole and each group, one bar a row of the table, with ± as error bars.
+
+    Args:
+        table: with at least one row that has values.
+    """
+    rows = [row for row in table.rows if row.done]
+    multi = table.task == "multi"
+    names = ["overall", *GROUPS]
+    ticks = ["mAP" if multi else "overall", *(f"{g} ({table.sizes[g]})" for g in GROUPS)]
+    width = 0.84 / max(len(rows), 3)
+    with style():
+        ncols = _legend_columns([row.label for row in rows])
+        height = 2.7 + 0.17 * -(-len(rows) // ncols)
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        axes = figure.add_subplot()
+        top = 0.0
+        for i, row in enumerate(rows):
+            drawn = look(i)
+            for place, name in enumerate(names):
+                value = row.values[name]
+                x = place + (i - (len(rows) - 1) / 2) * width
+                if value.mean is None:
+                    continue
+                axes.bar(
+                    x, value.mean, width * 0.92, facecolor=drawn.colour, hatch=drawn.hatch,
+                    edgecolor="white" if drawn.hatch else drawn.colour, linewidth=0, zorder=2,
+                )  # fmt: skip
+                if value.std is not None:
+                    # Black on white: black alone is lost on a dark bar.
+                    for colour, thick in (("white", 2.4), ("black", 0.9)):
+                        axes.errorbar(
+                            x, value.mean, value.std, color=colour, elinewidth=thick,
+                            capthick=thick, capsize=min(2.5, 25 * width), zorder=4,
+                        )  # fmt: skip
+                top = max(top, value.mean + (value.std or 0.0))
+        for place, name in enumerate(names):
+            if all(row.values[name].mean is None for row in rows):
+                axes.text(place, 0.01 * max(top, 1.0), NONE, ha="center", va="bottom", fontsize=11)
+        axes.set_xticks(range(len(names)), ticks)
+        axes.tick_params(axis="x", length=0)
+        axes.set_xlim(-0.5, len(names) - 0.5)
+        axes.set_ylim(0, max(1.04 * top, 1.0))
+        axes.set_ylabel("Average precision (%)" if multi else "Accuracy (%)")
+        axes.yaxis.grid(True, color="#dddddd", lw=0.6, zorder=0)
+        axes.set_axisbelow(True)
+        handles = [
+            Patch(facecolor=look(i).colour, hatch=2 * look(i).hatch, edgecolor="white", linewidth=0,
+                  label=row.label)
+            for i, row in enumerate(rows)
+        ]  # fmt: skip
+        figure.legend(
+            # matplotlib fills column by column, but bars are read from left to right.
+            handles=[handle for column in range(ncols) for handle in handles[column::ncols]],
+            loc="outside upper center", frameon=False, handlelength=1.8, ncols=ncols,
+            columnspacing=1.4,
+        )  # fmt: skip
+    return figure
+
+
+def _legend_columns(labels: Sequence[str]) -> int:
+    """As many columns as fit the figure's width."""
+    for ncols in range(len(labels), 1, -1):
+        longest = [max(map(len, labels[column::ncols])) for column in range(ncols)]
+        # In points: a character of 8-point text, then the patch and the gaps around it.
+        if sum(4.9 * length + 36 for length in longest) <= 72 * WIDTH:
+            return ncols
+    return 1

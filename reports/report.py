@@ -1,0 +1,112 @@
+"""A report of records: files in a folder or tables on the terminal, from records alone."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.errors import UserError
+from reports.aggregate import Table, build_tables
+from reports.head_tail import head_tail
+from reports.markup import latex, markdown
+from reports.plots import group_bars, save
+from reports.terminal import print_table
+from reports.tidy import records_csv, table_csv
+from results.schema import Record
+
+
+def print_report(
+    records: Iterable[Record],
+    console: Console,
+    *,
+    stale: Collection[str] = (),
+    allow_mixed: bool = False,
+) -> None:
+    """Print a table for each data set and backbone.
+
+    Args:
+        records: cells of any status.
+        console: where to; its width decides between a roomy and a tight table.
+        stale: keys of records made with another version of the method's source, marked †.
+        allow_mixed: mark what differs and must not, instead of refusing.
+
+    Raises:
+        MixedRecords: records of a table differ in more than the method.
+    """
+    for table in build_tables(records, stale=stale, allow_mixed=allow_mixed):
+        print_table(table, console)
+
+
+def write_report(
+    records: Sequence[Record],
+    out: Path,
+    *,
+    stale: Collection[str] = (),
+    allow_mixed: bool = False,
+) -> list[Path]:
+    """Write `DATASET__BACKBONE.{md,tex,csv}` and its figures for each table, and `records.csv`.
+
+    The figures, `…__head_tail` and `…__groups` as PNG and PDF, need at least one finished cell.
+
+    Args:
+        records: cells of any status.
+        out: folder, created if need be; files of the same names are replaced.
+        stale: keys of records made with another version of the method's source, marked †.
+        allow_mixed: mark what differs and must not, instead of refusing.
+
+    Returns:
+        The files written.
+
+    Raises:
+        MixedRecords: records of a table differ in more than the method. Nothing is written.
+        UserError: there are no records, or the folder cannot be written.
+    """
+    if not records:
+        raise UserError("There are no records to report.")
+    tables = build_tables(records, stale=stale, allow_mixed=allow_mixed)
+    written: list[Path] = []
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for table, stem in zip(tables, file_stems(tables), strict=True):
+            renderers: dict[str, Callable[[Table], str]] = {
+                "md": markdown, "tex": latex, "csv": table_csv
+            }  # fmt: skip
+            for ending, render in renderers.items():
+                written.append(_write(out / f"{stem}.{ending}", render(table)))
+            if any(row.done for row in table.rows):
+                written += save(head_tail(table), out / f"{stem}__head_tail")
+                written += save(group_bars(table), out / f"{stem}__groups")
+        ordered = sorted(records, key=lambda record: record.key)
+        written.append(_write(out / "records.csv", records_csv(ordered)))
+    except OSError as error:
+        raise UserError(f"Cannot write the report to {out}: {error.strerror or error}.") from error
+    return written
+
+
+def file_stems(tables: Sequence[Table]) -> list[str]:
+    """A file name without ending for each table: safe on any system, and no two alike."""
+    stems = [f"{_safe(table.dataset)}__{_safe(table.backbone)}" for table in tables]
+    lower = [stem.lower() for stem in stems]  # some file systems do not tell case apart
+    return [
+        f"{stem}-{_digest(table)}" if lower.count(stem.lower()) > 1 else stem
+        for stem, table in zip(stems, tables, strict=True)
+    ]
+
+
+def _safe(name: str, limit: int = 80) -> str:
+    """`local-dir:../x` becomes `local-dir-x`; only the end of a long path is kept."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+|\.{2,}|_{2,}", "-", name)
+    return re.sub(r"-{2,}", "-", plain)[-limit:].strip("-.") or "unnamed"
+
+
+def _digest(table: Table) -> str:
+    return hashlib.sha256(f"{table.dataset}\n{table.backbone}".encode()).hexdigest()[:6]
+
+
+def _write(file: Path, text: str) -> Path:
+    file.write_text(text, encoding="utf-8")
+    return file

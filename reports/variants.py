@@ -1,0 +1,118 @@
+"""Which records are runs of the same thing, and what to call it in a table."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from reports.comparability import ABSENT, Difference, mixed_settings
+from results.schema import Record
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The cells of one method with one configuration, in one data set and backbone."""
+
+    label: str
+    """The method's name, with the settings that tell it from its siblings in brackets."""
+    records: tuple[Record, ...]
+    """One record for each run seed and split seed, in that order."""
+    superseded: tuple[Record, ...]
+    """Records that a later one of the same seeds replaces."""
+
+
+def variants(
+    records: Sequence[Record], found: Sequence[Difference]
+) -> tuple[list[Variant], list[str]]:
+    """The variants of one table by label, and a line for each method whose label hides a setting.
+
+    A setting is named where it differs from what most variants of the method have; where no value
+    has a majority over the others, all variants name theirs.
+
+    Args:
+        records: of one data set and backbone.
+        found: what differs although it must not; it tells variants apart like a configuration.
+    """
+    by_method: dict[str, dict[Settings, list[Record]]] = {}
+    for record in records:
+        settings = _settings(record, found)
+        by_method.setdefault(record.method, {}).setdefault(settings, []).append(record)
+    result, lines = [], []
+    for method, groups in sorted(by_method.items()):
+        labels, usual = _labels(method, list(groups))
+        for settings, members in groups.items():
+            kept, superseded = _latest(members)
+            result.append(Variant(labels[settings], kept, superseded))
+        if usual:
+            shown = ", ".join(f"{name}={value}" for name, value in usual.items())
+            lines.append(f"{method}: {shown} unless the row says otherwise.")
+    return sorted(result, key=lambda variant: variant.label), lines
+
+
+Settings = tuple[tuple[str, str], ...]
+
+
+def _settings(record: Record, found: Sequence[Difference]) -> Settings:
+    # JSON, because a record just made holds tuples where one read back might have held lists.
+    config = {name: json.dumps(value, sort_keys=True) for name, value in record.config.items()}
+    return tuple(sorted({**config, **mixed_settings(record, found)}.items()))
+
+
+def _labels(method: str, groups: list[Settings]) -> tuple[dict[Settings, str], dict[str, str]]:
+    """A label for each group, and the values that labels leave out although they vary."""
+    tables = [dict(group) for group in groups]
+    usual: dict[str, str] = {}
+    varying = []
+    for name in sorted({name for table in tables for name in table}):
+        counts = Counter(table.get(name, ABSENT) for table in tables).most_common()
+        if len(counts) > 1:
+            varying.append(name)
+            if counts[0][1] > counts[1][1]:
+                usual[name] = counts[0][0]
+    labels = {}
+    for group, table in zip(groups, tables, strict=True):
+        named = [
+            f"{name}={_plain(table.get(name, ABSENT))}"
+            for name in varying
+            if table.get(name, ABSENT) != usual.get(name)
+        ]
+        labels[group] = f"{method} ({', '.join(named)})" if named else method
+    return labels, {name: _plain(value) for name, value in usual.items()}
+
+
+def _plain(text: str) -> str:
+    """JSON text without the quotes of a string."""
+    return text[1:-1] if text.startswith('"') else text
+
+
+def _latest(records: Sequence[Record]) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    """One record for each pair of seeds, the last to finish, and the others.
+
+    One run of a deterministic method stands for every run seed.
+    """
+    by_seeds: dict[tuple[int, int], list[Record]] = {}
+    for record in records:
+        seed = 0 if record.deterministic else record.seed
+        by_seeds.setdefault((record.split_seed, seed), []).append(record)
+    kept, superseded = [], []
+    for _, same in sorted(by_seeds.items()):
+        *earlier, last = sorted(same, key=_age)
+        kept.append(last)
+        # The same file reached through two folders is no second measurement.
+        superseded += [record for record in earlier if record != last]
+    return tuple(kept), tuple(superseded)
+
+
+def _age(record: Record) -> tuple[datetime, bool, str]:
+    """Sorts by the time of finishing; an unknown time is the oldest, and a failure older still."""
+    finished = datetime.min.replace(tzinfo=UTC)
+    if record.provenance is not None:
+        with contextlib.suppress(ValueError):
+            finished = datetime.fromisoformat(record.provenance.finished)
+        if finished.tzinfo is None:
+            finished = finished.replace(tzinfo=UTC)
+    return finished, record.status == "done", record.key

@@ -1,0 +1,246 @@
+"""The record of one cell, and the only code that turns it into JSON and back.
+
+Accuracies are percentages. A value that does not exist (the few-shot accuracy of a data set without
+few-shot classes) is None, never 0 and never NaN.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+
+Status = Literal["done", "failed", "not_applicable"]
+
+
+class RecordError(ValueError):
+    """A record file that is damaged or of a schema this version does not know."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Test metrics in percent; for multi-label tasks the same fields hold average precisions."""
+
+    overall: float | None
+    """Top-1 accuracy over images (single-label) or mAP over classes (multi-label)."""
+    many: float | None
+    medium: float | None
+    few: float | None
+    """Unweighted means of the group's class accuracies (or average precisions)."""
+    balanced: float | None
+    """Unweighted mean over classes; None for multi-label, where `overall` is that already."""
+    worst_class: float | None
+    ece: float | None
+    """Expected calibration error, 15 equal bins of the top-1 probability; None for multi-label."""
+    per_class: tuple[float | None, ...]
+    """(C,) accuracies or average precisions by class; None where a class has no test image."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """How classes were grouped: the rule's name, the group of each class and the group sizes."""
+
+    rule: str
+    many: int
+    medium: int
+    few: int
+    train_counts: tuple[int, ...]
+    """(C,) training images a class, in class order."""
+    membership: tuple[str, ...]
+    """(C,) "many", "medium" or "few"."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which epoch was reported: `last`, or `val` with the source of the validation images."""
+
+    rule: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the cell cost. `peak_memory_mb` is the device's, or the process's on a CPU."""
+
+    trainable_params: int
+    epochs: int
+    images_seen: int
+    tuning_trials: int
+    fit_s: float
+    eval_s: float
+    peak_memory_mb: float
+    gpu: str | None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers come from."""
+
+    git: str
+    dirty: bool
+    versions: dict[str, str]
+    hardware: str
+    weights_id: str
+    preprocess_hash: str
+    text_hash: str
+    split_hash: str
+    fingerprint: str
+    started: str
+    finished: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One cell: a method on a data set with a backbone and a seed."""
+
+    key: str
+    status: Status
+    error: str | None
+    method: str
+    dataset: str
+    task: str
+    dataset_version: str
+    recipe: str
+    backbone: str
+    seed: int
+    split_seed: int
+    protocol: str
+    precision: str
+    deterministic: bool
+    """The method uses no randomness: one run stands for every seed, and its ± prints as "–"."""
+    config: dict[str, Any]
+    """Resolved hyper-parameters of the method."""
+    dataset_config: dict[str, Any]
+    """Resolved knobs of the data set."""
+    class_names: tuple[str, ...] = ()
+    identity: str = ""
+    """Hash of the specification without the method's source: a stale record shares it."""
+    notes: tuple[str, ...] = ()
+    """Footnotes: reconstructions, warnings, what a reader of the table has to know."""
+    metrics: Metrics | None = None
+    groups: Groups | None = None
+    selection: Selection | None = None
+    cost: Cost | None = None
+    provenance: Provenance | None = None
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary of JSON types, tuples as lists.
+
+        Raises:
+            RecordError: a NaN, an infinity or something JSON cannot hold, anywhere in the record.
+        """
+        data: dict[str, Any] = _to_json(dataclasses.asdict(self), "")
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any) -> Record:
+        """The record that `to_json` wrote; every list in it becomes a tuple.
+
+        Raises:
+            RecordError: not a record, fields missing, unknown or of a wrong type, class-wise fields
+                of different lengths, or another schema version.
+        """
+        if not isinstance(data, dict) or "schema_version" not in data:
+            raise RecordError("not a record: it has no schema_version")
+        version = data["schema_version"]
+        if version != SCHEMA_VERSION:
+            newer = isinstance(version, int) and version > SCHEMA_VERSION
+            remedy = "update the suite" if newer else "run the cell again"
+            raise RecordError(
+                f"schema {version}, but this version reads {SCHEMA_VERSION}: {remedy}"
+            )
+        record: Record = _build(cls, data, "record")
+        if record.status == "done":
+            record._check_done()
+        return record
+
+    def _check_done(self) -> None:
+        parts = (self.metrics, self.groups, self.selection, self.cost, self.provenance)
+        if self.metrics is None or self.groups is None or None in parts:
+            raise RecordError("status is done, but a part of the record is missing")
+        lengths = {
+            "metrics.per_class": len(self.metrics.per_class),
+            "groups.train_counts": len(self.groups.train_counts),
+            "groups.membership": len(self.groups.membership),
+        }
+        if self.class_names:
+            lengths["class_names"] = len(self.class_names)
+        if len(set(lengths.values())) > 1:
+            raise RecordError(f"fields by class have different lengths: {lengths}")
+
+
+def _build(cls: Any, data: Any, path: str) -> Any:
+    """`cls(**data)` with every field's type checked; `path` names the place in messages."""
+    if not isinstance(data, dict):
+        raise RecordError(f"{path} is not a mapping")
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    unknown = sorted(set(data) - set(fields))
+    required = {
+        n for n, f in fields.items()
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    }  # fmt: skip
+    missing = sorted(required - set(data))
+    if unknown or missing:
+        raise RecordError(f"{path}: unknown fields {unknown}, missing fields {missing}")
+    hints = _hints(cls)
+    return cls(**{name: _read(hints[name], data[name], f"{path}.{name}") for name in data})
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _read(hint: Any, value: Any, path: str) -> Any:
+    """`value` as a field annotated `hint` holds it."""
+    origin = typing.get_origin(hint)
+    arms = typing.get_args(hint) if origin in (types.UnionType, typing.Union) else (hint,)
+    if value is None and types.NoneType in arms:
+        return None
+    if dataclasses.is_dataclass(arms[0]):
+        return _build(arms[0], value, path)
+    if origin is tuple and isinstance(value, list):
+        # By sets of types, not one by one: a thousand records may hold a thousand classes each.
+        if set(map(type, value)) <= _types(typing.get_args(hint)[0]):
+            return tuple(value)
+    elif origin is dict and isinstance(value, dict):
+        item = typing.get_args(hint)[1]
+        if item is Any or set(map(type, value.values())) <= _types(item):
+            return _tuples(value)
+    elif value in typing.get_args(hint) if origin is Literal else type(value) in _types(hint):
+        return value
+    raise RecordError(f"{path} has a wrong type or value: {str(value)[:60]!r}")
+
+
+def _types(hint: Any) -> set[Any]:
+    """The Python types JSON may give for a scalar annotated `hint`: 3 will do for 3.0."""
+    arms = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return {*arms, int} if float in arms else set(arms)
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples all the way down: configurations are frozen, so they held tuples."""
+    if isinstance(value, list):
+        return tuple(_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return value
+
+
+def _to_json(value: Any, path: str) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RecordError(f"{path} is {value}")
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _to_json(item, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_json(item, f"{path}[{i}]") for i, item in enumerate(value)]
+    raise RecordError(f"{path} holds a {type(value).__name__}, which JSON cannot")

@@ -1,0 +1,164 @@
+"""The store of records: one JSON file a cell, and beside it the predictions.
+
+Processes share nothing but the folder. Each file is written under a temporary name and renamed, so
+that a reader sees a whole file or none; the predictions come first, so that a record implies them.
+A cell is done when a valid record says so, whatever else lies in the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from benchmarks.errors import UserError
+from results.schema import Record, RecordError
+
+
+class Store:
+    """The records under `out/records`: `KEY.json`, and `KEY.npz` where the cell is done.
+
+    Predictions, single-label: `ids` (N,), `labels` (N,), `top5` (N, ≤5) class indices, `top5_prob`
+    (N, ≤5), `true_prob` (N,). Multi-label: `ids` (N,), `labels` (N, C), `scores` (N, C) float32.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.folder = Path(out) / "records"
+
+    def check_writable(self) -> None:
+        """Create the folder and a file in it, so that a sweep does not find out after an hour.
+
+        Raises:
+            UserError: the folder cannot be created or written.
+        """
+        probe = self._temporary("check")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"Cannot write to {self.folder}: {error.strerror or error}. "
+                "Choose another folder with --out."
+            ) from error
+
+    def write(self, record: Record, predictions: Mapping[str, np.ndarray] | None) -> None:
+        """Write a cell, replacing an earlier record of the same key.
+
+        Args:
+            record: the cell; its key is the file name.
+            predictions: arrays by name as the class describes, or None where the cell is not done.
+
+        Raises:
+            RecordError: the record could not be read back, is done without predictions, or an array
+                holds Python objects. Nothing is written then.
+            OSError: the disk is full or the folder went away.
+        """
+        text = _dump(record)
+        Record.from_json(json.loads(text))
+        if (predictions is None) == (record.status == "done"):
+            raise RecordError("a done cell, and no other, is written with its predictions")
+        arrays = {name: np.asarray(array) for name, array in (predictions or {}).items()}
+        for name, array in arrays.items():
+            if array.dtype.hasobject:
+                raise RecordError(f"predictions '{name}' hold Python objects")
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        json_file, npz_file = self._files(record.key)
+        json_temporary, npz_temporary = self._temporary(record.key), self._temporary(record.key)
+        try:
+            with open(json_temporary, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                _flush(stream)
+            if predictions is not None:
+                with open(npz_temporary, "wb") as binary:
+                    np.savez_compressed(binary, **arrays)  # type: ignore[arg-type]
+                    _flush(binary)
+            # An earlier record goes first: it must not stand beside the new predictions.
+            json_file.unlink(missing_ok=True)
+            if predictions is not None:
+                os.replace(npz_temporary, npz_file)
+            else:
+                npz_file.unlink(missing_ok=True)
+            os.replace(json_temporary, json_file)
+        finally:
+            json_temporary.unlink(missing_ok=True)
+            npz_temporary.unlink(missing_ok=True)
+
+    def get(self, key: str) -> Record | None:
+        """The record of a cell, or None where it is absent, damaged or lacks its predictions."""
+        json_file, npz_file = self._files(key)
+        try:
+            record = _load(json_file)
+        except (OSError, RecordError):
+            return None
+        return record if record.status != "done" or npz_file.is_file() else None
+
+    def all(self) -> tuple[list[Record], list[str]]:
+        """Every record, by key, and one line for each file that is none.
+
+        Tables need no predictions, so a record that came without them counts here.
+        """
+        records, problems = [], []
+        for file in sorted(self.folder.glob("*.json")):
+            try:
+                records.append(_load(file))
+            except (OSError, RecordError) as error:
+                problems.append(f"{file}: {error}")
+        return records, problems
+
+    def predictions(self, key: str) -> dict[str, np.ndarray]:
+        """The arrays written with a cell.
+
+        Raises:
+            UserError: the file is absent or damaged.
+        """
+        file = self._files(key)[1]
+        try:
+            with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as data:
+                return {name: data[name] for name in data.files}
+        except FileNotFoundError:
+            raise UserError(f"No predictions at {file}: run the cell again.") from None
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(f"Damaged predictions {file} ({error}): run the cell again.") from error
+
+    def _files(self, key: str) -> tuple[Path, Path]:
+        return self.folder / f"{key}.json", self.folder / f"{key}.npz"
+
+    def _temporary(self, key: str) -> Path:
+        # Not tempfile: its files are private to the user, and a group may share results.
+        return self.folder / f".{key}.{uuid.uuid4().hex}.tmp"
+
+
+def _dump(record: Record) -> str:
+    """JSON with one top-level field a line: readable, and no line for each of 1,000 classes."""
+    lines = [
+        f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
+        for name, value in record.to_json().items()
+    ]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _load(file: Path) -> Record:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecordError(
+            f"damaged, not JSON ({error}): delete it and run the cell again"
+        ) from None
+    record = Record.from_json(data)
+    if record.key != file.stem:
+        raise RecordError(f"holds the record of another cell, {record.key}")
+    return record
+
+
+def _flush(stream: IO[Any]) -> None:
+    """Have the data on disk before the rename, so that a power cut cannot leave an empty file."""
+    stream.flush()
+    os.fsync(stream.fileno())

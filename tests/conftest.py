@@ -1,0 +1,94 @@
+"""What every test shares: an isolated home and cache, no network, few threads, fixed seeds."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Set before torch is imported anywhere: with several test workers on few cores, more threads than
+# this only get in each other's way. Commands that tests start inherit all of it.
+_HOME = tempfile.mkdtemp(prefix="longtail-vlm-tests-")
+os.environ.update(
+    OMP_NUM_THREADS="1" if "PYTEST_XDIST_WORKER" in os.environ else "2",
+    HOME=_HOME,
+    LONGTAIL_VLM_CACHE=f"{_HOME}/cache",
+    HF_HOME=f"{_HOME}/huggingface",
+    TORCH_HOME=f"{_HOME}/torch",
+    XDG_CACHE_HOME=f"{_HOME}/xdg",
+    MPLBACKEND="agg",
+    # Kept between runs: building Matplotlib's font list takes seconds in each worker.
+    MPLCONFIGDIR=str(Path(tempfile.gettempdir()) / "longtail-vlm-tests-matplotlib"),
+    # A proxy that refuses at once, for the commands that tests start.
+    http_proxy="http://127.0.0.1:9",
+    https_proxy="http://127.0.0.1:9",
+    no_proxy="localhost,127.0.0.1",
+)
+for _variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy", "NO_PROXY"):
+    os.environ.pop(_variable, None)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+def _is_local(host: Any) -> bool:
+    return host is None or str(host) in {"localhost", "127.0.0.1", "::1", "0.0.0.0", ""}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Every connection to another machine fails at once, as on a machine without network."""
+
+    def refusing(original: Callable[..., Any], host_of: Callable[[Any], Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if not _is_local(host_of(args)):
+                raise OSError("the tests do not use the network")
+            return original(*args, **kwargs)
+
+        return call
+
+    def address(args: Any) -> Any:  # (socket, address); an address that is no pair is a local path
+        return args[1][0] if isinstance(args[1], tuple) else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, refusing(getattr(socket.socket, name), address))
+        patch.setattr(socket, "getaddrinfo", refusing(socket.getaddrinfo, lambda args: args[0]))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """The same random numbers in every test, whichever tests ran before."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - third-party code draws from it
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of the test's own."""
+    monkeypatch.setenv("LONGTAIL_VLM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder `shared` beside the checkout, which holds real data; skips where there is none."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared (real data for development), which is not here")
+    return folder

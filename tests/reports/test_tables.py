@@ -1,0 +1,272 @@
+import csv
+import io
+import json
+import re
+
+import pytest
+from rich.console import Console
+
+from reports.aggregate import METRICS, Summary, build_tables
+from reports.layout import columns, cost, marks, mean_std
+from reports.markup import latex, markdown
+from reports.terminal import print_table
+from reports.tidy import records_csv, table_csv
+from tests.results.factory import failed_record, fake_study, make_record
+
+
+def one_table(records, **options):
+    (table,) = build_tables(records, **options)
+    return table
+
+
+def small_table():
+    """zero_shot 40 (one run), ncm 50 ± 1.4, lift 60 ± 2.8, and a failure; no few-shot classes."""
+    counts = (300, 200, 50)
+    records = [make_record("zero_shot", overall=40.0, deterministic=True, counts=counts)]
+    for method, values in (("ncm", (49.0, 51.0)), ("lift", (58.0, 62.0))):
+        records += [
+            make_record(method, s, overall=v, counts=counts, cost_fit_s=90.0)
+            for s, v in enumerate(values)
+        ]
+    return one_table([*records, failed_record("sage_x", error="100 % of <memory> & [disk] | used")])
+
+
+def printed(table, width):
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    print_table(table, console)
+    return console.file.getvalue()
+
+
+# ---- marks and numbers -------------------------------------------------------------------------
+
+
+def marks_of(*means):
+    table = one_table([make_record(f"m{i}", overall=mean) for i, mean in enumerate(means)])
+    found = dict(zip([row.label for row in table.rows], marks(table, "overall"), strict=True))
+    return [found[f"m{i}"] for i in range(len(means))]
+
+
+def test_best_and_second():
+    assert marks_of(50.0, 70.0, 60.0) == [None, "best", "second"]
+
+
+def test_rows_that_print_the_same_number_share_a_mark():
+    assert marks_of(70.04, 70.01, 69.9, 69.0) == ["best", "best", "second", None]
+    assert marks_of(70.0, 69.94, 69.86) == ["best", "second", "second"]
+
+
+def test_the_order_is_that_of_unrounded_means():
+    assert marks_of(70.06, 70.04) == ["best", "second"]
+
+
+def test_a_lone_value_is_no_winner():
+    assert marks_of(70.0) == [None]
+    assert marks_of(70.0, None) == [None, None]
+
+
+def test_a_value_that_is_missing_gets_no_mark():
+    assert marks_of(70.0, None, 60.0) == ["best", None, "second"]
+
+
+def test_numbers_have_one_decimal():
+    assert mean_std(Summary(53.04, 3.25001, 3)) == ("53.0", "3.3")
+    assert mean_std(Summary(53.0, None, 1)) == ("53.0", "–")
+    assert mean_std(Summary(None, None, 0)) == ("–", None)
+    assert mean_std(Summary(0.0, 0.0, 2)) == ("0.0", "0.0")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("trainable_params", 0, "0"),
+        ("trainable_params", 999, "999"),
+        ("trainable_params", 65_536, "65.5k"),
+        ("trainable_params", 999_999, "1.0M"),
+        ("trainable_params", 149_620_737, "150M"),
+        ("fit_s", 0.04, "0.0 s"),
+        ("fit_s", 59.96, "1.0 min"),
+        ("fit_s", 90, "1.5 min"),
+        ("fit_s", 3598, "1.0 h"),
+        ("fit_s", 36_000, "10.0 h"),
+        ("fit_s", None, "–"),
+    ],
+)
+def test_costs(key, value, text):
+    assert cost(key, Summary(value, None, 1)) == text
+
+
+def test_multi_label_tables_have_one_column_for_the_whole():
+    table = one_table([make_record(task="multi", metrics_balanced=None)])
+    assert [column.title for column in columns(table)] == ["mAP", "many", "medium", "few"]
+
+
+# ---- terminal ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_terminal_table_fits_and_is_complete(width):
+    study = [*fake_study(8, 100, 3), failed_record("tip_adapter")]
+    text = printed(one_table(study), width)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in text
+    (row,) = (line for line in lines if line.startswith(" logit_adjustment"))
+    joint = " ± " if width == 120 else "±"
+    assert len(re.findall(rf"\d\d\.\d{joint}\d\.\d", row)) == 5
+    (row,) = (line for line in lines if line.startswith(" zero_shot"))
+    assert row.count("±") == row.count(f"{joint}–") == 5
+    assert "(35)" in text
+    assert "tip_adapter ‡: 1 of 1 runs failed (seed 0): boom" in text
+    assert "standard deviation" in " ".join(text.split())
+
+
+def test_decimal_points_of_a_column_stand_in_one_line():
+    lines = printed(small_table(), 120).splitlines()
+    places = {line.index("±") for line in lines if re.match(r" (zero_shot|ncm|lift) ", line)}
+    assert len(places) == 1
+
+
+def test_an_empty_group_prints_a_dash():
+    lines = printed(small_table(), 120).splitlines()
+    (row,) = (line.split() for line in lines if line.startswith(" ncm "))
+    assert row == [
+        "ncm",
+        *["50.0", "±", "1.4"] * 3,
+        "–",
+        *["50.0", "±", "1.4"],
+        "65.0k",
+        "1.5",
+        "min",
+    ]
+
+
+def test_best_is_bold_and_second_underlined_in_the_terminal():
+    console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system="standard")
+    print_table(small_table(), console)
+    text = console.file.getvalue()
+    assert "\x1b[1m60.0 ± 2.8" in text
+    assert "\x1b[4m50.0 ± 1.4" in text
+
+
+def test_brackets_in_messages_are_not_taken_for_styles():
+    assert "<memory> & [disk] | used" in printed(small_table(), 120)
+
+
+# ---- Markdown and LaTeX ------------------------------------------------------------------------
+
+
+def test_markdown():
+    text = markdown(small_table())
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert rows[0] == (
+        "| method | overall | many (2) | medium (1) | few (0) | balanced | params | fit |"
+    )
+    assert rows[2] == (
+        "| `zero_shot` | 40.0 ± – | 40.0 ± – | 40.0 ± – | – | 40.0 ± – | 65.0k | 12.5 s |"
+    )
+    assert rows[3].startswith("| `ncm` | <u>50.0 ± 1.4</u> | ")
+    assert rows[4].startswith("| `lift` | **60.0 ± 2.8** | ")
+    assert rows[5] == "| `sage_x` ‡ | – | – | – | – | – | – | – |"
+    assert r"100 % of \<memory\> & \[disk\] \| used" in text
+
+
+def test_markdown_keeps_a_bar_in_a_setting_within_its_cell():
+    table = one_table([make_record(config={"a": c}) for c in ("x|y", "z")])
+    rows = [line for line in markdown(table).splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {9}
+
+
+def test_latex():
+    text = latex(small_table())
+    lines = text.splitlines()
+    assert r"\begin{tabular}{@{}lrrrrrrr@{}}" in lines
+    assert " &  & (2) & (1) & (0) &  &  &  \\\\" in lines
+    (row,) = (line for line in lines if line.startswith("lift"))
+    assert row.startswith(r"lift & \textbf{60.0{\scriptsize\,$\pm$\,2.8}} & ")
+    (row,) = (line for line in lines if line.startswith("zero"))
+    assert row.startswith(r"zero\_shot & 40.0{\scriptsize\,$\pm$\,--\phantom{.0}} & ")
+    assert r"\underline{50.0{\scriptsize\,$\pm$\,1.4}}" in text
+    assert r"\label{tab:glyphs100-lt-glyph}" in text
+    assert r"$\pm$: sample standard deviation (ddof=1) over 2 run seeds" in text
+    assert r"100 \% of \textless{}memory\textgreater{} \& [disk] \textbar{} used" in text
+    for rule in ("toprule", "midrule", "bottomrule"):
+        assert lines.count("\\" + rule) == 1
+
+
+def unescaped(text, character):
+    return len(re.findall(rf"(?<!\\)\{character}", text))
+
+
+def test_latex_of_any_message_is_ascii_and_balanced():
+    nasty = "\\}{ $x_1^2$ ~#&% “naïve” 数据 ≤ 5 \x1b[0m\ttab\nline – ‡"
+    table = one_table(
+        [
+            failed_record("a_b", error=nasty, backbone="local-dir:../x_y"),
+            make_record("c", notes=(nasty,), config={"p": "{%"}, backbone="local-dir:../x_y"),
+            make_record("c", config={"p": "~^"}, backbone="local-dir:../x_y"),
+        ]
+    )
+    text = latex(table)
+    assert text.isascii()
+    assert all(character.isprintable() or character == "\n" for character in text)
+    assert unescaped(text, "{") == unescaped(text, "}")
+    assert unescaped(text, "$") % 2 == 0
+    assert unescaped(text, "#") == 0
+    assert unescaped(text, "_") == 0
+    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert [unescaped(row, "&") for row in body] == [7, 7, 7]
+    comments = [line for line in text.splitlines() if unescaped(line, "%")]
+    assert comments == [r"% Needs \usepackage{booktabs}."]
+    assert "naive" in text
+    assert r"\label{tab:glyphs100-lt-local-dir-x-y}" in text
+
+
+def test_warnings_are_shown_everywhere():
+    records = [make_record(overall=v, key=k) for v, k in ((1.0, "a"), (2.0, "b"))]
+    table = one_table(records)
+    assert "Warning: lift: 1 earlier record" in " ".join(printed(table, 80).split())
+    assert "**Warning:** lift: 1 earlier record" in markdown(table)
+    assert "% Warning: lift: 1 earlier record" in latex(table)
+
+
+def test_stale_rows_carry_their_sign():
+    table = one_table([make_record("ncm", key="a"), make_record("lift", key="b")], stale={"b"})
+    assert "`lift` † |" in markdown(table)
+    assert r"lift $\dagger$ &" in latex(table)
+    assert " lift † " in printed(table, 80)
+
+
+# ---- CSV ---------------------------------------------------------------------------------------
+
+
+def test_table_csv_has_a_line_for_each_variant_and_metric_unrounded():
+    records = [make_record("lift", s, overall=v) for s, v in enumerate((50.0, 51.1234567))]
+    lines = list(csv.DictReader(io.StringIO(table_csv(one_table(records)))))
+    by_metric = {line["metric"]: line for line in lines}
+    assert set(METRICS) <= set(by_metric)
+    assert len(lines) == len(by_metric)
+    overall = by_metric["overall"]
+    assert float(overall["mean"]) == pytest.approx(50.56172835, abs=1e-12)
+    assert float(overall["std"]) == pytest.approx(1.1234567 / 2**0.5, abs=1e-9)
+    assert (overall["n"], overall["varies"], overall["stale"]) == ("2", "2 run seeds", "False")
+    assert (overall["dataset"], overall["backbone"]) == ("glyphs100_lt", "glyph")
+
+
+def test_table_csv_leaves_what_does_not_exist_empty():
+    lines = list(csv.DictReader(io.StringIO(table_csv(small_table()))))
+    few = next(x for x in lines if x["variant"] == "zero_shot" and x["metric"] == "few")
+    assert (few["mean"], few["std"], few["n"]) == ("", "", "0")
+
+
+def test_records_csv_has_a_line_a_record_with_every_metric():
+    done = make_record("lift", 3, config={"prompt": 'a "photo", of'}, notes=("x",))
+    lines = list(csv.DictReader(io.StringIO(records_csv([done, failed_record("ncm", error="e")]))))
+    assert [line["status"] for line in lines] == ["done", "failed"]
+    first, second = lines
+    for name in METRICS:
+        assert float(first[f"metrics.{name}"]) == getattr(done.metrics, name)
+    assert json.loads(first["config"]) == {"prompt": 'a "photo", of'}
+    assert first["seed"] == "3"
+    assert first["provenance.split_hash"] == "s" * 64
+    assert not any("per_class" in name for name in first)
+    assert (second["metrics.overall"], second["error"]) == ("", "e")

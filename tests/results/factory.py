@@ -1,0 +1,119 @@
+"""Records made up for tests: every field has a value, and any can be given."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from results.schema import Cost, Groups, Metrics, Provenance, Record, Selection
+
+
+def tail_counts(classes: int, largest: int = 500, ratio: float = 100.0) -> tuple[int, ...]:
+    """Exponentially falling training counts, (C,)."""
+    steps = max(classes - 1, 1)
+    return tuple(int(largest * ratio ** (-i / steps)) for i in range(classes))
+
+
+def make_record(
+    method: str = "lift",
+    seed: int = 0,
+    *,
+    overall: float | None = 50.0,
+    per_class: Sequence[float | None] | None = None,
+    counts: Sequence[int] = (300, 200, 50, 30, 10, 5),
+    **changes: Any,
+) -> Record:
+    """A record of `counts` classes, grouped by many > 100, few < 20.
+
+    Args:
+        overall: top-1 accuracy; the groups' values are the means of `per_class`.
+        per_class: (C,) accuracies, by default `overall` for all.
+        changes: fields of the record or, by the part's name and an underscore, of a part
+            (`provenance_split_hash="x"`); a part as a whole by its name (`metrics=None`).
+    """
+    values = list(per_class) if per_class is not None else [overall] * len(counts)
+    group = ["many" if n > 100 else "few" if n < 20 else "medium" for n in counts]
+    means = {name: _mean(values, group, name) for name in ("many", "medium", "few", "")}
+    present = [value for value in values if value is not None]
+    parts: dict[str, Any] = {
+        "metrics": Metrics(
+            overall=overall, many=means["many"], medium=means["medium"], few=means["few"],
+            balanced=means[""], worst_class=min(present, default=None), ece=3.25,
+            per_class=tuple(values),
+        ),
+        "groups": Groups(
+            "lift", group.count("many"), group.count("medium"), group.count("few"),
+            tuple(counts), tuple(group),
+        ),
+        "selection": Selection("last", "last epoch"),
+        "cost": Cost(65_000, 10, 1_000, 0, 12.5, 1.5, 800.0, None),
+        "provenance": Provenance(
+            git="0" * 40, dirty=False, versions={"torch": "2.6"}, hardware="two cores",
+            weights_id="glyph-1", preprocess_hash="p" * 64, text_hash="t" * 64,
+            split_hash="s" * 64, fingerprint="f" * 64, started="2026-01-01T00:00:00+00:00",
+            finished="2026-01-01T00:01:00+00:00",
+        ),
+    }  # fmt: skip
+    fields: dict[str, Any] = {
+        "status": "done", "error": None, "dataset": "glyphs100_lt", "task": "single",
+        "dataset_version": "1", "recipe": "exponential", "backbone": "glyph", "split_seed": 0,
+        "protocol": "equal", "precision": "fp32", "deterministic": False, "config": {"lr": 0.01},
+        "dataset_config": {"imbalance": 100},
+        "class_names": tuple(f"class {i}" for i in range(len(values))),
+    }  # fmt: skip
+    for name, value in changes.items():
+        part, _, inner = name.partition("_")
+        if part in parts and inner:
+            parts[part] = dataclasses.replace(parts[part], **{inner: value})
+        elif name in parts:
+            parts[name] = value
+        else:
+            fields[name] = value
+    identity = repr((method, seed, sorted(fields.items(), key=lambda item: item[0]), parts))
+    fields.setdefault("key", hashlib.sha256(identity.encode()).hexdigest()[:16])
+    return Record(method=method, seed=seed, **parts, **fields)
+
+
+def failed_record(method: str, seed: int = 0, error: str = "boom", **changes: Any) -> Record:
+    """A cell that failed before there was anything to measure, only its end is known."""
+    known = {"status": "failed", "error": error}
+    empty = {"metrics": None, "groups": None, "selection": None, "cost": None}
+    return make_record(method, seed, **{**known, **empty, **changes})
+
+
+def fake_study(
+    methods: int, classes: int, seeds: int = 3, *, largest: int = 500, task: str = "single"
+) -> list[Record]:
+    """A plausible study: methods that trade the head for the tail, with noise by class."""
+    names = ("zero_shot", "linear_probe", "ncm", "logit_adjustment", "coop", "lmpt", "lift", "sage",
+             "prototype", "tip_adapter", "clip_adapter", "wise_ft")  # fmt: skip
+    counts = tail_counts(classes, largest)
+    rank = np.linspace(0, 1, classes)
+    records = []
+    for m in range(methods):
+        slope, base = 55 * (1 - m / methods), 55 + 3.0 * m
+        for seed in range(1 if m == 0 else seeds):
+            rng = np.random.default_rng([m, seed])
+            own = np.random.default_rng(m + 7).normal(0, 7, classes) if m else np.zeros(classes)
+            shape = -slope * (rank - 0.3) if m else np.full(classes, -8.0)
+            noisy = base + shape + own + rng.normal(0, 2, classes) + rng.normal(0, 0.8)
+            values = np.clip(noisy, 0, 100)
+            records.append(
+                make_record(
+                    names[m % len(names)] + ("" if m < len(names) else f"_{m}"), seed,
+                    overall=float(values.mean()), per_class=[float(v) for v in values],
+                    counts=counts, deterministic=m == 0, task=task, cost_fit_s=3.0 * 4**m,
+                    cost_trainable_params=[0, 51_200, 51_200, 102_400, 8_192, 65_536, 189_000,
+                                           1_250_000, 86_000_000][m % 9],
+                )
+            )  # fmt: skip
+    return records
+
+
+def _mean(values: Sequence[float | None], group: Sequence[str], name: str) -> float | None:
+    chosen = [v for v, g in zip(values, group, strict=True) if v is not None and name in ("", g)]
+    return sum(chosen) / len(chosen) if chosen else None

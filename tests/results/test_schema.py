@@ -1,0 +1,114 @@
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from results.schema import Record, RecordError
+from tests.results.factory import failed_record, make_record
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | st.integers() | finite | st.text()
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(tuple) | st.dictionaries(st.text(), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    config=st.dictionaries(st.text(), values, max_size=4),
+    accuracies=st.lists(st.none() | finite, min_size=1, max_size=6),
+    error=st.none() | st.text(),
+    seed=st.integers(),
+)
+def test_a_record_survives_json(config, accuracies, error, seed):
+    record = replace(
+        make_record("m", seed, per_class=accuracies, counts=[5] * len(accuracies), overall=1.5),
+        config=config,
+        error=error,
+        metrics=replace(make_record().metrics, per_class=tuple(accuracies)),
+    )
+    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def test_a_failed_record_survives_json():
+    record = failed_record("m", error="out of memory")
+    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_nan_anywhere_is_refused_and_its_place_named(value):
+    record = make_record(config={"lr": {"head": (1.0, value)}})
+    with pytest.raises(RecordError, match=r"config\.lr\.head\[1\]"):
+        record.to_json()
+
+
+def test_what_json_cannot_hold_is_refused():
+    with pytest.raises(RecordError, match=r"config\.path holds a set"):
+        make_record(config={"path": {1, 2}}).to_json()
+    with pytest.raises(RecordError, match="config holds a dict"):
+        make_record(config={1: "a key that JSON would turn into text"}).to_json()
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("seed",), "0"),
+        (("seed",), True),
+        (("deterministic",), 0),
+        (("status",), "finished"),
+        (("metrics", "overall"), "50"),
+        (("metrics", "per_class"), [50.0, "x"]),
+        (("metrics", "per_class"), 50.0),
+        (("groups", "train_counts"), [1.5, 2.5]),
+        (("provenance", "versions"), {"torch": 2.6}),
+        (("config",), []),
+    ],
+)
+def test_a_wrong_type_is_refused_and_its_place_named(place, value):
+    data = json.loads(json.dumps(make_record().to_json()))
+    inner = data
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    with pytest.raises(RecordError, match=r"record\." + r"\.".join(place)):
+        Record.from_json(data)
+
+
+def test_a_whole_number_will_do_for_a_percentage():
+    data = json.loads(json.dumps(make_record().to_json()))
+    data["metrics"]["overall"] = 50
+    assert Record.from_json(data).metrics.overall == 50.0
+
+
+def test_unknown_and_missing_fields_are_refused():
+    data = make_record().to_json()
+    with pytest.raises(RecordError, match=r"unknown fields \['colour'\]"):
+        Record.from_json({**data, "colour": 1})
+    del data["precision"]
+    with pytest.raises(RecordError, match=r"missing fields \['precision'\]"):
+        Record.from_json(data)
+
+
+def test_an_unknown_schema_says_what_to_do():
+    data = make_record().to_json()
+    with pytest.raises(RecordError, match=r"schema 2, .*update the suite"):
+        Record.from_json({**data, "schema_version": 2})
+    with pytest.raises(RecordError, match=r"schema 0, .*run the cell again"):
+        Record.from_json({**data, "schema_version": 0})
+    with pytest.raises(RecordError, match="no schema_version"):
+        Record.from_json([])
+
+
+def test_a_done_record_is_complete():
+    data = make_record().to_json()
+    with pytest.raises(RecordError, match="part of the record is missing"):
+        Record.from_json({**data, "cost": None})
+    data["groups"]["train_counts"] = [1, 2]
+    with pytest.raises(RecordError, match="different lengths"):
+        Record.from_json(data)

@@ -1,0 +1,216 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.errors import UserError
+from results.schema import RecordError
+from results.store import Store
+from tests.results.factory import failed_record, make_record
+
+ROOT = Path(__file__).resolve().parents[2]
+PREDICTIONS = {"ids": np.array(["a.png", "bé.png"]), "labels": np.array([0, 1])}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "runs")
+
+
+def test_what_is_written_is_read(store):
+    record = make_record(config={"betas": (0.9, 0.999)})
+    store.write(record, PREDICTIONS)
+    assert store.get(record.key) == record
+    assert store.all() == ([record], [])
+    read = store.predictions(record.key)
+    assert read.keys() == PREDICTIONS.keys()
+    for name, array in PREDICTIONS.items():
+        np.testing.assert_array_equal(read[name], array)
+        assert read[name].dtype == array.dtype
+    assert {f.name for f in store.folder.iterdir()} == {f"{record.key}.json", f"{record.key}.npz"}
+
+
+def test_files_can_be_read_by_whoever_the_umask_allows(store):
+    old = os.umask(0o022)
+    try:
+        store.write(make_record(key="k"), PREDICTIONS)
+    finally:
+        os.umask(old)
+    for file in store.folder.iterdir():
+        assert file.stat().st_mode & 0o777 == 0o644
+
+
+def test_nothing_is_done_where_nothing_was_written(store):
+    assert store.get("k") is None
+    assert store.all() == ([], [])
+    store.folder.mkdir(parents=True)
+    np.savez(store.folder / "k.npz", **PREDICTIONS)
+    assert store.get("k") is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 1}', "\ud800"])
+def test_a_damaged_file_is_not_done_and_is_named(store, text):
+    good = make_record(key="good")
+    store.write(good, PREDICTIONS)
+    (store.folder / "k.json").write_text(text, encoding="utf-8", errors="surrogatepass")
+    assert store.get("k") is None
+    records, problems = store.all()
+    assert records == [good]
+    assert len(problems) == 1
+    assert "k.json" in problems[0]
+    assert "\n" not in problems[0]
+
+
+def test_a_truncated_record_is_not_done(store):
+    store.write(make_record(key="k"), PREDICTIONS)
+    file = store.folder / "k.json"
+    whole = file.read_text()
+    for length in range(0, len(whole) - 2, 97):
+        file.write_text(whole[:length])
+        assert store.get("k") is None
+
+
+def test_an_unknown_schema_is_refused_with_a_remedy(store):
+    store.write(make_record(key="k"), PREDICTIONS)
+    file = store.folder / "k.json"
+    data = json.loads(file.read_text())
+    file.write_text(json.dumps({**data, "schema_version": 99}))
+    assert store.get("k") is None
+    assert "update the suite" in store.all()[1][0]
+
+
+def test_a_record_under_another_name_is_refused(store):
+    store.write(make_record(key="k"), PREDICTIONS)
+    os.rename(store.folder / "k.json", store.folder / "other.json")
+    os.rename(store.folder / "k.npz", store.folder / "other.npz")
+    assert store.get("other") is None
+    assert "another cell, k" in store.all()[1][0]
+
+
+def test_a_done_record_without_predictions_is_not_done_but_can_be_reported(store):
+    record = make_record(key="k")
+    store.write(record, PREDICTIONS)
+    (store.folder / "k.npz").unlink()
+    assert store.get("k") is None
+    assert store.all() == ([record], [])
+
+
+def test_a_failed_cell_has_a_record_and_no_predictions(store):
+    store.write(make_record(key="k"), PREDICTIONS)
+    failed = failed_record("lift", key="k")
+    store.write(failed, None)
+    assert store.get("k") == failed
+    with pytest.raises(UserError, match=r"No predictions at .*k\.npz"):
+        store.predictions("k")
+
+
+def test_damaged_predictions_are_named(store):
+    store.write(make_record(key="k"), PREDICTIONS)
+    file = store.folder / "k.npz"
+    whole = file.read_bytes()
+    for content in (b"", b"no archive", whole[: len(whole) // 2]):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match=r"k\.npz"):
+            store.predictions("k")
+
+
+def test_what_could_not_be_read_back_is_not_written(store):
+    bad = [
+        (make_record(config={"lr": float("nan")}), PREDICTIONS),
+        (make_record(seed="0"), PREDICTIONS),
+        (make_record(), None),
+        (failed_record("lift"), PREDICTIONS),
+        (make_record(), {"ids": np.array(["a", None])}),
+    ]
+    for record, predictions in bad:
+        with pytest.raises(RecordError):
+            store.write(record, predictions)
+    assert not store.folder.exists()
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_an_interrupted_write_leaves_no_record_of_the_wrong_run(store, monkeypatch, step):
+    """Killed before the rename of the predictions (0) or of the record (1)."""
+    store.write(make_record(key="k", overall=1.0), PREDICTIONS)
+    real, calls = os.replace, []
+
+    def replace(source, target):
+        calls.append(target)
+        if len(calls) > step:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        store.write(make_record(key="k", overall=2.0), PREDICTIONS)
+    assert store.get("k") is None
+    monkeypatch.setattr(os, "replace", real)
+    store.write(make_record(key="k", overall=2.0), PREDICTIONS)
+    assert store.get("k").metrics.overall == 2.0
+
+
+def test_a_full_disk_costs_no_earlier_record(store, monkeypatch):
+    earlier = make_record(key="k", overall=1.0)
+    store.write(earlier, PREDICTIONS)
+
+    def full(*_args, **_arrays):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OSError, match="No space"):
+        store.write(make_record(key="k", overall=2.0), PREDICTIONS)
+    assert store.get("k") == earlier
+    assert not list(store.folder.glob(".*"))
+
+
+def test_leftovers_are_ignored(store):
+    record = make_record(key="k")
+    store.write(record, PREDICTIONS)
+    (store.folder / ".k.0123.tmp").write_text("half a rec")
+    assert store.all() == ([record], [])
+
+
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from results.store import Store
+from tests.results.factory import make_record
+
+folder, worker = Path(sys.argv[1]), int(sys.argv[2])
+for i in range(8):
+    for key in (f"w{worker}-{i}", "shared"):
+        Store(folder).write(make_record(seed=worker, key=key), {"labels": np.array([0, 1])})
+"""
+
+
+def test_processes_may_write_at_the_same_time(tmp_path):
+    workers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(w)], cwd=ROOT)
+        for w in range(3)
+    ]
+    assert [worker.wait() for worker in workers] == [0, 0, 0]
+    records, problems = Store(tmp_path).all()
+    assert problems == []
+    assert {r.key for r in records} == {f"w{w}-{i}" for w in range(3) for i in range(8)} | {
+        "shared"
+    }
+    assert Store(tmp_path).predictions("shared")["labels"].tolist() == [0, 1]
+
+
+def test_check_writable(tmp_path):
+    Store(tmp_path / "new").check_writable()
+    assert list((tmp_path / "new" / "records").iterdir()) == []
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"Cannot write to .*file.*--out") as caught:
+        Store(tmp_path / "file").check_writable()
+    assert "\n" not in str(caught.value)
+
+
+def test_records_and_reports_need_no_torch():
+    code = "import sys, results.store, reports.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
