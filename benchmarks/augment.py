@@ -54,6 +54,6 @@ def augmented(pixels: Tensor, kind: str, keys: randomness.UInt64, stream: tuple[
     zero = np.zeros_like(x)
     theta = np.stack([sign * width, zero, x, zero, height, y], axis=1).reshape(-1, 2, 3)
     grid = nn.functional.affine_grid(
-        torch.from_numpy(theta).to(pixels), list(pixels.shape), align_corners=False
+        torch.from_numpy(theta).float().to(pixels), list(pixels.shape), align_corners=False
     )
     return nn.functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)

@@ -43,6 +43,7 @@ class ProgressDisplay:
         self._cell = self._progress.add_task("cell", total=None)
         self._epoch = self._progress.add_task("epoch", total=None)
         self._last_preparing = ""
+        self._noted: set[str] = set()
 
     def __enter__(self) -> ProgressDisplay:
         self._progress.start()
@@ -87,3 +88,7 @@ class ProgressDisplay:
             seconds = record.cost.fit_s + record.cost.eval_s
             outcome = f"{m.overall:.1f} % [dim]({groups}) {seconds:.1f} s[/dim]"
         self._console.print(f"{head}  {outcome}", highlight=False, soft_wrap=True)
+        for note in record.notes:
+            if note not in self._noted:  # once is enough, the table repeats it
+                self._noted.add(note)
+                self._console.print(f"    note: {note}", style="yellow", highlight=False, markup=False)

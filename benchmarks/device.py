@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import resource
 import sys
@@ -24,6 +25,12 @@ def pick(name: str) -> torch.device:
     if not there[name]:
         raise UserError(f"--device {name}: this machine or this build of torch has none; try --device auto.")
     return torch.device(name)
+
+
+def make_deterministic() -> None:
+    """Ask torch for algorithms that give the same numbers every time, where there are any."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def describe(device: torch.device) -> str:

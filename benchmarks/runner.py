@@ -22,7 +22,7 @@ from benchmarks import backbones, device as devices
 from benchmarks.backbones import Backbone
 from benchmarks.cache import cache_dir
 from benchmarks.datasets.base import DataSet
-from benchmarks.errors import DataError, NotApplicable
+from benchmarks.errors import DataError, DataMissing, NotApplicable
 from benchmarks.features import FeatureStore
 from benchmarks.plan import Cell
 from benchmarks.protocol import group_of, single_label_metrics
@@ -71,6 +71,7 @@ def run(cells: Sequence[Cell], settings: Settings, display: Display) -> list[Rec
     """
     store = Store(settings.out)
     store.check_writable()
+    devices.make_deterministic()
     records = []
     features = FeatureStore(cache_dir() / "features")
     for _, group in groupby(cells, key=lambda c: (c.family, c.split_seed, c.backbone, c.precision)):
@@ -113,7 +114,14 @@ class Bench:
     def load(cls, cell: Cell, settings: Settings, features: FeatureStore, display: Display) -> Bench:
         """Load what `cell` needs."""
         display.preparing(f"loading {cell.dataset}")
-        data = cell.family.load(settings.data_root, cell.split_seed)
+        try:
+            data = cell.family.load(settings.data_root, cell.split_seed)
+        except DataMissing:
+            if settings.offline:
+                raise
+            display.preparing(f"downloading {cell.dataset}")
+            cell.family.download(settings.data_root)
+            data = cell.family.load(settings.data_root, cell.split_seed)
         display.preparing(f"loading backbone {cell.backbone.name}")
         backbone = backbones.load(
             cell.backbone_name,
@@ -264,6 +272,7 @@ class Bench:
             ),
             cost=cost,
         )
+        record.to_json()  # a plug-in's odd values (a NaN, a tensor) fail its cell here, not the run
         return record, predictions
 
     def _failed(self, cell: Cell, error: Exception, started: str) -> Record:
@@ -272,7 +281,7 @@ class Bench:
         log = folder / f"{cell.key}.txt"
         log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         line = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return self._unfinished(cell, "failed", f"{line} (traceback: {log})", started)
+        return self._unfinished(cell, "failed", f"{line} (see logs/{log.name})", started)
 
     def _unfinished(self, cell: Cell, status: str, error: str, started: str) -> Record:
         return self._outline(cell, status=status, started=started, error=error)

@@ -168,7 +168,7 @@ class Task:
         """(C, D) L2-normalised text features, averaged over the prompt ensemble (Radford et al. 2021)."""
         prompts = self.prompts(source, ensemble=ensemble)
         if not self.words_known:
-            self.note("text tower untrained on these words: text-initialised weights tell it nothing")
+            self.note("text tower untrained on these words: chance expected from texts alone")
         flat = [prompt for group in prompts for prompt in group]
         features = self.text_cache(flat).to(self.device)  # (C * T, D)
         mean = features.view(len(prompts), -1, features.shape[-1]).mean(1)  # (C, D)
@@ -202,7 +202,8 @@ class Task:
         """Batches of a split in its own order, unaugmented, with their labels."""
         for start in range(0, len(samples), batch_size):
             index = np.arange(start, min(start + batch_size, len(samples)))
-            yield samples.batch(index, needs=needs), samples.labels[torch.from_numpy(index)]
+            batch = samples.batch(index, needs=needs)
+            yield batch, samples.labels[batch.index.to(samples.labels.device)]
 
 
 class Method(ABC):

@@ -19,7 +19,5 @@ class ZeroShot(Method):
     """Average the features of all templates; else the first template alone."""
 
     def fit(self, task: Task) -> Predictor:
-        if not task.words_known:
-            task.note("text tower untrained on these words: chance expected")
         weight = task.backbone.logit_scale * task.text_features(self.text, ensemble=self.ensemble)
         return Predictor(lambda batch: batch.inputs @ weight.T)

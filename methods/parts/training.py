@@ -143,7 +143,7 @@ def balanced_accuracy(task: Task, module: nn.Module, needs: str, batch_size: int
     seen = torch.zeros(task.num_classes, dtype=torch.float64)
     for batch, labels in task.batches(task.validation, needs, batch_size):
         right = module(batch).argmax(1) == labels
-        hits.index_add_(0, labels.cpu(), right.double().cpu())
+        hits.index_add_(0, labels.cpu(), right.cpu().double())
         seen.index_add_(0, labels.cpu(), torch.ones(len(labels), dtype=torch.float64))
     there = seen > 0
     return float((hits[there] / seen[there]).mean())

@@ -101,6 +101,13 @@ def test_what_varies_is_told_apart(seeds, deterministic, spread):
     assert table.rows[0].values["overall"].n == len(seeds)
 
 
+def test_one_run_of_a_deterministic_method_stands_for_all_seeds():
+    records = [make_record(seed=s, overall=50.0 + s, deterministic=True) for s in range(3)]
+    table = one_table(records)
+    assert table.rows[0].values["overall"].n == 1
+    assert len(table.warnings) == 1
+
+
 def test_rows_with_other_numbers_of_runs_are_named():
     records = [make_record(m, s) for m in ("ncm", "lift") for s in range(3)]
     records += [make_record("sage", s) for s in range(2)]
@@ -281,6 +288,8 @@ def test_validation_sources_that_differ_are_listed():
     assert notes_about(one_table(records), "Epoch selected on different images") == [
         "Epoch selected on different images: carved (b); official list (a)."
     ]
+    last = [make_record("a", selection_source="last"), make_record("b", selection_source="none")]
+    assert not notes_about(one_table(last), "Epoch selected")
 
 
 def test_notes_of_records_say_whom_they_concern():
@@ -319,6 +328,19 @@ STUDY = [
 @given(st.permutations(STUDY))
 def test_the_order_of_records_does_not_matter(records):
     assert build_tables(records) == build_tables(STUDY)
+
+
+MIXED = [
+    make_record("a", dataset_config={"shift": 1}),
+    make_record("b", dataset_config={"imbalance": 50}, precision="bf16"),
+    make_record("a", dataset_config={"imbalance": 50}, task="multi"),
+    make_record("c", dataset_config={"coverage": 0.5}, provenance_text_hash="u"),
+]
+
+
+@given(st.permutations(MIXED))
+def test_nor_does_it_where_they_are_mixed(records):
+    assert build_tables(records, allow_mixed=True) == build_tables(MIXED, allow_mixed=True)
 
 
 def test_thousands_of_records_are_fast():

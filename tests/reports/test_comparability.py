@@ -42,6 +42,16 @@ def test_values_are_shown():
         build_tables(records)
 
 
+def test_hashes_are_compared_behind_the_name_of_their_kind():
+    kind = "sha256:"
+    records = [
+        make_record("ncm", provenance_text_hash=kind + "abcdef0" + "1" * 57),
+        make_record("lift", provenance_text_hash=kind + "abcdef0" + "2" * 57),
+    ]
+    with pytest.raises(MixedRecords, match=r"texts abcdef011111 \(ncm\), abcdef022222 \(lift\)"):
+        build_tables(records)
+
+
 def test_a_knob_that_one_record_lacks_is_a_difference():
     records = [make_record("ncm"), make_record("sage", dataset_config={})]
     with pytest.raises(MixedRecords, match=r"glyphs100_lt\.imbalance 100 \(ncm\), unset \(sage\)"):
