@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Benchmarks of long-tailed recognition with CLIP-like models: the command line.
 
-    python run_benchmarks.py                                      the embedded quick start
-    python run_benchmarks.py --methods lift,sage --datasets cifar100_lt
-    python run_benchmarks.py plan --methods lift --datasets cifar100_lt_ir50
-    python run_benchmarks.py list | show lift | report DIR
+python run_benchmarks.py                                      the embedded quick start
+python run_benchmarks.py --methods lift,sage --datasets cifar100_lt
+python run_benchmarks.py plan --methods lift --datasets cifar100_lt_ir50
+python run_benchmarks.py list | show lift | report DIR
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         if getattr(options, "debug", False):
             raise
-        Console(stderr=True, highlight=False).print(f"[red]error:[/red] {_plain(error)}", soft_wrap=True)
+        Console(stderr=True, highlight=False).print(
+            f"[red]error:[/red] {_plain(error)}", soft_wrap=True
+        )
         return 2
     except BrokenPipeError:  # `… | head` closed the pipe: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -58,21 +60,29 @@ def _dispatch(options: argparse.Namespace, console: Any) -> int:
     if options.verb == "show":
         return commands.show(options.name, console, options.data_root, options.plugin)
     if options.verb == "report":
-        return commands.report(options.folders, console, options.out, allow_mixed=options.allow_mixed)
+        return commands.report(
+            options.folders, console, options.out, allow_mixed=options.allow_mixed
+        )
     return commands.download(options.names, console, options.data_root)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="run_benchmarks.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="run_benchmarks.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     run = verbs.add_parser("run", help="run a sweep (the default verb)")
     plan = verbs.add_parser("plan", help="print the cells of a sweep and their state; run nothing")
     for verb in (run, plan):
         _sweep_flags(verb)
-    run.add_argument("--allow-mixed", action="store_true", help="put into one table what should not share one")
-    run.add_argument("--debug", action="store_true", help="show tracebacks and stop at the first failure")
+    run.add_argument(
+        "--allow-mixed", action="store_true", help="put into one table what should not share one"
+    )
+    run.add_argument(
+        "--debug", action="store_true", help="show tracebacks and stop at the first failure"
+    )
 
     listing = verbs.add_parser("list", help="what there is")
     listing.add_argument("what", nargs="?", choices=("methods", "datasets", "backbones"))
@@ -84,8 +94,12 @@ def _parser() -> argparse.ArgumentParser:
 
     report = verbs.add_parser("report", help="tables and plots from records")
     report.add_argument("folders", nargs="+", type=Path, metavar="DIR")
-    report.add_argument("--out", type=Path, metavar="DIR", help="where to write (default reports/out)")
-    report.add_argument("--allow-mixed", action="store_true", help="put into one table what should not share one")
+    report.add_argument(
+        "--out", type=Path, metavar="DIR", help="where to write (default reports/out)"
+    )
+    report.add_argument(
+        "--allow-mixed", action="store_true", help="put into one table what should not share one"
+    )
 
     download = verbs.add_parser("download", help="fetch data sets and weights")
     download.add_argument("names", nargs="+", metavar="NAME")
@@ -94,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _sweep_flags(verb: argparse.ArgumentParser) -> None:
-    """The flags of a sweep. Values are checked by `benchmarks.settings`, as those of a YAML file are."""
+    """The flags of a sweep; `benchmarks.settings` checks the values, as it does those of YAML."""
     add = verb.add_argument
     add("--methods", metavar="A,B", help="methods, see `list`")
     add("--datasets", metavar="D[,D2]", help="data sets; cifar100_lt_ir50 is ratio 50")
@@ -102,13 +116,20 @@ def _sweep_flags(verb: argparse.ArgumentParser) -> None:
     add("--split-seeds", metavar="0", help="seeds of the long-tailed draw (default 0)")
     add("--backbone", metavar="B", help="ARCH/WEIGHTS, glyph, hf-hub:NAME or local-dir:PATH")
     add("--config", type=Path, metavar="FILE", help="a sweep in YAML; flags go before it")
-    add("--set", action="append", metavar="NAME.FIELD=VALUE", help="a field of a method or data set")
+    add(
+        "--set", action="append", metavar="NAME.FIELD=VALUE", help="a field of a method or data set"
+    )
     add("--data-root", metavar="DIR", help="where data sets are (default data)")
     add("--out", metavar="DIR", help="where records go (default results/runs)")
     add("--protocol", metavar="paper|equal", help="each method's own recipe, or one budget for all")
     add("--select", metavar="last|val", help="which epoch is reported (default last)")
     add("--rerun", metavar="missing|failed|always", help="which cells to compute (default missing)")
-    add("--accept-stale", action="store_const", const=True, help="keep records of older method sources")
+    add(
+        "--accept-stale",
+        action="store_const",
+        const=True,
+        help="keep records of older method sources",
+    )
     add("--groups", metavar="lift|oltr|lmpt|thirds", help="rule for many, medium and few")
     add("--shard", metavar="I/N", help="run the I-th of N parts of the sweep")
     add("--device", metavar="auto|cpu|cuda|mps")

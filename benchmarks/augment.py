@@ -21,7 +21,9 @@ from benchmarks.errors import UserError
 KINDS = ("none", "flip", "crop_flip")
 
 
-def augmented(pixels: Tensor, kind: str, keys: randomness.UInt64, stream: tuple[Any, ...]) -> Tensor:
+def augmented(
+    pixels: Tensor, kind: str, keys: randomness.UInt64, stream: tuple[Any, ...]
+) -> Tensor:
     """Augment a batch.
 
     Args:

@@ -34,7 +34,9 @@ from benchmarks.errors import DataMissing, UserError, did_you_mean
 
 DEFAULT = "ViT-B-16-quickgelu/openai"
 EMBEDDED = "glyph"
-OFFLINE_HINT = "offline, use --backbone glyph (embedded) or ARCH/random (for speed and plumbing only)"
+OFFLINE_HINT = (
+    "offline, use --backbone glyph (embedded) or ARCH/random (for speed and plumbing only)"
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ def identify(name: str) -> BackboneId:
         if not weights:
             raise UserError(f"Backbone '{name}': no weights file in {folder}.")
         ident = _file_id(folder / "open_clip_config.json", sorted(weights)[0])
-        return BackboneId(f"local-dir:{folder.resolve().name}@{ident[:8]}", "local-dir", "", str(folder), ident)
+        return BackboneId(
+            f"local-dir:{folder.resolve().name}@{ident[:8]}", "local-dir", "", str(folder), ident
+        )
     if name.startswith("hf-hub:"):
         return BackboneId(name, "hf-hub", "", name.removeprefix("hf-hub:"), name)
     arch, slash, weights_name = name.partition("/")
@@ -77,7 +81,9 @@ def identify(name: str) -> BackboneId:
     if arch not in configs:
         raise did_you_mean("backbone", name if not slash else arch, [*configs, EMBEDDED])
     if not weights_name:
-        raise UserError(f"Backbone '{name}' names no weights: write {arch}/TAG, {arch}/random or {arch}/FILE.")
+        raise UserError(
+            f"Backbone '{name}' names no weights: write {arch}/TAG, {arch}/random or {arch}/FILE."
+        )
     if weights_name == "random":
         return BackboneId(name, "random", arch, "random", f"{arch}/random-seed0")
     if Path(weights_name).is_file():
@@ -174,7 +180,7 @@ class Backbone:
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str], chunk: int = 256) -> Tensor:
-        """n strings -> (n, D) L2-normalised float32 features, `chunk` strings at a time."""
+        """N strings -> (n, D) L2-normalised float32 features, `chunk` strings at a time."""
         parts = []
         for start in range(0, len(texts), chunk):
             tokens = self.tokenizer(list(texts[start : start + chunk])).to(self.device)
@@ -201,7 +207,10 @@ def load(name: str, *, device: torch.device, precision: str, offline: bool = Fal
         from benchmarks.glyphs import ASSETS, PREPROCESS
 
         open_clip.add_model_config(ASSETS)
-        arguments |= {"pretrained": str(ASSETS / "glyph.safetensors"), "force_preprocess_cfg": dict(PREPROCESS)}
+        arguments |= {
+            "pretrained": str(ASSETS / "glyph.safetensors"),
+            "force_preprocess_cfg": dict(PREPROCESS),
+        }
     elif ident.form in ("local-dir", "hf-hub"):
         arguments["model_name"] = f"{ident.form}:{ident.source}"
     elif ident.form in ("tag", "file"):
@@ -292,7 +301,8 @@ def _cannot_fetch(ident: BackboneId, error: Exception | None) -> DataMissing:
     why = f" ({_one_line(error)})" if error else ""
     return DataMissing(
         f"The weights of '{ident.name}' are not on this machine and were not fetched{why}. "
-        f"Where there is a network: python run_benchmarks.py download {ident.name}; {by_hand}; {OFFLINE_HINT}."
+        f"Where there is a network: python run_benchmarks.py download {ident.name}; "
+        f"{by_hand}; {OFFLINE_HINT}."
     )
 
 

@@ -75,7 +75,7 @@ class Catalog:
     # ---- looking up --------------------------------------------------------------------------
 
     def entries(self, *, scan_only: bool = False) -> dict[str, Entry]:
-        """All plug-ins by name; entry points of installed packages are loaded unless `scan_only`."""
+        """All plug-ins by name, with those of installed packages unless `scan_only`."""
         if self._entries is None:
             self._entries = dict(_scan(self._package, self._folder))
             self._loaded_entry_points = False
@@ -121,7 +121,9 @@ class Catalog:
             raise UserError(f"Plug-in {path}: {type(error).__name__}: {error}") from error
         new = sorted(set(self.entries()) - before)
         if not new:
-            raise UserError(f"Plug-in {path} registers no {self.kind}: decorate one with @register.")
+            raise UserError(
+                f"Plug-in {path} registers no {self.kind}: decorate one with @register."
+            )
         return new
 
 
@@ -131,7 +133,7 @@ def first_line(doc: str | None) -> str:
 
 
 def field_docs(file: Path, class_name: str) -> dict[str, str]:
-    """The string under each field of a class, as one line: what `show` prints beside the default."""
+    """The string under each field of a class, as one line, for `show`."""
     docs: dict[str, str] = {}
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef) and node.name == class_name:

@@ -1,4 +1,4 @@
-"""The verbs of the command line. Each returns the exit status; UserError is handled by the caller."""
+"""The verbs of the command line; each returns the exit status."""
 
 from __future__ import annotations
 
@@ -24,13 +24,18 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
 
     if not sweep.methods and not sweep.datasets:
         sweep = quick_start(sweep)
-        console.print("Quick start: the embedded world, nothing is downloaded. Try --help for more.\n", style="dim")
+        console.print(
+            "Quick start: the embedded world, nothing is downloaded. Try --help for more.\n",
+            style="dim",
+        )
     store = Store(sweep.out)
     cells = plan.expand(sweep)
     store.check_writable()
     planned = plan.look_up(cells, _records(store, console))
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
-    settings = runner.Settings(sweep.out, sweep.data_root, device.pick(sweep.device), sweep.offline, debug)
+    settings = runner.Settings(
+        sweep.out, sweep.data_root, device.pick(sweep.device), sweep.offline, debug
+    )
     display = ProgressDisplay(console, len(todo), len(planned) - len(todo))
     try:
         with display:
@@ -58,7 +63,8 @@ def _report_cells(planned: Sequence[Any], sweep: Sweep, console: Console, allow_
     _say_where(console, files, sweep.out)
     if failed:
         console.print(
-            f"{len(failed)} of {len(planned)} cells failed; --rerun failed runs them again.", style="red"
+            f"{len(failed)} of {len(planned)} cells failed; --rerun failed runs them again.",
+            style="red",
         )
     return 1 if failed else 0
 
@@ -81,12 +87,16 @@ def plan_only(sweep: Sweep, console: Console) -> int:
     cells = plan.expand(sweep)
     records = _records(Store(sweep.out), console)
     planned = plan.look_up(cells, records)
-    table = Table("method", "data set", "backbone", "seeds", "state", "estimate", box=None, pad_edge=False)
+    table = Table(
+        "method", "data set", "backbone", "seeds", "state", "estimate", box=None, pad_edge=False
+    )
     total = 0.0
     unknown = 0
     rows: dict[tuple[str, ...], list[Any]] = {}
     for p in planned:
-        rows.setdefault((p.cell.method, repr(p.cell.config), p.cell.dataset, p.cell.backbone.name), []).append(p)
+        rows.setdefault(
+            (p.cell.method, repr(p.cell.config), p.cell.dataset, p.cell.backbone.name), []
+        ).append(p)
     for group in rows.values():
         first = group[0].cell
         seconds = 0.0
@@ -117,7 +127,9 @@ def list_all(what: str | None, console: Console) -> int:
     if what in (None, "methods"):
         from methods.registry import METHODS
 
-        table = Table("method", "needs", "tasks", "", title="Methods", title_justify="left", box=None)
+        table = Table(
+            "method", "needs", "tasks", "", title="Methods", title_justify="left", box=None
+        )
         for name, entry in sorted(METHODS.entries().items()):
             tasks = ", ".join(entry.options.get("tasks", ("single",)))
             table.add_row(name, str(entry.options.get("needs", "")), tasks, entry.summary)
@@ -125,7 +137,14 @@ def list_all(what: str | None, console: Console) -> int:
     if what in (None, "datasets"):
         from benchmarks.datasets.registry import DATASETS
 
-        table = Table("data set", "task", "", title="Data sets (NAME_irR: imbalance ratio R)", title_justify="left", box=None)
+        table = Table(
+            "data set",
+            "task",
+            "",
+            title="Data sets (NAME_irR: imbalance ratio R)",
+            title_justify="left",
+            box=None,
+        )
         for name, entry in sorted(DATASETS.entries().items()):
             table.add_row(name, str(entry.options["task"]), entry.summary)
         console.print(table, "")
@@ -165,7 +184,14 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
         }
         _print_facts(console, {k: v for k, v in facts.items() if v})
         docs = field_docs(entry.file, cls.__name__)
-        table = Table("field", "default", "", title="Fields (--set NAME.FIELD=VALUE)", title_justify="left", box=None)
+        table = Table(
+            "field",
+            "default",
+            "",
+            title="Fields (--set NAME.FIELD=VALUE)",
+            title_justify="left",
+            box=None,
+        )
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
             table.add_row(field.name, str(field.default), docs.get(field.name, ""))
         console.print("", table)
@@ -177,12 +203,16 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
             "method or data set", name, [*METHODS.entries(), *datasets.DATASETS.entries()]
         ) from None
     configured = family(**fields).resolve(data_root)
-    console.print(f"[bold]{name}[/bold]  {datasets.DATASETS.entries()[family.name].summary}", highlight=False)
+    console.print(
+        f"[bold]{name}[/bold]  {datasets.DATASETS.entries()[family.name].summary}", highlight=False
+    )
     _print_facts(console, configured.card())
     return 0
 
 
-def report(folders: Sequence[Path], console: Console, out: Path | None, *, allow_mixed: bool) -> int:
+def report(
+    folders: Sequence[Path], console: Console, out: Path | None, *, allow_mixed: bool
+) -> int:
     """Tables and plots of every record under `folders`."""
     from reports.report import print_report, write_report
     from results.store import Store
@@ -190,7 +220,9 @@ def report(folders: Sequence[Path], console: Console, out: Path | None, *, allow
     records = []
     for folder in folders:
         if not (folder / "records").is_dir():
-            raise UserError(f"No records under {folder}: give a folder that a run wrote to with --out.")
+            raise UserError(
+                f"No records under {folder}: give a folder that a run wrote to with --out."
+            )
         records += _records(Store(folder), console)
     if not records:
         raise UserError(f"No readable records under {', '.join(map(str, folders))}.")

@@ -1,4 +1,4 @@
-"""What a user sees while cells run: three progress bars, or plain lines where there is no terminal."""
+"""What a user sees while cells run: progress bars, or plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import time
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from benchmarks.plan import Cell
 from results.schema import Record
@@ -78,17 +85,21 @@ class ProgressDisplay:
         head = f"[dim]{self.done}/{self._total}[/dim] {escape(cell.title)}"
         if record.metrics is None or record.cost is None:
             colour = "yellow" if record.status == "not_applicable" else "red"
-            outcome = f"[{colour}]{record.status.replace('_', ' ')}[/{colour}]: {escape(record.error or '')}"
+            status = record.status.replace("_", " ")
+            outcome = f"[{colour}]{status}[/{colour}]: {escape(record.error or '')}"
         else:
             m = record.metrics
             groups = " ".join(
-                f"{name} {value:.1f}" for name, value in (("many", m.many), ("medium", m.medium), ("few", m.few))
+                f"{group} {value:.1f}"
+                for group, value in (("many", m.many), ("medium", m.medium), ("few", m.few))
                 if value is not None
-            )  # fmt: skip
+            )
             seconds = record.cost.fit_s + record.cost.eval_s
             outcome = f"{m.overall:.1f} % [dim]({groups}) {seconds:.1f} s[/dim]"
         self._console.print(f"{head}  {outcome}", highlight=False, soft_wrap=True)
         for note in record.notes:
             if note not in self._noted:  # once is enough, the table repeats it
                 self._noted.add(note)
-                self._console.print(f"    note: {note}", style="yellow", highlight=False, markup=False)
+                self._console.print(
+                    f"    note: {note}", style="yellow", highlight=False, markup=False
+                )

@@ -19,11 +19,17 @@ def pick(name: str) -> torch.device:
     Raises:
         UserError: it was asked for by name and is not there.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if name == "auto":
         name = next(kind for kind, is_there in there.items() if is_there)
     if not there[name]:
-        raise UserError(f"--device {name}: this machine or this build of torch has none; try --device auto.")
+        raise UserError(
+            f"--device {name}: this machine or this build of torch has none; try --device auto."
+        )
     return torch.device(name)
 
 
@@ -41,7 +47,9 @@ def describe(device: torch.device) -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():
         lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-        model = next((l.partition(":")[2].strip() for l in lines if l.startswith("model name")), model)
+        model = next(
+            (x.partition(":")[2].strip() for x in lines if x.startswith("model name")), model
+        )
     return f"{model}, {torch.get_num_threads()} threads, {device.type}"
 
 

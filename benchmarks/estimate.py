@@ -35,8 +35,10 @@ def estimate(cell: Cell, records: Sequence[Record], device: str) -> float | None
     if METHODS.entries()[cell.method].options.get("needs") == "features":
         # One pass over all images if the features are not stored yet, shared by all such cells.
         return (train + test) * flops / rate
-    epochs = cell.config.get("epochs", 1)
-    return (3 * epochs * train + test) * flops / rate  # the backward pass costs about twice the forward
+    epochs = float(cell.config.get("epochs", 1))
+    return (
+        (3 * epochs * train + test) * flops / rate
+    )  # the backward pass costs about twice the forward
 
 
 @cache

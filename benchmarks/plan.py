@@ -48,8 +48,10 @@ class Cell:
 
     @property
     def identity(self) -> str:
-        """Hash of the specification without the method's source: two records of one identity and
-        different keys were made by different code."""
+        """Hash of the specification without the method's source.
+
+        Two records of one identity and different keys were made by different code.
+        """
         spec = {
             "method": self.method,
             "config": self.config,
@@ -106,7 +108,10 @@ def expand(sweep: Sweep) -> list[Cell]:
     for file in sweep.plugin:
         METHODS.load_file(file)
     if not sweep.methods or not sweep.datasets:
-        raise UserError("Nothing to run: give --methods and --datasets (see `list`), or neither for the quick start.")
+        raise UserError(
+            "Nothing to run: give --methods and --datasets (see `list`), or neither of them "
+            "for the quick start."
+        )
     for choice in sweep.methods:  # every name is checked before anything slow
         METHODS.get(choice.name)
     for name in sweep.datasets:
@@ -139,7 +144,10 @@ def expand(sweep: Sweep) -> list[Cell]:
                 ]  # fmt: skip
     for i, (owner, field, _) in enumerate(sweep.set):
         if i not in used:
-            raise UserError(f"--set {owner}.{field}: '{owner}' is neither a method nor a data set of this sweep.")
+            raise UserError(
+                f"--set {owner}.{field}: '{owner}' is neither a method nor a data set "
+                "of this sweep."
+            )
     part, parts = shard_of(sweep.shard)
     return cells[part::parts]
 

@@ -94,9 +94,7 @@ def single_label_metrics(
         balanced=mean(everyone),
         worst_class=float(tested.min()) if tested.size else None,
         ece=expected_calibration_error(probabilities.max(1), right),
-        per_class=tuple(
-            float(a) if n else None for a, n in zip(accuracy, total, strict=True)
-        ),
+        per_class=tuple(float(a) if n else None for a, n in zip(accuracy, total, strict=True)),
     )
 
 

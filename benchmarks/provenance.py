@@ -16,7 +16,13 @@ PACKAGES = ("torch", "torchvision", "open_clip_torch", "numpy", "pandas")
 
 
 def provenance(
-    backbone: Backbone, *, text_hash: str, split_hash: str, fingerprint: str, started: str, finished: str
+    backbone: Backbone,
+    *,
+    text_hash: str,
+    split_hash: str,
+    fingerprint: str,
+    started: str,
+    finished: str,
 ) -> Provenance:
     """The provenance of a record made now with `backbone`."""
     commit, dirty = _git()
@@ -42,7 +48,11 @@ def _git() -> tuple[str, bool]:
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
         ).stdout.strip()
 
     try:

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks import backbones, device as devices
+from benchmarks import backbones
+from benchmarks import device as devices
 from benchmarks.backbones import Backbone
 from benchmarks.cache import cache_dir
 from benchmarks.datasets.base import DataSet
@@ -33,6 +34,8 @@ from methods.registry import METHODS
 from results.schema import Cost, Groups, Metrics, Record, Selection
 from results.store import Store
 
+Outcome = tuple[Record, dict[str, NDArray[Any]] | None]
+"""A record and, where the cell is done, its predictions."""
 EVAL_BATCH = 256
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
@@ -88,7 +91,7 @@ def run(cells: Sequence[Cell], settings: Settings, display: Display) -> list[Rec
 
 
 def _handed_over_together(cells: list[Cell]) -> Iterator[list[Cell]]:
-    """Runs of cells that differ by seed alone, for methods that override `fit_many`; else singles."""
+    """Cells that differ by seed alone, for methods that override `fit_many`; else singles."""
     for name, group in groupby(cells, key=lambda c: (c.method, repr(c.config), c.select)):
         same = list(group)
         batched = METHODS.get(name[0]).fit_many is not Method.fit_many  # type: ignore[attr-defined]
@@ -99,7 +102,12 @@ class Bench:
     """A data set on a backbone, loaded once and shared by all cells that use it."""
 
     def __init__(
-        self, data: DataSet, backbone: Backbone, features: FeatureStore, settings: Settings, display: Display
+        self,
+        data: DataSet,
+        backbone: Backbone,
+        features: FeatureStore,
+        settings: Settings,
+        display: Display,
     ) -> None:
         self.data = data
         self.backbone = backbone
@@ -111,7 +119,9 @@ class Bench:
         self._validation: SplitSamples | None = None
 
     @classmethod
-    def load(cls, cell: Cell, settings: Settings, features: FeatureStore, display: Display) -> Bench:
+    def load(
+        cls, cell: Cell, settings: Settings, features: FeatureStore, display: Display
+    ) -> Bench:
         """Load what `cell` needs."""
         display.preparing(f"loading {cell.dataset}")
         try:
@@ -131,9 +141,7 @@ class Bench:
         )
         return cls(data, backbone, features, settings, display)
 
-    def measure(
-        self, cells: list[Cell]
-    ) -> list[tuple[Record, dict[str, NDArray[Any]] | None]]:
+    def measure(self, cells: list[Cell]) -> list[tuple[Record, dict[str, NDArray[Any]] | None]]:
         """Fit and evaluate cells that differ by their seed alone; a record and predictions each."""
         started = _now()
         devices.reset_peak_memory(self.backbone.device)
@@ -153,7 +161,7 @@ class Bench:
             clock = time.perf_counter()
             predictors = method.fit_many(tasks)
             fit_s = (time.perf_counter() - clock) / len(cells)
-            results = []
+            results: list[Outcome] = []
             for cell, task, predictor in zip(cells, tasks, predictors, strict=True):
                 clock = time.perf_counter()
                 logits = self._logits(predictor, needs)
@@ -163,7 +171,9 @@ class Bench:
         except DataError:
             raise
         except NotApplicable as reason:
-            return [(self._unfinished(c, "not_applicable", str(reason), started), None) for c in cells]
+            return [
+                (self._unfinished(c, "not_applicable", str(reason), started), None) for c in cells
+            ]
         except Exception as error:
             if self._settings.debug:
                 raise
@@ -217,7 +227,9 @@ class Bench:
             else:
                 logits = predictor.logits(batch)
             if tuple(logits.shape) != (len(index), classes):
-                raise ValueError(f"logits of shape {tuple(logits.shape)}, expected ({len(index)}, {classes})")
+                raise ValueError(
+                    f"logits of shape {tuple(logits.shape)}, expected ({len(index)}, {classes})"
+                )
             if not bool(torch.isfinite(logits).all()):
                 raise ValueError("logits hold NaN or infinite values")
             parts.append(logits.float().cpu())
@@ -286,7 +298,9 @@ class Bench:
     def _unfinished(self, cell: Cell, status: str, error: str, started: str) -> Record:
         return self._outline(cell, status=status, started=started, error=error)
 
-    def _outline(self, cell: Cell, *, status: str, started: str, error: str | None = None, **rest: Any) -> Record:
+    def _outline(
+        self, cell: Cell, *, status: str, started: str, error: str | None = None, **rest: Any
+    ) -> Record:
         return Record(
             key=cell.key,
             identity=cell.identity,

@@ -82,7 +82,7 @@ def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
 
 
 def apply_fields(kind: str, cls: type, fields: dict[str, Any]) -> dict[str, Any]:
-    """The complete configuration of a dataclass: its defaults with `fields` over them, type-checked.
+    """The complete, type-checked configuration of a dataclass: defaults with `fields` over them.
 
     Args:
         kind: what to call it in a message, for example "method lift".
@@ -179,7 +179,7 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
 
 
 def shard_of(text: str) -> tuple[int, int]:
-    """"2/4" -> (1, 4): the second of four; an empty text is everything."""
+    """The part and the number of parts: (1, 4) for "2/4", (0, 1) for an empty text."""
     return _shard(text, "--shard") if text else (0, 1)
 
 
@@ -214,7 +214,9 @@ def _seeds(value: Any, where: str) -> tuple[int, ...]:
     seeds = []
     for item in _items(value):
         if isinstance(item, bool) or not str(item).isdigit():
-            raise UserError(f"{where}: '{item}' is no seed; write whole numbers from 0 on, for example 0,1,2.")
+            raise UserError(
+                f"{where}: '{item}' is no seed; write whole numbers from 0 on, for example 0,1,2."
+            )
         seeds.append(int(item))
     if not seeds:
         raise UserError(f"{where}: no seed given; write for example 0,1,2.")
@@ -227,7 +229,9 @@ def _assignments(value: Any, where: str) -> tuple[tuple[str, str, Any], ...]:
     if isinstance(value, dict):
         for owner, fields in value.items():
             if not isinstance(fields, dict):
-                raise UserError(f"{where}: 'set' wants NAME: {{FIELD: VALUE}}, not {owner}: {fields!r}.")
+                raise UserError(
+                    f"{where}: 'set' wants NAME: {{FIELD: VALUE}}, not {owner}: {fields!r}."
+                )
             found += [(str(owner), str(field), v) for field, v in fields.items()]
         return tuple(found)
     for item in _items(value) if not isinstance(value, list | tuple) else value:

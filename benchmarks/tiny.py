@@ -36,7 +36,7 @@ def tiny_data() -> DataSet:
 
 @cache
 def tiny_backbone() -> Backbone:
-    """A 2-layer CLIP of width 32 with seeded random weights, the glyph tokenizer and its transform."""
+    """A 2-layer CLIP of width 32: seeded random weights, the glyph tokenizer and transform."""
     from open_clip import CLIP
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
@@ -47,7 +47,13 @@ def tiny_backbone() -> Backbone:
         torch.manual_seed(randomness.key("tiny backbone"))
         model = CLIP(
             embed_dim=16,
-            vision_cfg={"image_size": 32, "patch_size": 16, "width": 32, "layers": 2, "head_width": 16},
+            vision_cfg={
+                "image_size": 32,
+                "patch_size": 16,
+                "width": 32,
+                "layers": 2,
+                "head_width": 16,
+            },
             text_cfg={
                 "context_length": tokenizer.context_length,
                 "vocab_size": tokenizer.vocab_size,
@@ -116,7 +122,9 @@ def permuted(data: DataSet, order: Sequence[int]) -> DataSet:
     new[list(order)] = np.arange(len(order))
 
     def relabel(split: Split) -> Split:
-        labels: NDArray[np.int64] = new[split.labels] if split.labels.ndim == 1 else split.labels[:, list(order)]
+        labels: NDArray[np.int64] = (
+            new[split.labels] if split.labels.ndim == 1 else split.labels[:, list(order)]
+        )
         return dataclasses.replace(split, labels=labels)
 
     def pick(values: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -75,8 +75,11 @@ class Samples(Protocol):
 
     labels: Tensor
     """(N,) class indices, or (N, C) zeros and ones for multi-label; on the task's device."""
-    keys: NDArray[np.uint64]
-    """(N,) keys of the sample ids, for `randomness`."""
+
+    @property
+    def keys(self) -> NDArray[np.uint64]:
+        """(N,) keys of the sample ids, for `randomness`."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -85,9 +88,14 @@ class Samples(Protocol):
         ...
 
     def batch(
-        self, index: NDArray[np.int64], *, needs: str, augment: str = "none", stream: tuple[Any, ...] = ()
+        self,
+        index: NDArray[np.int64],
+        *,
+        needs: str,
+        augment: str = "none",
+        stream: tuple[Any, ...] = (),
     ) -> Batch:
-        """Samples at `index` as features or images; augmentation is keyed by sample and `stream`."""
+        """Samples at `index`, features or images; augmentation is keyed by sample and `stream`."""
         ...
 
 
@@ -134,7 +142,7 @@ class Task:
 
     @cached_property
     def log_prior(self) -> Tensor:
-        """(C,) log of the training class frequencies; a class without images counts as half an image."""
+        """(C,) log of the training class frequencies; no images count as half an image."""
         counts = self.counts.clamp(min=0.5)
         return (counts / counts.sum()).log()
 
@@ -147,9 +155,9 @@ class Task:
         return sum(known) * 2 >= len(known)
 
     def prompts(self, source: TextSource = "names", *, ensemble: bool = True) -> list[list[str]]:
-        """Prompts of every class: C lists, one string a template (the first only, unless `ensemble`).
+        """Prompts of every class: C lists, one string a template (the first unless `ensemble`).
 
-        A class without a description falls back to its name, which a note says.
+        A data set without descriptions falls back to its names, which a note says.
         """
         names, texts = self.texts.class_names, self.texts.descriptions
         if source == "names":
@@ -165,10 +173,9 @@ class Task:
         return [[template.format(filling) for template in templates] for filling in fillings]
 
     def text_features(self, source: TextSource = "names", *, ensemble: bool = True) -> Tensor:
-        """(C, D) L2-normalised text features, averaged over the prompt ensemble (Radford et al. 2021)."""
+        """(C, D) L2-normalised text features, averaged over the templates (Radford et al. 2021)."""
         prompts = self.prompts(source, ensemble=ensemble)
-        if not self.words_known:
-            self.note("text tower untrained on these words: chance expected from texts alone")
+        self.note_unknown_words()
         flat = [prompt for group in prompts for prompt in group]
         features = self.text_cache(flat).to(self.device)  # (C * T, D)
         mean = features.view(len(prompts), -1, features.shape[-1]).mean(1)  # (C, D)
@@ -190,6 +197,11 @@ class Task:
         return randomness.shuffled(self.train.keys, self.seed, "order", epoch)
 
     # ---- notes ---------------------------------------------------------------------------------
+
+    def note_unknown_words(self) -> None:
+        """Note where the text tower was not trained on the class names; who reads texts calls it."""
+        if not self.words_known:
+            self.note("text tower untrained on these words: chance expected from texts alone")
 
     def note(self, text: str) -> None:
         """Add a footnote to the record (once)."""

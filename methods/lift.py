@@ -1,8 +1,8 @@
 """LIFT: lightweight fine-tuning for long-tailed recognition (Shi et al. 2024, arXiv 2309.10019).
 
 AdaptFormer in every block of a frozen CLIP ViT, a cosine head on the class token before the CLIP
-projection that starts at the projected text features, and the logit-adjusted loss. Values are those
-of the authors' code (github.com/shijxcs/LIFT, 661ead9); test-time ensembling is not part of it here.
+projection that starts at the projected text features, and the logit-adjusted loss. Values are
+those of the authors' code (github.com/shijxcs/LIFT, 661ead9), without test-time ensembling.
 """
 
 from __future__ import annotations

@@ -56,7 +56,9 @@ class Lmpt(Method):
     def fit(self, task: Task) -> Predictor:
         if task.texts.descriptions is None:
             raise NotApplicable("the single-label form needs class descriptions")
-        classifier = PromptClassifier(PromptLearner(task, self.contexts, class_specific=self.class_specific), task)
+        classifier = PromptClassifier(
+            PromptLearner(task, self.contexts, class_specific=self.class_specific), task
+        )
         adjusted = LogitAdjusted(task.log_prior, self.tau)
         texts = mean_direction(*text_words(task, list(task.texts.descriptions)))  # (C, W)
         counts = task.counts.clamp(min=1)

@@ -45,7 +45,7 @@ class MethodInfo:
 
 
 _CONTRACT = {"base", "registry", "__init__"}
-"""Files every method shares; a change there that changes numbers raises PROTOCOL_VERSION instead."""
+"""Shared by every method; a change there that changes numbers raises PROTOCOL_VERSION."""
 
 
 def register(

@@ -79,7 +79,9 @@ class Sage(Method):
         head = CosineHead(project_to_width(visual, task.text_features(ensemble=False)))
         prior = task.log_prior
         if self.compensation == "class":
-            prior = prior + compensation(task.train.features(), task.train.labels, task.counts, self.max_nats)
+            prior = prior + compensation(
+                task.train.features(), task.train.labels, task.counts, self.max_nats
+            )
         recipe = Recipe(
             self.epochs, self.batch_size, self.lr,
             weight_decay=self.weight_decay, augment=self.augment,

@@ -8,7 +8,9 @@ from methods.base import Method, Predictor, Task, TextSource
 from methods.registry import register
 
 
-@register("zero_shot", paper="Radford et al. 2021, arXiv 2103.00020", needs="features", deterministic=True)
+@register(
+    "zero_shot", paper="Radford et al. 2021, arXiv 2103.00020", needs="features", deterministic=True
+)
 @dataclass(frozen=True)
 class ZeroShot(Method):
     """Zero-shot CLIP with the data set's prompt ensemble; nothing is trained."""

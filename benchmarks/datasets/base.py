@@ -26,7 +26,7 @@ class Images(Protocol):
         ...
 
     def digest(self) -> str:
-        """A hash of the images' content (or, for files too many to read, of their names and sizes)."""
+        """A hash of the images' content; of names and sizes where files are too many to read."""
         ...
 
 
@@ -104,7 +104,7 @@ class DataSet:
     group_counts: NDArray[np.int64] | None = None
     """(C,) counts that decide many/medium/few, where they are not the training counts."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """Known truth about classes (the embedded world: coverage, attributes), by name, each (C,) long."""
+    """Known truth about the classes of the embedded world, by name, each (C,) long."""
 
     @property
     def num_classes(self) -> int:

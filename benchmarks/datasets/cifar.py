@@ -59,6 +59,7 @@ class _CifarLT(Family):
     as in LIFT's CIFAR results at ratios 10 and 50)."""
 
     layout: ClassVar[Layout]
+    version: ClassVar[str] = VERSION
 
     def resolve(self, root: Path) -> Self:
         """This configuration with the recipe pinned that the form of the data in `root` allows."""
@@ -109,6 +110,10 @@ class _CifarLT(Family):
         classes = len(self.layout.classes)
         n_max = self.layout.per_class[0] if images is None else images / classes
         return recipes.class_counts(n_max, classes, self.imbalance, self.profile, self.head_share)
+
+    def sizes(self) -> tuple[int, int]:
+        """Training and test images of the official data."""
+        return int(self.counts().sum()), self.layout.per_class[1] * len(self.layout.classes)
 
     def download(self, root: Path) -> str:
         """Fetch the official pickles through torchvision, which checks their MD5 sums."""

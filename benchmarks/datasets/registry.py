@@ -14,7 +14,9 @@ from benchmarks.errors import UserError, did_you_mean
 
 F = TypeVar("F", bound=type)
 
-DATASETS = Catalog("data set", "benchmarks.datasets", Path(__file__).parent, "longtail_vlm.datasets")
+DATASETS = Catalog(
+    "data set", "benchmarks.datasets", Path(__file__).parent, "longtail_vlm.datasets"
+)
 
 
 def register(name: str, *, task: TaskKind) -> Callable[[F], F]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,5 +39,6 @@ def read_source(name: str) -> str:
     return source
 
 
+@cache
 def _read(name: str) -> Any:
     return yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))

@@ -69,7 +69,9 @@ class TextAttention(nn.Module):
         self.value = nn.Linear(texts.shape[1], attention_width, bias=False)
         self.up = nn.Linear(attention_width, width, bias=False)
         for i, layer in enumerate((self.query, self.key, self.value)):
-            nn.init.xavier_normal_(layer.weight, generator=randomness.generator(seed, "text attention", i))
+            nn.init.xavier_normal_(
+                layer.weight, generator=randomness.generator(seed, "text attention", i)
+            )
         nn.init.zeros_(self.up.weight)
 
     def forward(self, x: Tensor) -> Tensor:

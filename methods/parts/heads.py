@@ -81,7 +81,7 @@ def initial_weight(task: Task, init: str, dim: int) -> Tensor:
 
 
 def class_means(task: Task) -> Tensor:
-    """(C, D) means of the training features; a class without training images takes its text feature."""
+    """(C, D) means of the training features; a class without any takes its text feature."""
     features = task.train.features()
     sums = torch.zeros(task.num_classes, features.shape[1], device=features.device)
     sums.index_add_(0, task.train.labels, features)

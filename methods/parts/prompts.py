@@ -26,12 +26,16 @@ class PromptLearner(nn.Module):
         std: standard deviation of the initial context.
 
     Raises:
-        NotApplicable: the text tower does not read its output at the end-of-text token.
+        NotApplicable: the text tower does not read its output at the end-of-text token, or the
+            longest class name leaves too little room.
     """
 
-    def __init__(self, task: Task, contexts: int, *, class_specific: bool, std: float = 0.02) -> None:
+    def __init__(
+        self, task: Task, contexts: int, *, class_specific: bool, std: float = 0.02
+    ) -> None:
         super().__init__()
         tower = text_tower(task.backbone)
+        task.note_unknown_words()
         width = tower.token_embedding.weight.shape[1]
         if class_specific:
             start = task.normal_per_class("context", contexts, width)
@@ -42,7 +46,9 @@ class PromptLearner(nn.Module):
         names = names[:, : int(names.argmax(-1).max()) + 1]  # cut after the last end of text
         room = tower.positional_embedding.shape[0] - contexts
         if names.shape[1] > room:
-            raise NotApplicable(f"class names take {names.shape[1]} tokens, {contexts} contexts leave {room}")
+            raise NotApplicable(
+                f"class names take {names.shape[1]} tokens, {contexts} contexts leave {room}"
+            )
         self._embedded = tower.token_embedding(names).detach()  # (C, L - M, W)
         self._end = names.argmax(-1) + contexts  # (C,)
         self._tower = [tower]
@@ -53,7 +59,7 @@ class PromptLearner(nn.Module):
         return torch.cat([self._embedded[:, :1], context, self._embedded[:, 1:]], dim=1)
 
     def words(self) -> tuple[Tensor, Tensor]:
-        """Embeddings (C, L, W) and a mask (C, L) of context and name tokens: no start, end, padding."""
+        """Embeddings (C, L, W) and a mask (C, L) that leaves out start, end and padding."""
         x = self.embeddings()
         place = torch.arange(x.shape[1], device=x.device)
         return x, (place > 0) & (place < self._end[:, None])
@@ -83,13 +89,17 @@ def text_tower(backbone: Backbone) -> Any:
     model: Any = backbone.model
     tower = getattr(model, "text", model)
     pool = getattr(model, "text_pool_type", getattr(tower, "pool_type", ""))
+    if getattr(tower, "cls_emb", None) is not None:  # CoCa's: read at a token of its own
+        pool = "last"
     if pool != "argmax" or getattr(tower, "attn_mask", None) is None:
-        raise NotApplicable(f"learns prompts, and the text tower of {backbone.id.name} is not CLIP's kind")
+        raise NotApplicable(
+            f"learns prompts, and the text tower of {backbone.id.name} is not CLIP's kind"
+        )
     return tower
 
 
 def text_words(task: Task, texts: list[str]) -> tuple[Tensor, Tensor]:
-    """Frozen token embeddings (n, L, W) of texts and a mask (n, L) without start, end and padding."""
+    """Token embeddings (n, L, W) of texts and a mask (n, L) without start, end and padding."""
     tower = text_tower(task.backbone)
     tokens = task.backbone.tokenizer(texts).to(task.device)
     end = tokens.argmax(-1)

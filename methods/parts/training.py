@@ -24,7 +24,7 @@ from methods.base import Batch, Predictor, Task
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. Defaults are those LIFT and most prompt tuners share (SGD, cosine, no warm-up)."""
+    """How to train: SGD, cosine over epochs, no warm-up, as LIFT and most prompt tuners do."""
 
     epochs: int
     batch_size: int
@@ -54,7 +54,9 @@ def train(task: Task, module: nn.Module, loss: Loss, recipe: Recipe, needs: str)
         UserError: the loss became NaN or infinite.
     """
     if recipe.epochs < 1 or recipe.batch_size < 1:
-        raise UserError(f"epochs and batch_size must be 1 or more, got {recipe.epochs}, {recipe.batch_size}.")
+        raise UserError(
+            f"epochs and batch_size must be 1 or more, got {recipe.epochs}, {recipe.batch_size}."
+        )
     module.to(task.device)
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.SGD(
@@ -131,7 +133,9 @@ def _train_epoch(
             task.progress(epoch, recipe.epochs, step + 1, steps)
     # Looked at once an epoch: a check at every step would make the host wait for the device.
     if not math.isfinite(float(total)):
-        raise UserError(f"the training loss became {float(total)} in epoch {epoch + 1}; lower the learning rate")
+        raise UserError(
+            f"the training loss became {float(total)} in epoch {epoch + 1}; lower the learning rate"
+        )
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from benchmarks.errors import NotApplicable
 from methods.base import Batch
 
 SHORT = 64
-"""Up to this many tokens, attention from plain matrix products beats the fused kernel's backward."""
+"""Up to this many tokens, plain matrix products beat the fused attention's backward."""
 
 
 class AdaptedViT(nn.Module):
@@ -71,12 +71,14 @@ def vit(backbone: Backbone) -> Any:
         and getattr(visual, "pool_type", "") in ("tok", "avg")
     )
     if not plain:
-        raise NotApplicable(f"needs the blocks of a ViT, and the image tower of {backbone.id.name} has none")
+        raise NotApplicable(
+            f"needs the blocks of a ViT, and the image tower of {backbone.id.name} has none"
+        )
     return visual
 
 
 def project_to_width(visual: Any, features: Tensor) -> Tensor:
-    """(n, D) features of the joint space -> (n, W), L2-normalised: norm(norm(t) @ proj^T), as LIFT."""
+    """(n, D) joint features -> (n, W), L2-normalised: norm(norm(t) @ proj^T), as LIFT."""
     unit = F.normalize(features, dim=-1)
     return unit if visual.proj is None else F.normalize(unit @ visual.proj.T.float(), dim=-1)
 
