@@ -5,6 +5,7 @@ python run_benchmarks.py                                      the embedded quick
 python run_benchmarks.py --methods lift,sage --datasets cifar100_lt
 python run_benchmarks.py plan --methods lift --datasets cifar100_lt_ir50
 python run_benchmarks.py list | show lift | report DIR
+python run_benchmarks.py run --help                           every flag
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from benchmarks.errors import UserError, did_you_mean
 
 VERBS = ("run", "plan", "list", "show", "report", "download")
 
@@ -21,27 +24,75 @@ VERBS = ("run", "plan", "list", "show", "report", "download")
 def main(arguments: list[str] | None = None) -> int:
     """Parse, do, and turn what a user can put right into one line and exit status 2."""
     words = sys.argv[1:] if arguments is None else arguments
-    if not words or words[0] not in (*VERBS, "-h", "--help"):
-        words = ["run", *words]
-    options = _parser().parse_args(words)
+    debug = "--debug" in words
+    try:
+        options = _parse(words)
+        return _dispatch(options, _console())
+    except UserError as error:
+        if debug:
+            raise
+        return _fail(str(error), 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted.", 130)
+    except BrokenPipeError:
+        _nobody_listens()
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        line = f"{type(error).__name__}: {error}"
+        return _fail(f"unexpected {line} (--debug shows where; please report it).", 1)
 
+
+def _console() -> Any:
     from rich.console import Console
 
-    from benchmarks.errors import UserError
+    class Tolerant(Console):
+        def on_broken_pipe(self) -> None:  # rich would end the program, a sweep in its middle too
+            self.quiet = True
+            _nobody_listens()
 
-    console = Console(highlight=False)
-    try:
-        return _dispatch(options, console)
-    except UserError as error:
-        if getattr(options, "debug", False):
-            raise
-        Console(stderr=True, highlight=False).print(
-            f"[red]error:[/red] {_plain(error)}", soft_wrap=True
+    return Tolerant(highlight=False, emoji=False)
+
+
+def _nobody_listens() -> None:
+    """`… | head` closed the pipe: nothing is wrong, but what is printed now goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(text: str, status: int) -> int:
+    """Say in one line what went wrong."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    line = " ".join(text.splitlines())
+    console = Console(stderr=True, highlight=False, emoji=False)
+    console.print(f"[red]error:[/red] {escape(line)}", soft_wrap=True)
+    return status
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    """The arguments of a verb, which is `run` where none is named.
+
+    Raises:
+        UserError: arguments that no verb has.
+    """
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+        words = ["run", *words]
+    elif words[0] not in (*VERBS, "-h", "--help"):
+        raise UserError(
+            f"Unknown verb '{words[0]}'. Known: {', '.join(VERBS)}; methods go behind --methods."
         )
-        return 2
-    except BrokenPipeError:  # `… | head` closed the pipe: nothing is wrong
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    parser, verbs = _parser()
+    options, unknown = parser.parse_known_args(words)
+    if unknown and not unknown[0].startswith("-"):
+        raise UserError(
+            f"What is '{unknown[0]}'? Lists go behind their flag, with commas and no spaces."
+        )
+    if unknown:
+        flags = verbs[words[0]]._option_string_actions
+        raise did_you_mean(f"argument of {words[0]}", unknown[0], flags)
+    return options
 
 
 def _dispatch(options: argparse.Namespace, console: Any) -> int:
@@ -66,8 +117,15 @@ def _dispatch(options: argparse.Namespace, console: Any) -> int:
     return commands.download(options.names, console, options.data_root)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    """Complains as the rest of the suite does: in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    parser = _Parser(
         prog="run_benchmarks.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -77,12 +135,6 @@ def _parser() -> argparse.ArgumentParser:
     plan = verbs.add_parser("plan", help="print the cells of a sweep and their state; run nothing")
     for verb in (run, plan):
         _sweep_flags(verb)
-    run.add_argument(
-        "--allow-mixed", action="store_true", help="put into one table what should not share one"
-    )
-    run.add_argument(
-        "--debug", action="store_true", help="show tracebacks and stop at the first failure"
-    )
 
     listing = verbs.add_parser("list", help="what there is")
     listing.add_argument("what", nargs="?", choices=("methods", "datasets", "backbones"))
@@ -97,14 +149,20 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--out", type=Path, metavar="DIR", help="where to write (default reports/out)"
     )
-    report.add_argument(
-        "--allow-mixed", action="store_true", help="put into one table what should not share one"
-    )
 
     download = verbs.add_parser("download", help="fetch data sets and weights")
     download.add_argument("names", nargs="+", metavar="NAME")
     download.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
-    return parser
+
+    for verb in (run, plan, report):
+        verb.add_argument(
+            "--allow-mixed", action="store_true", help="one table for what should not share one"
+        )
+    for verb in verbs.choices.values():
+        verb.add_argument(
+            "--debug", action="store_true", help="show tracebacks and stop at the first failure"
+        )
+    return parser, dict(verbs.choices)
 
 
 def _sweep_flags(verb: argparse.ArgumentParser) -> None:
@@ -136,13 +194,6 @@ def _sweep_flags(verb: argparse.ArgumentParser) -> None:
     add("--precision", metavar="auto|fp32|bf16")
     add("--offline", action="store_const", const=True, help="never touch the network")
     add("--plugin", action="append", metavar="FILE", help="a file with methods of your own")
-
-
-def _plain(error: Exception) -> str:
-    """The error's line with rich's markup characters escaped."""
-    from rich.markup import escape
-
-    return escape(str(error))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,16 @@ Forms of a name:
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import logging
-import os
+import re
+import ssl
+import urllib.error
+import urllib.request
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,21 +66,33 @@ def identify(name: str) -> BackboneId:
     if name == EMBEDDED:
         from benchmarks.glyphs import ASSETS
 
-        return BackboneId(name, "embedded", "glyph", "", _file_id(ASSETS / "glyph.safetensors"))
+        # The tokenizer is part of what the text features are made with.
+        files = [ASSETS / n for n in ("glyph.safetensors", "glyph.json", "vocabulary.txt")]
+        if missing := [file for file in files if not file.is_file()]:
+            raise UserError(
+                f"Backbone 'glyph': no file {missing[0]}; `make weights` makes it anew."
+            )
+        return BackboneId(name, "embedded", "glyph", "", _file_id(*files))
     if name.startswith("local-dir:"):
-        folder = Path(name.removeprefix("local-dir:"))
+        folder = Path(name.removeprefix("local-dir:")).expanduser()
         if not (folder / "open_clip_config.json").is_file():
-            raise UserError(f"Backbone '{name}': no open_clip_config.json in {folder}.")
-        weights = [f for p in ("*.safetensors", "*.bin", "*.pt", "*.pth") for f in folder.glob(p)]
+            raise UserError(f"Backbone '{name}': no open_clip_config.json in {folder.resolve()}.")
+        weights = [f for p in ("*.safetensors", "*.bin", "*.pth") for f in folder.glob(p)]
         if not weights:
-            raise UserError(f"Backbone '{name}': no weights file in {folder}.")
-        ident = _file_id(folder / "open_clip_config.json", sorted(weights)[0])
+            raise UserError(
+                f"Backbone '{name}': no weights (.safetensors, .bin or .pth) in {folder.resolve()}."
+            )
+        ident = _file_id(folder / "open_clip_config.json", *sorted(weights))
         return BackboneId(
             f"local-dir:{folder.resolve().name}@{ident[:8]}", "local-dir", "", str(folder), ident
         )
     if name.startswith("hf-hub:"):
+        if not re.fullmatch(r"hf-hub:[\w.-]+/[\w.-]+(@[\w./-]+)?", name):
+            raise UserError(f"Backbone '{name}': write hf-hub:ORG/MODEL.")
         return BackboneId(name, "hf-hub", "", name.removeprefix("hf-hub:"), name)
     arch, slash, weights_name = name.partition("/")
+    if arch == EMBEDDED:
+        raise UserError(f"Backbone '{name}': the embedded one has one set of weights; write glyph.")
     configs = _config_names()
     if arch not in configs:
         raise did_you_mean("backbone", name if not slash else arch, [*configs, EMBEDDED])
@@ -97,7 +113,9 @@ def identify(name: str) -> BackboneId:
         if "/" in weights_name or weights_name.endswith((".pt", ".pth", ".bin", ".safetensors")):
             raise UserError(f"Backbone '{name}': no file at {weights_name}.")
         raise did_you_mean(f"weights of {arch}", weights_name, [*tags, "random"])
-    return BackboneId(name, "tag", arch, weights_name, name)
+    found = BackboneId(name, "tag", arch, weights_name, name)
+    _refuse_activation_mismatch(found)
+    return found
 
 
 def default_for(dataset: str) -> str:
@@ -200,8 +218,6 @@ def load(name: str, *, device: torch.device, precision: str, offline: bool = Fal
     import open_clip
 
     ident = identify(name)
-    if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
     arguments: dict[str, Any] = {"model_name": ident.arch}
     if ident.form == "embedded":
         from benchmarks.glyphs import ASSETS, PREPROCESS
@@ -215,29 +231,33 @@ def load(name: str, *, device: torch.device, precision: str, offline: bool = Fal
         arguments["model_name"] = f"{ident.form}:{ident.source}"
     elif ident.form in ("tag", "file"):
         arguments["pretrained"] = ident.source
-    if ident.form == "tag":
-        _refuse_activation_mismatch(ident)
-        if offline:
-            _require_cached(ident)
+    # Without it, open_clip goes on with random weights where a folder or repository has none.
+    arguments["require_pretrained"] = ident.form != "random"
+    reason = "--offline" if offline else _no_network(ident)
+    if reason:
+        _require_cached(ident, reason)
+    level = logging.getLogger().level
     logging.getLogger().setLevel(logging.CRITICAL)  # open_clip logs errors that it also raises
     try:
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), _hub(bool(reason)):
             warnings.simplefilter("ignore")
             torch.manual_seed(randomness.key("random weights", 0))
             model = open_clip.create_model(**arguments)
-    except (OSError, RuntimeError, ValueError) as error:
+            tokenizer = _tokenizer(ident, arguments["model_name"])
+    except Exception as error:  # a file of the wrong kind raises whatever its reader raises
         if ident.form in ("tag", "hf-hub") and "size mismatch" not in str(error):
-            raise _cannot_fetch(ident, error) from error
-        raise UserError(f"Backbone '{name}' does not load: {_one_line(error)}") from error
+            raise _cannot_fetch(ident, _one_line(error)) from error
+        line = _one_line(error) or type(error).__name__
+        raise UserError(f"Backbone '{name}' does not load: {line}") from error
     finally:
-        logging.getLogger().setLevel(logging.WARNING)
+        logging.getLogger().setLevel(level)
     model.requires_grad_(False).eval().to(device)
     preprocess = dict(open_clip.get_model_preprocess_cfg(model))
     settings = open_clip.transform.PreprocessCfg(**preprocess)
     return Backbone(
         id=ident,
         model=model,
-        tokenizer=_tokenizer(ident, arguments["model_name"]),
+        tokenizer=tokenizer,
         transform=open_clip.transform.image_transform_v2(settings, is_train=False),
         preprocess=preprocess,
         device=device,
@@ -267,40 +287,89 @@ def _refuse_activation_mismatch(ident: BackboneId) -> None:
 
     trained = open_clip.get_pretrained_cfg(ident.arch, ident.source).get("quick_gelu", False)
     built = (open_clip.get_model_config(ident.arch) or {}).get("quick_gelu", False)
-    if bool(trained) != bool(built):
-        right = f"{ident.arch}-quickgelu" if trained else ident.arch.removesuffix("-quickgelu")
+    right = f"{ident.arch}-quickgelu" if trained else ident.arch.removesuffix("-quickgelu")
+    if bool(trained) != bool(built) and right != ident.arch:
         raise UserError(
             f"Backbone '{ident.name}': these weights were trained with "
             f"{'QuickGELU' if trained else 'GELU'}; use {right}/{ident.source}."
         )
 
 
-def _require_cached(ident: BackboneId) -> None:
-    """With --offline, fail at once for weights that only the network could bring."""
+def _hub_location(ident: BackboneId) -> tuple[str, str]:
+    """Repository on the Hugging Face hub and file in it ("": the usual names); ("", "") if none."""
+    import open_clip
+
+    if ident.form == "hf-hub":
+        return ident.source.partition("@")[0], ""
+    if ident.form == "tag":
+        settings = open_clip.get_pretrained_cfg(ident.arch, ident.source)
+        repository, _, file = str(settings.get("hf_hub", "")).rpartition("/")
+        return repository, file
+    return "", ""
+
+
+def _no_network(ident: BackboneId) -> str:
+    """Why the hub that holds these weights cannot be reached, or "".
+
+    It is asked once: its own client would try file after file for most of a minute.
+    """
+    from huggingface_hub import constants
+
+    if not _hub_location(ident)[0]:
+        return ""
+    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=10).close()
+    except urllib.error.HTTPError:
+        return ""  # it answers
+    except urllib.error.URLError as error:
+        # The hub's client has certificates of its own.
+        return "" if isinstance(error.reason, ssl.SSLError) else f"no network: {error.reason}"
+    except (OSError, http.client.HTTPException) as error:
+        return f"no network: {error}"
+    return ""
+
+
+@contextmanager
+def _hub(offline: bool) -> Iterator[None]:
+    """Have the hub's client take what is in its cache without asking, if `offline`."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or offline
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _require_cached(ident: BackboneId, reason: str) -> None:
+    """Fail at once for weights that only the network could bring."""
     import open_clip
     from huggingface_hub import try_to_load_from_cache
 
-    settings = open_clip.get_pretrained_cfg(ident.arch, ident.source)
-    hub, url = settings.get("hf_hub", ""), settings.get("url", "")
-    if hub:
-        repository, _, file = hub.partition("/") if hub.count("/") == 0 else hub.rpartition("/")
+    if ident.form not in ("tag", "hf-hub"):
+        return
+    repository, file = _hub_location(ident)
+    if repository:
         files = [file] if file else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
         if any(isinstance(try_to_load_from_cache(repository, f), str) for f in files):
             return
-    if url and (Path.home() / ".cache" / "clip" / Path(url).name).is_file():
-        return
-    raise _cannot_fetch(ident, None)
+    else:
+        url = str(open_clip.get_pretrained_cfg(ident.arch, ident.source).get("url", ""))
+        if (Path.home() / ".cache" / "clip" / Path(url).name).is_file():
+            return
+    raise _cannot_fetch(ident, reason)
 
 
-def _cannot_fetch(ident: BackboneId, error: Exception | None) -> DataMissing:
+def _cannot_fetch(ident: BackboneId, reason: str) -> DataMissing:
     by_hand = (
         f"or point to a checkpoint file with --backbone {ident.arch}/FILE"
         if ident.arch
         else "or point to a folder with --backbone local-dir:FOLDER"
     )
-    why = f" ({_one_line(error)})" if error else ""
     return DataMissing(
-        f"The weights of '{ident.name}' are not on this machine and were not fetched{why}. "
+        f"The weights of '{ident.name}' are not on this machine and were not fetched ({reason}). "
         f"Where there is a network: python run_benchmarks.py download {ident.name}; "
         f"{by_hand}; {OFFLINE_HINT}."
     )

@@ -8,12 +8,15 @@ first time its plug-in is asked for. Methods and data sets share this mechanism.
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import itertools
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +56,8 @@ class Catalog:
         self._group = group
         self._entries: dict[str, Entry] | None = None
         self._classes: dict[str, type] = {}
+        self._added: list[str] = []
+        self._loaded_entry_points = False
 
     # ---- registering -------------------------------------------------------------------------
 
@@ -66,7 +71,8 @@ class Catalog:
         known = self.entries(scan_only=True).get(name)
         if known is not None and known.file.resolve() != file.resolve():
             raise UserError(f"Two {self.kind}s are called '{name}': {known.file} and {file}.")
-        if known is None:
+        self._added.append(name)
+        if known is None or known.module is None:  # new, or its file was loaded again
             self.entries(scan_only=True)[name] = Entry(
                 name, file, first_line(cls.__doc__), options, None
             )
@@ -78,11 +84,11 @@ class Catalog:
         """All plug-ins by name, with those of installed packages unless `scan_only`."""
         if self._entries is None:
             self._entries = dict(_scan(self._package, self._folder))
-            self._loaded_entry_points = False
         if not scan_only and not self._loaded_entry_points:
             self._loaded_entry_points = True
             for point in importlib.metadata.entry_points(group=self._group):
-                point.load()
+                with _reported(f"The installed plug-in {point.name} ({point.value})"):
+                    point.load()
         return self._entries
 
     def get(self, name: str) -> type:
@@ -96,7 +102,13 @@ class Catalog:
             raise did_you_mean(self.kind, name, entries)
         module = entries[name].module
         if name not in self._classes and module is not None:
-            importlib.import_module(module)
+            with _reported(f"The {self.kind} '{name}' ({entries[name].file})"):
+                importlib.import_module(module)
+        if not is_dataclass(self._classes[name]):
+            raise UserError(
+                f"The {self.kind} '{name}' ({entries[name].file}) is no dataclass: write "
+                "@dataclass(frozen=True) under @register."
+            )
         return self._classes[name]
 
     def load_file(self, path: Path) -> list[str]:
@@ -107,24 +119,36 @@ class Catalog:
         """
         if not path.is_file():
             raise UserError(f"No plug-in file at {path}.")
-        module_name = f"plugin_{path.stem}"
+        # Named by its path: two files may share a name.
+        digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+        module_name = f"plugin_{path.stem}_{digest}"
         spec = importlib.util.spec_from_file_location(module_name, path)
-        assert spec is not None and spec.loader is not None
+        if spec is None or spec.loader is None:
+            raise UserError(f"Plug-in {path} is no Python file: its name must end in .py.")
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
-        before = set(self.entries())
-        try:
+        self.entries()  # so that a built-in of the same name is known
+        before = len(self._added)
+        with _reported(f"Plug-in {path}"):
             spec.loader.exec_module(module)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(f"Plug-in {path}: {type(error).__name__}: {error}") from error
-        new = sorted(set(self.entries()) - before)
+        new = sorted(set(self._added[before:]))
         if not new:
             raise UserError(
                 f"Plug-in {path} registers no {self.kind}: decorate one with @register."
             )
         return new
+
+
+@contextmanager
+def _reported(what: str) -> Iterator[None]:
+    """Turn whatever goes wrong while somebody's module is imported into one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        line = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{what} does not import: {line}") from error
 
 
 def first_line(doc: str | None) -> str:
@@ -154,14 +178,24 @@ def _scan(package: str, folder: Path) -> dict[str, Entry]:
     for file in sorted(folder.glob("*.py")):
         if file.stem.startswith("_"):
             continue
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        try:
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+        except (SyntaxError, ValueError) as error:
+            raise UserError(f"{file} is not valid Python: {error}") from error
+        for node in tree.body:
             if not isinstance(node, ast.ClassDef):
                 continue
             for call in node.decorator_list:
                 if not (isinstance(call, ast.Call) and getattr(call.func, "id", "") == "register"):
                     continue
-                name = ast.literal_eval(call.args[0])
-                options = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
+                try:
+                    name = ast.literal_eval(call.args[0])
+                    options = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
+                except (IndexError, ValueError):
+                    raise UserError(
+                        f"{file}, line {call.lineno}: @register wants its name first and written "
+                        "out, and literals only: it is read without being run."
+                    ) from None
                 if name in found:
                     raise UserError(f"'{name}' is registered twice: {found[name].file} and {file}.")
                 summary = first_line(ast.get_docstring(node))

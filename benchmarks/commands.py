@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.errors import UserError, did_you_mean
@@ -43,7 +45,8 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     except KeyboardInterrupt:
         console.print(
             f"\nInterrupted: {display.done} of {len(cells)} cells are done and kept in "
-            f"{sweep.out}. The same command goes on from here."
+            f"{sweep.out}. The same command goes on from here.",
+            markup=False,
         )
         return 130
     planned = plan.look_up(cells, _records(store, console))
@@ -78,8 +81,9 @@ def quick_start(sweep: Sweep) -> Sweep:
 
 def plan_only(sweep: Sweep, console: Console) -> int:
     """Print the cells, what is known of each and an estimate of time."""
-    from benchmarks import plan
-    from benchmarks.estimate import estimate
+    from benchmarks import estimate, plan
+    from benchmarks.cache import cache_dir
+    from benchmarks.features import FeatureStore
     from results.store import Store
 
     if not sweep.methods and not sweep.datasets:
@@ -87,36 +91,42 @@ def plan_only(sweep: Sweep, console: Console) -> int:
     cells = plan.expand(sweep)
     records = _records(Store(sweep.out), console)
     planned = plan.look_up(cells, records)
-    table = Table(
-        "method", "data set", "backbone", "seeds", "state", "estimate", box=None, pad_edge=False
-    )
-    total = 0.0
-    unknown = 0
-    rows: dict[tuple[str, ...], list[Any]] = {}
+    heads = ("method", "data set", "backbone", "seeds", "state", "features", "estimate")
+    table = Table(*heads, box=None, pad_edge=False)
+    store = FeatureStore(cache_dir() / "features")
+    passes: set[str] = set()  # frozen features that are counted already
+    total, unknown = 0.0, 0
+    rows: dict[tuple[str, ...], list[plan.Planned]] = {}
     for p in planned:
-        rows.setdefault(
-            (p.cell.method, repr(p.cell.config), p.cell.dataset, p.cell.backbone.name), []
-        ).append(p)
+        c = p.cell
+        rows.setdefault((c.method, repr(c.config), c.dataset, c.backbone.name), []).append(p)
     for group in rows.values():
-        first = group[0].cell
-        seconds = 0.0
-        for p in group:
-            if p.to_run(sweep.rerun, sweep.accept_stale):
-                guess = estimate(p.cell, records, sweep.device)
-                unknown += guess is None
-                seconds += guess or 0.0
-        total += seconds
-        states = ", ".join(
-            f"{sum(p.state == s for p in group)} {s}" for s in dict.fromkeys(p.state for p in group)
+        first, features, guesses = group[0].cell, "–", []
+        todo = [p.cell for p in group if p.to_run(sweep.rerun, sweep.accept_stale)]
+        guesses += [estimate.estimate(cell, records, sweep.device) for cell in todo]
+        if estimate.needs_features(first):
+            names = {cell.features_name for cell in todo}
+            missing = {name for name in names if not store.bookmarked(name)}
+            features = "to compute" if missing else "cached"
+            guesses += [estimate.feature_pass(first, sweep.device)] * len(missing - passes)
+            passes |= missing
+        seconds = sum(g or 0.0 for g in guesses)
+        total, unknown = total + seconds, unknown + guesses.count(None)
+        count = Counter(p.state for p in group)
+        table.add_row(
+            first.method,
+            first.dataset,
+            escape(first.backbone.name),
+            "–" if first.deterministic else ",".join(str(p.cell.seed) for p in group),
+            ", ".join(f"{n} {state}" for state, n in count.items()),
+            features if todo else "–",
+            _duration(seconds) if seconds else "–",
         )
-        seeds = "–" if first.deterministic else ",".join(str(p.cell.seed) for p in group)
-        shown = _duration(seconds) if seconds else "–"
-        table.add_row(first.method, first.dataset, first.backbone.name, seeds, states, shown)
     console.print(table)
-    todo = sum(p.to_run(sweep.rerun, sweep.accept_stale) for p in planned)
+    cells_todo = sum(p.to_run(sweep.rerun, sweep.accept_stale) for p in planned)
     extra = f", {unknown} of them of unknown length" if unknown else ""
     console.print(
-        f"\n{len(planned)} cells, {todo} to run, about {_duration(total)}{extra} "
+        f"\n{len(planned)} cells, {cells_todo} to run, about {_duration(total)}{extra} "
         "(rough, from earlier records where there are any; loading not included)."
     )
     return 0
@@ -132,7 +142,8 @@ def list_all(what: str | None, console: Console) -> int:
         )
         for name, entry in sorted(METHODS.entries().items()):
             tasks = ", ".join(entry.options.get("tasks", ("single",)))
-            table.add_row(name, str(entry.options.get("needs", "")), tasks, entry.summary)
+            needs = str(entry.options.get("needs", ""))
+            table.add_row(name, needs, tasks, escape(entry.summary))
         console.print(table, "")
     if what in (None, "datasets"):
         from benchmarks.datasets.registry import DATASETS
@@ -146,7 +157,7 @@ def list_all(what: str | None, console: Console) -> int:
             box=None,
         )
         for name, entry in sorted(DATASETS.entries().items()):
-            table.add_row(name, str(entry.options["task"]), entry.summary)
+            table.add_row(name, str(entry.options.get("task", "")), escape(entry.summary))
         console.print(table, "")
     if what in (None, "backbones"):
         table = Table("backbone", "", title="Backbones", title_justify="left", box=None)
@@ -173,7 +184,7 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
         cls = METHODS.get(name)
         info = cls.info  # type: ignore[attr-defined]
         entry = METHODS.entries()[name]
-        console.print(f"[bold]{name}[/bold]  {entry.summary}", highlight=False)
+        console.print(f"[bold]{name}[/bold]  {escape(entry.summary)}")
         facts = {
             "paper": info.paper,
             "needs": info.needs,
@@ -192,13 +203,17 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
             title_justify="left",
             box=None,
         )
-        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-            table.add_row(field.name, str(field.default), docs.get(field.name, ""))
+        for field in dataclasses.fields(cls):
+            table.add_row(field.name, escape(str(field.default)), escape(docs.get(field.name, "")))
         console.print("", table)
         return 0
     try:
         family, fields = datasets.resolve(name)
     except UserError:
+        if any(
+            name == known or name.startswith(f"{known}_ir") for known in datasets.DATASETS.entries()
+        ):
+            raise
         raise did_you_mean(
             "method or data set", name, [*METHODS.entries(), *datasets.DATASETS.entries()]
         ) from None
@@ -214,6 +229,7 @@ def report(
     folders: Sequence[Path], console: Console, out: Path | None, *, allow_mixed: bool
 ) -> int:
     """Tables and plots of every record under `folders`."""
+    from benchmarks import plan
     from reports.report import print_report, write_report
     from results.store import Store
 
@@ -227,8 +243,13 @@ def report(
     if not records:
         raise UserError(f"No readable records under {', '.join(map(str, folders))}.")
     stale = _stale(records)
-    fresh = {r.identity for r in records if r.key not in stale}
-    records = [r for r in records if r.key not in stale or r.identity not in fresh]
+    # One record a cell, or its seeds would be counted twice: folders may hold the same cell, and a
+    # folder the same cell from several versions of a method. One of today's code goes first.
+    by_cell = {
+        r.identity or r.key: r
+        for r in sorted(records, key=lambda r: (r.key not in stale, *plan.preference(r)))
+    }
+    records = list(by_cell.values())
     print_report(records, console, stale=stale, allow_mixed=allow_mixed)
     files = write_report(records, out or DEFAULT_REPORT, stale=stale, allow_mixed=allow_mixed)
     _say_where(console, files, None)
@@ -243,20 +264,20 @@ def download(names: Sequence[str], console: Console, data_root: Path) -> int:
         try:
             family, fields = datasets.resolve(name)
         except UserError:
-            if "/" not in name and ":" not in name:
+            if "/" not in name and ":" not in name and name != "glyph":
                 raise
             from benchmarks import backbones
 
-            console.print(backbones.download(name))
+            console.print(backbones.download(name), markup=False, soft_wrap=True)
         else:
-            console.print(family(**fields).download(data_root))
+            console.print(family(**fields).download(data_root), markup=False, soft_wrap=True)
     return 0
 
 
 def _records(store: Any, console: Console) -> list[Any]:
     records, problems = store.all()
     for problem in problems:
-        console.print(f"Ignored: {problem}", style="yellow")
+        console.print(f"Ignored: {problem}", style="yellow", markup=False, soft_wrap=True)
     return list(records)
 
 
@@ -277,11 +298,11 @@ def _stale(records: Sequence[Any]) -> set[str]:
 def _say_where(console: Console, files: Sequence[Path], out: Path | None) -> None:
     if not files:
         return
-    console.print(f"\nTables and plots: {files[0].parent}/", highlight=False)
+    console.print(f"\nTables and plots: {files[0].parent}/", markup=False, soft_wrap=True)
     for file in files:
-        console.print(f"  {file.name}", style="dim", highlight=False)
+        console.print(f"  {file.name}", style="dim", markup=False, soft_wrap=True)
     if out is not None:
-        console.print(f"Records: {out / 'records'}/", highlight=False)
+        console.print(f"Records: {out / 'records'}/", markup=False, soft_wrap=True)
 
 
 def _print_facts(console: Console, facts: dict[str, str]) -> None:
@@ -289,7 +310,7 @@ def _print_facts(console: Console, facts: dict[str, str]) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
     for name, value in facts.items():
-        table.add_row(name, value)
+        table.add_row(name, escape(value))
     console.print(table)
 
 

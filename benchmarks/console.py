@@ -61,7 +61,9 @@ class ProgressDisplay:
 
     def preparing(self, what: str, done: int = 0, total: int = 0) -> None:
         """Loading, or frozen features being computed."""
-        self._progress.update(self._cell, description=what, completed=done, total=total or None)
+        self._progress.update(
+            self._cell, description=escape(what), completed=done, total=total or None
+        )
         if not self._console.is_terminal and what != self._last_preparing:
             self._console.print(f"… {what}", style="dim", highlight=False)
         self._last_preparing = what

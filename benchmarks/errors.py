@@ -25,7 +25,8 @@ class NotApplicable(Exception):
 def did_you_mean(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for an unknown `name`, with the nearest known ones (or all, if few)."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    lower = {n.lower(): n for n in names}
+    near = [lower[n] for n in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
     if near:
         hint = f"Did you mean: {', '.join(near)}?"
     else:

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks import device as devices
+from benchmarks.backbones import BackboneId
 from benchmarks.plan import Cell
 from methods.registry import METHODS
 from results.schema import Record
@@ -27,24 +29,33 @@ def estimate(cell: Cell, records: Sequence[Record], device: str) -> float | None
     ]
     if like:
         return sum(like) / len(like)
-    sizes, flops = cell.family.sizes(), _forward_flops(cell.backbone.arch)
+    sizes, flops = cell.family.sizes(), _forward_flops(cell.backbone)
     if sizes is None or flops is None:
         return None
-    train, test = sizes
-    rate = FLOPS["cpu" if device == "auto" else device]
-    if METHODS.entries()[cell.method].options.get("needs") == "features":
-        # One pass over all images if the features are not stored yet, shared by all such cells.
-        return (train + test) * flops / rate
-    epochs = float(cell.config.get("epochs", 1))
-    return (
-        (3 * epochs * train + test) * flops / rate
-    )  # the backward pass costs about twice the forward
+    if needs_features(cell):
+        return 1.0  # a head on stored features; the pass that makes them is `feature_pass`
+    (train, test), epochs = sizes, float(cell.config.get("epochs", 1))
+    # The backward pass costs about twice the forward.
+    return (3 * epochs * train + test) * flops / FLOPS[devices.pick(device).type]
+
+
+def feature_pass(cell: Cell, device: str) -> float | None:
+    """Seconds to compute the frozen features of a cell's data, None where nothing is known."""
+    sizes, flops = cell.family.sizes(), _forward_flops(cell.backbone)
+    if sizes is None or flops is None:
+        return None
+    return sum(sizes) * flops / FLOPS[devices.pick(device).type]
+
+
+def needs_features(cell: Cell) -> bool:
+    """Whether the cell's method works on frozen features."""
+    return METHODS.entries()[cell.method].options.get("needs") == "features"
 
 
 @cache
-def _forward_flops(arch: str) -> float | None:
+def _forward_flops(backbone: BackboneId) -> float | None:
     """Floating-point operations of one image through a ViT, from open_clip's configuration."""
-    vision = _vision_config(arch)
+    vision = _vision_config(backbone)
     if vision is None or not isinstance(vision.get("layers"), int):
         return None
     side = int(vision["image_size"]) // int(vision.get("patch_size", 16))
@@ -53,14 +64,15 @@ def _forward_flops(arch: str) -> float | None:
     return float(vision["layers"] * block)
 
 
-def _vision_config(arch: str) -> dict[str, Any] | None:
-    spec = find_spec("open_clip")
-    folders = [Path(__file__).parent / "assets"]
-    if spec is not None and spec.origin is not None:
-        folders.append(Path(spec.origin).parent / "model_configs")
-    for folder in folders:
-        file = folder / f"{arch}.json"
-        if arch and file.is_file():
+def _vision_config(backbone: BackboneId) -> dict[str, Any] | None:
+    """The image tower's part of the configuration, where it is on this machine."""
+    files = [Path(__file__).parent / "assets" / f"{backbone.arch}.json"]
+    if backbone.form == "local-dir":
+        files = [Path(backbone.source) / "open_clip_config.json"]
+    elif (spec := find_spec("open_clip")) is not None and spec.origin is not None:
+        files.append(Path(spec.origin).parent / "model_configs" / f"{backbone.arch}.json")
+    for file in files:
+        if file.is_file():
             found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             vision: dict[str, Any] = found.get("model_cfg", found)["vision_cfg"]
             return vision

@@ -8,8 +8,10 @@ them. A file is written under another name and renamed, so that a half-written o
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,27 @@ class FeatureStore:
         """Whether features of that name are at hand."""
         return key in self._memory or (self._folder is not None and self._file(key).is_file())
 
+    def bookmark(self, name: str, keys: Sequence[str]) -> None:
+        """Note that a data set's features are those of `keys`, for who has not loaded the data."""
+        if self._folder is None or self.bookmarked(name):
+            return
+        with suppress(OSError):
+            self._bookmark(name).write_text(json.dumps(list(keys)), encoding="utf-8")
+
+    def bookmarked(self, name: str) -> bool:
+        """Whether the features that were bookmarked as `name` are all at hand."""
+        if self._folder is None:
+            return False
+        try:
+            keys = json.loads(self._bookmark(name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return all(self.has(key) for key in keys)
+
+    def _bookmark(self, name: str) -> Path:
+        assert self._folder is not None
+        return self._folder / f"bookmark-{name}.json"
+
     def _key(self, kind: str, backbone: Backbone, *content: str) -> str:
         parts = [FEATURES_VERSION, kind, backbone.id.weights_id, backbone.precision, *content]
         return f"{kind}-{hash_strings(parts)}"
@@ -94,18 +117,22 @@ class FeatureStore:
             features = tensors["features"]
             if bytes(tensors["sha256"].tolist()).hex() == _sha256(features):
                 return features
-        except (SafetensorError, OSError, KeyError):
-            pass
+        except (SafetensorError, OSError, KeyError, RuntimeError, ValueError):
+            pass  # RuntimeError: torch's word for a file that has just been removed
         return None
 
     def _write(self, key: str, features: Tensor) -> None:
         if self._folder is None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         partial = self._folder / f".{key}.{os.getpid()}.partial"
         checksum = torch.tensor(list(bytes.fromhex(_sha256(features))), dtype=torch.uint8)
-        save_file({"features": features, "sha256": checksum}, partial)
-        os.replace(partial, self._file(key))
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            save_file({"features": features, "sha256": checksum}, partial)
+            os.replace(partial, self._file(key))
+        except (OSError, SafetensorError):  # a cache that cannot be written is none, no error
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
 def _sha256(features: Tensor) -> str:

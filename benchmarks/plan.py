@@ -74,6 +74,19 @@ class Cell:
         return _digest({"identity": self.identity, "fingerprint": self.fingerprint})
 
     @property
+    def features_name(self) -> str:
+        """What the frozen features of this cell's images are bookmarked as in the store."""
+        spec = {
+            "dataset": self.family.name,
+            "dataset_version": self.family.version,
+            "dataset_config": self.dataset_config,
+            "split_seed": self.split_seed,
+            "weights": self.backbone.weights_id,
+            "precision": self.precision,
+        }
+        return _digest(spec)
+
+    @property
     def title(self) -> str:
         """For progress and messages."""
         seed = "" if self.deterministic else f" · seed {self.seed}"
@@ -130,7 +143,7 @@ def expand(sweep: Sweep) -> list[Cell]:
             groups = "lift" if family.task == "single" else "lmpt"
         configs = [
             (choice.name, METHODS.get(choice.name), _config(sweep, choice, protocol, used))
-            for choice in dict.fromkeys(sweep.methods)
+            for choice in sweep.methods
         ]
         for split_seed in sweep.split_seeds:
             for method, cls, config in configs:
@@ -148,14 +161,16 @@ def expand(sweep: Sweep) -> list[Cell]:
                 f"--set {owner}.{field}: '{owner}' is neither a method nor a data set "
                 "of this sweep."
             )
+    # The same thing under two names (cifar100_lt and cifar100_lt_ir100) is one cell.
+    unique = list({cell.key: cell for cell in cells}.values())
     part, parts = shard_of(sweep.shard)
-    return cells[part::parts]
+    return unique[part::parts]
 
 
 def look_up(cells: list[Cell], records: list[Record]) -> list[Planned]:
     """Each cell with the record there is of it, if any."""
     by_key = {r.key: r for r in records}
-    by_identity = {r.identity: r for r in records}
+    by_identity = {r.identity: r for r in sorted(records, key=preference)}
     planned = []
     for cell in cells:
         record = by_key.get(cell.key)
@@ -166,6 +181,11 @@ def look_up(cells: list[Cell], records: list[Record]) -> list[Planned]:
         else:
             planned.append(Planned(cell, "missing", None))
     return planned
+
+
+def preference(record: Record) -> tuple[bool, str]:
+    """Of several records of one cell, what sorts last stands for it: a finished one, the newest."""
+    return record.status == "done", record.provenance.finished if record.provenance else ""
 
 
 def _family(sweep: Sweep, name: str, used: set[int]) -> tuple[Family, str]:

@@ -32,7 +32,7 @@ from benchmarks.glyphs.evaluation import normalise
 from benchmarks.glyphs.tokenizer import GlyphTokenizer
 
 SEED = 0
-STEPS = 4000
+STEPS = 3400
 BATCH = 128
 _DECAY = 0.25  # last part of the training, over which the learning rate falls to nothing
 _FIRST_RANKS = 6.0  # Zipf–Mandelbrot offset: without it one batch in five would share a caption

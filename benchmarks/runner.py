@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +24,7 @@ from benchmarks import device as devices
 from benchmarks.backbones import Backbone
 from benchmarks.cache import cache_dir
 from benchmarks.datasets.base import DataSet
-from benchmarks.errors import DataError, DataMissing, NotApplicable
+from benchmarks.errors import DataError, DataMissing, NotApplicable, UserError
 from benchmarks.features import FeatureStore
 from benchmarks.plan import Cell
 from benchmarks.protocol import group_of, single_label_metrics
@@ -83,7 +84,13 @@ def run(cells: Sequence[Cell], settings: Settings, display: Display) -> list[Rec
         bench = Bench.load(same[0], settings, features, display)
         for batch in _handed_over_together(same):
             for cell, (record, predictions) in zip(batch, bench.measure(batch), strict=True):
-                store.write(record, predictions)
+                try:
+                    store.write(record, predictions)
+                except OSError as error:
+                    raise UserError(
+                        f"Cannot write to {store.folder}: {error.strerror or error}. What is "
+                        "finished is kept; the same command goes on from there."
+                    ) from error
                 checkpoint_file(settings.out, cell).unlink(missing_ok=True)
                 display.finished(cell, record)
                 records.append(record)
@@ -126,11 +133,15 @@ class Bench:
         display.preparing(f"loading {cell.dataset}")
         try:
             data = cell.family.load(settings.data_root, cell.split_seed)
-        except DataMissing:
+        except DataMissing as missing:
             if settings.offline:
                 raise
             display.preparing(f"downloading {cell.dataset}")
-            cell.family.download(settings.data_root)
+            try:
+                cell.family.download(settings.data_root)
+            except DataMissing as error:  # what is to be done stands in the first line
+                reason = " ".join(str(error.__cause__ or error).split())
+                raise DataMissing(f"{missing} (Downloading failed: {reason})") from error
             data = cell.family.load(settings.data_root, cell.split_seed)
         display.preparing(f"loading backbone {cell.backbone.name}")
         backbone = backbones.load(
@@ -145,29 +156,29 @@ class Bench:
         """Fit and evaluate cells that differ by their seed alone; a record and predictions each."""
         started = _now()
         devices.reset_peak_memory(self.backbone.device)
-        method = METHODS.get(cells[0].method)(**cells[0].config)
-        needs: str = method.info.needs
         tasks: list[Task] = []
         try:
+            method = METHODS.get(cells[0].method)(**cells[0].config)
+            needs: str = method.info.needs
             if self.data.task not in method.info.tasks:
                 raise NotApplicable(f"serves {', '.join(method.info.tasks)}-label data only")
             if needs == "features":
                 # Frozen features are shared by all cells, so that they are no cost of this one.
                 self._train.features()
                 self._test.features()
+                splits = (self.data.train, self.data.test)
+                keys = [self._features.image_key(self.backbone, s.images) for s in splits]
+                self._features.bookmark(cells[0].features_name, keys)
             for cell in cells:
                 self._display.started(cell)
                 tasks.append(self._task(cell))
             clock = time.perf_counter()
             predictors = method.fit_many(tasks)
             fit_s = (time.perf_counter() - clock) / len(cells)
-            results: list[Outcome] = []
-            for cell, task, predictor in zip(cells, tasks, predictors, strict=True):
-                clock = time.perf_counter()
-                logits = self._logits(predictor, needs)
-                cost = self._cost(predictor, fit_s, time.perf_counter() - clock)
-                results.append(self._record(cell, task, predictor, logits, cost, started))
-            return results
+            return [
+                self._evaluated(cell, task, predictor, fit_s, started)
+                for cell, task, predictor in zip(cells, tasks, predictors, strict=True)
+            ]
         except DataError:
             raise
         except NotApplicable as reason:
@@ -183,10 +194,26 @@ class Bench:
 
     # ---- parts -------------------------------------------------------------------------------
 
-    def _samples(self, name: str, split: Any) -> SplitSamples:
-        def progress(done: int, total: int) -> None:
-            self._display.preparing(f"features of {self.data.name} {name}", done, total)
+    def _evaluated(
+        self, cell: Cell, task: Task, predictor: Predictor, fit_s: float, started: str
+    ) -> Outcome:
+        """The outcome of one fitted cell: of several fitted together, one may fail by itself."""
+        try:
+            clock = time.perf_counter()
+            needs: str = METHODS.get(cell.method).info.needs  # type: ignore[attr-defined]
+            logits = self._logits(predictor, needs)
+            cost = self._cost(predictor, fit_s, time.perf_counter() - clock)
+            return self._record(cell, task, predictor, logits, cost, started)
+        except DataError:
+            raise
+        except Exception as error:
+            if self._settings.debug:
+                raise
+            return self._failed(cell, error, started), None
 
+    def _samples(self, name: str, split: Any) -> SplitSamples:
+        # Not a method of this object: methods hold the samples, and must not reach the test split.
+        progress = partial(self._display.preparing, f"features of {self.data.name} {name}")
         return SplitSamples(split, self.backbone, self._features, progress)
 
     def _task(self, cell: Cell) -> Task:
@@ -206,7 +233,7 @@ class Bench:
             device=self.backbone.device,
             progress=self._display.stepped,
             checkpoint=FileCheckpoint(checkpoint_file(self._settings.out, cell)),
-            text_cache=lambda texts: self._features.texts(self.backbone, texts),
+            text_cache=partial(self._features.texts, self.backbone),
         )
 
     def _membership(self, cell: Cell) -> NDArray[np.str_]:

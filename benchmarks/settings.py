@@ -7,6 +7,7 @@ ends with one line that names the nearest valid ones.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ RERUNS = ("missing", "failed", "always")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 GROUP_RULES = ("auto", "lift", "oltr", "lmpt", "thirds")
+LARGEST_SEED = 2**32 - 1
+"""What every generator in use accepts, NumPy's legacy one among them."""
 QUICK_START = ("zero_shot", "ncm", "linear_probe", "logit_adjustment", "lift")
 
 
@@ -74,10 +77,13 @@ def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
     values: dict[str, Any] = {}
     if file is not None:
         for name, value in _yaml_mapping(file).items():
-            values[name] = _sweep_value(name, value, str(file))
+            where = f"{file}, {name}" if name in Sweep.__dataclass_fields__ else str(file)
+            values[name] = _sweep_value(name, value, where)
     for name, value in flags.items():
         if value is not None:
-            values[name] = _sweep_value(name, value, f"--{name.replace('_', '-')}")
+            new = _sweep_value(name, value, f"--{name.replace('_', '-')}")
+            # These add up; where both set one field, the flag comes last and holds.
+            values[name] = values.get(name, ()) + new if name in ("set", "plugin") else new
     return Sweep(**values)
 
 
@@ -94,7 +100,10 @@ def apply_fields(kind: str, cls: type, fields: dict[str, Any]) -> dict[str, Any]
     """
     hints = typing.get_type_hints(cls)
     known = {f.name: f for f in dataclasses.fields(cls)}
-    values = {name: f.default for name, f in known.items()}
+    values = {
+        name: f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
+        for name, f in known.items()
+    }
     for name, value in fields.items():
         if name not in known:
             raise did_you_mean(f"field of {kind}", name, known)
@@ -131,7 +140,7 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
     try:
         if hint is int and not isinstance(value, bool) and float(value) == int(float(value)):
             return int(float(value))
-        if hint is float and not isinstance(value, bool):
+        if hint is float and not isinstance(value, bool) and math.isfinite(float(value)):
             return float(value)
     except (TypeError, ValueError, OverflowError):
         pass
@@ -146,10 +155,13 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
     known = {f.name: f for f in dataclasses.fields(Sweep)}
     if name not in known:
         raise did_you_mean(f"key in {where}", name, known)
-    if name == "methods":
-        return tuple(_choice(item, where) for item in _items(value))
-    if name == "datasets":
-        return tuple(str(item) for item in _items(value))
+    if name in ("methods", "datasets"):
+        items = _items(value)
+        if not items:  # an unset shell variable must not start the quick start
+            raise UserError(f"{where}: no name given, see `list`.")
+        if name == "methods":
+            return tuple(_choice(item, where) for item in items)
+        return tuple(str(item) for item in items)
     if name in ("seeds", "split_seeds"):
         return _seeds(value, where)
     if name == "set":
@@ -185,7 +197,7 @@ def shard_of(text: str) -> tuple[int, int]:
 
 def _shard(text: str, where: str) -> tuple[int, int]:
     part, slash, count = text.partition("/")
-    if slash and part.isdigit() and count.isdigit() and 1 <= int(part) <= int(count):
+    if slash and _is_number(part) and _is_number(count) and 1 <= int(part) <= int(count):
         return int(part) - 1, int(count)
     raise UserError(f"{where}: '{text}' is not I/N with 1 <= I <= N, for example 1/4.")
 
@@ -204,7 +216,7 @@ def _choice(item: Any, where: str) -> Choice:
     if isinstance(item, dict) and len(item) == 1:
         name, fields = next(iter(item.items()))
         if isinstance(fields, dict):
-            return Choice(str(name), tuple(sorted(fields.items())))
+            return Choice(str(name), tuple((str(field), v) for field, v in fields.items()))
     if isinstance(item, str):
         return Choice(item)
     raise UserError(f"{where}: a method is a name or 'name: {{field: value}}', not {item!r}.")
@@ -213,7 +225,7 @@ def _choice(item: Any, where: str) -> Choice:
 def _seeds(value: Any, where: str) -> tuple[int, ...]:
     seeds = []
     for item in _items(value):
-        if isinstance(item, bool) or not str(item).isdigit():
+        if isinstance(item, bool) or not _is_number(str(item)) or int(item) > LARGEST_SEED:
             raise UserError(
                 f"{where}: '{item}' is no seed; write whole numbers from 0 on, for example 0,1,2."
             )
@@ -221,6 +233,11 @@ def _seeds(value: Any, where: str) -> tuple[int, ...]:
     if not seeds:
         raise UserError(f"{where}: no seed given; write for example 0,1,2.")
     return tuple(dict.fromkeys(seeds))
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is 0, 1, 2 … in plain digits: `isdigit` alone is true of "²" as well."""
+    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 def _assignments(value: Any, where: str) -> tuple[tuple[str, str, Any], ...]:
@@ -248,7 +265,7 @@ def _yaml_mapping(file: Path) -> dict[str, Any]:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"Cannot read {file}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date of month 13
         raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise UserError(f"{file}: a sweep is a mapping such as 'methods: [lift]', not {data!r}.")

@@ -148,38 +148,34 @@ class Task:
 
     # ---- texts ---------------------------------------------------------------------------------
 
-    @cached_property
-    def words_known(self) -> bool:
-        """Whether the text tower was trained on the words of at least half of the class names."""
-        known = [self.backbone.knows(name) for name in self.texts.class_names]
-        return sum(known) * 2 >= len(known)
-
     def prompts(self, source: TextSource = "names", *, ensemble: bool = True) -> list[list[str]]:
         """Prompts of every class: C lists, one string a template (the first unless `ensemble`).
 
         A data set without descriptions falls back to its names, which a note says.
         """
-        names, texts = self.texts.class_names, self.texts.descriptions
-        if source == "names":
-            fillings = list(names)
-        elif texts is None:
-            self.note("the data set has no class descriptions: names were used instead")
-            fillings = list(names)
-        elif source == "descriptions":
-            fillings = list(texts)
-        else:
-            fillings = [f"{name}, {text}" for name, text in zip(names, texts, strict=True)]
+        fillings = self._fillings(source)
         templates = self.texts.templates if ensemble else self.texts.templates[:1]
         return [[template.format(filling) for template in templates] for filling in fillings]
 
     def text_features(self, source: TextSource = "names", *, ensemble: bool = True) -> Tensor:
         """(C, D) L2-normalised text features, averaged over the templates (Radford et al. 2021)."""
         prompts = self.prompts(source, ensemble=ensemble)
-        self.note_unknown_words()
+        self.note_unknown_words(self._fillings(source))
         flat = [prompt for group in prompts for prompt in group]
         features = self.text_cache(flat).to(self.device)  # (C * T, D)
         mean = features.view(len(prompts), -1, features.shape[-1]).mean(1)  # (C, D)
         return torch.nn.functional.normalize(mean, dim=-1)
+
+    def _fillings(self, source: TextSource) -> list[str]:
+        """What goes into the templates, one string a class."""
+        names, texts = self.texts.class_names, self.texts.descriptions
+        if texts is None and source != "names":
+            self.note("the data set has no class descriptions: names were used instead")
+        if texts is None or source == "names":
+            return list(names)
+        if source == "descriptions":
+            return list(texts)
+        return [f"{name}, {text}" for name, text in zip(names, texts, strict=True)]
 
     # ---- randomness ----------------------------------------------------------------------------
 
@@ -198,9 +194,9 @@ class Task:
 
     # ---- notes ---------------------------------------------------------------------------------
 
-    def note_unknown_words(self) -> None:
-        """Note where the text tower was not trained on the class names; who reads texts calls it."""
-        if not self.words_known:
+    def note_unknown_words(self, texts: Sequence[str]) -> None:
+        """Note it where the text tower was not trained on the words of most of these texts."""
+        if 2 * sum(map(self.backbone.knows, texts)) < len(texts):
             self.note("text tower untrained on these words: chance expected from texts alone")
 
     def note(self, text: str) -> None:

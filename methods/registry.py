@@ -98,24 +98,29 @@ def fingerprint(name: str) -> str:
         if file not in seen:
             source = file.read_bytes()
             seen[file] = hashlib.sha256(source).hexdigest()
-            queue += _imported_methods_files(ast.parse(source))
+            queue += _imported_methods_files(file, ast.parse(source))
     lines = [f"protocol {PROTOCOL_VERSION}", *sorted(seen.values())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _imported_methods_files(tree: ast.AST) -> list[Path]:
-    """Files under methods/ that a module's import statements name."""
+def _imported_methods_files(source: Path, tree: ast.AST) -> list[Path]:
+    """Files under methods/ that the import statements of the module `source` name."""
+    inside = source.is_relative_to(FOLDER)
+    package = ["methods", *source.relative_to(FOLDER).parts[:-1]] if inside else []
     modules: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
             # `from methods.parts import losses` names a module, `… import cross_entropy` does not.
-            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            modules |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
     files = []
     for module in sorted(modules):
         head, *rest = module.split(".")
         file = FOLDER.joinpath(*rest).with_suffix(".py")
-        if head == "methods" and rest and rest[-1] not in _CONTRACT and file.is_file():
+        contract = len(rest) == 1 and rest[0] in _CONTRACT
+        if head == "methods" and rest and not contract and file.is_file():
             files.append(file)
     return files

@@ -67,19 +67,18 @@ class Sage(Method):
         width, blocks = visual.conv1.out_channels, len(visual.transformer.resblocks)
         bottleneck = self.bottleneck or bottleneck_rule(task.num_classes, blocks)
         adapters: list[nn.Module] = []
+        guides = task.text_features(self.text, ensemble=False) if self.guidance == "cross" else None
         for block in range(blocks):
             key = randomness.key(task.seed, "block", block)
             adapter: nn.Module = AdaptFormer(width, bottleneck, key)
-            if self.guidance == "cross":
-                guide = TextAttention(
-                    width, task.text_features(self.text, ensemble=False), self.attention_width, key
-                )
+            if guides is not None:
+                guide = TextAttention(width, guides, self.attention_width, key)
                 adapter = Sum(adapter, guide)
             adapters.append(adapter)
         head = CosineHead(project_to_width(visual, task.text_features(ensemble=False)))
-        prior = task.log_prior
+        shift = self.tau * task.log_prior
         if self.compensation == "class":
-            prior = prior + compensation(
+            shift = shift + compensation(
                 task.train.features(), task.train.labels, task.counts, self.max_nats
             )
         recipe = Recipe(
@@ -87,7 +86,7 @@ class Sage(Method):
             weight_decay=self.weight_decay, augment=self.augment,
         )  # fmt: skip
         module = AdaptedClassifier(AdaptedViT(task.backbone, adapters), head)
-        return train(task, module, LogitAdjusted(prior, self.tau), recipe, "images")
+        return train(task, module, LogitAdjusted(shift, tau=1.0), recipe, "images")
 
 
 def compensation(features: Tensor, labels: Tensor, counts: Tensor, max_nats: float) -> Tensor:

@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from benchmarks.glyphs import world
 from benchmarks.glyphs.stream import Source
 
-_DRAW = 0  # which of the even orders
+# Which of the even orders. Classes are of unequal difficulty even so (a linear probe's accuracy has
+# a standard deviation of 15 points over them), so a random even order leaves its groups of 35, 35
+# and 30 classes some 7 points apart. Of the draws 0 to 2999 this one was taken for world seed 0 by
+# measuring at ratio 1, on 100 *validation* images a class and never on test images: the groups are
+# at most 1.1 points apart for linear probes on 40 or 100 training images a class and for zero-shot
+# with descriptions or both texts, and 1.9 for names only. Other worlds have no such guarantee.
+_DRAW = 1549
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class PromptLearner(nn.Module):
     ) -> None:
         super().__init__()
         tower = text_tower(task.backbone)
-        task.note_unknown_words()
+        task.note_unknown_words(task.texts.class_names)
         width = tower.token_embedding.weight.shape[1]
         if class_specific:
             start = task.normal_per_class("context", contexts, width)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -109,8 +110,6 @@ def _train_epoch(
     steps: int,
 ) -> None:
     order = task.epoch_order(epoch)
-    # Heads on stored features stay in full precision: they cost nothing, rounding them would.
-    autocast = task.backbone.autocast if needs == "images" else nullcontext
     module.train()
     total = torch.zeros((), device=task.device)
     with torch.random.fork_rng(devices=[task.device] if task.device.type == "cuda" else []):
@@ -124,7 +123,7 @@ def _train_epoch(
                     part, needs=needs, augment=recipe.augment, stream=(task.seed, epoch)
                 )
                 labels = task.train.labels[torch.from_numpy(part).to(task.device)]
-                with autocast():
+                with _precision(task, needs):
                     logits = module(batch)
                 value = loss(logits.float(), labels, batch).sum() / len(index)
                 value.backward()
@@ -146,8 +145,17 @@ def balanced_accuracy(task: Task, module: nn.Module, needs: str, batch_size: int
     hits = torch.zeros(task.num_classes, dtype=torch.float64)
     seen = torch.zeros(task.num_classes, dtype=torch.float64)
     for batch, labels in task.batches(task.validation, needs, batch_size):
-        right = module(batch).argmax(1) == labels
+        with _precision(task, needs):
+            right = module(batch).argmax(1) == labels
         hits.index_add_(0, labels.cpu(), right.cpu().double())
         seen.index_add_(0, labels.cpu(), torch.ones(len(labels), dtype=torch.float64))
     there = seen > 0
     return float((hits[there] / seen[there]).mean())
+
+
+def _precision(task: Task, needs: str) -> AbstractContextManager[Any]:
+    """The run's precision for images, full precision for heads on stored features.
+
+    Those cost nothing, rounding them would.
+    """
+    return task.backbone.autocast() if needs == "images" else nullcontext()

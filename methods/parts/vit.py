@@ -48,8 +48,14 @@ class AdaptedViT(nn.Module):
         """(B, 3, H, W) -> (B, W) pooled output after the last layer norm, before the projection."""
         visual = self._frozen[0]
         x, tokens = _embed(visual, images)  # (B * T, W)
-        for i, block in enumerate(visual.transformer.resblocks):
-            x = x + block.ls_1(_attention(block.attn, block.ln_1(x), tokens))
+        blocks = visual.transformer.resblocks
+        for i, block in enumerate(blocks):
+            # Only the class token is read after the last block, and tokens meet in attention alone.
+            last = visual.pool_type == "tok" and i + 1 == len(blocks)
+            attended = _attention(block.attn, block.ln_1(x), tokens, first_only=last)
+            if last:
+                x, tokens = x.view(-1, tokens, x.shape[-1])[:, 0], 1
+            x = x + block.ls_1(attended)
             out = x + block.ls_2(block.mlp(block.ln_2(x)))
             x = out + self.adapters[i](x) if len(self.adapters) else out
         return _pool(visual, x.view(-1, tokens, x.shape[-1]))
@@ -92,14 +98,27 @@ def _embed(visual: Any, images: Tensor) -> tuple[Tensor, int]:
     return x.reshape(-1, x.shape[-1]), x.shape[1]
 
 
-def _attention(attn: nn.MultiheadAttention, x: Tensor, tokens: int) -> Tensor:
-    """Self-attention within each image, (B * T, W) -> (B * T, W)."""
+def _attention(
+    attn: nn.MultiheadAttention, x: Tensor, tokens: int, *, first_only: bool = False
+) -> Tensor:
+    """Self-attention within each image, (B * T, W) -> (B * T, W), or (B, W) for the first token."""
     width, heads = x.shape[-1], attn.num_heads
-    qkv = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)  # (B * T, 3W)
-    qkv = qkv.view(-1, tokens, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-    q, k, v = qkv.unbind(0)  # (B, heads, T, W / heads) each
+    weight, bias = attn.in_proj_weight, attn.in_proj_bias
+
+    def project(x: Tensor, part: slice) -> tuple[Tensor, ...]:
+        """(B * t, W) -> one (B, heads, t, W / heads) for each W rows of the projection in `part`."""
+        y = F.linear(x, weight[part], bias[part])
+        y = y.view(images, len(x) // images, -1, heads, width // heads)
+        return y.permute(2, 0, 3, 1, 4).unbind(0)
+
+    images = len(x) // tokens
+    if first_only:
+        (q,) = project(x.view(images, tokens, width)[:, 0], slice(0, width))
+        k, v = project(x, slice(width, None))
+    else:
+        q, k, v = project(x, slice(None))
     if tokens <= SHORT:
-        weights = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)  # (B, heads, T, T)
+        weights = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)  # (B, heads, t, T)
         mixed = weights.to(v.dtype) @ v
     else:
         mixed = F.scaled_dot_product_attention(q, k, v)

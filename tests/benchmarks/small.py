@@ -1,0 +1,69 @@
+"""A small world for tests: a CLIP of 2 layers in a folder of its own, 4 classes of 64 images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from methods.registry import METHODS, fingerprint
+
+ARCH = "small-clip-of-the-tests"
+CLASSES = 4
+FIELDS = {"classes": CLASSES, "n_max": 35, "imbalance": 8, "test_per_class": 4}
+DATA = [
+    "--datasets",
+    "glyphs100_lt",
+    *(word for name, value in FIELDS.items() for word in ("--set", f"glyphs100_lt.{name}={value}")),
+]
+"""Flags of a data set of 64 training and 16 test images."""
+
+MODEL = {
+    "embed_dim": 16,
+    "vision_cfg": {
+        "image_size": 32,
+        "patch_size": 16,
+        "width": 32,
+        "layers": 2,
+        "head_width": 16,
+    },
+    "text_cfg": {
+        "context_length": 32,
+        "vocab_size": 49408,
+        "width": 32,
+        "heads": 2,
+        "layers": 1,
+    },
+}
+PREPROCESS = {"mean": [0.45, 0.5, 0.55], "std": [0.25, 0.2, 0.3], "interpolation": "bicubic"}
+
+
+def make_clip_folder(folder: Path, seed: int = 0) -> Path:
+    """Write a model with random weights in the form that `local-dir:FOLDER` reads."""
+    import open_clip
+    from safetensors.torch import save_file
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = open_clip.CLIP(**MODEL)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"model_cfg": MODEL, "preprocess_cfg": PREPROCESS}
+    (folder / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+@contextmanager
+def forgetting_plugins() -> Iterator[None]:
+    """Forget in the end what plug-in files registered, as the end of a process does."""
+    before = set(METHODS.entries())
+    try:
+        yield
+    finally:
+        for name in set(METHODS.entries()) - before:
+            del METHODS.entries()[name]
+            METHODS._classes.pop(name, None)
+        fingerprint.cache_clear()

@@ -1,0 +1,196 @@
+"""Our forward pass of the ViT against open_clip's own, and where adapters sit in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.backbones import Backbone
+from benchmarks.errors import NotApplicable
+from benchmarks.tiny import tiny_backbone
+from methods.parts.adapters import AdaptFormer, Sum, TextAttention
+from methods.parts.heads import CosineHead
+from methods.parts.vit import SHORT, AdaptedViT, project_to_width, vit
+
+TEXT = {"context_length": 8, "vocab_size": 32, "width": 16, "heads": 2, "layers": 1}
+
+
+def backbone(
+    *, quick_gelu: bool = False, dtype: torch.dtype = torch.float64, **vision: Any
+) -> Backbone:
+    """A 3-layer CLIP none of whose parameters is zero or one, as trained ones are not."""
+    settings = {
+        "image_size": 32,
+        "patch_size": 16,
+        "width": 24,
+        "layers": 3,
+        "head_width": 8,
+    } | vision
+    torch.manual_seed(0)
+    model = open_clip.CLIP(embed_dim=10, vision_cfg=settings, text_cfg=TEXT, quick_gelu=quick_gelu)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape))
+    model = model.to(dtype).requires_grad_(False).eval()
+    return dataclasses.replace(tiny_backbone(), model=model)
+
+
+def pictures(frozen: Backbone) -> Tensor:
+    visual: Any = frozen.model.visual
+    return torch.randn(3, 3, *visual.image_size, dtype=visual.proj.dtype)
+
+
+TOWERS = {
+    "class token": {},
+    "quickgelu": {"quick_gelu": True},
+    "average": {"pool_type": "avg"},
+    "average, norm after": {"pool_type": "avg", "final_ln_after_pool": True},
+    "norm after": {"final_ln_after_pool": True},
+    "no norm before": {"no_ln_pre": True},
+    "layer scale": {"ls_init_value": 0.5},
+    "patch dropout": {"patch_dropout": 0.5},  # for training from scratch; off in a frozen tower
+    "65 tokens": {"image_size": 64, "patch_size": 8},
+    "65 tokens, average, quickgelu": {
+        "image_size": 64, "patch_size": 8, "pool_type": "avg", "quick_gelu": True,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tower", TOWERS.values(), ids=TOWERS)
+def test_forward_and_input_gradient_equal_open_clips(tower):
+    frozen = backbone(**tower)
+    visual: Any = frozen.model.visual
+    images = pictures(frozen).requires_grad_()
+    weights = torch.randn(3, 10, dtype=torch.float64)
+
+    theirs = visual(images)
+    (their_gradient,) = torch.autograd.grad((theirs * weights).sum(), images)
+    ours = AdaptedViT(frozen).train()(images) @ visual.proj
+    (our_gradient,) = torch.autograd.grad((ours * weights).sum(), images)
+
+    torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=1e-10)
+    torch.testing.assert_close(our_gradient, their_gradient, atol=1e-10, rtol=1e-10)
+    assert float(their_gradient.abs().max()) > 1e-3
+
+
+def test_both_attention_routes_are_among_the_towers():
+    def tokens(**vision: Any) -> int:
+        return len(backbone(**vision).model.visual.positional_embedding)
+
+    assert tokens() < SHORT < tokens(image_size=64, patch_size=8)
+
+
+def test_float32_agrees_with_the_features_of_encode_image():
+    frozen = tiny_backbone()
+    images = torch.randn(5, 3, 32, 32)
+    ours = F.normalize(AdaptedViT(frozen)(images) @ frozen.model.visual.proj, dim=-1)
+    torch.testing.assert_close(ours, frozen.encode_images(images), atol=1e-5, rtol=0)
+
+
+# ---- adapters -----------------------------------------------------------------------------------
+
+
+def adapters(width: int = 24) -> list[nn.Module]:
+    texts = F.normalize(torch.randn(4, 10), dim=-1)
+    return [
+        Sum(AdaptFormer(width, 2, seed=i), TextAttention(width, texts, 6, seed=i)) for i in range(3)
+    ]
+
+
+@pytest.mark.parametrize("image_size", [32, 144])
+def test_zero_initialised_adapters_leave_the_forward_bit_equal(image_size):
+    frozen = backbone(dtype=torch.float32, image_size=image_size)
+    images = pictures(frozen)
+    assert torch.equal(AdaptedViT(frozen, adapters())(images), AdaptedViT(frozen)(images))
+
+
+def test_up_projections_have_a_gradient_at_the_first_step():
+    frozen = backbone(dtype=torch.float32)
+    tower, head = AdaptedViT(frozen, adapters()), CosineHead(torch.randn(4, 24))
+    F.cross_entropy(head(tower(pictures(frozen))), torch.tensor([0, 1, 2])).backward()
+    for block in tower.adapters:
+        for adapter in block.adapters:
+            assert float(adapter.up.weight.grad.abs().max()) > 0
+    assert float(head.weight.grad.abs().max()) > 0
+
+
+@pytest.mark.parametrize("vision", [{}, {"ls_init_value": 0.5, "image_size": 64, "patch_size": 8}])
+def test_adapters_sit_beside_the_mlp(vision):
+    frozen = backbone(**vision)
+    visual: Any = frozen.model.visual
+    own = [a.double() for a in adapters()]
+    with torch.no_grad():
+        for adapter in own:
+            for parameter in adapter.parameters():
+                parameter.add_(0.3 * torch.randn(parameter.shape))
+    images = pictures(frozen)
+    x = visual._embeds(images)  # (B, T, W), block by block in open_clip's own terms
+    for adapter, block in zip(own, visual.transformer.resblocks, strict=True):
+        h = x + block.ls_1(block.attention(block.ln_1(x)))
+        # LIFT's form: h is the residual before the second norm, read by the adapter as it is.
+        x = h + block.ls_2(block.mlp(block.ln_2(h))) + adapter(h.flatten(0, 1)).view_as(h)
+    expected = visual.ln_post(x)[:, 0]
+    ours = AdaptedViT(frozen, own)(images)
+    torch.testing.assert_close(ours, expected, atol=1e-10, rtol=1e-10)
+    assert float((ours - AdaptedViT(frozen)(images)).detach().abs().max()) > 0.01
+
+
+def test_only_adapters_are_parameters_and_state():
+    tower = AdaptedViT(backbone(), adapters())
+    assert all(name.startswith("adapters.") for name, _ in tower.named_parameters())
+    assert all(name.startswith("adapters.") for name in tower.state_dict())
+    assert not any(
+        name.endswith("texts") for name in tower.state_dict()
+    )  # frozen texts stay outside
+    assert not list(AdaptedViT(backbone()).parameters())
+
+
+def test_one_adapter_a_block():
+    with pytest.raises(ValueError, match="one adapter a block"):
+        AdaptedViT(backbone(), adapters()[:2])
+
+
+@pytest.mark.parametrize(
+    "vision",
+    [
+        {"layers": [1, 1, 1, 1], "width": 16, "image_size": 64},  # a ResNet
+        {"attentional_pool": True, "attn_pooler_heads": 2},
+        {"qk_norm": True},
+        {"scale_fc": True},
+    ],
+    ids=["resnet", "attention pooling", "normalised queries", "scaled mlp"],
+)
+def test_other_towers_are_not_applicable(vision):
+    settings = {
+        "image_size": 32,
+        "patch_size": 16,
+        "width": 24,
+        "layers": 3,
+        "head_width": 8,
+    } | vision
+    model = open_clip.CLIP(embed_dim=10, vision_cfg=settings, text_cfg=TEXT)
+    with pytest.raises(NotApplicable, match="tiny"):
+        vit(dataclasses.replace(tiny_backbone(), model=model))
+
+
+# ---- head initialisation ------------------------------------------------------------------------
+
+
+def test_project_to_width_by_hand():
+    frozen = backbone(dtype=torch.float32)
+    visual: Any = frozen.model.visual
+    texts = 3 * torch.randn(4, 10)
+    rows = texts.double().numpy()
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    wide = rows @ visual.proj.double().numpy().T
+    expected = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+    np.testing.assert_allclose(project_to_width(visual, texts).numpy(), expected, atol=1e-5)
+    visual.proj = None  # a tower without a projection: the joint space is the width
+    torch.testing.assert_close(project_to_width(visual, texts), F.normalize(texts, dim=-1))
