@@ -97,12 +97,16 @@ def _parse(words: list[str]) -> argparse.Namespace:
 
 def _dispatch(options: argparse.Namespace, console: Any) -> int:
     from benchmarks import commands
-    from benchmarks.settings import Sweep, read_sweep
+    from benchmarks.settings import QUICK_START, Sweep, read_sweep
 
     if options.verb in ("run", "plan"):
         names = Sweep.__dataclass_fields__
         flags = {name: value for name, value in vars(options).items() if name in names}
-        sweep = read_sweep(options.config, flags)
+        file = options.config
+        if file is None and options.methods is None and options.datasets is None:
+            file = QUICK_START
+            console.print("Quick start: the embedded world, nothing is downloaded (see --help).")
+        sweep = read_sweep(file, flags)
         if options.verb == "plan":
             return commands.plan_only(sweep, console)
         return commands.run(sweep, console, allow_mixed=options.allow_mixed, debug=options.debug)

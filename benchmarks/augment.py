@@ -9,7 +9,7 @@ operation has to be; evaluation pixels never come from here.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from benchmarks import randomness
 from benchmarks.errors import UserError
 
-KINDS = ("none", "flip", "crop_flip")
+Augmentation = Literal["none", "flip", "crop_flip"]
+KINDS = get_args(Augmentation)
 
 
 def augmented(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.errors import UserError, did_you_mean
-from benchmarks.settings import QUICK_START, Choice, Sweep
+from benchmarks.settings import Sweep
 
 DEFAULT_REPORT = Path("reports/out")
 
@@ -24,14 +25,10 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     from benchmarks.console import ProgressDisplay
     from results.store import Store
 
-    if not sweep.methods and not sweep.datasets:
-        sweep = quick_start(sweep)
-        console.print(
-            "Quick start: the embedded world, nothing is downloaded. Try --help for more.\n",
-            style="dim",
-        )
     store = Store(sweep.out)
     cells = plan.expand(sweep)
+    if sweep.data_root != Sweep().data_root and not sweep.data_root.is_dir():
+        raise UserError(f"--data-root {sweep.data_root}: no such folder.")
     store.check_writable()
     planned = plan.look_up(cells, _records(store, console))
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
@@ -72,13 +69,6 @@ def _report_cells(planned: Sequence[Any], sweep: Sweep, console: Console, allow_
     return 1 if failed else 0
 
 
-def quick_start(sweep: Sweep) -> Sweep:
-    """The embedded quick start, with whatever else was asked for."""
-    return dataclasses.replace(
-        sweep, methods=tuple(Choice(name) for name in QUICK_START), datasets=("glyphs100_lt",)
-    )
-
-
 def plan_only(sweep: Sweep, console: Console) -> int:
     """Print the cells, what is known of each and an estimate of time."""
     from benchmarks import estimate, plan
@@ -86,8 +76,6 @@ def plan_only(sweep: Sweep, console: Console) -> int:
     from benchmarks.features import FeatureStore
     from results.store import Store
 
-    if not sweep.methods and not sweep.datasets:
-        sweep = quick_start(sweep)
     cells = plan.expand(sweep)
     records = _records(Store(sweep.out), console)
     planned = plan.look_up(cells, records)
@@ -114,7 +102,7 @@ def plan_only(sweep: Sweep, console: Console) -> int:
         total, unknown = total + seconds, unknown + guesses.count(None)
         count = Counter(p.state for p in group)
         table.add_row(
-            first.method,
+            escape(first.label),
             first.dataset,
             escape(first.backbone.name),
             "–" if first.deterministic else ",".join(str(p.cell.seed) for p in group),
@@ -179,8 +167,6 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
     for file in plugins:
         METHODS.load_file(file)
     if name in METHODS.entries():
-        from benchmarks.catalog import field_docs
-
         cls = METHODS.get(name)
         info = cls.info  # type: ignore[attr-defined]
         entry = METHODS.entries()[name]
@@ -194,18 +180,7 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
             "source": f"{entry.file} (fingerprint {fingerprint(name)})",
         }
         _print_facts(console, {k: v for k, v in facts.items() if v})
-        docs = field_docs(entry.file, cls.__name__)
-        table = Table(
-            "field",
-            "default",
-            "",
-            title="Fields (--set NAME.FIELD=VALUE)",
-            title_justify="left",
-            box=None,
-        )
-        for field in dataclasses.fields(cls):
-            table.add_row(field.name, escape(str(field.default)), escape(docs.get(field.name, "")))
-        console.print("", table)
+        _print_fields(console, name, cls(), cls.mro())
         return 0
     try:
         family, fields = datasets.resolve(name)
@@ -222,6 +197,7 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
         f"[bold]{name}[/bold]  {datasets.DATASETS.entries()[family.name].summary}", highlight=False
     )
     _print_facts(console, configured.card())
+    _print_fields(console, family.name, configured, family.mro())
     return 0
 
 
@@ -303,6 +279,22 @@ def _say_where(console: Console, files: Sequence[Path], out: Path | None) -> Non
         console.print(f"  {file.name}", style="dim", markup=False, soft_wrap=True)
     if out is not None:
         console.print(f"Records: {out / 'records'}/", markup=False, soft_wrap=True)
+
+
+def _print_fields(console: Console, owner: str, configured: Any, classes: Sequence[type]) -> None:
+    """The fields of a method or data set, their values and the strings under them."""
+    from benchmarks.catalog import field_docs
+
+    docs: dict[str, str] = {}
+    for cls in classes:
+        if dataclasses.is_dataclass(cls):
+            docs = field_docs(Path(inspect.getfile(cls)), cls.__name__) | docs
+    title = f"Fields (--set {owner}.FIELD=VALUE)"
+    table = Table("field", "default", "", title=title, title_justify="left", box=None)
+    for field in dataclasses.fields(configured):
+        value = str(getattr(configured, field.name))
+        table.add_row(field.name, escape(value), escape(docs.get(field.name, "")))
+    console.print("", table)
 
 
 def _print_facts(console: Console, facts: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,6 +32,20 @@ def pick(name: str) -> torch.device:
             f"--device {name}: this machine or this build of torch has none; try --device auto."
         )
     return torch.device(name)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether matrix products in bfloat16 work.
+
+    On a CPU that is tried in a process of its own: some virtual machines announce units that they
+    do not let a program use, and the first product kills it.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "mps":
+        return False
+    product = "import torch; a = torch.ones(256, 256, dtype=torch.bfloat16); a @ a"
+    return subprocess.run([sys.executable, "-c", product], capture_output=True).returncode == 0
 
 
 def make_deterministic() -> None:

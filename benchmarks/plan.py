@@ -24,6 +24,8 @@ class Cell:
     """One run, fully specified: a method on a data set with a backbone and seeds."""
 
     method: str
+    label: str
+    """Method with the fields that a sweep's file sets for it, for example zero_shot (text=both)."""
     config: dict[str, Any]
     """Every hyper-parameter, resolved."""
     family: Family
@@ -90,7 +92,7 @@ class Cell:
     def title(self) -> str:
         """For progress and messages."""
         seed = "" if self.deterministic else f" · seed {self.seed}"
-        return f"{self.method} · {self.dataset}{seed}"
+        return f"{self.label} · {self.dataset}{seed}"
 
 
 @dataclass(frozen=True)
@@ -142,18 +144,18 @@ def expand(sweep: Sweep) -> list[Cell]:
         if groups == "auto":
             groups = "lift" if family.task == "single" else "lmpt"
         configs = [
-            (choice.name, METHODS.get(choice.name), _config(sweep, choice, protocol, used))
+            (choice, METHODS.get(choice.name).info, _config(sweep, choice, protocol, used))  # type: ignore[attr-defined]
             for choice in sweep.methods
         ]
         for split_seed in sweep.split_seeds:
-            for method, cls, config in configs:
-                deterministic: bool = cls.info.deterministic  # type: ignore[attr-defined]
+            for choice, info, config in configs:
                 cells += [
                     Cell(
-                        method, config, family, shown, backbone, typed, seed, split_seed, protocol,
-                        sweep.select, precision, groups, deterministic, fingerprint(method),
+                        choice.name, str(choice), config, family, shown, backbone, typed, seed,
+                        split_seed, protocol, sweep.select, precision, groups,
+                        info.deterministic, fingerprint(choice.name),
                     )
-                    for seed in ((0,) if deterministic else sweep.seeds)
+                    for seed in ((0,) if info.deterministic else sweep.seeds)
                 ]  # fmt: skip
     for i, (owner, field, _) in enumerate(sweep.set):
         if i not in used:
@@ -219,11 +221,14 @@ def _set_for(sweep: Sweep, owners: set[str], used: set[int]) -> dict[str, Any]:
 
 def _precision(sweep: Sweep) -> str:
     """`auto` is bf16 on a GPU that has it and fp32 else."""
-    if sweep.precision != "auto":
-        return sweep.precision
-    from benchmarks.device import pick
+    from benchmarks import device as devices
 
-    return "bf16" if pick(sweep.device).type == "cuda" else "fp32"
+    device = devices.pick(sweep.device)
+    if sweep.precision == "auto":
+        return "bf16" if device.type == "cuda" and devices.has_bf16(device) else "fp32"
+    if sweep.precision == "bf16" and not devices.has_bf16(device):
+        raise UserError("--precision bf16: this device cannot multiply in it; use fp32 or auto.")
+    return sweep.precision
 
 
 def _digest(spec: dict[str, Any]) -> str:

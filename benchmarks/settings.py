@@ -26,7 +26,8 @@ PRECISIONS = ("auto", "fp32", "bf16")
 GROUP_RULES = ("auto", "lift", "oltr", "lmpt", "thirds")
 LARGEST_SEED = 2**32 - 1
 """What every generator in use accepts, NumPy's legacy one among them."""
-QUICK_START = ("zero_shot", "ncm", "linear_probe", "logit_adjustment", "lift")
+QUICK_START = Path(__file__).resolve().parents[1] / "configs" / "quick_start.yaml"
+"""The sweep that runs when neither methods nor data sets nor a file are named."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Choice:
 
     name: str
     fields: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        """`zero_shot (text=both)`."""
+        shown = ", ".join(f"{field}={value}" for field, value in self.fields)
+        return f"{self.name} ({shown})" if shown else self.name
 
 
 @dataclass(frozen=True)

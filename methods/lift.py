@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks import randomness
+from benchmarks.augment import Augmentation
 from methods.base import Method, Predictor, Task, TextSource
 from methods.parts.adapters import AdaptFormer, bottleneck_rule
 from methods.parts.heads import CosineHead
@@ -33,7 +34,7 @@ class Lift(Method):
     """Width of the adapters; 0 takes LIFT's rule, 2^floor(log2(K / 2L))."""
     text: TextSource = "names"
     """What the head is initialised from (the first template alone, as in LIFT)."""
-    augment: str = "crop_flip"
+    augment: Augmentation = "crop_flip"
 
     def fit(self, task: Task) -> Predictor:
         visual = vit(task.backbone)

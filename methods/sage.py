@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import randomness
+from benchmarks.augment import Augmentation
 from methods.base import Method, Predictor, Task, TextSource
 from methods.parts.adapters import AdaptFormer, Sum, TextAttention, bottleneck_rule
 from methods.parts.heads import SCALE, CosineHead
@@ -60,7 +61,7 @@ class Sage(Method):
     tau: float = 1.0
     bottleneck: int = 0
     """Width of the adapters; 0 takes LIFT's rule."""
-    augment: str = "crop_flip"
+    augment: Augmentation = "crop_flip"
 
     def fit(self, task: Task) -> Predictor:
         visual = vit(task.backbone)

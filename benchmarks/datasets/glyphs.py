@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,18 @@ class Glyphs(Family):
     """Test images a class."""
     world_seed: int = 0
     """Which classes, ranks and images."""
+
+    version: ClassVar[str] = VERSION
+
+    def sizes(self) -> tuple[int, int]:
+        """Training and test images."""
+        return int(self._counts().sum()), self.classes * self.test_per_class
+
+    def _counts(self) -> NDArray[np.int64]:
+        """(C,) training images by rank, the head first."""
+        return tail_counts(
+            self.classes, self.n_max, self.imbalance, self.profile, self.head_share, self.total
+        )
 
     def _check(self) -> None:
         bounds: dict[str, tuple[float, float]] = {
@@ -97,9 +110,7 @@ class Glyphs(Family):
         chosen = ranks.choose(self.world_seed, self.classes, self.coverage)
         order = ranks.tail_order(self.world_seed, chosen, self.rank_coverage, self.rank_difficulty)
         counts = np.empty(self.classes, dtype=np.int64)
-        counts[order] = tail_counts(
-            self.classes, self.n_max, self.imbalance, self.profile, self.head_share, self.total
-        )
+        counts[order] = self._counts()
         rank = np.empty(self.classes, dtype=np.int64)
         rank[order] = np.arange(self.classes)
         numbers = chosen.numbers

@@ -106,7 +106,7 @@ def _attention(
     weight, bias = attn.in_proj_weight, attn.in_proj_bias
 
     def project(x: Tensor, part: slice) -> tuple[Tensor, ...]:
-        """(B * t, W) -> one (B, heads, t, W / heads) for each W rows of the projection in `part`."""
+        """(B * t, W) -> (B, heads, t, W / heads) for each W rows of the projection in `part`."""
         y = F.linear(x, weight[part], bias[part])
         y = y.view(images, len(x) // images, -1, heads, width // heads)
         return y.permute(2, 0, 3, 1, 4).unbind(0)

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from benchmarks import device as devices
 from benchmarks import plan
 from benchmarks.errors import UserError
 from benchmarks.plan import Cell, Planned
@@ -113,9 +115,14 @@ def test_the_protocol_is_paper_unless_the_backbone_is_the_embedded_one(clip_fold
     assert plan.expand(_sweep(clip_folder, backbone="", protocol="paper"))[0].protocol == "paper"
 
 
-def test_precision_is_full_on_a_cpu(clip_folder: Path) -> None:
+def test_precision_is_full_on_a_cpu_unless_asked_for(clip_folder: Path) -> None:
     assert plan.expand(_sweep(clip_folder))[0].precision == "fp32"
-    assert plan.expand(_sweep(clip_folder, precision="bf16"))[0].precision == "bf16"
+    asked = _sweep(clip_folder, precision="bf16")
+    if devices.has_bf16(torch.device("cpu")):
+        assert plan.expand(asked)[0].precision == "bf16"
+    else:  # a processor, or a virtual machine, on which the product would end the process
+        with pytest.raises(UserError, match="fp32 or auto"):
+            plan.expand(asked)
 
 
 def test_the_same_thing_under_several_names_is_one_cell(clip_folder: Path) -> None:
