@@ -116,13 +116,16 @@ def _dispatch(options: argparse.Namespace, console: Any) -> int:
         return commands.show(options.name, console, options.data_root, options.plugin)
     if options.verb == "report":
         return commands.report(
-            options.folders, console, options.out, allow_mixed=options.allow_mixed
+            options.folders, console, options.out, options.plugin, allow_mixed=options.allow_mixed
         )
     return commands.download(options.names, console, options.data_root)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Complains as the rest of the suite does: in one line."""
+    """Takes flags by their full names only, and complains in one line as the rest does."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False} | options)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {self.prog} --help)")
@@ -146,7 +149,6 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     show = verbs.add_parser("show", help="the card of a method or data set")
     show.add_argument("name", metavar="METHOD|DATASET")
     show.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
-    show.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE")
 
     report = verbs.add_parser("report", help="tables and plots from records")
     report.add_argument("folders", nargs="+", type=Path, metavar="DIR")
@@ -158,6 +160,8 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     download.add_argument("names", nargs="+", metavar="NAME")
     download.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
 
+    for verb in (show, report):
+        verb.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE")
     for verb in (run, plan, report):
         verb.add_argument(
             "--allow-mixed", action="store_true", help="one table for what should not share one"
@@ -193,6 +197,8 @@ def _sweep_flags(verb: argparse.ArgumentParser) -> None:
         help="keep records of older method sources",
     )
     add("--groups", metavar="lift|oltr|lmpt|thirds", help="rule for many, medium and few")
+    add("--group-counts", metavar="own|ir100", help="counts that decide the groups of CIFAR-LT")
+    add("--save-logits", action="store_const", const=True, help="keep all logits, not the top 5")
     add("--shard", metavar="I/N", help="run the I-th of N parts of the sweep")
     add("--device", metavar="auto|cpu|cuda|mps")
     add("--precision", metavar="auto|fp32|bf16")

@@ -36,7 +36,6 @@ from torch import Tensor, nn
 from benchmarks import randomness
 from benchmarks.errors import DataMissing, UserError, did_you_mean
 
-DEFAULT = "ViT-B-16-quickgelu/openai"
 EMBEDDED = "glyph"
 OFFLINE_HINT = (
     "offline, use --backbone glyph (embedded) or ARCH/random (for speed and plumbing only)"
@@ -118,11 +117,6 @@ def identify(name: str) -> BackboneId:
     return found
 
 
-def default_for(dataset: str) -> str:
-    """The backbone used when none is asked for: the embedded one for the embedded world."""
-    return EMBEDDED if dataset.startswith("glyph") else DEFAULT
-
-
 @dataclass(frozen=True)
 class Backbone:
     """A frozen open_clip model with its own evaluation transform."""
@@ -161,11 +155,16 @@ class Backbone:
         scale: Tensor = self.model.logit_scale  # type: ignore[assignment]
         return float(scale.detach().exp())
 
-    def knows(self, text: str) -> bool:
-        """Whether the text tower was trained on these words."""
-        if self.id.form == "random":
-            return False
-        return self.tokenizer.knows(text) if self.id.form == "embedded" else True
+    def knows(self, text: str, *, invented: bool = False) -> bool:
+        """Whether the text tower was trained on these words.
+
+        Args:
+            text: a class name or description.
+            invented: the words are those of the embedded world (see `Texts.invented`).
+        """
+        if self.id.form == "embedded":
+            return bool(self.tokenizer.knows(text))
+        return self.id.form != "random" and not invented
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which the backbone's forward runs."""

@@ -39,6 +39,10 @@ class Entry:
     """Module to import, or None once the class is at hand."""
 
 
+_ADDED: list[str] = []
+"""Names in the order they were registered, of all kinds: a plug-in file may hold any."""
+
+
 class Catalog:
     """Plug-ins of one kind by name.
 
@@ -56,7 +60,6 @@ class Catalog:
         self._group = group
         self._entries: dict[str, Entry] | None = None
         self._classes: dict[str, type] = {}
-        self._added: list[str] = []
         self._loaded_entry_points = False
 
     # ---- registering -------------------------------------------------------------------------
@@ -71,7 +74,7 @@ class Catalog:
         known = self.entries(scan_only=True).get(name)
         if known is not None and known.file.resolve() != file.resolve():
             raise UserError(f"Two {self.kind}s are called '{name}': {known.file} and {file}.")
-        self._added.append(name)
+        _ADDED.append(name)
         if known is None or known.module is None:  # new, or its file was loaded again
             self.entries(scan_only=True)[name] = Entry(
                 name, file, first_line(cls.__doc__), options, None
@@ -128,13 +131,13 @@ class Catalog:
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         self.entries()  # so that a built-in of the same name is known
-        before = len(self._added)
+        before = len(_ADDED)
         with _reported(f"Plug-in {path}"):
             spec.loader.exec_module(module)
-        new = sorted(set(self._added[before:]))
+        new = sorted(set(_ADDED[before:]))
         if not new:
             raise UserError(
-                f"Plug-in {path} registers no {self.kind}: decorate one with @register."
+                f"Plug-in {path} registers no method and no data set: decorate one with @register."
             )
         return new
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,12 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     planned = plan.look_up(cells, _records(store, console))
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
     settings = runner.Settings(
-        sweep.out, sweep.data_root, device.pick(sweep.device), sweep.offline, debug
+        sweep.out,
+        sweep.data_root,
+        device.pick(sweep.device),
+        sweep.offline,
+        debug,
+        sweep.save_logits,
     )
     display = ProgressDisplay(console, len(todo), len(planned) - len(todo))
     try:
@@ -79,7 +84,7 @@ def plan_only(sweep: Sweep, console: Console) -> int:
     cells = plan.expand(sweep)
     records = _records(Store(sweep.out), console)
     planned = plan.look_up(cells, records)
-    heads = ("method", "data set", "backbone", "seeds", "state", "features", "estimate")
+    heads = ("method", "data set", "backbone", "seeds", "split", "state", "features", "estimate")
     table = Table(*heads, box=None, pad_edge=False)
     store = FeatureStore(cache_dir() / "features")
     passes: set[str] = set()  # frozen features that are counted already
@@ -105,7 +110,8 @@ def plan_only(sweep: Sweep, console: Console) -> int:
             escape(first.label),
             first.dataset,
             escape(first.backbone.name),
-            "–" if first.deterministic else ",".join(str(p.cell.seed) for p in group),
+            "–" if first.deterministic else _numbers(p.cell.seed for p in group),
+            _numbers(p.cell.split_seed for p in group),
             ", ".join(f"{n} {state}" for state, n in count.items()),
             features if todo else "–",
             _duration(seconds) if seconds else "–",
@@ -202,13 +208,21 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
 
 
 def report(
-    folders: Sequence[Path], console: Console, out: Path | None, *, allow_mixed: bool
+    folders: Sequence[Path],
+    console: Console,
+    out: Path | None,
+    plugins: Sequence[Path],
+    *,
+    allow_mixed: bool,
 ) -> int:
     """Tables and plots of every record under `folders`."""
     from benchmarks import plan
+    from methods.registry import METHODS
     from reports.report import print_report, write_report
     from results.store import Store
 
+    for file in plugins:
+        METHODS.load_file(file)
     records = []
     for folder in folders:
         if not (folder / "records").is_dir():
@@ -304,6 +318,11 @@ def _print_facts(console: Console, facts: dict[str, str]) -> None:
     for name, value in facts.items():
         table.add_row(name, escape(value))
     console.print(table)
+
+
+def _numbers(values: Iterable[int]) -> str:
+    """Each once, with commas."""
+    return ",".join(map(str, dict.fromkeys(values)))
 
 
 def _duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -39,6 +40,8 @@ class FeatureStore:
         self._folder = folder
         self._batch_size = batch_size
         self._memory: dict[str, Tensor] = {}
+        self.seconds = 0.0
+        """Time spent computing features so far: no cost of the method that happens to ask first."""
 
     def images(
         self, backbone: Backbone, images: Images, progress: Callable[[int, int], None] | None = None
@@ -65,6 +68,10 @@ class FeatureStore:
     def image_key(self, backbone: Backbone, images: Images) -> str:
         """The name under which `images` keeps its result."""
         return self._key("image", backbone, backbone.preprocess_hash, images.digest())
+
+    def forget(self) -> None:
+        """Let go of what is in memory; what is on disk stays."""
+        self._memory.clear()
 
     def has(self, key: str) -> bool:
         """Whether features of that name are at hand."""
@@ -103,7 +110,9 @@ class FeatureStore:
         if key not in self._memory:
             found = self._read(key)
             if found is None:
+                clock = time.perf_counter()
                 found = compute().contiguous()
+                self.seconds += time.perf_counter() - clock
                 self._write(key, found)
             self._memory[key] = found
         return self._memory[key]

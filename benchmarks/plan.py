@@ -136,7 +136,7 @@ def expand(sweep: Sweep) -> list[Cell]:
     cells = []
     for name in dict.fromkeys(sweep.datasets):
         family, shown = _family(sweep, name, used)
-        typed = sweep.backbone or backbones.default_for(family.name)
+        typed = sweep.backbone or family.default_backbone
         backbone = backbones.identify(typed)
         embedded = backbone.form == "embedded"
         protocol = sweep.protocol or ("equal" if embedded else "paper")
@@ -192,13 +192,23 @@ def preference(record: Record) -> tuple[bool, str]:
 
 def _family(sweep: Sweep, name: str, used: set[int]) -> tuple[Family, str]:
     cls, fields = datasets.resolve(name)
+    if sweep.group_counts and "group_counts" in {f.name for f in dataclasses.fields(cls)}:  # type: ignore[arg-type]
+        fields["group_counts"] = sweep.group_counts
     fields |= _set_for(sweep, {name, cls.name}, used)
     family: Family = cls(**apply_fields(f"data set {name}", cls, fields)).resolve(sweep.data_root)
-    shown = cls.name
-    imbalance = getattr(family, "imbalance", None)
-    if imbalance is not None and imbalance != getattr(cls, "imbalance", None):
-        shown = f"{cls.name}_ir{imbalance:g}"
-    return family, shown
+    return family, _shown(family)
+
+
+def _shown(family: Family) -> str:
+    """The family's name with every knob that is not at its default: another knob, another table."""
+    name, knobs = family.name, []
+    for field in dataclasses.fields(family):  # type: ignore[arg-type]
+        value = getattr(family, field.name)
+        if field.name == "imbalance" and value != field.default:
+            name += f"_ir{value:g}"
+        elif field.name != "recipe" and value != field.default:  # the record has the recipe itself
+            knobs.append(f"{field.name}={value}")
+    return f"{name} ({', '.join(knobs)})" if knobs else name
 
 
 def _config(sweep: Sweep, choice: Choice, protocol: str, used: set[int]) -> dict[str, Any]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import gc
-import os
 import time
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -16,29 +13,27 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks import backbones
+from benchmarks import backbones, randomness
 from benchmarks import device as devices
 from benchmarks.backbones import Backbone
 from benchmarks.cache import cache_dir
-from benchmarks.datasets.base import DataSet
+from benchmarks.checkpoints import FileCheckpoint, checkpoint_file
+from benchmarks.datasets.base import DataSet, Split
 from benchmarks.errors import DataError, DataMissing, NotApplicable, UserError
 from benchmarks.features import FeatureStore
 from benchmarks.plan import Cell
-from benchmarks.protocol import group_of, single_label_metrics
-from benchmarks.provenance import provenance
+from benchmarks.recording import Predictions, Recorder, membership, now
 from benchmarks.samples import SplitSamples
 from methods.base import Batch, Method, Predictor, Task
 from methods.registry import METHODS
-from results.schema import Cost, Groups, Metrics, Record, Selection
+from results.schema import Cost, Record
 from results.store import Store
 
-Outcome = tuple[Record, dict[str, NDArray[Any]] | None]
+Outcome = tuple[Record, Predictions | None]
 """A record and, where the cell is done, its predictions."""
 EVAL_BATCH = 256
-SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
 
 class Display(Protocol):
@@ -62,6 +57,7 @@ class Settings:
     device: torch.device
     offline: bool = False
     debug: bool = False
+    save_logits: bool = False
 
 
 def run(cells: Sequence[Cell], settings: Settings, display: Display) -> list[Record]:
@@ -81,8 +77,10 @@ def run(cells: Sequence[Cell], settings: Settings, display: Display) -> list[Rec
     for _, group in groupby(cells, key=lambda c: (c.family, c.split_seed, c.backbone, c.precision)):
         bench = None  # let the last one go before the next is loaded
         same = list(group)
-        bench = Bench.load(same[0], settings, features, display)
         for batch in _handed_over_together(same):
+            if bench is None or bench.spoiled:
+                features.forget()
+                bench = Bench.load(same[0], settings, features, display)
             for cell, (record, predictions) in zip(batch, bench.measure(batch), strict=True):
                 try:
                     store.write(record, predictions)
@@ -116,83 +114,96 @@ class Bench:
         settings: Settings,
         display: Display,
     ) -> None:
-        self.data = data
-        self.backbone = backbone
+        self.spoiled = False
+        """A method changed in place what the next one would use: load again."""
+        self._data = data
+        self._backbone = backbone
         self._features = features
         self._settings = settings
         self._display = display
+        self._recorder = Recorder(data, backbone, settings.out, save_logits=settings.save_logits)
         self._train = self._samples("train", data.train)
         self._test = self._samples("test", data.test)
         self._validation: SplitSamples | None = None
+        self._pristine = _state(backbone)
 
     @classmethod
     def load(
         cls, cell: Cell, settings: Settings, features: FeatureStore, display: Display
     ) -> Bench:
-        """Load what `cell` needs."""
-        display.preparing(f"loading {cell.dataset}")
-        try:
-            data = cell.family.load(settings.data_root, cell.split_seed)
-        except DataMissing as missing:
-            if settings.offline:
-                raise
-            display.preparing(f"downloading {cell.dataset}")
-            try:
-                cell.family.download(settings.data_root)
-            except DataMissing as error:  # what is to be done stands in the first line
-                reason = " ".join(str(error.__cause__ or error).split())
-                raise DataMissing(f"{missing} (Downloading failed: {reason})") from error
-            data = cell.family.load(settings.data_root, cell.split_seed)
-        display.preparing(f"loading backbone {cell.backbone.name}")
-        backbone = backbones.load(
+        """Load what `cell` needs, downloading what is missing unless offline.
+
+        Raises:
+            DataMissing: data or weights that are not here; where both are, the line says both.
+        """
+        load_backbone = partial(
+            backbones.load,
             cell.backbone_name,
             device=settings.device,
             precision=cell.precision,
             offline=settings.offline,
         )
-        return cls(data, backbone, features, settings, display)
-
-    def measure(self, cells: list[Cell]) -> list[tuple[Record, dict[str, NDArray[Any]] | None]]:
-        """Fit and evaluate cells that differ by their seed alone; a record and predictions each."""
-        started = _now()
-        devices.reset_peak_memory(self.backbone.device)
-        tasks: list[Task] = []
+        display.preparing(f"loading {cell.dataset}")
         try:
-            method = METHODS.get(cells[0].method)(**cells[0].config)
-            needs: str = method.info.needs
-            if self.data.task not in method.info.tasks:
+            data = _load_data(cell, settings, display)
+        except DataMissing as missing:
+            try:
+                load_backbone()
+            except DataMissing as also:
+                raise DataMissing(f"{missing} And: {also}") from also
+            raise
+        display.preparing(f"loading backbone {cell.backbone.name}")
+        return cls(data, load_backbone(), features, settings, display)
+
+    def measure(self, cells: list[Cell]) -> list[Outcome]:
+        """Fit and evaluate cells that differ by their seed alone."""
+        started = now()
+        devices.reset_peak_memory(self._backbone.device)
+        try:
+            method: Method = METHODS.get(cells[0].method)(**cells[0].config)
+            if self._data.task not in method.info.tasks:
                 raise NotApplicable(f"serves {', '.join(method.info.tasks)}-label data only")
-            if needs == "features":
-                # Frozen features are shared by all cells, so that they are no cost of this one.
-                self._train.features()
-                self._test.features()
-                splits = (self.data.train, self.data.test)
-                keys = [self._features.image_key(self.backbone, s.images) for s in splits]
-                self._features.bookmark(cells[0].features_name, keys)
-            for cell in cells:
-                self._display.started(cell)
-                tasks.append(self._task(cell))
-            clock = time.perf_counter()
-            predictors = method.fit_many(tasks)
-            fit_s = (time.perf_counter() - clock) / len(cells)
-            return [
-                self._evaluated(cell, task, predictor, fit_s, started)
-                for cell, task, predictor in zip(cells, tasks, predictors, strict=True)
+            if method.info.needs == "features":
+                self._prepare_features(cells[0])
+            tasks = [self._task(cell) for cell in cells]
+            fitted = self._fit(method, cells, tasks)
+            outcomes = [
+                self._evaluated(cell, task, predictor, seconds, started)
+                for cell, task, (predictor, seconds) in zip(cells, tasks, fitted, strict=True)
             ]
+            self._refuse_changes()
+            return outcomes
         except DataError:
             raise
         except NotApplicable as reason:
-            return [
-                (self._unfinished(c, "not_applicable", str(reason), started), None) for c in cells
-            ]
+            return [(self._recorder.not_applicable(c, str(reason), started), None) for c in cells]
         except Exception as error:
             if self._settings.debug:
                 raise
-            return [(self._failed(cell, error, started), None) for cell in cells]
+            return [(self._recorder.failed(cell, error, started), None) for cell in cells]
         finally:
             gc.collect()
 
     # ---- parts -------------------------------------------------------------------------------
+
+    def _fit(
+        self, method: Method, cells: list[Cell], tasks: list[Task]
+    ) -> list[tuple[Predictor, float]]:
+        """Predictors and the seconds each took, without those that shared features took."""
+        for cell in cells:
+            self._display.started(cell)
+        device = self._backbone.device
+        shared, clock = self._features.seconds, time.perf_counter()
+        # Seeded, so that a plug-in that draws from torch itself still repeats its numbers.
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(randomness.key("fit", *(cell.seed for cell in cells)))
+            predictors = method.fit_many(tasks)
+        seconds = time.perf_counter() - clock - (self._features.seconds - shared)
+        earlier = [getattr(task.checkpoint, "earlier_s", 0.0) for task in tasks]
+        return [
+            (predictor, seconds / len(cells) + e)
+            for predictor, e in zip(predictors, earlier, strict=True)
+        ]
 
     def _evaluated(
         self, cell: Cell, task: Task, predictor: Predictor, fit_s: float, started: str
@@ -200,56 +211,61 @@ class Bench:
         """The outcome of one fitted cell: of several fitted together, one may fail by itself."""
         try:
             clock = time.perf_counter()
-            needs: str = METHODS.get(cell.method).info.needs  # type: ignore[attr-defined]
-            logits = self._logits(predictor, needs)
+            logits = self._logits(cell, predictor)
             cost = self._cost(predictor, fit_s, time.perf_counter() - clock)
-            return self._record(cell, task, predictor, logits, cost, started)
+            notes = [*task.notes, *predictor.notes]
+            return self._recorder.done(cell, logits, cost, notes, started)
         except DataError:
             raise
         except Exception as error:
             if self._settings.debug:
                 raise
-            return self._failed(cell, error, started), None
+            return self._recorder.failed(cell, error, started), None
 
-    def _samples(self, name: str, split: Any) -> SplitSamples:
-        # Not a method of this object: methods hold the samples, and must not reach the test split.
-        progress = partial(self._display.preparing, f"features of {self.data.name} {name}")
-        return SplitSamples(split, self.backbone, self._features, progress)
+    def _samples(self, name: str, split: Split) -> SplitSamples:
+        # Bound to the display, not to this object: methods hold the samples of the training split.
+        progress = partial(self._display.preparing, f"features of {self._data.name} {name}")
+        return SplitSamples(split, self._backbone, self._features, progress)
+
+    def _prepare_features(self, cell: Cell) -> None:
+        """Compute frozen features, or find them stored; all cells share them."""
+        splits = {"train": (self._train, self._data.train), "test": (self._test, self._data.test)}
+        for samples, _ in splits.values():
+            samples.features()
+        keys = [self._features.image_key(self._backbone, s.images) for _, s in splits.values()]
+        self._features.bookmark(cell.features_name, keys)
 
     def _task(self, cell: Cell) -> Task:
         if cell.select == "val" and self._validation is None:
-            if self.data.validation is None:
-                raise NotApplicable(f"{self.data.name} has no validation images to select by")
-            self._validation = self._samples("validation", self.data.validation())
+            if self._data.validation is None:
+                raise NotApplicable(f"{self._data.name} has no validation images to select by")
+            self._validation = self._samples("validation", self._data.validation())
         return Task(
-            kind=self.data.task,
-            texts=self.data.texts,
-            counts=torch.from_numpy(self.data.counts).float().to(self.backbone.device),
-            membership=tuple(str(g) for g in self._membership(cell)),
+            kind=self._data.task,
+            texts=self._data.texts,
+            counts=torch.from_numpy(self._data.counts).float().to(self._backbone.device),
+            membership=tuple(str(g) for g in membership(self._data, cell)),
             train=self._train,
             validation=self._validation if cell.select == "val" else None,
-            backbone=self.backbone,
+            backbone=self._backbone,
             seed=cell.seed,
-            device=self.backbone.device,
+            device=self._backbone.device,
             progress=self._display.stepped,
             checkpoint=FileCheckpoint(checkpoint_file(self._settings.out, cell)),
-            text_cache=partial(self._features.texts, self.backbone),
+            text_cache=partial(self._features.texts, self._backbone),
         )
 
-    def _membership(self, cell: Cell) -> NDArray[np.str_]:
-        counts = self.data.counts if self.data.group_counts is None else self.data.group_counts
-        return group_of(counts, cell.groups)
-
     @torch.no_grad()
-    def _logits(self, predictor: Predictor, needs: str) -> Tensor:
+    def _logits(self, cell: Cell, predictor: Predictor) -> Tensor:
         """(N, C) float32 test logits on the CPU."""
         parts = []
-        classes = self.data.num_classes
+        classes = self._data.num_classes
+        needs: str = METHODS.get(cell.method).info.needs  # type: ignore[attr-defined]
         for start in range(0, len(self._test), EVAL_BATCH):
             index = np.arange(start, min(start + EVAL_BATCH, len(self._test)))
             batch: Batch = self._test.batch(index, needs=needs)
             if needs == "images":
-                with self.backbone.autocast():
+                with self._backbone.autocast():
                     logits = predictor.logits(batch)
             else:
                 logits = predictor.logits(batch)
@@ -263,7 +279,7 @@ class Bench:
         return torch.cat(parts)
 
     def _cost(self, predictor: Predictor, fit_s: float, eval_s: float) -> Cost:
-        dev = self.backbone.device
+        dev = self._backbone.device
         return Cost(
             trainable_params=predictor.trainable_params,
             epochs=predictor.epochs,
@@ -275,120 +291,35 @@ class Bench:
             gpu=devices.describe(dev) if dev.type != "cpu" else None,
         )
 
-    def _record(
-        self, cell: Cell, task: Task, predictor: Predictor, logits: Tensor, cost: Cost, started: str
-    ) -> tuple[Record, dict[str, NDArray[Any]]]:
-        probabilities = logits.double().softmax(-1).numpy()
-        labels = self.data.test.labels
-        membership = self._membership(cell)
-        metrics = single_label_metrics(probabilities, labels, membership)
-        top = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
-        predictions = {
-            "ids": np.array(self.data.test.ids),
-            "labels": labels.astype(np.int32),
-            "top5": top.astype(np.int32),
-            "top5_prob": np.take_along_axis(probabilities, top, 1).astype(np.float32),
-            "true_prob": probabilities[np.arange(len(labels)), labels].astype(np.float32),
-        }
-        sizes = {g: int((membership == g).sum()) for g in ("many", "medium", "few")}
-        notes = [*task.notes, *predictor.notes]
-        if METHODS.get(cell.method).info.reconstruction:  # type: ignore[attr-defined]
-            notes.append(METHODS.get(cell.method).info.reconstruction)  # type: ignore[attr-defined]
-        record = self._outline(
-            cell,
-            status="done",
-            started=started,
-            notes=tuple(dict.fromkeys(notes)),
-            metrics=Metrics(**vars(metrics)),
-            groups=Groups(
-                rule=cell.groups,
-                **sizes,
-                train_counts=tuple(int(n) for n in self.data.counts),
-                membership=tuple(str(g) for g in membership),
-            ),
-            selection=Selection(
-                cell.select, self.data.validation_source if cell.select == "val" else "last epoch"
-            ),
-            cost=cost,
-        )
-        record.to_json()  # a plug-in's odd values (a NaN, a tensor) fail its cell here, not the run
-        return record, predictions
-
-    def _failed(self, cell: Cell, error: Exception, started: str) -> Record:
-        folder = self._settings.out / "logs"
-        folder.mkdir(parents=True, exist_ok=True)
-        log = folder / f"{cell.key}.txt"
-        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        line = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return self._unfinished(cell, "failed", f"{line} (see logs/{log.name})", started)
-
-    def _unfinished(self, cell: Cell, status: str, error: str, started: str) -> Record:
-        return self._outline(cell, status=status, started=started, error=error)
-
-    def _outline(
-        self, cell: Cell, *, status: str, started: str, error: str | None = None, **rest: Any
-    ) -> Record:
-        return Record(
-            key=cell.key,
-            identity=cell.identity,
-            status=status,  # type: ignore[arg-type]
-            error=error,
-            method=cell.method,
-            dataset=cell.dataset,
-            task=self.data.task,
-            dataset_version=self.data.version,
-            recipe=self.data.recipe,
-            backbone=cell.backbone.name,
-            seed=cell.seed,
-            split_seed=cell.split_seed,
-            protocol=cell.protocol,
-            precision=cell.precision,
-            deterministic=cell.deterministic,
-            config=cell.config,
-            dataset_config=cell.dataset_config,
-            class_names=self.data.texts.class_names,
-            provenance=provenance(
-                self.backbone,
-                text_hash=self.data.texts.digest,
-                split_hash=self.data.split_hash,
-                fingerprint=cell.fingerprint,
-                started=started,
-                finished=_now(),
-            ),
-            **rest,
-        )
+    def _refuse_changes(self) -> None:
+        """Raise if a method changed what the next one would use, and see that it is loaded anew."""
+        samples = [s for s in (self._train, self._test, self._validation) if s is not None]
+        if _state(self._backbone) != self._pristine or not all(s.untouched for s in samples):
+            self.spoiled = True
+            raise RuntimeError(
+                "the method changed the backbone, features or labels in place, which other "
+                "methods share: work on a copy (clone, copy.deepcopy)"
+            )
 
 
-class FileCheckpoint:
-    """A cell's training state on disk, written at most every few seconds."""
-
-    def __init__(self, file: Path, seconds: float = SECONDS_BETWEEN_CHECKPOINTS) -> None:
-        self._file = file
-        self._seconds = seconds
-        self._last = time.monotonic()
-
-    def load(self) -> dict[str, Any] | None:
-        """The saved state, or None where there is none."""
-        if not self._file.is_file():
-            return None
-        state: dict[str, Any] = torch.load(self._file, map_location="cpu", weights_only=True)
-        return state
-
-    def save(self, state: Mapping[str, Any]) -> None:
-        """Write the state under another name, then rename it."""
-        if time.monotonic() - self._last < self._seconds:
-            return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._file.with_suffix(f".{os.getpid()}.partial")
-        torch.save(dict(state), partial)
-        os.replace(partial, self._file)
-        self._last = time.monotonic()
+def _state(backbone: Backbone) -> list[Any]:
+    """Torch's counts of in-place changes, and the flags, of a backbone's parts."""
+    tensors = [*backbone.model.parameters(), *backbone.model.buffers()]
+    versions = [(tensor._version, tensor.requires_grad) for tensor in tensors]
+    return [versions, [module.training for module in backbone.model.modules()]]
 
 
-def checkpoint_file(out: Path, cell: Cell) -> Path:
-    """Where a cell's training state is kept until its record is written."""
-    return out / "checkpoints" / f"{cell.key}.pt"
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+def _load_data(cell: Cell, settings: Settings, display: Display) -> DataSet:
+    """The cell's data set, downloaded if it is missing and may be."""
+    try:
+        return cell.family.load(settings.data_root, cell.split_seed)
+    except DataMissing as missing:
+        if settings.offline:
+            raise
+        display.preparing(f"downloading {cell.dataset}")
+        try:
+            cell.family.download(settings.data_root)
+        except DataMissing as error:  # what is to be done stands in the first line
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise DataMissing(f"{missing} (Downloading failed: {reason})") from error
+    return cell.family.load(settings.data_root, cell.split_seed)

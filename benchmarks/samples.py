@@ -41,6 +41,7 @@ class SplitSamples:
         self._store = store
         self._progress = progress
         self.labels: Tensor = torch.tensor(split.labels, device=backbone.device)
+        self._versions = {"labels": self.labels._version}
 
     def __len__(self) -> int:
         return len(self._split)
@@ -52,7 +53,19 @@ class SplitSamples:
     @cached_property
     def _features(self) -> Tensor:
         features = self._store.images(self._backbone, self._split.images, self._progress)
-        return features.to(self._backbone.device)
+        features = features.to(self._backbone.device)
+        self._versions["_features"] = features._version
+        return features
+
+    @property
+    def captions(self) -> tuple[str, ...] | None:
+        """N captions, where the data set has any."""
+        return self._split.captions
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody changed labels or features in place: torch counts such changes."""
+        return all(getattr(self, name)._version == v for name, v in self._versions.items())
 
     def features(self) -> Tensor:
         """(N, D) frozen features, on the backbone's device."""

@@ -24,6 +24,7 @@ RERUNS = ("missing", "failed", "always")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 GROUP_RULES = ("auto", "lift", "oltr", "lmpt", "thirds")
+GROUP_COUNTS = ("own", "ir100")
 LARGEST_SEED = 2**32 - 1
 """What every generator in use accepts, NumPy's legacy one among them."""
 QUICK_START = Path(__file__).resolve().parents[1] / "configs" / "quick_start.yaml"
@@ -63,6 +64,9 @@ class Sweep:
     rerun: str = "missing"
     accept_stale: bool = False
     groups: str = "auto"
+    group_counts: str = ""
+    """Counts that decide the groups of CIFAR-LT: own or ir100; empty is the data set's default."""
+    save_logits: bool = False
     shard: str = ""
     device: str = "auto"
     precision: str = "auto"
@@ -178,7 +182,7 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         if not isinstance(value, str | Path) or not str(value):
             raise UserError(f"{where}: '{value}' is not a path.")
         return Path(value).expanduser()
-    if name in ("accept_stale", "offline"):
+    if name in ("accept_stale", "offline", "save_logits"):
         return coerce(value, bool, where)
     options = {
         "protocol": PROTOCOLS,
@@ -187,6 +191,7 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         "device": DEVICES,
         "precision": PRECISIONS,
         "groups": GROUP_RULES,
+        "group_counts": GROUP_COUNTS,
     }.get(name)
     text: str = coerce(value, str, where)
     if options is not None and text not in options:

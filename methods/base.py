@@ -81,10 +81,19 @@ class Samples(Protocol):
         """(N,) keys of the sample ids, for `randomness`."""
         ...
 
+    @property
+    def captions(self) -> tuple[str, ...] | None:
+        """N captions, where the data set has any."""
+        ...
+
     def __len__(self) -> int: ...
 
     def features(self) -> Tensor:
-        """(N, D) L2-normalised frozen features of the unaugmented images, on the task's device."""
+        """(N, D) L2-normalised frozen features of the unaugmented images, on the task's device.
+
+        Shared by all methods, as labels and backbone are: work on a copy. A method that changes
+        one of them in place fails.
+        """
         ...
 
     def batch(
@@ -196,7 +205,8 @@ class Task:
 
     def note_unknown_words(self, texts: Sequence[str]) -> None:
         """Note it where the text tower was not trained on the words of most of these texts."""
-        if 2 * sum(map(self.backbone.knows, texts)) < len(texts):
+        known = sum(self.backbone.knows(text, invented=self.texts.invented) for text in texts)
+        if 2 * known < len(texts):
             self.note("text tower untrained on these words: chance expected from texts alone")
 
     def note(self, text: str) -> None:

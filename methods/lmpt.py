@@ -6,7 +6,8 @@ what the formula means rather than the published code, which cannot run as relea
 (github.com/richard-peng-xia/LMPT, issues 5 and 7): raw counts, and an average over pairs of real
 tokens instead of a sum over padding. The hinge acts on the mean cosine of token pairs, so that both
 label signs can be active; its sign is a field, because the code's sign pushes a class's prompt away
-from its own text. That choice is our reconstruction.
+from its own text. That choice is our reconstruction. Also not as released: a cosine schedule (their
+code lowers the learning rate by the *test* mAP) and frozen features, so no flips in training.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from methods.registry import register
     "lmpt",
     paper="Xia et al. 2023, arXiv 2305.04536",
     needs="features",
-    reconstruction="LMPT's single-label form and the sign of its hinge are our reconstruction",
+    reconstruction="LMPT's single-label form, hinge sign and schedule are our reconstruction",
 )
 @dataclass(frozen=True)
 class Lmpt(Method):

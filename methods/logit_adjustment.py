@@ -6,7 +6,6 @@ with plain cross-entropy and predicts with z - tau log pi (eq. 9). pi are the tr
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,9 +33,7 @@ class LogitAdjustment(Method):
 
     def fit(self, task: Task) -> Predictor:
         recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
-        if self.mode == "train":
-            loss = LogitAdjusted(task.log_prior, self.tau)
-            return fit_head(task, loss, recipe, head=self.head, init=self.init)
-        plain = fit_head(task, cross_entropy, recipe, head=self.head, init=self.init)
-        shift = self.tau * task.log_prior  # (C,)
-        return dataclasses.replace(plain, logits=lambda batch: plain.logits(batch) - shift)
+        train_time = self.mode == "train"
+        loss = LogitAdjusted(task.log_prior, self.tau) if train_time else cross_entropy
+        posthoc = None if train_time else self.tau * task.log_prior  # (C,)
+        return fit_head(task, loss, recipe, head=self.head, init=self.init, posthoc=posthoc)

@@ -12,7 +12,8 @@ logit-adjusted loss):
   shared covariance, its expected log-density at a fresh sample falls short by d_eff / (2 n_c). The
   training softmax therefore gets z + log pi + log w with log w_c = -d_eff / (2 n_c), lower for tail
   classes. For a cosine head of scale s, -s |x - w|^2 / 2 is the log-density up to a constant, hence
-  d_eff = s * tr(within-class covariance), estimated without bias from the training features.
+  d_eff = s * tr(within-class covariance). The trace is that of the frozen joint-space features, a
+  proxy for the space before the projection in which the adapted head works.
 """
 
 from __future__ import annotations

@@ -128,6 +128,13 @@ def _unequal(rows: Sequence[Row]) -> list[str]:
             pairs = sorted(by_value.items(), key=lambda item: (item[0] or 0.0, item[1]))
             shown = "; ".join(f"{value:,.10g} ({', '.join(who)})" for value, who in pairs)
             lines.append(f"Unequal {title}: {shown}.")
+    for name, title in (("augment", "Training augmentation"), ("text", "Class texts used")):
+        has = [row for row in rows if name in row.done[0].config or name == "augment"]
+        # A method on frozen features has no such field: it sees every image as it is.
+        used = _by(has, lambda row, name=name: str(row.done[0].config.get(name, "none")))  # type: ignore[misc]
+        if len(used) > 1:
+            shown = "; ".join(f"{value} ({', '.join(who)})" for value, who in sorted(used.items()))
+            lines.append(f"{title}: {shown}.")
     if len(_by(rows, lambda row: row.values["trainable_params"].mean)) > 1:
         lines.append("Trainable parameters differ: see their column.")
     sources: dict[str, list[str]] = {}

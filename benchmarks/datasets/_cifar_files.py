@@ -24,7 +24,7 @@ from benchmarks.datasets._class_folders import (
     read_archive,
     read_folder,
 )
-from benchmarks.errors import UserError
+from benchmarks.errors import DataError
 from benchmarks.text import read_keys
 
 SIZE = 32
@@ -123,7 +123,7 @@ def read(form: Form, layout: Layout) -> dict[str, Raw]:
     Whatever needs unpacking or decoding is kept in the user's cache, keyed by content.
 
     Raises:
-        UserError: a damaged file, named.
+        DataError: a damaged file, named.
     """
     if form.kind == "pickles":
         return _read_pickles(form.path, layout)
@@ -149,7 +149,7 @@ def read(form: Form, layout: Layout) -> dict[str, Raw]:
 def _read_pickles(folder: Path, layout: Layout) -> dict[str, Raw]:
     missing = [n for n in (*layout.train, layout.test, layout.meta) if not (folder / n).is_file()]
     if missing:
-        raise UserError(
+        raise DataError(
             f"{folder}: '{missing[0]}' is missing from the official {layout.title} files; "
             "delete the folder and download it again."
         )
@@ -172,12 +172,12 @@ def _read_pickle_archive(archive: Path, layout: Layout) -> dict[str, Raw]:
                 if stream is not None:
                     contents[name] = stream.read()
     except ARCHIVE_ERRORS as error:
-        raise UserError(
+        raise DataError(
             f"{archive}: truncated or damaged archive ({error}); fetch it again."
         ) from error
     missing = [name for name in wanted if name not in contents]
     if missing:
-        raise UserError(f"{archive}: holds no '{missing[0]}', so it is not the official archive.")
+        raise DataError(f"{archive}: holds no '{missing[0]}', so it is not the official archive.")
     with _named(str(archive)):
         entries = {
             name: _Unpickler(io.BytesIO(data), encoding="latin1").load()
@@ -216,11 +216,11 @@ def _named(path: str) -> Iterator[None]:
     """Turn whatever a damaged pickle raises, which may be nearly anything, into one line."""
     try:
         yield
-    except UserError:
+    except DataError:
         raise
     except Exception as error:
         reason = str(error) or type(error).__name__
-        raise UserError(
+        raise DataError(
             f"{path}: truncated or not an official CIFAR pickle ({reason}); download it again."
         ) from error
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from benchmarks.errors import UserError
+from benchmarks.errors import DataError
 
 SPLITS = ("train", "test")
 
@@ -49,7 +49,7 @@ def read_folder(folder: Path, classes: Sequence[str], size: int) -> dict[str, Ra
         size: height and width that every image must have.
 
     Raises:
-        UserError: a missing, unknown or unequally filled class folder, or a bad image, by name.
+        DataError: a missing, unknown or unequally filled class folder, or a bad image, by name.
     """
     listing = {split: list_classes(folder, split) for split in SPLITS}
     for split in SPLITS:
@@ -64,7 +64,7 @@ def read_folder(folder: Path, classes: Sequence[str], size: int) -> dict[str, Ra
                     with path.open("rb") as stream:
                         images[f"{label}/{file}"] = _decode(stream, size, str(path))
                 except OSError as error:
-                    raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+                    raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
         raws[split] = _assemble(images, classes)
     return raws
 
@@ -82,7 +82,7 @@ def read_archive(archive: Path, classes: Sequence[str], size: int) -> dict[str, 
                 listing[split].setdefault(label, []).append(file)
                 images[split][f"{label}/{file}"] = _decode(stream, size, f"{name} in {archive}")
     except ARCHIVE_ERRORS as error:
-        raise UserError(
+        raise DataError(
             f"{archive}: truncated or damaged archive ({error}); fetch it again."
         ) from error
     for split in SPLITS:
@@ -145,10 +145,10 @@ def _decode(stream: IO[bytes], size: int, where: str) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(data)) as image:
             pixels = np.asarray(image.convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{where}: unreadable or truncated image.") from error
+        raise DataError(f"{where}: unreadable or truncated image.") from error
     if pixels.shape != (size, size, 3):
         height, width = pixels.shape[:2]
-        raise UserError(f"{where}: the image is {width}×{height}, expected {size}×{size}.")
+        raise DataError(f"{where}: the image is {width}×{height}, expected {size}×{size}.")
     return pixels
 
 
@@ -157,14 +157,14 @@ def _check(listing: dict[str, list[str]], classes: Sequence[str], where: str) ->
     missing = [label for label in classes if not listing.get(label)]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(f"{where}: no images of class '{missing[0]}'{more}.")
+        raise DataError(f"{where}: no images of class '{missing[0]}'{more}.")
     unknown = sorted(set(listing) - set(classes))
     if unknown:
-        raise UserError(f"{where}: folder '{unknown[0]}' is no class of this data set.")
+        raise DataError(f"{where}: folder '{unknown[0]}' is no class of this data set.")
     usual = Counter(len(files) for files in listing.values()).most_common(1)[0][0]
     for label in classes:
         if len(listing[label]) != usual:
-            raise UserError(
+            raise DataError(
                 f"{where}: class '{label}' has {len(listing[label])} images, "
                 f"the other classes have {usual}."
             )

@@ -22,7 +22,7 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Image `index` as (H, W, 3) uint8; raises UserError naming the path if unreadable."""
+        """Image `index` as (H, W, 3) uint8; raises DataError naming the path if unreadable."""
         ...
 
     def digest(self) -> str:
@@ -44,6 +44,10 @@ class ArrayImages:
         return image
 
     def digest(self) -> str:
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         return hashlib.sha256(np.ascontiguousarray(self.array).data).hexdigest()[:16]
 
 
@@ -76,6 +80,8 @@ class Texts:
     """Prompt templates with one `{}` for the class name (an ensemble when several)."""
     descriptions: tuple[str, ...] | None = None
     """One sentence a class, or None where the data set has none."""
+    invented: bool = False
+    """The words are the embedded world's own: no other text tower was trained on them."""
 
     @cached_property
     def digest(self) -> str:
@@ -140,6 +146,8 @@ class Family(ABC):
     task: ClassVar[TaskKind]
     version: ClassVar[str] = "1"
     """Raise when the same configuration gives other data or texts; part of every record's key."""
+    default_backbone: ClassVar[str] = "ViT-B-16-quickgelu/openai"
+    """Used when none is asked for."""
 
     def resolve(self, root: Path) -> Self:
         """This configuration with everything pinned that depends on the form of the data in `root`.
@@ -156,7 +164,7 @@ class Family(ABC):
         Raises:
             DataMissing: not there; the line says what is missing, which command downloads it,
                 where to put it by hand and what works offline.
-            UserError: there but damaged; the path of the damaged file is named.
+            DataError: there but damaged; the path of the damaged file is named.
         """
 
     def sizes(self) -> tuple[int, int] | None:

@@ -52,6 +52,7 @@ class Glyphs(Family):
     """Which classes, ranks and images."""
 
     version: ClassVar[str] = VERSION
+    default_backbone: ClassVar[str] = "glyph"
 
     def sizes(self) -> tuple[int, int]:
         """Training and test images."""
@@ -124,6 +125,7 @@ class Glyphs(Family):
                 class_names=tuple(world.names()[int(n)] for n in numbers),
                 templates=world.TEMPLATES,
                 descriptions=tuple(world.description(int(n)) for n in numbers),
+                invented=True,
             ),
             train=self._split(chosen, f"train/{split_seed}", counts),
             test=self._split(chosen, "test", np.full(self.classes, self.test_per_class)),

@@ -30,7 +30,8 @@ def _weights(classes: int, imbalance: float, profile: str, head_share: float) ->
     """Counts relative to the largest, by rank."""
     smallest = 1.0 / imbalance
     if profile == "exp":
-        return [smallest ** (rank / (classes - 1)) for rank in range(classes)]
+        # Rounded, so that the last bit of a platform's pow() cannot decide an int() below.
+        return [round(smallest ** (rank / (classes - 1)), 12) for rank in range(classes)]
     head = max(1, round(head_share * classes))
     return [1.0] * head + [smallest] * (classes - head)
 

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.errors import UserError
 from methods.base import Batch, Predictor, Task
 from methods.parts.training import Loss, Recipe, train
 
@@ -50,16 +49,22 @@ class LinearHead(nn.Module):
 
 
 class OnFeatures(nn.Module):
-    """A head that reads a batch's frozen features."""
+    """A head that reads a batch's frozen features.
 
-    def __init__(self, head: nn.Module) -> None:
+    Args:
+        head: (B, D) -> (B, C).
+        posthoc: (C,) taken off the logits when predicting, not when training.
+    """
+
+    def __init__(self, head: nn.Module, posthoc: Tensor | None = None) -> None:
         super().__init__()
         self.head = head
+        self._posthoc = posthoc
 
     def forward(self, batch: Batch) -> Tensor:
         """B samples -> (B, C)."""
         logits: Tensor = self.head(batch.features)
-        return logits
+        return logits if self.training or self._posthoc is None else logits - self._posthoc
 
 
 def initial_weight(task: Task, init: str, dim: int) -> Tensor:
@@ -77,7 +82,7 @@ def initial_weight(task: Task, init: str, dim: int) -> Tensor:
         return class_means(task)
     if init == "random":
         return task.normal_per_class("head", dim) * dim**-0.5
-    raise UserError(f"Unknown head initialisation '{init}'. Known: text, class_mean, random.")
+    raise ValueError(f"Unknown head initialisation '{init}'. Known: text, class_mean, random.")
 
 
 def class_means(task: Task) -> Tensor:
@@ -92,7 +97,15 @@ def class_means(task: Task) -> Tensor:
     return sums / task.counts.clamp(min=1)[:, None]
 
 
-def fit_head(task: Task, loss: Loss, recipe: Recipe, *, head: str, init: str) -> Predictor:
+def fit_head(
+    task: Task,
+    loss: Loss,
+    recipe: Recipe,
+    *,
+    head: str,
+    init: str,
+    posthoc: Tensor | None = None,
+) -> Predictor:
     """Train a head on the frozen features.
 
     Args:
@@ -101,9 +114,10 @@ def fit_head(task: Task, loss: Loss, recipe: Recipe, *, head: str, init: str) ->
         recipe: see `training.Recipe`.
         head: `cosine` (scale 25, no bias) or `linear` (with bias).
         init: see `initial_weight`.
+        posthoc: see `OnFeatures`.
     """
     weight = initial_weight(task, init, task.train.features().shape[1])
     if head not in ("cosine", "linear"):
-        raise UserError(f"Unknown head '{head}'. Known: cosine, linear.")
+        raise ValueError(f"Unknown head '{head}'. Known: cosine, linear.")
     module = CosineHead(weight) if head == "cosine" else LinearHead(weight)
-    return train(task, OnFeatures(module), loss, recipe, "features")
+    return train(task, OnFeatures(module, posthoc), loss, recipe, "features")

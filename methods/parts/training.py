@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import randomness
-from benchmarks.errors import UserError
 from methods.base import Batch, Predictor, Task
 
 
@@ -52,10 +51,10 @@ def train(task: Task, module: nn.Module, loss: Loss, recipe: Recipe, needs: str)
         needs: "features" or "images".
 
     Raises:
-        UserError: the loss became NaN or infinite.
+        ValueError: the loss became NaN or infinite.
     """
     if recipe.epochs < 1 or recipe.batch_size < 1:
-        raise UserError(
+        raise ValueError(
             f"epochs and batch_size must be 1 or more, got {recipe.epochs}, {recipe.batch_size}."
         )
     module.to(task.device)
@@ -125,14 +124,20 @@ def _train_epoch(
                 labels = task.train.labels[torch.from_numpy(part).to(task.device)]
                 with _precision(task, needs):
                     logits = module(batch)
-                value = loss(logits.float(), labels, batch).sum() / len(index)
+                losses = loss(logits.float(), labels, batch)
+                if losses.shape != (len(part),):
+                    raise ValueError(
+                        f"the loss must give one value a sample, ({len(part)},), "
+                        f"not {tuple(losses.shape)}: use reduction='none'"
+                    )
+                value = losses.sum() / len(index)
                 value.backward()
                 total += value.detach()
             optimiser.step()
             task.progress(epoch, recipe.epochs, step + 1, steps)
     # Looked at once an epoch: a check at every step would make the host wait for the device.
     if not math.isfinite(float(total)):
-        raise UserError(
+        raise ValueError(
             f"the training loss became {float(total)} in epoch {epoch + 1}; lower the learning rate"
         )
 

@@ -147,5 +147,8 @@ class AdaptedClassifier(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """B images -> (B, C)."""
-        logits: Tensor = self.head(self.tower(batch.inputs))
+        x = self.tower(batch.inputs)
+        # The head in full precision: rounded cosines tie, and argmax gives ties to the first class.
+        with torch.autocast(x.device.type, enabled=False):
+            logits: Tensor = self.head(x.float())
         return logits

@@ -19,6 +19,7 @@ from torch import nn
 
 from benchmarks import backbones
 from benchmarks.backbones import Backbone
+from benchmarks.datasets.registry import DATASETS
 from benchmarks.errors import DataMissing, UserError
 from tests.benchmarks.small import ARCH, MODEL, PREPROCESS, make_clip_folder
 
@@ -401,8 +402,8 @@ def test_the_transform_has_a_hash_of_its_settings(small: Backbone, clip_folder: 
 
 
 def test_the_default_depends_on_the_data() -> None:
-    assert backbones.default_for("glyphs100_lt") == "glyph"
-    assert backbones.default_for("cifar100_lt") == "ViT-B-16-quickgelu/openai"
+    assert DATASETS.get("glyphs100_lt").default_backbone == "glyph"
+    assert DATASETS.get("cifar100_lt").default_backbone == "ViT-B-16-quickgelu/openai"
 
 
 def test_folders_of_other_weights_give_other_features(small: Backbone, tmp_path: Path) -> None:

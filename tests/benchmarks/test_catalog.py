@@ -9,6 +9,7 @@ from textwrap import dedent
 import pytest
 
 from benchmarks.catalog import Catalog, field_docs, first_line
+from benchmarks.datasets.registry import DATASETS
 from benchmarks.errors import UserError
 from methods.registry import METHODS
 
@@ -162,6 +163,21 @@ def test_a_plug_in_file(method: Callable[..., Path]) -> None:
     assert METHODS.get("a_new_one")().value == 1
     assert METHODS.entries()["a_new_one"].file == file
     assert METHODS.entries()["a_new_one"].summary == "Mine."
+
+
+def test_a_plug_in_file_with_a_data_set(plugin: Callable[[str, str], Path]) -> None:
+    text = '''
+        from dataclasses import dataclass
+        from benchmarks.datasets.base import Family
+        from benchmarks.datasets.registry import register
+
+        @register("my_data_lt", task="single")
+        @dataclass(frozen=True)
+        class MyData(Family):
+            """My data."""
+    '''
+    assert METHODS.load_file(plugin(text, "data.py")) == ["my_data_lt"]
+    assert DATASETS.entries()["my_data_lt"].summary == "My data."
 
 
 def test_a_plug_in_file_loaded_again_takes_its_own_place(method: Callable[..., Path]) -> None:

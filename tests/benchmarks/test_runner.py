@@ -13,10 +13,11 @@ import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from benchmarks import plan, runner
+from benchmarks.checkpoints import FileCheckpoint, checkpoint_file
 from benchmarks.errors import DataMissing, UserError
 from benchmarks.plan import Cell
 from benchmarks.protocol import expected_calibration_error
-from benchmarks.runner import FileCheckpoint, Settings, checkpoint_file
+from benchmarks.runner import Settings
 from benchmarks.settings import read_sweep
 from methods.registry import METHODS
 from results.schema import Record
@@ -152,6 +153,41 @@ PLUGIN = '''
             return predictor(task, notes=(f"validation {None if found is None else len(found)}",))
 
 
+    @register("careless", paper="-", needs="features")
+    @dataclass(frozen=True)
+    class Careless(Base):
+        """Changes in place what other methods share."""
+
+        what: str = "features"
+
+        def fit(self, task):
+            model = task.backbone.model
+            if self.what == "features":
+                task.train.features().sub_(0.1)
+            elif self.what == "labels":
+                task.train.labels.zero_()
+            elif self.what == "weights":
+                with torch.no_grad():
+                    next(model.parameters()).add_(1.0)
+            elif self.what == "gradients":
+                model.requires_grad_(True)
+            elif self.what == "mode":
+                model.train()
+            elif self.what == "late":
+                return Predictor(lambda batch: batch.inputs[:, :4] + model.train().logit_scale)
+            return predictor(task)
+
+
+    @register("torch_random", paper="-", needs="features")
+    @dataclass(frozen=True)
+    class TorchRandom(Base):
+        """Draws from torch itself."""
+
+        def fit(self, task):
+            weight = torch.randn(16, 4)
+            return Predictor(lambda batch: batch.inputs @ weight)
+
+
     @register("vandal", paper="-", needs="features")
     @dataclass(frozen=True)
     class Vandal(Base):
@@ -164,6 +200,9 @@ PLUGIN = '''
             Path(self.out).write_text("in the way")
             return predictor(task)
 '''
+
+SMALL = "glyphs100_lt_ir8 (n_max=35, classes=4, test_per_class=4)"
+"""The small world's name: the family and every knob that is not at its default."""
 
 
 class Watcher:
@@ -256,6 +295,35 @@ def test_what_a_method_may_not_return(cells: Cells, out: Path, kind: str, says: 
     assert not (out / "records" / f"{odd.key}.npz").exists()
 
 
+@pytest.mark.parametrize("what", ["features", "labels", "weights", "gradients", "mode", "late"])
+def test_a_method_cannot_spoil_the_next(cells: Cells, out: Path, what: str) -> None:
+    (alone,) = _run(cells("ncm"), out / "alone")
+    careless, after = _run(cells("careless,ncm", f"careless.what={what}", seeds="0"), out / "both")
+    assert careless.status == "failed"
+    assert "work on a copy" in (careless.error or "")
+    assert after.metrics == alone.metrics
+
+
+def test_a_method_that_draws_from_torch_repeats_its_numbers(cells: Cells, out: Path) -> None:
+    runs = []
+    for name in ("a", "b"):
+        torch.manual_seed(len(runs))
+        runs.append(_run(cells("torch_random", seeds="0,1"), out / name))
+    (first, other), again = runs
+    assert [first.metrics, other.metrics] == [r.metrics for r in again]
+    store = [Store(out / "a").predictions(r.key)["true_prob"] for r in (first, other)]
+    assert not np.array_equal(*store)
+
+
+def test_logits_are_kept_on_request(cells: Cells, out: Path) -> None:
+    (record,) = _run(cells("fine", seeds="0"), out, save_logits=True)
+    kept = Store(out).predictions(record.key)
+    assert kept["logits"].shape == (16, 4)
+    assert np.array_equal(kept["logits"].argmax(1), kept["top5"][:, 0])
+    (record,) = _run(cells("fine", seeds="1"), out)
+    assert "logits" not in Store(out).predictions(record.key)
+
+
 def test_a_seed_that_fails_does_not_stop_the_others(cells: Cells, out: Path) -> None:
     watcher = Watcher()
     records = _run(cells("raises,fine"), out, watcher)
@@ -301,7 +369,7 @@ def test_missing_data_end_the_run_and_keep_what_is_finished(cells: Cells, out: P
     todo = cells("fine", datasets="glyphs100_lt,cifar100_lt", seeds="0")
     with pytest.raises(DataMissing, match="CIFAR-100"):
         _run(todo, out, offline=True)
-    assert [r.dataset for r in Store(out).all()[0]] == ["glyphs100_lt_ir8"]
+    assert [r.dataset for r in Store(out).all()[0]] == [SMALL]
 
 
 def test_a_failed_download_says_what_to_do_and_why(cells: Cells, out: Path) -> None:
@@ -345,7 +413,7 @@ def test_a_record_is_complete(cells: Cells, out: Path) -> None:
     assert (record.key, record.identity) == (cell.key, cell.identity)
     assert (record.method, record.seed, record.split_seed) == ("fine", 5, 0)
     assert (record.dataset, record.task, record.recipe) == (
-        "glyphs100_lt_ir8",
+        SMALL,
         "single",
         "glyphs/exp",
     )

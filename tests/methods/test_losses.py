@@ -15,6 +15,7 @@ from benchmarks.tiny import tiny_data, tiny_task
 from methods.base import Batch
 from methods.linear_probe import LinearProbe
 from methods.logit_adjustment import LogitAdjustment
+from methods.parts.heads import CosineHead, OnFeatures
 from methods.parts.losses import LogitAdjusted, cross_entropy
 
 COUNTS = torch.tensor([500.0, 50.0, 5.0])
@@ -124,3 +125,13 @@ def test_tau_zero_and_balanced_data_make_logit_adjustment_a_linear_probe():
     plain = logits_of(LinearProbe(epochs=2), balanced)
     adjusted = logits_of(LogitAdjustment(epochs=2), balanced)
     torch.testing.assert_close(adjusted, plain, atol=1e-4, rtol=0)
+
+
+def test_validation_scores_what_post_hoc_adjustment_predicts():
+    """The epoch is chosen by adjusted logits, because adjusted ones are reported."""
+    task, _ = tiny_task()
+    weight = torch.eye(4, task.train.features().shape[1])
+    module = OnFeatures(CosineHead(weight), posthoc=torch.tensor([0.0, 1.0, 2.0, 3.0]))
+    batch = task.train.batch(np.arange(4), needs="features")
+    trained, predicted = module.train()(batch), module.eval()(batch)
+    assert torch.allclose(trained - predicted, torch.arange(4.0).expand(4, 4), atol=1e-5)

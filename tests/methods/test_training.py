@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
-from benchmarks.errors import UserError
 from benchmarks.tiny import permuted, tiny_data, tiny_task
 from methods.base import Batch, Predictor, Task
 from methods.parts.adapters import AdaptFormer
@@ -360,11 +359,21 @@ def test_a_loss_that_is_no_number_is_an_error(value):
     def loss(logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         return cross_entropy(logits, labels, batch) * torch.where(batch.index == 3, value, 1.0)
 
-    with pytest.raises(UserError, match=r"(nan|inf) in epoch 1.*learning rate"):
+    with pytest.raises(ValueError, match=r"(nan|inf) in epoch 1.*learning rate"):
         train(tiny_task()[0], feature_head(), loss, Recipe(2, 24, 0.1), "features")
+
+
+def test_a_mean_in_place_of_one_loss_a_sample_is_refused():
+    """It would train at a fraction of the learning rate and say nothing."""
+
+    def mean(logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        return cross_entropy(logits, labels, batch).mean()
+
+    with pytest.raises(ValueError, match="one value a sample"):
+        train(tiny_task()[0], feature_head(), mean, Recipe(1, 24, 0.1), "features")
 
 
 @pytest.mark.parametrize("recipe", [Recipe(0, 8, 0.1), Recipe(1, 0, 0.1)])
 def test_no_epochs_or_empty_batches_are_refused(recipe):
-    with pytest.raises(UserError, match="1 or more"):
+    with pytest.raises(ValueError, match="1 or more"):
         train(tiny_task()[0], feature_head(), cross_entropy, recipe, "features")

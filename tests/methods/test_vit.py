@@ -15,9 +15,10 @@ from torch.nn import functional as F
 from benchmarks.backbones import Backbone
 from benchmarks.errors import NotApplicable
 from benchmarks.tiny import tiny_backbone
+from methods.base import Batch
 from methods.parts.adapters import AdaptFormer, Sum, TextAttention
 from methods.parts.heads import CosineHead
-from methods.parts.vit import SHORT, AdaptedViT, project_to_width, vit
+from methods.parts.vit import SHORT, AdaptedClassifier, AdaptedViT, project_to_width, vit
 
 TEXT = {"context_length": 8, "vocab_size": 32, "width": 16, "heads": 2, "layers": 1}
 
@@ -194,3 +195,22 @@ def test_project_to_width_by_hand():
     np.testing.assert_allclose(project_to_width(visual, texts).numpy(), expected, atol=1e-5)
     visual.proj = None  # a tower without a projection: the joint space is the width
     torch.testing.assert_close(project_to_width(visual, texts), F.normalize(texts, dim=-1))
+
+
+def test_the_head_of_an_adapted_classifier_is_never_rounded():
+    """bf16 cosines tie, and argmax gives ties to the first class: to the head of the tail."""
+
+    class Probe(torch.nn.Module):
+        def forward(self, x):
+            assert x.dtype == torch.float32
+            assert not torch.is_autocast_enabled("cpu")
+            return x
+
+    class Rounding(torch.nn.Module):
+        def forward(self, images):
+            return images.flatten(1).bfloat16()  # as a tower under autocast ends
+
+    classifier = AdaptedClassifier(Rounding(), Probe())
+    batch = Batch(torch.arange(2), None, torch.randn(2, 3, 2, 2))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert classifier(batch).dtype == torch.float32

@@ -1,0 +1,57 @@
+"""A cell's training state on disk, so that an interrupted cell goes on where it was."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.plan import Cell
+
+SECONDS_BETWEEN = 10.0
+
+
+class FileCheckpoint:
+    """What `methods.base.Checkpoint` asks for, in one file, written at most every few seconds.
+
+    Args:
+        file: where.
+        seconds: least time between two writes.
+    """
+
+    def __init__(self, file: Path, seconds: float = SECONDS_BETWEEN) -> None:
+        self._file = file
+        self._seconds = seconds
+        self._started = self._last = time.monotonic()
+        self.earlier_s = 0.0
+        """Seconds of training that went into the state that was loaded."""
+
+    def load(self) -> dict[str, Any] | None:
+        """The saved state, or None where there is none."""
+        if not self._file.is_file():
+            return None
+        saved: dict[str, Any] = torch.load(self._file, map_location="cpu", weights_only=True)
+        self.earlier_s = saved["elapsed_s"]
+        state: dict[str, Any] = saved["state"]
+        return state
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write the state under another name, then rename it."""
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._file.with_suffix(f".{os.getpid()}.partial")
+        elapsed = self.earlier_s + now - self._started
+        torch.save({"state": dict(state), "elapsed_s": elapsed}, partial)
+        os.replace(partial, self._file)
+        self._last = time.monotonic()
+
+
+def checkpoint_file(out: Path, cell: Cell) -> Path:
+    """Where a cell's training state is kept until its record is written."""
+    return out / "checkpoints" / f"{cell.key}.pt"

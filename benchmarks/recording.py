@@ -1,0 +1,146 @@
+"""From a cell's outcome to its record and predictions."""
+
+from __future__ import annotations
+
+import datetime
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.backbones import Backbone
+from benchmarks.datasets.base import DataSet
+from benchmarks.plan import Cell
+from benchmarks.protocol import GROUPS, group_of, single_label_metrics
+from benchmarks.provenance import provenance
+from methods.registry import METHODS
+from results.schema import Cost, Groups, Metrics, Record, Selection
+
+Predictions = dict[str, NDArray[Any]]
+
+
+def membership(data: DataSet, cell: Cell) -> NDArray[np.str_]:
+    """(C,) the group of each class by the cell's rule."""
+    counts = data.counts if data.group_counts is None else data.group_counts
+    return group_of(counts, cell.groups)
+
+
+class Recorder:
+    """Makes the records of cells that share a data set and a backbone.
+
+    Args:
+        data: the data set.
+        backbone: the backbone.
+        out: folder of the run; tracebacks go to its `logs`.
+        save_logits: keep all logits with the predictions.
+    """
+
+    def __init__(self, data: DataSet, backbone: Backbone, out: Path, *, save_logits: bool) -> None:
+        self._data = data
+        self._backbone = backbone
+        self._out = out
+        self._save_logits = save_logits
+
+    def done(
+        self, cell: Cell, logits: Tensor, cost: Cost, notes: list[str], started: str
+    ) -> tuple[Record, Predictions]:
+        """The record of a finished cell and what it predicted.
+
+        Args:
+            cell: the cell.
+            logits: (N, C) float32 test logits.
+            cost: what it cost.
+            notes: footnotes of the run.
+            started: when it started.
+
+        Raises:
+            RecordError: a plug-in's value (a NaN, a tensor) that no record can hold.
+        """
+        probabilities = logits.double().softmax(-1).numpy()
+        labels = self._data.test.labels
+        groups = membership(self._data, cell)
+        metrics = single_label_metrics(probabilities, labels, groups)
+        top = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
+        predictions = {
+            "ids": np.array(self._data.test.ids),
+            "labels": labels.astype(np.int32),
+            "top5": top.astype(np.int32),
+            "top5_prob": np.take_along_axis(probabilities, top, 1).astype(np.float32),
+            "true_prob": probabilities[np.arange(len(labels)), labels].astype(np.float32),
+        }
+        if self._save_logits:
+            predictions["logits"] = logits.numpy()
+        own_reading: str = METHODS.get(cell.method).info.reconstruction  # type: ignore[attr-defined]
+        source = self._data.validation_source if cell.select == "val" else "last epoch"
+        record = self._outline(
+            cell,
+            status="done",
+            started=started,
+            notes=tuple(dict.fromkeys([*notes, *([own_reading] if own_reading else [])])),
+            metrics=Metrics(**vars(metrics)),
+            groups=Groups(
+                rule=cell.groups,
+                **{name: int((groups == name).sum()) for name in GROUPS},
+                train_counts=tuple(int(n) for n in self._data.counts),
+                membership=tuple(str(g) for g in groups),
+            ),
+            selection=Selection(cell.select, source),
+            cost=cost,
+        )
+        record.to_json()
+        return record, predictions
+
+    def not_applicable(self, cell: Cell, reason: str, started: str) -> Record:
+        """The record of a cell whose method cannot serve it."""
+        return self._outline(cell, status="not_applicable", started=started, error=reason)
+
+    def failed(self, cell: Cell, error: Exception, started: str) -> Record:
+        """The record of a cell that raised; the traceback goes to a file."""
+        folder = self._out / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / f"{cell.key}.txt"
+        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        line = f"{type(error).__name__}: {' '.join(str(error).split())} (see logs/{log.name})"
+        return self._outline(cell, status="failed", started=started, error=line)
+
+    def _outline(
+        self, cell: Cell, *, status: str, started: str, error: str | None = None, **rest: Any
+    ) -> Record:
+        data = self._data
+        return Record(
+            key=cell.key,
+            identity=cell.identity,
+            status=status,  # type: ignore[arg-type]
+            error=error,
+            method=cell.method,
+            dataset=cell.dataset,
+            task=data.task,
+            dataset_version=data.version,
+            recipe=data.recipe,
+            backbone=cell.backbone.name,
+            seed=cell.seed,
+            split_seed=cell.split_seed,
+            protocol=cell.protocol,
+            precision=cell.precision,
+            deterministic=cell.deterministic,
+            config=cell.config,
+            dataset_config=cell.dataset_config,
+            class_names=data.texts.class_names,
+            provenance=provenance(
+                self._backbone,
+                text_hash=data.texts.digest,
+                split_hash=data.split_hash,
+                fingerprint=cell.fingerprint,
+                started=started,
+                finished=now(),
+            ),
+            **rest,
+        )
+
+
+def now() -> str:
+    """The time in UTC, as records write it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
