@@ -13,11 +13,12 @@ from torch import Tensor
 
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import DataSet
+from benchmarks.metrics import single_label_metrics
 from benchmarks.plan import Cell
-from benchmarks.protocol import GROUPS, group_of, single_label_metrics
+from benchmarks.protocol import GROUPS, group_of
 from benchmarks.provenance import provenance
 from methods.registry import METHODS
-from results.schema import Cost, Groups, Metrics, Record, Selection
+from results.schema import Cost, Groups, Record, Selection
 
 Predictions = dict[str, NDArray[Any]]
 
@@ -62,7 +63,6 @@ class Recorder:
         probabilities = logits.double().softmax(-1).numpy()
         labels = self._data.test.labels
         groups = membership(self._data, cell)
-        metrics = single_label_metrics(probabilities, labels, groups)
         top = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
         predictions = {
             "ids": np.array(self._data.test.ids),
@@ -80,7 +80,7 @@ class Recorder:
             status="done",
             started=started,
             notes=tuple(dict.fromkeys([*notes, *([own_reading] if own_reading else [])])),
-            metrics=Metrics(**vars(metrics)),
+            metrics=single_label_metrics(probabilities, labels, groups),
             groups=Groups(
                 rule=cell.groups,
                 **{name: int((groups == name).sum()) for name in GROUPS},

@@ -33,9 +33,16 @@ def caption(first: Record, rows: Sequence[Row]) -> str:
         parts.append(
             f"Groups (classes in brackets) by rule {' / '.join(rules)}: mean over their classes."
         )
-        chosen = sorted({r.selection.rule for r in done if r.selection is not None})
+        chosen = sorted(
+            {
+                s.rule if s.rule == "last" else f"best on validation images ({s.source})"
+                for s in (r.selection for r in done)
+                if s is not None
+            }
+        )
         parts.append(
-            f"Protocol {_all(done, 'protocol')}, precision {_all(done, 'precision')}, "
+            f"Split recipe {_all(done, 'recipe')}, protocol {_all(done, 'protocol')}, "
+            f"precision {_all(done, 'precision')}, "
             f"epoch reported: {' / '.join(chosen)}."
         )
         parts.append(_spread_text(rows))

@@ -1,1 +1,1 @@
-"""What was measured: the record schema, the store of records and the reference results."""
+"""What was measured: the record schema and the store of records."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
 
-from benchmarks.protocol import expected_calibration_error, group_of, single_label_metrics
+from benchmarks.metrics import expected_calibration_error, single_label_metrics
+from benchmarks.protocol import group_of
 
 
 @pytest.mark.parametrize(

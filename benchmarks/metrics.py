@@ -1,0 +1,66 @@
+"""Metrics of test predictions. Accuracies are in percent; an empty group or class is None."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from results.schema import Metrics
+
+Array = NDArray[np.float64]
+
+
+def single_label_metrics(
+    probabilities: Array, labels: NDArray[np.int64], membership: NDArray[np.str_]
+) -> Metrics:
+    """Accuracies of single-label predictions.
+
+    Args:
+        probabilities: (N, C) rows that sum to one.
+        labels: (N,) true classes.
+        membership: (C,) groups, as from `group_of`.
+
+    `overall` is over images; `balanced` and the groups are unweighted means over the classes that
+    have test images.
+    """
+    classes = probabilities.shape[1]
+    predicted = probabilities.argmax(1)
+    right = predicted == labels
+    total = np.bincount(labels, minlength=classes)
+    hits = np.bincount(labels[right], minlength=classes)
+    with np.errstate(invalid="ignore"):
+        accuracy = 100.0 * hits / total
+
+    def mean(mask: NDArray[np.bool_]) -> float | None:
+        values = accuracy[mask & (total > 0)]
+        return float(values.mean()) if values.size else None
+
+    everyone = np.ones(classes, dtype=bool)
+    tested = accuracy[total > 0]
+    return Metrics(
+        overall=float(100.0 * right.mean()) if len(labels) else None,
+        many=mean(membership == "many"),
+        medium=mean(membership == "medium"),
+        few=mean(membership == "few"),
+        balanced=mean(everyone),
+        worst_class=float(tested.min()) if tested.size else None,
+        ece=expected_calibration_error(probabilities.max(1), right),
+        per_class=tuple(float(a) if n else None for a, n in zip(accuracy, total, strict=True)),
+    )
+
+
+def expected_calibration_error(
+    confidence: Array, right: NDArray[np.bool_], bins: int = 15
+) -> float | None:
+    """Mean gap between confidence and accuracy in percent over equal-width bins (Guo et al. 2017).
+
+    Args:
+        confidence: (N,) probability of the predicted class.
+        right: (N,) whether it was the true class.
+        bins: number of bins on (0, 1].
+    """
+    if not len(confidence):
+        return None
+    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(which, weights=confidence - right, minlength=bins)
+    return float(100.0 * np.abs(gaps).sum() / len(confidence))
