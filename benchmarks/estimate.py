@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import device as devices
-from benchmarks.backbones import BackboneId
+from benchmarks.backbone_names import BackboneId
 from benchmarks.plan import Cell
 from methods.registry import METHODS
 from results.schema import Record

@@ -8,8 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import backbones
-from benchmarks.backbones import BackboneId
+from benchmarks.backbone_names import BackboneId, identify
 from benchmarks.datasets import registry as datasets
 from benchmarks.datasets.base import Family
 from benchmarks.errors import UserError
@@ -137,7 +136,7 @@ def expand(sweep: Sweep) -> list[Cell]:
     for name in dict.fromkeys(sweep.datasets):
         family, shown = _family(sweep, name, used)
         typed = sweep.backbone or family.default_backbone
-        backbone = backbones.identify(typed)
+        backbone = identify(typed)
         embedded = backbone.form == "embedded"
         protocol = sweep.protocol or ("equal" if embedded else "paper")
         groups = sweep.groups

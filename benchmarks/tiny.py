@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks import randomness
-from benchmarks.backbones import Backbone, BackboneId
+from benchmarks.backbone_names import BackboneId
+from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import DataSet, Split
 from benchmarks.datasets.glyphs import Glyphs
 from benchmarks.features import FeatureStore

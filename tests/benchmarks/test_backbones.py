@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from benchmarks import backbones
+from benchmarks import backbone_names, backbones
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.registry import DATASETS
 from benchmarks.errors import DataMissing, UserError
@@ -51,41 +51,41 @@ def test_forms_of_a_name(clip_folder: Path, tmp_path: Path) -> None:
         f"local-dir:{clip_folder}": ("local-dir", ""),
     }
     for name, expected in forms.items():
-        found = backbones.identify(name)
+        found = backbone_names.identify(name)
         assert (found.form, found.arch) == expected
-    assert len({backbones.identify(n).weights_id for n in forms}) == len(forms)
+    assert len({backbone_names.identify(n).weights_id for n in forms}) == len(forms)
 
 
 def test_names_of_files_show_their_content_and_not_their_place(
     clip_folder: Path, tmp_path: Path
 ) -> None:
-    found = backbones.identify(f"local-dir:{clip_folder}")
+    found = backbone_names.identify(f"local-dir:{clip_folder}")
     assert found.name == f"local-dir:small_clip@{found.weights_id[:8]}"
     copy = shutil.copytree(clip_folder, tmp_path / "elsewhere" / "small_clip")
-    again = backbones.identify(f"local-dir:{copy}")
+    again = backbone_names.identify(f"local-dir:{copy}")
     assert (again.name, again.weights_id) == (found.name, found.weights_id)
     file = tmp_path / "weights.pt"
     file.write_bytes(b"x")
-    found = backbones.identify(f"ViT-B-16/{file}")
+    found = backbone_names.identify(f"ViT-B-16/{file}")
     assert found.name == f"ViT-B-16/weights.pt@{found.weights_id[:8]}"
     file.write_bytes(b"y")
-    assert backbones.identify(f"ViT-B-16/{file}").weights_id != found.weights_id
+    assert backbone_names.identify(f"ViT-B-16/{file}").weights_id != found.weights_id
 
 
 def test_a_folder_is_known_by_its_configuration_too(clip_folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(clip_folder, tmp_path / "small_clip")
-    before = backbones.identify(f"local-dir:{copy}").weights_id
+    before = backbone_names.identify(f"local-dir:{copy}").weights_id
     config = json.loads((copy / "open_clip_config.json").read_text("utf-8"))
     config["preprocess_cfg"]["mean"] = [0.5, 0.5, 0.5]
     (copy / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
-    assert backbones.identify(f"local-dir:{copy}").weights_id != before
+    assert backbone_names.identify(f"local-dir:{copy}").weights_id != before
 
 
 def test_a_home_folder(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shell leaves the ~ in `local-dir:~/model` as it is."""
     monkeypatch.setenv("HOME", str(tmp_path))
     shutil.copytree(clip_folder, tmp_path / "model")
-    assert backbones.identify("local-dir:~/model").source == str(tmp_path / "model")
+    assert backbone_names.identify("local-dir:~/model").source == str(tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_home_folder(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
 )
 def test_names_that_mean_nothing(name: str, says: str) -> None:
     with pytest.raises(UserError, match=says) as caught:
-        backbones.identify(name)
+        backbone_names.identify(name)
     assert "\n" not in str(caught.value)
 
 
@@ -117,17 +117,17 @@ def test_a_local_folder_without_weights(clip_folder: Path, tmp_path: Path) -> No
     shutil.copy(clip_folder / "open_clip_config.json", tmp_path)
     for _ in range(2):
         with pytest.raises(UserError, match="no weights") as caught:
-            backbones.identify(f"local-dir:{tmp_path}")
+            backbone_names.identify(f"local-dir:{tmp_path}")
         assert str(tmp_path) in str(caught.value)
         (tmp_path / "model.pt").write_bytes(b"x")
 
 
 def test_weights_trained_with_another_activation_are_refused() -> None:
     with pytest.raises(UserError, match="QuickGELU; use ViT-B-16-quickgelu/openai"):
-        backbones.identify("ViT-B-16/openai")
+        backbone_names.identify("ViT-B-16/openai")
     with pytest.raises(UserError, match="GELU; use ViT-B-32/laion2b_e16"):
-        backbones._refuse_activation_mismatch(
-            backbones.BackboneId("x", "tag", "ViT-B-32-quickgelu", "laion2b_e16", "x")
+        backbone_names.refuse_activation_mismatch(
+            backbone_names.BackboneId("x", "tag", "ViT-B-32-quickgelu", "laion2b_e16", "x")
         )
 
 
@@ -135,11 +135,11 @@ def test_every_refusal_names_a_model_that_there_is() -> None:
     refused = 0
     for arch, tag in open_clip.list_pretrained():
         try:
-            backbones.identify(f"{arch}/{tag}")
+            backbone_names.identify(f"{arch}/{tag}")
         except UserError as error:
             refused += 1
             right = str(error).rpartition(" use ")[2].removesuffix(".")
-            assert backbones.identify(right).form == "tag", (arch, tag)
+            assert backbone_names.identify(right).form == "tag", (arch, tag)
     assert refused > 10  # OpenAI's alone are more
 
 

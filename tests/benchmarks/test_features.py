@@ -142,7 +142,8 @@ import sys
 from pathlib import Path
 import numpy as np
 import torch
-from benchmarks.backbones import Backbone, BackboneId
+from benchmarks.backbone_names import BackboneId
+from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import ArrayImages
 from benchmarks.features import FeatureStore
 

@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.backbones import Backbone, BackboneId
+from benchmarks.backbone_names import BackboneId
+from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.datasets.glyphs import Glyphs
 from benchmarks.errors import NotApplicable, UserError
