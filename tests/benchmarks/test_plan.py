@@ -300,3 +300,27 @@ def test_which_cells_are_computed(cell: Cell, state: str, rerun: str) -> None:
     assert planned.to_run(rerun, accept_stale=False) == (rerun in strategies)
     expected = rerun in strategies and (not kept or rerun == "always")
     assert planned.to_run(rerun, accept_stale=True) == expected
+
+
+def test_a_knob_is_part_of_the_name_and_so_of_the_table(clip_folder: Path) -> None:
+    """Two settings of the embedded world are two data sets: they never meet in one table."""
+
+    def name(*assignments: str, data: str = "glyphs100_lt", **flags: Any) -> str:
+        sweep = _sweep(clip_folder, datasets=data, seeds="0", set=list(assignments), **flags)
+        return plan.expand(sweep)[0].dataset
+
+    assert name() == "glyphs100_lt"
+    assert name("glyphs100_lt.imbalance=10") == "glyphs100_lt_ir10"
+    assert name("glyphs100_lt.n_max=50", data="glyphs100_lt_ir10") == "glyphs100_lt_ir10 (n_max=50)"
+    assert name(data="cifar100_lt_ir10") == "cifar100_lt_ir10"
+    grouped = name(data="cifar100_lt_ir10", group_counts="ir100")
+    assert grouped == "cifar100_lt_ir10 (group_counts=ir100)"
+
+
+def test_the_default_backbone_and_protocol_follow_the_data(clip_folder: Path) -> None:
+    def first(**flags: Any) -> Cell:
+        return plan.expand(read_sweep(None, {"methods": "ncm", "device": "cpu"} | flags))[0]
+
+    embedded, real = first(datasets="glyphs100_lt"), first(datasets="cifar100_lt")
+    assert (embedded.backbone.name, embedded.protocol) == ("glyph", "equal")
+    assert (real.backbone.name, real.protocol) == ("ViT-B-16-quickgelu/openai", "paper")

@@ -321,16 +321,17 @@ class Counting:
         return getattr(self._tokenizer, name)
 
 
-def ignorant() -> Backbone:
-    """The tiny backbone, but one that was trained on no words at all."""
-    ident = BackboneId("tiny/random", "random", "tiny", "random", "tiny-random")
+def ignorant(form: str) -> Backbone:
+    """The tiny backbone as one trained on no words at all, or on others than the world's own."""
+    ident = BackboneId(f"tiny/{form}", form, "tiny", form, f"tiny-{form}")
     tokenizer = Counting(tiny_backbone().tokenizer)
     return dataclasses.replace(tiny_backbone(), id=ident, tokenizer=tokenizer)
 
 
+@pytest.mark.parametrize("form", ["random", "file"])
 @every
-def test_a_method_that_reads_words_the_text_tower_never_saw_says_so(name):
-    backbone = ignorant()
+def test_a_method_that_reads_words_the_text_tower_never_saw_says_so(name, form):
+    backbone = ignorant(form)
     task, _ = tiny_task(backbone=backbone)
     predictor = built(name).fit(task)
     said = any("untrained on these words" in note for note in (*task.notes, *predictor.notes))
