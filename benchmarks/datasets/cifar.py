@@ -11,6 +11,7 @@ import logging
 import shutil
 import socket
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -124,6 +125,7 @@ class _CifarLT(Family):
 
         publisher = datasets.CIFAR100 if self.layout is CIFAR100 else datasets.CIFAR10
         timeout = socket.getdefaulttimeout()
+        made = not root.exists()
         try:
             root.mkdir(parents=True, exist_ok=True)
             # In a folder of its own first: an interrupted download leaves nothing to trip over.
@@ -140,6 +142,9 @@ class _CifarLT(Family):
             ) from error
         finally:
             socket.setdefaulttimeout(timeout)
+            if made:
+                with suppress(OSError):  # not empty: the data are there
+                    root.rmdir()
         return f"{self.layout.title} is at {root / self.layout.folder}."
 
     def card(self) -> dict[str, str]:
