@@ -84,8 +84,7 @@ def plan_only(sweep: Sweep, console: Console) -> int:
     cells = plan.expand(sweep)
     records = _records(Store(sweep.out), console)
     planned = plan.look_up(cells, records)
-    heads = ("method", "data set", "backbone", "seeds", "split", "state", "features", "estimate")
-    table = Table(*heads, box=None, pad_edge=False)
+    tables: dict[tuple[str, str], Table] = {}
     store = FeatureStore(cache_dir() / "features")
     passes: set[str] = set()  # frozen features that are counted already
     total, unknown = 0.0, 0
@@ -106,17 +105,23 @@ def plan_only(sweep: Sweep, console: Console) -> int:
         seconds = sum(g or 0.0 for g in guesses)
         total, unknown = total + seconds, unknown + guesses.count(None)
         count = Counter(p.state for p in group)
-        table.add_row(
+        where = (first.dataset, first.backbone.name)
+        if where not in tables:
+            title = escape(" / ".join(where))
+            tables[where] = Table(title=title, title_justify="left", box=None, pad_edge=False)
+            tables[where].add_column("method", overflow="fold")
+            for head in ("seeds", "split seeds", "state", "features", "estimate"):
+                tables[where].add_column(head, no_wrap=True)
+        tables[where].add_row(
             escape(first.label),
-            first.dataset,
-            escape(first.backbone.name),
             "–" if first.deterministic else _numbers(p.cell.seed for p in group),
             _numbers(p.cell.split_seed for p in group),
             ", ".join(f"{n} {state}" for state, n in count.items()),
             features if todo else "–",
             _duration(seconds) if seconds else "–",
         )
-    console.print(table)
+    for table in tables.values():
+        console.print(table)
     cells_todo = sum(p.to_run(sweep.rerun, sweep.accept_stale) for p in planned)
     extra = f", {unknown} of them of unknown length" if unknown else ""
     console.print(
