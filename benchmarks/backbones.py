@@ -10,7 +10,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -79,6 +79,13 @@ class Backbone:
         """The context in which the backbone's forward runs."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
+    def precision_for(self, needs: str) -> AbstractContextManager[Any]:
+        """The run's precision for images, full precision for heads on stored features.
+
+        Those cost nothing, rounding them would.
+        """
+        return self.autocast() if needs == "images" else nullcontext()
+
     def prepare(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Evaluation pixels of B images, (H, W, 3) uint8 each -> (B, 3, S, S) on the CPU.
 
@@ -141,15 +148,13 @@ def load(name: str, *, device: torch.device, precision: str, offline: bool = Fal
         arguments["pretrained"] = ident.source
     # Without it, open_clip goes on with random weights where a folder or repository has none.
     arguments["require_pretrained"] = ident.form != "random"
-    reason = "--offline" if offline else hub.no_network(ident)
-    if reason:
-        hub.require_cached(ident, reason)
+    online = require(ident, offline=offline)
     level = logging.getLogger().level
     logging.getLogger().setLevel(logging.CRITICAL)  # open_clip logs errors that it also raises
     try:
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), hub.client(bool(reason)):
+        seeded = randomness.seeded("random weights", 0)
+        with warnings.catch_warnings(), seeded, hub.client(offline=not online):
             warnings.simplefilter("ignore")
-            torch.manual_seed(randomness.key("random weights", 0))
             model = open_clip.create_model(**arguments)
             tokenizer = _tokenizer(ident, arguments["model_name"])
     except Exception as error:  # a file of the wrong kind raises whatever its reader raises
@@ -171,6 +176,18 @@ def load(name: str, *, device: torch.device, precision: str, offline: bool = Fal
         device=device,
         precision=precision,
     )
+
+
+def require(ident: BackboneId, *, offline: bool) -> bool:
+    """See that weights are here or can be fetched, without fetching them; whether the hub answers.
+
+    Raises:
+        DataMissing: they are not here, and only the network could bring them.
+    """
+    reason = "--offline" if offline else hub.no_network(ident)
+    if reason:
+        hub.require_cached(ident, reason)
+    return not reason
 
 
 def download(name: str) -> str:

@@ -77,15 +77,14 @@ def _report_cells(planned: Sequence[Any], sweep: Sweep, console: Console, allow_
 def plan_only(sweep: Sweep, console: Console) -> int:
     """Print the cells, what is known of each and an estimate of time."""
     from benchmarks import estimate, plan
-    from benchmarks.cache import cache_dir
-    from benchmarks.features import FeatureStore
+    from benchmarks.features import user_store
     from results.store import Store
 
     cells = plan.expand(sweep)
     records = _records(Store(sweep.out), console)
     planned = plan.look_up(cells, records)
     tables: dict[tuple[str, str], Table] = {}
-    store = FeatureStore(cache_dir() / "features")
+    store = user_store()
     passes: set[str] = set()  # frozen features that are counted already
     total, unknown = 0.0, 0
     rows: dict[tuple[str, ...], list[plan.Planned]] = {}

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.backbones import Backbone
+from benchmarks.cache import cache_dir
 from benchmarks.datasets.base import Images, hash_strings
 
 FEATURES_VERSION = "1"
@@ -142,6 +143,11 @@ class FeatureStore:
         except (OSError, SafetensorError):  # a cache that cannot be written is none, no error
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
+
+
+def user_store() -> FeatureStore:
+    """The store in the user's cache folder, shared by all runs."""
+    return FeatureStore(cache_dir() / "features")
 
 
 def _sha256(features: Tensor) -> str:

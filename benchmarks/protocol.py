@@ -7,7 +7,7 @@ Group rules differ between codebases and move numbers, so each has a name and is
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ def group_of(counts: NDArray[np.int64], rule: str) -> NDArray[np.str_]:
         rank = np.empty(len(counts), dtype=np.int64)
         rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
         return np.array(GROUPS)[rank * 3 // len(counts)]
-    if rule not in ("lift", "oltr", "lmpt"):
+    if rule not in get_args(GroupRule):
         raise ValueError(f"no group rule is called '{rule}'")
     many = counts > 100 if rule == "lift" else counts >= 100
     few = counts <= 20 if rule == "oltr" else counts < 20

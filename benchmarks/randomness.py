@@ -7,6 +7,8 @@ with the order of classes or samples, the batch size, the number of workers or a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -25,6 +27,20 @@ def key(*parts: str | int) -> int:
 def generator(*parts: str | int) -> torch.Generator:
     """A CPU generator seeded by `key(*parts)`: the same numbers whatever the training device."""
     return torch.Generator().manual_seed(key(*parts))
+
+
+@contextmanager
+def seeded(*parts: str | int, device: torch.device | None = None) -> Iterator[None]:
+    """Torch's own random state set by `key(*parts)`, and put back as it was afterwards.
+
+    Args:
+        parts: what the state is a function of.
+        device: whose state to set beside the CPU's.
+    """
+    forked = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=forked):
+        torch.manual_seed(key(*parts))
+        yield
 
 
 def sample_keys(ids: tuple[str, ...]) -> UInt64:

@@ -18,11 +18,10 @@ from torch import Tensor
 from benchmarks import backbones, randomness
 from benchmarks import device as devices
 from benchmarks.backbones import Backbone
-from benchmarks.cache import cache_dir
 from benchmarks.checkpoints import FileCheckpoint, checkpoint_file
 from benchmarks.datasets.base import DataSet, Split
 from benchmarks.errors import DataError, DataMissing, NotApplicable, UserError
-from benchmarks.features import FeatureStore
+from benchmarks.features import FeatureStore, user_store
 from benchmarks.plan import Cell
 from benchmarks.recording import Predictions, Recorder, membership, now
 from benchmarks.samples import SplitSamples
@@ -73,7 +72,7 @@ def run(cells: Sequence[Cell], settings: Settings, display: Display) -> list[Rec
     store.check_writable()
     devices.make_deterministic()
     records = []
-    features = FeatureStore(cache_dir() / "features")
+    features = user_store()
     for _, group in groupby(cells, key=lambda c: (c.family, c.split_seed, c.backbone, c.precision)):
         bench = None  # let the last one go before the next is loaded
         same = list(group)
@@ -136,24 +135,23 @@ class Bench:
         Raises:
             DataMissing: data or weights that are not here; where both are, the line says both.
         """
-        load_backbone = partial(
-            backbones.load,
+        display.preparing(f"loading {cell.dataset}")
+        try:
+            data = _load_data(cell, settings, display)
+        except DataMissing as missing:
+            try:  # a look only: nobody waits for weights that cannot be used yet
+                backbones.require(cell.backbone, offline=settings.offline)
+            except DataMissing as also:
+                raise DataMissing(f"{missing} And: {also}") from also
+            raise
+        display.preparing(f"loading backbone {cell.backbone.name}")
+        backbone = backbones.load(
             cell.backbone_name,
             device=settings.device,
             precision=cell.precision,
             offline=settings.offline,
         )
-        display.preparing(f"loading {cell.dataset}")
-        try:
-            data = _load_data(cell, settings, display)
-        except DataMissing as missing:
-            try:
-                load_backbone()
-            except DataMissing as also:
-                raise DataMissing(f"{missing} And: {also}") from also
-            raise
-        display.preparing(f"loading backbone {cell.backbone.name}")
-        return cls(data, load_backbone(), features, settings, display)
+        return cls(data, backbone, features, settings, display)
 
     def measure(self, cells: list[Cell]) -> list[Outcome]:
         """Fit and evaluate cells that differ by their seed alone."""
@@ -195,8 +193,7 @@ class Bench:
         device = self._backbone.device
         shared, clock = self._features.seconds, time.perf_counter()
         # Seeded, so that a plug-in that draws from torch itself still repeats its numbers.
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(randomness.key("fit", *(cell.seed for cell in cells)))
+        with randomness.seeded("fit", *(cell.seed for cell in cells), device=device):
             predictors = method.fit_many(tasks)
         seconds = time.perf_counter() - clock - (self._features.seconds - shared)
         earlier = [getattr(task.checkpoint, "earlier_s", 0.0) for task in tasks]
@@ -264,10 +261,7 @@ class Bench:
         for start in range(0, len(self._test), EVAL_BATCH):
             index = np.arange(start, min(start + EVAL_BATCH, len(self._test)))
             batch: Batch = self._test.batch(index, needs=needs)
-            if needs == "images":
-                with self._backbone.autocast():
-                    logits = predictor.logits(batch)
-            else:
+            with self._backbone.precision_for(needs):
                 logits = predictor.logits(batch)
             if tuple(logits.shape) != (len(index), classes):
                 raise ValueError(

@@ -12,18 +12,19 @@ import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.protocol import GroupRule
 
 PROTOCOLS = ("paper", "equal")
 SELECTIONS = ("last", "val")
 RERUNS = ("missing", "failed", "always")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
-GROUP_RULES = ("auto", "lift", "oltr", "lmpt", "thirds")
+GROUP_RULES = ("auto", *get_args(GroupRule))
 GROUP_COUNTS = ("own", "ir100")
 LARGEST_SEED = 2**32 - 1
 """What every generator in use accepts, NumPy's legacy one among them."""

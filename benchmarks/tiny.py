@@ -44,8 +44,7 @@ def tiny_backbone() -> Backbone:
     from benchmarks.glyphs import PREPROCESS, load_tokenizer
 
     tokenizer = load_tokenizer()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(randomness.key("tiny backbone"))
+    with randomness.seeded("tiny backbone"):
         model = CLIP(
             embed_dim=16,
             vision_cfg={

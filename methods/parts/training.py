@@ -11,9 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -111,8 +109,7 @@ def _train_epoch(
     order = task.epoch_order(epoch)
     module.train()
     total = torch.zeros((), device=task.device)
-    with torch.random.fork_rng(devices=[task.device] if task.device.type == "cuda" else []):
-        torch.manual_seed(randomness.key(task.seed, "epoch", epoch))
+    with randomness.seeded(task.seed, "epoch", epoch, device=task.device):
         for step in range(steps):
             index = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             optimiser.zero_grad(set_to_none=True)
@@ -122,7 +119,7 @@ def _train_epoch(
                     part, needs=needs, augment=recipe.augment, stream=(task.seed, epoch)
                 )
                 labels = task.train.labels[torch.from_numpy(part).to(task.device)]
-                with _precision(task, needs):
+                with task.backbone.precision_for(needs):
                     logits = module(batch)
                 losses = loss(logits.float(), labels, batch)
                 if losses.shape != (len(part),):
@@ -150,17 +147,9 @@ def balanced_accuracy(task: Task, module: nn.Module, needs: str, batch_size: int
     hits = torch.zeros(task.num_classes, dtype=torch.float64)
     seen = torch.zeros(task.num_classes, dtype=torch.float64)
     for batch, labels in task.batches(task.validation, needs, batch_size):
-        with _precision(task, needs):
+        with task.backbone.precision_for(needs):
             right = module(batch).argmax(1) == labels
         hits.index_add_(0, labels.cpu(), right.cpu().double())
         seen.index_add_(0, labels.cpu(), torch.ones(len(labels), dtype=torch.float64))
     there = seen > 0
     return float((hits[there] / seen[there]).mean())
-
-
-def _precision(task: Task, needs: str) -> AbstractContextManager[Any]:
-    """The run's precision for images, full precision for heads on stored features.
-
-    Those cost nothing, rounding them would.
-    """
-    return task.backbone.autocast() if needs == "images" else nullcontext()
