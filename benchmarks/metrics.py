@@ -49,6 +49,28 @@ def single_label_metrics(
     )
 
 
+def average_precisions(scores: Array, labels: NDArray[np.int64]) -> Array:
+    """(C,) average precision of each class, in [0, 1]; NaN where no sample has the class.
+
+    AP = sum_k (R_k - R_{k-1}) P_k over the distinct scores in falling order, without interpolation
+    (as scikit-learn's `average_precision_score`): samples of equal score are taken together.
+
+    Args:
+        scores: (N, C); only their order within a class counts.
+        labels: (N, C) zeros and ones.
+    """
+    result = np.full(labels.shape[1], np.nan)
+    for c in range(labels.shape[1]):
+        order = np.argsort(-scores[:, c], kind="stable")
+        sorted_scores, hits = scores[order, c], np.cumsum(labels[order, c])
+        if not len(hits) or hits[-1] == 0:
+            continue
+        last = np.append(np.flatnonzero(np.diff(sorted_scores)), len(hits) - 1)  # of equal scores
+        precision, recall = hits[last] / (last + 1), hits[last] / hits[-1]
+        result[c] = float((np.diff(recall, prepend=0.0) * precision).sum())
+    return result
+
+
 def expected_calibration_error(
     confidence: Array, right: NDArray[np.bool_], bins: int = 15
 ) -> float | None:

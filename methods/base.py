@@ -22,6 +22,7 @@ from benchmarks import randomness
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import TaskKind, Texts
 from methods.registry import MethodInfo
+from methods.space import Range
 
 TextSource = Literal["names", "descriptions", "both"]
 """Which of a data set's texts a prompt is made of."""
@@ -228,6 +229,8 @@ class Method(ABC):
     """Base class of every method: a frozen dataclass, registered with `@register`."""
 
     info: ClassVar[MethodInfo]
+    space: ClassVar[Mapping[str, Range]] = {}
+    """What `tune` may try, by field."""
 
     @abstractmethod
     def fit(self, task: Task) -> Predictor:

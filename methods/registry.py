@@ -44,7 +44,7 @@ class MethodInfo:
     reconstruction: str
 
 
-_CONTRACT = {"base", "registry", "__init__"}
+_CONTRACT = {"base", "registry", "space", "__init__"}
 """Shared by every method; a change there that changes numbers raises PROTOCOL_VERSION."""
 
 

@@ -1,0 +1,45 @@
+"""What `tune` may try: the range of a field, declared by the method it belongs to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """A number from `low` to `high`, all equally likely."""
+
+    low: float
+    high: float
+
+    def at(self, share: float) -> float:
+        """The value a share in [0, 1) of the way through the range."""
+        return self.low + share * (self.high - self.low)
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """A number from `low` to `high`, all magnitudes equally likely."""
+
+    low: float
+    high: float
+
+    def at(self, share: float) -> float:
+        """The value a share in [0, 1) of the way through the range, on a logarithmic scale."""
+        return self.low * math.exp(share * math.log(self.high / self.low))
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of some values."""
+
+    options: tuple[Any, ...]
+
+    def at(self, share: float) -> Any:
+        """The value a share in [0, 1) of the way through the options."""
+        return self.options[int(share * len(self.options))]
+
+
+Range = Uniform | LogUniform | OneOf
