@@ -128,13 +128,13 @@ def expand(sweep: Sweep) -> list[Cell]:
         )
     for choice in sweep.methods:  # every name is checked before anything slow
         METHODS.get(choice.name)
-    for name in sweep.datasets:
-        datasets.resolve(name)
+    for choice in sweep.datasets:
+        datasets.resolve(choice.name)
     precision = _precision(sweep)
     used: set[int] = set()
     cells = []
-    for name in dict.fromkeys(sweep.datasets):
-        family, shown = _family(sweep, name, used)
+    for wanted in sweep.datasets:
+        family, shown = _family(sweep, wanted, used)
         typed = sweep.backbone or family.default_backbone
         backbone = identify(typed)
         embedded = backbone.form == "embedded"
@@ -189,11 +189,12 @@ def preference(record: Record) -> tuple[bool, str]:
     return record.status == "done", record.provenance.finished if record.provenance else ""
 
 
-def _family(sweep: Sweep, name: str, used: set[int]) -> tuple[Family, str]:
+def _family(sweep: Sweep, choice: Choice, used: set[int]) -> tuple[Family, str]:
+    name = choice.name
     cls, fields = datasets.resolve(name)
     if sweep.group_counts and "group_counts" in {f.name for f in dataclasses.fields(cls)}:  # type: ignore[arg-type]
         fields["group_counts"] = sweep.group_counts
-    fields |= _set_for(sweep, {name, cls.name}, used)
+    fields |= dict(choice.fields) | _set_for(sweep, {name, cls.name}, used)
     family: Family = cls(**apply_fields(f"data set {name}", cls, fields)).resolve(sweep.data_root)
     return family, _shown(family)
 

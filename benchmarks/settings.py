@@ -34,7 +34,7 @@ QUICK_START = Path(__file__).resolve().parents[1] / "configs" / "quick_start.yam
 
 @dataclass(frozen=True)
 class Choice:
-    """A method in a sweep with the fields that a YAML file sets for it."""
+    """A method or data set of a sweep with the fields that a YAML file sets for it."""
 
     name: str
     fields: tuple[tuple[str, Any], ...] = ()
@@ -50,7 +50,7 @@ class Sweep:
     """A whole sweep as asked for: the flags of the command line, or the keys of a YAML file."""
 
     methods: tuple[Choice, ...] = ()
-    datasets: tuple[str, ...] = ()
+    datasets: tuple[Choice, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     split_seeds: tuple[int, ...] = (0,)
     backbone: str = ""
@@ -170,9 +170,7 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         items = _items(value)
         if not items:  # an unset shell variable must not start the quick start
             raise UserError(f"{where}: no name given, see `list`.")
-        if name == "methods":
-            return tuple(_choice(item, where) for item in items)
-        return tuple(str(item) for item in items)
+        return tuple(_choice(item, where) for item in items)
     if name in ("seeds", "split_seeds"):
         return _seeds(value, where)
     if name == "set":
@@ -231,7 +229,7 @@ def _choice(item: Any, where: str) -> Choice:
             return Choice(str(name), tuple((str(field), v) for field, v in fields.items()))
     if isinstance(item, str):
         return Choice(item)
-    raise UserError(f"{where}: a method is a name or 'name: {{field: value}}', not {item!r}.")
+    raise UserError(f"{where}: an entry is a name or 'name: {{field: value}}', not {item!r}.")
 
 
 def _seeds(value: Any, where: str) -> tuple[int, ...]:

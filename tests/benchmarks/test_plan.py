@@ -70,6 +70,40 @@ def test_one_method_with_several_fields_in_a_sweep(clip_folder: Path) -> None:
     ]
 
 
+def test_one_data_set_with_several_knobs_in_a_sweep(clip_folder: Path) -> None:
+    """Each is a data set of its own; what --set gives holds for all of them."""
+    shares = [Choice("glyphs100_lt", (("profile", "step"), ("head_share", h))) for h in (0.1, 0.9)]
+    ratio = Choice("glyphs100_lt_ir10", (("total", "fixed"), ("n_max", 70)))
+    sweep = dataclasses.replace(
+        _sweep(clip_folder, seeds="0", **{"set": ["glyphs100_lt.n_max=50"]}),
+        datasets=(Choice("glyphs100_lt"), *shares, ratio),
+    )
+    cells = plan.expand(sweep)
+    assert [c.dataset for c in cells] == [
+        "glyphs100_lt (n_max=50)",
+        "glyphs100_lt (profile=step, head_share=0.1, n_max=50)",
+        "glyphs100_lt (profile=step, head_share=0.9, n_max=50)",
+        "glyphs100_lt_ir10 (n_max=50, total=fixed)",
+    ]
+    assert [c.dataset_config["head_share"] for c in cells] == [0.5, 0.1, 0.9, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("choice", "says"),
+    [
+        (Choice("glyphs100_lt", (("imbalence", 1),)), "data set glyphs100_lt 'imbalence'.*imbalan"),
+        (Choice("glyphs100_lt", (("imbalance", [1, 10]),)), "imbalance: .* is not a number"),
+        (Choice("glyphs100_lt", (("head_share", 2),)), "head_share must be 0 to 1"),
+        (Choice("glyphs100", (("head_share", 2),)), "Unknown data set 'glyphs100'.*glyphs100_lt"),
+    ],
+)
+def test_knobs_of_a_yaml_file_that_cannot_be(clip_folder: Path, choice: Choice, says: str) -> None:
+    sweep = dataclasses.replace(_sweep(clip_folder), datasets=(choice,))
+    with pytest.raises(UserError, match=says) as caught:
+        plan.expand(sweep)
+    assert "\n" not in str(caught.value)
+
+
 def test_set_goes_before_the_fields_of_a_yaml_file(clip_folder: Path) -> None:
     sweep = dataclasses.replace(
         _sweep(clip_folder, **{"set": ["linear_probe.epochs=7"]}),
@@ -185,7 +219,7 @@ def test_what_cannot_be_planned(clip_folder: Path, flags: dict[str, Any], says: 
 
 
 def test_nothing_to_run() -> None:
-    for sweep in (Sweep(methods=(Choice("lift"),)), Sweep(datasets=("glyphs100_lt",))):
+    for sweep in (Sweep(methods=(Choice("lift"),)), Sweep(datasets=(Choice("glyphs100_lt"),))):
         with pytest.raises(UserError, match="Nothing to run"):
             plan.expand(sweep)
 

@@ -120,7 +120,7 @@ def test_flags_are_parsed() -> None:
         },
     )
     assert sweep.methods == (Choice("lift"), Choice("sage"))
-    assert sweep.datasets == ("cifar100_lt",)
+    assert sweep.datasets == (Choice("cifar100_lt"),)
     assert sweep.seeds == (2, 0)  # a seed given twice is one seed
     assert sweep.set == (("lift", "lr", "0.1"), ("a.b", "c", "x=y"))
     assert sweep.out == Path.home() / "runs"
@@ -193,7 +193,10 @@ def test_a_sweep_in_yaml(yaml_file: Any) -> None:
         methods:
           - zero_shot
           - sage: {lr: 1e-3, text: both}
-        datasets: [cifar100_lt, cifar100_lt_ir50]
+        datasets:
+          - cifar100_lt
+          - cifar100_lt_ir50
+          - glyphs100_lt: {imbalance: 10, total: fixed}
         seeds: 3
         set:
           cifar100_lt: {imbalance: 20}
@@ -203,7 +206,11 @@ def test_a_sweep_in_yaml(yaml_file: Any) -> None:
     )
     assert read_sweep(file, {}) == Sweep(
         methods=(Choice("zero_shot"), Choice("sage", (("lr", "1e-3"), ("text", "both")))),
-        datasets=("cifar100_lt", "cifar100_lt_ir50"),
+        datasets=(
+            Choice("cifar100_lt"),
+            Choice("cifar100_lt_ir50"),
+            Choice("glyphs100_lt", (("imbalance", 10), ("total", "fixed"))),
+        ),
         seeds=(3,),
         set=(("cifar100_lt", "imbalance", 20),),
         data_root=Path("/data"),
@@ -255,6 +262,8 @@ def test_flags_go_before_yaml(yaml_file: Any) -> None:
         ("methods: [{lift: null}]", "name: {field: value}"),
         ("methods: {lift: {lr: 1}, sage: {lr: 1}}", "name: {field: value}"),
         ("methods: [3]", "name: {field: value}"),
+        ("datasets: [3]", "datasets: an entry is .*name: {field: value}"),
+        ("datasets: [{glyphs100_lt: 10}]", "datasets: an entry is .*name: {field: value}"),
         ("set: {lift: 3}", "NAME: {FIELD: VALUE}"),
         ("set: 3", "NAME.FIELD=VALUE"),
         ("offline: maybe", "offline.*true or false"),
