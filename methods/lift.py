@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from benchmarks import randomness
 from benchmarks.augment import Augmentation
 from methods.base import Method, Predictor, Task, TextSource
-from methods.parts.adapters import AdaptFormer, bottleneck_rule
-from methods.parts.heads import CosineHead
+from methods.parts.adapters import AdaptFormer, Slots, bottleneck_rule
+from methods.parts.finetune import finetune, shape, text_head
 from methods.parts.losses import LogitAdjusted
-from methods.parts.training import Recipe, train
-from methods.parts.vit import AdaptedClassifier, AdaptedViT, project_to_width, vit
+from methods.parts.training import Recipe
+from methods.parts.vit import AdaptedViT, vit
 from methods.registry import register
 
 
@@ -38,16 +38,13 @@ class Lift(Method):
 
     def fit(self, task: Task) -> Predictor:
         visual = vit(task.backbone)
-        width, blocks = visual.conv1.out_channels, len(visual.transformer.resblocks)
+        width, blocks = shape(visual)
         bottleneck = self.bottleneck or bottleneck_rule(task.num_classes, blocks)
-        adapters = [
-            AdaptFormer(width, bottleneck, randomness.key(task.seed, "block", i))
-            for i in range(blocks)
-        ]
-        head = CosineHead(project_to_width(visual, task.text_features(self.text, ensemble=False)))
-        module = AdaptedClassifier(AdaptedViT(task.backbone, adapters), head)
+        keys = [randomness.key(task.seed, "block", i) for i in range(blocks)]
+        slots = [Slots(mlp=AdaptFormer(width, bottleneck, key)) for key in keys]
         recipe = Recipe(
             self.epochs, self.batch_size, self.lr,
             weight_decay=self.weight_decay, augment=self.augment,
         )  # fmt: skip
-        return train(task, module, LogitAdjusted(task.log_prior, self.tau), recipe, "images")
+        loss = LogitAdjusted(task.log_prior, self.tau)
+        return finetune(task, AdaptedViT(visual, slots), text_head(task, self.text), loss, recipe)

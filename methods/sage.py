@@ -27,11 +27,12 @@ from torch import Tensor, nn
 from benchmarks import randomness
 from benchmarks.augment import Augmentation
 from methods.base import Method, Predictor, Task, TextSource
-from methods.parts.adapters import AdaptFormer, Sum, TextAttention, bottleneck_rule
-from methods.parts.heads import SCALE, CosineHead
+from methods.parts.adapters import AdaptFormer, Slots, Sum, TextAttention, bottleneck_rule
+from methods.parts.finetune import finetune, shape, text_head
+from methods.parts.heads import SCALE
 from methods.parts.losses import LogitAdjusted
-from methods.parts.training import Recipe, train
-from methods.parts.vit import AdaptedClassifier, AdaptedViT, project_to_width, vit
+from methods.parts.training import Recipe
+from methods.parts.vit import AdaptedViT, vit
 from methods.registry import register
 
 
@@ -66,9 +67,9 @@ class Sage(Method):
 
     def fit(self, task: Task) -> Predictor:
         visual = vit(task.backbone)
-        width, blocks = visual.conv1.out_channels, len(visual.transformer.resblocks)
+        width, blocks = shape(visual)
         bottleneck = self.bottleneck or bottleneck_rule(task.num_classes, blocks)
-        adapters: list[nn.Module] = []
+        slots = []
         guides = task.text_features(self.text, ensemble=False) if self.guidance == "cross" else None
         for block in range(blocks):
             key = randomness.key(task.seed, "block", block)
@@ -76,8 +77,7 @@ class Sage(Method):
             if guides is not None:
                 guide = TextAttention(width, guides, self.attention_width, key)
                 adapter = Sum(adapter, guide)
-            adapters.append(adapter)
-        head = CosineHead(project_to_width(visual, task.text_features(ensemble=False)))
+            slots.append(Slots(mlp=adapter))
         shift = self.tau * task.log_prior
         if self.compensation == "class":
             shift = shift + compensation(
@@ -87,8 +87,8 @@ class Sage(Method):
             self.epochs, self.batch_size, self.lr,
             weight_decay=self.weight_decay, augment=self.augment,
         )  # fmt: skip
-        module = AdaptedClassifier(AdaptedViT(task.backbone, adapters), head)
-        return train(task, module, LogitAdjusted(shift, tau=1.0), recipe, "images")
+        loss = LogitAdjusted(shift, tau=1.0)
+        return finetune(task, AdaptedViT(visual, slots), text_head(task), loss, recipe)
 
 
 def compensation(features: Tensor, labels: Tensor, counts: Tensor, max_nats: float) -> Tensor:

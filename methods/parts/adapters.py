@@ -16,6 +16,42 @@ def bottleneck_rule(classes: int, blocks: int) -> int:
     return 2 ** max(0, math.floor(math.log2(classes / (2 * blocks))))
 
 
+class Slots(nn.Module):
+    """What is trained in one block of a ViT; a slot may stay empty. n tokens of any images.
+
+    The block reads x, attends h = x + Attn(LN1(x)) and gives h + MLP(LN2(h)).
+
+    Args:
+        attention: a(LN1(x), T) is added to h: (n, W) -> (n, W), beside the self-attention, from
+            what that reads. T is the number of tokens an image; rows of one image follow each
+            other. The last block of a tower with class-token pooling passes class tokens alone,
+            with T = 1, because no other is read any more.
+        query: added to the self-attention's queries, (n, W) -> (n, W), from LN1(x).
+        value: added to its values, likewise.
+        prompts: (P, W) more tokens beside x that attention reads in this block alone.
+        after_mlp: added to the MLP's output and reads that, (n, W) -> (n, W).
+        mlp: added to the block's output and reads h, (n, W) -> (n, W): beside the MLP.
+    """
+
+    def __init__(
+        self,
+        *,
+        attention: nn.Module | None = None,
+        query: nn.Module | None = None,
+        value: nn.Module | None = None,
+        prompts: nn.Parameter | None = None,
+        after_mlp: nn.Module | None = None,
+        mlp: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.attention = attention
+        self.query = query
+        self.value = value
+        self.prompts = prompts
+        self.after_mlp = after_mlp
+        self.mlp = mlp
+
+
 class AdaptFormer(nn.Module):
     """s * Up(ReLU(Down(LN(x)))), parallel to the MLP (Chen et al. 2022, arXiv 2205.13535).
 

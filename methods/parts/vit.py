@@ -8,7 +8,8 @@ weight and a 3-D input takes a several times slower path in its backward pass. B
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,46 +19,54 @@ from torch.nn import functional as F
 from benchmarks.backbones import Backbone
 from benchmarks.errors import NotApplicable
 from methods.base import Batch
+from methods.parts.adapters import Slots
 
 SHORT = 64
 """Up to this many tokens, plain matrix products beat the fused attention's backward."""
 
 
 class AdaptedViT(nn.Module):
-    """A frozen ViT with one adapter beside the MLP of each block: x + MLP(LN(x)) + adapter(x).
+    """A ViT with trained parts in its blocks.
 
-    Only the adapters are parameters of this module; the frozen tower stays outside of its state.
+    Parameters of this module are those in the slots and those of the tower that require a
+    gradient: none of a backbone's own, which stays outside of the state.
 
     Args:
-        backbone: whose visual tower to run.
-        adapters: one module a block, (n, W) -> (n, W); none at all runs the tower as it is.
-
-    Raises:
-        NotApplicable: the tower is no ViT of plain blocks.
+        visual: a tower as from `vit` or `with_own`.
+        slots: one a block; none at all runs the tower as it is.
     """
 
-    def __init__(self, backbone: Backbone, adapters: Sequence[nn.Module] = ()) -> None:
+    def __init__(self, visual: Any, slots: Sequence[Slots] = ()) -> None:
         super().__init__()
-        visual = vit(backbone)
-        if adapters and len(adapters) != len(visual.transformer.resblocks):
-            raise ValueError("one adapter a block is needed")
-        self.adapters = nn.ModuleList(adapters)
-        self._frozen = [visual]  # in a list, so that it is neither moved, saved nor trained
+        blocks = visual.transformer.resblocks
+        if slots and len(slots) != len(blocks):
+            raise ValueError("one Slots a block is needed")
+        self.slots = nn.ModuleList(slots or [Slots() for _ in blocks])
+        self.own = nn.ParameterList(p for p in visual.parameters() if p.requires_grad)
+        self._tower = [visual]  # in a list, so that what is frozen is neither moved nor saved
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, W) pooled output after the last layer norm, before the projection."""
-        visual = self._frozen[0]
+        visual = self._tower[0]
         x, tokens = _embed(visual, images)  # (B * T, W)
         blocks = visual.transformer.resblocks
-        for i, block in enumerate(blocks):
+        for i, (block, slots) in enumerate(zip(blocks, self.slots, strict=True)):
             # Only the class token is read after the last block, and tokens meet in attention alone.
             last = visual.pool_type == "tok" and i + 1 == len(blocks)
-            attended = _attention(block.attn, block.ln_1(x), tokens, first_only=last)
+            normed = block.ln_1(x)
+            prompts = None if slots.prompts is None else block.ln_1(slots.prompts)
+            attended = _attention(block.attn, normed, tokens, slots, prompts, first_only=last)
             if last:
-                x, tokens = x.view(-1, tokens, x.shape[-1])[:, 0], 1
+                x, normed = (y.view(-1, tokens, y.shape[-1])[:, 0] for y in (x, normed))
+                tokens = 1
             x = x + block.ls_1(attended)
-            out = x + block.ls_2(block.mlp(block.ln_2(x)))
-            x = out + self.adapters[i](x) if len(self.adapters) else out
+            if slots.attention is not None:
+                x = x + slots.attention(normed, tokens)
+            out = block.ls_2(block.mlp(block.ln_2(x)))
+            if slots.after_mlp is not None:
+                out = out + slots.after_mlp(out)
+            out = x + out
+            x = out if slots.mlp is None else out + slots.mlp(x)
         return _pool(visual, x.view(-1, tokens, x.shape[-1]))
 
 
@@ -83,6 +92,22 @@ def vit(backbone: Backbone) -> Any:
     return visual
 
 
+def with_own(visual: Any, own: Callable[[str], bool]) -> Any:
+    """A copy of a tower in which some parameters are its own and trained, the rest shared.
+
+    Args:
+        visual: a tower as from `vit`; it is not changed.
+        own: whether the parameter of a name is copied.
+    """
+    tensors = [*visual.named_parameters(), *visual.named_buffers()]
+    shared = {id(tensor): tensor for name, tensor in tensors if not own(name)}
+    copied = copy.deepcopy(visual, shared)
+    for name, parameter in copied.named_parameters():
+        if own(name):
+            parameter.requires_grad_()
+    return copied
+
+
 def project_to_width(visual: Any, features: Tensor) -> Tensor:
     """(n, D) joint features -> (n, W), L2-normalised: norm(norm(t) @ proj^T), as LIFT."""
     unit = F.normalize(features, dim=-1)
@@ -99,25 +124,47 @@ def _embed(visual: Any, images: Tensor) -> tuple[Tensor, int]:
 
 
 def _attention(
-    attn: nn.MultiheadAttention, x: Tensor, tokens: int, *, first_only: bool = False
+    attn: nn.MultiheadAttention,
+    x: Tensor,
+    tokens: int,
+    slots: Slots,
+    prompts: Tensor | None,
+    *,
+    first_only: bool,
 ) -> Tensor:
-    """Self-attention within each image, (B * T, W) -> (B * T, W), or (B, W) for the first token."""
+    """Self-attention within each image, (B * T, W) -> (B * T, W), or (B, W) for the first token.
+
+    Prompts (P, W) are tokens whose output nobody reads: they are keys and values alone.
+    """
     width, heads = x.shape[-1], attn.num_heads
     weight, bias = attn.in_proj_weight, attn.in_proj_bias
 
-    def project(x: Tensor, part: slice) -> tuple[Tensor, ...]:
-        """(B * t, W) -> (B, heads, t, W / heads) for each W rows of the projection in `part`."""
-        y = F.linear(x, weight[part], bias[part])
-        y = y.view(images, len(x) // images, -1, heads, width // heads)
+    def split(y: Tensor, images: int) -> tuple[Tensor, ...]:
+        """(B * t, n * W) -> n times (B, heads, t, W / heads)."""
+        y = y.view(images, len(y) // images, -1, heads, width // heads)
         return y.permute(2, 0, 3, 1, 4).unbind(0)
 
+    def project(x: Tensor, part: slice, images: int) -> tuple[Tensor, ...]:
+        return split(F.linear(x, weight[part], bias[part]), images)
+
     images = len(x) // tokens
+    asking = x.view(images, tokens, width)[:, 0] if first_only else x
     if first_only:
-        (q,) = project(x.view(images, tokens, width)[:, 0], slice(0, width))
-        k, v = project(x, slice(width, None))
+        (q,) = project(asking, slice(0, width), images)
+        k, v = project(x, slice(width, None), images)
     else:
-        q, k, v = project(x, slice(None))
-    if tokens <= SHORT:
+        q, k, v = project(x, slice(None), images)
+    if slots.query is not None:
+        q = q + split(slots.query(asking), images)[0]
+    if slots.value is not None:
+        v = v + split(slots.value(x), images)[0]
+    if prompts is not None:
+        own_k, own_v = project(prompts, slice(width, None), 1)  # (1, heads, P, W / heads)
+        if slots.value is not None:
+            own_v = own_v + split(slots.value(prompts), 1)[0]
+        k = torch.cat([k, own_k.expand(images, -1, -1, -1)], 2)
+        v = torch.cat([v, own_v.expand(images, -1, -1, -1)], 2)
+    if k.shape[2] <= SHORT:
         weights = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)  # (B, heads, t, T)
         mixed = weights.to(v.dtype) @ v
     else:

@@ -18,11 +18,11 @@ from torch.nn import functional as F
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.tiny import permuted, tiny_data, tiny_task
 from methods.base import Batch, Predictor, Task
-from methods.parts.adapters import AdaptFormer
+from methods.parts.adapters import AdaptFormer, Slots
 from methods.parts.heads import CosineHead, LinearHead, OnFeatures
 from methods.parts.losses import cross_entropy
 from methods.parts.training import Recipe, balanced_accuracy, train
-from methods.parts.vit import AdaptedClassifier, AdaptedViT
+from methods.parts.vit import AdaptedClassifier, AdaptedViT, vit
 
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0}
 
@@ -53,7 +53,8 @@ def image_module(task: Task) -> nn.Module:
     adapters = [AdaptFormer(32, 2, seed=i) for i in range(2)]
     for adapter in adapters:
         nn.init.normal_(adapter.up.weight, generator=torch.Generator().manual_seed(1))
-    return AdaptedClassifier(AdaptedViT(task.backbone, adapters), CosineHead(start_weight(32)))
+    tower = AdaptedViT(vit(task.backbone), [Slots(mlp=adapter) for adapter in adapters])
+    return AdaptedClassifier(tower, CosineHead(start_weight(32)))
 
 
 def module_for(task: Task, needs: str, dropout: float = 0.0) -> nn.Module:

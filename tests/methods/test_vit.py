@@ -9,14 +9,14 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.backbones import Backbone
 from benchmarks.errors import NotApplicable
 from benchmarks.tiny import tiny_backbone
 from methods.base import Batch
-from methods.parts.adapters import AdaptFormer, Sum, TextAttention
+from methods.parts.adapters import AdaptFormer, Slots, Sum, TextAttention
 from methods.parts.heads import CosineHead
 from methods.parts.vit import SHORT, AdaptedClassifier, AdaptedViT, project_to_width, vit
 
@@ -73,7 +73,7 @@ def test_forward_and_input_gradient_equal_open_clips(tower):
 
     theirs = visual(images)
     (their_gradient,) = torch.autograd.grad((theirs * weights).sum(), images)
-    ours = AdaptedViT(frozen).train()(images) @ visual.proj
+    ours = AdaptedViT(vit(frozen)).train()(images) @ visual.proj
     (our_gradient,) = torch.autograd.grad((ours * weights).sum(), images)
 
     torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=1e-10)
@@ -91,33 +91,34 @@ def test_both_attention_routes_are_among_the_towers():
 def test_float32_agrees_with_the_features_of_encode_image():
     frozen = tiny_backbone()
     images = torch.randn(5, 3, 32, 32)
-    ours = F.normalize(AdaptedViT(frozen)(images) @ frozen.model.visual.proj, dim=-1)
+    ours = F.normalize(AdaptedViT(vit(frozen))(images) @ frozen.model.visual.proj, dim=-1)
     torch.testing.assert_close(ours, frozen.encode_images(images), atol=1e-5, rtol=0)
 
 
 # ---- adapters -----------------------------------------------------------------------------------
 
 
-def adapters(width: int = 24) -> list[nn.Module]:
+def adapters(width: int = 24) -> list[Slots]:
     texts = F.normalize(torch.randn(4, 10), dim=-1)
-    return [
-        Sum(AdaptFormer(width, 2, seed=i), TextAttention(width, texts, 6, seed=i)) for i in range(3)
-    ]
+    pairs = (
+        (AdaptFormer(width, 2, seed=i), TextAttention(width, texts, 6, seed=i)) for i in range(3)
+    )
+    return [Slots(mlp=Sum(*pair)) for pair in pairs]
 
 
 @pytest.mark.parametrize("image_size", [32, 144])
 def test_zero_initialised_adapters_leave_the_forward_bit_equal(image_size):
     frozen = backbone(dtype=torch.float32, image_size=image_size)
     images = pictures(frozen)
-    assert torch.equal(AdaptedViT(frozen, adapters())(images), AdaptedViT(frozen)(images))
+    assert torch.equal(AdaptedViT(vit(frozen), adapters())(images), AdaptedViT(vit(frozen))(images))
 
 
 def test_up_projections_have_a_gradient_at_the_first_step():
     frozen = backbone(dtype=torch.float32)
-    tower, head = AdaptedViT(frozen, adapters()), CosineHead(torch.randn(4, 24))
+    tower, head = AdaptedViT(vit(frozen), adapters()), CosineHead(torch.randn(4, 24))
     F.cross_entropy(head(tower(pictures(frozen))), torch.tensor([0, 1, 2])).backward()
-    for block in tower.adapters:
-        for adapter in block.adapters:
+    for slots in tower.slots:
+        for adapter in slots.mlp.adapters:
             assert float(adapter.up.weight.grad.abs().max()) > 0
     assert float(head.weight.grad.abs().max()) > 0
 
@@ -126,7 +127,7 @@ def test_up_projections_have_a_gradient_at_the_first_step():
 def test_adapters_sit_beside_the_mlp(vision):
     frozen = backbone(**vision)
     visual: Any = frozen.model.visual
-    own = [a.double() for a in adapters()]
+    own = [slots.mlp.double() for slots in adapters()]
     with torch.no_grad():
         for adapter in own:
             for parameter in adapter.parameters():
@@ -138,24 +139,24 @@ def test_adapters_sit_beside_the_mlp(vision):
         # LIFT's form: h is the residual before the second norm, read by the adapter as it is.
         x = h + block.ls_2(block.mlp(block.ln_2(h))) + adapter(h.flatten(0, 1)).view_as(h)
     expected = visual.ln_post(x)[:, 0]
-    ours = AdaptedViT(frozen, own)(images)
+    ours = AdaptedViT(vit(frozen), [Slots(mlp=a) for a in own])(images)
     torch.testing.assert_close(ours, expected, atol=1e-10, rtol=1e-10)
-    assert float((ours - AdaptedViT(frozen)(images)).detach().abs().max()) > 0.01
+    assert float((ours - AdaptedViT(vit(frozen))(images)).detach().abs().max()) > 0.01
 
 
 def test_only_adapters_are_parameters_and_state():
-    tower = AdaptedViT(backbone(), adapters())
-    assert all(name.startswith("adapters.") for name, _ in tower.named_parameters())
-    assert all(name.startswith("adapters.") for name in tower.state_dict())
+    tower = AdaptedViT(vit(backbone()), adapters())
+    assert all(name.startswith("slots.") for name, _ in tower.named_parameters())
+    assert all(name.startswith("slots.") for name in tower.state_dict())
     assert not any(
         name.endswith("texts") for name in tower.state_dict()
     )  # frozen texts stay outside
-    assert not list(AdaptedViT(backbone()).parameters())
+    assert not list(AdaptedViT(vit(backbone())).parameters())
 
 
 def test_one_adapter_a_block():
-    with pytest.raises(ValueError, match="one adapter a block"):
-        AdaptedViT(backbone(), adapters()[:2])
+    with pytest.raises(ValueError, match="one Slots a block"):
+        AdaptedViT(vit(backbone()), adapters()[:2])
 
 
 @pytest.mark.parametrize(
