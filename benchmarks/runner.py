@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks import backbones, randomness
 from benchmarks import device as devices
 from benchmarks.backbones import Backbone
-from benchmarks.checkpoints import FileCheckpoint, checkpoint_file
+from benchmarks.checkpoints import SECONDS_BETWEEN, FileCheckpoint, checkpoint_file
 from benchmarks.datasets.base import DataSet, Split
 from benchmarks.errors import DataError, DataMissing, NotApplicable, UserError
 from benchmarks.features import FeatureStore, user_store
@@ -57,6 +57,8 @@ class Settings:
     offline: bool = False
     debug: bool = False
     save_logits: bool = False
+    checkpoint_s: float = SECONDS_BETWEEN
+    """Least time between two writes of a cell's training state."""
 
 
 def run(cells: Sequence[Cell], settings: Settings, display: Display) -> list[Record]:
@@ -248,28 +250,35 @@ class Bench:
             seed=cell.seed,
             device=self._backbone.device,
             progress=self._display.stepped,
-            checkpoint=FileCheckpoint(checkpoint_file(self._settings.out, cell)),
+            checkpoint=FileCheckpoint(
+                checkpoint_file(self._settings.out, cell), self._settings.checkpoint_s
+            ),
             text_cache=partial(self._features.texts, self._backbone),
         )
 
     @torch.no_grad()
     def _logits(self, cell: Cell, predictor: Predictor) -> Tensor:
-        """(N, C) float32 test logits on the CPU."""
+        """(N, C) float32 test logits on the CPU, the mean over the predictor's views."""
         parts = []
         classes = self._data.num_classes
         needs: str = METHODS.get(cell.method).info.needs  # type: ignore[attr-defined]
         for start in range(0, len(self._test), EVAL_BATCH):
             index = np.arange(start, min(start + EVAL_BATCH, len(self._test)))
-            batch: Batch = self._test.batch(index, needs=needs)
-            with self._backbone.precision_for(needs):
-                logits = predictor.logits(batch)
-            if tuple(logits.shape) != (len(index), classes):
-                raise ValueError(
-                    f"logits of shape {tuple(logits.shape)}, expected ({len(index)}, {classes})"
-                )
-            if not bool(torch.isfinite(logits).all()):
-                raise ValueError("logits hold NaN or infinite values")
-            parts.append(logits.float().cpu())
+            views: Iterable[Batch] = [self._test.batch(index, needs=needs)]
+            if predictor.views == "five crops":
+                views = self._test.five_crops(index)
+            seen = []
+            for batch in views:
+                with self._backbone.precision_for(needs):
+                    logits = predictor.logits(batch)
+                if tuple(logits.shape) != (len(index), classes):
+                    raise ValueError(
+                        f"logits of shape {tuple(logits.shape)}, expected ({len(index)}, {classes})"
+                    )
+                if not bool(torch.isfinite(logits).all()):
+                    raise ValueError("logits hold NaN or infinite values")
+                seen.append(logits.float().cpu())
+            parts.append(torch.stack(seen).mean(0))
         return torch.cat(parts)
 
     def _cost(self, predictor: Predictor, fit_s: float, eval_s: float) -> Cost:

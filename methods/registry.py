@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,6 +42,7 @@ class MethodInfo:
     tasks: tuple[str, ...]
     deterministic: bool
     reconstruction: str
+    exempt: Mapping[str, str]
 
 
 _CONTRACT = {"base", "registry", "space", "__init__"}
@@ -56,6 +57,7 @@ def register(
     tasks: tuple[str, ...] = ("single",),
     deterministic: bool = False,
     reconstruction: str = "",
+    exempt: Mapping[str, str] | None = None,
 ) -> Callable[[M], M]:
     """Class decorator: `cls` is the method called `name`.
 
@@ -66,6 +68,7 @@ def register(
         tasks: which of "single" and "multi" (label) it serves.
         deterministic: it draws no random numbers; one run stands for every seed.
         reconstruction: what of the paper is this project's own reading; printed with every result.
+        exempt: checks of `check` that it cannot meet, each with the reason.
     """
     options = {
         "paper": paper,
@@ -73,10 +76,13 @@ def register(
         "tasks": tasks,
         "deterministic": deterministic,
         "reconstruction": reconstruction,
+        "exempt": exempt or {},
     }
 
     def add(cls: M) -> M:
-        cls.info = MethodInfo(name, paper, needs, tasks, deterministic, reconstruction)  # type: ignore[attr-defined]
+        cls.info = MethodInfo(  # type: ignore[attr-defined]
+            name, paper, needs, tasks, deterministic, reconstruction, exempt or {}
+        )
         METHODS.add(cls, name, options)
         return cls
 

@@ -14,6 +14,9 @@ class Uniform:
     low: float
     high: float
 
+    def __contains__(self, value: Any) -> bool:
+        return bool(self.low <= value <= self.high)
+
     def at(self, share: float) -> float:
         """The value a share in [0, 1) of the way through the range."""
         return self.low + share * (self.high - self.low)
@@ -26,6 +29,9 @@ class LogUniform:
     low: float
     high: float
 
+    def __contains__(self, value: Any) -> bool:
+        return bool(self.low <= value <= self.high)
+
     def at(self, share: float) -> float:
         """The value a share in [0, 1) of the way through the range, on a logarithmic scale."""
         return self.low * math.exp(share * math.log(self.high / self.low))
@@ -37,9 +43,26 @@ class OneOf:
 
     options: tuple[Any, ...]
 
+    def __contains__(self, value: Any) -> bool:
+        return value in self.options
+
     def at(self, share: float) -> Any:
         """The value a share in [0, 1) of the way through the options."""
         return self.options[int(share * len(self.options))]
 
 
 Range = Uniform | LogUniform | OneOf
+
+
+def drawn(reach: Range, share: float, whole: bool) -> Any:
+    """The value a share in [0, 1) of the way through a range, as a field holds it.
+
+    Args:
+        reach: the range.
+        share: where in it.
+        whole: the field holds whole numbers; others get four significant digits.
+    """
+    value = reach.at(share)
+    if isinstance(reach, OneOf):
+        return value
+    return round(value) if whole else float(f"{value:.4g}")

@@ -1,0 +1,361 @@
+"""The checks. Each raises `Violation` with one clear line, and its first line says what it demands.
+
+Two limits: a method is a Python program, so nothing here stops one that goes out of its way to find
+test labels (it could read the files itself); and only the defaults of its fields are tried.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks import randomness
+from benchmarks.conformance.reach import holds_test
+from benchmarks.conformance.running import (
+    Check,
+    Display,
+    DoesNotApply,
+    Subject,
+    Violation,
+    stored,
+)
+from benchmarks.conformance.worlds import (
+    disguised,
+    ignorant_backbone,
+    restricted,
+    thinned,
+)
+from benchmarks.datasets.base import DataSet
+from benchmarks.errors import NotApplicable, UserError
+from benchmarks.settings import apply_fields
+from benchmarks.tiny import permuted
+from methods.base import Method
+from methods.registry import METHODS
+from methods.space import drawn
+
+TOLERANCE = 1e-4
+"""On logits in fp32: sums in another order give other last digits."""
+CHECKS: list[Check] = []
+
+
+def check(*, fits: bool = True, exemptible: bool = True) -> Callable[[Any], Any]:
+    """Add a check to the list."""
+
+    def add(run: Callable[[Subject], None]) -> Callable[[Subject], None]:
+        CHECKS.append(Check(run, fits, exemptible))
+        return run
+
+    return add
+
+
+def demand(holds: bool, line: str) -> None:
+    """Raise the line unless it holds."""
+    if not holds:
+        raise Violation(line)
+
+
+# ---- what a method declares ----------------------------------------------------------------------
+
+
+@check(fits=False, exemptible=False)
+def declares(s: Subject) -> None:
+    """A summary, a paper, and nothing that `list` and `show` could not print."""
+    entry, info = METHODS.entries()[s.name], s.info
+    demand(bool(entry.summary), "the class has no docstring: `list` prints its first line")
+    demand(bool(info.paper), "@register(paper=…) is empty")
+    demand(info.needs in ("features", "images"), f"needs={info.needs!r}: features or images")
+    tasks = set(info.tasks)
+    demand(bool(tasks) and tasks <= {"single", "multi"}, f"tasks={info.tasks!r}: single or multi")
+    for name, reason in info.exempt.items():
+        known = {c.name: c for c in CHECKS}
+        demand(name in known, f"exempt from '{name}', but no check is called that")
+        demand(known[name].exemptible, f"exempt from '{name}', which knows no exemption")
+        demand(isinstance(reason, str) and bool(reason), f"exempt from '{name}' without a reason")
+
+
+@check(fits=False, exemptible=False)
+def frozen(s: Subject) -> None:
+    """A frozen dataclass: fields are hyper-parameters, nothing is kept on the method."""
+    demand(s.cls.__dataclass_params__.frozen, "write @dataclass(frozen=True)")
+    demand("recipe" not in s.cls.__dataclass_fields__, "a field cannot be called 'recipe'")
+
+
+@check(fits=False, exemptible=False)
+def configuration(s: Subject) -> None:
+    """Fields survive JSON and the command line."""
+    values = dataclasses.asdict(s.cls())
+    try:
+        read = json.loads(json.dumps(values, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise Violation(f"a field does not go into JSON: {error}") from error
+    demand(s.cls(**read) == s.cls(), "the method built from its fields in JSON is another")
+    typed = {name: str(value) for name, value in values.items() if value is not None}
+    for form, fields in (("JSON", read), ("the command line", typed)):
+        try:
+            back = apply_fields(s.name, s.cls, fields)
+        except UserError as error:
+            raise Violation(f"a field does not come back from {form}: {error}") from error
+        differ = [name for name, value in back.items() if value != values[name]]
+        demand(not differ, f"{', '.join(differ)} come back from {form} as something else")
+
+
+@check(fits=False)
+def space(s: Subject) -> None:
+    """What `tune` may try are fields, in ranges that hold their defaults."""
+    if not s.cls.space:
+        raise DoesNotApply("declares no space to tune in")
+    fields, hints = {f.name: f.default for f in dataclasses.fields(s.cls)}, get_type_hints(s.cls)
+    for name, reach in s.cls.space.items():
+        demand(name in fields, f"space names '{name}', which is no field")
+        demand(
+            fields[name] in reach, f"the default of {name}, {fields[name]}, lies outside its range"
+        )
+        for share in (0.0, 0.5, 0.999):
+            apply_fields(s.name, s.cls, {name: drawn(reach, share, hints[name] is int)})
+
+
+# ---- logits --------------------------------------------------------------------------------------
+
+
+@check(exemptible=False)
+def fits(s: Subject) -> None:
+    """Fit and predict give finite logits (N, C)."""
+    try:
+        logits = s.default.logits
+    except NotApplicable as reason:
+        raise Violation(f"declares {s.kind}-label data but refuses it: {reason}") from reason
+    demand_finite(logits, (len(s.data.test), s.data.num_classes))
+
+
+@check()
+def batches(s: Subject) -> None:
+    """Logits of a sample do not depend on its batch."""
+    parts = s.evaluated(s.default.predictor, s.default.test, size=3)
+    demand_close(parts, s.default.logits, "logits in batches of 3 and of 16 differ")
+
+
+@check(exemptible=False)
+def repeats(s: Subject) -> None:
+    """A seed gives the same logits bit for bit, whatever torch drew before."""
+    with randomness.seeded("something else"):
+        task, test = s.task()
+        again = s.evaluated(s.built().fit(task), test)
+    demand(
+        torch.equal(again, s.default.logits),
+        "a second fit of the same seed gave other logits: draw from task.generator",
+    )
+
+
+@check()
+def seeds(s: Subject) -> None:
+    """Another seed gives other logits, unless the method is declared deterministic."""
+    same = torch.equal(s.fitted(seed=1).logits, s.default.logits)
+    if s.info.deterministic:
+        demand(same, "declared deterministic, but seeds 0 and 1 gave different logits")
+    else:
+        demand(not same, "seeds 0 and 1 gave the same logits: declare deterministic=True")
+
+
+@check()
+def permutation(s: Subject) -> None:
+    """Permuting the classes permutes the logits, exactly where nothing is random."""
+    order = [2, 0, 3, 1]
+    logits, expected = s.default.logits, s.default.logits[:, order]
+    spread = float((logits - expected).abs().max())
+    demand(spread > 100 * TOLERANCE, "logits of all classes are nearly alike: nothing can be shown")
+    moved = s.fitted(data=permuted(s.data, order)).logits
+    off = float((moved - expected).abs().max())
+    allowed = 0.0 if s.info.deterministic else TOLERANCE
+    demand(off <= allowed, f"logits are off by {off:.2g} when the classes stand in another order")
+
+
+@check()
+def together(s: Subject) -> None:
+    """Seeds handed over together give what they give alone."""
+    if s.cls.fit_many is Method.fit_many:
+        raise DoesNotApply("fits each seed by itself")
+    tasks, tests = zip(*(s.task(seed) for seed in (0, 1)), strict=True)
+    with randomness.seeded("fit", 0, 1):
+        predictors = s.built().fit_many(list(tasks))
+    demand(len(predictors) == 2, f"fit_many of two tasks gave {len(predictors)} predictors")
+    alone = (s.default.logits, s.fitted(seed=1).logits)
+    for seed in (0, 1):
+        logits = s.evaluated(predictors[seed], tests[seed])
+        demand_close(logits, alone[seed], f"seed {seed} gave other logits than alone")
+
+
+# ---- few classes, few images ---------------------------------------------------------------------
+
+
+@check()
+def two_classes(s: Subject) -> None:
+    """Two classes are enough."""
+    fits_finitely(s, restricted(s.data, [0, s.rarest or 1]))
+
+
+@check()
+def one_image(s: Subject) -> None:
+    """A class may have one training image."""
+    fits_finitely(s, thinned(s.data, s.rarest, 1))
+
+
+@check()
+def no_image(s: Subject) -> None:
+    """A class without training images works or is refused with NotApplicable."""
+    try:
+        fits_finitely(s, thinned(s.data, s.rarest, 0))
+    except (NotApplicable, UserError) as refusal:
+        demand(bool(str(refusal)), "refuses without a reason")
+
+
+# ---- training ------------------------------------------------------------------------------------
+
+
+@check()
+def progress(s: Subject) -> None:
+    """Every step of every epoch is reported, and the cost says how many epochs there were."""
+    predictor, steps = s.default.predictor, s.default.steps
+    epochs = predictor.epochs
+    if epochs == 0:
+        demand(not steps, f"reported {len(steps)} steps, but its cost says 0 epochs")
+        demand(predictor.images_seen == 0, "its cost says images were seen, but in 0 epochs")
+        return
+    demand(bool(steps), f"its cost says {epochs} epochs, but no progress was reported")
+    totals = sorted({step[1] for step in steps})
+    demand(totals == [epochs], f"reported {totals} epochs in all, its cost says {epochs}")
+    expected = [
+        (epoch, number + 1)
+        for epoch in range(epochs)
+        for number in range(max((step[3] for step in steps if step[0] == epoch), default=1))
+    ]
+    demand([(step[0], step[2]) for step in steps] == expected, "steps are missing or out of order")
+    demand(predictor.images_seen > 0, "its cost says that no images were seen")
+    demand(predictor.trainable_params > 0, "its cost says that nothing was trained")
+
+
+@check()
+def validation(s: Subject) -> None:
+    """Validation images, as `--select val` gives them, are accepted."""
+    demand_finite(s.fitted(validation=True).logits, s.default.logits.shape)
+
+
+@check(exemptible=False)
+def untouched(s: Subject) -> None:
+    """Fit and prediction change neither the method nor what methods share."""
+    demand(not s.default.touched, f"{s.default.touched} changed: work on a copy")
+
+
+@check(exemptible=False)
+def record(s: Subject) -> None:
+    """A run leaves a valid record, from which the method can be built again."""
+    found, _, _ = s.recorded
+    demand(found.status == "done", f"the runner recorded: {found.error}")
+    demand(s.cls(**found.config) == s.built(), "built from its record, the method is another")
+
+
+@check()
+def interruption(s: Subject) -> None:
+    """An interrupted run leaves nothing half-written and goes on to the same logits."""
+    found, expected, steps = s.recorded
+    if not steps:
+        raise DoesNotApply("reports no steps at which to interrupt it")
+    if expected is None:
+        raise Violation(f"the runner recorded: {found.error}")
+    last = steps[-1][0]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        for epoch in sorted({min(1, last), (last + 1) // 2, last}):
+            try:
+                s.run_cell(out, Interrupting(epoch))
+            except Interrupt:
+                pass
+            else:
+                raise Violation(f"an interruption in epoch {epoch + 1} did not stop it")
+            files = [f for f in out.rglob("*") if f.is_file() and f.parent.name != "checkpoints"]
+            left = files + [f for f in out.rglob("*.partial") if f not in files]
+            demand(not left, f"an interruption left {', '.join(f.name for f in left)}")
+        s.run_cell(out, Display())
+        found, logits = stored(out)
+    if logits is None:
+        raise Violation(f"after an interruption the runner recorded: {found.error}")
+    demand(torch.equal(logits, expected), "an interrupted run ended at other logits")
+
+
+# ---- what a method can see -----------------------------------------------------------------------
+
+
+@check(exemptible=False)
+def hidden_labels(s: Subject) -> None:
+    """No test label is reachable, and logits follow a test image's pixels alone."""
+    fit, data = s.default, s.data
+    for what, root in (("task", fit.task), ("predictor", fit.predictor)):
+        demand(not holds_test(data, root), f"test samples can be reached from the {what}")
+    order = np.random.default_rng(0).permutation(len(data.test))
+    other = dataclasses.replace(data, test=disguised(data.test, order))
+    _, test = s.task(data=other)
+    logits = s.evaluated(fit.predictor, test)
+    expected = fit.logits[torch.from_numpy(order)]
+    demand_close(logits, expected, "logits depend on a test image's place or label")
+
+
+@check()
+def words(s: Subject) -> None:
+    """A method that reads words the text tower never saw says so in a note."""
+    backbone, tokenizer = ignorant_backbone()
+    try:
+        fit = s.fitted(backbone=backbone)
+    except (NotApplicable, UserError):
+        return
+    notes = [note for note in (*fit.task.notes, *fit.predictor.notes) if "untrained" in note]
+    demand(
+        bool(notes) or not tokenizer.used,
+        "no note on words the text tower was not trained on: see Task.note_unknown_words",
+    )
+    demand(tokenizer.used or not notes, "a note on words, but none were read")
+    known = (*s.default.task.notes, *s.default.predictor.notes)
+    demand(not any("untrained" in n for n in known), "notes untrained words that are known")
+
+
+# ---- helpers -------------------------------------------------------------------------------------
+
+
+class Interrupt(KeyboardInterrupt):
+    """Ctrl-C at a step."""
+
+
+class Interrupting(Display):
+    """Interrupts at the first step of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self._epoch = epoch
+
+    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
+        if epoch == self._epoch:
+            raise Interrupt
+
+
+def fits_finitely(s: Subject, data: DataSet) -> None:
+    """Fit on other data and look at the logits."""
+    demand_finite(s.fitted(data=data).logits, (len(data.test), data.num_classes))
+
+
+def demand_finite(logits: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise unless these are finite floating-point logits of that shape."""
+    demand(tuple(logits.shape) == tuple(shape), f"logits are {tuple(logits.shape)}, not {shape}")
+    demand(logits.dtype.is_floating_point, f"logits are {logits.dtype}")
+    demand(bool(logits.isfinite().all()), "logits hold NaN or infinite values")
+
+
+def demand_close(logits: Tensor, expected: Tensor, line: str) -> None:
+    """Raise the line unless logits agree within what rounding explains."""
+    off = float((logits - expected).abs().max())
+    demand(off <= TOLERANCE, f"{line}, by {off:.2g}")

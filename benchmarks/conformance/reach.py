@@ -1,0 +1,44 @@
+"""What can be reached from an object by following attributes, containers and closures."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from benchmarks.datasets.base import DataSet, Split
+
+
+def reachable(root: Any) -> list[Any]:
+    """Everything that attributes, containers and closures lead to; not modules and classes."""
+    found: dict[int, Any] = {}
+    queue = [root]
+    while queue:
+        value = queue.pop()
+        if id(value) in found or isinstance(value, type | str | bytes | int | float):
+            continue
+        found[id(value)] = value
+        if isinstance(value, dict):
+            queue += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple | set | frozenset):
+            queue += list(value)
+        elif not isinstance(value, np.ndarray | Tensor):
+            queue += list(getattr(value, "__dict__", {}).values())
+            queue.append(getattr(value, "__self__", None))
+            for cell in getattr(value, "__closure__", None) or ():
+                with suppress(ValueError):  # a cell whose variable was never set
+                    queue.append(cell.cell_contents)
+    return list(found.values())
+
+
+def holds_test(data: DataSet, root: Any) -> bool:
+    """Whether test samples of `data` can be reached from `root`."""
+    test_ids = set(data.test.ids)
+    for value in reachable(root):
+        if value is data or value is data.test or value is data.test.labels:
+            return True
+        if isinstance(value, Split) and test_ids & set(value.ids):
+            return True
+    return False

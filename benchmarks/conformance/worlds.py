@@ -1,0 +1,132 @@
+"""Variants of the tiny world: few classes, rare classes, other words, another order of images."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.backbone_names import BackboneId
+from benchmarks.backbones import Backbone
+from benchmarks.datasets.base import ArrayImages, DataSet, Family, Split, TaskKind
+from benchmarks.tiny import tiny_backbone, tiny_data
+
+
+def picked(split: Split, index: NDArray[np.int64]) -> Split:
+    """The samples at `index`, in that order."""
+    assert isinstance(split.images, ArrayImages)
+    captions = split.captions
+    return Split(
+        ArrayImages(split.images.array[index]),
+        split.labels[index],
+        tuple(split.ids[i] for i in index),
+        None if captions is None else tuple(captions[i] for i in index),
+    )
+
+
+def restricted(data: DataSet, classes: Sequence[int]) -> DataSet:
+    """Only these classes, and the images that have one of them."""
+    keep = list(classes)
+
+    def part(split: Split) -> Split:
+        if split.labels.ndim == 2:
+            index = np.flatnonzero(split.labels[:, keep].any(1))
+            return dataclasses.replace(picked(split, index), labels=split.labels[index][:, keep])
+        index = np.flatnonzero(np.isin(split.labels, keep))
+        new = np.array([keep.index(label) for label in split.labels[index]], dtype=np.int64)
+        return dataclasses.replace(picked(split, index), labels=new)
+
+    descriptions = data.texts.descriptions
+    texts = dataclasses.replace(
+        data.texts,
+        class_names=tuple(data.texts.class_names[i] for i in keep),
+        descriptions=None if descriptions is None else tuple(descriptions[i] for i in keep),
+    )
+    return dataclasses.replace(
+        data, texts=texts, train=part(data.train), test=part(data.test), validation=None
+    )
+
+
+def thinned(data: DataSet, label: int, images: int) -> DataSet:
+    """The same data with so many training images of one class."""
+    labels = data.train.labels
+    has = labels[:, label] > 0 if labels.ndim == 2 else labels == label
+    index = np.sort(np.concatenate([np.flatnonzero(~has), np.flatnonzero(has)[:images]]))
+    return dataclasses.replace(data, train=picked(data.train, index))
+
+
+def disguised(split: Split, order: NDArray[np.int64]) -> Split:
+    """The same images in another order, with labels that are not theirs."""
+    return dataclasses.replace(picked(split, order), labels=np.roll(split.labels, 5, axis=0))
+
+
+def own_backbone() -> Backbone:
+    """The tiny backbone to do with as one likes: nobody else has this copy."""
+    return dataclasses.replace(tiny_backbone(), model=copy.deepcopy(tiny_backbone().model))
+
+
+class Counting:
+    """A tokenizer that says whether it was used."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.used = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        self.used = True
+        tokens: Tensor = self._tokenizer(*args, **kwargs)
+        return tokens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+
+def ignorant_backbone() -> tuple[Backbone, Counting]:
+    """The tiny backbone as one trained on other words than the tiny world's own, its tokenizer."""
+    ident = BackboneId("tiny/file", "file", "tiny", "file", "tiny-file")
+    tokenizer = Counting(tiny_backbone().tokenizer)
+    return dataclasses.replace(own_backbone(), id=ident, tokenizer=tokenizer), tokenizer
+
+
+@dataclass(frozen=True)
+class TinyFamily(Family):
+    """The tiny world as the runner wants it."""
+
+    kind: TaskKind = "single"
+
+    name: ClassVar[str] = "tiny"
+    version: ClassVar[str] = "1"
+
+    def load(self, root: Path, split_seed: int) -> DataSet:
+        """The tiny world; `root` is not read."""
+        return tiny_data(self.kind)
+
+    def card(self) -> dict[str, str]:
+        """Nothing: it is in no list."""
+        return {}
+
+
+def state_of(model: torch.nn.Module) -> dict[str, Any]:
+    """Everything about a model that a fit must leave as it was."""
+    return {
+        "weights": {name: value.clone() for name, value in model.state_dict().items()},
+        "gradients": [(p.requires_grad, p.grad is not None) for p in model.parameters()],
+        "mode": [module.training for module in model.modules()],
+    }
+
+
+def changed(model: torch.nn.Module, before: dict[str, Any]) -> str:
+    """Which part of the state differs from `before`; empty where none does."""
+    now = state_of(model)
+    weights = before["weights"]
+    if any(not torch.equal(value, weights[name]) for name, value in now["weights"].items()):
+        return "weights"
+    return next((part for part in ("gradients", "mode") if now[part] != before[part]), "")
