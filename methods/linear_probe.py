@@ -1,22 +1,43 @@
-"""A head on frozen features, trained with cross-entropy: what the long-tail methods start from."""
+"""A head on frozen features under any of the losses: what the other methods start from."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
+from benchmarks.errors import NotApplicable
 from methods.base import Method, Predictor, Task
-from methods.parts.heads import fit_head
-from methods.parts.losses import cross_entropy
-from methods.parts.training import Recipe
+from methods.parts.heads import SCALE, fit_head
+from methods.parts.losses import single_label_loss
+from methods.parts.multilabel_losses import multi_label_loss
+from methods.parts.training import Loss, Recipe
 from methods.registry import register
+from methods.space import LogUniform, Range
 
 
-@register("linear_probe", paper="Radford et al. 2021, arXiv 2103.00020", needs="features")
+@register(
+    "linear_probe",
+    paper="Radford et al. 2021, arXiv 2103.00020",
+    needs="features",
+    tasks=("single", "multi"),
+)
 @dataclass(frozen=True)
 class LinearProbe(Method):
-    """A cosine or linear head on frozen features, trained with cross-entropy."""
+    """A cosine or linear head on frozen features, under the loss of one's choice."""
 
+    loss: Literal[
+        "auto", "ce", "balanced_softmax", "la", "ldam_drw", "cb", "grw", "focal", "lade",
+        "bce", "db", "asl",
+    ] = "auto"  # fmt: skip
+    """auto: ce on single-label, bce on multi-label data. ce to lade are for single-label data, bce,
+    db and asl for multi-label, focal has a form for each."""
+    tau: float = 1.0
+    """Strength of la (LIFT's code)."""
+    db_neg_scale: float = 2.0
+    """lambda of db: 2 for COCO-LT, whose 80 classes are the nearer to most data; 5 for VOC-LT."""
+    db_mu: float = 0.2
+    """mu of db: 0.2 for COCO-LT, 0.3 for VOC-LT (the authors' configs)."""
     head: Literal["cosine", "linear"] = "cosine"
     init: Literal["random", "text", "class_mean"] = "random"
     lr: float = 0.03
@@ -25,6 +46,20 @@ class LinearProbe(Method):
     batch_size: int = 128
     weight_decay: float = 5e-4
 
+    space: ClassVar[Mapping[str, Range]] = {
+        "lr": LogUniform(0.003, 0.3),
+        "weight_decay": LogUniform(5e-6, 5e-3),
+    }
+
     def fit(self, task: Task) -> Predictor:
         recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
-        return fit_head(task, cross_entropy, recipe, head=self.head, init=self.init)
+        return fit_head(task, self._loss(task), recipe, head=self.head, init=self.init)
+
+    def _loss(self, task: Task) -> Loss:
+        if self.loss == "ldam_drw" and self.head == "linear":
+            raise NotApplicable("ldam_drw's margins are cosines: it needs head=cosine")
+        if task.kind == "single":
+            name = "ce" if self.loss == "auto" else self.loss
+            return single_label_loss(name, task, tau=self.tau, scale=SCALE)
+        name = "bce" if self.loss == "auto" else self.loss
+        return multi_label_loss(name, task, db_neg_scale=self.db_neg_scale, db_mu=self.db_mu)

@@ -1,4 +1,7 @@
-"""Nearest class mean over frozen features (used as a long-tail baseline by Kang et al. 2020)."""
+"""Nearest class mean over frozen features (used as a long-tail baseline by Kang et al. 2020).
+
+On multi-label data a class's mean is over the images that show it, whatever else they show (ours).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,13 @@ from methods.parts.heads import class_means
 from methods.registry import register
 
 
-@register("ncm", paper="Kang et al. 2020, arXiv 1910.09217", needs="features", deterministic=True)
+@register(
+    "ncm",
+    paper="Kang et al. 2020, arXiv 1910.09217",
+    needs="features",
+    tasks=("single", "multi"),
+    deterministic=True,
+)
 @dataclass(frozen=True)
 class NearestClassMean(Method):
     """Nearest class mean of the frozen training features; nothing is trained."""

@@ -9,7 +9,11 @@ from methods.registry import register
 
 
 @register(
-    "zero_shot", paper="Radford et al. 2021, arXiv 2103.00020", needs="features", deterministic=True
+    "zero_shot",
+    paper="Radford et al. 2021, arXiv 2103.00020",
+    needs="features",
+    tasks=("single", "multi"),
+    deterministic=True,
 )
 @dataclass(frozen=True)
 class ZeroShot(Method):

@@ -45,7 +45,43 @@ class LinearHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) L2-normalised -> (B, C)."""
-        return x * x.shape[-1] ** 0.5 @ self.weight.T + self.bias
+        scaled: Tensor = x * x.shape[-1] ** 0.5
+        return scaled @ self.weight.T + self.bias
+
+
+class SigmoidScale(nn.Module):
+    """Logits for sigmoid losses: a (z_c - centre_c) + log odds_c + b_c, with a and b_c learned.
+
+    Sigmoid losses on a VLM's scaled cosines start saturated: every cosine of an image and a text is
+    far above 0. So each class starts at the log-odds of its training frequency, as focal loss does
+    with one number for all (Lin et al. 2017, section 3.3), a at 1 and b_c at 0, where weight decay
+    pulls them: that is ours. a > 0 is one number for all classes, hence the order of the samples
+    within a class, and with it average precision, is that of z.
+
+    Args:
+        centre: (C,) mean logit of each class before training.
+        log_odds: (C,) see `log_odds`.
+    """
+
+    centre: Tensor
+    log_odds: Tensor
+
+    def __init__(self, centre: Tensor, log_odds: Tensor) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros((), device=centre.device))
+        self.bias = nn.Parameter(torch.zeros_like(centre))
+        self.register_buffer("centre", centre.clone())
+        self.register_buffer("log_odds", log_odds.clone())
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(B, C) -> (B, C)."""
+        scaled: Tensor = self.log_scale.exp() * (z - self.centre)
+        return scaled + self.log_odds + self.bias
+
+
+def log_odds(counts: Tensor, images: int) -> Tensor:
+    """(C,) log n_c / (N - n_c), each side counting half an image more so that none is infinite."""
+    return ((counts + 0.5) / (images - counts + 0.5)).log()
 
 
 class OnFeatures(nn.Module):
@@ -86,10 +122,16 @@ def initial_weight(task: Task, init: str, dim: int) -> Tensor:
 
 
 def class_means(task: Task) -> Tensor:
-    """(C, D) means of the training features; a class without any takes its text feature."""
-    features = task.train.features()
-    sums = torch.zeros(task.num_classes, features.shape[1], device=features.device)
-    sums.index_add_(0, task.train.labels, features)
+    """(C, D) means of the training features; a class without any takes its text feature.
+
+    On multi-label data a class's mean is over all images that show it.
+    """
+    features, labels = task.train.features(), task.train.labels
+    if labels.ndim == 2:
+        sums = labels.T.to(features.dtype) @ features
+    else:
+        sums = torch.zeros(task.num_classes, features.shape[1], device=features.device)
+        sums.index_add_(0, labels, features)
     empty = task.counts == 0
     if bool(empty.any()):
         sums[empty] = task.text_features()[empty]
@@ -106,7 +148,7 @@ def fit_head(
     init: str,
     posthoc: Tensor | None = None,
 ) -> Predictor:
-    """Train a head on the frozen features.
+    """Train a head on the frozen features; on multi-label data with a `SigmoidScale` behind it.
 
     Args:
         task: what to train on.
@@ -119,5 +161,10 @@ def fit_head(
     weight = initial_weight(task, init, task.train.features().shape[1])
     if head not in ("cosine", "linear"):
         raise ValueError(f"Unknown head '{head}'. Known: cosine, linear.")
-    module = CosineHead(weight) if head == "cosine" else LinearHead(weight)
+    module: nn.Module = CosineHead(weight) if head == "cosine" else LinearHead(weight)
+    if task.kind == "multi":
+        with torch.no_grad():
+            centre: Tensor = module(task.train.features()).mean(0)
+        odds = log_odds(task.counts, len(task.train))
+        module = nn.Sequential(module, SigmoidScale(centre, odds))
     return train(task, OnFeatures(module, posthoc), loss, recipe, "features")

@@ -1,17 +1,72 @@
-"""Losses, each one value a sample. z are logits, n_c training counts, pi_c = n_c / N."""
+"""Single-label losses, each one value a sample.
+
+z are logits (B, C), n_c training counts, pi_c = n_c / N. Formulas and defaults are those of LIFT's
+code (github.com/shijxcs/LIFT, utils/losses.py), which runs them on a cosine head of scale 25,
+unless a docstring names another source. A class without training images counts as half an image in
+log pi (`Task.log_prior`); what is scaled over the classes (largest margin, mean weight) leaves it
+out.
+
+Two losses are not sums over samples: a weighted mean is divided by the weights in the batch, and
+the bound of LADE is estimated on the batch. They are shared out over the samples so that the mean
+over the batch is the published value. Where a batch is accumulated from micro-batches, each of
+these stands for itself, and they are averaged by their size.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.base import Batch
+from benchmarks.errors import NotApplicable
+from methods.base import Batch, Task
+from methods.parts.training import Loss
+
+
+def single_label_loss(name: str, task: Task, *, tau: float, scale: float) -> Loss:
+    """The loss called `name` for the counts of `task`.
+
+    Args:
+        name: ce, balanced_softmax, la, ldam_drw, cb, grw, focal or lade.
+        task: a single-label task.
+        tau: strength of `la`; the other losses ignore it.
+        scale: factor on the head's cosines, which the margins of `ldam_drw` are multiplied by.
+
+    Raises:
+        NotApplicable: no single-label loss has this name.
+    """
+    counts = task.counts
+    makers: dict[str, Callable[[], Loss]] = {
+        "ce": lambda: cross_entropy,
+        "balanced_softmax": lambda: LogitAdjusted(task.log_prior, 1.0),
+        "la": lambda: LogitAdjusted(task.log_prior, tau),
+        "ldam_drw": lambda: LdamDrw(counts, scale),
+        "cb": lambda: Weighted(effective_number_weights(counts)),
+        "grw": lambda: Weighted(inverse_frequency_weights(counts)),
+        "focal": Focal,
+        "lade": lambda: Lade(counts, task.log_prior),
+    }
+    if name not in makers:
+        raise NotApplicable(f"{name} is no loss for single-label data: {', '.join(makers)} are")
+    return makers[name]()
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+    """Plain cross-entropy: (B, C) logits and (B,) labels -> (B,) losses."""
+    return F.cross_entropy(logits, labels, reduction="none")
 
 
 class LogitAdjusted:
     """Cross-entropy on z + tau * log pi (Menon et al. 2021, arXiv 2007.07314, eq. 10).
 
     With tau = 0 it is plain cross-entropy, with tau = 1 balanced softmax (Ren et al. 2020).
+
+    Args:
+        log_prior: (C,) log pi.
+        tau: strength.
     """
 
     def __init__(self, log_prior: Tensor, tau: float) -> None:
@@ -22,6 +77,133 @@ class LogitAdjusted:
         return F.cross_entropy(logits + self._shift, labels, reduction="none")
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
-    """Plain cross-entropy: (B, C) logits and (B,) labels -> (B,) losses."""
-    return F.cross_entropy(logits, labels, reduction="none")
+class Focal:
+    """(1 - p_y)^gamma * cross-entropy (Lin et al. 2017, arXiv 1708.02002, eq. 4), over a softmax.
+
+    Args:
+        gamma: 0 is plain cross-entropy.
+    """
+
+    def __init__(self, gamma: float = 2.0) -> None:
+        self._gamma = gamma
+
+    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        """(B, C) logits and (B,) labels -> (B,) losses."""
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        return (-torch.expm1(-losses)) ** self._gamma * losses
+
+
+# ---- class weights -------------------------------------------------------------------------------
+
+
+def effective_number_weights(counts: Tensor, beta: float = 0.9999) -> Tensor:
+    """(C,) (1 - beta) / (1 - beta^n_c), of mean 1 (Cui et al. 2019, arXiv 1901.05555, `cb`)."""
+    # expm1 keeps 1 - beta^n exact for small n in single precision.
+    return _of_mean_one((1 - beta) / -torch.expm1(counts.clamp(min=1) * math.log(beta)), counts)
+
+
+def inverse_frequency_weights(counts: Tensor, rho: float = 1.0) -> Tensor:
+    """(C,) pi_c^-rho, of mean 1 (LIFT's generalised re-weighting, `grw`)."""
+    return _of_mean_one(counts.clamp(min=1) ** -rho, counts)
+
+
+def _of_mean_one(weights: Tensor, counts: Tensor) -> Tensor:
+    """Weights divided by their mean over the classes that have training images."""
+    return weights / weights[counts > 0].mean()
+
+
+def _weighted_mean_shares(losses: Tensor, weights: Tensor) -> Tensor:
+    """(B,) whose mean is sum_i w_i l_i / sum_i w_i, as torch's own weighted cross-entropy."""
+    return losses * weights * (len(losses) / weights.sum())
+
+
+class Weighted:
+    """Cross-entropy weighted by class; the mean over a batch is divided by the weights in it.
+
+    Args:
+        weights: (C,).
+    """
+
+    def __init__(self, weights: Tensor) -> None:
+        self._weights = weights
+
+    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        """(B, C) logits and (B,) labels -> (B,) losses."""
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        return _weighted_mean_shares(losses, self._weights[labels])
+
+
+# ---- margins -------------------------------------------------------------------------------------
+
+
+class LdamDrw:
+    """LDAM with deferred re-weighting (Cao et al. 2019, arXiv 1906.07413, eq. 13).
+
+    Cross-entropy after s * m_y is taken off the true class's logit, m_c proportional to n_c^(-1/4)
+    and at most `max_margin`: the logits are s times cosines already, as in LIFT. In the last fifth
+    of the epochs the samples are weighted by effective number: from 160 of 200 in the authors' code
+    (github.com/kaidic/LDAM-DRW), which as a share of shorter trainings is our reading.
+
+    Args:
+        counts: (C,) n_c.
+        scale: s, the factor on the head's cosines.
+        max_margin: margin of the smallest class, in units of a cosine.
+    """
+
+    def __init__(self, counts: Tensor, scale: float, max_margin: float = 0.5) -> None:
+        margins = counts.clamp(min=1) ** -0.25
+        self._margins = scale * max_margin * margins / margins[counts > 0].max()  # (C,)
+        self._deferred = effective_number_weights(counts)
+        self._weights = torch.ones_like(self._deferred)
+
+    def at_epoch(self, epoch: int, epochs: int) -> None:
+        """Weights from epoch 4/5 on; a training of one epoch is weighted throughout."""
+        late = epoch >= epochs * 4 // 5
+        self._weights = self._deferred if late else torch.ones_like(self._deferred)
+
+    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        """(B, C) logits and (B,) labels -> (B,) losses."""
+        margins = F.one_hot(labels, logits.shape[1]) * self._margins  # (B, C)
+        losses = F.cross_entropy(logits - margins, labels, reduction="none")
+        return _weighted_mean_shares(losses, self._weights[labels])
+
+
+# ---- LADE ----------------------------------------------------------------------------------------
+
+
+class Lade:
+    """LADE (Hong et al. 2021, arXiv 2012.00321): balanced softmax - alpha * sum_c pi_c R_c.
+
+    R_c is the regularised Donsker-Varadhan bound of class c on the batch,
+
+        R_c = mean of z_c over the samples of c - S_c - lambda S_c^2,
+        S_c = log mean_i exp(z_ic - log pi_c + log 1/C),
+
+    as in the authors' and LIFT's code, which agree; the first mean is 0 where the batch has no
+    sample of c.
+
+    Args:
+        counts: (C,) n_c.
+        log_prior: (C,) log pi.
+        alpha: weight of the bound.
+        regulariser: lambda.
+    """
+
+    def __init__(
+        self, counts: Tensor, log_prior: Tensor, alpha: float = 0.1, regulariser: float = 0.1
+    ) -> None:
+        self._prior = counts / counts.sum()  # (C,)
+        self._log_prior = log_prior
+        self._alpha = alpha
+        self._regulariser = regulariser
+
+    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        """(B, C) logits and (B,) labels -> (B,) losses."""
+        size, classes = logits.shape
+        balanced = F.cross_entropy(logits + self._log_prior, labels, reduction="none")
+        here = torch.bincount(labels, minlength=classes)  # (C,) samples in the batch
+        own = logits.gather(1, labels[:, None])[:, 0]
+        first = size * self._prior[labels] / here[labels] * own  # (B,); their mean is the sum
+        second = torch.logsumexp(logits - self._log_prior - math.log(classes), 0) - math.log(size)
+        spread = (self._prior * (second + self._regulariser * second.square())).sum()
+        return balanced + self._alpha * (spread - first)
