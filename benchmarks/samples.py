@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from benchmarks.augment import augmented
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import Split
 from benchmarks.features import FeatureStore
+from benchmarks.views import five_crops
 from methods.base import Batch
 
 
@@ -86,3 +87,9 @@ class SplitSamples:
         raw = [self._split.images.read(int(i)) for i in index]
         pixels = self._backbone.prepare(raw).to(self._backbone.device)
         return Batch(where, None, augmented(pixels, augment, self.keys[index], stream))
+
+    def five_crops(self, index: NDArray[np.int64]) -> Iterator[Batch]:
+        """The images at `index` as five batches, one a crop (see `benchmarks.views`)."""
+        raw = [self._split.images.read(int(i)) for i in index]
+        for pixels in five_crops(self._backbone, raw):
+            yield Batch(torch.from_numpy(index), None, pixels.to(self._backbone.device))

@@ -69,6 +69,9 @@ class Predictor:
     images_seen: int = 0
     notes: tuple[str, ...] = ()
     """Footnotes for this run's record."""
+    views: Literal["whole", "five crops"] = "whole"
+    """five crops: test logits are the mean over the corners and the centre of the enlarged image
+    (test-time ensembling). For methods that need images."""
 
 
 class Samples(Protocol):

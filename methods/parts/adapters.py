@@ -52,11 +52,11 @@ class Slots(nn.Module):
         self.mlp = mlp
 
 
-class AdaptFormer(nn.Module):
-    """s * Up(ReLU(Down(LN(x)))), parallel to the MLP (Chen et al. 2022, arXiv 2205.13535).
+class Adapter(nn.Module):
+    """Up(ReLU(Down(LN(x)))), a bottleneck (Houlsby et al. 2019, arXiv 1902.00751).
 
-    As in LIFT's code: a layer norm of its own, biases and Up start at zero, s is learned and
-    starts at 1, Down is Kaiming-normal with a = sqrt(5).
+    As in LIFT's code: a layer norm of its own, biases and Up start at zero, Down is Kaiming-normal
+    with a = sqrt(5).
 
     Args:
         width: W.
@@ -69,7 +69,6 @@ class AdaptFormer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.down = nn.Linear(width, bottleneck)
         self.up = nn.Linear(bottleneck, width)
-        self.scale = nn.Parameter(torch.ones(1))
         nn.init.kaiming_normal_(
             self.down.weight, a=math.sqrt(5), generator=randomness.generator(seed, "adaptformer")
         )
@@ -78,7 +77,60 @@ class AdaptFormer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, W) -> (n, W); zero at initialisation."""
-        return self.scale * self.up(F.relu(self.down(self.norm(x))))
+        out: Tensor = self.up(F.relu(self.down(self.norm(x))))
+        return out
+
+
+class AdaptFormer(Adapter):
+    """s * Up(ReLU(Down(LN(x)))), parallel to the MLP (Chen et al. 2022, arXiv 2205.13535).
+
+    An `Adapter` whose scale s is learned and starts at 1, as in LIFT's code.
+    """
+
+    def __init__(self, width: int, bottleneck: int, seed: int) -> None:
+        super().__init__(width, bottleneck, seed)
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, W) -> (n, W); zero at initialisation."""
+        return self.scale * super().forward(x)
+
+
+class LowRank(nn.Module):
+    """x A B / d, a change of rank d to a weight (LoRA: Hu et al. 2021, arXiv 2106.09685).
+
+    As in LIFT's code: no bias, B starts at zero, A uniform within ±1 / sqrt(d).
+
+    Args:
+        width: W.
+        rank: d.
+        seed: key of the initial values.
+    """
+
+    def __init__(self, width: int, rank: int, seed: int) -> None:
+        super().__init__()
+        start = torch.rand(width, rank, generator=randomness.generator(seed, "low rank"))
+        self.a = nn.Parameter((2 * start - 1) * rank**-0.5)
+        self.b = nn.Parameter(torch.zeros(rank, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, W) -> (n, W); zero at initialisation."""
+        return x @ self.a @ self.b / len(self.b)
+
+
+def deep_prompts(width: int, patch: int, length: int, seed: int) -> nn.Parameter:
+    """(P, W) prompt tokens of a block, uniform (VPT: Jia et al. 2022, arXiv 2203.12119).
+
+    Args:
+        width: W.
+        patch: side of a patch in pixels; with W it gives the range, Xavier's of the patch
+            embedding.
+        length: P.
+        seed: key of the initial values.
+    """
+    reach = math.sqrt(6 / (3 * patch**2 + width))
+    start = torch.rand(length, width, generator=randomness.generator(seed, "prompts"))
+    return nn.Parameter((2 * start - 1) * reach)
 
 
 class TextAttention(nn.Module):

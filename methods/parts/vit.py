@@ -9,8 +9,8 @@ weight and a 3-D input takes a several times slower path in its backward pass. B
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,8 @@ class AdaptedViT(nn.Module):
         visual = self._tower[0]
         x, tokens = _embed(visual, images)  # (B * T, W)
         blocks = visual.transformer.resblocks
-        for i, (block, slots) in enumerate(zip(blocks, self.slots, strict=True)):
+        every = cast(Iterable[Slots], self.slots)
+        for i, (block, slots) in enumerate(zip(blocks, every, strict=True)):
             # Only the class token is read after the last block, and tokens meet in attention alone.
             last = visual.pool_type == "tok" and i + 1 == len(blocks)
             normed = block.ln_1(x)

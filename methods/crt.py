@@ -1,0 +1,72 @@
+"""cRT: classifier re-training with class-balanced sampling (Kang et al. 2020, arXiv 1910.09217).
+
+Stage 1 learns a representation from images as they come; stage 2 throws its classifier away and
+trains a linear one from random weights while every class is seen equally often. Stage 2's values
+are those of the authors' code (github.com/facebookresearch/classifier-balancing): 10 epochs of SGD,
+learning rate 0.1 for a batch of 256 (Places-LT) and 0.2 for one of 512 (ImageNet-LT), here scaled
+to the batch. Stage 1 on a CLIP tower is ours, see `parts/two_stage.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from benchmarks.augment import Augmentation
+from methods.base import Method, Predictor, Task
+from methods.parts.heads import LinearHead, OnFeatures, initial_weight
+from methods.parts.losses import cross_entropy
+from methods.parts.training import ONLY, Recipe, Stage, train
+from methods.parts.two_stage import FirstStage, epochs_of_stages, representation, untrained
+from methods.registry import register
+from methods.space import LogUniform, Range
+
+
+@register("crt", paper="Kang et al. 2020, arXiv 1910.09217", needs="images")
+@dataclass(frozen=True)
+class Crt(Method):
+    """A fine-tuned representation, then a new linear head under class-balanced sampling."""
+
+    stage1: FirstStage = "adapter"
+    """What stage 1 trains: adapter (AdaptFormer in every block), full (the whole tower) or frozen
+    (nothing: no stage 1, and crt is only a balanced sampler)."""
+    lr: float = 0.01
+    """Of stage 1, LIFT's for adapters; LIFT's scripts take 5e-4 to 1e-3 for the whole tower."""
+    head_lr: float = 0.05
+    """Of stage 2, for a batch of 128 (the authors' code: 0.1 for 256)."""
+    epochs: int = 20
+    """Of both stages together."""
+    head_share: float = 0.5
+    """Share of the epochs that stage 2 takes: 10 (the authors' code) after LIFT's 10."""
+    batch_size: int = 128
+    weight_decay: float = 5e-4
+    augment: Augmentation = "crop_flip"
+    """Of stage 1; stage 2 sees the features of unaugmented images."""
+
+    space: ClassVar[Mapping[str, Range]] = {
+        "lr": LogUniform(0.002, 0.05),
+        "head_lr": LogUniform(0.005, 0.5),
+    }
+
+    def fit(self, task: Task) -> Predictor:
+        if self.stage1 == "frozen":
+            first, second = 0, self.epochs
+            found = untrained(task)
+            task.note("on frozen features crt is only a class-balanced sampler")
+        else:
+            first, second = epochs_of_stages(self.epochs, self.head_share)
+            recipe = Recipe(
+                first, self.batch_size, self.lr,
+                weight_decay=self.weight_decay, augment=self.augment,
+            )  # fmt: skip
+            stage = Stage(epochs_after=second)
+            found = representation(task, self.stage1, recipe, stage)
+        head = LinearHead(initial_weight(task, "random", found.head.weight.shape[1]))
+        recipe = Recipe(
+            second, self.batch_size, self.head_lr,
+            weight_decay=self.weight_decay, sampler="balanced",
+        )  # fmt: skip
+        stage = Stage(index=1, epochs_before=first) if first else ONLY
+        last = train(found.task, OnFeatures(head), cross_entropy, recipe, "features", stage)
+        return found.predictor(head, last)

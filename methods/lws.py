@@ -1,0 +1,88 @@
+"""LWS: learnable weight scaling (Kang et al. 2020, arXiv 1910.09217, section 4).
+
+Stage 1 learns a representation and a linear classifier from images as they come; stage 2 freezes
+both and learns one factor a class on the classifier's output, while every class is seen equally
+often. Stage 2's values are those of the authors' code
+(github.com/facebookresearch/classifier-balancing): 5 epochs of SGD, factors that start at 1, also
+on the bias, learning rate 0.1 for a batch of 256 (Places-LT) and 0.2 for one of 512 (ImageNet-LT),
+here scaled to the batch. Stage 1 on a CLIP tower is ours, see `parts/two_stage.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.augment import Augmentation
+from methods.base import Method, Predictor, Task
+from methods.parts.heads import LinearHead, OnFeatures
+from methods.parts.losses import cross_entropy
+from methods.parts.training import Recipe, Stage, train
+from methods.parts.two_stage import FirstStage, epochs_of_stages, representation
+from methods.registry import register
+from methods.space import LogUniform, Range
+
+
+@register("lws", paper="Kang et al. 2020, arXiv 1910.09217", needs="images")
+@dataclass(frozen=True)
+class Lws(Method):
+    """A fine-tuned classifier, then one learned scale a class under class-balanced sampling."""
+
+    stage1: FirstStage = "adapter"
+    """What stage 1 trains beside the head: adapter (AdaptFormer in every block), full (the whole
+    tower) or frozen (nothing)."""
+    lr: float = 0.01
+    """Of stage 1, LIFT's for adapters; LIFT's scripts take 5e-4 to 1e-3 for the whole tower."""
+    scale_lr: float = 0.05
+    """Of stage 2, for a batch of 128 (the authors' code: 0.1 for 256)."""
+    epochs: int = 15
+    """Of both stages together."""
+    scale_share: float = 1 / 3
+    """Share of the epochs that stage 2 takes: 5 (the authors' code) after LIFT's 10."""
+    batch_size: int = 128
+    weight_decay: float = 5e-4
+    augment: Augmentation = "crop_flip"
+    """Of stage 1; stage 2 sees the features of unaugmented images."""
+
+    space: ClassVar[Mapping[str, Range]] = {
+        "lr": LogUniform(0.002, 0.05),
+        "scale_lr": LogUniform(0.005, 0.5),
+    }
+
+    def fit(self, task: Task) -> Predictor:
+        first, second = epochs_of_stages(self.epochs, self.scale_share)
+        recipe = Recipe(
+            first, self.batch_size, self.lr,
+            weight_decay=self.weight_decay, augment=self.augment,
+        )  # fmt: skip
+        found = representation(task, self.stage1, recipe, Stage(epochs_after=second))
+        recipe = Recipe(
+            second, self.batch_size, self.scale_lr,
+            weight_decay=self.weight_decay, sampler="balanced",
+        )  # fmt: skip
+        head = Scaled(found.head)
+        stage = Stage(index=1, epochs_before=first)
+        last = train(found.task, OnFeatures(head), cross_entropy, recipe, "features", stage)
+        return found.predictor(head, last)
+
+
+class Scaled(nn.Module):
+    """s_c * head_c(x), the head frozen and s learned from 1.
+
+    Args:
+        head: (B, W) -> (B, C).
+    """
+
+    def __init__(self, head: LinearHead) -> None:
+        super().__init__()
+        self.head = head.requires_grad_(False)
+        self.scale = nn.Parameter(torch.ones_like(head.bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, W) -> (B, C)."""
+        logits: Tensor = self.head(x)
+        return self.scale * logits
