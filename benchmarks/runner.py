@@ -264,9 +264,11 @@ class Bench:
         needs: str = METHODS.get(cell.method).info.needs  # type: ignore[attr-defined]
         for start in range(0, len(self._test), EVAL_BATCH):
             index = np.arange(start, min(start + EVAL_BATCH, len(self._test)))
-            views: Iterable[Batch] = [self._test.batch(index, needs=needs)]
-            if predictor.views == "five crops":
-                views = self._test.five_crops(index)
+            views: Iterable[Batch] = (
+                self._test.five_crops(index)
+                if predictor.views == "five crops"
+                else [self._test.batch(index, needs=needs)]
+            )
             seen = []
             for batch in views:
                 with self._backbone.precision_for(needs):
