@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from reports.aggregate import Summary, Table
 from reports.layout import COST_COLUMNS, NONE, Mark, columns, cost, flags, marks, mean_std
@@ -15,18 +15,18 @@ def markdown(table: Table) -> str:
     metric = columns(table)
     heads = ["method", *(f"{c.title} ({c.size})" if c.size else c.title for c in metric)]
     heads += [column.title for column in COST_COLUMNS]
-    rows = _body(table, _code, _markdown, _markdown_value)
+    rows = _body(table, code, escape_markdown, _markdown_value)
     lines = [
-        f"## {_markdown(table.dataset)} / {_markdown(table.backbone)}",
+        f"## {escape_markdown(table.dataset)} / {escape_markdown(table.backbone)}",
         "",
-        _markdown(table.caption) + " Best in **bold**, second <u>underlined</u>.",
+        escape_markdown(table.caption) + " Best in **bold**, second <u>underlined</u>.",
         "",
-        _pipes(heads),
-        _pipes([":--"] + ["--:"] * (len(heads) - 1)),
-        *map(_pipes, rows),
+        pipes(heads),
+        pipes([":--"] + ["--:"] * (len(heads) - 1)),
+        *map(pipes, rows),
         "",
-        *(f"- {_markdown(line)}" for line in table.footnotes),
-        *(f"- **Warning:** {_markdown(line)}" for line in table.warnings),
+        *(f"- {escape_markdown(line)}" for line in table.footnotes),
+        *(f"- **Warning:** {escape_markdown(line)}" for line in table.warnings),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -85,16 +85,18 @@ def _body(
     return rows
 
 
-def _pipes(cells: list[str]) -> str:
+def pipes(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
 
 
-def _code(label: str) -> str:
+def code(label: str) -> str:
+    """`label` as Markdown code."""
     # A bar ends a table cell even within code.
     return "`" + label.replace("`", "'").replace("|", r"\|") + "`"
 
 
-def _markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """`text` with everything escaped that Markdown could take for markup."""
     text = re.sub(r"([\\`*<>\[\]|])", r"\\\1", " ".join(text.split()))
     # Within a word an underscore is only itself, and much easier to read without a backslash.
