@@ -4,36 +4,37 @@ Only the abstract could be read and no code is published. From it: an SG-Adapter
 descriptions through the attention mechanism to the visual encoder, the text encoder stays frozen,
 and a distribution-mismatch-aware compensation factor enters the loss. **Everything else here is our
 reconstruction**, on the frame of LIFT (adapters in every block, text-initialised cosine head,
-logit-adjusted loss):
+logit-adjusted loss), and every open choice is a field:
 
 - SG-Adapter: beside LIFT's AdaptFormer, the tokens of each block attend to the frozen text features
-  of the class descriptions (`parts.adapters.TextAttention`).
-- Compensation: what is learned of class c from n_c samples is an estimate. For a plug-in mean with
-  shared covariance, its expected log-density at a fresh sample falls short by d_eff / (2 n_c). The
-  training softmax therefore gets z + log pi + log w with log w_c = -d_eff / (2 n_c), lower for tail
-  classes. For a cosine head of scale s, -s |x - w|^2 / 2 is the log-density up to a constant, hence
-  d_eff = s * tr(within-class covariance). The trace is that of the frozen joint-space features, a
-  proxy for the space before the projection in which the adapted head works.
+  of the class descriptions (`parts.guidance`).
+- Compensation: what is learned of class c from n_c samples is an estimate whose log-density is
+  lower by d_eff / (2 n_c) at a fresh sample and higher by as much at the class's own training
+  samples (`docs/sage.md` derives it).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from benchmarks import randomness
 from benchmarks.augment import Augmentation
-from methods.base import Method, Predictor, Task, TextSource
-from methods.parts.adapters import AdaptFormer, Slots, Sum, TextAttention, bottleneck_rule
+from benchmarks.errors import UserError
+from methods.base import Batch, Method, Predictor, Task, TextSource
+from methods.parts.adapters import AdaptFormer, Slots, Sum, bottleneck_rule
 from methods.parts.finetune import finetune, shape, text_head
+from methods.parts.guidance import CrossAttention, GuideSource, KeyValueAttention, guides
 from methods.parts.heads import SCALE
-from methods.parts.losses import LogitAdjusted
 from methods.parts.training import Recipe
 from methods.parts.vit import AdaptedViT, vit
 from methods.registry import register
+from methods.space import LogUniform, Range, Uniform
 
 
 @register(
@@ -46,64 +47,111 @@ from methods.registry import register
 class Sage(Method):
     """Semantic-guided adapters and distribution-mismatch compensation (our reconstruction)."""
 
-    guidance: Literal["cross", "none"] = "cross"
-    """cross: tokens attend to the class descriptions in every block."""
+    guidance: Literal["cross", "kv", "none"] = "cross"
+    """cross: beside the MLP of every block, tokens attend to the class descriptions; kv: beside its
+    self-attention, behind a gate."""
+    guides: GuideSource = "own"
+    """own: the data set's descriptions; random and foreign are controls, see `parts.guidance`."""
     attention_width: int = 32
-    compensation: Literal["class", "none"] = "class"
-    """class: the class constant -d_eff / (2 n_c) in the training softmax."""
+    """Of queries, keys and values; 16 or more."""
+    max_guides: int = 512
+    """More descriptions than this are pooled to so many (k-means)."""
+    text: TextSource = "descriptions"
+    """What guides."""
+    head_text: TextSource = "both"
+    """What the head starts from; LIFT's starts from the names."""
+    compensation: Literal["class", "margin", "none"] = "class"
+    """class: the constant -d_eff / (2 n_c) on every class in the training softmax; margin: d_eff /
+    n_y off the logit of a sample's own class."""
     max_nats: float = 3.0
     """The compensation is cut here: a class with one image has no estimate worth more."""
-    text: TextSource = "descriptions"
-    """What guides; the head starts from the names, as LIFT's does."""
+    tau: float = 1.0
+    """Strength of logit adjustment. This and what follows as LIFT, for want of Sage's values."""
+    bottleneck: int = 0
+    """Width of the AdaptFormer; 0 takes LIFT's rule."""
     lr: float = 0.01
-    """This and the rest as LIFT, for want of Sage's own values."""
     epochs: int = 10
     batch_size: int = 128
     weight_decay: float = 5e-4
-    tau: float = 1.0
-    bottleneck: int = 0
-    """Width of the adapters; 0 takes LIFT's rule."""
     augment: Augmentation = "crop_flip"
 
+    space: ClassVar[Mapping[str, Range]] = {
+        "lr": LogUniform(0.002, 0.05),
+        "tau": Uniform(0.5, 2.0),
+    }
+
     def fit(self, task: Task) -> Predictor:
+        if self.attention_width < 16:
+            raise UserError(f"sage.attention_width must be 16 or more, not {self.attention_width}.")
         visual = vit(task.backbone)
         width, blocks = shape(visual)
         bottleneck = self.bottleneck or bottleneck_rule(task.num_classes, blocks)
+        texts = None
+        if self.guidance != "none":
+            texts = guides(task, self.text, self.guides, self.max_guides)
         slots = []
-        guides = task.text_features(self.text, ensemble=False) if self.guidance == "cross" else None
         for block in range(blocks):
             key = randomness.key(task.seed, "block", block)
-            adapter: nn.Module = AdaptFormer(width, bottleneck, key)
-            if guides is not None:
-                guide = TextAttention(width, guides, self.attention_width, key)
-                adapter = Sum(adapter, guide)
-            slots.append(Slots(mlp=adapter))
-        shift = self.tau * task.log_prior
-        if self.compensation == "class":
-            shift = shift + compensation(
-                task.train.features(), task.train.labels, task.counts, self.max_nats
-            )
+            mlp: nn.Module = AdaptFormer(width, bottleneck, key)
+            attention = None
+            if texts is not None and self.guidance == "cross":
+                mlp = Sum(mlp, CrossAttention(visual, texts, self.attention_width))
+            elif texts is not None:
+                attention = KeyValueAttention(visual, texts, self.attention_width, key)
+            slots.append(Slots(mlp=mlp, attention=attention))
+        nats = torch.zeros_like(task.counts)
+        if self.compensation != "none":
+            features, labels = task.train.features(), task.train.labels
+            nats = shortfall(features, labels, task.counts, self.max_nats)
+        loss = CompensatedLoss(self.tau * task.log_prior, nats, self.compensation)
         recipe = Recipe(
             self.epochs, self.batch_size, self.lr,
             weight_decay=self.weight_decay, augment=self.augment,
         )  # fmt: skip
-        loss = LogitAdjusted(shift, tau=1.0)
-        return finetune(task, AdaptedViT(visual, slots), text_head(task), loss, recipe)
+        head = text_head(task, self.head_text)
+        return finetune(task, AdaptedViT(visual, slots), head, loss, recipe)
 
 
-def compensation(features: Tensor, labels: Tensor, counts: Tensor, max_nats: float) -> Tensor:
-    """(C,) log w_c = -d_eff / (2 n_c), not below -max_nats; our reconstruction.
+class CompensatedLoss:
+    """Logit-adjusted cross-entropy with the compensation factor, docs/sage.md; our reconstruction.
+
+    Args:
+        log_prior: (C,) tau * log pi.
+        nats: (C,) d_eff / (2 n_c), see `shortfall`.
+        kind: `class`: z + tau log pi - nats; `margin`: z_y - 2 nats_y for the sample's own class y;
+            `none`: z + tau log pi.
+    """
+
+    def __init__(self, log_prior: Tensor, nats: Tensor, kind: str) -> None:
+        self._shift = log_prior - nats if kind == "class" else log_prior
+        self._margin = 2 * nats if kind == "margin" else torch.zeros_like(nats)
+
+    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        """(B, C) logits and (B,) labels -> (B,) losses."""
+        own = F.one_hot(labels, logits.shape[1])  # (B, C)
+        adjusted = logits + self._shift - own * self._margin
+        return F.cross_entropy(adjusted, labels, reduction="none")
+
+
+def shortfall(features: Tensor, labels: Tensor, counts: Tensor, max_nats: float) -> Tensor:
+    """(C,) d_eff / (2 n_c) in nats, at most `max_nats`; our reconstruction.
+
+    For a cosine head of scale s, -s |x - w|^2 / 2 is the log-density up to a constant, hence d_eff
+    = s * trace of the within-class covariance. It is the same for all classes: a pooled, unbiased
+    estimate, equal to the one from leaving out one sample at a time, since the distance to a mean
+    that leaves x out is n / (n - 1) times that to the full mean. The features are the frozen ones,
+    a proxy for what the adapted head reads.
 
     Args:
         features: (N, D) L2-normalised training features.
         labels: (N,) classes.
         counts: (C,) training images a class; a class without any is treated as if it had one.
-        max_nats: largest compensation.
+        max_nats: the cut.
     """
     sums = torch.zeros(len(counts), features.shape[1], device=features.device)
     sums.index_add_(0, labels, features)
     means = sums / counts.clamp(min=1)[:, None]  # (C, D)
-    # Pooled unbiased trace: N - C degrees of freedom, classes with one image contribute nothing.
+    # Pooled over N - C degrees of freedom: classes with one image contribute nothing.
     freedom = (counts - 1).clamp(min=0).sum().clamp(min=1)
     trace = (features - means[labels]).square().sum() / freedom
-    return (-SCALE * trace / (2 * counts.clamp(min=1))).clamp(min=-max_nats)
+    return (SCALE * trace / (2 * counts.clamp(min=1))).clamp(max=max_nats)

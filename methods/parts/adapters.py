@@ -133,43 +133,6 @@ def deep_prompts(width: int, patch: int, length: int, seed: int) -> nn.Parameter
     return nn.Parameter((2 * start - 1) * reach)
 
 
-class TextAttention(nn.Module):
-    """Tokens attend to the class texts: Up(softmax(Q K^T / sqrt(a)) V), zero at initialisation.
-
-    Our reconstruction of how Sage's SG-Adapter passes semantic guidance through attention: queries
-    from the visual tokens, keys and values from the frozen text features of the descriptions.
-
-    Args:
-        width: W.
-        texts: (C, D) frozen text features.
-        attention_width: a.
-        seed: key of the initial values.
-    """
-
-    texts: Tensor
-
-    def __init__(self, width: int, texts: Tensor, attention_width: int, seed: int) -> None:
-        super().__init__()
-        self.register_buffer("texts", texts, persistent=False)
-        self.norm = nn.LayerNorm(width)
-        self.query = nn.Linear(width, attention_width, bias=False)
-        self.key = nn.Linear(texts.shape[1], attention_width, bias=False)
-        self.value = nn.Linear(texts.shape[1], attention_width, bias=False)
-        self.up = nn.Linear(attention_width, width, bias=False)
-        for i, layer in enumerate((self.query, self.key, self.value)):
-            nn.init.xavier_normal_(
-                layer.weight, generator=randomness.generator(seed, "text attention", i)
-            )
-        nn.init.zeros_(self.up.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, W) -> (n, W)."""
-        q, k, v = self.query(self.norm(x)), self.key(self.texts), self.value(self.texts)
-        weights = (q @ k.T * k.shape[-1] ** -0.5).softmax(-1)  # (n, C)
-        out: Tensor = self.up(weights.to(v.dtype) @ v)
-        return out
-
-
 class Sum(nn.Module):
     """Adapters side by side."""
 
@@ -179,4 +142,8 @@ class Sum(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, W) -> (n, W)."""
-        return torch.stack([adapter(x) for adapter in self.adapters]).sum(0)
+        first, *others = self.adapters
+        out: Tensor = first(x)
+        for adapter in others:
+            out = out + adapter(x)
+        return out

@@ -8,11 +8,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.tiny import tiny_task
+from benchmarks.errors import UserError
+from benchmarks.tiny import tiny_backbone, tiny_task
 from methods.lift import Lift
-from methods.parts.adapters import TextAttention
+from methods.parts.adapters import Slots
+from methods.parts.guidance import (
+    CrossAttention,
+    KeyValueAttention,
+    TextAttention,
+    foreign_texts,
+    guides,
+    lookalikes,
+    pooled,
+)
 from methods.parts.heads import SCALE
-from methods.sage import Sage, compensation
+from methods.parts.vit import AdaptedViT, vit
+from methods.sage import CompensatedLoss, Sage, shortfall
 
 UNCUT = 1e9
 
@@ -28,7 +39,7 @@ def gaussian(counts: list[int], spread: Tensor, seed: int) -> tuple[Tensor, Tens
 
 def factors(counts: list[int], spread: Tensor, seed: int = 0, cut: float = UNCUT) -> Tensor:
     features, labels = gaussian(counts, spread, seed)
-    return compensation(features, labels, torch.tensor(counts).float(), cut)
+    return -shortfall(features, labels, torch.tensor(counts).float(), cut)
 
 
 # ---- compensation -------------------------------------------------------------------------------
@@ -94,7 +105,7 @@ def recall(sign: float, repeats: int = 40) -> tuple[float, float]:
     for _ in range(repeats):
         labels = torch.repeat_interleave(torch.arange(2), torch.tensor(counts))
         train = means[labels] + spread.sqrt() * torch.randn(505, dim, generator=generator)
-        log_w = sign * compensation(train, labels, torch.tensor(counts).float(), 3.0)
+        log_w = -sign * shortfall(train, labels, torch.tensor(counts).float(), 3.0)
         estimates = torch.stack([train[labels == c].mean(0) for c in range(2)])
         for c in range(2):
             test = means[c] + spread.sqrt() * torch.randn(1000, dim, generator=generator)
@@ -110,69 +121,185 @@ def test_compensation_raises_tail_recall_and_the_opposite_sign_lowers_it():
     assert balanced > balanced_none + 0.01 > balanced_wrong + 0.02
 
 
+# ---- the loss -----------------------------------------------------------------------------------
+
+
+def losses(kind: str, logits: Tensor, labels: Tensor) -> Tensor:
+    log_prior, nats = torch.tensor([-0.1, -1.0, -3.0]), torch.tensor([0.01, 0.2, 1.5])
+    return CompensatedLoss(log_prior, nats, kind)(logits, labels, None)
+
+
+def test_each_kind_is_its_formula():
+    logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 1, 0])
+    log_prior, nats = np.array([-0.1, -1.0, -3.0]), np.array([0.01, 0.2, 1.5])
+    for i, y in enumerate(labels.tolist()):
+        z = logits[i].double().numpy() + log_prior
+        own = np.eye(3)[y]
+        for kind, adjusted in {
+            "none": z, "class": z - nats, "margin": z - own * 2 * nats
+        }.items():  # fmt: skip
+            expected = np.log(np.exp(adjusted).sum()) - adjusted[y]
+            assert losses(kind, logits, labels)[i] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_margin_pulls_harder_on_the_tail():
+    logits = torch.zeros(2, 3, requires_grad=True)
+    labels = torch.tensor([0, 2])
+
+    def pull(kind: str) -> list[float]:
+        (gradient,) = torch.autograd.grad(losses(kind, logits, labels).sum(), logits)
+        return [-float(gradient[i, y]) for i, y in enumerate(labels)]
+
+    plain, margin = pull("none"), pull("margin")
+    assert margin[1] > plain[1] + 0.01
+    assert margin[0] == pytest.approx(plain[0], abs=0.01)
+
+
 # ---- attention over texts -----------------------------------------------------------------------
 
 
-def attention(width: int = 12, a: int = 16, seed: int = 0) -> tuple[TextAttention, Tensor]:
-    texts = F.normalize(torch.randn(5, 10), dim=-1)
-    return TextAttention(width, texts, a, seed), texts
+def attention(a: int = 16, texts: int = 5) -> tuple[TextAttention, Tensor]:
+    """Over texts of the tiny backbone's joint space (16 wide; tokens are 32 wide)."""
+    features = F.normalize(torch.randn(texts, 16) + 3.0, dim=-1)
+    return TextAttention(vit(tiny_backbone()), features, a), features
 
 
-def shaken(module: TextAttention) -> TextAttention:
+def shaken(module: nn.Module) -> nn.Module:
     """The same with all parameters moved off their initial values."""
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.add_(torch.randn(parameter.shape))
+            parameter.add_(0.3 * torch.randn(parameter.shape))
     return module
-
-
-def test_zero_at_initialisation_with_a_gradient_on_the_way_out():
-    module, _ = attention()
-    x = torch.randn(7, 12)
-    out = module(x)
-    assert torch.equal(out, torch.zeros(7, 12))
-    (out * torch.randn(7, 12)).sum().backward()
-    assert float(module.up.weight.grad.abs().max()) > 1e-3
 
 
 def test_equals_a_plain_loop():
     module, texts = attention()
     shaken(module)
-    x = torch.randn(7, 12)
+    x = torch.randn(7, 32)
     p = {name: value.detach().double().numpy() for name, value in module.named_parameters()}
-    expected = np.zeros((7, 12))
+    centred = texts.double().numpy() - texts.double().numpy().mean(0)
+    centred /= np.sqrt((centred**2).mean())
+    expected = np.zeros((7, 16))
     for i, token in enumerate(x.double().numpy()):
-        normed = (token - token.mean()) / np.sqrt(token.var() + 1e-5)
-        q = p["query.weight"] @ (normed * p["norm.weight"] + p["norm.bias"])
+        q = p["query.weight"] @ token
         scores, values = [], []
-        for text in texts.double().numpy():
-            scores.append(q @ (p["key.weight"] @ text) / 4)  # 4 = sqrt(16)
+        for text in centred:
+            k = p["key.weight"] @ text
+            cosine = q @ k / np.linalg.norm(q) / np.linalg.norm(k)
+            scores.append(np.exp(p["log_temperature"]) * cosine)
             values.append(p["value.weight"] @ text)
         weights = np.exp(scores) / np.exp(scores).sum()
         assert weights.max() > 0.3  # it does attend
-        expected[i] = p["up.weight"] @ (weights @ np.array(values))
+        expected[i] = weights @ np.array(values)
     np.testing.assert_allclose(module(x).detach().numpy(), expected, atol=1e-4)
 
 
-def test_the_order_of_the_texts_does_not_matter():
+def test_the_order_of_the_texts_does_not_matter_but_the_texts_do():
+    torch.manual_seed(0)
+    first, texts = attention()
+    x = torch.randn(7, 32)
+    turned = TextAttention(vit(tiny_backbone()), texts[[3, 1, 4, 0, 2]], 16)
+    torch.testing.assert_close(turned(x), first(x), atol=1e-4, rtol=0)
+    other = TextAttention(vit(tiny_backbone()), texts[[3, 1, 4, 0, 0]], 16)
+    assert not torch.allclose(other(x), first(x), atol=1e-2)
+
+
+def test_tokens_first_attend_to_the_texts_that_the_joint_space_puts_near_them():
     module, texts = attention()
-    shaken(module)
-    x = torch.randn(7, 12)
-    before = module(x)
-    module.texts = texts[[3, 1, 4, 0, 2]]
-    torch.testing.assert_close(module(x), before, atol=1e-5, rtol=1e-5)
-    module.texts = texts[[3, 1, 4, 0, 0]]  # but which texts they are does
-    assert not torch.allclose(module(x), before, atol=1e-2)
+    x = torch.randn(50, 32)
+    joint = x @ tiny_backbone().model.visual.proj  # (50, 16)
+    centred = texts - texts.mean(0)
+    # Within the span of the centred texts, which is all that tells them apart.
+    axes = torch.linalg.svd(centred, full_matrices=False)[2][:4]
+    cosines = F.normalize(joint @ axes.T, dim=-1) @ F.normalize(centred @ axes.T, dim=-1).T
+    assert torch.equal(module.weights(x).argmax(1), cosines.argmax(1))
 
 
-def test_initial_values_are_the_seeds():
-    first, texts = attention(seed=1)
-    again, other = (TextAttention(12, texts, 16, seed) for seed in (1, 2))
-    for name in ("query", "key", "value"):
-        weight = getattr(first, name).weight
-        assert torch.equal(weight, getattr(again, name).weight)
-        assert not torch.equal(weight, getattr(other, name).weight)
-    assert not torch.equal(first.key.weight, first.value.weight)
+def test_attention_is_not_uniform_although_the_texts_are_nearly_parallel():
+    module, texts = attention(texts=20)
+    assert float((texts @ texts.T).min()) > 0.8
+    weights = module.weights(torch.randn(50, 32)).detach()
+    entropy = -(weights * weights.log()).sum(1).mean() / np.log(20)
+    assert float(entropy) < 0.8
+    assert float(module(torch.randn(50, 32)).detach().std(0).mean()) > 0.1  # no constant vector
+
+
+def slots(kind: str) -> list[Slots]:
+    visual, texts = vit(tiny_backbone()), attention()[1]
+    if kind == "cross":
+        return [Slots(mlp=CrossAttention(visual, texts, 16)) for _ in range(2)]
+    return [Slots(attention=KeyValueAttention(visual, texts, 16, seed)) for seed in range(2)]
+
+
+@pytest.mark.parametrize("kind", ["cross", "kv"])
+def test_neutral_at_the_start_with_a_gradient_where_it_opens(kind):
+    images = torch.randn(3, 3, 32, 32)
+    guided = AdaptedViT(vit(tiny_backbone()), slots(kind))
+    out = guided(images)
+    assert torch.equal(out, AdaptedViT(vit(tiny_backbone()))(images))
+    (out * torch.randn(out.shape)).sum().backward()
+    for block in guided.slots:
+        opening = block.mlp.up.weight if kind == "cross" else block.attention.gate
+        assert float(opening.grad.abs().max()) > 1e-4
+
+
+def test_the_initial_way_out_is_the_seeds():
+    visual, texts = vit(tiny_backbone()), attention()[1]
+    one, again, two = (KeyValueAttention(visual, texts, 16, seed).out.weight for seed in (1, 1, 2))
+    assert torch.equal(one, again) and not torch.equal(one, two)
+
+
+# ---- the guiding texts --------------------------------------------------------------------------
+
+
+def test_random_guides_have_the_moments_of_the_own_ones():
+    features = torch.randn(4000, 6) @ torch.randn(6, 6) * 0.1 + torch.randn(6)
+    drawn = lookalikes(features, torch.randn(4000, 6))
+    norm = features.norm(dim=-1).mean()
+    torch.testing.assert_close(drawn.norm(dim=-1), norm.expand(4000))
+    unit, own = F.normalize(drawn, dim=-1), F.normalize(features, dim=-1)
+    torch.testing.assert_close(unit.mean(0), own.mean(0), atol=0.02, rtol=0)
+    torch.testing.assert_close(unit.T.cov(), own.T.cov(), atol=0.01, rtol=0.1)
+    assert float((unit * own).sum(-1).max()) < 1 - 1e-6  # but none is one of them
+
+
+def test_foreign_texts_describe_no_class():
+    task, _ = tiny_task()
+    texts = foreign_texts(task)
+    assert len(set(texts)) == len(texts) == 4
+
+    def words(text: str) -> set[str]:
+        plain = text.replace("stripes", "striped").replace("dots", "dotted")
+        plain = plain.replace("checks", "checkered").replace("an empty inside", "hollow")
+        plain = plain.replace("no pattern", "plain")
+        return set(plain.split()) - {"a", "an", "in", "with", "that", "is", "and"}
+
+    own = [words(text) for text in task.texts.descriptions]
+    assert all(len(words(text)) == 3 and words(text) not in own for text in texts)
+
+
+def test_sources_differ_and_no_more_than_asked_guide():
+    task, _ = tiny_task()
+    own, random, foreign = (
+        guides(task, "descriptions", source, 512) for source in ("own", "random", "foreign")
+    )
+    assert torch.equal(own, task.text_features("descriptions", ensemble=False))
+    assert own.shape == random.shape == foreign.shape
+    assert not torch.allclose(own, random, atol=0.01)
+    assert not torch.allclose(own, foreign, atol=0.01)
+    assert len(guides(task, "descriptions", "own", 3)) == 3
+
+
+def test_pooling_finds_clusters_and_leaves_few_texts_alone():
+    centres = F.normalize(torch.randn(5, 16), dim=-1)
+    members = F.normalize(centres.repeat(8, 1) + 0.02 * torch.randn(40, 16), dim=-1)
+    found = pooled(members, 5)
+    assert torch.equal((found @ centres.T).max(0).values > 0.99, torch.ones(5, dtype=torch.bool))
+    shuffled = pooled(members[torch.randperm(40)], 5)
+    torch.testing.assert_close(
+        (shuffled @ centres.T).max(0).values, (found @ centres.T).max(0).values
+    )
+    assert torch.equal(pooled(members, 40), members)
 
 
 # ---- ablations ----------------------------------------------------------------------------------
@@ -187,26 +314,58 @@ def fitted(method) -> tuple[int, nn.Module, Tensor]:
 
 
 def test_with_everything_off_it_is_lift():
-    lift, sage = Lift(epochs=2), Sage(epochs=2, guidance="none", compensation="none")
+    lift = Lift(epochs=2, text="both")
+    sage = Sage(epochs=2, guidance="none", compensation="none")
     (params, _, logits), (sage_params, _, sage_logits) = fitted(lift), fitted(sage)
     assert sage_params == params
-    assert torch.equal(sage_logits, logits)
+    torch.testing.assert_close(sage_logits, logits, atol=1e-5, rtol=0)
 
 
-def test_guidance_adds_its_parameters_and_changes_the_logits():
+@pytest.mark.parametrize(
+    ("guidance", "each"),
+    [
+        # norm 2 · 32, query 32 · 16, key and value 16 · 16 each, temperature 1, up 16 · 32
+        ("cross", 64 + 512 + 2 * 256 + 1 + 512),
+        # the same without the norm, with a gate
+        ("kv", 512 + 2 * 256 + 1 + 512 + 1),
+    ],
+)
+def test_guidance_adds_its_parameters_and_changes_the_logits(guidance, each):
     params, _, logits = fitted(Sage(epochs=2, guidance="none", compensation="none"))
-    more, module, guided = fitted(Sage(epochs=2, compensation="none", attention_width=16))
-    # In each of 2 blocks: norm 2 * 32, query 32 * 16, key and value 16 * 16 each, up 16 * 32.
-    assert more == params + 2 * (64 + 512 + 2 * 256 + 512)
+    more, module, guided = fitted(
+        Sage(epochs=2, guidance=guidance, compensation="none", attention_width=16)
+    )
+    assert more == params + 2 * each  # 2 blocks
     assert not torch.equal(guided, logits)
     assert not any("texts" in name for name in module.state_dict())
 
 
-def test_compensation_adds_no_parameters_and_changes_the_logits():
+@pytest.mark.parametrize("kind", ["class", "margin"])
+def test_compensation_adds_no_parameters_and_changes_the_logits(kind):
     params, _, logits = fitted(Sage(epochs=2, guidance="none", compensation="none"))
-    same, _, compensated = fitted(Sage(epochs=2, guidance="none"))
+    same, _, compensated = fitted(Sage(epochs=2, guidance="none", compensation=kind))
     assert same == params
     assert not torch.equal(compensated, logits)
     # Cut at zero, it is off.
-    _, _, off = fitted(Sage(epochs=2, guidance="none", max_nats=0.0))
+    _, _, off = fitted(Sage(epochs=2, guidance="none", compensation=kind, max_nats=0.0))
     assert torch.equal(off, logits)
+
+
+@pytest.mark.parametrize("source", ["random", "foreign"])
+def test_controls_change_what_guides_and_nothing_else(source):
+    params, _, logits = fitted(Sage(epochs=2))
+    same, _, controlled = fitted(Sage(epochs=2, guides=source))
+    assert same == params and not torch.equal(controlled, logits)
+
+
+def test_pooled_texts_guide_almost_as_all_do():
+    _, _, all_of_them = fitted(Sage(epochs=2))
+    _, _, two = fitted(Sage(epochs=2, max_guides=2))
+    _, _, none = fitted(Sage(epochs=2, guidance="none"))
+    assert not torch.equal(two, all_of_them)
+    assert float((two - all_of_them).norm()) < 2 * float((none - all_of_them).norm())
+
+
+def test_a_narrow_attention_is_refused():
+    with pytest.raises(UserError, match="attention_width must be 16 or more, not 8"):
+        Sage(attention_width=8).fit(tiny_task()[0])

@@ -9,59 +9,23 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.backbones import Backbone
 from benchmarks.errors import NotApplicable
 from benchmarks.tiny import tiny_backbone
 from methods.base import Batch
-from methods.parts.adapters import AdaptFormer, Slots, Sum, TextAttention
+from methods.parts.adapters import AdaptFormer, Slots, Sum
 from methods.parts.heads import CosineHead
-from methods.parts.vit import SHORT, AdaptedClassifier, AdaptedViT, project_to_width, vit
-
-TEXT = {"context_length": 8, "vocab_size": 32, "width": 16, "heads": 2, "layers": 1}
-
-
-def backbone(
-    *, quick_gelu: bool = False, dtype: torch.dtype = torch.float64, **vision: Any
-) -> Backbone:
-    """A 3-layer CLIP none of whose parameters is zero or one, as trained ones are not."""
-    settings = {
-        "image_size": 32,
-        "patch_size": 16,
-        "width": 24,
-        "layers": 3,
-        "head_width": 8,
-    } | vision
-    torch.manual_seed(0)
-    model = open_clip.CLIP(embed_dim=10, vision_cfg=settings, text_cfg=TEXT, quick_gelu=quick_gelu)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.2 * torch.randn(parameter.shape))
-    model = model.to(dtype).requires_grad_(False).eval()
-    return dataclasses.replace(tiny_backbone(), model=model)
-
-
-def pictures(frozen: Backbone) -> Tensor:
-    visual: Any = frozen.model.visual
-    return torch.randn(3, 3, *visual.image_size, dtype=visual.proj.dtype)
-
-
-TOWERS = {
-    "class token": {},
-    "quickgelu": {"quick_gelu": True},
-    "average": {"pool_type": "avg"},
-    "average, norm after": {"pool_type": "avg", "final_ln_after_pool": True},
-    "norm after": {"final_ln_after_pool": True},
-    "no norm before": {"no_ln_pre": True},
-    "layer scale": {"ls_init_value": 0.5},
-    "patch dropout": {"patch_dropout": 0.5},  # for training from scratch; off in a frozen tower
-    "65 tokens": {"image_size": 64, "patch_size": 8},
-    "65 tokens, average, quickgelu": {
-        "image_size": 64, "patch_size": 8, "pool_type": "avg", "quick_gelu": True,
-    },
-}  # fmt: skip
+from methods.parts.vit import (
+    SHORT,
+    AdaptedClassifier,
+    AdaptedViT,
+    project_to_width,
+    vit,
+    with_own,
+)
+from tests.methods.towers import TEXT, TOWERS, backbone, pictures
 
 
 @pytest.mark.parametrize("tower", TOWERS.values(), ids=TOWERS)
@@ -99,10 +63,7 @@ def test_float32_agrees_with_the_features_of_encode_image():
 
 
 def adapters(width: int = 24) -> list[Slots]:
-    texts = F.normalize(torch.randn(4, 10), dim=-1)
-    pairs = (
-        (AdaptFormer(width, 2, seed=i), TextAttention(width, texts, 6, seed=i)) for i in range(3)
-    )
+    pairs = ((AdaptFormer(width, 2, seed=i), AdaptFormer(width, 3, seed=9 + i)) for i in range(3))
     return [Slots(mlp=Sum(*pair)) for pair in pairs]
 
 
@@ -180,6 +141,112 @@ def test_other_towers_are_not_applicable(vision):
     model = open_clip.CLIP(embed_dim=10, vision_cfg=settings, text_cfg=TEXT)
     with pytest.raises(NotApplicable, match="tiny"):
         vit(dataclasses.replace(tiny_backbone(), model=model))
+
+
+# ---- beside the attention -----------------------------------------------------------------------
+
+
+class Recorder(nn.Module):
+    """Twice what it reads, and a note of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Tensor, int]] = []
+
+    def forward(self, x: Tensor, tokens: int) -> Tensor:
+        self.calls.append((x, tokens))
+        return 2 * x
+
+
+@pytest.mark.parametrize(
+    "vision", [{}, {"pool_type": "avg"}, {"ls_init_value": 0.5}], ids=["class", "average", "scale"]
+)
+def test_adapters_beside_the_attention_read_what_it_reads(vision):
+    frozen = backbone(**vision)
+    visual: Any = frozen.model.visual
+    images = pictures(frozen)
+    recorders = [Recorder() for _ in range(3)]
+    ours = AdaptedViT(vit(frozen), [Slots(attention=r) for r in recorders])(images)
+
+    x = visual._embeds(images)
+    for i, (recorder, block) in enumerate(
+        zip(recorders, visual.transformer.resblocks, strict=True)
+    ):
+        normed = block.ln_1(x)
+        read, tokens = recorder.calls[0]
+        last = i == 2 and not vision.get("pool_type")  # of which the class token alone is read
+        assert tokens == (1 if last else 5) and len(recorder.calls) == 1
+        expected = normed[:, :1] if last else normed
+        torch.testing.assert_close(read, expected.flatten(0, 1), atol=1e-10, rtol=1e-10)
+        x = x + block.ls_1(block.attention(normed)) + 2 * normed
+        x = x + block.ls_2(block.mlp(block.ln_2(x)))
+    x = visual.ln_post(x)
+    pooled = x[:, 1:].mean(1) if vision.get("pool_type") else x[:, 0]
+    torch.testing.assert_close(ours, pooled, atol=1e-10, rtol=1e-10)
+
+
+# ---- parameters of one's own --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tower", TOWERS.values(), ids=TOWERS)
+def test_gradients_of_all_parameters_equal_open_clips(tower):
+    frozen = backbone(**tower)
+    before = {n: p.clone() for n, p in frozen.model.visual.named_parameters()}
+    images, weights = pictures(frozen), torch.randn(3, 24, dtype=torch.float64)
+    own = with_own(vit(frozen), lambda name: name != "proj")
+    (AdaptedViT(own)(images) * weights).sum().backward()
+
+    theirs: Any = backbone(**tower).model.visual.requires_grad_()
+    theirs.proj = None  # the pooled output itself
+    (theirs(images) * weights).sum().backward()
+    reference = dict(theirs.named_parameters())
+    assert {n for n, p in own.named_parameters() if p.grad is not None} == set(reference)
+    for name, parameter in own.named_parameters():
+        if name != "proj":
+            torch.testing.assert_close(
+                parameter.grad, reference[name].grad, atol=1e-9, rtol=1e-9, msg=name
+            )
+    for name, parameter in frozen.model.visual.named_parameters():
+        assert parameter.grad is None and not parameter.requires_grad
+        assert torch.equal(parameter, before[name])
+
+
+def test_a_copy_owns_what_it_is_told_to_and_shares_the_rest():
+    frozen = backbone()
+    visual = vit(frozen)
+    before = {name: p.clone() for name, p in visual.named_parameters()}
+    own = with_own(visual, lambda name: name.endswith("bias"))
+    originals, copies = dict(visual.named_parameters()), dict(own.named_parameters())
+    assert originals.keys() == copies.keys()
+    for name, copied in copies.items():
+        if name.endswith("bias"):
+            assert copied is not originals[name] and copied.requires_grad
+            assert torch.equal(copied, originals[name])
+            assert copied.data_ptr() != originals[name].data_ptr()
+        else:
+            assert copied is originals[name] and not copied.requires_grad
+    tower = AdaptedViT(own)
+    trained = sum(p.numel() for n, p in copies.items() if n.endswith("bias"))
+    assert sum(p.numel() for p in tower.parameters()) == trained
+    assert sum(v.numel() for v in tower.state_dict().values()) == trained
+    with torch.no_grad():
+        for parameter in tower.parameters():
+            parameter.add_(1)
+    assert all(torch.equal(p, before[name]) for name, p in visual.named_parameters())
+    images = pictures(frozen)
+    assert not torch.allclose(tower(images), AdaptedViT(visual)(images), atol=1e-3)
+
+
+def test_the_state_of_a_copy_is_loaded_into_the_tower_that_runs():
+    frozen = backbone()
+    first, second = (AdaptedViT(with_own(vit(frozen), lambda name: True)) for _ in range(2))
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    second.load_state_dict(first.state_dict())
+    images = pictures(frozen)
+    assert torch.equal(first(images), second(images))
+    assert not torch.allclose(first(images), AdaptedViT(vit(frozen))(images), atol=1e-3)
 
 
 # ---- head initialisation ------------------------------------------------------------------------

@@ -1,0 +1,198 @@
+"""Text guidance of a ViT's tokens: which texts guide, and how tokens attend to them.
+
+All of it is our reconstruction of Sage's SG-Adapter, of which the abstract says that class
+descriptions guide the visual encoder through the attention mechanism. C texts, D joint space, W
+width of the tower, a attention width, n tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks import randomness
+from benchmarks.glyphs import world
+from methods.base import Task, TextSource
+
+GuideSource = Literal["own", "random", "foreign"]
+TEMPERATURE = 10.0
+"""Factor on the cosines of queries and keys at the start; learned."""
+
+
+def guides(task: Task, text: TextSource, source: GuideSource, limit: int) -> Tensor:
+    """(C', D) features of the texts that guide, C' <= `limit`.
+
+    Attention over a set does not depend on its order, so shuffling descriptions among classes is no
+    control. These are:
+
+    Args:
+        task: texts and backbone.
+        text: which of a class's texts.
+        source: `own`: those of the data set's classes; `random`: Gaussian features with the mean,
+            covariance and norm of the own ones; `foreign`: descriptions of other things than the
+            data set's classes (drawn glyphs that it does not hold), as many as there are classes.
+        limit: more texts than this are pooled to so many, see `pooled`.
+    """
+    own = task.text_features(text, ensemble=False)
+    if source == "random":
+        own = lookalikes(own, task.normal_per_class("guides", own.shape[1]))
+    elif source == "foreign":
+        template = task.texts.templates[0]
+        own = task.text_cache([template.format(t) for t in foreign_texts(task)]).to(task.device)
+    return pooled(own, limit)
+
+
+def foreign_texts(task: Task) -> list[str]:
+    """Descriptions of drawn glyphs that are no class of the data set, at most one a class."""
+    taken = set(task.texts.descriptions or ())
+    free = [
+        number
+        for number in range(world.COMBINATIONS)
+        if not taken & {world.describe(number, form) for form in range(world.forms())}
+    ]
+    wanted = min(task.num_classes, len(free))
+    # Spread over shapes, colours and textures alike: neighbours in number share their shape.
+    return [world.description(free[i * len(free) // wanted]) for i in range(wanted)]
+
+
+def lookalikes(features: Tensor, noise: Tensor) -> Tensor:
+    """(C, D) random features with the mean, covariance and norms of `features`.
+
+    Args:
+        features: (C, D).
+        noise: (C, D) standard normal numbers.
+    """
+    mean = features.mean(0)
+    _, spread, axes = torch.linalg.svd(features - mean, full_matrices=False)
+    scaled = noise[:, : len(spread)] * spread / math.sqrt(len(features))  # in the texts' own axes
+    return F.normalize(mean + scaled @ axes, dim=-1) * features.norm(dim=-1).mean()
+
+
+def pooled(features: Tensor, limit: int, rounds: int = 10) -> Tensor:
+    """At most `limit` features that stand for all (C, D), by k-means on the sphere.
+
+    Starts from the feature nearest to the mean and then, again and again, from the one farthest
+    from all chosen ones: nothing is random, and the order of the classes does not matter.
+    """
+    if len(features) <= limit:
+        return features
+    unit = F.normalize(features, dim=-1)
+    nearest = unit @ F.normalize(unit.mean(0), dim=0)  # (C,) cosine to the closest chosen one
+    chosen = [int(nearest.argmax())]
+    nearest = unit @ unit[chosen[0]]
+    while len(chosen) < limit:
+        chosen.append(int(nearest.argmin()))
+        nearest = torch.maximum(nearest, unit @ unit[chosen[-1]])
+    centres = unit[chosen]  # (limit, D)
+    for _ in range(rounds):
+        sums = torch.zeros_like(centres).index_add_(0, (unit @ centres.T).argmax(1), unit)
+        # A centre without members stays where it is.
+        centres = F.normalize(torch.where(sums.any(1, keepdim=True), sums, centres), dim=-1)
+    return centres
+
+
+class TextAttention(nn.Module):
+    """softmax(temperature * cos(Q x, K t)) V t over the guiding texts t: (n, W) -> (n, a).
+
+    Raw text features of a data set are nearly parallel, so attention over them is nearly uniform
+    (entropy 0.999 of its maximum) and its output one constant vector: they are centred and scaled
+    first. Queries and keys start as the projection to the joint space, cut to the main axes of the
+    texts, so that tokens attend to descriptions that resemble them before anything is learned.
+
+    Args:
+        visual: the tower whose tokens ask.
+        texts: (C, D) features.
+        width: a; axes beyond the rank of the texts start at zero.
+    """
+
+    texts: Tensor
+
+    def __init__(self, visual: Any, texts: Tensor, width: int) -> None:
+        super().__init__()
+        centred = texts - texts.mean(0)
+        rms = centred.square().mean().sqrt().clamp(min=1e-6)
+        self.register_buffer("texts", centred / rms, persistent=False)
+        axes = _main_axes(self.texts, width)  # (a, D)
+        to_joint = torch.eye(texts.shape[1]) if visual.proj is None else visual.proj.float()
+        dim, tower_width = texts.shape[1], to_joint.shape[0]
+        self.query = nn.Linear(tower_width, width, bias=False)
+        self.key = nn.Linear(dim, width, bias=False)
+        self.value = nn.Linear(dim, width, bias=False)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(TEMPERATURE)))
+        with torch.no_grad():
+            self.query.weight.copy_(axes @ to_joint.detach().to(axes).T)
+            self.key.weight.copy_(axes)
+            self.value.weight.copy_(axes)
+
+    def weights(self, x: Tensor) -> Tensor:
+        """(n, C) attention of normed tokens (n, W) to the texts, in full precision."""
+        q = F.normalize(self.query(x).float(), dim=-1)
+        k = F.normalize(self.key(self.texts).float(), dim=-1)
+        return (self.log_temperature.exp() * q @ k.T).softmax(-1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, W) normed tokens -> (n, a)."""
+        values = self.value(self.texts)  # (C, a)
+        out: Tensor = self.weights(x).to(values.dtype) @ values
+        return out
+
+
+def _main_axes(texts: Tensor, width: int) -> Tensor:
+    """(width, D) principal axes of centred texts; zeros where there are fewer."""
+    _, spread, axes = torch.linalg.svd(texts, full_matrices=False)
+    # Axes of no extent point anywhere, and would point elsewhere if the classes were reordered.
+    axes = axes[spread > 1e-4 * spread.max()][:width]
+    signs = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
+    return F.pad(axes * signs, (0, 0, 0, width - len(axes)))
+
+
+class CrossAttention(nn.Module):
+    """Beside the MLP: Up(attention over the texts), Up starting at zero.
+
+    With a layer norm of its own, as AdaptFormer, which starts as the tower's last one: that is what
+    the projection to the joint space expects.
+    """
+
+    def __init__(self, visual: Any, texts: Tensor, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(visual.conv1.out_channels)
+        self.norm.load_state_dict(visual.ln_post.state_dict())
+        self.attention = TextAttention(visual, texts, width)
+        self.up = nn.Linear(width, visual.conv1.out_channels, bias=False)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, W) -> (n, W); zero at initialisation."""
+        out: Tensor = self.up(self.attention(self.norm(x)))
+        return out
+
+
+class KeyValueAttention(nn.Module):
+    """Beside the self-attention: tanh(gate) times attention over the texts, a softmax of its own.
+
+    The gate starts at 0 and the way out does not, or the gate would never get a gradient. Keys
+    added to the block's own softmax would not be neutral: they take mass from the tokens even where
+    their values are zero.
+
+    Args:
+        visual: the tower.
+        texts: (C, D).
+        width: a.
+        seed: key of the initial way out.
+    """
+
+    def __init__(self, visual: Any, texts: Tensor, width: int, seed: int) -> None:
+        super().__init__()
+        self.attention = TextAttention(visual, texts, width)
+        self.out = nn.Linear(width, visual.conv1.out_channels, bias=False)
+        self.gate = nn.Parameter(torch.zeros(1))
+        nn.init.xavier_normal_(self.out.weight, generator=randomness.generator(seed, "text out"))
+
+    def forward(self, x: Tensor, tokens: int) -> Tensor:
+        """(B * T, W) normed tokens -> (B * T, W); zero at initialisation."""
+        out: Tensor = self.gate.tanh() * self.out(self.attention(x))
+        return out
