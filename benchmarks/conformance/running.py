@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -194,11 +195,20 @@ class Subject:
         )
 
     def run_cell(self, out: Path, display: Display) -> None:
-        """Run the cell as a sweep would; its record and all its logits go to `out`."""
+        """Run the cell as a sweep would; its record and all its logits go to `out`.
+
+        Raises:
+            Exception: whatever the method raised, in place of a failed record.
+        """
+        cpu = torch.device("cpu")
         settings = runner.Settings(
-            out, out, torch.device("cpu"), offline=True, save_logits=True, checkpoint_s=0.0
+            out, out, cpu, offline=True, debug=True, save_logits=True, checkpoint_s=0.0
         )
-        runner.run([self.cell()], settings, display)
+        gc.freeze()  # the runner collects garbage after each cell: only what is new is looked at
+        try:
+            runner.run([self.cell()], settings, display)
+        finally:
+            gc.unfreeze()
 
     @cached_property
     def recorded(self) -> tuple[Record, Tensor | None, Steps]:
