@@ -61,5 +61,7 @@ class LinearProbe(Method):
         if task.kind == "single":
             name = "ce" if self.loss == "auto" else self.loss
             return single_label_loss(name, task, tau=self.tau, scale=SCALE)
+        if self.loss == "auto":
+            task.note("the loss is bce, linear_probe's default for multi-label data")
         name = "bce" if self.loss == "auto" else self.loss
         return multi_label_loss(name, task, db_neg_scale=self.db_neg_scale, db_mu=self.db_mu)

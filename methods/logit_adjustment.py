@@ -2,27 +2,44 @@
 
 `train` learns with cross-entropy on z + tau log pi (eq. 10) and predicts with z; `posthoc` learns
 with plain cross-entropy and predicts with z - tau log pi (eq. 9). pi are the training frequencies.
+
+`zero_shot` trains nothing: zero-shot logits minus tau times the log of the prior that they carry
+from the backbone's *pre-training* (GLA, Zhu et al. 2023, arXiv 2310.08106). The training
+frequencies would be the wrong prior, because zero-shot logits never saw them: taking them off harms
+the head classes for nothing. Of GLA only the correction is here, not its ensemble with a fine-tuned
+model; how the prior is estimated is in `parts.priors`.
+
+For multi-label data none of it applies: a shift of a class's logits leaves its average precision
+as it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from methods.base import Method, Predictor, Task
 from methods.parts.heads import fit_head
 from methods.parts.losses import LogitAdjusted, cross_entropy
+from methods.parts.priors import prior_from_images, prior_from_texts
 from methods.parts.training import Recipe
 from methods.registry import register
+from methods.space import LogUniform, Range, Uniform
 
 
 @register("logit_adjustment", paper="Menon et al. 2021, arXiv 2007.07314", needs="features")
 @dataclass(frozen=True)
 class LogitAdjustment(Method):
-    """Logit adjustment by the class frequencies, in the training loss or post hoc."""
+    """Logit adjustment by the class frequencies, or of zero-shot logits by a pre-training prior."""
 
-    mode: Literal["train", "posthoc"] = "train"
+    mode: Literal["train", "posthoc", "zero_shot"] = "train"
+    """In the training loss, after training, or of zero-shot logits (which trains nothing)."""
+    prior: Literal["reweighted", "texts"] = "reweighted"
+    """mode=zero_shot: the pre-training prior from the training images, all classes weighing the
+    same, or from the class texts alone."""
     tau: float = 1.0
+    """Strength; 1 is the Bayes classifier for balanced classes."""
     head: Literal["cosine", "linear"] = "cosine"
     init: Literal["random", "text", "class_mean"] = "random"
     lr: float = 0.03
@@ -31,9 +48,30 @@ class LogitAdjustment(Method):
     batch_size: int = 128
     weight_decay: float = 5e-4
 
+    space: ClassVar[Mapping[str, Range]] = {
+        "lr": LogUniform(0.003, 0.3),
+        "tau": Uniform(0.5, 2.0),
+        "weight_decay": LogUniform(5e-6, 5e-3),
+    }
+
     def fit(self, task: Task) -> Predictor:
+        if self.mode == "zero_shot":
+            return self._zero_shot(task)
         recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
         train_time = self.mode == "train"
         loss = LogitAdjusted(task.log_prior, self.tau) if train_time else cross_entropy
         posthoc = None if train_time else self.tau * task.log_prior  # (C,)
         return fit_head(task, loss, recipe, head=self.head, init=self.init, posthoc=posthoc)
+
+    def _zero_shot(self, task: Task) -> Predictor:
+        scale = task.backbone.logit_scale
+        texts = task.text_features()  # (C, D)
+        weight = scale * texts
+        if self.prior == "texts":
+            log_prior = prior_from_texts(texts, scale)
+        else:
+            log_prior = prior_from_images(task.train.features(), task.train.labels, weight)
+            if bool((task.counts == 0).any()):
+                task.note("classes without training images take the others' mean log prior")
+        shift = self.tau * log_prior
+        return Predictor(lambda batch: batch.inputs @ weight.T - shift)

@@ -7,16 +7,29 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from torch import Tensor
 
 from benchmarks.datasets.glyphs import Glyphs
-from benchmarks.tiny import tiny_data, tiny_task
+from benchmarks.errors import NotApplicable
+from benchmarks.tiny import permuted, tiny_data, tiny_task
 from methods.base import Batch
 from methods.linear_probe import LinearProbe
 from methods.logit_adjustment import LogitAdjustment
 from methods.parts.heads import CosineHead, OnFeatures
-from methods.parts.losses import LogitAdjusted, cross_entropy
+from methods.parts.losses import (
+    Focal,
+    Lade,
+    LdamDrw,
+    LogitAdjusted,
+    Weighted,
+    cross_entropy,
+    effective_number_weights,
+    inverse_frequency_weights,
+    single_label_loss,
+)
+from methods.parts.training import Loss
 
 COUNTS = torch.tensor([500.0, 50.0, 5.0])
 
@@ -89,6 +102,131 @@ def test_gradients_against_finite_differences_and_the_closed_form():
     torch.testing.assert_close(logits.grad, expected)
 
 
+# ---- weights, margins, focus ---------------------------------------------------------------------
+
+EVERY = ("ce", "balanced_softmax", "la", "ldam_drw", "cb", "grw", "focal", "lade")
+
+
+def named(name: str, counts: Tensor = COUNTS) -> Loss:
+    """A loss in double precision, as linear_probe would ask for it."""
+    task, _ = tiny_task()
+    task.counts = counts.double()
+    return single_label_loss(name, task, tau=1.0, scale=25.0)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_loss_is_one_value_a_sample_with_the_gradient_of_finite_differences(name):
+    logits, labels = some()
+    loss = named(name)
+    if hasattr(loss, "at_epoch"):
+        loss.at_epoch(9, 10)
+    assert loss(logits, labels, batch(6)).shape == (6,)
+    torch.autograd.gradcheck(lambda z: loss(z, labels, batch(6)), logits.requires_grad_())
+
+
+@pytest.mark.parametrize("name", ["balanced_softmax", "la", "cb", "grw"])
+def test_balanced_counts_make_a_loss_cross_entropy(name):
+    logits, labels = some()
+    losses = named(name, torch.full((3,), 40.0))(logits, labels, batch(6))
+    torch.testing.assert_close(losses, cross_entropy(logits, labels, batch(6)), atol=1e-12, rtol=0)
+
+
+def test_class_weights_by_hand():
+    numbers = [(1 - 0.9999) / (1 - 0.9999**n) for n in COUNTS.tolist()]
+    expected = [v / (sum(numbers) / 3) for v in numbers]
+    assert effective_number_weights(COUNTS.double()).tolist() == pytest.approx(expected, rel=1e-9)
+    # Single precision, where 1 - 0.9999^5 keeps four digits at most if it is taken literally.
+    assert effective_number_weights(COUNTS).tolist() == pytest.approx(expected, rel=1e-6)
+    inverse = [1 / n**0.5 for n in COUNTS.tolist()]
+    expected = [v / (sum(inverse) / 3) for v in inverse]
+    weights = inverse_frequency_weights(COUNTS.double(), rho=0.5)
+    assert weights.tolist() == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_mean_of_weighted_losses_is_torchs_own():
+    logits, labels = some()
+    weights = torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64)
+    ours = Weighted(weights)(logits, labels, batch(6)).mean()
+    torch.testing.assert_close(ours, torch.nn.functional.cross_entropy(logits, labels, weights))
+
+
+@pytest.mark.parametrize("epoch", [0, 159, 160, 199])
+def test_ldam_with_deferred_weights_by_hand(epoch):
+    logits, labels = some()
+    loss = LdamDrw(COUNTS.double(), scale=25.0)
+    loss.at_epoch(epoch, 200)
+    margins = [n**-0.25 for n in COUNTS.tolist()]
+    margins = [25.0 * 0.5 * m / margins[2] for m in margins]  # the tail class's is the largest
+    weights = [(1 - 0.9999) / (1 - 0.9999**n) if epoch >= 160 else 1.0 for n in COUNTS.tolist()]
+    total = weight = 0.0
+    for z, y in zip(logits.tolist(), labels.tolist(), strict=True):
+        z[y] -= margins[y]
+        total -= weights[y] * (z[y] - math.log(sum(math.exp(v) for v in z)))
+        weight += weights[y]
+    assert float(loss(logits, labels, batch(6)).mean()) == pytest.approx(total / weight, abs=1e-9)
+
+
+@pytest.mark.parametrize(("epochs", "late"), [(1, 0), (2, 1), (5, 4), (10, 8)])
+def test_deferred_weights_come_in_the_last_fifth_of_any_number_of_epochs(epochs, late):
+    logits, labels = some()
+    loss = LdamDrw(COUNTS.double(), scale=25.0)
+    plain = loss(logits, labels, batch(6))
+    for epoch in range(epochs):
+        loss.at_epoch(epoch, epochs)
+        same = torch.equal(loss(logits, labels, batch(6)), plain)
+        assert same == (epoch < late)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 2.0])
+def test_focal_by_hand(gamma):
+    logits, labels = some()
+    losses = Focal(gamma)(logits, labels, batch(6))
+    p = logits.softmax(1)[range(6), labels]
+    torch.testing.assert_close(losses, -((1 - p) ** gamma) * p.log())
+
+
+def test_lade_by_hand():
+    """Loops over classes and samples; the last class has no sample in the batch."""
+    logits, _ = some()
+    labels = torch.tensor([0, 1, 0, 0, 1, 0])
+    prior = [n / 555 for n in COUNTS.tolist()]
+    z = logits.tolist()
+    balanced = 0.0
+    for row, y in zip(z, labels.tolist(), strict=True):
+        weighted = [p * math.exp(v) for p, v in zip(prior, row, strict=True)]
+        balanced -= math.log(weighted[y] / sum(weighted)) / 6
+    bound = 0.0
+    for c in range(3):
+        own = [row[c] for row, y in zip(z, labels.tolist(), strict=True) if y == c]
+        first = sum(own) / len(own) if own else 0.0
+        second = math.log(sum(math.exp(row[c]) / prior[c] / 3 for row in z) / 6)
+        bound += prior[c] * (first - second - 0.1 * second**2)
+    loss = Lade(COUNTS.double(), log_prior())
+    expected = balanced - 0.1 * bound
+    assert float(loss(logits, labels, batch(6)).mean()) == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("name", ["cb", "grw", "ldam_drw"])
+def test_a_class_without_images_leaves_weights_and_margins_as_they_are(name):
+    logits, labels = some()
+    with_empty = torch.cat([logits, torch.full((6, 1), -1e4, dtype=torch.float64)], 1)
+    losses = [named(name), named(name, torch.cat([COUNTS, torch.zeros(1)]))]
+    for loss in losses:
+        if hasattr(loss, "at_epoch"):
+            loss.at_epoch(9, 10)
+    without, with_it = losses
+    torch.testing.assert_close(
+        with_it(with_empty, labels, batch(6)), without(logits, labels, batch(6))
+    )
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_class_without_images_gives_finite_losses(name):
+    logits, labels = some()
+    losses = named(name, torch.tensor([500.0, 50.0, 0.0]))(logits, labels % 2, batch(6))
+    assert bool(losses.isfinite().all())
+
+
 # ---- as methods use them ------------------------------------------------------------------------
 
 
@@ -135,3 +273,49 @@ def test_validation_scores_what_post_hoc_adjustment_predicts():
     batch = task.train.batch(np.arange(4), needs="features")
     trained, predicted = module.train()(batch), module.eval()(batch)
     assert torch.allclose(trained - predicted, torch.arange(4.0).expand(4, 4), atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["ce", "grw"])
+def test_a_converged_linear_head_is_scikit_learns_logistic_regression(loss):
+    decay = 0.1
+    task, test = tiny_task()
+    probe = LinearProbe(
+        loss=loss, head="linear", lr=0.3, epochs=180, batch_size=64, weight_decay=decay
+    )
+    predictor = probe.fit(task)
+    with torch.no_grad():
+        logits = predictor.logits(test.batch(np.arange(len(test)), needs="features"))
+
+    def design(samples) -> np.ndarray:
+        # The head's unit mean square, and a column of ones: the bias is decayed too.
+        features = samples.features().double().numpy() * samples.features().shape[1] ** 0.5
+        return np.hstack([features, np.ones((len(features), 1))])
+
+    labels = task.train.labels.numpy()
+    weights = (1 / task.counts.double().numpy() if loss == "grw" else np.ones(4))[labels]
+    model = LogisticRegression(C=1 / decay / weights.sum(), fit_intercept=False, tol=1e-8)
+    model.fit(design(task.train), labels, sample_weight=weights)
+    expected = model.decision_function(design(test))
+    np.testing.assert_allclose(logits.numpy(), expected, atol=1e-3)
+
+
+def test_linear_probe_takes_the_loss_that_fits_the_task_and_refuses_others():
+    assert torch.equal(
+        logits_of(LinearProbe(epochs=1)), logits_of(LinearProbe(loss="ce", epochs=1))
+    )
+    for loss in ("bce", "db", "asl"):
+        with pytest.raises(NotApplicable, match=f"{loss} is no loss for single-label data"):
+            LinearProbe(loss=loss).fit(tiny_task()[0])
+    with pytest.raises(NotApplicable, match="head=cosine"):
+        LinearProbe(loss="ldam_drw", head="linear").fit(tiny_task()[0])
+    multi, _ = tiny_task(kind="multi")
+    with pytest.raises(NotApplicable, match="lade is no loss for multi-label data"):
+        LinearProbe(loss="lade").fit(multi)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_linear_probe_under_every_loss_knows_no_order_of_classes(name):
+    order = [2, 0, 3, 1]
+    probe = LinearProbe(loss=name, epochs=2)
+    moved = logits_of(probe, permuted(tiny_data(), order))
+    torch.testing.assert_close(moved, logits_of(probe)[:, order], atol=1e-4, rtol=0)

@@ -1,0 +1,88 @@
+"""tau-normalised classifier (Kang et al. 2020, arXiv 1910.09217, section 4.2) on frozen features.
+
+A linear head is trained with plain cross-entropy; its weights w_c become w_c / |w_c|^tau and its
+bias is dropped. Rare classes end up with shorter weights, so tau > 0 favours them: 0 changes
+nothing but the bias, 1 leaves directions alone. tau is a post-hoc choice: with validation images it
+is searched in [0, 1] by balanced accuracy (the authors' script reports a range of tau on the test
+set). For multi-label data there is nothing to gain: a positive factor and a bias leave a class's
+average precision as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from methods.base import Method, Predictor, Task
+from methods.parts.heads import LinearHead, OnFeatures, initial_weight
+from methods.parts.losses import cross_entropy
+from methods.parts.training import Recipe, train, validation_score
+from methods.registry import register
+from methods.space import LogUniform, Range
+
+STEPS = 20
+"""Parts of [0, 1] in the search."""
+
+
+@register("tau_norm", paper="Kang et al. 2020, arXiv 1910.09217", needs="features")
+@dataclass(frozen=True)
+class TauNorm(Method):
+    """A linear head with its weights normalised to length^(1 - tau) after plain training."""
+
+    tau: float = 1.0
+    """Used without validation images; with them (`--select val`) it is searched in steps of 0.05.
+    The default is full normalisation, which needs no search (ours)."""
+    init: Literal["random", "text", "class_mean"] = "random"
+    lr: float = 0.03
+    """This and the rest as linear_probe."""
+    epochs: int = 10
+    batch_size: int = 128
+    weight_decay: float = 5e-4
+
+    space: ClassVar[Mapping[str, Range]] = {
+        "lr": LogUniform(0.003, 0.3),
+        "weight_decay": LogUniform(5e-6, 5e-3),
+    }
+
+    def fit(self, task: Task) -> Predictor:
+        head = LinearHead(initial_weight(task, self.init, task.train.features().shape[1]))
+        recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
+        trained = train(task, OnFeatures(head), cross_entropy, recipe, "features")
+        tau = self.tau if task.validation is None else best_tau(task, head)
+        notes = () if task.validation is None else (f"tau = {tau:g} by validation",)
+        normalised = OnFeatures(TauNormalised(head, tau)).eval()
+        return dataclasses.replace(trained, logits=normalised, notes=notes)
+
+
+class TauNormalised(nn.Module):
+    """x . w_c / |w_c|^tau, without the bias.
+
+    Args:
+        head: a trained linear head.
+        tau: 0 keeps the weights, 1 makes them all of length 1.
+    """
+
+    def __init__(self, head: LinearHead, tau: float) -> None:
+        super().__init__()
+        weight = head.weight.detach()
+        length = weight.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        self._head = LinearHead(weight / length**tau)  # its bias is zero
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D) -> (B, C)."""
+        logits: Tensor = self._head(x)
+        return logits
+
+
+def best_tau(task: Task, head: LinearHead) -> float:
+    """The tau in [0, 1] of the highest balanced accuracy on validation, the smallest of several."""
+
+    def score(tau: float) -> float:
+        module = OnFeatures(TauNormalised(head, tau))
+        return validation_score(task, module, "features", batch_size=1024)
+
+    return max((step / STEPS for step in range(STEPS + 1)), key=score)
