@@ -1,43 +1,30 @@
-"""LIFT: its bottleneck rule, its published parameter counts, and where its training starts."""
+"""LIFT and full fine-tuning: where training starts, what it changes, and the multi-label form."""
 
 from __future__ import annotations
+
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.tiny import tiny_backbone, tiny_task
+from benchmarks.errors import NotApplicable
+from benchmarks.tiny import tiny_backbone, tiny_data, tiny_task
+from methods.base import Method, Predictor
+from methods.full_finetune import FullFinetune
 from methods.lift import Lift
-from methods.parts.adapters import AdaptFormer, bottleneck_rule
-from methods.parts.heads import CosineHead
-
-BLOCKS, WIDTH = 12, 768  # of ViT-B/16
-PUBLISHED = {  # classes -> bottleneck, parameters of adapters and head in LIFT's code
-    100: (4, 101_436, 76_800),
-    365: (8, 175_212, 280_320),
-    1000: (32, 617_868, 768_000),
-    8142: (256, 4_749_324, 6_253_056),
-}
-
-
-@pytest.mark.parametrize("classes", PUBLISHED)
-def test_parameters_are_those_of_the_published_code(classes):
-    bottleneck, in_adapters, in_head = PUBLISHED[classes]
-    assert bottleneck_rule(classes, BLOCKS) == bottleneck
-    adapters = [AdaptFormer(WIDTH, bottleneck, seed=0) for _ in range(BLOCKS)]
-    head = CosineHead(torch.ones(classes, WIDTH))
-    assert (
-        sum(p.numel() for a in adapters for p in a.parameters() if p.requires_grad) == in_adapters
-    )
-    assert sum(p.numel() for p in head.parameters() if p.requires_grad) == in_head
+from methods.parts.adapters import bottleneck_rule
+from methods.parts.finetune import AdapterKind, text_head
+from methods.parts.vit import AdaptedViT
 
 
 @pytest.mark.parametrize(
     ("classes", "expected"), [(2, 1), (24, 1), (47, 1), (48, 2), (95, 2), (96, 4)]
 )
 def test_bottleneck_at_the_edges_of_the_rule(classes, expected):
-    assert bottleneck_rule(classes, BLOCKS) == expected
+    assert bottleneck_rule(classes, blocks=12) == expected
 
 
 def test_trainable_parameters_of_a_fit():
@@ -45,35 +32,6 @@ def test_trainable_parameters_of_a_fit():
     task, _ = tiny_task()
     assert Lift(epochs=1).fit(task).trainable_params == 2 * (64 + 33 + 64 + 1) + 4 * 32
     assert Lift(epochs=1, bottleneck=3).fit(task).trainable_params == 2 * (64 + 99 + 128 + 1) + 128
-
-
-def test_adaptformer_by_hand():
-    adapter = AdaptFormer(8, 3, seed=1)
-    x = torch.randn(5, 8)
-    assert torch.equal(adapter(x), torch.zeros(5, 8))
-    assert adapter.scale.tolist() == [1.0] and bool((adapter.down.weight != 0).all())
-    with torch.no_grad():
-        for p in adapter.parameters():
-            p.add_(0.3 * torch.randn(p.shape))
-    p = {name: value.detach().double().numpy() for name, value in adapter.named_parameters()}
-    rows = x.double().numpy()
-    unit = (rows - rows.mean(1, keepdims=True)) / np.sqrt(rows.var(1, keepdims=True) + 1e-5)
-    normed = unit * p["norm.weight"] + p["norm.bias"]
-    hidden = np.maximum(normed @ p["down.weight"].T + p["down.bias"], 0)
-    expected = p["scale"] * (hidden @ p["up.weight"].T + p["up.bias"])
-    np.testing.assert_allclose(adapter(x).detach().numpy(), expected, atol=1e-5)
-
-
-def test_down_projection_has_the_spread_of_kaiming_normal():
-    weight = AdaptFormer(768, 256, seed=0).down.weight
-    # gain sqrt(2 / (1 + 5)) over sqrt(fan in 768)
-    assert float(weight.detach().std()) == pytest.approx((2 / 6 / 768) ** 0.5, rel=0.02)
-
-
-def test_blocks_and_seeds_start_differently():
-    same, other = AdaptFormer(8, 3, seed=1), AdaptFormer(8, 3, seed=2)
-    assert torch.equal(same.down.weight, AdaptFormer(8, 3, seed=1).down.weight)
-    assert not torch.equal(same.down.weight, other.down.weight)
 
 
 def test_before_the_first_step_it_is_the_frozen_tower_and_the_projected_names():
@@ -87,3 +45,91 @@ def test_before_the_first_step_it_is_the_frozen_tower_and_the_projected_names():
     texts = tiny_backbone().encode_text(names)
     weight = F.normalize(texts @ visual.proj.T, dim=-1)
     torch.testing.assert_close(logits, 25 * pooled @ weight.T, atol=1e-4, rtol=0)
+
+
+# ---- every kind, and full fine-tuning -----------------------------------------------------------
+
+
+def seen(method: Method, **world: Any) -> tuple[Predictor, Tensor]:
+    """A fitted predictor and its test logits."""
+    task, test = tiny_task(**world)
+    predictor = method.fit(task)
+    with torch.no_grad():
+        return predictor, predictor.logits(test.batch(np.arange(len(test)), needs="images"))
+
+
+@pytest.mark.parametrize("trained", ["tower", "blocks"])
+def test_full_fine_tuning_starts_where_a_head_on_the_frozen_tower_does(trained):
+    _, frozen = seen(Lift(adapter="none", epochs=1, lr=0.0))
+    _, full = seen(FullFinetune(trained=trained, epochs=1, lr=0.0))
+    assert torch.equal(full, frozen)
+    _, full = seen(FullFinetune(trained=trained, epochs=1))
+    assert not torch.allclose(full, frozen, atol=1e-3)
+
+
+def test_full_fine_tuning_trains_all_of_the_tower_that_the_head_reads():
+    visual: Any = tiny_backbone().model.visual
+    sizes = {name: p.numel() for name, p in visual.named_parameters() if name != "proj"}
+    whole, _ = seen(FullFinetune(epochs=1))
+    assert whole.trainable_params == sum(sizes.values()) + 4 * 32
+    blocks, _ = seen(FullFinetune(trained="blocks", epochs=1))
+    inside = sum(numel for name, numel in sizes.items() if "resblocks" in name)
+    assert blocks.trainable_params == inside + 4 * 32
+    for name, parameter in whole.logits.tower._tower[0].named_parameters():
+        assert torch.equal(parameter, visual.get_parameter(name)) == (name == "proj"), name
+
+
+@pytest.mark.parametrize("kind", get_args(AdapterKind))
+def test_every_kind_trains(kind):
+    start, before = seen(Lift(adapter=kind, bottleneck=4, epochs=1, lr=0.0))
+    trained, after = seen(Lift(adapter=kind, bottleneck=4, epochs=2, batch_size=16))
+    assert trained.trainable_params == start.trainable_params
+    assert not torch.allclose(before, after, atol=1e-3)
+    if kind != "none":
+        pairs = zip(start.logits.tower.parameters(), trained.logits.tower.parameters(), strict=True)
+        assert all(not torch.equal(a, b) for a, b in pairs)
+
+
+def test_an_unfitting_loss_is_not_applicable():
+    with pytest.raises(NotApplicable):
+        seen(Lift(loss="bce", epochs=1))
+    with pytest.raises(NotApplicable):
+        seen(Lift(loss="la", epochs=1), data=tiny_data("multi"))
+
+
+# ---- multi-label --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [Lift(lr=0.0, epochs=1), FullFinetune(lr=0.0, epochs=1)])
+def test_multi_label_training_starts_at_the_log_odds_of_each_class(method):
+    data = tiny_data("multi")
+    task, _ = tiny_task(data=data)
+    predictor = method.fit(task)
+    batch = task.train.batch(np.arange(len(task.train)), needs="images")
+    with torch.no_grad():
+        means = predictor.logits(batch).mean(0).numpy()
+    shares = (data.counts + 0.5) / (len(task.train) + 1)
+    np.testing.assert_allclose(means, np.log(shares / (1 - shares)), atol=1e-3)
+
+
+def test_the_order_of_images_in_a_class_is_that_of_the_cosines():
+    """The offset and scale of the sigmoids leave average precision alone."""
+    _, multi = seen(Lift(lr=0.0, epochs=1), data=tiny_data("multi"))
+    task, test = tiny_task(data=tiny_data("multi"))
+    head = text_head(task)
+    batch = test.batch(np.arange(len(test)), needs="images")
+    with torch.no_grad():
+        cosines = head(AdaptedViT(tiny_backbone().model.visual)(batch.images))
+    for a, b in zip(multi.T, cosines.T, strict=True):
+        assert a.argsort().tolist() == b.argsort().tolist()
+        torch.testing.assert_close(a - a[0], b - b[0], atol=1e-4, rtol=0)
+
+
+def test_the_loss_matters_on_multi_label_data():
+    logits = [
+        seen(Lift(loss=loss, epochs=1, lr=0.1), data=tiny_data("multi"))[1]
+        for loss in ("auto", "db", "bce", "asl")
+    ]
+    assert torch.equal(logits[0], logits[1])
+    assert not torch.allclose(logits[1], logits[2], atol=1e-4)
+    assert not torch.allclose(logits[2], logits[3], atol=1e-4)

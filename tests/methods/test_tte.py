@@ -1,0 +1,139 @@
+"""Test-time ensembling: five crops as torchvision cuts them, and the mean that is recorded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import transforms as T
+
+from benchmarks import backbones, plan, runner
+from benchmarks.backbones import Backbone
+from benchmarks.errors import NotApplicable
+from benchmarks.runner import Settings
+from benchmarks.settings import read_sweep
+from benchmarks.tiny import tiny_backbone, tiny_task
+from benchmarks.views import enlarged_size, five_crops
+from methods.lift import Lift
+from methods.parts.finetune import adapted, finetune, text_head
+from methods.parts.losses import cross_entropy
+from methods.parts.training import Recipe
+from reports.aggregate import build_tables
+from results.store import Store
+from tests.benchmarks.small import FIELDS
+
+
+def backbone(**preprocess: Any) -> Backbone:
+    return dataclasses.replace(
+        tiny_backbone(), preprocess={**tiny_backbone().preprocess, **preprocess}
+    )
+
+
+def images(*shapes: tuple[int, int]) -> list[np.ndarray]:
+    draw = np.random.default_rng(0)
+    return [draw.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
+
+
+@pytest.mark.parametrize(("side", "enlarged"), [(224, 248), (32, 35), (336, 372), (384, 425)])
+def test_how_far_images_are_enlarged(side, enlarged):
+    assert enlarged_size(backbone(size=side)) == enlarged  # S + 24 S / 224
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("mode", ["shortest", "squash"])
+def test_five_crops_are_those_of_torchvision(mode, interpolation):
+    frozen = backbone(resize_mode=mode, interpolation=interpolation)
+    raw = images((32, 32), (50, 40), (33, 90), (20, 24))
+    reference = T.Compose(
+        [
+            T.Resize((35, 35) if mode == "squash" else 35, T.InterpolationMode(interpolation)),
+            T.FiveCrop(32),
+            T.Lambda(lambda crops: torch.stack([T.functional.to_tensor(c) for c in crops])),
+            T.Normalize([0.45] * 3, [0.25] * 3),
+        ]
+    )
+    expected = torch.stack([reference(Image.fromarray(image)) for image in raw], 1)
+    ours = torch.stack(list(five_crops(frozen, raw)))
+    assert ours.shape == (5, 4, 3, 32, 32)
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
+
+
+def test_a_transform_that_cannot_be_enlarged_is_refused_before_training():
+    frozen = backbone(resize_mode="longest")
+    steps = []
+    task, _ = tiny_task(backbone=frozen, progress=lambda *step: steps.append(step))
+    with pytest.raises(NotApplicable, match="longest"):
+        Lift(epochs=1, tte=True).fit(task)
+    assert not steps
+
+
+def test_predictors_ask_for_crops_only_where_it_is_wanted():
+    task, _ = tiny_task()
+    predictors = [
+        finetune(
+            task, adapted(task, "none"), text_head(task), cross_entropy, Recipe(1, 32, 0.1), tte=tte
+        )
+        for tte in (False, True)
+    ]
+    assert [p.views for p in predictors] == ["whole", "five crops"]
+    assert task.notes == ["mean logits of five 32-pixel crops of test images resized to 35"]
+
+
+def test_what_is_recorded_is_the_mean_over_the_crops(tmp_path: Path):
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "methods: [lift, {lift: {tte: true}}]\ndatasets: [glyphs100_lt]\nseeds: [0]\n"
+        f"device: cpu\nset: {{glyphs100_lt: {json.dumps(FIELDS)}}}\n",
+        encoding="utf-8",
+    )
+    cells = plan.expand(read_sweep(file, {}))
+    plain, ensembled = runner.run(
+        cells, Settings(tmp_path / "out", tmp_path, torch.device("cpu"), save_logits=True), Quiet()
+    )
+    assert plain.status == ensembled.status == "done"
+    assert not any("crops" in note for note in plain.notes)
+    assert any("five 32-pixel crops" in note for note in ensembled.notes)
+
+    (table,) = build_tables([plain, ensembled])
+    assert {row.label for row in table.rows} == {"lift (tte=false)", "lift (tte=true)"}
+
+    data = cells[0].family.load(tmp_path, 0)
+    frozen = backbones.load("glyph", device=torch.device("cpu"), precision="fp32")
+    task, test = tiny_task(data=data, backbone=frozen)
+    predictor = Lift(**cells[0].config).fit(task)
+    crops = T.Compose([T.Resize(35, T.InterpolationMode.BICUBIC), T.FiveCrop(32)])
+    batch = test.batch(np.arange(len(test)), needs="images")
+    views = [crops(Image.fromarray(data.test.images.read(i))) for i in range(len(test))]
+    with torch.no_grad():
+        whole = predictor.logits(batch)
+        each = [
+            predictor.logits(
+                dataclasses.replace(
+                    batch, images=torch.stack([frozen.transform(view[i]) for view in views])
+                )
+            )
+            for i in range(5)
+        ]
+    store = Store(tmp_path / "out")
+    for record, expected in ((plain, whole), (ensembled, torch.stack(each).mean(0))):
+        found = torch.from_numpy(store.predictions(record.key)["logits"])
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    assert float((whole - torch.stack(each).mean(0)).abs().max()) > 0.01
+
+
+class Quiet:
+    """A display that shows nothing."""
+
+    def preparing(self, what: str, done: int = 0, total: int = 0) -> None: ...
+
+    def started(self, cell: Any) -> None: ...
+
+    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None: ...
+
+    def finished(self, cell: Any, record: Any) -> None: ...
