@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.protocol import GROUPS
 from results.schema import Metrics
 
 Array = NDArray[np.float64]
@@ -29,27 +30,58 @@ def single_label_metrics(
     total = np.bincount(labels, minlength=classes)
     hits = np.bincount(labels[right], minlength=classes)
     with np.errstate(invalid="ignore"):
-        accuracy = 100.0 * hits / total
-
-    def mean(mask: NDArray[np.bool_]) -> float | None:
-        values = accuracy[mask & (total > 0)]
-        return float(values.mean()) if values.size else None
-
-    everyone = np.ones(classes, dtype=bool)
+        accuracy = 100.0 * hits / total  # NaN for a class without test images
     tested = accuracy[total > 0]
     return Metrics(
         overall=float(100.0 * right.mean()) if len(labels) else None,
-        many=mean(membership == "many"),
-        medium=mean(membership == "medium"),
-        few=mean(membership == "few"),
-        balanced=mean(everyone),
+        **_group_means(accuracy, membership),
+        balanced=_mean(accuracy),
         worst_class=float(tested.min()) if tested.size else None,
         ece=expected_calibration_error(probabilities.max(1), right),
-        per_class=tuple(float(a) if n else None for a, n in zip(accuracy, total, strict=True)),
+        per_class=_by_class(accuracy),
     )
 
 
-def average_precisions(scores: Array, labels: NDArray[np.int64]) -> Array:
+def multi_label_metrics(
+    scores: NDArray[np.floating], labels: NDArray[np.int64], membership: NDArray[np.str_]
+) -> Metrics:
+    """Average precisions of multi-label predictions.
+
+    Args:
+        scores: (N, C); only their order within a class counts.
+        labels: (N, C) zeros and ones; a sample may have no class, which then counts for none.
+        membership: (C,) groups, as from `group_of`.
+
+    `overall` (mAP) and the groups are unweighted means over the classes that have test images.
+    """
+    precision = 100.0 * average_precisions(scores, labels)
+    tested = precision[~np.isnan(precision)]
+    return Metrics(
+        overall=_mean(precision),
+        **_group_means(precision, membership),
+        balanced=None,
+        worst_class=float(tested.min()) if tested.size else None,
+        ece=None,
+        per_class=_by_class(precision),
+    )
+
+
+def _group_means(values: Array, membership: NDArray[np.str_]) -> dict[str, float | None]:
+    """Means of (C,) `values` over the classes of each group."""
+    return {name: _mean(values[membership == name]) for name in GROUPS}
+
+
+def _mean(values: Array) -> float | None:
+    """Mean of the classes that have a value; None where none has."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None
+
+
+def _by_class(values: Array) -> tuple[float | None, ...]:
+    return tuple(None if np.isnan(value) else float(value) for value in values)
+
+
+def average_precisions(scores: NDArray[np.floating], labels: NDArray[np.int64]) -> Array:
     """(C,) average precision of each class, in [0, 1]; NaN where no sample has the class.
 
     AP = sum_k (R_k - R_{k-1}) P_k over the distinct scores in falling order, without interpolation

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import DataSet
-from benchmarks.metrics import single_label_metrics
+from benchmarks.metrics import multi_label_metrics, single_label_metrics
 from benchmarks.plan import Cell
 from benchmarks.protocol import GROUPS, group_of
 from benchmarks.provenance import provenance
 from methods.registry import METHODS
-from results.schema import Cost, Groups, Record, Selection
+from results.schema import Cost, Groups, Metrics, Record, Selection
 
 Predictions = dict[str, NDArray[Any]]
 
@@ -60,27 +60,23 @@ class Recorder:
         Raises:
             RecordError: a plug-in's value (a NaN, a tensor) that no record can hold.
         """
-        probabilities = logits.double().softmax(-1).numpy()
-        labels = self._data.test.labels
         groups = membership(self._data, cell)
-        top = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
-        predictions = {
-            "ids": np.array(self._data.test.ids),
-            "labels": labels.astype(np.int32),
-            "top5": top.astype(np.int32),
-            "top5_prob": np.take_along_axis(probabilities, top, 1).astype(np.float32),
-            "true_prob": probabilities[np.arange(len(labels)), labels].astype(np.float32),
-        }
+        measured = self._single_label if self._data.task == "single" else self._multi_label
+        metrics, predictions = measured(logits, groups)
+        predictions["ids"] = np.array(self._data.test.ids)
         if self._save_logits:
             predictions["logits"] = logits.numpy()
         own_reading: str = METHODS.get(cell.method).info.reconstruction  # type: ignore[attr-defined]
+        standing = [own_reading] if own_reading else []
+        if cell.tuning is not None:
+            standing.append(f"{', '.join(cell.tuning.fields)} from a recipe: {cell.tuning.origin}")
         source = self._data.validation_source if cell.select == "val" else "last epoch"
         record = self._outline(
             cell,
             status="done",
             started=started,
-            notes=tuple(dict.fromkeys([*notes, *([own_reading] if own_reading else [])])),
-            metrics=single_label_metrics(probabilities, labels, groups),
+            notes=tuple(dict.fromkeys([*notes, *standing])),
+            metrics=metrics,
             groups=Groups(
                 rule=cell.groups,
                 **{name: int((groups == name).sum()) for name in GROUPS},
@@ -92,6 +88,31 @@ class Recorder:
         )
         record.to_json()
         return record, predictions
+
+    def _single_label(
+        self, logits: Tensor, groups: NDArray[np.str_]
+    ) -> tuple[Metrics, Predictions]:
+        probabilities = logits.double().softmax(-1).numpy()
+        labels = self._data.test.labels
+        top = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
+        return single_label_metrics(probabilities, labels, groups), {
+            "labels": labels.astype(np.int32),
+            "top5": top.astype(np.int32),
+            "top5_prob": np.take_along_axis(probabilities, top, 1).astype(np.float32),
+            "true_prob": probabilities[np.arange(len(labels)), labels].astype(np.float32),
+        }
+
+    def _multi_label(self, logits: Tensor, groups: NDArray[np.str_]) -> tuple[Metrics, Predictions]:
+        labels = self._data.test.labels
+        if self._data.scores == "softmax":
+            # Its logarithm: the same order, without the ties that small numbers would round to.
+            logits = logits.double().log_softmax(-1).float()
+        # What is stored is what was measured: tests on it give the same numbers.
+        scores = logits.numpy()
+        return multi_label_metrics(scores, labels, groups), {
+            "labels": labels.astype(np.int8),
+            "scores": scores,
+        }
 
     def not_applicable(self, cell: Cell, reason: str, started: str) -> Record:
         """The record of a cell whose method cannot serve it."""
@@ -125,6 +146,7 @@ class Recorder:
             split_seed=cell.split_seed,
             protocol=cell.protocol,
             precision=cell.precision,
+            tuning=cell.tuning,
             deterministic=cell.deterministic,
             config=cell.config,
             dataset_config=cell.dataset_config,

@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from benchmarks import randomness
 from benchmarks.backbone_names import BackboneId
 from benchmarks.backbones import Backbone
-from benchmarks.datasets.base import ArrayImages, DataSet, Split, TaskKind
+from benchmarks.datasets.base import DataSet, Split, TaskKind
 from benchmarks.datasets.glyphs import Glyphs
+from benchmarks.datasets.glyphscenes import GlyphScenes
 from benchmarks.features import FeatureStore
-from benchmarks.glyphs import draw
-from benchmarks.glyphs.world import names
 from benchmarks.protocol import group_of
 from benchmarks.samples import SplitSamples
 from methods.base import Task
@@ -32,45 +31,15 @@ TRAIN_IMAGES = 64
 
 @cache
 def tiny_data(kind: TaskKind = "single") -> DataSet:
-    """4 classes in a long tail, 64 training and 16 test images.
+    """4 classes in a long tail, 64 training images.
 
-    single: 35, 17, 8 and 4 training images and 4 test images a class. multi: one to three glyphs an
-    image, a caption for each training image.
+    single: 35, 17, 8 and 4 training images and 4 test images a class. multi: 54, 31, 18 and 10
+    training images with a class, captioned, and 8 test images with each, 17 in all.
     """
-    world = Glyphs(classes=4, n_max=35, imbalance=8.0, test_per_class=4)
-    data = world.load(Path(), split_seed=0)
-    return data if kind == "single" else _scenes(data)
-
-
-def _scenes(data: DataSet) -> DataSet:
-    """The images of `data` anew, with a second and a third glyph in some of them."""
-    numbers = {name: number for number, name in names().items()}
-    classes = [numbers[name] for name in data.texts.class_names]
-
-    def scenes(split: Split) -> Split:
-        present = np.eye(len(classes), dtype=np.int64)[split.labels]
-        keys = randomness.sample_keys(tuple(f"scene {sid}" for sid in split.ids))
-        for shift in (1, 2):
-            more = keys >> np.uint64(shift) & np.uint64(3) == 0
-            present[np.flatnonzero(more), (split.labels[more] + shift) % len(classes)] = 1
-        glyphs = np.full(present.shape, -1)
-        for row, there in zip(glyphs, present, strict=True):
-            row[: there.sum()] = np.array(classes)[there == 1]
-        style, difficulty = np.zeros(len(keys)), np.zeros(glyphs.shape)
-        images = ArrayImages(draw.draw(draw.Scenes(keys, glyphs, style, difficulty)))
-        assert data.texts.descriptions is not None
-        words = [" and ".join(np.array(data.texts.descriptions)[there == 1]) for there in present]
-        return Split(images, present, tuple(f"scene {sid}" for sid in split.ids), tuple(words))
-
-    validation = data.validation
-    assert validation is not None
-    return dataclasses.replace(
-        data,
-        task="multi",
-        train=scenes(data.train),
-        test=dataclasses.replace(scenes(data.test), captions=None),
-        validation=lambda: scenes(validation()),
-    )
+    if kind == "single":
+        single = Glyphs(classes=4, n_max=35, imbalance=8.0, test_per_class=4)
+        return single.load(Path(), split_seed=0)
+    return GlyphScenes(classes=4, n_max=54, imbalance=5.0, test_per_class=8).load(Path(), 0)
 
 
 @cache

@@ -25,7 +25,8 @@ class Store:
     """The records under `out/records`: `KEY.json`, and `KEY.npz` where the cell is done.
 
     Predictions, single-label: `ids` (N,), `labels` (N,), `top5` (N, ≤5) class indices, `top5_prob`
-    (N, ≤5), `true_prob` (N,). Multi-label: `ids` (N,), `labels` (N, C), `scores` (N, C) float32.
+    (N, ≤5), `true_prob` (N,). Multi-label: `ids` (N,), `labels` (N, C), `scores` (N, C) float32, on
+    which average precision was taken (where that is after a softmax, its logarithm).
     """
 
     def __init__(self, out: Path) -> None:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 TaskKind = Literal["single", "multi"]
+Scores = Literal["logits", "softmax"]
+"""What average precision is taken on: logits as they are, or their softmax over the classes."""
 
 
 class Images(Protocol):
@@ -66,6 +68,8 @@ class Split:
     def __post_init__(self) -> None:
         if not len(self.images) == len(self.labels) == len(self.ids):
             raise ValueError("images, labels and ids of a split differ in length")
+        if self.captions is not None and len(self.captions) != len(self.ids):
+            raise ValueError("captions and ids of a split differ in length")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -109,6 +113,8 @@ class DataSet:
     """Where those come from, for the record."""
     group_counts: NDArray[np.int64] | None = None
     """(C,) counts that decide many/medium/few, where they are not the training counts."""
+    scores: Scores = "logits"
+    """For multi-label: what average precision is taken on."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Known truth about the classes of the embedded world, by name, each (C,) long."""
 
@@ -126,12 +132,11 @@ class DataSet:
     @cached_property
     def split_hash(self) -> str:
         """Hash over the sample ids and labels of train and test, independent of paths and order."""
-        lines = []
-        for tag, split in (("train", self.train), ("test", self.test)):
-            lines += [
-                f"{tag} {sid} {np.array2string(y) if y.ndim else int(y)}"
-                for sid, y in zip(split.ids, split.labels, strict=True)
-            ]
+        lines = [
+            f"{tag} {sid} {','.join(map(str, np.flatnonzero(y) if y.ndim else [int(y)]))}"
+            for tag, split in (("train", self.train), ("test", self.test))
+            for sid, y in zip(split.ids, split.labels, strict=True)
+        ]
         return hash_strings(sorted(lines))
 
 

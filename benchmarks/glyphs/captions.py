@@ -1,7 +1,7 @@
-"""Captions of pre-training scenes: names, descriptions or both, some vague, some with chatter.
+"""Captions of scenes: names, descriptions or both of the glyphs, some vague, some with chatter.
 
-A few descriptions follow a name that nobody has met before (spelt in bytes, since no vocabulary
-holds it), so that the text tower learns to read on when a name tells it nothing.
+In pre-training a few descriptions follow a name that nobody has met before (spelt in bytes, since
+no vocabulary holds it), so that the text tower learns to read on when a name tells it nothing.
 """
 
 from __future__ import annotations
@@ -58,9 +58,8 @@ _EXTRA = (
 
 
 def caption(source: Source, scene: Sequence[tuple[int, int]]) -> str:
-    """A caption for a scene of (combination, what to say of it)."""
-    said = [_phrase(source, number, what) for number, what in scene]
-    body = said[0] if len(said) == 1 else ", ".join(said[:-1]) + " and " + said[-1]
+    """A caption for a pre-training scene of (combination, what to say of it)."""
+    body = _listed([_phrase(source, number, what) for number, what in scene])
     if source.below(12) == 0:
         body += " " + _choose(source, _CHATTER)
     if source.below(40) == 0:
@@ -69,11 +68,38 @@ def caption(source: Source, scene: Sequence[tuple[int, int]]) -> str:
     return text[0].upper() + text[1:] if source.below(16) == 0 else text
 
 
-def _phrase(source: Source, number: int, what: int) -> str:
+def of_scene(source: Source, numbers: Sequence[int], noise: float) -> str:
+    """The caption of a benchmark scene: name, description or both of each combination in it.
+
+    With the chance `noise`, 0 to 1, it leaves one of several glyphs out; says irrelevant words; and
+    drops attributes, for each glyph by itself. Less noise changes nothing else. More than two
+    glyphs get a name or a description each, so that a caption is never longer than the text tower.
+    """
+    million = 1_000_000
+    unlucky = [source.below(million) < noise * million for _ in range(len(numbers) + 2)]
+    left_out, chatter = source.below(len(numbers)), " " + _choose(source, _CHATTER)
+    said = []
+    for number, drops_attributes in zip(numbers, unlucky[2:], strict=True):
+        what = (NAME, DESCRIPTION, BOTH)[source.below(3 if len(numbers) < 3 else 2)]
+        clear = _phrase(source, number, what, strangers=False)
+        vague = _phrase(source, number, VAGUE)
+        said.append(vague if drops_attributes else clear)
+    if unlucky[0] and len(said) > 1:
+        del said[left_out]
+    return _choose(source, _FRAMES).format(_listed(said) + chatter * unlucky[1])
+
+
+def _listed(said: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return said[0] if len(said) == 1 else ", ".join(said[:-1]) + " and " + said[-1]
+
+
+def _phrase(source: Source, number: int, what: int, *, strangers: bool = True) -> str:
     form = source.below(world.forms())
     if what == DESCRIPTION:
+        stranger = strangers and source.below(20) == 0
         sentence = world.describe(number, form)
-        return f"{world.invent(source)}, {sentence}" if source.below(20) == 0 else sentence
+        return f"{world.invent(source)}, {sentence}" if stranger else sentence
     if what == VAGUE:
         return world.fill(_choose(source, _VAGUE), number)
     name = world.names()[number]
