@@ -4,7 +4,8 @@
 python run_benchmarks.py                                      the embedded quick start
 python run_benchmarks.py --methods lift,sage --datasets cifar100_lt
 python run_benchmarks.py plan --methods lift --datasets cifar100_lt_ir50
-python run_benchmarks.py list | show lift | report DIR
+python run_benchmarks.py list | show lift | check lift | report DIR
+python run_benchmarks.py compare DIR --a sage --b lift         paired differences with intervals
 python run_benchmarks.py run --help                           every flag
 """
 
@@ -18,7 +19,7 @@ from typing import Any, NoReturn
 
 from benchmarks.errors import UserError, did_you_mean
 
-VERBS = ("run", "plan", "list", "show", "report", "download")
+VERBS = ("run", "plan", "list", "show", "report", "compare", "check", "download")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -96,7 +97,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
 
 
 def _dispatch(options: argparse.Namespace, console: Any) -> int:
-    from benchmarks import commands
+    from benchmarks import commands, reading
     from benchmarks.settings import QUICK_START, Sweep, read_sweep
 
     if options.verb in ("run", "plan"):
@@ -115,9 +116,16 @@ def _dispatch(options: argparse.Namespace, console: Any) -> int:
     if options.verb == "show":
         return commands.show(options.name, console, options.data_root, options.plugin)
     if options.verb == "report":
-        return commands.report(
+        return reading.report(
             options.folders, console, options.out, options.plugin, allow_mixed=options.allow_mixed
         )
+    if options.verb == "compare":
+        wanted = {name: getattr(options, name) for name in reading.Request.__dataclass_fields__}
+        return reading.compare(options.folders, console, reading.Request(**wanted), options.plugin)
+    if options.verb == "check":
+        from benchmarks.conformance.command import check
+
+        return check(options.names, options.plugin, console, debug=options.debug)
     return commands.download(options.names, console, options.data_root)
 
 
@@ -156,11 +164,29 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "--out", type=Path, metavar="DIR", help="where to write (default reports/out)"
     )
 
+    compare = verbs.add_parser("compare", help="paired differences between variants, from records")
+    compare.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+    compare.add_argument(
+        "--a", metavar="VARIANT", help="as the tables label it, or a method's name"
+    )
+    compare.add_argument("--b", metavar="VARIANT[,V2]", help="what A is compared with")
+    compare.add_argument(
+        "--against", metavar="VARIANT[,V2]", help="compare every other row with it, in place of --a"
+    )
+    compare.add_argument(
+        "--datasets", metavar="D[,D2]", help="as the tables call them (default all)"
+    )
+    compare.add_argument("--config", type=Path, metavar="FILE", help="only the cells of this sweep")
+    compare.add_argument("--out", type=Path, metavar="FILE", help="also write this .md or .csv")
+
+    check = verbs.add_parser("check", help="what every method must do, tried on a tiny world")
+    check.add_argument("names", nargs="*", metavar="METHOD")
+
     download = verbs.add_parser("download", help="fetch data sets and weights")
     download.add_argument("names", nargs="+", metavar="NAME")
     download.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
 
-    for verb in (show, report):
+    for verb in (show, report, compare, check):
         verb.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE")
     for verb in (run, plan, report):
         verb.add_argument(
@@ -184,6 +210,13 @@ def _sweep_flags(verb: argparse.ArgumentParser) -> None:
     add("--config", type=Path, metavar="FILE", help="a sweep in YAML; flags go before it")
     add(
         "--set", action="append", metavar="NAME.FIELD=VALUE", help="a field of a method or data set"
+    )
+    add(
+        "--recipe",
+        dest="recipes",
+        action="append",
+        metavar="FILE",
+        help="tuned hyper-parameters of a method on a data set (configs/recipes)",
     )
     add("--data-root", metavar="DIR", help="where data sets are (default data)")
     add("--out", metavar="DIR", help="where records go (default results/runs)")

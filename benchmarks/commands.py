@@ -14,9 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.reading import DEFAULT_REPORT, compare_with, records_in, say_where
 from benchmarks.settings import Sweep
-
-DEFAULT_REPORT = Path("reports/out")
 
 
 def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> int:
@@ -30,7 +29,7 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     if sweep.data_root != Sweep().data_root and not sweep.data_root.is_dir():
         raise UserError(f"--data-root {sweep.data_root}: no such folder.")
     store.check_writable()
-    planned = plan.look_up(cells, _records(store, console))
+    planned = plan.look_up(cells, records_in(store, console))
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
     settings = runner.Settings(
         sweep.out,
@@ -51,7 +50,7 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
             markup=False,
         )
         return 130
-    planned = plan.look_up(cells, _records(store, console))
+    planned = plan.look_up(cells, records_in(store, console))
     return _report_cells(planned, sweep, console, allow_mixed)
 
 
@@ -65,7 +64,9 @@ def _report_cells(planned: Sequence[Any], sweep: Sweep, console: Console, allow_
     console.print()
     print_report(records, console, stale=stale, allow_mixed=allow_mixed)
     files = write_report(records, folder, stale=stale, allow_mixed=allow_mixed)
-    _say_where(console, files, sweep.out)
+    if sweep.compare:
+        files += compare_with(sweep.compare, records, stale, sweep.out, console, folder)
+    say_where(console, files, sweep.out)
     if failed:
         console.print(
             f"{len(failed)} of {len(planned)} cells failed; --rerun failed runs them again.",
@@ -81,7 +82,7 @@ def plan_only(sweep: Sweep, console: Console) -> int:
     from results.store import Store
 
     cells = plan.expand(sweep)
-    records = _records(Store(sweep.out), console)
+    records = records_in(Store(sweep.out), console)
     planned = plan.look_up(cells, records)
     tables: dict[tuple[str, str], Table] = {}
     store = user_store()
@@ -187,6 +188,7 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
             "tasks": ", ".join(info.tasks),
             "random": "no: one run stands for every seed" if info.deterministic else "yes",
             "reconstruction": info.reconstruction,
+            "exempt": "; ".join(f"{check} ({why})" for check, why in info.exempt.items()),
             "source": f"{entry.file} (fingerprint {fingerprint(name)})",
         }
         _print_facts(console, {k: v for k, v in facts.items() if v})
@@ -211,45 +213,6 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
     return 0
 
 
-def report(
-    folders: Sequence[Path],
-    console: Console,
-    out: Path | None,
-    plugins: Sequence[Path],
-    *,
-    allow_mixed: bool,
-) -> int:
-    """Tables and plots of every record under `folders`."""
-    from benchmarks import plan
-    from methods.registry import METHODS
-    from reports.report import print_report, write_report
-    from results.store import Store
-
-    for file in plugins:
-        METHODS.load_file(file)
-    records = []
-    for folder in folders:
-        if not (folder / "records").is_dir():
-            raise UserError(
-                f"No records under {folder}: give a folder that a run wrote to with --out."
-            )
-        records += _records(Store(folder), console)
-    if not records:
-        raise UserError(f"No readable records under {', '.join(map(str, folders))}.")
-    stale = _stale(records)
-    # One record a cell, or its seeds would be counted twice: folders may hold the same cell, and a
-    # folder the same cell from several versions of a method. One of today's code goes first.
-    by_cell = {
-        r.identity or r.key: r
-        for r in sorted(records, key=lambda r: (r.key not in stale, *plan.preference(r)))
-    }
-    records = list(by_cell.values())
-    print_report(records, console, stale=stale, allow_mixed=allow_mixed)
-    files = write_report(records, out or DEFAULT_REPORT, stale=stale, allow_mixed=allow_mixed)
-    _say_where(console, files, None)
-    return 0
-
-
 def download(names: Sequence[str], console: Console, data_root: Path) -> int:
     """Fetch data sets and backbones."""
     from benchmarks.datasets import registry as datasets
@@ -266,37 +229,6 @@ def download(names: Sequence[str], console: Console, data_root: Path) -> int:
         else:
             console.print(family(**fields).download(data_root), markup=False, soft_wrap=True)
     return 0
-
-
-def _records(store: Any, console: Console) -> list[Any]:
-    records, problems = store.all()
-    for problem in problems:
-        console.print(f"Ignored: {problem}", style="yellow", markup=False, soft_wrap=True)
-    return list(records)
-
-
-def _stale(records: Sequence[Any]) -> set[str]:
-    """Keys of records that another version of their method's source made."""
-    from methods.registry import METHODS, fingerprint
-
-    known = METHODS.entries()
-    return {
-        r.key
-        for r in records
-        if r.provenance is not None
-        and r.method in known
-        and r.provenance.fingerprint != fingerprint(r.method)
-    }
-
-
-def _say_where(console: Console, files: Sequence[Path], out: Path | None) -> None:
-    if not files:
-        return
-    console.print(f"\nTables and plots: {files[0].parent}/", markup=False, soft_wrap=True)
-    for file in files:
-        console.print(f"  {file.name}", style="dim", markup=False, soft_wrap=True)
-    if out is not None:
-        console.print(f"Records: {out / 'records'}/", markup=False, soft_wrap=True)
 
 
 def _print_fields(console: Console, owner: str, configured: Any, classes: Sequence[type]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.backbone_names import BackboneId, identify
 from benchmarks.datasets import registry as datasets
 from benchmarks.datasets.base import Family
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, did_you_mean
 from benchmarks.protocol import EQUAL_BUDGET
 from benchmarks.settings import Choice, Sweep, apply_fields, shard_of
 from methods.registry import METHODS, fingerprint
@@ -130,6 +130,10 @@ def expand(sweep: Sweep) -> list[Cell]:
         METHODS.get(choice.name)
     for choice in sweep.datasets:
         datasets.resolve(choice.name)
+    names = {choice.name for choice in sweep.methods}
+    for label in sweep.compare:
+        if label.partition(" (")[0] not in names:
+            raise did_you_mean("method of this sweep, asked for in 'compare',", label, names)
     precision = _precision(sweep)
     used: set[int] = set()
     cells = []

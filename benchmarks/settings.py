@@ -67,6 +67,8 @@ class Sweep:
     groups: str = "auto"
     group_counts: str = ""
     """Counts that decide the groups of CIFAR-LT: own or ir100; empty is the data set's default."""
+    compare: tuple[str, ...] = ()
+    """Variants, as tables label them, that every other row is compared with after the run."""
     save_logits: bool = False
     shard: str = ""
     device: str = "auto"
@@ -175,6 +177,9 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         return _seeds(value, where)
     if name == "set":
         return _assignments(value, where)
+    if name == "compare":
+        labels = value if isinstance(value, list | tuple) else [value]
+        return tuple(part for text in labels for part in split_labels(coerce(text, str, where)))
     if name == "plugin":
         return tuple(Path(str(item)) for item in _items(value))
     if name in ("data_root", "out"):
@@ -210,6 +215,18 @@ def _shard(text: str, where: str) -> tuple[int, int]:
     if slash and _is_number(part) and _is_number(count) and 1 <= int(part) <= int(count):
         return int(part) - 1, int(count)
     raise UserError(f"{where}: '{text}' is not I/N with 1 <= I <= N, for example 1/4.")
+
+
+def split_labels(text: str) -> tuple[str, ...]:
+    """The parts of a text between commas that stand in no bracket: labels may hold both."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 def _items(value: Any) -> list[Any]:

@@ -54,8 +54,15 @@ def differences(records: Sequence[Record]) -> list[Difference]:
     return found
 
 
-def refuse_mixture(records: Sequence[Record]) -> None:
+def refuse_mixture(
+    records: Sequence[Record],
+    way_out: str = "Report them separately, or pass --allow-mixed to have them marked instead.",
+) -> None:
     """Do nothing if the records may share a table.
+
+    Args:
+        records: of one data set and backbone.
+        way_out: what the user can do.
 
     Raises:
         MixedRecords: naming what differs, the values, the methods that have them, and the way out.
@@ -65,8 +72,7 @@ def refuse_mixture(records: Sequence[Record]) -> None:
         first = records[0]
         raise MixedRecords(
             f"{first.dataset} / {first.backbone}: these records do not belong in one table. "
-            f"Different: {'; '.join(map(str, found))}. "
-            "Report them separately, or pass --allow-mixed to have them marked instead."
+            f"Different: {'; '.join(map(str, found))}. {way_out}"
         )
 
 

@@ -8,7 +8,15 @@ from typing import Any, Literal
 import pytest
 
 from benchmarks.errors import UserError
-from benchmarks.settings import Choice, Sweep, apply_fields, coerce, read_sweep, shard_of
+from benchmarks.settings import (
+    Choice,
+    Sweep,
+    apply_fields,
+    coerce,
+    read_sweep,
+    shard_of,
+    split_labels,
+)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +150,20 @@ def test_the_largest_seed() -> None:
     assert read_sweep(None, {"seeds": str(2**32 - 1)}).seeds == (2**32 - 1,)
 
 
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("lift", ("lift",)),
+        (" lift , sage,", ("lift", "sage")),
+        ("", ()),
+        ("lift (tau=1, widths=[1, 2]),sage", ("lift (tau=1, widths=[1, 2])", "sage")),
+        ("a),b", ("a)", "b")),
+    ],
+)
+def test_labels_are_split_at_commas_outside_of_brackets(text: str, labels: Any) -> None:
+    assert split_labels(text) == labels
+
+
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "1/", "/2", "a/b", "-1/2", "²/3", "1/2/3"])
 def test_nonsense_for_shards(shard: str) -> None:
     with pytest.raises(UserError, match="I/N"):
@@ -225,7 +247,7 @@ def test_every_field_of_a_sweep_is_a_key(yaml_file: Any) -> None:
         "set": "{a: {b: 1}}", "data_root": "r", "out": "o", "protocol": "equal", "select": "val",
         "rerun": "always", "accept_stale": "true", "groups": "oltr", "shard": "1/2",
         "device": "cpu", "precision": "fp32", "group_counts": "ir100", "save_logits": "true",
-        "offline": "true", "plugin": "[p.py]",
+        "offline": "true", "plugin": "[p.py]", "compare": "lift",
     }  # fmt: skip
     assert values.keys() == {f.name for f in dataclasses.fields(Sweep)}
     sweep = read_sweep(yaml_file("\n".join(f"{k}: {v}" for k, v in values.items())), {})
@@ -243,9 +265,21 @@ def test_flags_go_before_yaml(yaml_file: Any) -> None:
     assert sweep.plugin == (Path("a.py"), Path("b.py"))
 
 
+def test_what_to_compare_with_is_one_label_or_several(yaml_file: Any) -> None:
+    def compare(text: str) -> tuple[str, ...]:
+        return read_sweep(yaml_file(f"compare: {text}"), {}).compare
+
+    assert compare("lift") == ("lift",)
+    assert compare("[lift, 'sage (guidance=none, tau=1)']") == (
+        "lift",
+        "sage (guidance=none, tau=1)",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("compare: 3", "compare: '3' is not text"),
         ("datsets: [a]", "'datsets'.*datasets"),
         ("- a\n- b", "a sweep is a mapping"),
         ("", "a sweep is a mapping"),

@@ -1,0 +1,336 @@
+"""The verbs that read records and run nothing: `report` and `compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from benchmarks.errors import UserError, did_you_mean
+from benchmarks.settings import read_sweep, split_labels
+
+if TYPE_CHECKING:
+    from reports.aggregate import Table
+    from reports.comparison import Comparer, Comparison, Read
+    from results.schema import Record
+
+DEFAULT_REPORT = Path("reports/out")
+
+
+def report(
+    folders: Sequence[Path],
+    console: Console,
+    out: Path | None,
+    plugins: Sequence[Path],
+    *,
+    allow_mixed: bool,
+) -> int:
+    """Tables and plots of every record under `folders`."""
+    from reports.report import print_report, write_report
+
+    found = _gather(folders, plugins, console)
+    print_report(found.records, console, stale=found.stale, allow_mixed=allow_mixed)
+    files = write_report(
+        found.records, out or DEFAULT_REPORT, stale=found.stale, allow_mixed=allow_mixed
+    )
+    say_where(console, files, None)
+    return 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `compare` is asked for, as typed."""
+
+    a: str | None = None
+    b: str | None = None
+    """One variant, and one or several that it is compared with."""
+    against: str | None = None
+    """Variants that every other row is compared with."""
+    datasets: str | None = None
+    """The data sets to look at, as tables call them; None for all."""
+    config: Path | None = None
+    """A sweep: its cells alone are looked at, and its `compare` is what `against` is by default."""
+    out: Path | None = None
+    """A file ending in .md or .csv."""
+
+
+def compare(
+    folders: Sequence[Path], console: Console, request: Request, plugins: Sequence[Path]
+) -> int:
+    """Paired differences between variants, on each data set and backbone that both were run on.
+
+    Raises:
+        UserError: unknown or ambiguous variants, nothing in common, records that do not belong in
+            one table, or predictions that are missing.
+    """
+    from reports.comparison import Comparer
+    from reports.comparison_tables import (
+        against_markdown,
+        comparisons_csv,
+        pair_markdown,
+        print_against,
+        print_pair,
+    )
+
+    if request.out is not None and request.out.suffix not in (".md", ".csv"):
+        raise UserError(f"--out {request.out}: write a file that ends in .md or .csv.")
+    baselines = split_labels(request.against or "")
+    found = _gather(folders, plugins, console)
+    records = found.records
+    if request.config is not None:
+        from benchmarks import plan
+
+        sweep = read_sweep(request.config, {})
+        identities = {cell.identity for cell in plan.expand(sweep)}
+        records = [r for r in records if r.identity in identities]
+        if not records:
+            raise UserError(f"No records of the cells of {request.config} in these folders.")
+        if not (request.a or request.b):
+            baselines = baselines or sweep.compare
+    if bool(request.a) != bool(request.b) or bool(request.a) == bool(baselines):
+        raise UserError(
+            "Name two variants with --a and --b, or with --against what all others are compared "
+            "with; `report` shows how variants are labelled."
+        )
+    named = [] if baselines else [request.a or "", *split_labels(request.b or "")]
+    tables = _tables(records, found.stale, request.datasets, named)
+    comparer = Comparer(found.read)
+    if request.a and request.b:
+        pairs = _pairs(tables, request.a, split_labels(request.b), comparer)
+        for pair in pairs:
+            print_pair(pair, console)
+        text = "\n".join(map(pair_markdown, pairs))
+        everything = pairs
+    else:
+        groups = _against(tables, baselines, comparer, console)
+        for group in groups:
+            print_against(group, console)
+        text = "\n".join(map(against_markdown, groups))
+        everything = [comparison for group in groups for comparison in group]
+    if request.out is not None:
+        _write(request.out, text if request.out.suffix == ".md" else comparisons_csv(everything))
+        console.print(f"Written: {request.out}", markup=False, soft_wrap=True)
+    return 0
+
+
+def compare_with(
+    baselines: Sequence[str],
+    records: Sequence[Record],
+    stale: Collection[str],
+    out: Path,
+    console: Console,
+    folder: Path,
+) -> list[Path]:
+    """Print and write, after a run, what every row of each table is against the baselines.
+
+    What cannot be compared is said in a line: the run itself is done.
+
+    Args:
+        baselines: variants by label.
+        records: cells of any status, of which the tables were made.
+        stale: keys of records made with another version of the method's source.
+        out: where the run wrote its records.
+        console: where to print.
+        folder: the report's folder, which gets `DATASET__BACKBONE__compare.{md,csv}`.
+
+    Returns:
+        The files written.
+    """
+    from reports.aggregate import build_tables
+    from reports.comparison import Comparer
+    from reports.comparison_tables import against_markdown, comparisons_csv, print_against
+    from reports.report import file_stems
+    from results.store import Store
+
+    store = Store(out)
+    comparer = Comparer(lambda record: store.predictions(record.key))
+    tables = build_tables(records, stale=stale, allow_mixed=True)
+    files = []
+    for table, stem in zip(tables, file_stems(tables), strict=True):
+        try:
+            groups = _against([table], baselines, comparer, console)
+        except UserError as error:
+            console.print(f"Not compared: {error}", style="yellow", markup=False, soft_wrap=True)
+            continue
+        for group in groups:
+            print_against(group, console)
+        every = [comparison for group in groups for comparison in group]
+        text = "\n".join(map(against_markdown, groups))
+        files += [
+            _write(folder / f"{stem}__compare.md", text),
+            _write(folder / f"{stem}__compare.csv", comparisons_csv(every)),
+        ]
+    return files
+
+
+def records_in(store: Any, console: Console) -> list[Record]:
+    """The records of a store; what cannot be read is named and passed over."""
+    records, problems = store.all()
+    for problem in problems:
+        console.print(f"Ignored: {problem}", style="yellow", markup=False, soft_wrap=True)
+    return list(records)
+
+
+def say_where(console: Console, files: Sequence[Path], out: Path | None) -> None:
+    """Print the files of a report and, if given, the folder of the records."""
+    if not files:
+        return
+    console.print(f"\nTables and plots: {files[0].parent}/", markup=False, soft_wrap=True)
+    for file in files:
+        console.print(f"  {file.name}", style="dim", markup=False, soft_wrap=True)
+    if out is not None:
+        console.print(f"Records: {out / 'records'}/", markup=False, soft_wrap=True)
+
+
+# ---- gathering -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """The records of several folders, one for each cell."""
+
+    records: list[Record]
+    stale: set[str]
+    read: Read
+
+
+def _gather(folders: Sequence[Path], plugins: Sequence[Path], console: Console) -> _Gathered:
+    from benchmarks import plan
+    from methods.registry import METHODS
+    from results.store import Store
+
+    for file in plugins:
+        METHODS.load_file(file)
+    records: list[Record] = []
+    stores: dict[str, Store] = {}
+    for folder in folders:
+        if not (folder / "records").is_dir():
+            raise UserError(
+                f"No records under {folder}: give a folder that a run wrote to with --out."
+            )
+        store = Store(folder)
+        here = records_in(store, console)
+        records += here
+        stores = {record.key: store for record in here} | stores
+    if not records:
+        raise UserError(f"No readable records under {', '.join(map(str, folders))}.")
+    stale = _stale(records)
+    # One record a cell, or its seeds would be counted twice: folders may hold the same cell, and a
+    # folder the same cell from several versions of a method. One of today's code goes first.
+    by_cell = {
+        r.identity or r.key: r
+        for r in sorted(records, key=lambda r: (r.key not in stale, *plan.preference(r)))
+    }
+
+    def read(record: Record) -> Mapping[str, Any]:
+        return stores[record.key].predictions(record.key)
+
+    return _Gathered(list(by_cell.values()), stale, read)
+
+
+def _stale(records: Sequence[Record]) -> set[str]:
+    """Keys of records that another version of their method's source made."""
+    from methods.registry import METHODS, fingerprint
+
+    known = METHODS.entries()
+    return {
+        r.key
+        for r in records
+        if r.provenance is not None
+        and r.method in known
+        and r.provenance.fingerprint != fingerprint(r.method)
+    }
+
+
+def _tables(
+    records: Sequence[Record], stale: Collection[str], datasets: str | None, named: Sequence[str]
+) -> list[Table]:
+    """The tables of the data sets asked for.
+
+    Args:
+        records: cells of any status.
+        stale: keys of records made with another version of the method's source.
+        datasets: names, with or without what they say of knobs, as typed; None for all.
+        named: variants that are to be compared; empty for all.
+
+    Raises:
+        UserError: an unknown data set, or records that do not belong in one table.
+    """
+    from reports.aggregate import build_tables
+    from reports.comparability import refuse_mixture
+
+    if datasets is not None:
+        wanted = _data_sets(datasets, {record.dataset for record in records})
+        records = [record for record in records if record.dataset in wanted]
+    methods = {label.partition(" (")[0] for label in named}
+    for where in sorted({(r.dataset, r.backbone) for r in records}):
+        members = [r for r in records if (r.dataset, r.backbone) == where]
+        if named:  # what other methods were run with is no matter
+            members = [r for r in members if r.method in methods]
+        refuse_mixture(members, "Give a folder that holds the one or the other.")
+    return build_tables(records, stale=stale, allow_mixed=True)
+
+
+def _data_sets(typed: str, known: Collection[str]) -> set[str]:
+    """The data sets of these names, or of these names and any knobs."""
+    found = set()
+    for name in split_labels(typed):
+        same = {name} & set(known) or {k for k in known if k.partition(" (")[0] == name}
+        if not same:
+            raise did_you_mean("data set of these records", name, known)
+        found |= same
+    return found
+
+
+def _pairs(
+    tables: Sequence[Table], a: str, others: Sequence[str], comparer: Comparer
+) -> list[Comparison]:
+    """A against each of the others, on every table that has both."""
+    from reports.comparison import find_row, unknown_variant
+
+    found = []
+    for wanted in (a, *others):
+        if all(find_row(table, wanted) is None for table in tables):
+            raise unknown_variant(tables, wanted)
+    for table in tables:
+        for b in others:
+            row_a, row_b = find_row(table, a), find_row(table, b)
+            if row_a is not None and row_b is not None:
+                found.append(comparer.compare(table, row_a, row_b))
+    if not found:
+        raise UserError(f"No data set has both '{a}' and '{', '.join(others)}'.")
+    return found
+
+
+def _against(
+    tables: Sequence[Table], baselines: Sequence[str], comparer: Comparer, console: Console
+) -> list[list[Comparison]]:
+    """For each table and baseline, the comparisons of all other rows with it."""
+    from reports.comparison import against, find_row, unknown_variant
+
+    groups = []
+    for wanted in baselines:
+        rows = [(table, find_row(table, wanted)) for table in tables]
+        if all(row is None for _, row in rows):
+            raise unknown_variant(tables, wanted)
+        for table, row in rows:
+            if row is not None:
+                found, problems = against(table, row, comparer)
+                groups += [found] if found else []
+                for problem in problems:
+                    console.print(
+                        f"Not compared: {problem}", style="yellow", markup=False, soft_wrap=True
+                    )
+    return groups
+
+
+def _write(file: Path, text: str) -> Path:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"Cannot write {file}: {error.strerror or error}.") from error
+    return file

@@ -1,0 +1,226 @@
+"""Two variants of a table, paired: what is compared with what, and what the intervals cover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.errors import UserError, did_you_mean
+from reports.aggregate import Row, Table
+from reports.statistics import (
+    Array,
+    Interval,
+    accuracy_parts,
+    paired_interval,
+    precision_parts,
+)
+from results.schema import Record
+
+Read = Callable[[Record], Mapping[str, NDArray[Any]]]
+"""Gives the predictions that were stored with a record."""
+METRICS = {
+    "single": ("overall", "many", "medium", "few", "balanced"),
+    "multi": ("overall", "many", "medium", "few"),
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Variant A against variant B on one data set and backbone."""
+
+    table: Table
+    a: str
+    b: str
+    """Labels of the two rows."""
+    intervals: Mapping[str, Interval | None]
+    """By name, for the METRICS of the task; None for an empty group."""
+    covers: str
+    """What the intervals are about: test images and, where there are several, runs."""
+    notes: tuple[str, ...]
+    """What a reader has to know: runs left out, stale records."""
+
+
+def verdict(interval: Interval | None) -> str:
+    """`A better`, `B better`, `no difference shown`, or nothing for an empty group."""
+    if interval is None:
+        return ""
+    if interval.low > 0:
+        return "A better"
+    return "B better" if interval.high < 0 else "no difference shown"
+
+
+def find_row(table: Table, wanted: str) -> Row | None:
+    """The row of that label, or of the only variant of that method; None if there is neither.
+
+    Raises:
+        UserError: a method of several variants, none of which bears the name alone.
+    """
+    for row in table.rows:
+        if row.label == wanted:
+            return row
+    rows = [row for row in table.rows if row.method == wanted]
+    if len(rows) > 1:
+        labels = "; ".join(f"'{row.label}'" for row in rows)
+        raise UserError(f"'{wanted}' has several variants on {table.dataset}, name one: {labels}.")
+    return rows[0] if rows else None
+
+
+def unknown_variant(tables: Sequence[Table], wanted: str) -> UserError:
+    """The error for a label that no table has."""
+    return did_you_mean("variant", wanted, {row.label for table in tables for row in table.rows})
+
+
+def against(table: Table, baseline: Row, comparer: Comparer) -> tuple[list[Comparison], list[str]]:
+    """Every other row of a table against one of them, and a line for each that cannot be."""
+    found, problems = [], []
+    for row in table.rows:
+        if row is not baseline:
+            try:
+                found.append(comparer.compare(table, row, baseline))
+            except UserError as error:
+                problems.append(str(error))
+    return found, problems
+
+
+class Comparer:
+    """Compares rows of tables, reading the predictions of each run once.
+
+    Args:
+        read: gives the predictions of a record.
+    """
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._runs: dict[str, _Run] = {}
+
+    def compare(self, table: Table, a: Row, b: Row) -> Comparison:
+        """A against B over the run seeds and splits that both have.
+
+        Raises:
+            UserError: no finished runs in common, or predictions that are missing, damaged or of
+                other test images.
+        """
+        units = _units(a, b)
+        if not units:
+            raise UserError(
+                f"'{a.label}' and '{b.label}' have no finished run of the same seeds on "
+                f"{table.dataset} / {table.backbone}."
+            )
+        pairs = [[(self._run(r), self._run(s)) for r, s in unit] for unit in units]
+        first = pairs[0][0][0]
+        for run in (run for unit in pairs for pair in unit for run in pair):
+            if not (
+                np.array_equal(run.ids, first.ids) and np.array_equal(run.labels, first.labels)
+            ):
+                raise UserError(
+                    f"{table.dataset} / {table.backbone}: the runs of '{a.label}' and "
+                    f"'{b.label}' were not tested on the same images, so nothing can be paired."
+                )
+        strata = first.labels if table.task == "single" else np.zeros(len(first.ids), dtype=int)
+        intervals: dict[str, Interval | None] = {}
+        for name in METRICS[table.task]:
+            if name not in first.parts:
+                intervals[name] = None
+                continue
+            # A split's run seeds are averaged: splits are then what varies.
+            side_a, side_b = (
+                np.stack([np.mean([p[side].parts[name] for p in unit], axis=0) for unit in pairs])
+                for side in (0, 1)
+            )
+            intervals[name] = paired_interval(side_a, side_b, strata)
+        covers = _covers(a, b, units, len(first.ids))
+        return Comparison(table, a.label, b.label, intervals, covers, _notes(a, b, units))
+
+    def _run(self, record: Record) -> _Run:
+        if record.key not in self._runs:
+            self._runs[record.key] = _load(record, self._read(record))
+        return self._runs[record.key]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The predictions of a run, in the order of its sample ids."""
+
+    ids: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    """(N,) or (N, C)."""
+    parts: Mapping[str, Array]
+    """Metric -> (N,) what each image contributes."""
+
+
+def _load(record: Record, data: Mapping[str, NDArray[Any]]) -> _Run:
+    assert record.groups is not None and record.metrics is not None
+    order = np.argsort(data["ids"], kind="stable")
+    labels = data["labels"][order].astype(np.int64)
+    membership = np.array(record.groups.membership)
+    if record.task == "multi":
+        parts = precision_parts(data["scores"][order], labels, membership)
+    else:
+        parts = accuracy_parts(data["top5"][order, 0] == labels, labels, membership)
+    return _Run(data["ids"][order], labels, parts)
+
+
+Pair = tuple[Record, Record]
+
+
+def _units(a: Row, b: Row) -> list[list[Pair]]:
+    """The pairs of runs, in the units that vary: runs of one split, or splits.
+
+    A method without randomness has one run a split, which is paired with each of the other's.
+    """
+    splits: dict[int, list[Pair]] = {}
+    for record in a.done:
+        for other in b.done:
+            same = record.seed == other.seed or record.deterministic or other.deterministic
+            if record.split_seed == other.split_seed and same:
+                splits.setdefault(record.split_seed, []).append((record, other))
+    if len(splits) > 1:
+        return [splits[split] for split in sorted(splits)]
+    return [[pair] for pairs in splits.values() for pair in pairs]
+
+
+def _covers(a: Row, b: Row, units: list[list[Pair]], images: int) -> str:
+    """What the interval is about, in words."""
+    text = f"the choice of {images:,} test images"
+    splits = list(dict.fromkeys(unit[0][0].split_seed for unit in units))
+    pairs = [pair for unit in units for pair in unit]
+    seeds = sorted({s.seed if r.deterministic else r.seed for r, s in pairs})
+    fixed = a.done[0].deterministic and b.done[0].deterministic
+    if len(splits) > 1:
+        inner = "" if len(seeds) == 1 else f", the mean over {len(seeds)} run seeds on each"
+        text += f" and of {len(splits)} splits (split seeds {_list(splits)}{inner})"
+    elif fixed:
+        text += "; neither variant is random"
+    elif len(units) == 1:
+        text += f" alone: there is one run (seed {_list(seeds)})"
+    else:
+        text += f" and of {len(seeds)} run seeds ({_list(seeds)})"
+    return text + "."
+
+
+def _notes(a: Row, b: Row, units: list[list[Pair]]) -> tuple[str, ...]:
+    used = {record.key for unit in units for pair in unit for record in pair}
+    notes = []
+    for row, other in ((a, b), (b, a)):
+        left_out = [record for record in row.done if record.key not in used]
+        if left_out:
+            seeds = _list(f"{r.seed}/{r.split_seed}" for r in left_out)
+            notes.append(
+                f"{row.label}: {len(left_out)} of {len(row.done)} runs left out (run/split seed "
+                f"{seeds}), for {other.label} has none to pair them with."
+            )
+        if row.done[0].deterministic and not other.done[0].deterministic:
+            notes.append(f"{row.label} is not random: its one run stands for every seed.")
+        if row.stale:
+            notes.append(f"{row.label}: made with another version of the method's source.")
+        if row.failed:
+            notes.append(f"{row.label}: {len(row.failed)} of {row.cells} runs have no result.")
+    return tuple(notes)
+
+
+def _list(items: Iterable[object]) -> str:
+    return ", ".join(map(str, items))
