@@ -13,9 +13,10 @@ from benchmarks.datasets import registry as datasets
 from benchmarks.datasets.base import Family
 from benchmarks.errors import UserError, did_you_mean
 from benchmarks.protocol import EQUAL_BUDGET
+from benchmarks.recipe_files import Recipe, RecipeBook
 from benchmarks.settings import Choice, Sweep, apply_fields, shard_of
-from methods.registry import METHODS, fingerprint
-from results.schema import Record
+from methods.registry import METHODS, MethodInfo, fingerprint
+from results.schema import Record, Tuning
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Cell:
     groups: str
     deterministic: bool
     fingerprint: str
+    tuning: Tuning | None = None
+    """The recipe that set some of the fields."""
 
     @property
     def dataset_config(self) -> dict[str, Any]:
@@ -67,6 +70,9 @@ class Cell:
             "precision": self.precision,
             "groups": self.groups,
         }
+        # What tuning cost stands in the record: the same fields without a recipe are another cell.
+        if self.tuning is not None:
+            spec["tuning_trials"] = self.tuning.trials
         return _digest(spec)
 
     @property
@@ -136,6 +142,7 @@ def expand(sweep: Sweep) -> list[Cell]:
             raise did_you_mean("method of this sweep, asked for in 'compare',", label, names)
     precision = _precision(sweep)
     used: set[int] = set()
+    recipes = RecipeBook(sweep.recipes, [c.recipes or () for c in sweep.methods])
     cells = []
     for wanted in sweep.datasets:
         family, shown = _family(sweep, wanted, used)
@@ -146,17 +153,24 @@ def expand(sweep: Sweep) -> list[Cell]:
         groups = sweep.groups
         if groups == "auto":
             groups = "lift" if family.task == "single" else "lmpt"
-        configs = [
-            (choice, METHODS.get(choice.name).info, _config(sweep, choice, protocol, used))  # type: ignore[attr-defined]
-            for choice in sweep.methods
-        ]
+        configs = []
+        for choice in sweep.methods:
+            info: MethodInfo = METHODS.get(choice.name).info  # type: ignore[attr-defined]
+            recipe = recipes.of(choice.recipes, choice.name, shown, backbone.name, protocol)
+            if recipe is None and choice.recipes and family.task in info.tasks:
+                raise UserError(
+                    f"{choice}: none of its recipes ({', '.join(map(str, choice.recipes))}) is for "
+                    f"{choice.name} on {shown} with {backbone.name} under protocol {protocol}."
+                )
+            configs.append((choice, info, *_config(sweep, choice, recipe, protocol, used)))
         for split_seed in sweep.split_seeds:
-            for choice, info, config in configs:
+            for choice, info, config, tuning in configs:
+                label = str(choice) if tuning is None else f"{choice} [{tuning}]"
                 cells += [
                     Cell(
-                        choice.name, str(choice), config, family, shown, backbone, typed, seed,
+                        choice.name, label, config, family, shown, backbone, typed, seed,
                         split_seed, protocol, sweep.select, precision, groups,
-                        info.deterministic, fingerprint(choice.name),
+                        info.deterministic, fingerprint(choice.name), tuning,
                     )
                     for seed in ((0,) if info.deterministic else sweep.seeds)
                 ]  # fmt: skip
@@ -166,6 +180,7 @@ def expand(sweep: Sweep) -> list[Cell]:
                 f"--set {owner}.{field}: '{owner}' is neither a method nor a data set "
                 "of this sweep."
             )
+    recipes.refuse_unused()
     # The same thing under two names (cifar100_lt and cifar100_lt_ir100) is one cell.
     unique = list({cell.key: cell for cell in cells}.values())
     part, parts = shard_of(sweep.shard)
@@ -215,12 +230,25 @@ def _shown(family: Family) -> str:
     return f"{name} ({', '.join(knobs)})" if knobs else name
 
 
-def _config(sweep: Sweep, choice: Choice, protocol: str, used: set[int]) -> dict[str, Any]:
+def _config(
+    sweep: Sweep, choice: Choice, recipe: Recipe | None, protocol: str, used: set[int]
+) -> tuple[dict[str, Any], Tuning | None]:
+    """A method's configuration, and what of it a recipe set.
+
+    The defaults, and over them in this order: the protocol's budget, the recipe, the sweep's own
+    fields, `--set`.
+    """
     cls = METHODS.get(choice.name)
     names = {f.name for f in dataclasses.fields(cls)}
     budget = {k: v for k, v in EQUAL_BUDGET.items() if k in names} if protocol == "equal" else {}
-    fields = budget | dict(choice.fields) | _set_for(sweep, {choice.name}, used)
-    return apply_fields(f"method {choice.name}", cls, fields)
+    explicit = dict(choice.fields) | _set_for(sweep, {choice.name}, used)
+    tuning = None
+    if recipe is not None:
+        apply_fields(f"method {choice.name} in {recipe.file}", cls, recipe.fields)  # names the file
+        budget |= recipe.fields
+        kept = tuple(name for name in recipe.fields if name not in explicit)
+        tuning = Tuning(recipe.origin, recipe.trials, kept) if kept else None
+    return apply_fields(f"method {choice.name}", cls, budget | explicit), tuning
 
 
 def _set_for(sweep: Sweep, owners: set[str], used: set[int]) -> dict[str, Any]:

@@ -211,7 +211,7 @@ class Bench:
         try:
             clock = time.perf_counter()
             logits = self._logits(cell, predictor)
-            cost = self._cost(predictor, fit_s, time.perf_counter() - clock)
+            cost = self._cost(cell, predictor, fit_s, time.perf_counter() - clock)
             notes = [*task.notes, *predictor.notes]
             return self._recorder.done(cell, logits, cost, notes, started)
         except DataError:
@@ -283,13 +283,13 @@ class Bench:
             parts.append(torch.stack(seen).mean(0))
         return torch.cat(parts)
 
-    def _cost(self, predictor: Predictor, fit_s: float, eval_s: float) -> Cost:
+    def _cost(self, cell: Cell, predictor: Predictor, fit_s: float, eval_s: float) -> Cost:
         dev = self._backbone.device
         return Cost(
             trainable_params=predictor.trainable_params,
             epochs=predictor.epochs,
             images_seen=predictor.images_seen,
-            tuning_trials=0,
+            tuning_trials=cell.tuning.trials if cell.tuning is not None else 0,
             fit_s=round(fit_s, 3),
             eval_s=round(eval_s, 3),
             peak_memory_mb=round(devices.peak_memory_mb(dev), 1),

@@ -38,6 +38,8 @@ class Choice:
 
     name: str
     fields: tuple[tuple[str, Any], ...] = ()
+    recipes: tuple[Path, ...] | None = None
+    """Recipes of this entry alone, in place of the sweep's; empty for none at all."""
 
     def __str__(self) -> str:
         """`zero_shot (text=both)`."""
@@ -57,6 +59,8 @@ class Sweep:
     """Empty takes the embedded one for the embedded world and ViT-B-16-quickgelu/openai else."""
     set: tuple[tuple[str, str, Any], ...] = ()
     """(method or data set, field, value)."""
+    recipes: tuple[Path, ...] = ()
+    """Files with hyper-parameters of methods (see `benchmarks.recipe_files`)."""
     data_root: Path = Path("data")
     out: Path = Path("results/runs")
     protocol: str = ""
@@ -89,14 +93,16 @@ def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
     """
     values: dict[str, Any] = {}
     if file is not None:
-        for name, value in _yaml_mapping(file).items():
+        wanted = "a sweep is a mapping such as 'methods: [lift]'"
+        for name, value in yaml_mapping(file, wanted).items():
             where = f"{file}, {name}" if name in Sweep.__dataclass_fields__ else str(file)
             values[name] = _sweep_value(name, value, where)
     for name, value in flags.items():
         if value is not None:
             new = _sweep_value(name, value, f"--{name.replace('_', '-')}")
             # These add up; where both set one field, the flag comes last and holds.
-            values[name] = values.get(name, ()) + new if name in ("set", "plugin") else new
+            added = name in ("set", "plugin", "recipes")
+            values[name] = values.get(name, ()) + new if added else new
     return Sweep(**values)
 
 
@@ -172,7 +178,7 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         items = _items(value)
         if not items:  # an unset shell variable must not start the quick start
             raise UserError(f"{where}: no name given, see `list`.")
-        return tuple(_choice(item, where) for item in items)
+        return tuple(_choice(item, where, recipes=name == "methods") for item in items)
     if name in ("seeds", "split_seeds"):
         return _seeds(value, where)
     if name == "set":
@@ -180,7 +186,7 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
     if name == "compare":
         labels = value if isinstance(value, list | tuple) else [value]
         return tuple(part for text in labels for part in split_labels(coerce(text, str, where)))
-    if name == "plugin":
+    if name in ("plugin", "recipes"):
         return tuple(Path(str(item)) for item in _items(value))
     if name in ("data_root", "out"):
         if not isinstance(value, str | Path) or not str(value):
@@ -236,17 +242,27 @@ def _items(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _choice(item: Any, where: str) -> Choice:
-    """`lift`, or in YAML `sage: {guidance: none}`."""
+def _choice(item: Any, where: str, *, recipes: bool) -> Choice:
+    """`lift`, or in YAML `sage: {guidance: none}`; a method may say `recipe: FILE` among them."""
     if isinstance(item, Choice):
         return item
     if isinstance(item, dict) and len(item) == 1:
         name, fields = next(iter(item.items()))
         if isinstance(fields, dict):
-            return Choice(str(name), tuple((str(field), v) for field, v in fields.items()))
+            rest = {str(field): value for field, value in fields.items()}
+            own = _recipe_files(rest.pop("recipe"), where) if recipes and "recipe" in rest else None
+            return Choice(str(name), tuple(rest.items()), own)
     if isinstance(item, str):
         return Choice(item)
     raise UserError(f"{where}: an entry is a name or 'name: {{field: value}}', not {item!r}.")
+
+
+def _recipe_files(value: Any, where: str) -> tuple[Path, ...]:
+    """One file, a list of them, or `none`."""
+    files = [] if value in (None, "none") else value if isinstance(value, list) else [value]
+    if not all(isinstance(file, str) and file for file in files):
+        raise UserError(f"{where}: 'recipe' wants a file, a list of files or none, not {value!r}.")
+    return tuple(Path(file) for file in files)
 
 
 def _seeds(value: Any, where: str) -> tuple[int, ...]:
@@ -287,7 +303,12 @@ def _assignments(value: Any, where: str) -> tuple[tuple[str, str, Any], ...]:
     return tuple(found)
 
 
-def _yaml_mapping(file: Path) -> dict[str, Any]:
+def yaml_mapping(file: Path, wanted: str) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        UserError: it cannot be read, or holds something else; the line says what is `wanted`.
+    """
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -295,5 +316,5 @@ def _yaml_mapping(file: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date of month 13
         raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
-        raise UserError(f"{file}: a sweep is a mapping such as 'methods: [lift]', not {data!r}.")
+        raise UserError(f"{file}: {wanted}, not {data!r}.")
     return {str(k): v for k, v in data.items()}

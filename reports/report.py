@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks.errors import UserError
+from benchmarks.file_names import safe
 from reports.aggregate import Table, build_tables
 from reports.head_tail import head_tail
 from reports.markup import latex, markdown
@@ -89,18 +89,12 @@ def write_report(
 
 def file_stems(tables: Sequence[Table]) -> list[str]:
     """A file name without ending for each table: safe on any system, and no two alike."""
-    stems = [f"{_safe(table.dataset)}__{_safe(table.backbone)}" for table in tables]
+    stems = [f"{safe(table.dataset)}__{safe(table.backbone)}" for table in tables]
     lower = [stem.lower() for stem in stems]  # some file systems do not tell case apart
     return [
         f"{stem}-{_digest(table)}" if lower.count(stem.lower()) > 1 else stem
         for stem, table in zip(stems, tables, strict=True)
     ]
-
-
-def _safe(name: str, limit: int = 80) -> str:
-    """`local-dir:../x` becomes `local-dir-x`; only the end of a long path is kept."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+|\.{2,}|_{2,}", "-", name)
-    return re.sub(r"-{2,}", "-", plain)[-limit:].strip("-.") or "unnamed"
 
 
 def _digest(table: Table) -> str:

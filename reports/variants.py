@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -31,7 +31,8 @@ def variants(
     """The variants of one table by label, and a line for each method whose label hides a setting.
 
     A setting is named where it differs from what most variants of the method have; where no value
-    has a majority over the others, all variants name theirs.
+    has a majority over the others, all variants name theirs. What a recipe set is not named: that
+    there was one is.
 
     Args:
         records: of one data set and backbone.
@@ -43,7 +44,9 @@ def variants(
         by_method.setdefault(record.method, {}).setdefault(settings, []).append(record)
     result, lines = [], []
     for method, groups in sorted(by_method.items()):
-        labels, usual = _labels(method, list(groups))
+        labels, usual = _labels(method, {s: _by_recipe(r[0]) for s, r in groups.items()})
+        if len(set(labels.values())) < len(labels):  # two recipes of as many trials
+            labels, usual = _labels(method, dict.fromkeys(groups, ()))
         for settings, members in groups.items():
             kept, superseded = _latest(members)
             result.append(Variant(labels[settings], kept, superseded))
@@ -59,27 +62,50 @@ Settings = tuple[tuple[str, str], ...]
 def _settings(record: Record, found: Sequence[Difference]) -> Settings:
     # JSON, because a record just made holds tuples where one read back might have held lists.
     config = {name: json.dumps(value, sort_keys=True) for name, value in record.config.items()}
-    return tuple(sorted({**config, **mixed_settings(record, found)}.items()))
+    recipe = {RECIPE: str(record.tuning)} if record.tuning is not None else {}
+    return tuple(sorted({**config, **recipe, **mixed_settings(record, found)}.items()))
 
 
-def _labels(method: str, groups: list[Settings]) -> tuple[dict[Settings, str], dict[str, str]]:
-    """A label for each group, and the values that labels leave out although they vary."""
-    tables = [dict(group) for group in groups]
+def _by_recipe(record: Record) -> tuple[str, ...]:
+    """The fields that a recipe set."""
+    return () if record.tuning is None else record.tuning.fields
+
+
+RECIPE = "hyper-parameters"
+"""The setting that says which recipe there was; no field has such a name."""
+
+
+def _labels(
+    method: str, groups: Mapping[Settings, Collection[str]]
+) -> tuple[dict[Settings, str], dict[str, str]]:
+    """A label for each group, and the values that labels leave out although they vary.
+
+    Args:
+        method: what every label begins with.
+        groups: settings of each, and the names of those that its label leaves out.
+    """
+    tables = {
+        group: {name: value for name, value in group if name not in hidden}
+        for group, hidden in groups.items()
+    }
     usual: dict[str, str] = {}
     varying = []
-    for name in sorted({name for table in tables for name in table}):
-        counts = Counter(table.get(name, ABSENT) for table in tables).most_common()
+    for name in sorted({name for group in groups for name, _ in group}):
+        having = [tables[group] for group, hidden in groups.items() if name not in hidden]
+        counts = Counter(table.get(name, ABSENT) for table in having).most_common()
         if len(counts) > 1:
             varying.append(name)
-            if counts[0][1] > counts[1][1]:
+            if counts[0][1] > counts[1][1] and name != RECIPE:
                 usual[name] = counts[0][0]
     labels = {}
-    for group, table in zip(groups, tables, strict=True):
+    for group, hidden in groups.items():
+        table = tables[group]
         named = [
             f"{name}={_plain(table.get(name, ABSENT))}"
             for name in varying
-            if table.get(name, ABSENT) != usual.get(name)
+            if name not in hidden and name != RECIPE and table.get(name, ABSENT) != usual.get(name)
         ]
+        named += [table[RECIPE]] if RECIPE in varying and RECIPE in table else []
         labels[group] = f"{method} ({', '.join(named)})" if named else method
     return labels, {name: _plain(value) for name, value in usual.items()}
 

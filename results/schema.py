@@ -65,6 +65,22 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """The recipe that set hyper-parameters."""
+
+    origin: str
+    """Where their values come from, for example "tuned-on-glyphs100_lt, 16 trials"."""
+    trials: int
+    """Configurations that were tried to find them; 0 for those of a paper."""
+    fields: tuple[str, ...]
+    """Which ones it set, and nothing else set again."""
+
+    def __str__(self) -> str:
+        """As tables show it."""
+        return f"tuned, {self.trials} trials" if self.trials else f"recipe: {self.origin}"
+
+
+@dataclass(frozen=True)
 class Cost:
     """What the cell cost. `peak_memory_mb` is the device's, or the process's on a CPU."""
 
@@ -126,6 +142,8 @@ class Record:
     metrics: Metrics | None = None
     groups: Groups | None = None
     selection: Selection | None = None
+    tuning: Tuning | None = None
+    """None where no recipe was used: defaults, the protocol's, or what the sweep set."""
     cost: Cost | None = None
     provenance: Provenance | None = None
     schema_version: int = field(default=SCHEMA_VERSION)

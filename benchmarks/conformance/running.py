@@ -220,7 +220,7 @@ class Subject:
 
 
 def stored(out: Path) -> tuple[Record, Tensor | None]:
-    """The one record under `out`, with its logits or scores (N, C) where the cell is done.
+    """The one record under `out`, with its logits (N, C) where the cell is done.
 
     Raises:
         Violation: there is none, or more than one, or it does not read.
@@ -232,8 +232,7 @@ def stored(out: Path) -> tuple[Record, Tensor | None]:
     (record,) = records
     if record.status != "done":
         return record, None
-    arrays = store.predictions(record.key)
-    return record, torch.from_numpy(arrays["scores" if record.task == "multi" else "logits"])
+    return record, torch.from_numpy(store.predictions(record.key)["logits"])
 
 
 class Display:

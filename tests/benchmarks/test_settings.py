@@ -247,7 +247,7 @@ def test_every_field_of_a_sweep_is_a_key(yaml_file: Any) -> None:
         "set": "{a: {b: 1}}", "data_root": "r", "out": "o", "protocol": "equal", "select": "val",
         "rerun": "always", "accept_stale": "true", "groups": "oltr", "shard": "1/2",
         "device": "cpu", "precision": "fp32", "group_counts": "ir100", "save_logits": "true",
-        "offline": "true", "plugin": "[p.py]", "compare": "lift",
+        "offline": "true", "plugin": "[p.py]", "compare": "lift", "recipes": "[r.yaml]",
     }  # fmt: skip
     assert values.keys() == {f.name for f in dataclasses.fields(Sweep)}
     sweep = read_sweep(yaml_file("\n".join(f"{k}: {v}" for k, v in values.items())), {})
