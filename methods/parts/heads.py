@@ -49,34 +49,31 @@ class LinearHead(nn.Module):
         return scaled @ self.weight.T + self.bias
 
 
-class SigmoidScale(nn.Module):
-    """Logits for sigmoid losses: a (z_c - centre_c) + log odds_c + b_c, with a and b_c learned.
+class SigmoidBias(nn.Module):
+    """Logits for sigmoid losses: z_c - centre_c + log odds_c + b_c, with b_c learned.
 
-    Sigmoid losses on a VLM's scaled cosines start saturated: every cosine of an image and a text is
-    far above 0. So each class starts at the log-odds of its training frequency, as focal loss does
-    with one number for all (Lin et al. 2017, section 3.3), a at 1 and b_c at 0, where weight decay
-    pulls them: that is ours. a > 0 is one number for all classes, hence the order of the samples
-    within a class, and with it average precision, is that of z.
+    Sigmoid losses on scaled cosines start saturated: every cosine of an image and a text is far
+    above 0. So each class starts at the log-odds of its training frequency, as focal loss does with
+    one number for all (Lin et al. 2017, arXiv 1708.02002, section 3.3), and b_c at 0, where weight
+    decay pulls it. The scale stays the head's own, 25 for a cosine head: learned along with the
+    bias it collapsed to 0 at some learning rates. This is ours. Average precision is that of z,
+    because all samples of a class are shifted alike.
 
     Args:
         centre: (C,) mean logit of each class before training.
         log_odds: (C,) see `log_odds`.
     """
 
-    centre: Tensor
-    log_odds: Tensor
+    start: Tensor
 
     def __init__(self, centre: Tensor, log_odds: Tensor) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.zeros((), device=centre.device))
         self.bias = nn.Parameter(torch.zeros_like(centre))
-        self.register_buffer("centre", centre.clone())
-        self.register_buffer("log_odds", log_odds.clone())
+        self.register_buffer("start", log_odds - centre)
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, C) -> (B, C)."""
-        scaled: Tensor = self.log_scale.exp() * (z - self.centre)
-        return scaled + self.log_odds + self.bias
+        return z + self.start + self.bias
 
 
 def log_odds(counts: Tensor, images: int) -> Tensor:
@@ -148,7 +145,7 @@ def fit_head(
     init: str,
     posthoc: Tensor | None = None,
 ) -> Predictor:
-    """Train a head on the frozen features; on multi-label data with a `SigmoidScale` behind it.
+    """Train a head on the frozen features; on multi-label data with a `SigmoidBias` behind it.
 
     Args:
         task: what to train on.
@@ -166,5 +163,5 @@ def fit_head(
         with torch.no_grad():
             centre: Tensor = module(task.train.features()).mean(0)
         odds = log_odds(task.counts, len(task.train))
-        module = nn.Sequential(module, SigmoidScale(centre, odds))
+        module = nn.Sequential(module, SigmoidBias(centre, odds))
     return train(task, OnFeatures(module, posthoc), loss, recipe, "features")
