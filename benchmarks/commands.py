@@ -118,7 +118,9 @@ def plan_only(sweep: Sweep, console: Console) -> int:
             _numbers(p.cell.split_seed for p in group),
             ", ".join(f"{n} {state}" for state, n in count.items()),
             features if todo else "–",
-            _duration(seconds) if seconds else "–",
+            (_duration(seconds) if seconds else "–")
+            if estimate.serves(first)
+            else "not applicable",
         )
     for table in tables.values():
         console.print(table)

@@ -97,7 +97,8 @@ class ProgressDisplay:
                 if value is not None
             )
             seconds = record.cost.fit_s + record.cost.eval_s
-            outcome = f"{m.overall:.1f} % [dim]({groups}) {seconds:.1f} s[/dim]"
+            what = "mAP " if record.task == "multi" else ""
+            outcome = f"{what}{m.overall:.1f} % [dim]({groups}) {seconds:.1f} s[/dim]"
         self._console.print(f"{head}  {outcome}", highlight=False, soft_wrap=True)
         for note in record.notes:
             if note not in self._noted:  # once is enough, the table repeats it

@@ -21,6 +21,8 @@ FLOPS = {"cpu": 0.15e12, "mps": 2e12, "cuda": 60e12}
 
 def estimate(cell: Cell, records: Sequence[Record], device: str) -> float | None:
     """Seconds to fit and evaluate, or None where there is nothing to go by."""
+    if not serves(cell):
+        return 0.0
     like = [
         r.cost.fit_s + r.cost.eval_s
         for r in records
@@ -47,9 +49,14 @@ def feature_pass(cell: Cell, device: str) -> float | None:
     return sum(sizes) * flops / FLOPS[devices.pick(device).type]
 
 
+def serves(cell: Cell) -> bool:
+    """Whether the cell's method serves its kind of task; else the cell ends as not applicable."""
+    return cell.family.task in METHODS.entries()[cell.method].options.get("tasks", ("single",))
+
+
 def needs_features(cell: Cell) -> bool:
-    """Whether the cell's method works on frozen features."""
-    return METHODS.entries()[cell.method].options.get("needs") == "features"
+    """Whether the cell's method works on frozen features, and will."""
+    return serves(cell) and METHODS.entries()[cell.method].options.get("needs") == "features"
 
 
 @cache

@@ -22,11 +22,12 @@ def caption(first: Record, rows: Sequence[Row]) -> str:
     """What was measured, under which rules, and what every ± means."""
     done = [record for row in rows for record in row.done]
     what = "Average precision" if first.task == "multi" else "Top-1 accuracy"
-    over = (
-        "mAP: mean over classes."
-        if first.task == "multi"
-        else "Overall: over images; balanced: over classes."
-    )
+    if first.task == "multi":
+        raw = first.dataset_config.get("scores", "logits") == "logits"
+        scores = "raw logits" if raw else "a softmax over the classes"
+        over = f"mAP: mean over classes, on {scores}."
+    else:
+        over = "Overall: over images; balanced: over classes."
     parts = [f"{what} (%) on {first.dataset} with {first.backbone}. {over}"]
     if done:
         rules = sorted({r.groups.rule for r in done if r.groups is not None})

@@ -118,6 +118,15 @@ class DataSet:
     facts: dict[str, Any] = field(default_factory=dict)
     """Known truth about the classes of the embedded world, by name, each (C,) long."""
 
+    def __post_init__(self) -> None:
+        shape = () if self.task == "single" else (self.num_classes,)
+        most = self.num_classes - 1 if self.task == "single" else 1
+        for name, labels in (("training", self.train.labels), ("test", self.test.labels)):
+            if labels.shape[1:] != shape:
+                raise ValueError(f"{self.name}: {name} labels of shape {labels.shape}")
+            if labels.size and not 0 <= labels.min() <= labels.max() <= most:
+                raise ValueError(f"{self.name}: {name} labels are not all 0 to {most}")
+
     @property
     def num_classes(self) -> int:
         return len(self.texts.class_names)

@@ -139,7 +139,7 @@ class GlyphScenes(GlyphWorld):
             "images": "32×32 RGB, one to four different classes in each (1.9 on average); a class "
             "is one of 12 shapes × 10 colours × 5 textures",
             "counts": "int(n_max · (1/r)^(rank/(C−1))) training images with a class, exactly; "
-            f"about 3,450 training images by default; {self.test_per_class} test images with each "
+            f"about 3,400 training images by default; {self.test_per_class} test images with each "
             "class, about 1,900 in all",
             "companions": "drawn without replacement from an urn that holds each class as often as "
             "it is to be counted: as common as their counts, whatever they accompany",
