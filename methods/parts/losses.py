@@ -3,8 +3,7 @@
 z are logits (B, C), n_c training counts, pi_c = n_c / N. Formulas and defaults are those of LIFT's
 code (github.com/shijxcs/LIFT, utils/losses.py), which runs them on a cosine head of scale 25,
 unless a docstring names another source. A class without training images counts as half an image in
-log pi (`Task.log_prior`); what is scaled over the classes (largest margin, mean weight) leaves it
-out.
+log pi (`Task.log_prior`) and is left out where margins are scaled to their maximum.
 
 Two losses are not sums over samples: a weighted mean is divided by the weights in the batch, and
 the bound of LADE is estimated on the batch. They are shared out over the samples so that the mean
@@ -97,19 +96,14 @@ class Focal:
 
 
 def effective_number_weights(counts: Tensor, beta: float = 0.9999) -> Tensor:
-    """(C,) (1 - beta) / (1 - beta^n_c), of mean 1 (Cui et al. 2019, arXiv 1901.05555, `cb`)."""
+    """(C,) (1 - beta) / (1 - beta^n_c) (Cui et al. 2019, arXiv 1901.05555); `cb`."""
     # expm1 keeps 1 - beta^n exact for small n in single precision.
-    return _of_mean_one((1 - beta) / -torch.expm1(counts.clamp(min=1) * math.log(beta)), counts)
+    return (1 - beta) / -torch.expm1(counts.clamp(min=1) * math.log(beta))
 
 
 def inverse_frequency_weights(counts: Tensor, rho: float = 1.0) -> Tensor:
-    """(C,) pi_c^-rho, of mean 1 (LIFT's generalised re-weighting, `grw`)."""
-    return _of_mean_one(counts.clamp(min=1) ** -rho, counts)
-
-
-def _of_mean_one(weights: Tensor, counts: Tensor) -> Tensor:
-    """Weights divided by their mean over the classes that have training images."""
-    return weights / weights[counts > 0].mean()
+    """(C,) n_c^-rho (LIFT's generalised re-weighting); `grw`."""
+    return counts.clamp(min=1) ** -rho
 
 
 def _weighted_mean_shares(losses: Tensor, weights: Tensor) -> Tensor:
@@ -121,7 +115,7 @@ class Weighted:
     """Cross-entropy weighted by class; the mean over a batch is divided by the weights in it.
 
     Args:
-        weights: (C,).
+        weights: (C,); their common scale does not matter.
     """
 
     def __init__(self, weights: Tensor) -> None:

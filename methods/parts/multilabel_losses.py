@@ -3,7 +3,7 @@
 z are logits (B, C), p = sigmoid(z), y labels (B, C), n_c training images with class c, N all. The
 sum is the negative log-likelihood of a sample, of the size that softmax losses have, so that
 learning rates carry over; the codes of DB and LMPT take the mean over the classes instead: divide
-by C to use their learning rates. Sigmoids saturate on scaled cosines: see `heads.SigmoidScale`.
+by C to use their learning rates. Sigmoids saturate on scaled cosines: see `heads.SigmoidBias`.
 """
 
 from __future__ import annotations

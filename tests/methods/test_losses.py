@@ -107,11 +107,11 @@ def test_gradients_against_finite_differences_and_the_closed_form():
 EVERY = ("ce", "balanced_softmax", "la", "ldam_drw", "cb", "grw", "focal", "lade")
 
 
-def named(name: str, counts: Tensor = COUNTS) -> Loss:
+def named(name: str, counts: Tensor = COUNTS, tau: float = 1.0) -> Loss:
     """A loss in double precision, as linear_probe would ask for it."""
     task, _ = tiny_task()
     task.counts = counts.double()
-    return single_label_loss(name, task, tau=1.0, scale=25.0)
+    return single_label_loss(name, task, tau=tau, scale=25.0)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -132,15 +132,32 @@ def test_balanced_counts_make_a_loss_cross_entropy(name):
 
 
 def test_class_weights_by_hand():
-    numbers = [(1 - 0.9999) / (1 - 0.9999**n) for n in COUNTS.tolist()]
-    expected = [v / (sum(numbers) / 3) for v in numbers]
+    expected = [(1 - 0.9999) / (1 - 0.9999**n) for n in COUNTS.tolist()]
     assert effective_number_weights(COUNTS.double()).tolist() == pytest.approx(expected, rel=1e-9)
     # Single precision, where 1 - 0.9999^5 keeps four digits at most if it is taken literally.
     assert effective_number_weights(COUNTS).tolist() == pytest.approx(expected, rel=1e-6)
-    inverse = [1 / n**0.5 for n in COUNTS.tolist()]
-    expected = [v / (sum(inverse) / 3) for v in inverse]
     weights = inverse_frequency_weights(COUNTS.double(), rho=0.5)
-    assert weights.tolist() == pytest.approx(expected, rel=1e-9)
+    assert weights.tolist() == pytest.approx([n**-0.5 for n in COUNTS.tolist()], rel=1e-9)
+    nothing = torch.zeros(1)
+    for weights in (effective_number_weights(nothing), inverse_frequency_weights(nothing)):
+        assert bool(weights.isfinite().all())
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "shift"),
+    [
+        ("ce", [1, 1, 1], [0, 0, 0]),
+        ("balanced_softmax", [1, 1, 1], [math.log(n) for n in (500, 50, 5)]),
+        ("la", [1, 1, 1], [0.7 * math.log(n) for n in (500, 50, 5)]),
+        ("cb", [1 / (1 - 0.9999**n) for n in (500, 50, 5)], [0, 0, 0]),
+        ("grw", [1 / 500, 1 / 50, 1 / 5], [0, 0, 0]),
+    ],
+)
+def test_what_is_behind_a_name(name, weights, shift):
+    logits, labels = some()
+    loss = named(name, tau=0.7)(logits, labels, batch(6)).mean()
+    weight, moved = torch.tensor(weights).double(), logits + torch.tensor(shift).double()
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(moved, labels, weight))
 
 
 def test_the_mean_of_weighted_losses_is_torchs_own():
@@ -206,15 +223,10 @@ def test_lade_by_hand():
     assert float(loss(logits, labels, batch(6)).mean()) == pytest.approx(expected, abs=1e-10)
 
 
-@pytest.mark.parametrize("name", ["cb", "grw", "ldam_drw"])
-def test_a_class_without_images_leaves_weights_and_margins_as_they_are(name):
+def test_a_class_without_images_leaves_the_margins_as_they_are():
     logits, labels = some()
     with_empty = torch.cat([logits, torch.full((6, 1), -1e4, dtype=torch.float64)], 1)
-    losses = [named(name), named(name, torch.cat([COUNTS, torch.zeros(1)]))]
-    for loss in losses:
-        if hasattr(loss, "at_epoch"):
-            loss.at_epoch(9, 10)
-    without, with_it = losses
+    without, with_it = named("ldam_drw"), named("ldam_drw", torch.cat([COUNTS, torch.zeros(1)]))
     torch.testing.assert_close(
         with_it(with_empty, labels, batch(6)), without(logits, labels, batch(6))
     )

@@ -1,4 +1,4 @@
-"""Multi-label losses against NumPy, scikit-learn and each other; the scale before the sigmoid."""
+"""Multi-label losses against NumPy, scikit-learn and each other; the bias before the sigmoid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.tiny import permuted, tiny_data, tiny_task
 from methods.base import Batch, Method, Samples, Task
 from methods.linear_probe import LinearProbe
 from methods.ncm import NearestClassMean
-from methods.parts.heads import SigmoidScale, class_means, log_odds
+from methods.parts.heads import SigmoidBias, class_means, log_odds
 from methods.parts.multilabel_losses import (
     Asymmetric,
     DistributionBalanced,
@@ -170,19 +170,25 @@ def test_sigmoids_start_at_the_class_frequencies_and_keep_the_order_within_a_cla
     # Cosines of images and texts as CLIP gives them, times its scale: sigmoids of these are 1.
     z = 100 * (0.25 + 0.01 * torch.randn(200, 3, generator=generator))
     assert float(torch.sigmoid(z).min()) > 0.99
-    scale = SigmoidScale(z.mean(0), log_odds(COUNTS.float(), IMAGES))
-    out = scale(z).detach()
+    head = SigmoidBias(z.mean(0), log_odds(COUNTS.float(), IMAGES))
+    out = head(z).detach()
     frequency = (COUNTS + 0.5) / (IMAGES + 1)
     assert torch.sigmoid(out.mean(0)).tolist() == pytest.approx(frequency.tolist(), abs=1e-5)
     with torch.no_grad():
-        scale.log_scale.fill_(-1.5)
-        scale.bias.copy_(torch.tensor([1.0, -2.0, 3.0]))
+        head.bias.copy_(torch.tensor([1.0, -2.0, 3.0]))
+        out = head(z)
     labels = torch.randint(2, (200, 3), generator=generator)
     for c in range(3):
-        before, after = (
-            average_precision_score(labels[:, c], s[:, c]) for s in (z, scale(z).detach())
-        )
+        before, after = (average_precision_score(labels[:, c], s[:, c]) for s in (z, out))
         assert before == after
+
+
+@pytest.mark.parametrize("init", ["random", "text", "class_mean"])
+def test_a_probe_starts_at_the_class_frequencies_whatever_its_head_starts_from(init):
+    task, _ = tiny_task(kind="multi")
+    logits = predicted(LinearProbe(init=init, lr=1e-9, epochs=1), task, task.train)
+    odds = log_odds(task.counts, len(task.train))
+    torch.testing.assert_close(logits.mean(0), odds, atol=1e-3, rtol=0)
 
 
 def test_log_odds_are_finite_for_classes_in_no_and_in_every_image():
