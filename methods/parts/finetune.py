@@ -26,7 +26,7 @@ from methods.parts.adapters import (
     bottleneck_rule,
     deep_prompts,
 )
-from methods.parts.heads import SCALE, CosineHead, SigmoidScale, log_odds
+from methods.parts.heads import SCALE, CosineHead, SigmoidBias, log_odds
 from methods.parts.losses import single_label_loss
 from methods.parts.multilabel_losses import multi_label_loss
 from methods.parts.training import ONLY, Loss, Recipe, Stage, train
@@ -141,14 +141,14 @@ def finetune(
     Args:
         task: what to train on.
         tower: its trained parts start where they are.
-        head: (B, W) -> (B, C); on multi-label data a `SigmoidScale` is put behind it.
+        head: (B, W) -> (B, C); on multi-label data a `SigmoidBias` is put behind it.
         loss: see `training.Loss`.
         recipe: see `training.Recipe`.
         stage: see `training.Stage`.
         tte: test-time ensembling, see `Predictor.views`.
     """
     if task.kind == "multi":
-        head = nn.Sequential(head, SigmoidScale(_mean_logits(task, tower, head), _odds(task)))
+        head = nn.Sequential(head, SigmoidBias(_mean_logits(task, tower, head), _odds(task)))
     if tte:
         side, enlarged = task.backbone.image_size, enlarged_size(task.backbone)
         task.note(f"mean logits of five {side}-pixel crops of test images resized to {enlarged}")
