@@ -29,7 +29,7 @@ from benchmarks.conformance.running import (
 )
 from benchmarks.conformance.worlds import (
     disguised,
-    ignorant_backbone,
+    ignorant,
     restricted,
     thinned,
 )
@@ -312,7 +312,7 @@ def hidden_labels(s: Subject) -> None:
 @check()
 def words(s: Subject) -> None:
     """A method that reads words the text tower never saw says so in a note."""
-    backbone, tokenizer = ignorant_backbone()
+    backbone, tokenizer = ignorant(s.backbone)
     try:
         fit = s.fitted(backbone=backbone)
     except (NotApplicable, UserError):

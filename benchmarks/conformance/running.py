@@ -18,6 +18,7 @@ from torch import Tensor
 
 from benchmarks import randomness, runner
 from benchmarks.backbone_names import EMBEDDED, identify
+from benchmarks.backbones import Backbone
 from benchmarks.catalog import first_line
 from benchmarks.conformance.worlds import TinyFamily, changed, own_backbone, state_of
 from benchmarks.datasets.base import DataSet, TaskKind
@@ -109,6 +110,7 @@ class Subject:
         found: Any = METHODS.get(name)
         self.cls = found
         self.info: MethodInfo = found.info
+        self._backbone: Backbone | None = None
 
     @property
     def data(self) -> DataSet:
@@ -133,9 +135,16 @@ class Subject:
         method: Method = self.cls(**short)
         return method
 
+    @property
+    def backbone(self) -> Backbone:
+        """The tiny backbone, a copy of this subject's own: another one once a fit changed it."""
+        if self._backbone is None:
+            self._backbone = own_backbone()
+        return self._backbone
+
     def task(self, seed: int = 0, **world: Any) -> tuple[Task, Samples]:
         """A task and its test samples; `world` as `benchmarks.tiny.tiny_task` takes it."""
-        world = {"kind": self.kind, "backbone": own_backbone()} | world
+        world = {"kind": self.kind, "backbone": self.backbone} | world
         return tiny_task(seed, **world)
 
     def fitted(self, seed: int = 0, **world: Any) -> Fit:
@@ -149,6 +158,8 @@ class Subject:
             predictor = method.fit(task)
         logits = self.evaluated(predictor, test)
         part = changed(task.backbone.model, model)
+        if part:
+            self._backbone = None
         touched = {
             "the method's fields": vars(method) != fields,
             f"the backbone's {part}": bool(part),

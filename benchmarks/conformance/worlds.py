@@ -89,11 +89,11 @@ class Counting:
         return getattr(self._tokenizer, name)
 
 
-def ignorant_backbone() -> tuple[Backbone, Counting]:
-    """The tiny backbone as one trained on other words than the tiny world's own, its tokenizer."""
+def ignorant(backbone: Backbone) -> tuple[Backbone, Counting]:
+    """A backbone as one trained on other words than the tiny world's own, and its tokenizer."""
     ident = BackboneId("tiny/file", "file", "tiny", "file", "tiny-file")
-    tokenizer = Counting(tiny_backbone().tokenizer)
-    return dataclasses.replace(own_backbone(), id=ident, tokenizer=tokenizer), tokenizer
+    tokenizer = Counting(backbone.tokenizer)
+    return dataclasses.replace(backbone, id=ident, tokenizer=tokenizer), tokenizer
 
 
 @dataclass(frozen=True)
