@@ -72,15 +72,14 @@ def of_scene(source: Source, numbers: Sequence[int], noise: float) -> str:
     """The caption of a benchmark scene: name, description or both of each combination in it.
 
     With the chance `noise`, 0 to 1, it leaves one of several glyphs out; says irrelevant words; and
-    drops attributes, for each glyph by itself. Less noise changes nothing else. More than two
-    glyphs get a name or a description each, so that a caption is never longer than the text tower.
+    drops attributes, for each glyph by itself. Less noise changes nothing else.
     """
     million = 1_000_000
     unlucky = [source.below(million) < noise * million for _ in range(len(numbers) + 2)]
     left_out, chatter = source.below(len(numbers)), " " + _choose(source, _CHATTER)
     said = []
     for number, drops_attributes in zip(numbers, unlucky[2:], strict=True):
-        what = (NAME, DESCRIPTION, BOTH)[source.below(3 if len(numbers) < 3 else 2)]
+        what = (NAME, DESCRIPTION, BOTH)[source.below(3)]
         clear = _phrase(source, number, what, strangers=False)
         vague = _phrase(source, number, VAGUE)
         said.append(vague if drops_attributes else clear)
