@@ -110,7 +110,7 @@ def group_bars(table: Table) -> Figure:
     ticks = ["mAP" if multi else "overall", *(f"{g} ({table.sizes[g]})" for g in GROUPS)]
     width = 0.84 / max(len(rows), 3)
     with style():
-        ncols = _legend_columns([row.label for row in rows])
+        ncols = legend_columns([row.label for row in rows])
         height = 2.7 + 0.17 * -(-len(rows) // ncols)
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
@@ -158,7 +158,7 @@ def group_bars(table: Table) -> Figure:
     return figure
 
 
-def _legend_columns(labels: Sequence[str]) -> int:
+def legend_columns(labels: Sequence[str]) -> int:
     """As many columns as fit the figure's width."""
     for ncols in range(len(labels), 1, -1):
         longest = [max(map(len, labels[column::ncols])) for column in range(ncols)]

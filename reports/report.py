@@ -14,6 +14,8 @@ from reports.aggregate import Table, build_tables
 from reports.head_tail import head_tail
 from reports.markup import latex, markdown
 from reports.plots import group_bars, save
+from reports.sweep_figure import sweep_csv, sweep_figure, sweep_stems
+from reports.sweeps import find_sweeps
 from reports.terminal import print_table
 from reports.tidy import records_csv, table_csv
 from results.schema import Record
@@ -51,6 +53,8 @@ def write_report(
     """Write `DATASET__BACKBONE.{md,tex,csv}` and its figures for each table, and `records.csv`.
 
     The figures, `…__head_tail` and `…__groups` as PNG and PDF, need at least one finished cell.
+    Tables that differ in one knob of their data set alone make up a sweep, which gets a figure and
+    a CSV of its own: `DATASET__KNOB__BACKBONE.{png,pdf,csv}`.
 
     Args:
         records: cells of any status.
@@ -80,6 +84,10 @@ def write_report(
             if any(row.done for row in table.rows):
                 written += save(head_tail(table), out / f"{stem}__head_tail")
                 written += save(group_bars(table), out / f"{stem}__groups")
+        sweeps = find_sweeps(tables)
+        for sweep, stem in zip(sweeps, sweep_stems(sweeps), strict=True):
+            written += save(sweep_figure(sweep), out / stem)
+            written.append(_write(out / f"{stem}.csv", sweep_csv(sweep)))
         ordered = sorted(records, key=lambda record: record.key)
         written.append(_write(out / "records.csv", records_csv(ordered)))
     except OSError as error:
