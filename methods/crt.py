@@ -3,8 +3,8 @@
 Stage 1 learns a representation from images as they come; stage 2 throws its classifier away and
 trains a linear one from random weights while every class is seen equally often. Stage 2's values
 are those of the authors' code (github.com/facebookresearch/classifier-balancing): 10 epochs of SGD,
-learning rate 0.1 for a batch of 256 (Places-LT) and 0.2 for one of 512 (ImageNet-LT), here scaled
-to the batch. Stage 1 on a CLIP tower is ours, see `parts/two_stage.py`.
+learning rate 0.1 for a batch of 256 (Places-LT) and 0.2 for one of 512 (ImageNet-LT).
+Stage 1 on a CLIP tower is ours, see `parts/two_stage.py`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Crt(Method):
     (nothing: no stage 1, and crt is only a balanced sampler)."""
     lr: float = 0.01
     """Of stage 1, LIFT's for adapters; LIFT's scripts take 5e-4 to 1e-3 for the whole tower."""
-    head_lr: float = 0.05
-    """Of stage 2, for a batch of 128 (the authors' code: 0.1 for 256)."""
+    head_lr: float = 0.1
+    """Of stage 2, for a batch of 256; in proportion for others, as the authors' configs have it."""
     epochs: int = 20
     """Of both stages together."""
     head_share: float = 0.5
@@ -46,7 +46,7 @@ class Crt(Method):
 
     space: ClassVar[Mapping[str, Range]] = {
         "lr": LogUniform(0.002, 0.05),
-        "head_lr": LogUniform(0.005, 0.5),
+        "head_lr": LogUniform(0.01, 1.0),
     }
 
     def fit(self, task: Task) -> Predictor:
@@ -64,7 +64,7 @@ class Crt(Method):
             found = representation(task, self.stage1, recipe, stage)
         head = LinearHead(initial_weight(task, "random", found.head.weight.shape[1]))
         recipe = Recipe(
-            second, self.batch_size, self.head_lr,
+            second, self.batch_size, self.head_lr * self.batch_size / 256,
             weight_decay=self.weight_decay, sampler="balanced",
         )  # fmt: skip
         stage = Stage(index=1, epochs_before=first) if first else ONLY

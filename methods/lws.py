@@ -4,8 +4,8 @@ Stage 1 learns a representation and a linear classifier from images as they come
 both and learns one factor a class on the classifier's output, while every class is seen equally
 often. Stage 2's values are those of the authors' code
 (github.com/facebookresearch/classifier-balancing): 5 epochs of SGD, factors that start at 1, also
-on the bias, learning rate 0.1 for a batch of 256 (Places-LT) and 0.2 for one of 512 (ImageNet-LT),
-here scaled to the batch. Stage 1 on a CLIP tower is ours, see `parts/two_stage.py`.
+on the bias, learning rate 0.1 for a batch of 256 (Places-LT) and 0.2 for one of 512 (ImageNet-LT).
+Stage 1 on a CLIP tower is ours, see `parts/two_stage.py`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Lws(Method):
     tower) or frozen (nothing)."""
     lr: float = 0.01
     """Of stage 1, LIFT's for adapters; LIFT's scripts take 5e-4 to 1e-3 for the whole tower."""
-    scale_lr: float = 0.05
-    """Of stage 2, for a batch of 128 (the authors' code: 0.1 for 256)."""
+    scale_lr: float = 0.1
+    """Of stage 2, for a batch of 256; in proportion for others, as the authors' configs have it."""
     epochs: int = 15
     """Of both stages together."""
     scale_share: float = 1 / 3
@@ -50,7 +50,7 @@ class Lws(Method):
 
     space: ClassVar[Mapping[str, Range]] = {
         "lr": LogUniform(0.002, 0.05),
-        "scale_lr": LogUniform(0.005, 0.5),
+        "scale_lr": LogUniform(0.01, 1.0),
     }
 
     def fit(self, task: Task) -> Predictor:
@@ -61,7 +61,7 @@ class Lws(Method):
         )  # fmt: skip
         found = representation(task, self.stage1, recipe, Stage(epochs_after=second))
         recipe = Recipe(
-            second, self.batch_size, self.scale_lr,
+            second, self.batch_size, self.scale_lr * self.batch_size / 256,
             weight_decay=self.weight_decay, sampler="balanced",
         )  # fmt: skip
         head = Scaled(found.head)

@@ -40,7 +40,7 @@ def images(*shapes: tuple[int, int]) -> list[np.ndarray]:
     return [draw.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
 
 
-@pytest.mark.parametrize(("side", "enlarged"), [(224, 248), (32, 35), (336, 372), (384, 425)])
+@pytest.mark.parametrize(("side", "enlarged"), [(224, 248), (32, 35), (240, 266), (336, 372), (384, 425)])
 def test_how_far_images_are_enlarged(side, enlarged):
     assert enlarged_size(backbone(size=side)) == enlarged  # S + 24 S / 224
 

@@ -143,11 +143,11 @@ def test_crt_on_frozen_features_says_that_it_is_a_balanced_sampler():
 
 def test_a_step_of_crt_is_one_on_the_class_balanced_loss():
     """One batch holds all that an epoch sends: every class 16 times, with 35 to 4 images."""
-    one = Crt(stage1="frozen", epochs=1, batch_size=64, head_lr=0.5, weight_decay=0.0)
+    one = Crt(stage1="frozen", epochs=1, batch_size=64, head_lr=2.0, weight_decay=0.0)
     predictor, _ = fitted(one)
     task, _ = tiny_task()
     start = task.normal_per_class("head", 32) / 32**0.5
-    step = (start - predictor.logits.head[1].weight.detach()).flatten() / 0.5
+    step = (start - predictor.logits.head[1].weight.detach()).flatten() / 0.5  # 2 * 64 / 256
 
     visual: Any = copy.deepcopy(tiny_backbone().model.visual)
     visual.proj = None
@@ -166,7 +166,7 @@ def test_a_step_of_crt_is_one_on_the_class_balanced_loss():
 
 
 def test_lws_learns_one_factor_a_class_and_nothing_else():
-    predictor, logits = fitted(Lws(**SHORT, scale_lr=0.5))
+    predictor, logits = fitted(Lws(**SHORT, scale_lr=1.0))
     scaled, found = predictor.logits.head[1], first_stage(3)
     assert torch.equal(scaled.head.weight, found.head.weight)
     assert torch.equal(scaled.head.bias, found.head.bias)
