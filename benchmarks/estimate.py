@@ -37,8 +37,9 @@ def estimate(cell: Cell, records: Sequence[Record], device: str) -> float | None
     if needs_features(cell):
         return 1.0  # a head on stored features; the pass that makes them is `feature_pass`
     (train, test), epochs = sizes, float(cell.config.get("epochs", 1))
+    views = 5 if cell.config.get("tte") else 1
     # The backward pass costs about twice the forward.
-    return (3 * epochs * train + test) * flops / FLOPS[devices.pick(device).type]
+    return (3 * epochs * train + views * test) * flops / FLOPS[devices.pick(device).type]
 
 
 def feature_pass(cell: Cell, device: str) -> float | None:

@@ -16,6 +16,8 @@ from torchvision import transforms as T
 from benchmarks import backbones, plan, runner
 from benchmarks.backbones import Backbone
 from benchmarks.errors import NotApplicable
+from benchmarks.estimate import estimate
+from benchmarks.plan import Cell
 from benchmarks.runner import Settings
 from benchmarks.settings import read_sweep
 from benchmarks.tiny import tiny_backbone, tiny_task
@@ -40,7 +42,9 @@ def images(*shapes: tuple[int, int]) -> list[np.ndarray]:
     return [draw.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
 
 
-@pytest.mark.parametrize(("side", "enlarged"), [(224, 248), (32, 35), (240, 266), (336, 372), (384, 425)])
+@pytest.mark.parametrize(
+    ("side", "enlarged"), [(224, 248), (32, 35), (240, 266), (336, 372), (384, 425)]
+)
 def test_how_far_images_are_enlarged(side, enlarged):
     assert enlarged_size(backbone(size=side)) == enlarged  # S + 24 S / 224
 
@@ -85,14 +89,29 @@ def test_predictors_ask_for_crops_only_where_it_is_wanted():
     assert task.notes == ["mean logits of five 32-pixel crops of test images resized to 35"]
 
 
-def test_what_is_recorded_is_the_mean_over_the_crops(tmp_path: Path):
-    file = tmp_path / "sweep.yaml"
+def test_five_views_are_in_the_estimate(tmp_path: Path):
+    plain, ensembled = (estimate(cell, [], "cpu") for cell in both(tmp_path))
+    train, test = 64, 16
+    epochs = 5  # of the protocol `equal`, the embedded world's
+    # A training step costs three forward passes, a view of a test image one.
+    assert ensembled / plain == pytest.approx(
+        (3 * epochs * train + 5 * test) / (3 * epochs * train + test)
+    )
+
+
+def both(folder: Path) -> list[Cell]:
+    """lift without and with test-time ensembling on the small world."""
+    file = folder / "sweep.yaml"
     file.write_text(
         "methods: [lift, {lift: {tte: true}}]\ndatasets: [glyphs100_lt]\nseeds: [0]\n"
         f"device: cpu\nset: {{glyphs100_lt: {json.dumps(FIELDS)}}}\n",
         encoding="utf-8",
     )
-    cells = plan.expand(read_sweep(file, {}))
+    return plan.expand(read_sweep(file, {}))
+
+
+def test_what_is_recorded_is_the_mean_over_the_crops(tmp_path: Path):
+    cells = both(tmp_path)
     plain, ensembled = runner.run(
         cells, Settings(tmp_path / "out", tmp_path, torch.device("cpu"), save_logits=True), Quiet()
     )
