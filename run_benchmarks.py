@@ -5,6 +5,7 @@ python run_benchmarks.py                                      the embedded quick
 python run_benchmarks.py --methods lift,sage --datasets cifar100_lt
 python run_benchmarks.py plan --methods lift --datasets cifar100_lt_ir50
 python run_benchmarks.py list | show lift | check lift | report DIR
+python run_benchmarks.py tune lift --datasets glyphs100_lt     on validation images; writes a recipe
 python run_benchmarks.py compare DIR --a sage --b lift         paired differences with intervals
 python run_benchmarks.py run --help                           every flag
 """
@@ -19,7 +20,7 @@ from typing import Any, NoReturn
 
 from benchmarks.errors import UserError, did_you_mean
 
-VERBS = ("run", "plan", "list", "show", "report", "compare", "check", "download")
+VERBS = ("run", "plan", "list", "show", "report", "compare", "check", "tune", "download")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -126,6 +127,14 @@ def _dispatch(options: argparse.Namespace, console: Any) -> int:
         from benchmarks.conformance.command import check
 
         return check(options.names, options.plugin, console, debug=options.debug)
+    if options.verb == "tune":
+        from benchmarks.tuning import Request, tune
+
+        flags = {name: getattr(options, name, None) for name in Sweep.__dataclass_fields__}
+        sweep = read_sweep(None, {**flags, "methods": options.method})
+        fields = tuple(name for name in (options.fields or "").split(",") if name)
+        request = Request(options.trials, fields, options.write)
+        return tune(sweep, request, console, debug=options.debug)
     return commands.download(options.names, console, options.data_root)
 
 
@@ -182,6 +191,17 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     check = verbs.add_parser("check", help="what every method must do, tried on a tiny world")
     check.add_argument("names", nargs="*", metavar="METHOD")
 
+    tune = verbs.add_parser("tune", help="random search on validation images; writes a recipe")
+    tune.add_argument("method", metavar="METHOD")
+    tune.add_argument("--trials", type=int, default=16, metavar="N", help="default 16")
+    tune.add_argument("--fields", metavar="A,B", help="of the method's space (default all)")
+    tune.add_argument("--seeds", default="0", metavar="0,1", help="run seeds (default 0)")
+    tune.add_argument(
+        "--write", type=Path, metavar="FILE",
+        help="where the recipe goes (default configs/recipes/METHOD__DATASET__BACKBONE.yaml)",
+    )  # fmt: skip
+    _cell_flags(tune)
+
     download = verbs.add_parser("download", help="fetch data sets and weights")
     download.add_argument("names", nargs="+", metavar="NAME")
     download.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
@@ -199,18 +219,31 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     return parser, dict(verbs.choices)
 
 
+def _cell_flags(verb: argparse.ArgumentParser) -> None:
+    """The flags that every verb has that runs cells."""
+    add = verb.add_argument
+    add("--datasets", metavar="D[,D2]", help="data sets; cifar100_lt_ir50 is ratio 50")
+    add("--backbone", metavar="B", help="ARCH/WEIGHTS, glyph, hf-hub:NAME or local-dir:PATH")
+    add(
+        "--set", action="append", metavar="NAME.FIELD=VALUE", help="a field of a method or data set"
+    )
+    add("--data-root", metavar="DIR", help="where data sets are (default data)")
+    add("--out", metavar="DIR", help="where records go (default results/runs)")
+    add("--protocol", metavar="paper|equal", help="each method's own recipe, or one budget for all")
+    add("--device", metavar="auto|cpu|cuda|mps")
+    add("--precision", metavar="auto|fp32|bf16")
+    add("--offline", action="store_const", const=True, help="never touch the network")
+    add("--plugin", action="append", metavar="FILE", help="a file with methods of your own")
+
+
 def _sweep_flags(verb: argparse.ArgumentParser) -> None:
     """The flags of a sweep; `benchmarks.settings` checks the values, as it does those of YAML."""
     add = verb.add_argument
     add("--methods", metavar="A,B", help="methods, see `list`")
-    add("--datasets", metavar="D[,D2]", help="data sets; cifar100_lt_ir50 is ratio 50")
+    _cell_flags(verb)
     add("--seeds", metavar="0,1,2", help="run seeds (default 0,1,2)")
     add("--split-seeds", metavar="0", help="seeds of the long-tailed draw (default 0)")
-    add("--backbone", metavar="B", help="ARCH/WEIGHTS, glyph, hf-hub:NAME or local-dir:PATH")
     add("--config", type=Path, metavar="FILE", help="a sweep in YAML; flags go before it")
-    add(
-        "--set", action="append", metavar="NAME.FIELD=VALUE", help="a field of a method or data set"
-    )
     add(
         "--recipe",
         dest="recipes",
@@ -218,9 +251,6 @@ def _sweep_flags(verb: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="tuned hyper-parameters of a method on a data set (configs/recipes)",
     )
-    add("--data-root", metavar="DIR", help="where data sets are (default data)")
-    add("--out", metavar="DIR", help="where records go (default results/runs)")
-    add("--protocol", metavar="paper|equal", help="each method's own recipe, or one budget for all")
     add("--select", metavar="last|val", help="which epoch is reported (default last)")
     add("--rerun", metavar="missing|failed|always", help="which cells to compute (default missing)")
     add(
@@ -233,10 +263,6 @@ def _sweep_flags(verb: argparse.ArgumentParser) -> None:
     add("--group-counts", metavar="own|ir100", help="counts that decide the groups of CIFAR-LT")
     add("--save-logits", action="store_const", const=True, help="keep all logits, not the top 5")
     add("--shard", metavar="I/N", help="run the I-th of N parts of the sweep")
-    add("--device", metavar="auto|cpu|cuda|mps")
-    add("--precision", metavar="auto|fp32|bf16")
-    add("--offline", action="store_const", const=True, help="never touch the network")
-    add("--plugin", action="append", metavar="FILE", help="a file with methods of your own")
 
 
 if __name__ == "__main__":

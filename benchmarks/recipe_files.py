@@ -155,7 +155,9 @@ def write_recipe(recipe: Recipe, tuning: dict[str, Any]) -> None:
         "tuning": tuning,
     }
     head = "# Written by `run_benchmarks.py tune`. `--recipe THIS_FILE` makes a sweep use it.\n"
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.safe_dump(
+        values, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
+    )
     partial = recipe.file.with_name(f".{recipe.file.name}.{os.getpid()}.partial")
     try:
         recipe.file.parent.mkdir(parents=True, exist_ok=True)

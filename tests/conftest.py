@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import shutil
@@ -67,6 +68,13 @@ def _no_network() -> Iterator[None]:
             patch.setattr(socket.socket, name, refusing(getattr(socket.socket, name), address))
         patch.setattr(socket, "getaddrinfo", refusing(socket.getaddrinfo, lambda args: args[0]))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _frozen_heap() -> None:
+    """What is imported by now is no garbage: the runner collects after each cell, in no time so."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.datasets.registry import DATASETS
 from methods.registry import METHODS, fingerprint
 
 ARCH = "small-clip-of-the-tests"
@@ -59,11 +60,12 @@ def make_clip_folder(folder: Path, seed: int = 0) -> Path:
 @contextmanager
 def forgetting_plugins() -> Iterator[None]:
     """Forget in the end what plug-in files registered, as the end of a process does."""
-    before = set(METHODS.entries())
+    before = {catalog.kind: set(catalog.entries()) for catalog in (METHODS, DATASETS)}
     try:
         yield
     finally:
-        for name in set(METHODS.entries()) - before:
-            del METHODS.entries()[name]
-            METHODS._classes.pop(name, None)
+        for catalog in (METHODS, DATASETS):
+            for name in set(catalog.entries()) - before[catalog.kind]:
+                del catalog.entries()[name]
+                catalog._classes.pop(name, None)
         fingerprint.cache_clear()
