@@ -209,7 +209,7 @@ def test_the_whole_tower_in_the_first_stage():
 # ---- interruptions and selection ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("at", [1, 3, 4])  # in the first stage, as the second begins, in it
 @pytest.mark.parametrize("validation", [False, True])
 @pytest.mark.parametrize("cls", [Crt, Lws])
 def test_an_interrupted_fit_goes_on_to_the_same_logits(cls, validation, at):
