@@ -176,10 +176,11 @@ def test_sigmoids_start_at_the_class_frequencies_and_keep_the_order_within_a_cla
     assert torch.sigmoid(out.mean(0)).tolist() == pytest.approx(frequency.tolist(), abs=1e-5)
     with torch.no_grad():
         head.bias.copy_(torch.tensor([1.0, -2.0, 3.0]))
-        out = head(z)
+        moved = head(z)
+    torch.testing.assert_close(moved - out, head.bias.detach().expand(200, 3), atol=1e-4, rtol=0)
     labels = torch.randint(2, (200, 3), generator=generator)
     for c in range(3):
-        before, after = (average_precision_score(labels[:, c], s[:, c]) for s in (z, out))
+        before, after = (average_precision_score(labels[:, c], s[:, c]) for s in (z, moved))
         assert before == after
 
 
