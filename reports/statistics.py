@@ -11,6 +11,10 @@ over three runs is a third too small. The two parts are combined by their interv
 Donner 2008, Statistics in Medicine 27:1693): half-widths add in quadrature. What differs between
 runs image by image stands in both variances and is taken off the second; of R runs only the share
 (R - 2) / (R - 1) of it, because with all of it two runs gave 90 % in place of 95.
+
+By simulation, with the variance between runs from a tenth to a hundred times that between images,
+95 % intervals held the truth in 95 to 100 % of the worlds with two runs, 94 to 98 % with three and
+94 to 97 % with five; those of mean average precision in 93 to 98 % with 5 to 30 positives a class.
 """
 
 from __future__ import annotations

@@ -1,0 +1,285 @@
+"""Intervals of paired differences, against closed forms, SciPy, scikit-learn and simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import average_precision_score
+
+from benchmarks.metrics import single_label_metrics
+from reports.statistics import (
+    accuracy_parts,
+    paired_interval,
+    precision_parts,
+    t_quantile,
+)
+
+
+def at_large(number):
+    """One stratum."""
+    return np.zeros(number, dtype=np.int64)
+
+
+# ---- Student's t -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("freedom", [1, 1.5, 2, 2.7, 4, 11.3, 60, 999, 1001, 1e5])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
+def test_the_quantile_of_t(freedom, confidence):
+    expected = stats.t.ppf((1 + confidence) / 2, freedom)
+    assert t_quantile(freedom, confidence) == pytest.approx(expected, rel=2e-5)
+
+
+# ---- reductions to what is known -----------------------------------------------------------------
+
+
+def test_one_run_at_large_is_the_paired_t_test_over_images():
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 2, 40).astype(float)
+    b = 1 - a  # differences of ±1: as light-tailed as can be, so all 39 degrees of freedom count
+    interval = paired_interval(a[None], b[None], at_large(40))
+    expected = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+    assert interval.difference == pytest.approx(a.mean() - b.mean())
+    assert (interval.a, interval.b) == pytest.approx((a.mean(), b.mean()))
+    assert interval.se_images == pytest.approx(stats.sem(a - b))
+    assert interval.se_runs is None
+
+
+@pytest.mark.parametrize("runs", [2, 3, 5])
+def test_without_variance_between_images_it_is_the_paired_t_test_over_runs(runs):
+    rng = np.random.default_rng(runs)
+    a, b = rng.normal(60, 2, runs), rng.normal(58, 2, runs)
+    interval = paired_interval(*(np.repeat(x[:, None], 30, axis=1) for x in (a, b)), at_large(30))
+    expected = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+    assert interval.se_images == pytest.approx(0, abs=1e-9)
+    assert interval.se_runs == pytest.approx(stats.sem(a - b))
+
+
+def test_strata_have_the_variance_of_a_stratified_sample():
+    rng = np.random.default_rng(1)
+    strata = np.repeat(np.arange(4), [50, 20, 9, 2])
+    right = rng.random(81) < 0.2 + 0.2 * strata
+    parts = accuracy_parts(right, strata, np.array(["many", "many", "few", "few"]))
+    weights = {"overall": np.array([50, 20, 9, 2]) / 81, "few": np.array([0, 0, 0.5, 0.5])}
+    for name, weight in weights.items():
+        interval = paired_interval(parts[name][None], np.zeros((1, 81)), strata)
+        own = [np.var(100 * right[strata == c], ddof=1) / (strata == c).sum() for c in range(4)]
+        assert interval.se_images == pytest.approx(np.sqrt((weight**2 * own).sum()))
+
+
+def test_few_images_that_differ_leave_few_degrees_of_freedom():
+    """Four images in a thousand: the fourth moment allows 2 · 4 degrees, and not 999."""
+    difference = np.zeros(1000)
+    difference[:4] = 100.0
+    interval = paired_interval(difference[None], np.zeros((1, 1000)), at_large(1000))
+    half = (interval.high - interval.low) / 2
+    freedom = 2 * (difference - 0.4).var() ** 2 / ((difference - 0.4) ** 4).mean() * 1000
+    assert freedom == pytest.approx(8, abs=0.1)
+    assert half == pytest.approx(stats.t.ppf(0.975, freedom) * interval.se_images)
+
+
+def test_classes_of_one_image_share_a_stratum():
+    rng = np.random.default_rng(2)
+    right = rng.random(60) < 0.6
+    labels = np.arange(60)
+    parts = accuracy_parts(right, labels, np.array(["few"] * 60))["few"]
+    alone = paired_interval(parts[None], np.zeros((1, 60)), labels)
+    assert alone.se_images == pytest.approx(stats.sem(100.0 * right))
+    # A single one has a variance too, though nothing to estimate it by.
+    labels = np.array([0] * 10 + [1])
+    parts = accuracy_parts(np.array([True] * 11), labels, np.array(["few", "few"]))["few"]
+    assert paired_interval(parts[None], np.zeros((1, 11)), labels).se_images >= 50
+
+
+# ---- pairing -------------------------------------------------------------------------------------
+
+
+def test_what_both_have_in_common_cancels():
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(2, 3, 80))
+    strata = rng.integers(0, 5, 80)
+    common = rng.normal(scale=50, size=(3, 80))
+    plain, noisy = paired_interval(a, b, strata), paired_interval(a + common, b + common, strata)
+    assert (noisy.low, noisy.high) == pytest.approx((plain.low, plain.high))
+    same = paired_interval(a, a, strata)
+    assert (same.low, same.high) == (0.0, 0.0)
+
+
+def test_runs_are_paired_as_rows():
+    """Seeds that move both alike tell nothing about the difference."""
+    rng = np.random.default_rng(4)
+    a, b = (np.repeat(rng.normal(size=(1, 80)), 3, axis=0) for _ in range(2))
+    seed = np.array([[0.0], [5.0], [11.0]])
+    together = paired_interval(a + seed, b + seed, at_large(80))
+    crossed = paired_interval(a + seed, b + seed[::-1], at_large(80))
+    assert together.se_runs == pytest.approx(0, abs=1e-9)
+    assert crossed.se_runs == pytest.approx(stats.sem([-11, 0, 11]))
+
+
+def test_order_of_images_and_names_of_strata_do_not_matter():
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(size=(2, 3, 80))
+    strata = rng.integers(0, 5, 80)
+    plain = paired_interval(a, b, strata)
+    order = rng.permutation(80)
+    moved = paired_interval(a[:, order], b[:, order], 7 - strata[order])
+    assert (moved.low, moved.high) == pytest.approx((plain.low, plain.high))
+    mirrored = paired_interval(b, a, strata)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-plain.high, -plain.low))
+
+
+# ---- parts ---------------------------------------------------------------------------------------
+
+
+def test_accuracies_are_the_sums_of_their_parts():
+    rng = np.random.default_rng(6)
+    labels = rng.choice(7, 200, p=[0.3, 0.25, 0.2, 0.1, 0.1, 0.05, 0])  # the last class: no image
+    probabilities = rng.dirichlet(np.ones(7), 200)
+    membership = np.array(["many", "many", "medium", "medium", "many", "medium", "few"])
+    expected = single_label_metrics(probabilities, labels, membership)
+    parts = accuracy_parts(probabilities.argmax(1) == labels, labels, membership)
+    assert parts.keys() == {"overall", "many", "medium", "balanced"}  # no tested class is few
+    for name, own in parts.items():
+        value = sum(own[labels == c].mean() for c in range(6))
+        assert value == pytest.approx(getattr(expected, name))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_precision_parts_are_jackknife_values(seed):
+    """By leaving each image out and asking scikit-learn, equal scores among them."""
+    rng = np.random.default_rng(seed)
+    number = int(rng.integers(4, 20))
+    scores = rng.integers(-3, 4, number)
+    y = (rng.random(number) < 0.4).astype(int)
+    y[:2] = 1
+    parts = precision_parts(scores[:, None] / 2, y[:, None], np.array(["few"]))["overall"] / 100
+    value = average_precision_score(y, scores)
+    without = [
+        average_precision_score(np.delete(y, i), np.delete(scores, i)) for i in range(number)
+    ]
+    expected = value + (number - 1) * (np.mean(without) - without)
+    np.testing.assert_allclose(parts, expected, atol=1e-12)
+    assert parts.mean() == pytest.approx(value)
+
+
+def test_precision_is_averaged_over_the_tested_classes_of_a_group():
+    rng = np.random.default_rng(7)
+    scores = rng.normal(size=(50, 5)).astype(np.float32)
+    labels = (rng.random((50, 5)) < 0.3).astype(np.int64)
+    labels[:, 4] = 0
+    membership = np.array(["many", "few", "many", "medium", "few"])
+    parts = precision_parts(scores, labels, membership)
+    value = [100 * average_precision_score(labels[:, c], scores[:, c]) for c in range(4)]
+    assert parts.keys() == {"overall", "many", "medium", "few"}
+    assert parts["overall"].mean() == pytest.approx(np.mean(value))
+    assert parts["many"].mean() == pytest.approx((value[0] + value[2]) / 2)
+    assert parts["few"].mean() == pytest.approx(value[1])
+
+
+def test_a_class_with_one_positive_image_has_an_interval():
+    parts = precision_parts(np.array([[3.0], [2.0], [1.0]]), np.array([[0], [1], [0]]),
+                            np.array(["few"]))["few"]  # fmt: skip
+    assert parts.mean() == pytest.approx(50.0)
+    assert np.isfinite(parts).all()
+    assert paired_interval(parts[None], np.zeros((1, 3)), at_large(3)).se_images > 0
+
+
+# ---- coverage ------------------------------------------------------------------------------------
+
+
+def coverage(classes, images, runs, *, run, run_class, noise, fixed_b=False, worlds=300, seed=0):
+    """How often the interval of balanced accuracy holds the true difference, by simulation.
+
+    An image is right where a normal variable is positive. It is the sum of what the class and the
+    image are worth to both variants and to each, of a shift by run (`run`), one by run and class
+    (`run_class`) and one by run and image (`noise`): the truth is then a normal probability.
+    """
+    rng = np.random.default_rng([seed, classes, images, runs])
+    worth = rng.normal(0.3, 0.8, classes), rng.normal(0.5, 0.8, classes)
+    shaken = np.sqrt(1.25 + run**2 + run_class**2 + noise**2), np.sqrt(1.25)
+    true = [stats.norm.cdf(w / s).mean() for w, s in zip(worth, shaken, strict=True)]
+    if not fixed_b:
+        true[1] = stats.norm.cdf(worth[1] / shaken[0]).mean()
+    labels = np.repeat(np.arange(classes), images)
+    membership = np.array(["few"] * classes)
+    held = 0
+    for _ in range(worlds):
+        image = rng.normal(size=len(labels))
+
+        def side(worth, random, image=image):
+            x = (worth[labels] + image + rng.normal(0, 0.5, len(labels)))[None]
+            if random:
+                x = x + rng.normal(0, run, (runs, 1)) + rng.normal(0, noise, (runs, len(labels)))
+                x = x + rng.normal(0, run_class, (runs, classes))[:, labels]
+            x = np.broadcast_to(x, (runs, len(labels)))
+            return np.stack([accuracy_parts(r > 0, labels, membership)["balanced"] for r in x])
+
+        interval = paired_interval(side(worth[0], True), side(worth[1], not fixed_b), labels)
+        held += interval.low <= 100 * (true[0] - true[1]) <= interval.high
+    return held / worlds
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    """Four standard errors of the simulation are 0.05."""
+    assert coverage(6, 20, 3, run=0.05, run_class=0.1, noise=0.3) >= 0.91
+    assert coverage(6, 20, 3, run=0.3, run_class=0.1, noise=0.3) >= 0.91
+    images_alone = coverage(6, 20, 1, run=0, run_class=0, noise=0.3)
+    assert 0.90 <= images_alone <= 0.99
+
+
+SHAKEN = [(0, 0, 0.5), (0, 0, 1.0), (0.02, 0.1, 0.3), (0.05, 0.2, 0.3), (0.15, 0.2, 0.3),
+          (0.5, 0.2, 0.3)]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fixed_b", [False, True])
+@pytest.mark.parametrize("runs", [2, 3, 5])
+@pytest.mark.parametrize(("classes", "images"), [(30, 50), (5, 20)])
+@pytest.mark.parametrize(("run", "run_class", "noise"), SHAKEN)
+def test_coverage_from_runs_all_alike_to_runs_all_different(
+    classes, images, runs, run, run_class, noise, fixed_b
+):
+    """The share of variance between runs goes from a tenth of that between images to a hundred
+    times; three standard errors of the simulation are 0.015."""
+    held = coverage(
+        classes, images, runs, run=run, run_class=run_class, noise=noise, fixed_b=fixed_b,
+        worlds=2000,
+    )  # fmt: skip
+    assert held >= 0.93
+
+
+def precision_coverage(positives, classes, *, worlds, number=1000):
+    """The same for the difference of mean average precision, about its mean over the worlds.
+
+    The precision of a finite sample differs a little from that of an infinite one; what is
+    estimated is its expectation for a test set of this size.
+    """
+    rng = np.random.default_rng([positives, classes])
+    membership = np.array(["few"] * classes)
+    ends = []
+    for _ in range(worlds):
+        y = (rng.random((number, classes)) < positives / number).astype(np.int64)
+        common = np.sqrt(0.7) * rng.normal(size=y.shape)
+        a, b = (
+            precision_parts(
+                mean * y + common + np.sqrt(0.3) * rng.normal(size=y.shape), y, membership
+            )["overall"]
+            for mean in (2.0, 1.5)
+        )
+        interval = paired_interval(a[None], b[None], at_large(number))
+        ends.append((interval.difference, interval.low, interval.high))
+    centre, low, high = np.array(ends).T
+    return ((low <= centre.mean()) & (centre.mean() <= high)).mean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("positives", "classes"), [(10, 1), (30, 1), (5, 10), (10, 10), (30, 10)])
+def test_coverage_of_average_precision_down_to_few_positives(positives, classes):
+    assert precision_coverage(positives, classes, worlds=1000) >= 0.925
+
+
+def test_coverage_of_average_precision_with_thirty_positives():
+    assert precision_coverage(30, 2, worlds=200, number=300) >= 0.90
