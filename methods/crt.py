@@ -23,7 +23,12 @@ from methods.registry import register
 from methods.space import LogUniform, Range
 
 
-@register("crt", paper="Kang et al. 2020, arXiv 1910.09217", needs="images")
+@register(
+    "crt",
+    paper="Kang et al. 2020, arXiv 1910.09217",
+    needs="images",
+    reconstruction="stage 1 on a CLIP tower is ours; stage 2 sees features of unaugmented images",
+)
 @dataclass(frozen=True)
 class Crt(Method):
     """A fine-tuned representation, then a new linear head under class-balanced sampling."""

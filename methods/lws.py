@@ -27,7 +27,12 @@ from methods.registry import register
 from methods.space import LogUniform, Range
 
 
-@register("lws", paper="Kang et al. 2020, arXiv 1910.09217", needs="images")
+@register(
+    "lws",
+    paper="Kang et al. 2020, arXiv 1910.09217",
+    needs="images",
+    reconstruction="stage 1 on a CLIP tower is ours; stage 2 sees features of unaugmented images",
+)
 @dataclass(frozen=True)
 class Lws(Method):
     """A fine-tuned classifier, then one learned scale a class under class-balanced sampling."""

@@ -122,6 +122,7 @@ def tower_loss(task: Task, name: TowerLoss, tau: float) -> Loss:
     """
     if task.kind == "single":
         return single_label_loss("la" if name == "auto" else name, task, tau=tau, scale=SCALE)
+    task.note("sigmoids and a multi-label loss on LIFT's frame are ours")
     name = "db" if name == "auto" else name
     return multi_label_loss(name, task, db_neg_scale=2.0, db_mu=0.2)
 
