@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,6 @@ def write_recipe(recipe: Recipe, tuning: dict[str, Any]) -> None:
         partial.write_text(head + text, encoding="utf-8")
         os.replace(partial, recipe.file)
     except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise UserError(f"Cannot write {recipe.file}: {error.strerror or error}.") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -15,18 +15,18 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from benchmarks import randomness
-from benchmarks.conformance.reach import holds_test
-from benchmarks.conformance.running import (
-    Check,
-    Display,
+from benchmarks.conformance.demands import (
+    TOLERANCE,
     DoesNotApply,
-    Subject,
     Violation,
-    stored,
+    demand,
+    demand_close,
+    demand_finite,
 )
+from benchmarks.conformance.reach import holds_test
+from benchmarks.conformance.running import Check, Display, Subject, stored
 from benchmarks.conformance.worlds import (
     disguised,
     ignorant,
@@ -41,8 +41,6 @@ from methods.base import Method
 from methods.registry import METHODS
 from methods.space import drawn
 
-TOLERANCE = 1e-4
-"""On logits in fp32: sums in another order give other last digits."""
 CHECKS: list[Check] = []
 
 
@@ -54,12 +52,6 @@ def check(*, fits: bool = True, exemptible: bool = True) -> Callable[[Any], Any]
         return run
 
     return add
-
-
-def demand(holds: bool, line: str) -> None:
-    """Raise the line unless it holds."""
-    if not holds:
-        raise Violation(line)
 
 
 # ---- what a method declares ----------------------------------------------------------------------
@@ -349,16 +341,3 @@ class Interrupting(Display):
 def fits_finitely(s: Subject, data: DataSet) -> None:
     """Fit on other data and look at the logits."""
     demand_finite(s.fitted(data=data).logits, (len(data.test), data.num_classes))
-
-
-def demand_finite(logits: Tensor, shape: tuple[int, ...]) -> None:
-    """Raise unless these are finite floating-point logits of that shape."""
-    demand(tuple(logits.shape) == tuple(shape), f"logits are {tuple(logits.shape)}, not {shape}")
-    demand(logits.dtype.is_floating_point, f"logits are {logits.dtype}")
-    demand(bool(logits.isfinite().all()), "logits hold NaN or infinite values")
-
-
-def demand_close(logits: Tensor, expected: Tensor, line: str) -> None:
-    """Raise the line unless logits agree within what rounding explains."""
-    off = float((logits - expected).abs().max())
-    demand(off <= TOLERANCE, f"{line}, by {off:.2g}")

@@ -20,6 +20,7 @@ from benchmarks import randomness, runner
 from benchmarks.backbone_names import EMBEDDED, identify
 from benchmarks.backbones import Backbone
 from benchmarks.catalog import first_line
+from benchmarks.conformance.demands import DoesNotApply, Violation
 from benchmarks.conformance.worlds import TinyFamily, changed, own_backbone, state_of
 from benchmarks.datasets.base import DataSet, TaskKind
 from benchmarks.plan import Cell
@@ -35,14 +36,6 @@ BATCH_SIZE = 24
 Status = Literal["passed", "failed", "exempt", "not applicable", "not run"]
 Steps = list[tuple[int, int, int, int]]
 """(epoch, epochs, step, steps) as a method reported them."""
-
-
-class Violation(AssertionError):
-    """A method does not do what it must; one line says what."""
-
-
-class DoesNotApply(Exception):
-    """The check has nothing to look at in this method; the reason is shown."""
 
 
 @dataclass(frozen=True)
