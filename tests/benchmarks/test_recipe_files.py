@@ -23,6 +23,8 @@ from tests.benchmarks.small import FIELDS
 
 SHOWN = "glyphs100_lt_ir8 (n_max=35, classes=4, test_per_class=4)"
 FIELDS_SET = [f"glyphs100_lt.{name}={value}" for name, value in FIELDS.items()]
+OTHER = Choice("glyphs100_lt", (("style_shift", 0.1),))
+"""Another data set."""
 Expand = Callable[..., list[Cell]]
 Write = Callable[..., Path]
 
@@ -92,10 +94,8 @@ def test_what_is_said_outright_goes_before_the_recipe(expand: Expand, recipe: Wr
         assert (cell.config["lr"], cell.config["epochs"]) == (0.1, 2)
         assert cell.tuning is not None
         assert cell.tuning.fields == ("epochs",)
-    (nothing,) = expand(
-        "linear_probe", "linear_probe.lr=0.1", "linear_probe.epochs=1", recipes=files
-    )
-    assert nothing.tuning is None  # nothing of it is left
+    both = ("linear_probe.lr=0.1", "linear_probe.epochs=1")
+    assert expand("linear_probe", *both, recipes=files)[0].tuning is None  # nothing of it is left
 
 
 def test_an_entry_of_a_sweep_has_recipes_of_its_own(
@@ -124,11 +124,14 @@ def test_an_entry_of_a_sweep_has_recipes_of_its_own(
 
 def test_a_recipe_is_for_one_data_set_backbone_and_protocol(expand: Expand, recipe: Write) -> None:
     file = str(recipe(protocol="paper"))
-    two = expand("linear_probe", datasets="glyphs100_lt,glyphs100_lt_ir2", recipes=[file])
+    two = expand("linear_probe", datasets=[Choice("glyphs100_lt"), OTHER], recipes=[file])
     assert [c.tuning is not None for c in two] == [True, False]
     assert expand("linear_probe", recipes=[file], protocol="paper")[0].tuning is not None
-    cases = [{"protocol": "equal"}, {"backbone": "glyph", "protocol": "paper"}]
-    cases += [{"datasets": "glyphs100_lt_ir2"}]
+    cases: list[dict[str, Any]] = [
+        {"protocol": "equal"},
+        {"backbone": "glyph", "protocol": "paper"},
+    ]
+    cases += [{"datasets": [OTHER]}]
     for flags in cases:
         for methods, given in (("linear_probe", {"recipes": [file]}), ([_own(Path(file))], {})):
             with pytest.raises(UserError, match=r"probe\.yaml") as caught:
@@ -148,8 +151,10 @@ def test_a_recipe_that_is_for_nothing_in_the_sweep_is_refused(
 def test_an_entry_whose_recipes_leave_a_data_set_out_is_refused(
     expand: Expand, recipe: Write
 ) -> None:
-    with pytest.raises(UserError, match=r"none of its recipes .* is for linear_probe on .*_ir2"):
-        expand([_own(recipe())], datasets="glyphs100_lt,glyphs100_lt_ir2")
+    with pytest.raises(
+        UserError, match=r"none of its recipes .* is for linear_probe on .*shift=0.1"
+    ):
+        expand([_own(recipe())], datasets=[Choice("glyphs100_lt"), OTHER])
 
 
 def test_two_recipes_for_one_thing_are_refused(expand: Expand, recipe: Write) -> None:
