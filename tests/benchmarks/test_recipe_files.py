@@ -151,9 +151,7 @@ def test_a_recipe_that_is_for_nothing_in_the_sweep_is_refused(
 def test_an_entry_whose_recipes_leave_a_data_set_out_is_refused(
     expand: Expand, recipe: Write
 ) -> None:
-    with pytest.raises(
-        UserError, match=r"none of its recipes .* is for linear_probe on .*shift=0.1"
-    ):
+    with pytest.raises(UserError, match=r"none of its .* is for linear_probe on .*shift=0.1"):
         expand([_own(recipe())], datasets=[Choice("glyphs100_lt"), OTHER])
 
 
