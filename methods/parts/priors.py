@@ -53,15 +53,14 @@ def prior_from_images(features: Tensor, labels: Tensor, weight: Tensor) -> Tenso
 def prior_from_texts(weight: Tensor, scale: float) -> Tensor:
     """(C,) log pi with the texts of the other classes standing in for images.
 
-    The estimate is a class's mean zero-shot logit over them (its own text, which is no more like it
-    than itself, is left out): ours. Texts alone do not determine the prior: the same texts with
-    other images mean another one. It holds as far as texts are where images are along the
-    directions that tell common from rare, which no text can show.
+    The estimate is a class's mean zero-shot logit over them: ours. Texts alone do not determine the
+    prior: the same texts with other images mean another one. It holds as far as texts are where
+    images are along the directions that tell common from rare, which no text can show.
 
     Args:
         weight: (C, D) L2-normalised text features.
         scale: the backbone's logit scale.
     """
-    similar = scale * weight @ weight.T  # (C, C)
-    mean = (similar.sum(1) - similar.diagonal()) / max(len(weight) - 1, 1)
+    # A text's likeness to itself is in the sum, too: the same for every class, so it cancels.
+    mean = scale * weight @ weight.sum(0) / max(len(weight) - 1, 1)  # (C,)
     return mean.log_softmax(0)
