@@ -41,7 +41,7 @@ def prior_from_images(features: Tensor, labels: Tensor, weight: Tensor) -> Tenso
         seen = torch.zeros_like(log_prior)
         for rows, part in zip(features.split(ROWS), share.split(ROWS), strict=True):
             seen += part @ (rows @ weight[there].T - log_prior).softmax(1)
-        step = (seen * len(seen)).log()
+        step = (seen * len(seen)).clamp(min=torch.finfo(seen.dtype).tiny).log()
         log_prior = log_prior + step
         if float(step.abs().max()) < TOLERANCE:
             break

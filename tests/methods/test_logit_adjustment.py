@@ -201,6 +201,16 @@ def test_a_class_without_training_images_takes_the_others_mean(world):
     assert any("without training images" in note for note in other.task.notes)
 
 
+def test_a_class_of_which_zero_shot_is_sure_that_it_is_never_there(world):
+    """Its probability is 0 in single precision on every image."""
+    images = world.images([3000] * CLASSES, seed=3)
+    weight = world.scale * world.texts
+    weight[0, CLASSES] -= 300 / COMMON
+    estimate = prior_from_images(images.values, images.labels, weight)
+    expected = world.log_prior - 300 * (torch.arange(CLASSES) == 0)
+    assert float((estimate - expected.log_softmax(0)).abs().max()) < 0.05
+
+
 @pytest.mark.parametrize("prior", ["reweighted", "texts"])
 def test_zero_shot_trains_nothing(prior):
     task, _ = tiny_task()
