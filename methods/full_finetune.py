@@ -32,7 +32,7 @@ class FullFinetune(Method):
     trained: Literal["tower", "blocks"] = "tower"
     """blocks: patch embedding, positions, first and last norm stay frozen, as in LIFT's code."""
     loss: TowerLoss = "auto"
-    """auto: la on single-label data (LIFT's scripts), db on multi-label (ours)."""
+    """auto: la on single-label data (LIFT's scripts), bce on multi-label (ours)."""
     lr: float = 5e-4
     """LIFT's scripts for ImageNet-LT; 1e-3 for Places-LT."""
     epochs: int = 10

@@ -4,7 +4,7 @@ Adapters in every block of a frozen CLIP ViT, a cosine head on the class token b
 projection that starts at the projected text features, and the logit-adjusted loss. Values are
 those of the authors' code (github.com/shijxcs/LIFT, 661ead9), without test-time ensembling by
 default; published headline numbers are with it. LIFT serves single-label data: the multi-label form
-(distribution-balanced loss in place of logit adjustment) is ours.
+(a sigmoid loss in place of the softmax) is ours.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Lift(Method):
     """adaptformer (beside the MLP), adapter (after it), lora (queries and values), vpt (prompt
     tokens in every block), bitfit (the biases of the blocks) or none (the head alone)."""
     loss: TowerLoss = "auto"
-    """auto: la on single-label data, db on multi-label."""
+    """auto: la on single-label data, bce on multi-label, as linear_probe."""
     lr: float = 0.01
     epochs: int = 10
     """20 on iNaturalist 2018."""
