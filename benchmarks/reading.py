@@ -90,16 +90,17 @@ def compare(
             raise UserError(f"No records of the cells of {request.config} in these folders.")
         if not (request.a or request.b):
             baselines = baselines or sweep.compare
-    if bool(request.a) != bool(request.b) or bool(request.a) == bool(baselines):
+    others = split_labels(request.b or "")
+    if bool(request.a) != bool(others) or bool(request.a) == bool(baselines):
         raise UserError(
             "Name two variants with --a and --b, or with --against what all others are compared "
             "with; `report` shows how variants are labelled."
         )
-    named = [] if baselines else [request.a or "", *split_labels(request.b or "")]
+    named = [] if baselines else [request.a or "", *others]
     tables = _tables(records, found.stale, request.datasets, named)
     comparer = Comparer(found.read)
-    if request.a and request.b:
-        pairs = _pairs(tables, request.a, split_labels(request.b), comparer)
+    if request.a:
+        pairs = _pairs(tables, request.a, others, comparer)
         for pair in pairs:
             print_pair(pair, console)
         text = "\n".join(map(pair_markdown, pairs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from reports.statistics import (
     paired_interval,
     precision_parts,
 )
+from reports.variants import shown
 from results.schema import Record
 
 Read = Callable[[Record], Mapping[str, NDArray[Any]]]
@@ -54,15 +56,28 @@ def verdict(interval: Interval | None) -> str:
 
 
 def find_row(table: Table, wanted: str) -> Row | None:
-    """The row of that label, or of the only variant of that method; None if there is neither.
+    """The row of that label, or else the only one of that method with those settings.
+
+    A label names what tells a row from its siblings; `sage (guidance=none)` finds the row also
+    where that is what most of them have.
+
+    Returns:
+        None if there is no such row.
 
     Raises:
-        UserError: a method of several variants, none of which bears the name alone.
+        UserError: several variants have the settings, and none bears the label itself.
     """
     for row in table.rows:
         if row.label == wanted:
             return row
-    rows = [row for row in table.rows if row.method == wanted]
+    method, _, settings = wanted.removesuffix(")").partition(" (")
+    items = set(re.split(r", (?=\w+=)", settings)) - {""}
+    rows = [
+        row
+        for row in table.rows
+        if row.method == method
+        and items <= {f"{k}={shown(v)}" for k, v in (*row.done, *row.failed)[0].config.items()}
+    ]
     if len(rows) > 1:
         labels = "; ".join(f"'{row.label}'" for row in rows)
         raise UserError(f"'{wanted}' has several variants on {table.dataset}, name one: {labels}.")
@@ -191,7 +206,9 @@ def _covers(a: Row, b: Row, units: list[list[Pair]], images: int) -> str:
     seeds = sorted({s.seed if r.deterministic else r.seed for r, s in pairs})
     fixed = a.done[0].deterministic and b.done[0].deterministic
     if len(splits) > 1:
-        inner = "" if len(seeds) == 1 else f", the mean over {len(seeds)} run seeds on each"
+        sizes = sorted({len(unit) for unit in units})
+        number = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        inner = "" if sizes == [1] else f", the mean over {number} run seeds on each"
         text += f" and of {len(splits)} splits (split seeds {_list(splits)}{inner})"
     elif fixed:
         text += "; neither variant is random"

@@ -49,7 +49,8 @@ def print_against(comparisons: Sequence[Comparison], console: Console) -> None:
     widest = console.options.update(max_width=10_000)
     if console.measure(grid, options=widest).maximum > console.width:
         grid = _against_grid(comparisons, " to\n")
-    console.print(Text(f"{_title(first.table)}: A − B, B = {first.b}", style="bold"))
+    console.print(Text(_title(first.table), style="bold"))
+    console.print(Text(f"A − B, B = {first.b}"))
     console.print(grid)
     _print_lines(_against_notes(comparisons), console)
 

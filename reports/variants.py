@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from reports.comparability import ABSENT, Difference, mixed_settings
 from results.schema import Record
@@ -108,6 +109,11 @@ def _labels(
         named += [table[RECIPE]] if RECIPE in varying and RECIPE in table else []
         labels[group] = f"{method} ({', '.join(named)})" if named else method
     return labels, {name: _plain(value) for name, value in usual.items()}
+
+
+def shown(value: Any) -> str:
+    """The value of a field as labels write it."""
+    return _plain(json.dumps(value, sort_keys=True))
 
 
 def _plain(text: str) -> str:

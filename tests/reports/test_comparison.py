@@ -1,0 +1,346 @@
+"""What is compared with what, and how it is told."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from benchmarks.errors import UserError
+from benchmarks.metrics import multi_label_metrics
+from reports.aggregate import build_tables
+from reports.comparison import Comparer, against, find_row, verdict
+from reports.comparison_tables import (
+    against_markdown,
+    comparisons_csv,
+    pair_markdown,
+    print_against,
+    print_pair,
+)
+from tests.results.factory import failed_record, make_record
+
+COUNTS = (300, 200, 50, 30, 10, 5)
+LABELS = np.repeat(np.arange(6), 20)
+IDS = np.array([f"image {i}" for i in range(120)])
+
+
+class Study:
+    """Records with their predictions; `table` and `compare` as the suite makes them."""
+
+    def __init__(self):
+        self.records, self.predictions = [], {}
+
+    def add(self, method, seed=0, accuracy=0.5, order=None, labels=LABELS, ids=IDS, **changes):
+        """A run that is right on each image with a probability."""
+        own = np.random.default_rng([seed, *method.encode()])
+        right = own.random(len(labels)) < accuracy
+        by_class = [float(100 * right[labels == c].mean()) for c in range(6)]
+        record = make_record(
+            method, seed, overall=float(100 * right.mean()), per_class=by_class,
+            counts=COUNTS, **changes,
+        )  # fmt: skip
+        top = np.tile(np.arange(5), (len(labels), 1))
+        top[:, 0] = np.where(right, labels, (labels + 1) % 6)
+        order = np.arange(len(labels)) if order is None else order
+        arrays = {"ids": ids, "labels": labels.astype(np.int32), "top5": top.astype(np.int32)}
+        self.records.append(record)
+        self.predictions[record.key] = {name: array[order] for name, array in arrays.items()}
+        return record
+
+    def table(self, **options):
+        (table,) = build_tables(self.records, **options)
+        return table
+
+    def compare(self, a, b, **options):
+        table = self.table(**options)
+        comparer = Comparer(lambda record: self.predictions[record.key])
+        return comparer.compare(table, find_row(table, a), find_row(table, b))
+
+
+def study(a_seeds=(0, 1, 2), b_seeds=(0, 1, 2), **changes):
+    result = Study()
+    for seed in a_seeds:
+        result.add("sage", seed, 0.8, **changes)
+    for seed in b_seeds:
+        result.add("lift", seed, 0.4)
+    return result
+
+
+def text_of(print_it, *arguments, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    print_it(*arguments, console)
+    return console.file.getvalue()
+
+
+# ---- pairing -------------------------------------------------------------------------------------
+
+
+def test_means_are_those_of_the_table():
+    made = study()
+    comparison, table = made.compare("sage", "lift"), made.table()
+    assert list(comparison.intervals) == ["overall", "many", "medium", "few", "balanced"]
+    for name, interval in comparison.intervals.items():
+        for label, mean in (("sage", interval.a), ("lift", interval.b)):
+            assert mean == pytest.approx(find_row(table, label).values[name].mean)
+        assert interval.difference == pytest.approx(interval.a - interval.b)
+        assert interval.low < interval.difference < interval.high
+    assert comparison.covers == (
+        "the choice of 120 test images and of 3 run seeds (0, 1, 2)."
+    )  # fmt: skip
+    assert comparison.notes == ()
+
+
+def test_images_are_paired_by_their_ids_whatever_the_order_of_files():
+    expected = study().compare("sage", "lift").intervals
+    order = np.random.default_rng(0).permutation(120)
+    assert study(order=order).compare("sage", "lift").intervals == expected
+
+
+def test_other_images_or_other_labels_are_no_pairs():
+    for changes in ({"ids": np.roll(IDS, 1)[::-1]}, {"labels": LABELS[::-1].copy()}):
+        with pytest.raises(UserError, match="not tested on the same images"):
+            study(**changes).compare("sage", "lift")
+
+
+def test_seeds_that_one_of_them_lacks_are_left_out_and_named():
+    comparison = study(a_seeds=(0, 1, 2, 5)).compare("sage", "lift")
+    assert comparison.intervals == study().compare("sage", "lift").intervals
+    (note,) = comparison.notes
+    assert note == (
+        "sage: 1 of 4 runs left out (run/split seed 5/0), for lift has none to pair them with."
+    )
+
+
+def test_no_seed_in_common():
+    with pytest.raises(UserError, match=r"'sage' and 'lift' have no finished run of the same seed"):
+        study(a_seeds=(3, 4)).compare("sage", "lift")
+
+
+def test_one_run_alone_says_so():
+    comparison = study((0,), (0,)).compare("sage", "lift")
+    assert comparison.covers == "the choice of 120 test images alone: there is one run (seed 0)."
+    assert comparison.intervals["overall"].se_runs is None
+
+
+def test_a_deterministic_run_stands_for_every_seed():
+    made = Study()
+    made.add("ncm", 0, 0.4, deterministic=True)
+    for seed in (1, 2, 3):
+        made.add("lift", seed, 0.8)
+    comparison = made.compare("lift", "ncm")
+    row = find_row(made.table(), "lift")
+    assert comparison.covers.endswith("of 3 run seeds (1, 2, 3).")
+    assert comparison.notes == ("ncm is not random: its one run stands for every seed.",)
+    overall = comparison.intervals["overall"]
+    assert overall.se_runs == pytest.approx(row.values["overall"].std / np.sqrt(3))
+
+
+def test_two_deterministic_methods():
+    made = Study()
+    for method in ("ncm", "zero_shot"):
+        made.add(method, 0, 0.4, deterministic=True)
+    comparison = made.compare("zero_shot", "ncm")
+    assert comparison.covers == "the choice of 120 test images; neither variant is random."
+    assert comparison.notes == ()
+
+
+def test_several_splits_are_what_varies():
+    """The run seeds of a split are averaged: the splits alone are a sample of splits."""
+    made = Study()
+    for method, accuracy in (("sage", 0.8), ("lift", 0.4)):
+        for split in (0, 1, 2):
+            for seed in (0, 1):
+                made.add(
+                    method, 10 * split + seed, accuracy - split / 10, split_seed=split,
+                    provenance_split_hash=f"{split}" * 64,
+                )  # fmt: skip
+    comparison = made.compare("sage", "lift")
+    assert comparison.covers == (
+        "the choice of 120 test images and of 3 splits "
+        "(split seeds 0, 1, 2, the mean over 2 run seeds on each)."
+    )
+    rows = [find_row(made.table(), label) for label in ("sage", "lift")]
+    means = [
+        [np.mean([r.metrics.overall for r in row.done if r.split_seed == s]) for s in range(3)]
+        for row in rows
+    ]
+    overall = comparison.intervals["overall"]
+    assert overall.se_runs == pytest.approx(np.std(np.subtract(*means), ddof=1) / np.sqrt(3))
+
+
+def test_stale_and_failed_runs_are_told():
+    made = study()
+    made.records.append(failed_record("lift", 9))
+    stale = {r.key for r in made.records if r.method == "sage"}
+    assert made.compare("sage", "lift", stale=stale).notes == (
+        "sage: made with another version of the method's source.",
+        "lift: 1 of 4 runs have no result.",
+    )
+
+
+def test_an_empty_group_has_no_interval():
+    group = ("many", "many", "medium", "medium", "medium", "medium")
+    made = Study()
+    for method in ("sage", "lift"):
+        made.add(method, 0, 0.5, groups_membership=group, groups_few=0, metrics_few=None)
+    comparison = made.compare("sage", "lift")
+    assert comparison.intervals["few"] is None
+    assert verdict(None) == ""
+    assert " few (0)" in text_of(print_pair, comparison)
+    assert "| few (0) | – | – | – | – |  |" in pair_markdown(comparison)
+    (few,) = (
+        line
+        for line in csv.DictReader(io.StringIO(comparisons_csv([comparison])))
+        if line["metric"] == "few"
+    )
+    assert {k for k, v in few.items() if v} == {
+        "dataset", "backbone", "a", "b", "metric", "covers"
+    }  # fmt: skip
+
+
+def test_multi_label_runs_are_compared_by_average_precision():
+    rng = np.random.default_rng(0)
+    labels = (rng.random((150, 6)) < 0.3).astype(np.int8)
+    made, group = Study(), np.array(["many", "many", "medium", "medium", "few", "few"])
+    for method, signal in (("sage", 2.0), ("lift", 0.5)):
+        for seed in range(3):
+            scores = (signal * labels + rng.normal(size=labels.shape)).astype(np.float32)
+            record = make_record(
+                method, seed, task="multi", counts=COUNTS,
+                metrics=multi_label_metrics(scores, labels, group),
+            )  # fmt: skip
+            made.records.append(record)
+            arrays = {"ids": IDS, "labels": labels, "scores": scores}
+            arrays["ids"] = np.array([f"image {i}" for i in range(150)])
+            made.predictions[record.key] = arrays
+    comparison = made.compare("sage", "lift")
+    assert list(comparison.intervals) == ["overall", "many", "medium", "few"]
+    for name, interval in comparison.intervals.items():
+        table_mean = find_row(made.table(), "sage").values[name].mean
+        assert interval.a == pytest.approx(table_mean)
+        assert verdict(interval) == "A better"
+    assert "mAP" in text_of(print_pair, comparison)
+
+
+# ---- names ---------------------------------------------------------------------------------------
+
+
+def test_a_variant_is_found_by_its_label_or_by_the_method_if_there_is_one():
+    made = study()
+    for text in ("names", "both"):
+        made.add("zero_shot", 0, 0.3, config={"text": text})
+    table = made.table()
+    assert find_row(table, "sage").label == "sage"
+    assert find_row(table, "zero_shot (text=both)").label == "zero_shot (text=both)"
+    assert find_row(table, "zero") is None
+    with pytest.raises(UserError, match=r"several variants .*'zero_shot \(text=both\)'; 'zero"):
+        find_row(table, "zero_shot")
+
+
+def test_a_setting_that_the_label_leaves_out_finds_the_row_too():
+    """Labels name what is unusual among the variants of a table; a sweep is written before it."""
+    made = Study()
+    for guidance, lr in (("cross", 0.1), ("none", 0.1), ("none", 0.5)):
+        made.add("sage", 0, 0.5, config={"guidance": guidance, "lr": lr, "widths": [1, 2]})
+    table = made.table()
+    assert [row.label for row in table.rows].count("sage") == 1
+    for wanted, label in {
+        "sage (guidance=none, lr=0.1)": "sage",
+        "sage (lr=0.5)": "sage (lr=0.5)",
+        "sage (widths=[1, 2], guidance=cross)": "sage (guidance=cross)",
+    }.items():
+        assert find_row(table, wanted).label == label
+    assert find_row(table, "sage (lr=9)") is None
+    assert find_row(table, "lift (lr=0.5)") is None
+    with pytest.raises(UserError, match="several variants"):
+        find_row(table, "sage (lr=0.1)")
+
+
+def test_the_variant_that_bears_the_name_alone_goes_first():
+    made = Study()
+    for guidance, seed in (("cross", 0), ("cross", 1), ("none", 0)):
+        made.add("sage", seed, 0.5, config={"guidance": guidance, "lr": float(guidance == "none")})
+    made.add("sage", 0, 0.5, config={"guidance": "cross", "lr": 3.0})
+    made.add("sage", 0, 0.5, config={"guidance": "kv", "lr": 0.0})
+    labels = [row.label for row in made.table().rows]
+    assert "sage" in labels
+    assert find_row(made.table(), "sage").label == "sage"
+
+
+# ---- telling -------------------------------------------------------------------------------------
+
+
+def test_verdicts_follow_the_interval():
+    made = study()
+    made.add("same", 0, 0.4)
+    better = made.compare("sage", "lift").intervals["overall"]
+    worse = made.compare("lift", "sage").intervals["overall"]
+    assert (verdict(better), verdict(worse)) == ("A better", "B better")
+    assert worse.low == pytest.approx(-better.high)
+    unclear = made.compare("same", "lift").intervals["overall"]
+    assert unclear.low < 0 < unclear.high
+    assert verdict(unclear) == "no difference shown"
+
+
+def everyone():
+    made = study()
+    made.add("ncm", 0, 0.41, deterministic=True)
+    made.records.append(failed_record("coop"))
+    table = made.table()
+    comparer = Comparer(lambda record: made.predictions[record.key])
+    return against(table, find_row(table, "lift"), comparer)
+
+
+def test_every_other_row_against_one():
+    found, problems = everyone()
+    assert [(c.a, c.b) for c in found] == [("ncm", "lift"), ("sage", "lift")]
+    (problem,) = problems
+    assert "'coop' and 'lift' have no finished run" in problem
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_tables_fit_the_terminal(width):
+    found, _ = everyone()
+    texts = [text_of(print_pair, found[1], width=width), text_of(print_against, found, width=width)]
+    for text in texts:
+        assert "…" not in text
+        assert max(map(len, text.splitlines())) <= width
+        for word in ("sage", "lift", "overall", "= balanced", "many", "120 test images"):
+            assert word in text
+
+
+def test_a_balanced_test_set_has_one_line_for_overall_and_balanced_another_has_two():
+    uneven = Study()
+    for method in ("sage", "lift"):
+        uneven.add(method, 0, 0.5, labels=np.repeat(np.arange(6), [40, 20, 20, 20, 10, 10]))
+    text = text_of(print_pair, uneven.compare("sage", "lift"))
+    assert "overall = balanced" not in text
+    assert " balanced " in text
+    assert "overall = balanced" in text_of(print_pair, study().compare("sage", "lift"))
+
+
+def test_markdown_has_the_numbers_of_the_csv():
+    found, _ = everyone()
+    text = against_markdown(found)
+    lines = list(csv.DictReader(io.StringIO(comparisons_csv(found))))
+    assert len(lines) == 2 * 5
+    assert "differences to `lift`" in text
+    for line in lines:
+        if line["metric"] == "balanced":
+            continue
+        low, high, difference = (
+            f"{float(line[name]):+.2f}".replace("-", "−").replace("+0.00", "0.00")
+            for name in ("low", "high", "difference")
+        )
+        assert f"{low} to {high}" in text
+        assert f"{difference} " in text
+        assert (line["verdict"] == "no difference shown") == (
+            float(line["low"]) <= 0 <= float(line["high"])
+        )
+    pair = pair_markdown(found[1])
+    assert pair.count("**A better**") == 4
+    assert "A: `sage`, B: `lift`" in pair
+    assert text.endswith("\n") and not text.endswith("\n\n")

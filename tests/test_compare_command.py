@@ -1,0 +1,217 @@
+"""`compare` as a user meets it: real records of a small sweep, then what is printed and refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+import run_benchmarks
+from tests.benchmarks.small import make_clip_folder
+
+SWEEP = """
+    methods:
+      - ncm
+      - linear_probe: {epochs: 1, lr: 0.1}
+      - linear_probe: {epochs: 1, lr: 0.5}
+    datasets:
+      - glyphs100_lt
+      - glyphs100_lt: {imbalance: 4}
+    set:
+      glyphs100_lt: {classes: 4, n_max: 35, test_per_class: 4}
+    seeds: [0, 1]
+    compare: [ncm, linear_probe (lr=0.5)]
+    backbone: MODEL
+    device: cpu
+    out: runs
+"""
+SMALL = "glyphs100_lt (n_max=35, classes=4, test_per_class=4)"
+Ended = tuple[int, str, str]
+Command = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a sweep that has been run; not to be changed."""
+    folder = tmp_path_factory.mktemp("compare")
+    model = make_clip_folder(folder / "small_clip")
+    text = dedent(SWEEP).replace("MODEL", f"'local-dir:{model}'")
+    (folder / "sweep.yaml").write_text(text.replace("out: runs", f"out: {folder / 'runs'}"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LONGTAIL_VLM_CACHE", str(folder / "cache"))
+        assert run_benchmarks.main(["--config", str(folder / "sweep.yaml")]) == 0
+    return folder
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs a command line in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def call(*words: str) -> Ended:
+        capsys.readouterr()
+        return (run_benchmarks.main(list(words)), *capsys.readouterr())
+
+    return call
+
+
+def _line(ended: Ended) -> str:
+    """The one line of a command that could not be carried out."""
+    status, out, err = ended
+    assert (status, out) == (2, "")
+    assert re.fullmatch(r"error: [^\n]+\n", err), err
+    return err
+
+
+def test_two_variants_on_every_data_set_they_share(command: Command, finished: Path) -> None:
+    status, out, err = command(
+        "compare", str(finished / "runs"), "--a", "ncm", "--b", "linear_probe (lr=0.5)"
+    )
+    assert (status, err) == (0, "")
+    assert out.count("A: ncm\nB: linear_probe (lr=0.5)") == 2
+    for word in (SMALL, "glyphs100_lt_ir4", "95 % interval", "16 test images", "2 run seeds (0, 1"):
+        assert word in out
+    assert len(re.findall("A better|B better|no difference shown", out)) >= 2 * 2
+
+
+def test_several_others_and_one_data_set_by_its_name_without_knobs(
+    command: Command, finished: Path
+) -> None:
+    others = "linear_probe (lr=0.5),linear_probe (lr=0.1)"
+    found = command(
+        "compare", str(finished / "runs"), "--a", "ncm", "--b", others, "--datasets",
+        "glyphs100_lt_ir4",
+    )  # fmt: skip
+    assert found[0] == 0, found
+    assert re.findall(r"^B: (.*)$", found[1], re.M) == others.split(",")
+    assert SMALL not in found[1]
+    by_whole_name = command(
+        "compare", str(finished / "runs"), "--a", "ncm", "--b", others, "--datasets", SMALL
+    )
+    assert by_whole_name[1].count(f"{SMALL} / ") == 2
+
+
+def test_against_one_goes_to_a_file(command: Command, finished: Path) -> None:
+    runs = str(finished / "runs")
+    status, out, _ = command("compare", runs, "--against", "ncm", "--out", "new/c.csv")
+    assert status == 0
+    assert "Written: new/c.csv" in out
+    with Path("new/c.csv").open(encoding="utf-8") as stream:
+        lines = list(csv.DictReader(stream))
+    assert len(lines) == 2 * 2 * 5
+    assert {line["b"] for line in lines} == {"ncm"}
+    assert command("compare", runs, "--against", "ncm", "--out", "c.md")[0] == 0
+    text = Path("c.md").read_text("utf-8")
+    assert text.count("differences to `ncm`") == 2
+    assert text.count("| `linear_probe") == 4
+
+
+def test_a_sweep_with_compare_ends_with_its_comparisons(finished: Path) -> None:
+    files = sorted((finished / "runs" / "report").glob("*__compare.*"))
+    assert [file.suffix for file in files] == [".csv", ".md"] * 2
+    text = files[1].read_text("utf-8")
+    assert "differences to `ncm`" in text
+    assert "differences to `linear_probe (lr=0.5)`" in text
+
+
+def test_the_cells_and_baselines_of_a_sweep_file(command: Command, finished: Path) -> None:
+    runs, file = str(finished / "runs"), finished / "sweep.yaml"
+    status, out, _ = command("compare", runs, "--config", str(file))
+    assert status == 0
+    assert out.count("B = ncm") == 2
+    assert out.count("B = linear_probe (lr=0.5)") == 2
+    # Of another sweep's cells only those are looked at that it has.
+    narrow = Path("narrow.yaml")
+    narrow.write_text(file.read_text().replace("  - glyphs100_lt: {imbalance: 4}\n", ""))
+    status, out, _ = command("compare", runs, "--config", str(narrow), "--against", "ncm")
+    assert out.count("B = ncm") == 1
+    narrow.write_text(file.read_text().replace("n_max: 35", "n_max: 36"))
+    assert "No records of the cells of narrow.yaml" in _line(
+        command("compare", runs, "--config", str(narrow))
+    )
+
+
+BAD = {
+    "nothing": ([], "Name two variants with --a and --b, or with --against"),
+    "a alone": (["--a", "ncm"], "Name two variants"),
+    "both": (["--a", "ncm", "--b", "ncm", "--against", "ncm"], "Name two variants"),
+    "an empty b": (["--a", "ncm", "--b", ","], "Name two variants"),
+    "a near miss": (["--a", "nmc", "--b", "ncm"], "Unknown variant 'nmc'.*ncm"),
+    "a near miss behind --against": (["--against", "nmc"], "Unknown variant 'nmc'.*ncm"),
+    "several variants": (
+        ["--a", "ncm", "--b", "linear_probe"],
+        r"'linear_probe' has several variants .*'linear_probe \(lr=0.5\)'",
+    ),
+    "an unknown data set": (
+        ["--a", "ncm", "--b", "ncm", "--datasets", "glyphs100_lt_ir5"],
+        "data set of these records 'glyphs100_lt_ir5'.*glyphs100_lt_ir4",
+    ),
+    "another ending": (["--against", "ncm", "--out", "c.txt"], "ends in .md or .csv"),
+    "a file in the way": (["--against", "ncm", "--out", "file/c.md"], "Cannot write file/c.md"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_compared(command: Command, finished: Path, case: str) -> None:
+    words, says = BAD[case]
+    Path("file").write_text("in the way")
+    status, _, err = command("compare", str(finished / "runs"), *words)
+    assert status == 2
+    assert re.fullmatch(rf"error: .*{says}.*\n", err), err
+
+
+def test_a_folder_without_records(command: Command, finished: Path) -> None:
+    assert "No records under nowhere" in _line(command("compare", "nowhere", "--against", "ncm"))
+
+
+def _copy(finished: Path, change: Callable[[dict[str, object]], None], name: str) -> None:
+    """A copy of the records in `name`, those of ncm changed."""
+    shutil.copytree(finished / "runs" / "records", f"{name}/records")
+    for file in Path(f"{name}/records").glob("*.json"):
+        record = json.loads(file.read_text("utf-8"))
+        if record["method"] == "ncm":
+            change(record)
+            file.write_text(json.dumps(record), encoding="utf-8")
+
+
+def test_a_mixture_is_refused_unless_it_is_of_other_methods(
+    command: Command, finished: Path
+) -> None:
+    def another_split(record: dict[str, object]) -> None:
+        record["provenance"]["split_hash"] = "0" * 16  # type: ignore[index]
+
+    _copy(finished, another_split, "mixed")
+    line = _line(command("compare", "mixed", "--against", "ncm"))
+    assert "do not belong in one table" in line
+    assert "split" in line
+    assert "--allow-mixed" not in line  # which `compare` does not take
+    others = ["--a", "linear_probe (lr=0.1)", "--b", "linear_probe (lr=0.5)"]
+    assert command("compare", "mixed", *others)[0] == 0
+
+
+def test_stale_records_are_compared_and_said_to_be(command: Command, finished: Path) -> None:
+    def older(record: dict[str, object]) -> None:
+        record["provenance"]["fingerprint"] = "0" * 16  # type: ignore[index]
+
+    _copy(finished, older, "stale")
+    status, out, _ = command("compare", "stale", "--against", "ncm")
+    assert status == 0
+    assert out.count("ncm: made with another version of the method's source.") == 2
+
+
+def test_records_without_predictions_cannot_be_paired(command: Command, finished: Path) -> None:
+    _copy(finished, lambda record: None, "small")
+    for file in Path("small/records").glob("*.npz"):
+        file.unlink()
+    line = _line(command("compare", "small", "--a", "ncm", "--b", "linear_probe (lr=0.1)"))
+    assert "No predictions at" in line
+    assert "run the cell again" in line
