@@ -148,26 +148,37 @@ def test_tables_of_mixed_knobs_are_left_out():
 # ---- thirds --------------------------------------------------------------------------------------
 
 
+def turned(records):
+    """The same with the class order turned round: the tail has the first index."""
+    return [
+        replace(
+            r,
+            metrics=replace(r.metrics, per_class=r.metrics.per_class[::-1]),
+            groups=replace(r.groups, train_counts=r.groups.train_counts[::-1]),
+        )
+        for r in records
+    ]
+
+
 def test_thirds_are_the_same_classes_even_where_counts_are_equal():
-    """At ratio 1 by index alone; the ranks come from the other settings."""
-
-    def turned(records):
-        """The same with the class order turned round: the tail has the first index."""
-        return [
-            replace(
-                r,
-                metrics=replace(r.metrics, per_class=r.metrics.per_class[::-1]),
-                groups=replace(r.groups, train_counts=r.groups.train_counts[::-1]),
-            )
-            for r in records
-        ]
-
-    flat = (178,) * 6
-    plain = one([*world(100, STEEP), *world(1, flat)])
-    back = one(turned([*world(100, STEEP), *world(1, flat)]))
+    """At ratio 1 the ranks come from the other ratio."""
+    records = [*world(100, STEEP), *world(1, (178,) * 6)]
+    plain, back = one(records), one(turned(records))
     assert plain.lines == back.lines
     assert plain.notes[0] == back.notes[0]
     assert "the same classes at every ratio" in plain.notes[0]
+
+
+def test_ranks_that_a_sweep_leaves_open_come_from_the_tables_beside_it():
+    """Steps have two levels of counts; the exponential profile of the same classes has ranks."""
+    records = world(100, STEEP)
+    for share, heads in ((0.5, 3), (0.83, 5)):
+        knobs = {"imbalance": 100.0, "profile": "step", "total": "fixed", "head_share": share}
+        name = f"glyphs100_lt (profile=step, head_share={share}, total=fixed)"
+        counts = (300,) * heads + (3,) * (6 - heads)
+        records += world(100, counts, dataset=name, dataset_config=knobs)
+    assert one(records).lines == one(turned(records)).lines
+    assert one(records).knob == "head_share"
 
 
 def test_where_a_knob_changes_the_ranks_each_setting_has_its_own_thirds():
