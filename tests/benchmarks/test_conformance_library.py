@@ -377,6 +377,15 @@ def test_an_exemption_is_shown_with_its_reason_and_its_check_is_not_run(
     assert re.search(r"seeds +exempt +has one answer", capsys.readouterr().out)
 
 
+def test_what_knows_no_exemption_is_checked_all_the_same(mine: Callable[..., None]) -> None:
+    mine(
+        "return head(weight(task), scale=1 + float(torch.rand(())))",
+        options="exempt={'repeats': 'is random'}",
+    )
+    outcomes = _outcomes()
+    assert outcomes["repeats"].status == outcomes["declares"].status == "failed"
+
+
 def test_a_method_that_cannot_be_fitted_is_not_run_further(mine: Callable[..., None]) -> None:
     mine("raise ValueError('no luck')")
     outcomes = list(_outcomes().values())

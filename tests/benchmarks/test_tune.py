@@ -85,6 +85,17 @@ PLUGIN = '''
         space: ClassVar = {}
 
 
+    @register("shaky", paper="-", needs="features")
+    @dataclass(frozen=True)
+    class Shaky(Mine):
+        """Fails with seed 1 where it is right."""
+
+        def fit(self, task):
+            if task.seed == 1 and self.lr > 0.1:
+                raise ValueError("shaken")
+            return super().fit(task)
+
+
     class Forbidden(ArrayImages):
         """Images nobody may look at."""
 
@@ -111,12 +122,16 @@ PLUGIN = '''
     @register_data("trap_lt", task="single")
     @dataclass(frozen=True)
     class Trap(World):
-        """Its test images may not be read."""
+        """Its test images may not be read; its validation images are of one class mostly."""
 
         def load(self, root, split_seed):
             data = super().load(root, split_seed)
             test = dataclasses.replace(data.test, images=Forbidden(data.test.images.array))
-            return dataclasses.replace(data, test=test)
+            whole = data.validation()
+            i = [*range(20), *range(20, 23), *range(40, 45), *range(60, 69)]
+            ids = tuple(whole.ids[k] for k in i)
+            uneven = Split(ArrayImages(whole.images.array[i]), whole.labels[i], ids)
+            return dataclasses.replace(data, test=test, validation=lambda: uneven)
 
 
     @register_data("plain_lt", task="single")
@@ -275,8 +290,9 @@ def test_no_test_image_is_read(search: Tune, tmp_path: Path) -> None:
     assert run_benchmarks.main(flags) == 1  # where they are read, it shows
 
 
-def test_a_score_is_the_balanced_accuracy_on_validation_images(search: Tune) -> None:
-    ended = search()
+@pytest.mark.parametrize("data", ["glyphs100_lt", "trap_lt"])
+def test_a_score_is_the_balanced_accuracy_on_validation_images(search: Tune, data: str) -> None:
+    ended = search(datasets=data)
     records, _ = ended.store.all()
     assert len(records) == 6
     by_lr = {t["lr"]: t["score"] for t in ended.trials}
@@ -354,6 +370,14 @@ def test_a_trial_that_fails_is_told_and_not_taken(search: Tune) -> None:
     assert ended.recipe["tuning"]["best"] not in failed
     assert "diverged" in ended.shown
     assert ended.status == 0
+
+
+def test_a_trial_counts_with_all_its_seeds_alone(search: Tune) -> None:
+    ended = search("shaky", seeds="0,1", trials=8)
+    assert {t["trial"] for t in ended.trials if "failed" in t} == {
+        t["trial"] for t in ended.trials if t["lr"] > 0.1
+    }
+    assert ended.recipe["fields"]["lr"] < 0.1
 
 
 def test_without_a_finished_trial_there_is_no_recipe(search: Tune) -> None:
