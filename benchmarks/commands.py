@@ -190,6 +190,7 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
             "tasks": ", ".join(info.tasks),
             "random": "no: one run stands for every seed" if info.deterministic else "yes",
             "reconstruction": info.reconstruction,
+            "tunable": ", ".join(f"{field} {reach}" for field, reach in cls.space.items()),  # type: ignore[attr-defined]
             "exempt": "; ".join(f"{check} ({why})" for check, why in info.exempt.items()),
             "source": f"{entry.file} (fingerprint {fingerprint(name)})",
         }

@@ -14,6 +14,9 @@ class Uniform:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
     def __contains__(self, value: Any) -> bool:
         return bool(self.low <= value <= self.high)
 
@@ -29,6 +32,9 @@ class LogUniform:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g} (log)"
+
     def __contains__(self, value: Any) -> bool:
         return bool(self.low <= value <= self.high)
 
@@ -42,6 +48,9 @@ class OneOf:
     """One of some values."""
 
     options: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.options))
 
     def __contains__(self, value: Any) -> bool:
         return value in self.options

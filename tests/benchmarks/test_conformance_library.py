@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import run_benchmarks
 from benchmarks.conformance import CHECKS, Outcome, run_checks
 from benchmarks.conformance.command import check
 from benchmarks.conformance.worlds import restricted, thinned
 from benchmarks.datasets.base import TaskKind
-from benchmarks.errors import UserError
 from benchmarks.tiny import tiny_data
 from methods.registry import METHODS
 
@@ -375,6 +375,8 @@ def test_an_exemption_is_shown_with_its_reason_and_its_check_is_not_run(
     assert (outcome.status, outcome.line) == ("exempt", "has one answer")
     assert check(["mine"], [], Console(width=100), debug=False) == 0
     assert re.search(r"seeds +exempt +has one answer", capsys.readouterr().out)
+    assert run_benchmarks.main(["show", "mine"]) == 0
+    assert re.search(r"exempt +seeds \(has one answer\)", capsys.readouterr().out)
 
 
 def test_what_knows_no_exemption_is_checked_all_the_same(mine: Callable[..., None]) -> None:
@@ -413,19 +415,23 @@ def test_the_verb_prints_a_table_for_each_task_and_its_status_says_whether_all_p
 def test_the_documented_examples_pass(
     plugin: Callable[[str], Path], file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert check([], [file], Console(width=100), debug=False) == 0
+    assert run_benchmarks.main(["check", "--plugin", str(file)]) == 0
     assert f"{file.stem}, single-label" in capsys.readouterr().out
 
 
-def test_what_cannot_be_checked_is_said_in_a_line(plugin: Callable[[str], Path]) -> None:
-    for names, files, says in (
-        ([], [], "name a method"),
-        (["lfit"], [], "Unknown method 'lfit'.*lift"),
-        ([], [Path("nowhere.py")], "No plug-in file"),
-        ([], [plugin("def f(:")], "SyntaxError"),
+def test_what_cannot_be_checked_is_said_in_a_line(
+    plugin: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, says in (
+        ([], "name a method"),
+        (["lfit"], "Unknown method 'lfit'.*lift"),
+        (["--plugin", "nowhere.py"], "No plug-in file"),
+        (["--plugin", str(plugin("def f(:"))], "SyntaxError"),
     ):
-        with pytest.raises(UserError, match=says):
-            check(names, files, Console(), debug=False)
+        assert run_benchmarks.main(["check", *words]) == 2
+        line = capsys.readouterr().err
+        assert re.search(says, line)
+        assert line.count("\n") == 1
 
 
 # ---- the worlds ----------------------------------------------------------------------------------

@@ -446,6 +446,12 @@ def test_what_cannot_be_tuned_is_said_in_a_line(
     assert not Path("configs").exists()
 
 
+def test_show_tells_the_space(search: Tune, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_benchmarks.main(["show", "mine"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "tunable lr 0.0001 to 1 (log), width 1 to 9, mode a | b, epochs 7 | 8" in shown
+
+
 def test_tune_wants_data_sets(search: Tune, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_benchmarks.main(["tune", "mine"]) == 2
     assert "--datasets" in capsys.readouterr().err
