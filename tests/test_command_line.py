@@ -369,7 +369,7 @@ def test_show_a_method(command: Command, mine: Path) -> None:
     assert ended.status == 0
     for word in ("arXiv 2309.10019", "images", "fingerprint", "epochs", "0.01", "lift.py"):
         assert word in ended.out
-    assert "Width of the adapters" in ended.out  # the documentation of a field
+    assert "Width of adaptformer" in ended.out  # the documentation of a field
     assert "reconstruction" in command("show", "sage").out
     assert "mine.py" in command("show", "mine", "--plugin", "mine.py").out
 
