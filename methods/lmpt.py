@@ -1,98 +1,195 @@
-"""LMPT: prompt tuning with class-specific embedding loss (Xia et al., arXiv 2305.04536).
+"""LMPT: prompt tuning with a class-specific embedding loss (Xia et al. 2024, arXiv 2305.04536).
 
-This is the single-label form: softmax with logit adjustment in place of the distribution-balanced
-loss, class descriptions in place of image captions. The class-specific embedding (CSE) loss follows
-what the formula means rather than the published code, which cannot run as released
-(github.com/richard-peng-xia/LMPT, issues 5 and 7): raw counts, and an average over pairs of real
-tokens instead of a sum over padding. The hinge acts on the mean cosine of token pairs, so that both
-label signs can be active; its sign is a field, because the code's sign pushes a class's prompt away
-from its own text. That choice is our reconstruction. Also not as released: a cosine schedule (their
-code lowers the learning rate by the *test* mAP) and frozen features, so no flips in training.
+Class-specific contexts are learned under (1 - w) * classification loss + w * embedding loss. On
+multi-label data, LMPT's own, the first is the distribution-balanced loss and the second compares
+prompts with the captions of the training images. The single-label form is our reconstruction:
+softmax with logit adjustment, and the description of an image's class in place of its caption.
+
+The embedding loss follows what its formula means and not the published code, which cannot run as
+released (github.com/richard-peng-xia/LMPT, aab39ca; issues 5 and 7). For image b and class c it is
+
+    omega_c * relu(mu_c - y_bc * cos_bc),   y_bc = +1 if b shows c, else -1,
+    mu_c = margin / n_c^(1/4),   omega_c = n_c^-gamma / (sum over classes j of n_j^-gamma),
+
+where cos_bc is the mean cosine over all pairs of a token of b's text and a token of c's prompt, in
+embeddings from before the text transformer. Our reading in that: raw counts n_c (the code divides
+by a softmax of them, mostly zeros); means over pairs of real tokens (the code sums over positions,
+padding included); and the cosine itself in the hinge. The code has 1 - cos there, which is always
+far above a margin of at most 0.2, so that terms of one label sign would never be active and those
+of the other always. That distance also turns the sign around: prompts are pushed away from the
+texts of their own class. `sign` has both.
+
+Both losses are sums over the classes, that is C times the published means: their ratio is the
+published one, and a step of the same learning rate is C times as long. Also not as released: a
+cosine schedule (their code lowers the learning rate by the *test* mAP), frozen features of
+unaugmented images, and whole captions (their first 75 characters there).
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.errors import NotApplicable
 from methods.base import Batch, Method, Predictor, Task
 from methods.parts.losses import LogitAdjusted
-from methods.parts.prompts import PromptLearner, text_words
-from methods.parts.training import Recipe, train
+from methods.parts.multilabel_losses import multi_label_loss
+from methods.parts.prompts import PromptClassifier, PromptLearner
+from methods.parts.text_tower import words
+from methods.parts.training import Loss, Recipe, train
 from methods.registry import register
+from methods.space import LogUniform, Range
+
+CHUNK = 1024
+"""Texts at a time, for memory."""
 
 
 @register(
     "lmpt",
-    paper="Xia et al. 2023, arXiv 2305.04536",
+    paper="Xia et al. 2024, arXiv 2305.04536",
     needs="features",
-    reconstruction="LMPT's single-label form, hinge sign and schedule are our reconstruction",
+    tasks=("single", "multi"),
+    reconstruction="LMPT's embedding loss (its code cannot run) and single-label form are our "
+    "reconstruction",
 )
 @dataclass(frozen=True)
 class Lmpt(Method):
-    """Class-specific prompts with class-aware soft margin over descriptions (single-label form)."""
+    """Class-specific prompts held to captions or descriptions by a class-aware soft margin."""
 
     contexts: int = 16
-    """Context vectors (README and train.sh of the authors' code)."""
+    """Context vectors of a prompt (this and the next as in README and train.sh of their code)."""
     class_specific: bool = True
+    """Own contexts for every class instead of shared ones."""
     cse_weight: float = 0.5
-    """1 - lambda of the paper's code: share of the class-specific embedding loss."""
+    """w, share of the class-specific embedding loss (1 - lambda of the code); 0 leaves it out."""
     margin: float = 0.2
-    """mu_c = margin / n_c^(1/4)."""
+    """mu_c = margin / n_c^(1/4) (train.py)."""
     gamma: float = 2.0
-    """omega_c = n_c^-gamma, normalised over classes."""
+    """omega_c is proportional to n_c^-gamma (csel.py)."""
     sign: Literal["pull", "code"] = "pull"
-    """pull: a prompt nears its own class's text; code: the sign as released."""
+    """pull: a prompt nears the texts of its own class; code: the sign as released."""
     tau: float = 1.0
+    """Single-label: strength of the logit adjustment."""
+    loss: Literal["db", "bce", "asl", "focal"] = "db"
+    """Multi-label: the classification loss."""
+    db_neg_scale: float = 2.0
+    """lambda of db: 2 for COCO-LT, 5 for VOC-LT."""
+    db_mu: float = 0.2
+    """mu of db: 0.2 for COCO-LT, 0.3 for VOC-LT."""
     lr: float = 5e-4
+    """train.sh; of a loss C times as large (see above)."""
     epochs: int = 50
     batch_size: int = 64
     weight_decay: float = 1e-4
 
+    space: ClassVar[Mapping[str, Range]] = {
+        "lr": LogUniform(5e-4, 1.0),
+        "cse_weight": LogUniform(0.1, 0.9),
+    }
+
     def fit(self, task: Task) -> Predictor:
-        if task.texts.descriptions is None:
-            raise NotApplicable("the single-label form needs class descriptions")
-        classifier = PromptClassifier(
-            PromptLearner(task, self.contexts, class_specific=self.class_specific), task
-        )
-        adjusted = LogitAdjusted(task.log_prior, self.tau)
-        texts = mean_direction(*text_words(task, list(task.texts.descriptions)))  # (C, W)
-        counts = task.counts.clamp(min=1)
-        margins = self.margin * counts**-0.25
-        weights = counts**-self.gamma / (counts**-self.gamma).sum()
+        prompts = PromptLearner(task, self.contexts, class_specific=self.class_specific)
+        classification = self._classification(task)
+        classifier = PromptClassifier(prompts, task, classification)
+        recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
+        if self.cse_weight == 0:
+            return train(task, classifier, classification, recipe, "features")
+        embedding = EmbeddingLoss(task, self.margin, self.gamma, self.sign)
 
         def loss(logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
-            prompts = mean_direction(*classifier.prompts.words())
-            cse = embedding_loss(texts[labels], labels, prompts, margins, weights, self.sign)
-            return (1 - self.cse_weight) * adjusted(logits, labels, batch) + self.cse_weight * cse
+            cse = embedding(mean_direction(*prompts.words()), labels, batch.index)
+            return torch.lerp(classification(logits, labels, batch), cse, self.cse_weight)
 
-        recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
-        return train(task, classifier, loss, recipe, "features")
+        before = embedding.active(prompts)
+        predictor = train(task, classifier, loss, recipe, "features")
+        after = embedding.active(prompts)
+        note = (
+            "active terms of the embedding loss before and after training: "
+            f"{before[0]:.0%} and {after[0]:.0%} of the positive, "
+            f"{before[1]:.0%} and {after[1]:.0%} of the negative ones"
+        )
+        return dataclasses.replace(predictor, notes=(*predictor.notes, note))
+
+    def _classification(self, task: Task) -> Loss:
+        if task.kind == "single":
+            return LogitAdjusted(task.log_prior, self.tau)
+        return multi_label_loss(self.loss, task, db_neg_scale=self.db_neg_scale, db_mu=self.db_mu)
 
 
-class PromptClassifier(nn.Module):
-    """Cosine logits of frozen image features against learned prompts."""
+class EmbeddingLoss:
+    """The class-specific embedding loss: sum over c of omega_c * relu(mu_c - y_bc * cos_bc).
 
-    def __init__(self, prompts: PromptLearner, task: Task) -> None:
-        super().__init__()
-        self.prompts = prompts
-        self._scale = task.backbone.logit_scale
-        self._weight: Tensor | None = None
+    A class without training images has weight 0.
 
-    def train(self, mode: bool = True) -> PromptClassifier:
-        self._weight = None  # prompts change in training; between evaluations they do not
-        return super().train(mode)
+    Args:
+        task: texts, labels and counts.
+        margin: mu_c = margin / n_c^(1/4).
+        gamma: omega_c is proportional to n_c^-gamma.
+        sign: "pull", or "code" for the opposite sign of the cosine.
 
-    def forward(self, batch: Batch) -> Tensor:
-        """B samples -> (B, C)."""
-        if self.training or self._weight is None:
-            self._weight = self.prompts()
-        return self._scale * batch.inputs @ self._weight.T
+    Raises:
+        NotApplicable: the task has no texts to compare the prompts with.
+    """
+
+    def __init__(self, task: Task, margin: float, gamma: float, sign: str) -> None:
+        texts, self._text_of = _texts(task)
+        task.note_unknown_words(texts)
+        self._texts = torch.cat(
+            [
+                mean_direction(*words(task.backbone, texts[i : i + CHUNK]))
+                for i in range(0, len(texts), CHUNK)
+            ]
+        )  # (n, W)
+        self._labels = task.train.labels
+        there, counts = task.counts > 0, task.counts.clamp(min=1)
+        weights = there * counts**-gamma
+        self.weights = weights / weights.sum()  # (C,)
+        self.margins = margin * counts**-0.25  # (C,)
+        self._sign = 1.0 if sign == "pull" else -1.0
+
+    def __call__(self, prompts: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        """Losses (B,) of training samples.
+
+        Args:
+            prompts: (C, W) mean token directions of the prompts.
+            labels: (B,) or (B, C).
+            index: (B,) positions in the training split.
+        """
+        return self._hinge(prompts, self._targets(labels), index) @ self.weights
+
+    @torch.no_grad()
+    def active(self, prompts: PromptLearner) -> tuple[float, float]:
+        """Shares of the positive and the negative terms, over all training images, that are not 0.
+
+        Terms of classes without training images are left out.
+        """
+        directions = mean_direction(*prompts.words())
+        found = torch.zeros(2, 2, dtype=torch.float64)  # positive or negative; active or any
+        for index in torch.arange(len(self._labels)).split(CHUNK):
+            targets = self._targets(self._labels[index.to(self._labels.device)])
+            hinge = self._hinge(directions, targets, index)
+            for row, value in zip(found, (1, -1), strict=True):
+                which = (targets == value) & (self.weights > 0)
+                row += torch.stack([(which & (hinge > 0)).sum(), which.sum()]).cpu()
+        positive, negative = (found[:, 0] / found[:, 1].clamp(min=1)).tolist()
+        return positive, negative
+
+    def _hinge(self, prompts: Tensor, targets: Tensor, index: Tensor) -> Tensor:
+        """(B, C) relu(mu_c - y_bc * cos_bc)."""
+        rows = self._text_of[index.to(self._text_of.device)]
+        return F.relu(self.margins - self._sign * targets * (self._texts[rows] @ prompts.T))
+
+    def _targets(self, labels: Tensor) -> Tensor:
+        """(B,) or (B, C) labels -> (B, C), +1 for the classes of a sample and -1 for the others."""
+        if labels.ndim == 1:
+            labels = F.one_hot(labels, len(self.weights))
+        return 2.0 * labels - 1.0
 
 
 def mean_direction(embeddings: Tensor, mask: Tensor) -> Tensor:
@@ -104,26 +201,12 @@ def mean_direction(embeddings: Tensor, mask: Tensor) -> Tensor:
     return unit.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
-def embedding_loss(
-    texts: Tensor, labels: Tensor, prompts: Tensor, margins: Tensor, weights: Tensor, sign: str
-) -> Tensor:
-    """The class-specific embedding loss, averaged over classes; papers' CSE with soft margin.
-
-    Args:
-        texts: (B, W) mean token directions of each sample's text.
-        labels: (B,) classes.
-        prompts: (C, W) mean token directions of the prompts.
-        margins: (C,) mu_c.
-        weights: (C,) omega_c.
-        sign: "pull" or "code".
-
-    Returns:
-        (B,) mean over c of omega_c * relu(mu_c - y_bc cos_bc), y = +1 for the sample's class and
-        -1 for the others; with "code" the sign of the cosine is the opposite.
-    """
-    cosine = texts @ prompts.T  # (B, C)
-    target = -torch.ones_like(cosine)
-    target[torch.arange(len(labels), device=labels.device), labels] = 1.0
-    if sign == "code":
-        target = -target
-    return (weights * F.relu(margins - target * cosine)).mean(1)
+def _texts(task: Task) -> tuple[list[str], Tensor]:
+    """The texts, and which of them each training sample has, (N,)."""
+    if task.kind == "multi":
+        if task.train.captions is None:
+            raise NotApplicable("needs captions of the training images, and there are none")
+        return list(task.train.captions), torch.arange(len(task.train), device=task.device)
+    if task.texts.descriptions is None:
+        raise NotApplicable("the single-label form needs class descriptions")
+    return list(task.texts.descriptions), task.train.labels

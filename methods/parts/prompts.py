@@ -5,19 +5,20 @@ C classes, M context vectors, W width of the text tower, L tokens, D joint space
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from benchmarks.backbones import Backbone
 from benchmarks.errors import NotApplicable
-from methods.base import Task
+from methods.base import Batch, Task
+from methods.parts.calibration import Calibration
+from methods.parts.text_tower import encode, text_tower, tokenised
+from methods.parts.training import Loss
 
 
 class PromptLearner(nn.Module):
-    """[start][v_1 … v_M][class name][end] (Zhou et al. 2022, arXiv 2109.01134).
+    """[start][v_1 … v_M][class name].[end] (Zhou et al. 2022, arXiv 2109.01134).
+
+    The class token stands at the end, followed by the full stop of the authors' code.
 
     Args:
         task: class names, backbone, randomness.
@@ -26,8 +27,8 @@ class PromptLearner(nn.Module):
         std: standard deviation of the initial context.
 
     Raises:
-        NotApplicable: the text tower does not read its output at the end-of-text token, or the
-            longest class name leaves too little room.
+        NotApplicable: the text tower is not CLIP's kind (see `text_tower`), or the longest class
+            name leaves too little room.
     """
 
     def __init__(
@@ -42,16 +43,16 @@ class PromptLearner(nn.Module):
         else:
             start = torch.randn(1, contexts, width, generator=task.generator("context"))
         self.context = nn.Parameter(std * start.to(task.device))  # (C or 1, M, W)
-        names = task.backbone.tokenizer(list(task.texts.class_names)).to(task.device)
-        names = names[:, : int(names.argmax(-1).max()) + 1]  # cut after the last end of text
+        names, end = tokenised(task.backbone, [f"{name}." for name in task.texts.class_names])
         room = tower.positional_embedding.shape[0] - contexts
         if names.shape[1] > room:
             raise NotApplicable(
                 f"class names take {names.shape[1]} tokens, {contexts} contexts leave {room}"
             )
         self._embedded = tower.token_embedding(names).detach()  # (C, L - M, W)
-        self._end = names.argmax(-1) + contexts  # (C,)
-        self._tower = [tower]
+        self._end = end + contexts  # (C,)
+        self._shared = 0 if class_specific else 1 + contexts  # leading tokens that are all the same
+        self._tower = [tower]  # in a list, so that what is frozen is neither moved nor saved
 
     def embeddings(self) -> Tensor:
         """(C, L, W) input embeddings of the prompts."""
@@ -66,43 +67,38 @@ class PromptLearner(nn.Module):
 
     def forward(self) -> Tensor:
         """(C, D) L2-normalised text features of the learned prompts."""
-        tower, x = self._tower[0], self.embeddings()
-        length = x.shape[1]
-        x = x + tower.positional_embedding[:length]
-        # The tower is causal: what follows the end of the longest prompt cannot matter.
-        x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
-        x = tower.ln_final(x)[torch.arange(len(x), device=x.device), self._end]  # (C, W)
-        projection = tower.text_projection
-        if isinstance(projection, nn.Linear):
-            x = projection(x)
-        elif projection is not None:
-            x = x @ projection
-        return F.normalize(x.float(), dim=-1)
+        return encode(self._tower[0], self.embeddings(), self._end, self._shared)
 
 
-def text_tower(backbone: Backbone) -> Any:
-    """The text tower, whichever of open_clip's two classes holds it.
+class PromptClassifier(nn.Module):
+    """scale * cos(image feature, text feature of the learned prompt), the backbone's own scale.
 
-    Raises:
-        NotApplicable: it is not a causal tower read at the end-of-text token.
+    On multi-label data these go through a `Calibration`, which is learned along with the prompts.
+
+    Args:
+        prompts: the prompts.
+        task: the backbone's scale; training features and labels for the calibration.
+        loss: what they are going to be learned under.
     """
-    model: Any = backbone.model
-    tower = getattr(model, "text", model)
-    pool = getattr(model, "text_pool_type", getattr(tower, "pool_type", ""))
-    if getattr(tower, "cls_emb", None) is not None:  # CoCa's: read at a token of its own
-        pool = "last"
-    if pool != "argmax" or getattr(tower, "attn_mask", None) is None:
-        raise NotApplicable(
-            f"learns prompts, and the text tower of {backbone.id.name} is not CLIP's kind"
-        )
-    return tower
 
+    def __init__(self, prompts: PromptLearner, task: Task, loss: Loss) -> None:
+        super().__init__()
+        self.prompts = prompts
+        self._scale = task.backbone.logit_scale
+        self._weight: Tensor | None = None
+        self.calibration: nn.Module = nn.Identity()
+        if task.kind == "multi":
+            with torch.no_grad():
+                logits = self._scale * task.train.features() @ prompts().T
+            self.calibration = Calibration(task, loss, logits)
 
-def text_words(task: Task, texts: list[str]) -> tuple[Tensor, Tensor]:
-    """Token embeddings (n, L, W) of texts and a mask (n, L) without start, end and padding."""
-    tower = text_tower(task.backbone)
-    tokens = task.backbone.tokenizer(texts).to(task.device)
-    end = tokens.argmax(-1)
-    tokens = tokens[:, : int(end.max()) + 1]
-    place = torch.arange(tokens.shape[1], device=task.device)
-    return tower.token_embedding(tokens).detach(), (place > 0) & (place < end[:, None])
+    def train(self, mode: bool = True) -> PromptClassifier:
+        self._weight = None  # prompts change in training; between evaluations they do not
+        return super().train(mode)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """B samples -> (B, C)."""
+        if self.training or self._weight is None:
+            self._weight = self.prompts()
+        logits: Tensor = self.calibration(self._scale * batch.inputs @ self._weight.T)
+        return logits

@@ -36,6 +36,8 @@ class Recipe:
     weight_decay: float = 5e-4
     augment: str = "none"
     optimiser: Literal["sgd", "adamw"] = "sgd"
+    eps: float = 1e-8
+    """Added to the root of AdamW's second moment."""
     sampler: Literal["natural", "balanced"] = "natural"
     """balanced: every class equally often, as many samples an epoch (Kang et al. 2020, p = 0)."""
     micro_batch: int = 128
@@ -137,7 +139,7 @@ def train(
 def _optimiser(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     decay = recipe.weight_decay
     if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=decay)
+        return torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=decay, eps=recipe.eps)
     return torch.optim.SGD(parameters, lr=recipe.lr, momentum=recipe.momentum, weight_decay=decay)
 
 

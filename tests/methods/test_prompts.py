@@ -1,10 +1,8 @@
-"""Prompt learning against the text tower itself, and LMPT's embedding loss against plain loops."""
+"""Prompt learning, and CoOp, against the text tower itself."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import math
 from typing import Any
 
 import numpy as np
@@ -19,8 +17,11 @@ from benchmarks.datasets.base import DataSet
 from benchmarks.errors import NotApplicable
 from benchmarks.tiny import tiny_backbone, tiny_data, tiny_task
 from methods.base import Task
-from methods.lmpt import Lmpt, PromptClassifier, embedding_loss, mean_direction
-from methods.parts.prompts import PromptLearner, text_words
+from methods.coop import CoOp
+from methods.parts.losses import cross_entropy
+from methods.parts.multilabel_losses import binary_cross_entropy
+from methods.parts.prompts import PromptClassifier, PromptLearner
+from methods.parts.text_tower import encode, text_tower, tokenised, words
 
 # One to a dozen tokens. Each begins with a known word: before one that is spelt in bytes, a
 # sentence has a token for the space that a name on its own has not.
@@ -70,12 +71,12 @@ BACKBONES = {
 def test_context_of_words_gives_the_features_of_the_sentence(build):
     backbone = build()
     task, _ = tiny_task(data=named(), backbone=backbone)
-    words = embedded(backbone, "a photo of")
-    learner = PromptLearner(task, len(words), class_specific=False)
+    opening = embedded(backbone, "a photo of")
+    learner = PromptLearner(task, len(opening), class_specific=False)
     with torch.no_grad():
-        learner.context.copy_(words[None])
+        learner.context.copy_(opening[None])
         ours = learner()
-    theirs = backbone.encode_text([f"a photo of {name}" for name in NAMES])
+    theirs = backbone.encode_text([f"a photo of {name}." for name in NAMES])
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
     assert float((theirs[0] - theirs[1]).abs().max()) > 0.01  # the names do matter
 
@@ -87,7 +88,7 @@ def test_class_specific_contexts_go_to_their_own_class():
     with torch.no_grad():
         learner.context.copy_(torch.stack([embedded(task.backbone, o) for o in openings]))
         ours = learner()
-    sentences = [f"{opening} {name}" for opening, name in zip(openings, NAMES, strict=True)]
+    sentences = [f"{opening} {name}." for opening, name in zip(openings, NAMES, strict=True)]
     theirs = task.backbone.encode_text(sentences)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
@@ -115,25 +116,55 @@ def test_the_gradient_reaches_the_context_alone():
     assert all(p.grad is None for p in task.backbone.model.parameters())
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_gradient_is_that_of_the_whole_tower_on_every_token(shared):
+    """open_clip's own forward, which computes shared tokens and unread outputs for every class."""
+    task, _ = tiny_task(data=named())
+    learner = PromptLearner(task, 3, class_specific=not shared)
+    ends = tokenised(task.backbone, [f"{name}." for name in NAMES])[1] + 3
+    target = torch.randn(4, 16)
+    (learner() * target).sum().backward()
+
+    tower, length = text_tower(task.backbone), learner.embeddings().shape[1]
+    context = learner.context.detach().clone().requires_grad_()
+    whole = PromptLearner(task, 3, class_specific=not shared)
+    whole.context = torch.nn.Parameter(context)
+    x = whole.embeddings() + tower.positional_embedding[:length]
+    x = tower.ln_final(tower.transformer(x, attn_mask=tower.attn_mask[:length, :length]))
+    theirs = F.normalize(x[torch.arange(4), ends] @ tower.text_projection, dim=-1)
+    torch.testing.assert_close(learner(), theirs, atol=1e-6, rtol=0)
+    (theirs * target).sum().backward()
+    torch.testing.assert_close(learner.context.grad, whole.context.grad, atol=1e-4, rtol=1e-4)
+
+
+def test_how_many_leading_tokens_are_shared_changes_nothing():
+    backbone = tiny_backbone()
+    tokens, end = tokenised(backbone, ["a photo of a", "a photo of blue dots", "a photo of Zz 9"])
+    tower = text_tower(backbone)
+    x = tower.token_embedding(tokens)
+    features = [encode(tower, x, end, shared) for shared in range(5)]  # [start] a photo of
+    for other in features[1:]:
+        torch.testing.assert_close(features[0], other, atol=1e-6, rtol=0)
+
+
 def test_words_are_contexts_and_names_without_start_end_and_padding():
     task, _ = tiny_task(data=named())
     learner = PromptLearner(task, 3, class_specific=True)
     embeddings, mask = learner.words()
     for c, name in enumerate(NAMES):
-        expected = torch.cat([learner.context[c], embedded(task.backbone, name)])
+        expected = torch.cat([learner.context[c], embedded(task.backbone, f"{name}.")])
         assert torch.equal(embeddings[c][mask[c]], expected)
 
 
 def test_words_of_frozen_texts():
-    task, _ = tiny_task()
     texts = ["a", "blue circle with dots", "Zz 9"]
-    embeddings, mask = text_words(task, texts)
+    embeddings, mask = words(tiny_backbone(), texts)
     for row, keep, text in zip(embeddings, mask, texts, strict=True):
-        assert torch.equal(row[keep], embedded(task.backbone, text))
+        assert torch.equal(row[keep], embedded(tiny_backbone(), text))
 
 
 def test_names_that_leave_no_room_are_not_applicable():
-    room = tiny_backbone().tokenizer.context_length  # start and end included
+    room = tiny_backbone().tokenizer.context_length - 1  # start and end included, the full stop not
     fits = ("q" * (room - 2 - 5), *NAMES[1:])
     assert PromptLearner(tiny_task(data=named(fits))[0], 5, class_specific=False)().shape == (4, 16)
     too_long = ("q" * (room - 2 - 4), *NAMES[1:])
@@ -155,9 +186,14 @@ def test_other_text_towers_are_not_applicable(text):
 # ---- the classifier -----------------------------------------------------------------------------
 
 
+def classifier_of(task: Task) -> PromptClassifier:
+    loss = cross_entropy if task.kind == "single" else binary_cross_entropy
+    return PromptClassifier(PromptLearner(task, 2, class_specific=True), task, loss)
+
+
 def test_logits_are_scaled_cosines_and_follow_the_prompts():
     task, test = tiny_task()
-    classifier = PromptClassifier(PromptLearner(task, 2, class_specific=True), task)
+    classifier = classifier_of(task)
     batch = test.batch(np.arange(5), needs="features")
 
     def expected() -> Tensor:
@@ -171,146 +207,49 @@ def test_logits_are_scaled_cosines_and_follow_the_prompts():
         torch.testing.assert_close(classifier.eval()(batch), expected())
 
 
-# ---- LMPT's embedding loss ----------------------------------------------------------------------
+def test_multi_label_logits_are_a_positive_multiple_of_the_cosines_and_a_shift():
+    task, test = tiny_task(kind="multi")
+    classifier = classifier_of(task).eval()
+    batch = test.batch(np.arange(16), needs="features")
+    with torch.no_grad():
+        logits, cosines = classifier(batch), batch.features @ classifier.prompts().T
+    slopes = (logits - logits.mean(0)) / (cosines - cosines.mean(0))
+    torch.testing.assert_close(slopes, slopes[0, 0].expand(16, 4), rtol=0.02, atol=0)
+    assert float(slopes[0, 0]) > 0
 
 
-def test_dot_product_of_mean_directions_is_the_mean_cosine_of_all_pairs():
-    embeddings, mask = torch.randn(2, 6, 8), torch.zeros(2, 6, dtype=torch.bool)
-    mask[0, 1:4] = mask[1, 1:6] = True
-    means = mean_direction(embeddings, mask)
-    pairs = itertools.product(embeddings[0][mask[0]], embeddings[1][mask[1]])
-    cosines = [float(F.cosine_similarity(a, b, dim=0)) for a, b in pairs]
-    assert len(cosines) == 15
-    assert float(means[0] @ means[1]) == pytest.approx(sum(cosines) / 15, abs=1e-6)
+# ---- CoOp ---------------------------------------------------------------------------------------
 
 
-def test_a_text_without_words_has_no_direction():
-    embeddings, mask = torch.randn(1, 4, 8), torch.zeros(1, 4, dtype=torch.bool)
-    assert torch.equal(mean_direction(embeddings, mask), torch.zeros(1, 8))
+@pytest.mark.parametrize("kind", ["single", "multi"])
+def test_coop_learns_what_its_training_images_show(kind):
+    task, _ = tiny_task(kind=kind)
+    start = dict(contexts=4, class_specific=True, batch_size=16)
+    before, after = (
+        CoOp(epochs=e, lr=lr, **start).fit(task).logits.eval() for e, lr in ((1, 0.0), (20, 0.1))
+    )
+    everything = task.train.batch(np.arange(64), needs="features")
+    loss = cross_entropy if kind == "single" else binary_cross_entropy
+    with torch.no_grad():
+        losses = [
+            float(loss(module(everything), task.train.labels, everything).mean())
+            for module in (before, after)
+        ]
+    assert losses[1] < losses[0] - 0.01
 
 
-LABELS = torch.tensor([0, 2, 2, 1, 0])
-COUNTS = torch.tensor([40.0, 9.0, 2.0])
-
-
-def directions(seed: int, n: int) -> Tensor:
-    rows = torch.randn(n, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return F.normalize(rows, dim=-1)
-
-
-@pytest.mark.parametrize("sign", ["pull", "code"])
-def test_embedding_loss_equals_a_plain_loop(sign):
-    texts, prompts = directions(1, 5), directions(2, 3)
-    margins = 0.2 * COUNTS.double() ** -0.25
-    weights = COUNTS.double() ** -2 / (COUNTS.double() ** -2).sum()
-    losses = embedding_loss(texts, LABELS, prompts, margins, weights, sign)
-    assert losses.shape == (5,)
-    active = {1: 0, -1: 0}
-    for b, y in enumerate(LABELS.tolist()):
-        terms = []
-        for c in range(3):
-            target = 1 if c == y else -1
-            cosine = sum(float(texts[b, i]) * float(prompts[c, i]) for i in range(6))
-            mu = 0.2 / float(COUNTS[c]) ** 0.25
-            pulled = target if sign == "pull" else -target
-            hinge = max(0.0, mu - pulled * cosine)
-            active[target] += hinge > 0
-            omega = float(COUNTS[c]) ** -2 / sum(n**-2 for n in COUNTS.tolist())
-            terms.append(omega * hinge)
-        assert float(losses[b]) == pytest.approx(sum(terms) / 3, abs=1e-12)
-    assert active[1] > 0 and active[-1] > 0  # both signs of the label are at work
-    assert sum(active.values()) < 15  # and the hinge is off somewhere
-
-
-def slope(sign: str = "pull", margin: float = 0.2, gamma: float = 2.0) -> Tensor:
-    """Gradient of the mean loss with respect to the prompts."""
-    prompts = directions(2, 3).requires_grad_()
-    weights = COUNTS.double() ** -gamma / (COUNTS.double() ** -gamma).sum()
-    margins = margin * COUNTS.double() ** -0.25
-    embedding_loss(directions(1, 5), LABELS, prompts, margins, weights, sign).mean().backward()
-    return prompts.grad
-
-
-def test_margins_weights_and_sign_change_the_gradient():
-    base = slope()
-    for other in (slope(sign="code"), slope(margin=2.0), slope(gamma=0.0)):
-        assert float((base - other).abs().max()) > 1e-4
-
-
-def test_embedding_loss_gradient_by_finite_differences():
-    texts, prompts = directions(1, 5), directions(2, 3).requires_grad_()
-    margins, weights = torch.full((3,), 0.1).double(), torch.full((3,), 1 / 3).double()
-    for sign in ("pull", "code"):
-        torch.autograd.gradcheck(
-            lambda p, sign=sign: embedding_loss(texts, LABELS, p, margins, weights, sign), prompts
-        )
-
-
-def test_pull_brings_a_prompt_to_its_own_text_and_code_takes_it_away():
-    text = directions(1, 1)
-    for sign, closer in (("pull", True), ("code", False)):
-        prompts = directions(2, 2).requires_grad_()
-        margins, weights = torch.full((2,), 3.0).double(), torch.ones(2).double()
-        embedding_loss(text, torch.tensor([0]), prompts, margins, weights, sign).sum().backward()
-        stepped = prompts.detach() - 0.1 * prompts.grad
-        assert (float(text @ stepped[0]) > float(text @ prompts.detach()[0])) == closer
-        assert (float(text @ stepped[1]) < float(text @ prompts.detach()[1])) == closer
-
-
-def contexts_after(**fields: Any) -> Tensor:
+def test_coop_trains_shared_contexts_or_those_of_each_class():
     task, _ = tiny_task()
-    method = Lmpt(epochs=2, contexts=3, lr=0.5, **fields)
-    return method.fit(task).logits.prompts.context.detach()
+    for class_specific, contexts in ((False, 1), (True, 4)):
+        predictor = CoOp(epochs=1, class_specific=class_specific).fit(task)
+        assert predictor.trainable_params == contexts * 16 * 32
+    task, _ = tiny_task(kind="multi")
+    assert CoOp(epochs=1).fit(task).trainable_params == 16 * 32 + 4 + 1  # biases and a scale
 
 
-def test_every_field_of_the_loss_changes_what_lmpt_learns():
-    base = contexts_after()
-    for fields in (
-        {"cse_weight": 0.0},
-        {"sign": "code"},
-        {"gamma": 0.0},
-        {"tau": 0.0},
-        {"margin": 0.0},
-    ):
-        assert not torch.equal(base, contexts_after(**fields)), fields
-    assert contexts_after(class_specific=False).shape == (1, 3, 32)
-
-
-def loss_of_first_step(task: Task, method: Lmpt) -> float:
-    """The mean loss of one whole-batch epoch, read off before anything has moved."""
-    seen: list[Tensor] = []
-    original = Tensor.backward
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tensor, "backward", lambda self: (seen.append(self.detach()), original(self)))
-        method.fit(task)
-    return float(seen[0])
-
-
-def test_total_loss_is_the_weighted_sum_of_its_two_parts():
-    task, _ = tiny_task()
-    fields = {"epochs": 1, "batch_size": 64, "contexts": 3}
-    total = loss_of_first_step(task, Lmpt(cse_weight=0.3, **fields))
-
-    learner = PromptLearner(task, 3, class_specific=True)
-    features, labels = task.train.features(), task.train.labels
-    counts = [float(n) for n in tiny_data().counts]
-    prior = torch.tensor([math.log(n / 64) for n in counts])
-    logits = task.backbone.logit_scale * features @ learner().detach().T
-    adjusted = F.cross_entropy(logits + prior, labels)
-    texts = mean_direction(*text_words(task, list(task.texts.descriptions)))
-    prompts = mean_direction(*learner.words()).detach()
-    embedding = 0.0
-    for y in labels.tolist():
-        for c, n in enumerate(counts):
-            cosine = float(texts[y] @ prompts[c])
-            hinge = max(0.0, 0.2 / n**0.25 - (cosine if c == y else -cosine))
-            embedding += n**-2 / sum(m**-2 for m in counts) * hinge / 4 / 64
-    assert total == pytest.approx(0.7 * float(adjusted) + 0.3 * embedding, abs=1e-4)
-    assert embedding > 1e-4
-
-
-def test_lmpt_without_descriptions_is_not_applicable():
-    texts = dataclasses.replace(tiny_data().texts, descriptions=None)
-    task, _ = tiny_task(data=dataclasses.replace(tiny_data(), texts=texts))
-    with pytest.raises(NotApplicable, match="descriptions"):
-        Lmpt(epochs=1).fit(task)
+def test_coop_takes_the_multi_label_loss_it_is_told():
+    task, test = tiny_task(kind="multi")
+    batch = test.batch(np.arange(16), needs="features")
+    bce, db = (CoOp(loss=name, epochs=1, lr=0.1).fit(task).logits for name in ("bce", "db"))
+    with torch.no_grad():
+        assert not torch.allclose(bce(batch), db(batch))

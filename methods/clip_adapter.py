@@ -1,0 +1,97 @@
+"""CLIP-Adapter: a residual bottleneck on the image feature (Gao et al. 2021, arXiv 2110.04544).
+
+Structure and ratio are those of the authors' code (github.com/gaopengcuhk/CLIP-Adapter, 9ac913a):
+two linear layers without bias, a ReLU after each, and ratio * adapted + (1 - ratio) * original
+against the frozen text classifier of one prompt. That code adapts the feature before it is
+normalised; having no biases it is positively homogeneous, so adapting the normalised feature gives
+the same cosines. Its training follows CoOp's commands, hence CoOp's recipe (see `coop`), from
+which the same things differ here: no warm-up epoch, no augmentation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.base import Batch, Method, Predictor, Task, TextSource
+from methods.parts.losses import cross_entropy
+from methods.parts.training import Recipe, train
+from methods.registry import register
+from methods.space import LogUniform, Range, Uniform
+
+
+@register("clip_adapter", paper="Gao et al. 2021, arXiv 2110.04544", needs="features")
+@dataclass(frozen=True)
+class ClipAdapter(Method):
+    """A residual bottleneck adapter on the image feature; the text classifier stays fixed."""
+
+    ratio: float = 0.2
+    """Share of the adapted feature (authors' code); 0 is zero-shot CLIP."""
+    reduction: int = 4
+    """Feature width over bottleneck width (authors' code)."""
+    text: TextSource = "names"
+    """What fills the prompt of the text classifier."""
+    ensemble: bool = False
+    """Average the text features of all templates; the authors' code takes one prompt."""
+    lr: float = 0.002
+    """CoOp's code, as all that follow."""
+    epochs: int = 50
+    """CoOp's value for the whole of ImageNet; 200 with 16 shots a class."""
+    batch_size: int = 32
+    weight_decay: float = 5e-4
+
+    space: ClassVar[Mapping[str, Range]] = {
+        "lr": LogUniform(1e-3, 1.0),
+        "ratio": Uniform(0.1, 0.9),
+    }
+
+    def fit(self, task: Task) -> Predictor:
+        weight = task.text_features(self.text, ensemble=self.ensemble)
+        module = AdaptedFeatures(
+            task.backbone.logit_scale * weight,
+            ratio=self.ratio,
+            reduction=self.reduction,
+            generator=task.generator("clip adapter"),
+        )
+        recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
+        return train(task, module, cross_entropy, recipe, "features")
+
+
+class AdaptedFeatures(nn.Module):
+    """Logits of norm(ratio * ReLU(Up(ReLU(Down(x)))) + (1 - ratio) * x) against fixed weights.
+
+    Args:
+        weight: (C, D) text classifier, times the logit scale.
+        ratio: share of the adapted feature.
+        reduction: D over the bottleneck's width, which is at least 1.
+        generator: of the initial values (uniform in ±1/sqrt(inputs), torch's default, as there).
+    """
+
+    weight: Tensor
+
+    def __init__(
+        self, weight: Tensor, *, ratio: float, reduction: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight, persistent=False)
+        self.ratio = ratio
+        dim = weight.shape[1]
+        self.down = nn.Linear(dim, max(1, dim // reduction), bias=False)
+        self.up = nn.Linear(self.down.out_features, dim, bias=False)
+        for layer in (self.down, self.up):
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+
+    def adapted(self, x: Tensor) -> Tensor:
+        """(B, D) -> (B, D) unit features."""
+        new = F.relu(self.up(F.relu(self.down(x))))
+        return F.normalize(self.ratio * new + (1 - self.ratio) * x, dim=-1)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """B samples -> (B, C)."""
+        return self.adapted(batch.inputs) @ self.weight.T

@@ -1,0 +1,67 @@
+"""CoOp: learned context vectors before the class names (Zhou et al. 2022, arXiv 2109.01134).
+
+Values are those of the authors' code (github.com/KaiyangZhou/CoOp, configs/trainers/CoOp/*.yaml,
+with Dassl's momentum and weight decay): 16 contexts shared by all classes, from a normal
+distribution with standard deviation 0.02, class name at the end, SGD under a cosine schedule. Not
+as there: no first epoch at a learning rate of 1e-5 (the shared loop has no warm-up), and frozen
+features of unaugmented images in place of random crops and flips.
+
+The paper is about single-label data. The multi-label form is our reconstruction: a sigmoid loss in
+place of the softmax, on scaled and shifted cosines (`parts.calibration`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from methods.base import Method, Predictor, Task
+from methods.parts.losses import cross_entropy
+from methods.parts.multilabel_losses import multi_label_loss
+from methods.parts.prompts import PromptClassifier, PromptLearner
+from methods.parts.training import Loss, Recipe, train
+from methods.registry import register
+from methods.space import LogUniform, OneOf, Range
+
+
+@register(
+    "coop",
+    paper="Zhou et al. 2022, arXiv 2109.01134",
+    needs="features",
+    tasks=("single", "multi"),
+    reconstruction="CoOp's multi-label form is our reconstruction",
+)
+@dataclass(frozen=True)
+class CoOp(Method):
+    """Context vectors before the class names, learned through the frozen text tower."""
+
+    contexts: int = 16
+    """M, context vectors of a prompt."""
+    class_specific: bool = False
+    """Own contexts for every class (CSC in the paper) instead of shared ones."""
+    loss: Literal["bce", "db", "asl", "focal"] = "bce"
+    """Multi-label: the loss, a sum over the classes."""
+    db_neg_scale: float = 2.0
+    """lambda of db: 2 for COCO-LT, 5 for VOC-LT."""
+    db_mu: float = 0.2
+    """mu of db: 0.2 for COCO-LT, 0.3 for VOC-LT."""
+    lr: float = 0.002
+    epochs: int = 50
+    """The value for the whole of ImageNet; 200 with 16 shots a class."""
+    batch_size: int = 32
+    weight_decay: float = 5e-4
+
+    space: ClassVar[Mapping[str, Range]] = {
+        "lr": LogUniform(1e-3, 1.0),
+        "class_specific": OneOf((False, True)),
+    }
+
+    def fit(self, task: Task) -> Predictor:
+        prompts = PromptLearner(task, self.contexts, class_specific=self.class_specific)
+        loss = cross_entropy if task.kind == "single" else self._multi_label(task)
+        recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
+        return train(task, PromptClassifier(prompts, task, loss), loss, recipe, "features")
+
+    def _multi_label(self, task: Task) -> Loss:
+        return multi_label_loss(self.loss, task, db_neg_scale=self.db_neg_scale, db_mu=self.db_mu)

@@ -1,0 +1,206 @@
+"""Tip-Adapter: a cache of training features beside CLIP (Zhang et al. 2022, arXiv 2207.09519).
+
+logits = s * x W^T + alpha * exp(-beta (1 - x K^T)) V: the cache's keys K are features of `shots`
+training images a class, its values V their labels, W the text classifier, s the backbone's own
+logit scale. Nothing is trained; with `finetune` (Tip-Adapter-F) the keys are. Values are those of
+the authors' code (github.com/gaopengcuhk/Tip-Adapter, 327763e, configs/imagenet.yaml). Not as
+there: keys are features of the image itself instead of means over ten augmented views, and
+fine-tuning has no augmentation. Their code keeps the epoch with the best *test* accuracy; here the
+last one stays, or the best on validation images with `--select val`. With those alpha and beta are
+searched too, as published, in the ranges of the ImageNet configuration.
+
+Ours: what a long tail makes of it. The published cache holds equally many images of each class;
+here a class with fewer than `shots` has fewer, and the sum over the cache then favours the head.
+`normalise = count` makes up for that. On multi-label data (ours as well) the values are the images'
+label sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from benchmarks import randomness
+from benchmarks.errors import NotApplicable
+from benchmarks.metrics import average_precisions
+from methods.base import Batch, Method, Predictor, Task, TextSource
+from methods.parts.losses import cross_entropy
+from methods.parts.training import Recipe, train
+from methods.registry import register
+from methods.space import LogUniform, OneOf, Range
+
+ALPHAS = 0.1 + (3 - 0.1) * torch.arange(20) / 20
+BETAS = 0.1 + (7 - 0.1) * torch.arange(20) / 20
+"""The ranges of the authors' configuration for ImageNet (there with 200 steps for beta)."""
+
+
+@register(
+    "tip_adapter",
+    paper="Zhang et al. 2022, arXiv 2207.09519",
+    needs="features",
+    tasks=("single", "multi"),
+    reconstruction="Tip-Adapter's cache for unequal class counts and label sets is ours",
+)
+@dataclass(frozen=True)
+class TipAdapter(Method):
+    """A cache of training features added to zero-shot CLIP; keys fine-tuned with `finetune`."""
+
+    finetune: bool = False
+    """Train the keys (Tip-Adapter-F); lr, epochs and batch size are used by that alone."""
+    shots: int = 16
+    """Training images a class in the cache, fewer where a class has fewer; 0 takes all."""
+    alpha: float = 1.17
+    """Weight of the cache (ImageNet configuration; 2 in those of DTD and EuroSAT)."""
+    beta: float = 1.0
+    """Sharpness of the affinity (all configurations)."""
+    search: bool = True
+    """With `--select val`: take the alpha and beta that are best on the validation images."""
+    normalise: Literal["none", "count"] = "none"
+    """count: a class's cache logit times (most images of a class in the cache) / (its own)."""
+    text: TextSource = "names"
+    """What fills the prompts of the text classifier."""
+    ensemble: bool = True
+    """Average the text features of all templates (authors' code)."""
+    lr: float = 1e-3
+    epochs: int = 20
+    batch_size: int = 256
+    weight_decay: float = 0.01
+    """AdamW's default, which the authors' code leaves."""
+
+    space: ClassVar[Mapping[str, Range]] = {
+        "alpha": LogUniform(0.1, 10.0),
+        "beta": LogUniform(0.1, 10.0),
+        "normalise": OneOf(("none", "count")),
+    }
+
+    def fit(self, task: Task) -> Predictor:
+        if self.finetune and task.kind == "multi":
+            raise NotApplicable("the cache is fine-tuned by cross-entropy, for single-label data")
+        chosen = torch.from_numpy(cached(task, self.shots)).to(task.device)
+        values = label_sets(task.train.labels[chosen], task.num_classes)
+        if self.normalise == "count":
+            held = values.sum(0)
+            values = values * held.max() / held.clamp(min=1)
+        weight = task.text_features(self.text, ensemble=self.ensemble)
+        module = Cache(
+            task.backbone.logit_scale * weight,
+            task.train.features()[chosen],
+            values,
+            alpha=self.alpha,
+            beta=self.beta,
+        )
+        if self.finetune:
+            # The published eps is 1e-4: most gradients are smaller, so that Adam's step follows
+            # their size instead of their sign.
+            recipe = Recipe(
+                self.epochs, self.batch_size, self.lr,
+                weight_decay=self.weight_decay, optimiser="adamw", eps=1e-4,
+            )  # fmt: skip
+            predictor = train(task, module, cross_entropy, recipe, "features")
+        else:
+            predictor = Predictor(module.requires_grad_(False))
+        if task.validation is not None and self.search:
+            module.alpha, module.beta = best_on_validation(task, module)
+            task.note(
+                f"alpha = {module.alpha:.3g} and beta = {module.beta:.3g} of "
+                f"{len(ALPHAS) * len(BETAS)} pairs tried on validation images"
+            )
+        return predictor
+
+
+class Cache(nn.Module):
+    """Zero-shot logits plus what similar training images say.
+
+    Args:
+        weight: (C, D) text classifier, times the logit scale.
+        keys: (K, D) unit features of the cached images.
+        values: (K, C) their labels, weighted or not.
+        alpha: weight of the cache.
+        beta: sharpness of the affinity.
+    """
+
+    weight: Tensor
+    values: Tensor
+
+    def __init__(
+        self, weight: Tensor, keys: Tensor, values: Tensor, *, alpha: float, beta: float
+    ) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("values", values, persistent=False)
+        self.keys = nn.Parameter(keys.clone())
+        self.alpha = alpha
+        self.beta = beta
+
+    def forward(self, batch: Batch) -> Tensor:
+        """B samples -> (B, C)."""
+        x = batch.inputs
+        return x @ self.weight.T + self.alpha * self.looked_up(x @ self.keys.T, self.beta)
+
+    def looked_up(self, affinity: Tensor, beta: float) -> Tensor:
+        """Cache logits (B, C) for the cosines (B, K) with the keys."""
+        return (beta * (affinity - 1)).exp() @ self.values
+
+
+def label_sets(labels: Tensor, classes: int) -> Tensor:
+    """Labels (n,) one-hot or label sets (n, C) as they are -> (n, C) float."""
+    if labels.ndim == 1:
+        labels = nn.functional.one_hot(labels, classes)
+    return labels.float()
+
+
+def cached(task: Task, shots: int) -> NDArray[np.int64]:
+    """Positions of the training images that the cache holds, in the data's own order.
+
+    Of every class the first `shots` in an order keyed by seed and sample id, so that neither the
+    order of the classes nor other samples matter. On multi-label data an image is taken once,
+    however many of its classes chose it.
+    """
+    if shots < 1:
+        return np.arange(len(task.train))
+    order = randomness.shuffled(task.train.keys, task.seed, "shots")
+    labels = task.train.labels.cpu().numpy()[order]
+    if task.kind == "multi":
+        chosen = (labels * (labels.cumsum(0) <= shots)).any(1)
+    else:
+        chosen = np.zeros(len(labels), dtype=bool)
+        for label in np.unique(labels):
+            chosen[np.flatnonzero(labels == label)[:shots]] = True
+    positions: NDArray[np.int64] = np.sort(order[chosen])
+    return positions
+
+
+@torch.no_grad()
+def best_on_validation(task: Task, module: Cache) -> tuple[float, float]:
+    """The pair of the grid with the best balanced accuracy, or mAP for multi-label.
+
+    The first of equally good ones, beta in the outer loop, as in the authors' code (which goes by
+    plain accuracy: the same thing where the classes have equally many validation images).
+    """
+    assert task.validation is not None
+    features, labels = task.validation.features(), task.validation.labels
+    zero_shot, affinity = features @ module.weight.T, features @ module.keys.T  # (V, C), (V, K)
+    best = (-1.0, module.alpha, module.beta)
+    for beta in BETAS.tolist():
+        looked_up = module.looked_up(affinity, beta)
+        for alpha in ALPHAS.tolist():
+            score = _score(zero_shot + alpha * looked_up, labels)
+            if score > best[0]:
+                best = (score, alpha, beta)
+    return best[1:]
+
+
+def _score(logits: Tensor, labels: Tensor) -> float:
+    """Balanced accuracy for labels (V,), mAP for labels (V, C); in [0, 1]."""
+    if labels.ndim == 2:
+        return float(np.nanmean(average_precisions(logits.cpu().numpy(), labels.cpu().numpy())))
+    right = (logits.argmax(1) == labels).double()
+    seen = torch.bincount(labels, minlength=logits.shape[1])
+    hits = torch.bincount(labels, weights=right, minlength=logits.shape[1])
+    return float((hits[seen > 0] / seen[seen > 0]).mean())
