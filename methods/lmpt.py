@@ -1,4 +1,4 @@
-"""LMPT: prompt tuning with a class-specific embedding loss (Xia et al. 2024, arXiv 2305.04536).
+"""LMPT: prompt tuning with a class-specific embedding loss (Xia et al. 2023, arXiv 2305.04536).
 
 Class-specific contexts are learned under (1 - w) * classification loss + w * embedding loss. On
 multi-label data, LMPT's own, the first is the distribution-balanced loss and the second compares
@@ -6,18 +6,24 @@ prompts with the captions of the training images. The single-label form is our r
 softmax with logit adjustment, and the description of an image's class in place of its caption.
 
 The embedding loss follows what its formula means and not the published code, which cannot run as
-released (github.com/richard-peng-xia/LMPT, aab39ca; issues 5 and 7). For image b and class c it is
+released (github.com/richard-peng-xia/LMPT, aab39ca; issues 5 and 7) and is all that could be read
+of it: the paper's own equations could not. For image b and class c it is
 
     omega_c * relu(mu_c - y_bc * cos_bc),   y_bc = +1 if b shows c, else -1,
     mu_c = margin / n_c^(1/4),   omega_c = n_c^-gamma / (sum over classes j of n_j^-gamma),
 
 where cos_bc is the mean cosine over all pairs of a token of b's text and a token of c's prompt, in
-embeddings from before the text transformer. Our reading in that: raw counts n_c (the code divides
-by a softmax of them, mostly zeros); means over pairs of real tokens (the code sums over positions,
-padding included); and the cosine itself in the hinge. The code has 1 - cos there, which is always
-far above a margin of at most 0.2, so that terms of one label sign would never be active and those
-of the other always. That distance also turns the sign around: prompts are pushed away from the
-texts of their own class. `sign` has both.
+embeddings from before the text transformer. Our reading in that:
+
+- Raw counts n_c (the code divides by a softmax of them, mostly zeros), and means over pairs of real
+  tokens (the code sums over positions, padding included).
+- The cosine itself in the hinge. The code has 1 - cos there, always far above a margin of at most
+  0.2, so that terms of one label sign would never be active and those of the other always. That
+  distance also turns the sign around: prompts are pushed away from the texts of their own class.
+  `sign` has both.
+- `terms = balanced`: a class's positive terms weigh as much in the training set as its negative
+  ones. In the formula's plain mean (`terms = mean`) the negatives of a class that one image in 500
+  shows outweigh its positives by 500 to 1: its prompt runs from everybody's words, its own as well.
 
 Both losses are sums over the classes, that is C times the published means: their ratio is the
 published one, and a step of the same learning rate is C times as long. Also not as released: a
@@ -44,7 +50,7 @@ from methods.parts.prompts import PromptClassifier, PromptLearner
 from methods.parts.text_tower import words
 from methods.parts.training import Loss, Recipe, train
 from methods.registry import register
-from methods.space import LogUniform, Range
+from methods.space import LogUniform, Range, Uniform
 
 CHUNK = 1024
 """Texts at a time, for memory."""
@@ -52,7 +58,7 @@ CHUNK = 1024
 
 @register(
     "lmpt",
-    paper="Xia et al. 2024, arXiv 2305.04536",
+    paper="Xia et al. 2023, arXiv 2305.04536",
     needs="features",
     tasks=("single", "multi"),
     reconstruction="LMPT's embedding loss (its code cannot run) and single-label form are our "
@@ -74,6 +80,8 @@ class Lmpt(Method):
     """omega_c is proportional to n_c^-gamma (csel.py)."""
     sign: Literal["pull", "code"] = "pull"
     """pull: a prompt nears the texts of its own class; code: the sign as released."""
+    terms: Literal["balanced", "mean"] = "balanced"
+    """balanced: positive and negative terms of a class weigh the same; mean: each pair does."""
     tau: float = 1.0
     """Single-label: strength of the logit adjustment."""
     loss: Literal["db", "bce", "asl", "focal"] = "db"
@@ -90,7 +98,8 @@ class Lmpt(Method):
 
     space: ClassVar[Mapping[str, Range]] = {
         "lr": LogUniform(5e-4, 1.0),
-        "cse_weight": LogUniform(0.1, 0.9),
+        "cse_weight": Uniform(0.1, 0.95),
+        "gamma": Uniform(0.0, 2.0),
     }
 
     def fit(self, task: Task) -> Predictor:
@@ -100,7 +109,9 @@ class Lmpt(Method):
         recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
         if self.cse_weight == 0:
             return train(task, classifier, classification, recipe, "features")
-        embedding = EmbeddingLoss(task, self.margin, self.gamma, self.sign)
+        embedding = EmbeddingLoss(
+            task, self.margin, self.gamma, sign=self.sign, balanced=self.terms == "balanced"
+        )
 
         def loss(logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
             cse = embedding(mean_direction(*prompts.words()), labels, batch.index)
@@ -132,12 +143,16 @@ class EmbeddingLoss:
         margin: mu_c = margin / n_c^(1/4).
         gamma: omega_c is proportional to n_c^-gamma.
         sign: "pull", or "code" for the opposite sign of the cosine.
+        balanced: positive terms times N / 2n_c and negative ones times N / 2(N - n_c), so that the
+            mean over all N images is the mean of the two kinds' own means.
 
     Raises:
         NotApplicable: the task has no texts to compare the prompts with.
     """
 
-    def __init__(self, task: Task, margin: float, gamma: float, sign: str) -> None:
+    def __init__(
+        self, task: Task, margin: float, gamma: float, *, sign: str, balanced: bool
+    ) -> None:
         texts, self._text_of = _texts(task)
         task.note_unknown_words(texts)
         self._texts = torch.cat(
@@ -152,6 +167,10 @@ class EmbeddingLoss:
         self.weights = weights / weights.sum()  # (C,)
         self.margins = margin * counts**-0.25  # (C,)
         self._sign = 1.0 if sign == "pull" else -1.0
+        images = len(task.train)
+        self._factors = torch.ones(2, len(counts), device=counts.device)  # (2, C)
+        if balanced:
+            self._factors = images / (2 * torch.stack([counts, (images - counts).clamp(min=1)]))
 
     def __call__(self, prompts: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Losses (B,) of training samples.
@@ -161,7 +180,9 @@ class EmbeddingLoss:
             labels: (B,) or (B, C).
             index: (B,) positions in the training split.
         """
-        return self._hinge(prompts, self._targets(labels), index) @ self.weights
+        targets = self._targets(labels)
+        factors = torch.where(targets > 0, *self._factors)
+        return factors * self._hinge(prompts, targets, index) @ self.weights
 
     @torch.no_grad()
     def active(self, prompts: PromptLearner) -> tuple[float, float]:
