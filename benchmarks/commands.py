@@ -29,8 +29,11 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     if sweep.data_root != Sweep().data_root and not sweep.data_root.is_dir():
         raise UserError(f"--data-root {sweep.data_root}: no such folder.")
     store.check_writable()
-    planned = plan.look_up(cells, records_in(store, console))
+    records = records_in(store, console)
+    planned = plan.look_up(cells, records)
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
+    if todo:
+        console.print(f"{len(planned)} cells, {_outlook(todo, records, sweep)}.")
     settings = runner.Settings(
         sweep.out,
         sweep.data_root,
@@ -86,24 +89,18 @@ def plan_only(sweep: Sweep, console: Console) -> int:
     planned = plan.look_up(cells, records)
     tables: dict[tuple[str, str], Table] = {}
     store = user_store()
-    passes: set[str] = set()  # frozen features that are counted already
-    total, unknown = 0.0, 0
     rows: dict[tuple[str, ...], list[plan.Planned]] = {}
     for p in planned:
         c = p.cell
         rows.setdefault((c.method, repr(c.config), c.dataset, c.backbone.name), []).append(p)
     for group in rows.values():
-        first, features, guesses = group[0].cell, "–", []
+        first, features = group[0].cell, "–"
         todo = [p.cell for p in group if p.to_run(sweep.rerun, sweep.accept_stale)]
-        guesses += [estimate.estimate(cell, records, sweep.device) for cell in todo]
         if estimate.needs_features(first):
-            names = {cell.features_name for cell in todo}
-            missing = {name for name in names if not store.bookmarked(name)}
-            features = "to compute" if missing else "cached"
-            guesses += [estimate.feature_pass(first, sweep.device)] * len(missing - passes)
-            passes |= missing
-        seconds = sum(g or 0.0 for g in guesses)
-        total, unknown = total + seconds, unknown + guesses.count(None)
+            cached = all(store.bookmarked(cell.features_name) for cell in todo)
+            features = "cached" if cached else "to compute"
+        guesses = [estimate.estimate(cell, records, sweep.device) for cell in todo]
+        seconds = sum(guess or 0.0 for guess in guesses)
         count = Counter(p.state for p in group)
         where = (first.dataset, first.backbone.name)
         if where not in tables:
@@ -124,13 +121,22 @@ def plan_only(sweep: Sweep, console: Console) -> int:
         )
     for table in tables.values():
         console.print(table)
-    cells_todo = sum(p.to_run(sweep.rerun, sweep.accept_stale) for p in planned)
-    extra = f", {unknown} of them of unknown length" if unknown else ""
-    console.print(
-        f"\n{len(planned)} cells, {cells_todo} to run, about {_duration(total)}{extra} "
-        "(rough, from earlier records where there are any; loading not included)."
-    )
+    todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
+    console.print(f"\n{len(planned)} cells, {_outlook(todo, records, sweep)}.")
     return 0
+
+
+def _outlook(todo: Sequence[Any], records: Sequence[Any], sweep: Sweep) -> str:
+    """How many cells are to run, and for about how long."""
+    from benchmarks import estimate
+    from benchmarks.features import user_store
+
+    seconds, unknown = estimate.together(todo, records, sweep.device, user_store())
+    extra = f", {unknown} of them of unknown length" if unknown else ""
+    return (
+        f"{len(todo)} to run, about {_duration(seconds)}{extra} "
+        "(rough, from earlier records where there are any; loading not included)"
+    )
 
 
 def list_all(what: str | None, console: Console) -> int:

@@ -27,21 +27,27 @@ draws of the embedded world).
 """
 
 
-def group_of(counts: NDArray[np.int64], rule: str) -> NDArray[np.str_]:
+def group_of(
+    counts: NDArray[np.int64], rule: str, rank: NDArray[np.int64] | None = None
+) -> NDArray[np.str_]:
     """The group of each class.
 
     Args:
         counts: (C,) training images a class.
         rule: one of `GroupRule`.
+        rank: (C,) place of each class in the tail, 0 the head, where a data set has one apart from
+            its counts: `thirds` settles ties by it, so that they are the same classes at any ratio.
 
     Returns:
         (C,) "many", "medium" or "few".
     """
     if rule == "thirds":
-        # Ties are broken by class index; the larger groups come first when C is no multiple of 3.
-        rank = np.empty(len(counts), dtype=np.int64)
-        rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
-        return np.array(GROUPS)[rank * 3 // len(counts)]
+        # Without a rank, ties are broken by class index. The larger groups come first when C is no
+        # multiple of 3.
+        order = np.lexsort((np.arange(len(counts)) if rank is None else rank, -counts))
+        place = np.empty(len(counts), dtype=np.int64)
+        place[order] = np.arange(len(counts))
+        return np.array(GROUPS)[place * 3 // len(counts)]
     if rule not in get_args(GroupRule):
         raise ValueError(f"no group rule is called '{rule}'")
     many = counts > 100 if rule == "lift" else counts >= 100

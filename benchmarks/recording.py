@@ -26,7 +26,7 @@ Predictions = dict[str, NDArray[Any]]
 def membership(data: DataSet, cell: Cell) -> NDArray[np.str_]:
     """(C,) the group of each class by the cell's rule."""
     counts = data.counts if data.group_counts is None else data.group_counts
-    return group_of(counts, cell.groups)
+    return group_of(counts, cell.groups, data.facts.get("rank"))
 
 
 class Recorder:

@@ -137,3 +137,11 @@ def test_calibration_error_against_a_plain_loop() -> None:
         if inside.any():
             total += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
     assert expected_calibration_error(confidence, right) == pytest.approx(100 * total)
+
+
+def test_thirds_settle_ties_by_rank_where_there_is_one():
+    counts, rank = np.array([5, 5, 5, 5, 5, 5]), np.array([5, 4, 3, 2, 1, 0])
+    assert list(group_of(counts, "thirds")) == ["many"] * 2 + ["medium"] * 2 + ["few"] * 2
+    assert list(group_of(counts, "thirds", rank)) == ["few"] * 2 + ["medium"] * 2 + ["many"] * 2
+    counts[0] = 6  # counts go first
+    assert group_of(counts, "thirds", rank)[0] == "many"

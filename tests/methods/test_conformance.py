@@ -1,4 +1,4 @@
-"""Every registered method passes every check of `benchmarks.conformance`, on each task it serves."""
+"""Every registered method passes every check of `benchmarks.conformance` on each of its tasks."""
 
 from __future__ import annotations
 
