@@ -91,7 +91,7 @@ class Lmpt(Method):
     db_mu: float = 0.2
     """mu of db: 0.2 for COCO-LT, 0.3 for VOC-LT."""
     lr: float = 5e-4
-    """train.sh; of a loss C times as large (see above)."""
+    """train.sh, where both losses are means over the classes; here they are sums."""
     epochs: int = 50
     batch_size: int = 64
     weight_decay: float = 1e-4

@@ -96,8 +96,8 @@ class TipAdapter(Method):
             beta=self.beta,
         )
         if self.finetune:
-            # The published eps is 1e-4: most gradients are smaller, so that Adam's step follows
-            # their size instead of their sign.
+            # The published eps, as large as many of these gradients: where they are smaller,
+            # Adam's step follows their size and not their sign alone.
             recipe = Recipe(
                 self.epochs, self.batch_size, self.lr,
                 weight_decay=self.weight_decay, optimiser="adamw", eps=1e-4,
