@@ -1,0 +1,160 @@
+"""Image and text features matched with fixed class prototypes, and a classifier guided by them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.errors import NotApplicable
+from methods.base import Batch, Task
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """What frozen image features go through first: off with their mean, then classes made round.
+
+    Prototypes that are equally far apart suit classes that spread alike in all directions, which
+    those of frozen features don't.
+    """
+
+    origin: Tensor
+    """(D,) mean of the images, over classes of their means, so that the head does not decide."""
+    matrix: Tensor
+    """(D, D) inverse root of the covariance within classes, up to a factor."""
+
+    @classmethod
+    def of(cls, task: Task, shrinkage: float, *, centre: bool) -> Whitening:
+        """Estimated on the training images.
+
+        Args:
+            task: training features and labels, single-label.
+            shrinkage: how far the covariance is drawn to a multiple of the identity, 0 to 1; at 1
+                the matrix changes no direction.
+            centre: whether to take the mean off.
+        """
+        features = task.train.features()
+        means = class_means(task, features)
+        origin = means.sum(0) / (task.counts > 0).sum() * float(centre)
+        offsets = features - means[task.train.labels]
+        covariance = (offsets.T @ offsets / len(offsets)).double().cpu()  # not every GPU has double
+        eye = torch.eye(len(covariance), dtype=torch.float64)
+        variance = covariance.trace() / len(covariance)
+        if shrinkage == 1 or float(variance) < 1e-12:  # no class has two different images
+            return cls(origin, eye.to(features))
+        spread = (1 - shrinkage) * covariance / variance + shrinkage * eye
+        values, vectors = torch.linalg.eigh(spread)
+        if float(values[0]) < 1e-6:
+            raise NotApplicable("so few training images cannot be whitened without shrinkage")
+        return cls(origin, (vectors * values**-0.5 @ vectors.T).to(features))
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """(n, D) frozen image features -> (n, D) unit features."""
+        return F.normalize((features - self.origin) @ self.matrix, dim=-1)
+
+
+def class_means(task: Task, features: Tensor) -> Tensor:
+    """(C, D) means over the training images of each class; zeros where there are none.
+
+    Args:
+        task: labels and counts, single-label.
+        features: (N, D) of the training images, whatever they were put through.
+    """
+    sums = torch.zeros(task.num_classes, features.shape[1], device=features.device)
+    sums.index_add_(0, task.train.labels, features)
+    return sums / task.counts.clamp(min=1)[:, None]
+
+
+class Matching(nn.Module):
+    """One residual linear map for image and text features, and their cosines with prototypes.
+
+    Args:
+        prototypes: (C, D) unit vectors, fixed.
+        texts: (C, D) one unit text feature a class.
+        whitening: what image features go through first.
+        scale: factor on the cosines, one over the temperature of the contrastive loss.
+    """
+
+    prototypes: Tensor
+    texts: Tensor
+
+    def __init__(
+        self, prototypes: Tensor, texts: Tensor, whitening: Whitening, scale: float
+    ) -> None:
+        super().__init__()
+        self.register_buffer("prototypes", prototypes, persistent=False)
+        self.register_buffer("texts", texts, persistent=False)
+        self._whitening = whitening
+        self.scale = scale
+        dim = prototypes.shape[1]
+        self.residual = nn.Parameter(torch.zeros(dim, dim, device=prototypes.device))
+
+    def images(self, features: Tensor) -> Tensor:
+        """(B, D) frozen image features -> (B, D) unit features among the prototypes."""
+        return self._mapped(self._whitening(features))
+
+    def text(self, labels: Tensor | slice = slice(None)) -> Tensor:
+        """(n, D) unit features among the prototypes of the classes `labels` (n,)."""
+        return self._mapped(self.texts[labels])
+
+    def logits(self, mapped: Tensor) -> Tensor:
+        """(B, D) -> (B, C)."""
+        return self.scale * mapped @ self.prototypes.T
+
+    def forward(self, batch: Batch) -> Tensor:
+        """B samples -> (B, C)."""
+        return self.logits(self.images(batch.inputs))
+
+    def _mapped(self, x: Tensor) -> Tensor:
+        return F.normalize(x + x @ self.residual, dim=-1)
+
+
+class GuidedClassifier(nn.Module):
+    """scale * (share * cos(x, p_c) + (1 - share) * cos(x, w_c)) over features mapped by `Matching`.
+
+    p_c is the prototype. w_c = norm(r_c v_c + (1 - r_c) t_c) lies between a learned direction v_c,
+    which starts at the mean mapped training feature of its class, and the mapped text t_c, with
+    r_c = n_c / (n_c + pull). A class without training images has w_c = t_c.
+
+    Args:
+        matching: its parameters must not require a gradient: p_c, t_c and x stay.
+        means: (C, D) mean mapped training features.
+        counts: (C,) training images a class.
+        share: of the prototypes, 0 to 1.
+        pull: as many images as a text is worth, 0 or more.
+        scale: factor on the cosines.
+    """
+
+    learned_share: Tensor
+    texts: Tensor
+
+    def __init__(
+        self,
+        matching: Matching,
+        means: Tensor,
+        counts: Tensor,
+        *,
+        share: float,
+        pull: float,
+        scale: float,
+    ) -> None:
+        super().__init__()
+        self.matching = matching
+        self.weight = nn.Parameter(F.normalize(means, dim=-1))
+        ratio = torch.where(counts > 0, counts / (counts + pull).clamp(min=1), 0.0)
+        self.register_buffer("learned_share", ratio[:, None], persistent=False)
+        self.register_buffer("texts", matching.text().detach(), persistent=False)
+        self.share = share
+        self.scale = scale
+
+    def directions(self) -> Tensor:
+        """(C, D) w_c."""
+        learned = self.learned_share * F.normalize(self.weight, dim=-1)
+        return F.normalize(learned + (1 - self.learned_share) * self.texts, dim=-1)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """B samples -> (B, C)."""
+        weight = self.share * self.matching.prototypes + (1 - self.share) * self.directions()
+        return self.scale * self.matching.images(batch.inputs) @ weight.T

@@ -1,0 +1,201 @@
+"""Uniformly distributed category prototypes (Fu, He, Ding, Cao, Wang 2023, arXiv 2308.12522).
+
+Only the abstract and one figure caption could be read, and no code is published. From them:
+category prototypes are spread uniformly over a hypersphere; a prototype-based contrastive loss
+draws image and text features of a category to its prototype; irrelevant text is filtered,
+attributes are enhanced; a second stage fine-tunes for recognition with a classifier that
+class-feature prototypes guide, against the bias of a learned one towards the head. **Everything
+else here is our reconstruction**, on frozen features:
+
+- Prototypes: a regular simplex where one fits, else optimised (`parts/prototypes.py`), turned and
+  handed out so that each lies near its class's text.
+- Texts of a class (`parts/class_texts.py`): pieces less like the class's training images than its
+  pieces on average are left out (the filter), the others weighted by how surely they are told from
+  other classes (the enhancement).
+- What goes in: images and texts off with their mean each, since it is most of what separates the
+  modalities; images also whitened within classes, because equidistant prototypes suit classes that
+  spread alike in all directions. The paper is not known to do either.
+- Matching (stage 1, `parts/matching.py`): one residual linear map for images and texts, zero at
+  first, trained by InfoNCE of both against the fixed prototypes, logits adjusted by the class
+  frequencies. It is shared because texts could not otherwise tell it anything about images.
+- Classifier (stage 2, same file): a weighted mean of two cosines, with the fixed prototype and with
+  a direction between the class's text and what is learned, which starts at the class-feature
+  prototype (mean mapped feature). With few images the text decides, with many what was learned.
+
+The values of the fields are ours too, chosen on images drawn for this (glyph worlds 1 to 4, none of
+which is the default one), never on test images. Single-label only: a feature cannot near several
+prototypes that point away from each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from methods.base import Batch, Method, Predictor, Task, TextSource
+from methods.parts.class_texts import TextFilter, distinctive, fused, pieces, relevant
+from methods.parts.heads import SCALE
+from methods.parts.losses import LogitAdjusted
+from methods.parts.matching import GuidedClassifier, Matching, Whitening, class_means
+from methods.parts.prototypes import assigned, cosine_bound, max_cosine, spread
+from methods.parts.training import ONLY, Loss, Recipe, Stage, train
+from methods.parts.two_stage import epochs_of_stages
+from methods.registry import register
+from methods.space import LogUniform, Range, Uniform
+
+
+@register(
+    "prototype",
+    paper="Fu et al. 2023, arXiv 2308.12522",
+    needs="features",
+    reconstruction="only the prototype framework's abstract could be read: whitening, losses, "
+    "assignment, text filter and classifier are our reconstruction",
+)
+@dataclass(frozen=True)
+class Prototype(Method):
+    """Matching to uniformly spread prototypes, then a guided classifier (our reconstruction)."""
+
+    prototypes: Literal["uniform", "text"] = "uniform"
+    """uniform: spread as far as they get; text: the class texts themselves (off)."""
+    assignment: Literal["text", "random"] = "text"
+    """Whether a class gets a prototype near its text, or just any."""
+    centre: bool = True
+    """Take the mean off images and texts."""
+    shrinkage: float = 0.2
+    """Of the covariance by which images are whitened, to round, 0 to 1; 1 whitens nothing."""
+    text: TextSource = "both"
+    """Which pieces of text a class has; `both` takes names, descriptions and the two in one."""
+    text_filter: TextFilter = "images"
+    """Leave out pieces less like the class's training images, or its name, than most; or none."""
+    enhance: bool = True
+    """Weight pieces by the probability of their class instead of equally."""
+    matching: Literal["both", "image", "none"] = "both"
+    """What stage 1 matches with the prototypes; none: no stage 1."""
+    matching_scale: float = 30.0
+    """One over the temperature of the contrastive loss."""
+    text_weight: float = 1.0
+    """Of the texts' loss beside the images'."""
+    classifier: Literal["guided", "free", "none"] = "guided"
+    """free: a cosine head started at the class means, as guided with prototype_share = pull = 0;
+    none: no stage 2, the prototypes classify."""
+    prototype_share: float = 0.5
+    """Of the fixed prototypes in the guided classifier's cosine, 0 to 1."""
+    pull: float = 3.0
+    """As many training images as a class's text is worth."""
+    scale: float = SCALE
+    """Of the classifier's logits, as LIFT's."""
+    tau: float = 1.0
+    """Logit adjustment of both stages."""
+    lr: float = 0.03
+    """Of both stages, as linear_probe's."""
+    epochs: int = 20
+    """Of both stages together; LIFT's 10 for each."""
+    classifier_share: float = 0.5
+    """Share of the epochs that stage 2 takes."""
+    batch_size: int = 128
+    """This and the decay as LIFT's."""
+    weight_decay: float = 5e-4
+
+    space: ClassVar[Mapping[str, Range]] = {
+        "lr": LogUniform(0.003, 0.3),
+        "matching_scale": LogUniform(15.0, 100.0),
+        "prototype_share": Uniform(0.0, 1.0),
+        "pull": LogUniform(0.3, 30.0),
+    }
+
+    def fit(self, task: Task) -> Predictor:
+        whitening = Whitening.of(task, self.shrinkage, centre=self.centre)
+        texts = self._texts(task, whitening.origin)
+        prototypes = self._prototypes(task, texts)
+        matching = Matching(prototypes, texts, whitening, self.matching_scale)
+        first, second = self._epochs()
+        adjusted = LogitAdjusted(task.log_prior, self.tau)
+        cost = Predictor(matching.requires_grad_(first > 0))
+        if first:
+            cost = train(
+                task, matching, self._matching_loss(matching, adjusted),
+                self._recipe(first), "features", Stage(epochs_after=second),
+            )  # fmt: skip
+        if not second:
+            return cost
+        matching.requires_grad_(False)
+        guided = self.classifier == "guided"
+        classifier = GuidedClassifier(
+            matching,
+            class_means(task, matching.images(task.train.features())),
+            task.counts,
+            share=self.prototype_share if guided else 0.0,
+            pull=self.pull if guided else 0.0,
+            scale=self.scale,
+        )
+        stage = Stage(index=1, epochs_before=first) if first else ONLY
+        last = train(task, classifier, adjusted, self._recipe(second), "features", stage)
+        return replace(
+            last,
+            trainable_params=cost.trainable_params + last.trainable_params,
+            epochs=cost.epochs + last.epochs,
+            images_seen=cost.images_seen + last.images_seen,
+        )
+
+    def _epochs(self) -> tuple[int, int]:
+        """Epochs of either stage, 0 where it is off."""
+        if self.matching == "none":
+            return 0, 0 if self.classifier == "none" else self.epochs
+        if self.classifier == "none":
+            return self.epochs, 0
+        return epochs_of_stages(self.epochs, self.classifier_share)
+
+    def _recipe(self, epochs: int) -> Recipe:
+        return Recipe(epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
+
+    def _texts(self, task: Task, origin: Tensor) -> Tensor:
+        """(C, D) one unit text feature a class, centred, filtered and enhanced.
+
+        Args:
+            task: texts, and the training images that they are compared with.
+            origin: (D,) mean taken off the images.
+        """
+        found = pieces(task, self.text)
+        names = task.text_features() if self.text_filter == "name" else None
+        if self.centre:
+            found = found.centred()
+            names = None if names is None else names - names.mean(0)
+        means = class_means(task, F.normalize(task.train.features() - origin, dim=-1))
+        weights = torch.ones_like(found.features[:, 0])
+        if self.text_filter != "none":
+            weights = weights * relevant(found, means if names is None else names)
+        if self.enhance:
+            weights = weights * distinctive(found, means, SCALE)
+        return fused(found, weights, task.num_classes)
+
+    def _prototypes(self, task: Task, texts: Tensor) -> Tensor:
+        """(C, D) unit vectors, one a class."""
+        if self.prototypes == "text":
+            return texts
+        classes, dim = texts.shape
+        noise = task.normal_per_class("prototypes", dim) * dim**-0.5
+        # The noise breaks ties of classes with equal texts by their names.
+        anchors = noise if self.assignment == "random" else texts + 1e-3 * noise
+        points = spread(classes, dim, task.generator("prototypes"), task.device)
+        placed = assigned(points, anchors)
+        task.note(
+            f"{classes} prototypes in {dim} dimensions: largest cosine {max_cosine(placed):.3f}, "
+            f"{cosine_bound(classes, dim):.3f} or more wherever they are put"
+        )
+        return placed
+
+    def _matching_loss(self, matching: Matching, adjusted: LogitAdjusted) -> Loss:
+        """InfoNCE of the images, and of the texts of the images' classes, with the prototypes."""
+        if self.matching == "image":
+            return adjusted
+
+        def loss(logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+            texts = adjusted(matching.logits(matching.text(labels)), labels, batch)
+            return adjusted(logits, labels, batch) + self.text_weight * texts
+
+        return loss
