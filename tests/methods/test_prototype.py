@@ -17,6 +17,7 @@ from benchmarks.tiny import permuted, tiny_data, tiny_task
 from methods.base import Predictor, Task
 from methods.logit_adjustment import LogitAdjustment
 from methods.parts.class_texts import Pieces, fused, pieces
+from methods.parts.losses import LogitAdjusted
 from methods.parts.matching import Whitening
 from methods.prototype import Prototype
 
@@ -111,6 +112,20 @@ def test_one_piece_of_text_cannot_be_filtered_or_weighted():
     for fields in ({"text_filter": "none"}, {"text_filter": "name"}, {"enhance": False}):
         found = logits_of(text="names", **fields)
         torch.testing.assert_close(found, alone, atol=1e-5, rtol=0)
+
+
+def test_matching_adds_up_the_loss_of_an_image_and_of_its_class_text():
+    predictor, task = fitted(Prototype(text_weight=0.3, classifier="none", **SHORT))[1:]
+    matching, labels = predictor.logits, torch.tensor([0, 0, 2, 1])
+    batch = task.train.batch(np.array([3, 1, 4, 2]), needs="features")
+    adjusted = LogitAdjusted(task.log_prior, 1.0)
+    loss = Prototype(text_weight=0.3)._matching_loss(matching, adjusted)
+    with torch.no_grad():
+        logits, texts = matching(batch), 30 * matching.text() @ matching.prototypes.T
+        found = loss(logits, labels, batch)
+    for i, c in enumerate(labels.tolist()):
+        parts = [-float((z + task.log_prior).log_softmax(-1)[c]) for z in (logits[i], texts[c])]
+        assert float(found[i]) == pytest.approx(parts[0] + 0.3 * parts[1], abs=1e-5)
 
 
 def texts_of(data: DataSet, **fields) -> tuple[Tensor, Pieces]:
