@@ -67,9 +67,10 @@ class Prototype(Method):
     centre: bool = True
     """Take the mean off images and texts."""
     shrinkage: float = 0.2
-    """Of the covariance by which images are whitened, to round, 0 to 1; 1 whitens nothing."""
+    """Of the covariance that images are whitened by, towards a round one; 1 whitens nothing."""
     text: TextSource = "both"
-    """Which pieces of text a class has; `both` takes names, descriptions and the two in one."""
+    """Which pieces of text a class has: its name, its description and the sentences of that where
+    there are several, or both and the two in one."""
     text_filter: TextFilter = "images"
     """Leave out pieces less like the class's training images, or its name, than most; or none."""
     enhance: bool = True
@@ -84,7 +85,7 @@ class Prototype(Method):
     """free: a cosine head started at the class means, as guided with prototype_share = pull = 0;
     none: no stage 2, the prototypes classify."""
     prototype_share: float = 0.5
-    """Of the fixed prototypes in the guided classifier's cosine, 0 to 1."""
+    """Of the fixed prototypes in the guided classifier."""
     pull: float = 3.0
     """As many training images as a class's text is worth."""
     scale: float = SCALE
@@ -109,6 +110,11 @@ class Prototype(Method):
     }
 
     def fit(self, task: Task) -> Predictor:
+        for name in ("shrinkage", "prototype_share", "classifier_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be 0 to 1, not {getattr(self, name)}.")
+        if self.pull < 0:
+            raise ValueError(f"pull must be 0 or more, not {self.pull}.")
         whitening = Whitening.of(task, self.shrinkage, centre=self.centre)
         texts = self._texts(task, whitening.origin)
         prototypes = self._prototypes(task, texts)

@@ -76,6 +76,15 @@ def test_every_field_changes_something(fields):
     assert not torch.allclose(default_logits(), logits_of(**fields), atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"shrinkage": -0.1}, {"prototype_share": 1.1}, {"classifier_share": 2.0}, {"pull": -1.0}],
+)
+def test_values_out_of_range_are_refused_by_name(fields):
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        logits_of(**fields)
+
+
 # ---- off means off ------------------------------------------------------------------------------
 
 
