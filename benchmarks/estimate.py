@@ -1,4 +1,8 @@
-"""How long a cell will take, roughly: from records of the like, else from floating-point counts."""
+"""How long a cell will take, roughly.
+
+From records of the like: the sweep's own, else, on a CPU, the reference results that come with the
+suite. Without any, from floating-point counts.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,9 @@ from benchmarks.features import FeatureStore
 from benchmarks.plan import Cell
 from methods.registry import METHODS
 from results.schema import Record
+from results.store import Store
+
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 
 FLOPS = {"cpu": 0.15e12, "mps": 2e12, "cuda": 60e12}
 """Rates that a plain training step was seen to reach or fall short of by a factor of a few."""
@@ -24,12 +31,9 @@ def estimate(cell: Cell, records: Sequence[Record], device: str) -> float | None
     """Seconds to fit and evaluate, or None where there is nothing to go by."""
     if not serves(cell):
         return 0.0
-    like = [
-        r.cost.fit_s + r.cost.eval_s
-        for r in records
-        if r.cost is not None
-        and (r.method, r.dataset, r.backbone) == (cell.method, cell.dataset, cell.backbone.name)
-    ]
+    like = _seconds(cell, records)
+    if not like and devices.pick(device).type == "cpu":
+        like = _seconds(cell, _reference())
     if like:
         return sum(like) / len(like)
     sizes, flops = cell.family.sizes(), _forward_flops(cell.backbone)
@@ -41,6 +45,22 @@ def estimate(cell: Cell, records: Sequence[Record], device: str) -> float | None
     views = 5 if cell.config.get("tte") else 1
     # The backward pass costs about twice the forward.
     return (3 * epochs * train + views * test) * flops / FLOPS[devices.pick(device).type]
+
+
+def _seconds(cell: Cell, records: Sequence[Record]) -> list[float]:
+    """What cells of the same method, data and backbone took."""
+    names = (cell.method, cell.dataset, cell.backbone.name)
+    return [
+        r.cost.fit_s + r.cost.eval_s
+        for r in records
+        if r.cost is not None and (r.method, r.dataset, r.backbone) == names
+    ]
+
+
+@cache
+def _reference() -> list[Record]:
+    """The records under results/reference."""
+    return [r for out in sorted(REFERENCE.glob("*")) for r in Store(out).all()[0]]
 
 
 def together(
