@@ -138,9 +138,9 @@ def shortfall(features: Tensor, labels: Tensor, counts: Tensor, max_nats: float)
 
     For a cosine head of scale s, -s |x - w|^2 / 2 is the log-density up to a constant, hence d_eff
     = s * trace of the within-class covariance. It is the same for all classes: a pooled, unbiased
-    estimate, equal to the one from leaving out one sample at a time, since the distance to a mean
-    that leaves x out is n / (n - 1) times that to the full mean. The features are the frozen ones,
-    a proxy for what the adapted head reads.
+    estimate. Within a class it is what leaving out one sample at a time gives, since the distance
+    to a mean that leaves x out is n / (n - 1) times that to the full mean. The features are the
+    frozen ones, a proxy for what the adapted head reads.
 
     Args:
         features: (N, D) L2-normalised training features.

@@ -1,4 +1,4 @@
-"""tau-normalised classifier (Kang et al. 2020, arXiv 1910.09217, section 4.2) on frozen features.
+"""tau-normalised classifier (Kang et al. 2020, arXiv 1910.09217, section 4) on frozen features.
 
 A linear head is trained with plain cross-entropy; its weights w_c become w_c / |w_c|^tau and its
 bias is dropped. Rare classes end up with shorter weights, so tau > 0 favours them: 0 changes

@@ -22,7 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # this only get in each other's way. Commands that tests start inherit all of it.
 _HOME = tempfile.mkdtemp(prefix="longtail-vlm-tests-")
 os.environ.update(
-    OMP_NUM_THREADS="1" if "PYTEST_XDIST_WORKER" in os.environ else "2",
+    OMP_NUM_THREADS=(
+        "1" if "PYTEST_XDIST_WORKER" in os.environ else os.environ.get("OMP_NUM_THREADS", "2")
+    ),
     HOME=_HOME,
     LONGTAIL_VLM_CACHE=f"{_HOME}/cache",
     HF_HOME=f"{_HOME}/huggingface",

@@ -68,8 +68,9 @@ def lookalikes(features: Tensor, noise: Tensor) -> Tensor:
     """
     mean = features.mean(0)
     _, spread, axes = torch.linalg.svd(features - mean, full_matrices=False)
-    scaled = noise[:, : len(spread)] * spread / math.sqrt(len(features))  # in the texts' own axes
-    return F.normalize(mean + scaled @ axes, dim=-1) * features.norm(dim=-1).mean()
+    # The symmetric root of the covariance: the axes' signs, which are arbitrary, drop out.
+    root = axes.T * (spread / math.sqrt(len(features))) @ axes  # (D, D)
+    return F.normalize(mean + noise @ root, dim=-1) * features.norm(dim=-1).mean()
 
 
 def pooled(features: Tensor, limit: int, rounds: int = 10) -> Tensor:
@@ -132,7 +133,8 @@ class TextAttention(nn.Module):
         """(n, C) attention of normed tokens (n, W) to the texts, in full precision."""
         q = F.normalize(self.query(x).float(), dim=-1)
         k = F.normalize(self.key(self.texts).float(), dim=-1)
-        return (self.log_temperature.exp() * q @ k.T).softmax(-1)
+        with torch.autocast(x.device.type, enabled=False):
+            return (self.log_temperature.exp() * q @ k.T).softmax(-1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, W) normed tokens -> (n, a)."""
