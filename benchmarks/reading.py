@@ -156,6 +156,8 @@ def compare_with(
         except UserError as error:
             console.print(f"Not compared: {error}", style="yellow", markup=False, soft_wrap=True)
             continue
+        if not groups:
+            continue
         for group in groups:
             print_against(group, console)
         every = [comparison for group in groups for comparison in group]

@@ -55,6 +55,11 @@ class Row:
     """A value comes from a record made with another version of the method's source."""
 
     @property
+    def not_applicable(self) -> bool:
+        """No cell of the variant applies to the data."""
+        return not self.done and all(r.status == "not_applicable" for r in self.failed)
+
+    @property
     def cells(self) -> int:
         """All cells of the variant."""
         return len(self.done) + len(self.failed)

@@ -90,10 +90,16 @@ def unknown_variant(tables: Sequence[Table], wanted: str) -> UserError:
 
 
 def against(table: Table, baseline: Row, comparer: Comparer) -> tuple[list[Comparison], list[str]]:
-    """Every other row of a table against one of them, and a line for each that cannot be."""
+    """Every other row of a table against one of them, and a line for each that cannot be.
+
+    Rows that do not apply to the data are passed over: their table says why.
+    """
     found, problems = [], []
+    if not baseline.done:
+        where = f"{table.dataset} / {table.backbone}"
+        return [], [f"'{baseline.label}' has no finished run on {where}."]
     for row in table.rows:
-        if row is not baseline:
+        if row is not baseline and not row.not_applicable:
             try:
                 found.append(comparer.compare(table, row, baseline))
             except UserError as error:

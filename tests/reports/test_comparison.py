@@ -301,6 +301,18 @@ def test_every_other_row_against_one():
     assert "'coop' and 'lift' have no finished run" in problem
 
 
+def test_what_does_not_apply_is_no_problem_and_a_baseline_without_runs_is_one():
+    made = study()
+    made.records.append(make_record("tau_norm", status="not_applicable", error="for other data"))
+    table = made.table()
+    comparer = Comparer(lambda record: made.predictions[record.key])
+    found, problems = against(table, find_row(table, "lift"), comparer)
+    assert [c.a for c in found] == ["sage"] and not problems
+    found, problems = against(table, find_row(table, "tau_norm"), comparer)
+    assert not found and len(problems) == 1
+    assert "'tau_norm' has no finished run on" in problems[0]
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_tables_fit_the_terminal(width):
     found, _ = everyone()
