@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks import backbones
+from benchmarks.datasets.glyphs import Glyphs
 from benchmarks.errors import UserError
 from benchmarks.tiny import tiny_backbone, tiny_task
 from methods.lift import Lift
@@ -373,6 +377,33 @@ def test_pooling_copies_of_texts_changes_nothing_that_the_tokens_hear():
     full, few = (TextAttention(visual, t, 16)(x) for t in (copies, pooled(copies, 6)))
     assert len(pooled(copies, 6)) == 6
     torch.testing.assert_close(few, full, atol=1e-5, rtol=0)
+
+
+def test_half_of_a_hundred_texts_tell_the_tokens_about_what_all_tell():
+    """What tokens of images hear of pooled descriptions, against all 100 and against random ones.
+
+    Half is what 512 guides are of 1,000 classes.
+    """
+    backbone = backbones.load("glyph", device=torch.device("cpu"), precision="fp32")
+    data = Glyphs().load(Path(), 0)
+    texts = backbone.encode_text(data.texts.descriptions or ())
+    visual, tokens = vit(backbone), []
+    visual.transformer.register_forward_hook(lambda *hooked: tokens.append(hooked[2]))
+    images = data.validation().images
+    backbone.encode_images(backbone.prepare([images.read(i) for i in range(0, 2000, 20)]))
+    x = visual.ln_post(tokens[0]).detach().flatten(0, 1)
+
+    def heard(guiding: Tensor) -> Tensor:
+        with torch.no_grad():
+            return TextAttention(visual, guiding, 64).weights(x) @ (guiding - texts.mean(0))
+
+    full, noise = heard(texts), torch.randn_like(texts)
+    half, quarter, random = (
+        float((heard(some) - full).norm() / full.norm())
+        for some in (pooled(texts, 50), pooled(texts, 25), lookalikes(texts, noise))
+    )
+    assert half < 0.4
+    assert half < quarter < random
 
 
 def test_a_narrow_attention_is_refused():
