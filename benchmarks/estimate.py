@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks import device as devices
@@ -35,7 +36,7 @@ def estimate(cell: Cell, records: Sequence[Record], device: str) -> float | None
     if not like and devices.pick(device).type == "cpu":
         like = _seconds(cell, _reference())
     if like:
-        return sum(like) / len(like)
+        return median(like)  # some may be of a busy machine
     sizes, flops = cell.family.sizes(), _forward_flops(cell.backbone)
     if sizes is None or flops is None:
         return None
