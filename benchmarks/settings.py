@@ -1,7 +1,7 @@
 """From what a user typed to typed settings: the sweep, and the fields of methods and data sets.
 
 Everything is checked here, before anything is loaded: an unknown key or a value of the wrong type
-ends with one line that names the nearest valid ones.
+ends with one line that names the nearest valid ones, a method's number out of range with the limit.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 import yaml
 
+from benchmarks import field_ranges
 from benchmarks.errors import UserError, did_you_mean
 from benchmarks.protocol import GroupRule
 
@@ -107,16 +108,18 @@ def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
 
 
 def apply_fields(kind: str, cls: type, fields: dict[str, Any]) -> dict[str, Any]:
-    """The complete, type-checked configuration of a dataclass: defaults with `fields` over them.
+    """The complete, checked configuration of a dataclass: defaults with `fields` over them.
 
     Args:
         kind: what to call it in a message, for example "method lift".
-        cls: a dataclass.
+        cls: a method, whose numbers must lie in `field_ranges`, or another dataclass.
         fields: field name -> value, possibly strings from the command line.
 
     Raises:
-        UserError: unknown field or wrong type.
+        UserError: unknown field, wrong type or a method's number out of range.
     """
+    from methods.base import Method  # brings torch, which reading a sweep has no need of
+
     hints = typing.get_type_hints(cls)
     known = {f.name: f for f in dataclasses.fields(cls)}
     values = {
@@ -127,6 +130,8 @@ def apply_fields(kind: str, cls: type, fields: dict[str, Any]) -> dict[str, Any]
         if name not in known:
             raise did_you_mean(f"field of {kind}", name, known)
         values[name] = coerce(value, hints[name], f"{kind}, field {name}")
+        if issubclass(cls, Method) and (wrong := field_ranges.complaint(name, values[name])):
+            raise UserError(f"{kind}, field {name}: {value} is {wrong}.")
     for name, value in values.items():
         if value is dataclasses.MISSING:
             raise UserError(f"{kind}: field {name} has no default and was not set.")

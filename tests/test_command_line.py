@@ -134,11 +134,12 @@ def test_finished_cells_are_not_repeated(command: Command, fast: list[str]) -> N
 
 
 def test_failed_cells_are_told_and_left_until_asked_for(command: Command, fast: list[str]) -> None:
-    broken = [*fast, "--set", "linear_probe.epochs=0", "--seeds", "0,1"]
+    broken = [*fast, "--set", "linear_probe.head=linear", "--set", "linear_probe.lr=1e38"]
+    broken += ["--set", "linear_probe.epochs=3", "--seeds", "0,1"]
     ended = command(*broken)
     assert ended.status == 1
     assert ended.err == ""
-    assert "epochs and batch_size must be 1 or more" in ended.out
+    assert "lower the learning rate" in ended.out
     assert "2 of 3 cells failed; --rerun failed" in ended.out
     assert "overall" in ended.out  # the table of what there is
     assert ended.out.count("failed: ") == 2
@@ -513,6 +514,10 @@ FLAGS = {
     "knob": (["--set", "glyphs100_lt.clases=3"], "'clases'.*classes"),
     "type of a field": (["--set", "glyphs100_lt.n_max=many"], "n_max: 'many'"),
     "value of a field": (["--set", "glyphs100_lt.classes=1000"], "classes must be 2 to 100"),
+    "range of a field": (
+        ["--methods", "lift", "--set", "lift.epochs=0"],
+        "method lift, field epochs: 0 is less than 1",
+    ),
     "owner of a field": (["--set", "lift.lr=1"], "'lift' is neither"),
     "form of a field": (["--set", "ncm"], "NAME.FIELD=VALUE"),
     "device": (["--device", "gpu"], "--device: 'gpu'.*cpu"),
