@@ -13,6 +13,7 @@ from torch import Tensor
 
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import DataSet
+from benchmarks.errors import UserError
 from benchmarks.metrics import multi_label_metrics, single_label_metrics
 from benchmarks.plan import Cell
 from benchmarks.protocol import GROUPS, group_of
@@ -124,8 +125,11 @@ class Recorder:
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / f"{cell.key}.txt"
         log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        line = f"{type(error).__name__}: {' '.join(str(error).split())} (see logs/{log.name})"
-        return self._outline(cell, status="failed", started=started, error=line)
+        line = " ".join(str(error).split())
+        if not isinstance(error, UserError):  # that one's line is written to be read alone
+            line = f"{type(error).__name__}: {line}"
+        said = f"{line} (see logs/{log.name})"
+        return self._outline(cell, status="failed", started=started, error=said)
 
     def _outline(
         self, cell: Cell, *, status: str, started: str, error: str | None = None, **rest: Any

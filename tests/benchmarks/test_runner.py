@@ -31,7 +31,7 @@ PLUGIN = '''
 
     import torch
 
-    from benchmarks.errors import NotApplicable
+    from benchmarks.errors import NotApplicable, UserError
     from methods.base import Method, Predictor
     from methods.registry import register
 
@@ -77,6 +77,15 @@ PLUGIN = '''
         def __post_init__(self):
             if self.lr < 0:
                 raise ValueError("lr must be positive")
+
+
+    @register("picky", paper="-", needs="features")
+    @dataclass(frozen=True)
+    class Picky(Base):
+        """Asks the user for another value."""
+
+        def fit(self, task):
+            raise UserError("picky.width must be even,\\nnot 3.")
 
 
     @register("not_here", paper="-", needs="features")
@@ -342,6 +351,15 @@ def test_a_method_that_refuses_its_fields_fails_its_cells_only(cells: Cells, out
     strict, fine = _run(cells("strict,fine", seeds="0"), out)
     assert (strict.status, fine.status) == ("failed", "done")
     assert "lr must be positive" in (strict.error or "")
+
+
+def test_a_line_written_for_the_user_stands_without_the_name_of_its_class(
+    cells: Cells, out: Path
+) -> None:
+    picky, strict = _run(cells("picky,strict", seeds="0"), out)
+    assert picky.error == f"picky.width must be even, not 3. (see logs/{picky.key}.txt)"
+    assert "benchmarks.errors.UserError" in (out / "logs" / f"{picky.key}.txt").read_text("utf-8")
+    assert (strict.error or "").startswith("ValueError: ")
 
 
 def test_what_does_not_apply_is_no_failure(cells: Cells, out: Path) -> None:
