@@ -337,6 +337,20 @@ def test_plan_shows_the_cells_and_runs_nothing(
     assert "3 to run" in command("plan", *fast, "--rerun", "always", "--seeds", "0,1").out
 
 
+def test_a_ratio_that_is_out_of_reach_is_told_by_plan_and_run(
+    command: Command, small: list[str]
+) -> None:
+    words = ["--methods", "ncm", *small]
+    note = "the imbalance ratio is 35, not 90: no class has less than one training image"
+    assert "no class has less than one" not in command("plan", *words).out
+    words += ["--set", "glyphs100_lt.imbalance=90"]
+    assert f"note: glyphs100_lt_ir90 (n_max=35, classes=4, test_per_class=4): {note}" in (
+        command("plan", *words).out
+    )
+    assert command(*words).out.count(note) == 2  # as its cell ends, and under the table
+    assert note in json.loads(_records()["ncm", 0].read_text(encoding="utf-8"))["notes"]
+
+
 def test_plan_takes_every_flag_of_run(command: Command, fast: list[str]) -> None:
     assert command("plan", *fast, "--debug", "--allow-mixed").status == 0
 

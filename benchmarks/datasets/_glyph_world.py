@@ -59,7 +59,7 @@ class GlyphWorld(Family):
     profile: str = "exp"
     """`exp`: counts fall exponentially with rank; `step`: head classes n_max, the rest n_max/r."""
     head_share: float = 0.5
-    """Share of the classes that are head in the step profile."""
+    """Share of the classes that are head; for the step profile alone."""
     n_max: int = 500
     """Training images of the largest class (with total=fixed: what sets the total)."""
     total: str = "free"
@@ -96,19 +96,24 @@ class GlyphWorld(Family):
             "rank_difficulty": (-1, 1),
             "classes": (2, 100),
             "test_per_class": (1, 1_000_000),
+            "world_seed": (0, 2**32 - 1),  # as every seed
         }
 
     def _check(self) -> None:
         for field, (low, high) in self._bounds().items():
             value = getattr(self, field)
             if not low <= value <= high:
-                raise UserError(f"{self.name}.{field} must be {low:g} to {high:g}, not {value!r}.")
+                raise UserError(
+                    f"{self.name}.{field} must be {low:.10g} to {high:.10g}, not {value!r}."
+                )
         for field, choices in {"profile": ("exp", "step"), "total": ("free", "fixed")}.items():
             if getattr(self, field) not in choices:
                 raise UserError(
                     f"{self.name}.{field} must be {' or '.join(choices)}, "
                     f"not {getattr(self, field)!r}."
                 )
+        if self.profile != "step" and self.head_share != type(self).head_share:
+            raise UserError(f"{self.name}.head_share={self.head_share:g} needs profile=step.")
         if self.rank_coverage**2 + self.rank_difficulty**2 > 1:
             raise UserError(
                 f"{self.name}: rank_coverage² + rank_difficulty² must be 1 or less: "
@@ -123,6 +128,17 @@ class GlyphWorld(Family):
         """
         self._check()
         return self
+
+    def notes(self) -> tuple[str, ...]:
+        """The imbalance ratio that there is, where the one asked for is out of reach."""
+        counts = self._counts()
+        reached = counts.max() / counts.min()
+        if counts.min() > 1 or reached >= self.imbalance:
+            return ()
+        return (
+            f"the imbalance ratio is {reached:g}, not {self.imbalance:g}: no class has less than "
+            "one training image",
+        )
 
     def _counts(self) -> NDArray[np.int64]:
         """(C,) training images by rank, the head first."""

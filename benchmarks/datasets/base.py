@@ -185,6 +185,10 @@ class Family(ABC):
         """Training and test images, where they are known without reading the data."""
         return None
 
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of this configuration's results should know; printed with them."""
+        return ()
+
     def download(self, root: Path) -> str:
         """Fetch the data to `root` where the publisher allows it; returns a line to print."""
         return f"{self.name} needs no download."

@@ -50,7 +50,7 @@ class _CifarLT(Family):
     profile: str = "exp"
     """`exp`, or `step` (the first classes are large, the others small)."""
     head_share: float = 0.5
-    """Share of large classes under `step`."""
+    """Share of large classes; for `step` alone."""
     recipe: str = "auto"
     """`cao2019`: drawn over the order of the official pickles. `cao2019/name-order`: the same draw
     over file names, all that a tree of class folders can offer, and another split. `auto` takes
@@ -178,6 +178,8 @@ class _CifarLT(Family):
 
     def _check(self) -> None:
         recipes.check(self.imbalance, self.profile, self.head_share)
+        if self.profile != "step" and self.head_share != type(self).head_share:
+            raise UserError(f"{self.name}.head_share={self.head_share:g} needs profile=step.")
         for field, known in (("recipe", RECIPES), ("group_counts", GROUP_COUNTS)):
             if getattr(self, field) not in known:
                 raise UserError(

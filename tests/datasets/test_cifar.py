@@ -334,6 +334,14 @@ def test_unknown_option_is_refused_before_any_data(fields: dict[str, str], tmp_p
         Cifar10LT(**fields).resolve(tmp_path)  # type: ignore[arg-type]
 
 
+def test_a_share_of_large_classes_needs_the_step_profile(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        Cifar10LT(head_share=0.1).resolve(tmp_path)
+    assert one_line(error) == "cifar10_lt.head_share=0.1 needs profile=step."
+    step = Cifar10LT(profile="step", head_share=0.1).resolve(tmp_path)
+    assert (step.counts() == 5000).sum() == 1
+
+
 # ---- cache and download --------------------------------------------------------------------------
 
 

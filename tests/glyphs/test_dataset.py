@@ -187,6 +187,8 @@ def test_style_shift_changes_images_but_not_ids():
         ({"profile": "linear"}, "exp or step"),
         ({"total": "most"}, "free or fixed"),
         ({"head_share": 2}, "head_share"),
+        ({"head_share": 0.1}, "head_share=0.1 needs profile=step"),
+        ({"world_seed": -1}, "world_seed must be 0 to 4294967295, not -1"),
         ({"style_shift": -0.1}, "style_shift"),
         ({"style_shift": float("nan")}, "style_shift"),
         ({"coverage": 1.1}, "coverage"),
@@ -203,6 +205,29 @@ def test_bad_knobs_end_in_one_line(knobs, word):
     assert "\n" not in str(error.value)
     with pytest.raises(UserError, match=word):
         Glyphs(**knobs).load(NOWHERE, 0)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "asked"),
+    [
+        ({}, None),
+        ({"n_max": 100}, None),  # 100 to 1
+        ({"n_max": 150}, None),  # 150 to 1: rounded down, not held up
+        ({"imbalance": 300, "total": "fixed"}, None),
+        ({"n_max": 40}, 100),
+        ({"n_max": 40, "profile": "step", "head_share": 0.1}, 100),
+        ({"imbalance": 1000}, 1000),
+        ({"imbalance": 1000, "total": "fixed"}, 1000),
+    ],
+)
+def test_a_ratio_that_is_out_of_reach_is_noted(knobs, asked):
+    data = Glyphs(**knobs)
+    counts = data.load(NOWHERE, 0).counts
+    there = f"the imbalance ratio is {counts.max()}, not {asked}: no class has less than one"
+    assert [note.removesuffix(" training image") for note in data.notes()] == (
+        [there] if asked else []
+    )
+    assert asked is None or counts.min() == 1
 
 
 def test_the_card_and_the_download_need_nothing():
