@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import typing
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.errors import UserError, did_you_mean
 from benchmarks.reading import DEFAULT_REPORT, compare_with, records_in, say_where
-from benchmarks.settings import Sweep
+from benchmarks.settings import Sweep, choices
 
 
 def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> int:
@@ -245,7 +246,7 @@ def download(names: Sequence[str], console: Console, data_root: Path) -> int:
 
 
 def _print_fields(console: Console, owner: str, configured: Any, classes: Sequence[type]) -> None:
-    """The fields of a method or data set, their values and the strings under them."""
+    """The fields of a method or data set: their values, choices and the strings under them."""
     from benchmarks.catalog import field_docs
 
     docs: dict[str, str] = {}
@@ -254,9 +255,11 @@ def _print_fields(console: Console, owner: str, configured: Any, classes: Sequen
             docs = field_docs(Path(inspect.getfile(cls)), cls.__name__) | docs
     title = f"Fields (--set {owner}.FIELD=VALUE)"
     table = Table("field", "default", "", title=title, title_justify="left", box=None)
+    hints = typing.get_type_hints(type(configured))
     for field in dataclasses.fields(configured):
         value = str(getattr(configured, field.name))
-        table.add_row(field.name, escape(value), escape(docs.get(field.name, "")))
+        lines = [" | ".join(choices(hints[field.name])), docs.get(field.name, "")]
+        table.add_row(field.name, escape(value), escape("\n".join(filter(None, lines))))
     console.print("", table)
 
 

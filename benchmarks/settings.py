@@ -174,6 +174,17 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
     raise UserError(f"{where}: '{value}' is not {wanted}.")
 
 
+def choices(hint: Any) -> list[str]:
+    """What an annotation of literals, or of literals and None, leaves the choice of; else empty."""
+    inner = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return [str(value) for value in inner]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        found = [value for part in inner for value in choices(part)]
+        return [*found, "none"] if found and type(None) in inner else found
+    return []
+
+
 def _sweep_value(name: str, value: Any, where: str) -> Any:
     """One field of `Sweep` from a flag or a YAML value."""
     known = {f.name: f for f in dataclasses.fields(Sweep)}

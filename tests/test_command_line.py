@@ -389,6 +389,18 @@ def test_show_a_method(command: Command, mine: Path) -> None:
     assert "mine.py" in command("show", "mine", "--plugin", "mine.py").out
 
 
+def test_show_prints_the_choices_of_a_field(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = command("show", "linear_probe").out
+    assert "cosine | linear" in shown
+    folded = " ".join(shown.split())
+    assert "auto | ce | balanced_softmax | la | ldam_drw | cb | grw | focal | lade | bce" in folded
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "logits | softmax" in command("show", "glyphscenes_lt").out
+
+
 def test_show_a_data_set(command: Command) -> None:
     ended = command("show", "cifar100_lt_ir50")
     assert ended.status == 0

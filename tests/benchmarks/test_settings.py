@@ -12,6 +12,7 @@ from benchmarks.settings import (
     Choice,
     Sweep,
     apply_fields,
+    choices,
     coerce,
     read_sweep,
     shard_of,
@@ -72,6 +73,20 @@ def test_values_of_the_wrong_type_are_refused(value: Any, hint: Any, says: str) 
     with pytest.raises(UserError, match=says) as caught:
         coerce(value, hint, "method m, field f")
     assert "method m, field f" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        (Literal["a", "b"], ["a", "b"]),
+        (Literal[8, 16] | None, ["8", "16", "none"]),
+        (int | None, []),
+        (str, []),
+        (tuple[str, ...], []),
+    ],
+)
+def test_the_choices_that_an_annotation_leaves(hint: Any, expected: list[str]) -> None:
+    assert choices(hint) == expected
 
 
 @dataclass(frozen=True)
