@@ -59,6 +59,7 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
 
 
 def _report_cells(planned: Sequence[Any], sweep: Sweep, console: Console, allow_mixed: bool) -> int:
+    from benchmarks import plan
     from reports.report import print_report, write_report
 
     records = [p.record for p in planned if p.record is not None]
@@ -69,7 +70,8 @@ def _report_cells(planned: Sequence[Any], sweep: Sweep, console: Console, allow_
     print_report(records, console, stale=stale, allow_mixed=allow_mixed)
     files = write_report(records, folder, stale=stale, allow_mixed=allow_mixed)
     if sweep.compare:
-        files += compare_with(sweep.compare, records, stale, sweep.out, console, folder)
+        baselines = plan.baselines(sweep, sweep.compare)
+        files += compare_with(baselines, records, stale, sweep.out, console, folder)
     say_where(console, files, sweep.out)
     if failed:
         console.print(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.backbone_names import BackboneId, identify
+from benchmarks.baselines import Baselines, resolve
 from benchmarks.datasets import registry as datasets
 from benchmarks.datasets.base import Family
 from benchmarks.errors import UserError, did_you_mean
@@ -120,11 +122,33 @@ class Planned:
 
 
 def expand(sweep: Sweep) -> list[Cell]:
-    """All cells of a sweep, in the order they run: data set, then method, then seeds.
+    """The cells of a sweep's part, in the order they run: data set, then method, then seeds.
 
     Raises:
-        UserError: unknown names, fields or values.
+        UserError: unknown names, fields or values, or a baseline that is not one row.
     """
+    cells = _every(sweep)
+    for label, identities in resolve(sweep.compare, cells).items():
+        if not identities:
+            known = {cell.label for cell in cells}
+            raise did_you_mean("row of this sweep, asked for in 'compare',", label, known)
+    # The same thing under two names (cifar100_lt and cifar100_lt_ir100) is one cell.
+    unique = list({cell.key: cell for cell in cells}.values())
+    part, parts = shard_of(sweep.shard)
+    return unique[part::parts]
+
+
+def baselines(sweep: Sweep, labels: Iterable[str]) -> Baselines:
+    """The cells of a sweep, of all its parts, that labels name.
+
+    Raises:
+        UserError: as `expand`, or a label that names several rows.
+    """
+    return resolve(labels, _every(sweep))
+
+
+def _every(sweep: Sweep) -> list[Cell]:
+    """All cells in order, under each label that they have."""
     for file in sweep.plugin:
         METHODS.load_file(file)
     if not sweep.methods or not sweep.datasets:
@@ -136,10 +160,6 @@ def expand(sweep: Sweep) -> list[Cell]:
         METHODS.get(choice.name)
     for choice in sweep.datasets:
         datasets.resolve(choice.name)
-    names = {choice.name for choice in sweep.methods}
-    for label in sweep.compare:
-        if label.partition(" (")[0] not in names:
-            raise did_you_mean("method of this sweep, asked for in 'compare',", label, names)
     precision = _precision(sweep)
     used: set[int] = set()
     recipes = RecipeBook(sweep.recipes, [c.recipes or () for c in sweep.methods])
@@ -181,10 +201,7 @@ def expand(sweep: Sweep) -> list[Cell]:
                 "of this sweep."
             )
     recipes.refuse_unused()
-    # The same thing under two names (cifar100_lt and cifar100_lt_ir100) is one cell.
-    unique = list({cell.key: cell for cell in cells}.values())
-    part, parts = shard_of(sweep.shard)
-    return unique[part::parts]
+    return cells
 
 
 def look_up(cells: list[Cell], records: list[Record]) -> list[Planned]:

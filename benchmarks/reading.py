@@ -13,7 +13,8 @@ from benchmarks.errors import UserError, did_you_mean
 from benchmarks.settings import read_sweep, split_labels
 
 if TYPE_CHECKING:
-    from reports.aggregate import Table
+    from benchmarks.baselines import Baselines
+    from reports.aggregate import Row, Table
     from reports.comparison import Comparer, Comparison, Read
     from results.schema import Record
 
@@ -78,8 +79,10 @@ def compare(
     if request.out is not None and request.out.suffix not in (".md", ".csv"):
         raise UserError(f"--out {request.out}: write a file that ends in .md or .csv.")
     baselines = split_labels(request.against or "")
+    others = split_labels(request.b or "")
     found = _gather(folders, plugins, console)
     records = found.records
+    cells: Baselines = {}
     if request.config is not None:
         from benchmarks import plan
 
@@ -90,7 +93,8 @@ def compare(
             raise UserError(f"No records of the cells of {request.config} in these folders.")
         if not (request.a or request.b):
             baselines = baselines or sweep.compare
-    others = split_labels(request.b or "")
+        typed = [label for label in (*baselines, request.a, *others) if label]
+        cells = plan.baselines(sweep, typed)
     if bool(request.a) != bool(others) or bool(request.a) == bool(baselines):
         raise UserError(
             "Name two variants with --a and --b, or with --against what all others are compared "
@@ -98,15 +102,16 @@ def compare(
         )
     named = [] if baselines else [request.a or "", *others]
     tables = _tables(records, found.stale, request.datasets, named)
+    search = _Search(cells, console)
     comparer = Comparer(found.read)
     if request.a:
-        pairs = _pairs(tables, request.a, others, comparer)
+        pairs = _pairs(tables, request.a, others, comparer, search)
         for pair in pairs:
             print_pair(pair, console)
         text = "\n".join(map(pair_markdown, pairs))
         everything = pairs
     else:
-        groups = _against(tables, baselines, comparer, console)
+        groups = _against(tables, baselines, comparer, search)
         for group in groups:
             print_against(group, console)
         text = "\n".join(map(against_markdown, groups))
@@ -118,7 +123,7 @@ def compare(
 
 
 def compare_with(
-    baselines: Sequence[str],
+    baselines: Baselines,
     records: Sequence[Record],
     stale: Collection[str],
     out: Path,
@@ -130,7 +135,7 @@ def compare_with(
     What cannot be compared is said in a line: the run itself is done.
 
     Args:
-        baselines: variants by label.
+        baselines: the cells of each variant, by label.
         records: cells of any status, of which the tables were made.
         stale: keys of records made with another version of the method's source.
         out: where the run wrote its records.
@@ -148,14 +153,16 @@ def compare_with(
 
     store = Store(out)
     comparer = Comparer(lambda record: store.predictions(record.key))
+    search = _Search(baselines, console)
     tables = build_tables(records, stale=stale, allow_mixed=True)
     files = []
     for table, stem in zip(tables, file_stems(tables), strict=True):
-        try:
-            groups = _against([table], baselines, comparer, console)
-        except UserError as error:
-            console.print(f"Not compared: {error}", style="yellow", markup=False, soft_wrap=True)
-            continue
+        groups = []
+        for wanted in baselines:
+            try:
+                groups += _against([table], [wanted], comparer, search)
+            except UserError as error:
+                _say(console, f"Not compared: {error}")
         if not groups:
             continue
         for group in groups:
@@ -173,7 +180,7 @@ def records_in(store: Any, console: Console) -> list[Record]:
     """The records of a store; what cannot be read is named and passed over."""
     records, problems = store.all()
     for problem in problems:
-        console.print(f"Ignored: {problem}", style="yellow", markup=False, soft_wrap=True)
+        _say(console, f"Ignored: {problem}")
     return list(records)
 
 
@@ -264,11 +271,12 @@ def _tables(
     """
     from reports.aggregate import build_tables
     from reports.comparability import refuse_mixture
+    from reports.labels import method_of
 
     if datasets is not None:
         wanted = _data_sets(datasets, {record.dataset for record in records})
         records = [record for record in records if record.dataset in wanted]
-    methods = {label.partition(" (")[0] for label in named}
+    methods = {method_of(label) for label in named}
     for where in sorted({(r.dataset, r.backbone) for r in records}):
         members = [r for r in records if (r.dataset, r.backbone) == where]
         if named:  # what other methods were run with is no matter
@@ -288,19 +296,69 @@ def _data_sets(typed: str, known: Collection[str]) -> set[str]:
     return found
 
 
+class _Search:
+    """Finds the rows of tables by label.
+
+    Args:
+        cells: the cells of labels that a sweep resolved; the others are looked up in each table.
+        console: where to say that a label could be read in two ways.
+    """
+
+    def __init__(self, cells: Baselines, console: Console) -> None:
+        self.console = console
+        self._cells = cells
+
+    def row(self, table: Table, wanted: str) -> Row | None:
+        """The row of that label, None if the table has none.
+
+        Raises:
+            UserError: several have it.
+        """
+        from reports.comparison import also_named, find_row
+
+        cells = self._cells.get(wanted)
+        if not cells:
+            found, other = find_row(table, wanted), also_named(table, wanted)
+            if found is not None and other is not None:
+                _say(
+                    self.console,
+                    f"{table.dataset}: '{wanted}' is the row that the table labels so; the one "
+                    f"that a sweep calls so is '{other.label}' there.",
+                )
+            return found
+        rows = [row for row in table.rows if cells & {r.identity for r in (*row.done, *row.failed)}]
+        if len(rows) > 1:
+            labels = "; ".join(f"'{row.label}'" for row in rows)
+            raise UserError(f"'{wanted}' is several rows on {table.dataset}: {labels}.")
+        return rows[0] if rows else None
+
+    def rows(self, tables: Sequence[Table], wanted: str) -> list[tuple[Table, Row]]:
+        """The row of that label in each table that has it.
+
+        Raises:
+            UserError: none has it, or one has several.
+        """
+        from reports.comparison import unknown_variant
+
+        found = [(table, row) for table in tables if (row := self.row(table, wanted)) is not None]
+        if found:
+            return found
+        if self._cells.get(wanted):
+            where = ", ".join(f"{table.dataset} / {table.backbone}" for table in tables)
+            raise UserError(f"there is no record of '{wanted}' on {where} here.")
+        raise unknown_variant(tables, wanted)
+
+
 def _pairs(
-    tables: Sequence[Table], a: str, others: Sequence[str], comparer: Comparer
+    tables: Sequence[Table], a: str, others: Sequence[str], comparer: Comparer, search: _Search
 ) -> list[Comparison]:
     """A against each of the others, on every table that has both."""
-    from reports.comparison import find_row, unknown_variant
-
+    rows = {wanted: dict(_by_place(search.rows(tables, wanted))) for wanted in (a, *others)}
     found = []
-    for wanted in (a, *others):
-        if all(find_row(table, wanted) is None for table in tables):
-            raise unknown_variant(tables, wanted)
     for table in tables:
+        where = (table.dataset, table.backbone)
         for b in others:
-            row_a, row_b = find_row(table, a), find_row(table, b)
+            row_a, row_b = rows[a].get(where), rows[b].get(where)
             if row_a is not None and row_b is not None:
                 found.append(comparer.compare(table, row_a, row_b))
     if not found:
@@ -308,26 +366,28 @@ def _pairs(
     return found
 
 
+def _by_place(rows: Sequence[tuple[Table, Row]]) -> list[tuple[tuple[str, str], Row]]:
+    return [((table.dataset, table.backbone), row) for table, row in rows]
+
+
 def _against(
-    tables: Sequence[Table], baselines: Sequence[str], comparer: Comparer, console: Console
+    tables: Sequence[Table], baselines: Sequence[str], comparer: Comparer, search: _Search
 ) -> list[list[Comparison]]:
     """For each table and baseline, the comparisons of all other rows with it."""
-    from reports.comparison import against, find_row, unknown_variant
+    from reports.comparison import against
 
     groups = []
     for wanted in baselines:
-        rows = [(table, find_row(table, wanted)) for table in tables]
-        if all(row is None for _, row in rows):
-            raise unknown_variant(tables, wanted)
-        for table, row in rows:
-            if row is not None:
-                found, problems = against(table, row, comparer)
-                groups += [found] if found else []
-                for problem in problems:
-                    console.print(
-                        f"Not compared: {problem}", style="yellow", markup=False, soft_wrap=True
-                    )
+        for table, row in search.rows(tables, wanted):
+            found, problems = against(table, row, comparer)
+            groups += [found] if found else []
+            for problem in problems:
+                _say(search.console, f"Not compared: {problem}")
     return groups
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, style="yellow", markup=False, soft_wrap=True)
 
 
 def _write(file: Path, text: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import UserError, did_you_mean
+from reports import labels
 from reports.aggregate import Row, Table
+from reports.labels import Named, choose
 from reports.statistics import (
     Array,
     Interval,
@@ -19,7 +20,6 @@ from reports.statistics import (
     paired_interval,
     precision_parts,
 )
-from reports.variants import shown
 from results.schema import Record
 
 Read = Callable[[Record], Mapping[str, NDArray[Any]]]
@@ -56,32 +56,32 @@ def verdict(interval: Interval | None) -> str:
 
 
 def find_row(table: Table, wanted: str) -> Row | None:
-    """The row of that label, or else the only one of that method with those settings.
-
-    A label names what tells a row from its siblings; `sage (guidance=none)` finds the row also
-    where that is what most of them have.
+    """The row that a label names (see `reports.labels`).
 
     Returns:
         None if there is no such row.
 
     Raises:
-        UserError: several variants have the settings, and none bears the label itself.
+        UserError: the label names several.
     """
-    for row in table.rows:
-        if row.label == wanted:
-            return row
-    method, _, settings = wanted.removesuffix(")").partition(" (")
-    items = set(re.split(r", (?=\w+=)", settings)) - {""}
-    rows = [
-        row
-        for row in table.rows
-        if row.method == method
-        and items <= {f"{k}={shown(v)}" for k, v in (*row.done, *row.failed)[0].config.items()}
+    index = choose(wanted, _named(table), table.dataset)
+    return None if index is None else table.rows[index]
+
+
+def also_named(table: Table, wanted: str) -> Row | None:
+    """Another row than `find_row`'s that a sweep would call so; None if there is none."""
+    rows = _named(table)
+    index = choose(wanted, rows, table.dataset)
+    other = None if index is None else labels.also_named(wanted, rows, index)
+    return None if other is None else table.rows[other]
+
+
+def _named(table: Table) -> list[Named]:
+    firsts = [(*row.done, *row.failed)[0] for row in table.rows]
+    return [
+        Named(first.method, first.config, first.tuning, first.protocol, row.label)
+        for row, first in zip(table.rows, firsts, strict=True)
     ]
-    if len(rows) > 1:
-        labels = "; ".join(f"'{row.label}'" for row in rows)
-        raise UserError(f"'{wanted}' has several variants on {table.dataset}, name one: {labels}.")
-    return rows[0] if rows else None
 
 
 def unknown_variant(tables: Sequence[Table], wanted: str) -> UserError:

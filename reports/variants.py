@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from reports.comparability import ABSENT, Difference, mixed_settings
-from results.schema import Record
+from results.schema import Record, Tuning
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,7 @@ def variants(
         by_method.setdefault(record.method, {}).setdefault(settings, []).append(record)
     result, lines = [], []
     for method, groups in sorted(by_method.items()):
-        labels, usual = _labels(method, {s: _by_recipe(r[0]) for s, r in groups.items()})
-        if len(set(labels.values())) < len(labels):  # two recipes of as many trials
-            labels, usual = _labels(method, dict.fromkeys(groups, ()))
+        labels, usual = _told_apart(method, {s: _by_recipe(r[0]) for s, r in groups.items()})
         for settings, members in groups.items():
             kept, superseded = _latest(members)
             result.append(Variant(labels[settings], kept, superseded))
@@ -57,23 +55,60 @@ def variants(
     return sorted(result, key=lambda variant: variant.label), lines
 
 
+class Configured(Protocol):
+    """A record, or a cell that will have one."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+    @property
+    def tuning(self) -> Tuning | None: ...
+
+
+def table_labels(rows: Sequence[Configured]) -> list[str]:
+    """What the table of these rows calls each of them."""
+    settings = [_own_settings(row) for row in rows]
+    by_method: dict[str, dict[Settings, Collection[str]]] = {}
+    for row, own in zip(rows, settings, strict=True):
+        by_method.setdefault(row.method, {})[own] = _by_recipe(row)
+    labels = {method: _told_apart(method, groups)[0] for method, groups in by_method.items()}
+    return [labels[row.method][own] for row, own in zip(rows, settings, strict=True)]
+
+
 Settings = tuple[tuple[str, str], ...]
 
 
 def _settings(record: Record, found: Sequence[Difference]) -> Settings:
+    return tuple(sorted({**dict(_own_settings(record)), **mixed_settings(record, found)}.items()))
+
+
+def _own_settings(row: Configured) -> Settings:
     # JSON, because a record just made holds tuples where one read back might have held lists.
-    config = {name: json.dumps(value, sort_keys=True) for name, value in record.config.items()}
-    recipe = {RECIPE: str(record.tuning)} if record.tuning is not None else {}
-    return tuple(sorted({**config, **recipe, **mixed_settings(record, found)}.items()))
+    config = {name: json.dumps(value, sort_keys=True) for name, value in row.config.items()}
+    recipe = {RECIPE: str(row.tuning)} if row.tuning is not None else {}
+    return tuple(sorted({**config, **recipe}.items()))
 
 
-def _by_recipe(record: Record) -> tuple[str, ...]:
+def _by_recipe(record: Configured) -> tuple[str, ...]:
     """The fields that a recipe set."""
     return () if record.tuning is None else record.tuning.fields
 
 
 RECIPE = "hyper-parameters"
 """The setting that says which recipe there was; no field has such a name."""
+
+
+def _told_apart(
+    method: str, groups: Mapping[Settings, Collection[str]]
+) -> tuple[dict[Settings, str], dict[str, str]]:
+    """`_labels`; where two recipes would share one, of all fields."""
+    labels, usual = _labels(method, groups)
+    if len(set(labels.values())) < len(labels):  # two recipes of as many trials
+        return _labels(method, dict.fromkeys(groups, ()))
+    return labels, usual
 
 
 def _labels(

@@ -26,7 +26,7 @@ SWEEP = """
     set:
       glyphs100_lt: {classes: 4, n_max: 35, test_per_class: 4}
     seeds: [0, 1]
-    compare: [ncm, linear_probe (lr=0.5)]
+    compare: [ncm, "linear_probe (epochs=1, lr=0.5)"]
     backbone: MODEL
     device: cpu
     out: runs

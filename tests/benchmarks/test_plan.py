@@ -224,7 +224,7 @@ def test_what_cannot_be_planned(clip_folder: Path, flags: dict[str, Any], says: 
 
 def test_what_is_compared_must_be_in_the_sweep(clip_folder: Path) -> None:
     sweep = _sweep(clip_folder, "lift,ncm")
-    assert plan.expand(dataclasses.replace(sweep, compare=("lift (epochs=3)", "ncm")))
+    assert plan.expand(dataclasses.replace(sweep, compare=("lift (epochs=10)", "ncm")))
     with pytest.raises(UserError, match=r"'lfit \(epochs=3\)'.*lift"):
         plan.expand(dataclasses.replace(sweep, compare=("lfit (epochs=3)",)))
 

@@ -230,33 +230,36 @@ def test_multi_label_runs_are_compared_by_average_precision():
 
 def test_a_variant_is_found_by_its_label_or_by_the_method_if_there_is_one():
     made = study()
-    for text in ("names", "both"):
-        made.add("zero_shot", 0, 0.3, config={"text": text})
+    for method in ("zero_shot", "mine"):
+        for text in ("names", "both"):
+            made.add(method, 0, 0.3, config={"text": text})
     table = made.table()
     assert find_row(table, "sage").label == "sage"
     assert find_row(table, "zero_shot (text=both)").label == "zero_shot (text=both)"
     assert find_row(table, "zero") is None
-    with pytest.raises(UserError, match=r"several variants .*'zero_shot \(text=both\)'; 'zero"):
-        find_row(table, "zero_shot")
+    # By name alone, the row with the defaults; those of a plug-in that is not here are not known.
+    assert find_row(table, "zero_shot").label == "zero_shot (text=names)"
+    with pytest.raises(UserError, match=r"several variants .*'mine \(text=both\)'; 'mine"):
+        find_row(table, "mine")
 
 
 def test_a_setting_that_the_label_leaves_out_finds_the_row_too():
     """Labels name what is unusual among the variants of a table; a sweep is written before it."""
     made = Study()
     for guidance, lr in (("cross", 0.1), ("none", 0.1), ("none", 0.5)):
-        made.add("sage", 0, 0.5, config={"guidance": guidance, "lr": lr, "widths": [1, 2]})
+        made.add("mine", 0, 0.5, config={"guidance": guidance, "lr": lr, "widths": [1, 2]})
     table = made.table()
-    assert [row.label for row in table.rows].count("sage") == 1
+    assert [row.label for row in table.rows].count("mine") == 1
     for wanted, label in {
-        "sage (guidance=none, lr=0.1)": "sage",
-        "sage (lr=0.5)": "sage (lr=0.5)",
-        "sage (widths=[1, 2], guidance=cross)": "sage (guidance=cross)",
+        "mine (guidance=none, lr=0.1)": "mine",
+        "mine (lr=0.5)": "mine (lr=0.5)",
+        "mine (widths=[1, 2], guidance=cross)": "mine (guidance=cross)",
     }.items():
         assert find_row(table, wanted).label == label
-    assert find_row(table, "sage (lr=9)") is None
-    assert find_row(table, "lift (lr=0.5)") is None
+    assert find_row(table, "mine (lr=9)") is None
+    assert find_row(table, "ncm (lr=0.5)") is None
     with pytest.raises(UserError, match="several variants"):
-        find_row(table, "sage (lr=0.1)")
+        find_row(table, "mine (lr=0.1)")
 
 
 def test_the_variant_that_bears_the_name_alone_goes_first():
