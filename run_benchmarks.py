@@ -7,6 +7,7 @@ python run_benchmarks.py plan --methods lift --datasets cifar100_lt_ir50
 python run_benchmarks.py list | show lift | check lift | report DIR
 python run_benchmarks.py tune lift --datasets glyphs100_lt     on validation images; writes a recipe
 python run_benchmarks.py compare DIR --a sage --b lift         paired differences with intervals
+python run_benchmarks.py download cifar100_lt ViT-B-16-quickgelu/openai
 python run_benchmarks.py run --help                           every flag
 """
 
@@ -161,20 +162,22 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         _sweep_flags(verb)
 
     listing = verbs.add_parser("list", help="what there is")
-    listing.add_argument("what", nargs="?", choices=("methods", "datasets", "backbones"))
+    listing.add_argument(
+        "what", nargs="?", choices=("methods", "datasets", "backbones"), help="of these alone"
+    )
 
     show = verbs.add_parser("show", help="the card of a method or data set")
-    show.add_argument("name", metavar="METHOD|DATASET")
-    show.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
+    show.add_argument("name", metavar="METHOD|DATASET", help="a name of `list`, or NAME_irR")
+    _data_root(show)
 
     report = verbs.add_parser("report", help="tables and plots from records")
-    report.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+    report.add_argument("folders", nargs="+", type=Path, metavar="DIR", help=_FOLDERS)
     report.add_argument(
         "--out", type=Path, metavar="DIR", help="where to write (default reports/out)"
     )
 
     compare = verbs.add_parser("compare", help="paired differences between variants, from records")
-    compare.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+    compare.add_argument("folders", nargs="+", type=Path, metavar="DIR", help=_FOLDERS)
     compare.add_argument(
         "--a", metavar="VARIANT", help="as the tables label it, or a method's name"
     )
@@ -189,10 +192,15 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     compare.add_argument("--out", type=Path, metavar="FILE", help="also write this .md or .csv")
 
     check = verbs.add_parser("check", help="what every method must do, tried on a tiny world")
-    check.add_argument("names", nargs="*", metavar="METHOD")
+    check.add_argument(
+        "names", nargs="*", metavar="METHOD", help="see `list` (default those of --plugin)"
+    )
 
     tune = verbs.add_parser("tune", help="random search on validation images; writes a recipe")
-    tune.add_argument("method", metavar="METHOD")
+    tune.add_argument("method", metavar="METHOD", help="what to tune, see `list`")
+    tune.add_argument(
+        "--datasets", metavar="D[,D2]", help="required: data sets to tune on, a recipe for each"
+    )
     tune.add_argument("--trials", type=int, default=16, metavar="N", help="default 16")
     tune.add_argument("--fields", metavar="A,B", help="of the method's space (default all)")
     tune.add_argument("--seeds", default="0", metavar="0,1", help="run seeds (default 0)")
@@ -203,11 +211,13 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     _cell_flags(tune)
 
     download = verbs.add_parser("download", help="fetch data sets and weights")
-    download.add_argument("names", nargs="+", metavar="NAME")
-    download.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
+    download.add_argument("names", nargs="+", metavar="NAME", help="data set or backbone")
+    _data_root(download)
 
     for verb in (show, report, compare, check):
-        verb.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE")
+        verb.add_argument(
+            "--plugin", type=Path, action="append", default=[], metavar="FILE", help=_PLUGIN
+        )
     for verb in (run, plan, report):
         verb.add_argument(
             "--allow-mixed", action="store_true", help="one table for what should not share one"
@@ -219,37 +229,56 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     return parser, dict(verbs.choices)
 
 
+_FOLDERS = "folders of records, such as results/runs"
+_PLUGIN = "a file with methods of your own; may be given several times"
+
+
+def _data_root(verb: argparse.ArgumentParser) -> None:
+    """The folder of the data, for verbs that run nothing."""
+    verb.add_argument(
+        "--data-root",
+        type=Path,
+        default=Path("data"),
+        metavar="DIR",
+        help="where data sets are (default data)",
+    )
+
+
 def _cell_flags(verb: argparse.ArgumentParser) -> None:
     """The flags that every verb has that runs cells."""
     add = verb.add_argument
-    add("--datasets", metavar="D[,D2]", help="data sets; cifar100_lt_ir50 is ratio 50")
     add("--backbone", metavar="B", help="ARCH/WEIGHTS, glyph, hf-hub:NAME or local-dir:PATH")
     add(
-        "--set", action="append", metavar="NAME.FIELD=VALUE", help="a field of a method or data set"
+        "--set",
+        action="append",
+        metavar="NAME.FIELD=VALUE",
+        help="a field of a method or data set; may be given several times",
     )
     add("--data-root", metavar="DIR", help="where data sets are (default data)")
     add("--out", metavar="DIR", help="where records go (default results/runs)")
     add("--protocol", metavar="paper|equal", help="each method's own recipe, or one budget for all")
-    add("--device", metavar="auto|cpu|cuda|mps")
-    add("--precision", metavar="auto|fp32|bf16")
+    add("--device", metavar="auto|cpu|cuda|mps", help="auto takes a GPU where there is one")
+    add("--precision", metavar="auto|fp32|bf16", help="auto is bf16 on a GPU that has it")
     add("--offline", action="store_const", const=True, help="never touch the network")
-    add("--plugin", action="append", metavar="FILE", help="a file with methods of your own")
+    add("--plugin", action="append", metavar="FILE", help=_PLUGIN)
 
 
 def _sweep_flags(verb: argparse.ArgumentParser) -> None:
     """The flags of a sweep; `benchmarks.settings` checks the values, as it does those of YAML."""
     add = verb.add_argument
     add("--methods", metavar="A,B", help="methods, see `list`")
+    add("--datasets", metavar="D[,D2]", help="data sets; cifar100_lt_ir50 is ratio 50")
     _cell_flags(verb)
     add("--seeds", metavar="0,1,2", help="run seeds (default 0,1,2)")
     add("--split-seeds", metavar="0", help="seeds of the long-tailed draw (default 0)")
-    add("--config", type=Path, metavar="FILE", help="a sweep in YAML; flags go before it")
+    add("--config", type=Path, metavar="FILE", help="a sweep in YAML; flags override it")
     add(
         "--recipe",
         dest="recipes",
         action="append",
         metavar="FILE",
-        help="tuned hyper-parameters of a method on a data set (configs/recipes)",
+        help="tuned hyper-parameters of a method on a data set (configs/recipes); may be given "
+        "several times, and --set wins over it",
     )
     add("--select", metavar="last|val", help="which epoch is reported (default last)")
     add("--rerun", metavar="missing|failed|always", help="which cells to compute (default missing)")

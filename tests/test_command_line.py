@@ -441,6 +441,30 @@ def test_download_where_nothing_is_needed(command: Command) -> None:
     assert "in place" in command("download", "glyph").out
 
 
+@pytest.mark.parametrize("verb", run_benchmarks.VERBS)
+def test_help_says_something_of_every_argument(verb: str) -> None:
+    parser = run_benchmarks._parser()[1][verb]
+    assert [a.dest for a in parser._actions if not a.help] == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "flag", "says"),
+    [
+        ("run", "--config", "flags override it"),
+        ("plan", "--recipe", "may be given several times, and --set wins over it"),
+        ("tune", "--datasets", "required"),
+    ],
+)
+def test_help_says_what_goes_before_what(verb: str, flag: str, says: str) -> None:
+    action = run_benchmarks._parser()[1][verb]._option_string_actions[flag]
+    assert says in (action.help or "")
+
+
+def test_the_examples_of_the_help_name_every_verb() -> None:
+    examples = (run_benchmarks.__doc__ or "").replace("|", " ").split()
+    assert set(run_benchmarks.VERBS) <= set(examples)
+
+
 @pytest.mark.parametrize(
     ("words", "forbidden"),
     [
