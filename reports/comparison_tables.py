@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from rich import box
@@ -28,48 +28,67 @@ _ONE_BY_ONE = (
 
 def print_pair(comparison: Comparison, console: Console) -> None:
     """Print a comparison with one line a metric."""
-    grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    heads = _pair_heads()
-    for head in heads:
-        left = head in (heads[0], heads[-1])
-        grid.add_column(head, justify="left" if left else "right", no_wrap=True)
-    for cells, interval in _pair_rows(comparison):
-        shown = verdict(interval).endswith("better")
-        grid.add_row(*cells[:-1], Text(cells[-1], style="bold" if shown else ""))
     console.print(Text(_title(comparison.table), style="bold"))
     console.print(Text(f"A: {comparison.a}\nB: {comparison.b}"))
-    console.print(grid)
+    _print_grid(lambda to: _pair_grid(comparison, to), console)
     _print_lines(_pair_notes(comparison), console)
 
 
 def print_against(comparisons: Sequence[Comparison], console: Console) -> None:
     """Print comparisons of one table with the same B, one row each."""
     first = comparisons[0]
-    grid = _against_grid(comparisons, " to ")
-    widest = console.options.update(max_width=10_000)
-    if console.measure(grid, options=widest).maximum > console.width:
-        grid = _against_grid(comparisons, " to\n")
     console.print(Text(_title(first.table), style="bold"))
     console.print(Text(f"A − B, B = {first.b}"))
-    console.print(grid)
+    _print_grid(lambda to: _against_grid(comparisons, to), console)
     _print_lines(_against_notes(comparisons), console)
 
 
+def _print_grid(build: Callable[[str], Grid], console: Console) -> None:
+    """Print a grid with what stands between the ends of intervals: a line break if it must be.
+
+    Where that is not enough labels fold, and no figure is cut in any width.
+    """
+    grid = build(" to ")
+    widest = console.options.update(max_width=10_000)
+    if console.measure(grid, options=widest).maximum > console.width:
+        grid = build(" to\n")
+    console.print(grid, crop=False)
+
+
+def _pair_grid(comparison: Comparison, to: str) -> Grid:
+    grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    heads, rows = _pair_heads(), _pair_rows(comparison, to)
+    grid.add_column(heads[0], overflow="fold", min_width=8)
+    for i, head in enumerate(heads[1:], start=1):
+        _add_figures(grid, head, [cells[i] for cells, _ in rows], left=i == len(heads) - 1)
+    for cells, interval in rows:
+        shown = verdict(interval).endswith("better")
+        grid.add_row(*cells[:-1], Text(cells[-1], style="bold" if shown else ""))
+    return grid
+
+
 def _against_grid(comparisons: Sequence[Comparison], to: str) -> Grid:
-    """The rows; `to` stands between the ends of an interval."""
     grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     grid.add_column("A", overflow="fold", min_width=12)
-    titles = _titles(comparisons)
-    for title in titles.values():
-        grid.add_column(title.replace(" ", "\n", 1), justify="right", no_wrap=True)
-    for comparison in comparisons:
-        cells = [Text(comparison.a)]
-        for name in titles:
-            i = comparison.intervals[name]
-            text = NONE if i is None else f"{_signed(i.difference)} {_sign(i)}\n{_ends(i, to)}"
-            cells.append(Text(text, style="" if _sign(i) == _UNSHOWN else "bold"))
-        grid.add_row(*cells)
+    rows = [[Text(comparison.a)] for comparison in comparisons]
+    for name, title in _titles(comparisons).items():
+        intervals = [comparison.intervals[name] for comparison in comparisons]
+        texts = [
+            NONE if i is None else f"{_signed(i.difference)} {_sign(i)}\n{_ends(i, to)}"
+            for i in intervals
+        ]
+        _add_figures(grid, title.replace(" ", "\n", 1), texts)
+        for row, i, text in zip(rows, intervals, texts, strict=True):
+            row.append(Text(text, style="" if _sign(i) == _UNSHOWN else "bold"))
+    for row in rows:
+        grid.add_row(*row)
     return grid
+
+
+def _add_figures(grid: Grid, head: str, cells: Sequence[str], *, left: bool = False) -> None:
+    """Add a column as wide as its cells, whatever the width of the terminal."""
+    width = max(len(line) for text in (head, *cells) for line in text.split("\n"))
+    grid.add_column(head, justify="left" if left else "right", no_wrap=True, min_width=width)
 
 
 def pair_markdown(comparison: Comparison) -> str:
@@ -180,13 +199,13 @@ def _pair_heads() -> list[str]:
     return ["metric", "A", "B", "A − B", f"{_LEVEL} interval", ""]
 
 
-def _pair_rows(comparison: Comparison) -> list[tuple[list[str], Interval | None]]:
+def _pair_rows(comparison: Comparison, to: str = " to ") -> list[tuple[list[str], Interval | None]]:
     rows = []
     for name, title in _titles([comparison]).items():
         i = comparison.intervals[name]
         values = [NONE] * 4
         if i is not None:
-            values = [number(i.a), number(i.b), _signed(i.difference), _ends(i)]
+            values = [number(i.a), number(i.b), _signed(i.difference), _ends(i, to)]
         rows.append(([title, *values, verdict(i)], i))
     return rows
 

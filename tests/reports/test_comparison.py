@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -325,6 +326,42 @@ def test_tables_fit_the_terminal(width):
         assert max(map(len, text.splitlines())) <= width
         for word in ("sage", "lift", "overall", "= balanced", "many", "120 test images"):
             assert word in text
+
+
+def wide():
+    """A comparison whose figures are as wide as figures get."""
+    made = Study()
+    for seed in (0, 1):
+        made.add("sage", seed, 1.0, config={"text": "a long description of this"})
+        made.add("lift", seed, 0.0)
+    groups = ("many", "many", "medium", "medium", "few", "few")
+    for i, record in enumerate(made.records):
+        names = replace(record.groups, membership=groups, many=1234, medium=12345, few=1234)
+        made.records[i] = replace(record, groups=names, dataset="a" * 30)
+    return made.compare("sage", "lift")
+
+
+@pytest.mark.parametrize("width", [30, 60, 70, 80])
+def test_no_figure_and_no_verdict_is_ever_cut(width):
+    comparison = wide()
+    for text in (
+        text_of(print_pair, comparison, width=width),
+        text_of(print_against, [comparison], width=width),
+    ):
+        assert "…" not in text
+        words = text.split()
+        for name, interval in comparison.intervals.items():
+            for value in (interval.difference, interval.low, interval.high):
+                assert f"{value:+.2f}".replace("-", "−") in words, (name, text)
+    pair = text_of(print_pair, comparison, width=width)
+    assert pair.count("A better") == 4
+    assert pair.split().count("100.0") == 4
+    unclear = study()
+    unclear.add("same", 0, 0.4)
+    pair = text_of(print_pair, unclear.compare("same", "lift"), width=width)
+    assert "no difference shown" in pair
+    if width >= 70:
+        assert max(map(len, pair.splitlines())) <= width
 
 
 def test_a_balanced_test_set_has_one_line_for_overall_and_balanced_another_has_two():
