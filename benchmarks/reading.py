@@ -359,6 +359,10 @@ def _pairs(
         where = (table.dataset, table.backbone)
         for b in others:
             row_a, row_b = rows[a].get(where), rows[b].get(where)
+            if row_a is not None and row_a is row_b:
+                raise UserError(
+                    f"'{a}' and '{b}' are one row on {table.dataset}: name two different variants."
+                )
             if row_a is not None and row_b is not None:
                 found.append(comparer.compare(table, row_a, row_b))
     if not found:

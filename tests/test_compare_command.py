@@ -151,6 +151,11 @@ BAD = {
         ["--a", "ncm", "--b", "linear_probe"],
         r"'linear_probe' has several variants .*'linear_probe \(lr=0.5\)'",
     ),
+    "one row twice": (["--a", "ncm", "--b", "ncm"], "'ncm' and 'ncm' are one row on glyphs100_lt"),
+    "one row by two names": (
+        ["--a", "linear_probe (lr=0.5)", "--b", "ncm,linear_probe (epochs=1, lr=0.5)"],
+        r"'linear_probe \(lr=0.5\)' and 'linear_probe \(epochs=1, lr=0.5\)' are one row",
+    ),
     "an unknown data set": (
         ["--a", "ncm", "--b", "ncm", "--datasets", "glyphs100_lt_ir5"],
         "data set of these records 'glyphs100_lt_ir5'.*glyphs100_lt_ir4",
