@@ -14,8 +14,8 @@ from benchmarks.settings import read_sweep, split_labels
 
 if TYPE_CHECKING:
     from benchmarks.baselines import Baselines
-    from reports.aggregate import Row, Table
-    from reports.comparison import Comparer, Comparison, Read
+    from reports.aggregate import Table
+    from reports.comparison import Read
     from results.schema import Record
 
 DEFAULT_REPORT = Path("reports/out")
@@ -67,6 +67,7 @@ def compare(
         UserError: unknown or ambiguous variants, nothing in common, records that do not belong in
             one table, or predictions that are missing.
     """
+    from benchmarks.pairing import Search, all_against, pairs
     from reports.comparison import Comparer
     from reports.comparison_tables import (
         against_markdown,
@@ -102,16 +103,15 @@ def compare(
         )
     named = [] if baselines else [request.a or "", *others]
     tables = _tables(records, found.stale, request.datasets, named)
-    search = _Search(cells, console)
+    search = Search(cells, console)
     comparer = Comparer(found.read)
     if request.a:
-        pairs = _pairs(tables, request.a, others, comparer, search)
-        for pair in pairs:
+        everything = pairs(tables, request.a, others, comparer, search)
+        for pair in everything:
             print_pair(pair, console)
-        text = "\n".join(map(pair_markdown, pairs))
-        everything = pairs
+        text = "\n".join(map(pair_markdown, everything))
     else:
-        groups = _against(tables, baselines, comparer, search)
+        groups = all_against(tables, baselines, comparer, search)
         for group in groups:
             print_against(group, console)
         text = "\n".join(map(against_markdown, groups))
@@ -145,6 +145,7 @@ def compare_with(
     Returns:
         The files written.
     """
+    from benchmarks.pairing import Search, all_against
     from reports.aggregate import build_tables
     from reports.comparison import Comparer
     from reports.comparison_tables import against_markdown, comparisons_csv, print_against
@@ -153,16 +154,16 @@ def compare_with(
 
     store = Store(out)
     comparer = Comparer(lambda record: store.predictions(record.key))
-    search = _Search(baselines, console)
+    search = Search(baselines, console)
     tables = build_tables(records, stale=stale, allow_mixed=True)
     files = []
     for table, stem in zip(tables, file_stems(tables), strict=True):
         groups = []
         for wanted in baselines:
             try:
-                groups += _against([table], [wanted], comparer, search)
+                groups += all_against([table], [wanted], comparer, search)
             except UserError as error:
-                _say(console, f"Not compared: {error}")
+                say(console, f"Not compared: {error}")
         if not groups:
             continue
         for group in groups:
@@ -176,11 +177,16 @@ def compare_with(
     return files
 
 
+def say(console: Console, text: str) -> None:
+    """Print a line that a reader should not miss."""
+    console.print(text, style="yellow", markup=False, soft_wrap=True)
+
+
 def records_in(store: Any, console: Console) -> list[Record]:
     """The records of a store; what cannot be read is named and passed over."""
     records, problems = store.all()
     for problem in problems:
-        _say(console, f"Ignored: {problem}")
+        say(console, f"Ignored: {problem}")
     return list(records)
 
 
@@ -294,104 +300,6 @@ def _data_sets(typed: str, known: Collection[str]) -> set[str]:
             raise did_you_mean("data set of these records", name, known)
         found |= same
     return found
-
-
-class _Search:
-    """Finds the rows of tables by label.
-
-    Args:
-        cells: the cells of labels that a sweep resolved; the others are looked up in each table.
-        console: where to say that a label could be read in two ways.
-    """
-
-    def __init__(self, cells: Baselines, console: Console) -> None:
-        self.console = console
-        self._cells = cells
-
-    def row(self, table: Table, wanted: str) -> Row | None:
-        """The row of that label, None if the table has none.
-
-        Raises:
-            UserError: several have it.
-        """
-        from reports.comparison import also_named, find_row
-
-        cells = self._cells.get(wanted)
-        if not cells:
-            found, other = find_row(table, wanted), also_named(table, wanted)
-            if found is not None and other is not None:
-                _say(
-                    self.console,
-                    f"{table.dataset}: '{wanted}' is the row that the table labels so; the one "
-                    f"that a sweep calls so is '{other.label}' there.",
-                )
-            return found
-        rows = [row for row in table.rows if cells & {r.identity for r in (*row.done, *row.failed)}]
-        if len(rows) > 1:
-            labels = "; ".join(f"'{row.label}'" for row in rows)
-            raise UserError(f"'{wanted}' is several rows on {table.dataset}: {labels}.")
-        return rows[0] if rows else None
-
-    def rows(self, tables: Sequence[Table], wanted: str) -> list[tuple[Table, Row]]:
-        """The row of that label in each table that has it.
-
-        Raises:
-            UserError: none has it, or one has several.
-        """
-        from reports.comparison import unknown_variant
-
-        found = [(table, row) for table in tables if (row := self.row(table, wanted)) is not None]
-        if found:
-            return found
-        if self._cells.get(wanted):
-            where = ", ".join(f"{table.dataset} / {table.backbone}" for table in tables)
-            raise UserError(f"there is no record of '{wanted}' on {where} here.")
-        raise unknown_variant(tables, wanted)
-
-
-def _pairs(
-    tables: Sequence[Table], a: str, others: Sequence[str], comparer: Comparer, search: _Search
-) -> list[Comparison]:
-    """A against each of the others, on every table that has both."""
-    rows = {wanted: dict(_by_place(search.rows(tables, wanted))) for wanted in (a, *others)}
-    found = []
-    for table in tables:
-        where = (table.dataset, table.backbone)
-        for b in others:
-            row_a, row_b = rows[a].get(where), rows[b].get(where)
-            if row_a is not None and row_a is row_b:
-                raise UserError(
-                    f"'{a}' and '{b}' are one row on {table.dataset}: name two different variants."
-                )
-            if row_a is not None and row_b is not None:
-                found.append(comparer.compare(table, row_a, row_b))
-    if not found:
-        raise UserError(f"No data set has both '{a}' and '{', '.join(others)}'.")
-    return found
-
-
-def _by_place(rows: Sequence[tuple[Table, Row]]) -> list[tuple[tuple[str, str], Row]]:
-    return [((table.dataset, table.backbone), row) for table, row in rows]
-
-
-def _against(
-    tables: Sequence[Table], baselines: Sequence[str], comparer: Comparer, search: _Search
-) -> list[list[Comparison]]:
-    """For each table and baseline, the comparisons of all other rows with it."""
-    from reports.comparison import against
-
-    groups = []
-    for wanted in baselines:
-        for table, row in search.rows(tables, wanted):
-            found, problems = against(table, row, comparer)
-            groups += [found] if found else []
-            for problem in problems:
-                _say(search.console, f"Not compared: {problem}")
-    return groups
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, style="yellow", markup=False, soft_wrap=True)
 
 
 def _write(file: Path, text: str) -> Path:
