@@ -7,6 +7,7 @@ import inspect
 import typing
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.errors import UserError, did_you_mean
-from benchmarks.reading import DEFAULT_REPORT, compare_with, records_in, say_where
+from benchmarks.reading import DEFAULT_REPORT, compare_with, records_in, say, say_where
 from benchmarks.settings import Sweep, choices
 
 
@@ -26,7 +27,7 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     from results.store import Store
 
     store = Store(sweep.out)
-    cells = plan.expand(sweep)
+    cells = plan.expand(sweep, partial(say, console))
     if sweep.data_root != Sweep().data_root and not sweep.data_root.is_dir():
         raise UserError(f"--data-root {sweep.data_root}: no such folder.")
     store.check_writable()
@@ -70,7 +71,8 @@ def _report_cells(planned: Sequence[Any], sweep: Sweep, console: Console, allow_
     print_report(records, console, stale=stale, allow_mixed=allow_mixed)
     files = write_report(records, folder, stale=stale, allow_mixed=allow_mixed)
     if sweep.compare:
-        baselines = plan.baselines(sweep, sweep.compare)
+        every = plan.baselines(sweep, sweep.compare)
+        baselines = {label: cells for label, cells in every.items() if cells}  # of these flags
         files += compare_with(baselines, records, stale, sweep.out, console, folder)
     say_where(console, files, sweep.out)
     if failed:
@@ -87,7 +89,7 @@ def plan_only(sweep: Sweep, console: Console) -> int:
     from benchmarks.features import user_store
     from results.store import Store
 
-    cells = plan.expand(sweep)
+    cells = plan.expand(sweep, partial(say, console))
     records = records_in(Store(sweep.out), console)
     planned = plan.look_up(cells, records)
     tables: dict[tuple[str, str], Table] = {}

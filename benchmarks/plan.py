@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from benchmarks.protocol import EQUAL_BUDGET
 from benchmarks.recipe_files import Recipe, RecipeBook
 from benchmarks.settings import Choice, Sweep, apply_fields, shard_of
 from methods.registry import METHODS, MethodInfo, fingerprint
+from reports.labels import method_of
 from results.schema import Record, Tuning
 
 
@@ -121,15 +122,22 @@ class Planned:
         return self.state == "failed" and rerun == "failed"
 
 
-def expand(sweep: Sweep) -> list[Cell]:
+def expand(sweep: Sweep, say: Callable[[str], None] = lambda line: None) -> list[Cell]:
     """The cells of a sweep's part, in the order they run: data set, then method, then seeds.
+
+    Args:
+        sweep: what is asked for.
+        say: told in a line what of the sweep's file has no use with the flags.
 
     Raises:
         UserError: unknown names, fields or values, or a baseline that is not one row.
     """
-    cells = _every(sweep)
+    cells = _every(sweep, say)
     for label, identities in resolve(sweep.compare, cells).items():
-        if not identities:
+        if not identities and sweep.narrowed:
+            if method_of(label) in {cell.method for cell in cells}:
+                say(f"Not compared with '{label}': with these flags no row is called so.")
+        elif not identities:
             known = {cell.label for cell in cells}
             raise did_you_mean("row of this sweep, asked for in 'compare',", label, known)
     # The same thing under two names (cifar100_lt and cifar100_lt_ir100) is one cell.
@@ -144,10 +152,10 @@ def baselines(sweep: Sweep, labels: Iterable[str]) -> Baselines:
     Raises:
         UserError: as `expand`, or a label that names several rows.
     """
-    return resolve(labels, _every(sweep))
+    return resolve(labels, _every(sweep, lambda line: None))
 
 
-def _every(sweep: Sweep) -> list[Cell]:
+def _every(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
     """All cells in order, under each label that they have."""
     for file in sweep.plugin:
         METHODS.load_file(file)
@@ -200,8 +208,19 @@ def _every(sweep: Sweep) -> list[Cell]:
                 f"--set {owner}.{field}: '{owner}' is neither a method nor a data set "
                 "of this sweep."
             )
-    recipes.refuse_unused()
+    own = {file for choice in sweep.methods for file in choice.recipes or ()}
+    spare = {*sweep.recipes, *own} - set(sweep.asked) if sweep.narrowed else set()
+    for recipe in recipes.refuse_unused(spare):
+        if any(_near(recipe, cell) for cell in cells):
+            say(f"Not used: {recipe.file} is for {recipe}.")
     return cells
+
+
+def _near(recipe: Recipe, cell: Cell) -> bool:
+    """Whether a recipe is for the cell's method and data, other knobs aside."""
+    name = recipe.dataset.partition(" (")[0]
+    same = name == cell.family.name or name.startswith(f"{cell.family.name}_ir")
+    return same and recipe.method == cell.method
 
 
 def look_up(cells: list[Cell], records: list[Record]) -> list[Planned]:

@@ -15,7 +15,7 @@ become defaults: a sweep names the ones it uses, and every record says so.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,14 +120,16 @@ class RecipeBook:
             self._unused.pop(recipe.file, None)
         return found[0] if found else None
 
-    def refuse_unused(self) -> None:
-        """Do nothing if every recipe was for something.
+    def refuse_unused(self, spare: Container[Path] = ()) -> list[Recipe]:
+        """The recipes that were for nothing, all of them of the `spare` files.
 
         Raises:
-            UserError: naming the first that was not, and what it is for.
+            UserError: naming the first that was for nothing and is not spare, and what it is for.
         """
         for recipe in self._unused.values():
-            raise UserError(f"{recipe.file} is for {recipe}: nothing in this sweep is.")
+            if recipe.file not in spare:
+                raise UserError(f"{recipe.file} is for {recipe}: nothing in this sweep is.")
+        return list(self._unused.values())
 
 
 def default_file(method: str, dataset: str, backbone: str) -> Path:

@@ -29,6 +29,8 @@ GROUP_RULES = ("auto", *get_args(GroupRule))
 GROUP_COUNTS = ("own", "ir100")
 LARGEST_SEED = 2**32 - 1
 """What every generator in use accepts, NumPy's legacy one among them."""
+NARROWING = ("methods", "datasets", "set", "backbone", "protocol", "group_counts")
+"""Flags with which recipes and baselines of a file may be for nothing in the sweep."""
 QUICK_START = Path(__file__).resolve().parents[1] / "configs" / "quick_start.yaml"
 """The sweep that runs when neither methods nor data sets nor a file are named."""
 
@@ -80,6 +82,10 @@ class Sweep:
     precision: str = "auto"
     offline: bool = False
     plugin: tuple[Path, ...] = ()
+    narrowed: bool = False
+    """No key: flags change which methods, data, backbone or protocol the file asks for."""
+    asked: tuple[Path, ...] = ()
+    """No key: the recipes that flags name."""
 
 
 def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
@@ -96,7 +102,7 @@ def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
     if file is not None:
         wanted = "a sweep is a mapping such as 'methods: [lift]'"
         for name, value in yaml_mapping(file, wanted).items():
-            where = f"{file}, {name}" if name in Sweep.__dataclass_fields__ else str(file)
+            where = f"{file}, {name}" if name in _keys() else str(file)
             values[name] = _sweep_value(name, value, where)
     for name, value in flags.items():
         if value is not None:
@@ -104,7 +110,10 @@ def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
             # These add up; where both set one field, the flag comes last and holds.
             added = name in ("set", "plugin", "recipes")
             values[name] = values.get(name, ()) + new if added else new
-    return Sweep(**values)
+            if name == "recipes":
+                values["asked"] = new
+    narrowed = file is not None and any(flags.get(name) is not None for name in NARROWING)
+    return Sweep(**values, narrowed=narrowed)
 
 
 def apply_fields(kind: str, cls: type, fields: dict[str, Any]) -> dict[str, Any]:
@@ -187,9 +196,8 @@ def choices(hint: Any) -> list[str]:
 
 def _sweep_value(name: str, value: Any, where: str) -> Any:
     """One field of `Sweep` from a flag or a YAML value."""
-    known = {f.name: f for f in dataclasses.fields(Sweep)}
-    if name not in known:
-        raise did_you_mean(f"key in {where}", name, known)
+    if name not in _keys():
+        raise did_you_mean(f"key in {where}", name, _keys())
     if name in ("methods", "datasets"):
         items = _items(value)
         if not items:  # an unset shell variable must not start the quick start
@@ -225,6 +233,11 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
     if name == "shard":
         _shard(text, where)
     return text
+
+
+def _keys() -> list[str]:
+    """What a file may say."""
+    return [f.name for f in dataclasses.fields(Sweep) if f.name not in ("narrowed", "asked")]
 
 
 def shard_of(text: str) -> tuple[int, int]:

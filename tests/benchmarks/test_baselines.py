@@ -156,3 +156,14 @@ def test_a_part_of_a_sweep_may_hold_no_cell_of_the_baseline(tmp_path: Path) -> N
     )
     assert [c.method for c in plan.expand(sweep)] == ["zero_shot"]
     assert len(plan.baselines(sweep, ["ncm"])["ncm"]) == 1
+
+
+def test_flags_may_leave_baselines_of_a_file_out_and_what_is_not_plain_is_said() -> None:
+    said: list[str] = []
+    one = read_sweep(ABLATION, {"device": "cpu", "methods": "sage"})
+    assert {c.method for c in plan.expand(one, said.append)} == {"sage"}
+    assert said == []  # who names the methods knows which are out
+    other = read_sweep(ABLATION, {"device": "cpu", "methods": "lift,sage"})
+    assert plan.expand(other, said.append)
+    (line,) = said
+    assert line == "Not compared with 'lift (text=both)': with these flags no row is called so."
