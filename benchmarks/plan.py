@@ -280,11 +280,21 @@ def _config(
     explicit = dict(choice.fields) | _set_for(sweep, {choice.name}, used)
     tuning = None
     if recipe is not None:
-        apply_fields(f"method {choice.name} in {recipe.file}", cls, recipe.fields)  # names the file
+        read = apply_fields(  # names the file
+            f"method {choice.name} in {recipe.file}", cls, recipe.fixed | recipe.fields
+        )
         budget |= recipe.fields
         kept = tuple(name for name in recipe.fields if name not in explicit)
         tuning = Tuning(recipe.origin, recipe.trials, kept) if kept else None
-    return apply_fields(f"method {choice.name}", cls, budget | explicit), tuning
+    config = apply_fields(f"method {choice.name}", cls, budget | explicit)
+    if recipe is not None and tuning is not None:
+        for name in recipe.fixed:
+            if config[name] != read[name]:
+                raise UserError(
+                    f"{choice}: {recipe.file} was tuned with {name}={read[name]}, this row has "
+                    f"{name}={config[name]}; name the recipe in a row with {name}={read[name]}."
+                )
+    return config, tuning
 
 
 def _set_for(sweep: Sweep, owners: set[str], used: set[int]) -> dict[str, Any]:

@@ -8,8 +8,10 @@
     trials: 16                            # optional; 0 where nobody tuned
     fields: {lr: 0.0213, tau: 1.2}
 
-`tune` writes them, with its trials under `tuning`; those of a paper are written by hand. They never
-become defaults: a sweep names the ones it uses, and every record says so.
+`tune` writes them, with its trials under `tuning`; those of a paper are written by hand. Fields
+that were given while the others were tuned stand under `tuning: {fixed: {text: both}}`: only a row
+that has the same values can use the recipe. They never become defaults: a sweep names the ones it
+uses, and every record says so.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,8 @@ class Recipe:
     origin: str
     trials: int
     fields: dict[str, Any]
+    fixed: dict[str, Any] = field(default_factory=dict)
+    """Fields that were given while others were tuned: the values are for rows that have these."""
 
     def __str__(self) -> str:
         """What it is for, in words."""
@@ -77,11 +81,18 @@ def read_recipe(file: Path) -> Recipe:
     trials = coerce(values.get("trials", 0), int, f"{file}, trials")
     if trials < 0:
         raise UserError(f"{file}, trials: {trials} is less than 0.")
+    tuning = values.get("tuning", {})
+    fixed = (tuning.get("fixed") or {}) if isinstance(tuning, dict) else None
+    if not isinstance(fixed, dict):
+        raise UserError(
+            f"{file}, tuning: a mapping is wanted, and in it 'fixed' such as {{text: both}}."
+        )
     return Recipe(
         file=file,
         protocol=coerce(values.get("protocol", ""), str, f"{file}, protocol"),
         trials=trials,
         fields={str(name): value for name, value in fields.items()},
+        fixed={str(name): value for name, value in fixed.items()},
         **texts,
     )
 
@@ -155,7 +166,7 @@ def write_recipe(recipe: Recipe, tuning: dict[str, Any]) -> None:
         "origin": recipe.origin,
         "trials": recipe.trials,
         "fields": recipe.fields,
-        "tuning": tuning,
+        "tuning": {"fixed": recipe.fixed, **tuning},
     }
     head = "# Written by `run_benchmarks.py tune`. `--recipe THIS_FILE` makes a sweep use it.\n"
     text = yaml.safe_dump(

@@ -304,12 +304,12 @@ def _finish(
         f"tuned-on-{first.dataset}, {len(trials)} trials",
         len(trials),
         best.values,
+        dict(fixed),
     )
     tuning = {
         "objective": f"{objective} on validation images at the last epoch, mean over seeds",
         "seeds": [cell.seed for cell in trials[0].cells],
         "source": first.fingerprint,
-        "fixed": dict(fixed),
         "best": best.number,
         "trials": [_told(trial) for trial in trials],
     }

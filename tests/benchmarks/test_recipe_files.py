@@ -170,6 +170,46 @@ def test_a_field_that_does_not_fit_names_the_file(expand: Expand, recipe: Write)
         assert "probe.yaml" in str(caught.value)
 
 
+def test_a_recipe_is_for_rows_with_what_was_fixed_while_tuning(
+    expand: Expand, recipe: Write
+) -> None:
+    file = recipe(fixed={"weight_decay": 0.1, "head": "cosine"})
+    for methods, assignments in (
+        ([Choice("linear_probe", (("weight_decay", "1e-1"),))], ()),
+        ("linear_probe", ("linear_probe.weight_decay=0.1",)),
+        ([_own(file, weight_decay=0.1)], ()),
+    ):
+        given = {} if isinstance(methods, list) and methods[0].recipes else {"recipes": [str(file)]}
+        (cell,) = expand(methods, *assignments, **given)
+        assert cell.tuning is not None
+        assert (cell.config["lr"], cell.config["weight_decay"]) == (0.5, 0.1)
+    with pytest.raises(
+        UserError, match=r"^linear_probe: .*probe\.yaml was tuned with weight_decay=0.1, .*=0.0005"
+    ):
+        expand("linear_probe", recipes=[str(file)])
+    with pytest.raises(UserError, match=r"^linear_probe \(head=linear, w.* head=cosine, .*=linear"):
+        expand([_own(file, head="linear", weight_decay=0.1)])
+    # Where nothing of the recipe is left there is nothing that was tuned for another row.
+    given_all = ("linear_probe.lr=0.1", "linear_probe.epochs=1")
+    assert expand("linear_probe", *given_all, recipes=[str(file)])[0].tuning is None
+    with pytest.raises(UserError, match=r"'rate'.*"):
+        expand("linear_probe", recipes=[str(recipe("other.yaml", fixed={"rate": 1}))])
+
+
+@pytest.mark.parametrize("sweep", ["paper_table", "sage_ablation"])
+def test_the_sweeps_that_come_with_the_suite_can_be_planned(
+    sweep: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    file = root / "configs" / f"{sweep}.yaml"
+    assert plan.expand(read_sweep(file, {"device": "cpu"}))
+    recipe = "configs/recipes/lift_text-both__glyphs100_lt__glyph.yaml"
+    flags = {"methods": "lift", "datasets": "glyphs100_lt", "device": "cpu", "recipes": [recipe]}
+    with pytest.raises(UserError, match=r"tuned with text=both, this row has text=names"):
+        plan.expand(read_sweep(None, flags))
+
+
 # ---- what the records say ------------------------------------------------------------------------
 
 
@@ -232,6 +272,8 @@ GOOD = {
         ({"trials": -1}, "trials: -1"),
         ({"fields": {}}, "fields: a mapping"),
         ({"fields": [1]}, "fields: a mapping"),
+        ({"tuning": 3}, "tuning: a mapping"),
+        ({"tuning": {"fixed": [1]}}, "tuning: a mapping"),
         ({"origin": 3}, "origin: '3' is not text"),
         ("- a\n- b", "a recipe is a mapping"),
         ("{", "not valid YAML"),
