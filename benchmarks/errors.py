@@ -32,3 +32,8 @@ def did_you_mean(kind: str, name: str, known: Iterable[str]) -> UserError:
     else:
         hint = f"Known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}."
     return UserError(f"Unknown {kind} '{name}'. {hint}")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.errors import UserError, did_you_mean
+from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.file_names import safe
 from benchmarks.settings import coerce, yaml_mapping
 
@@ -146,6 +146,40 @@ class RecipeBook:
 def default_file(method: str, dataset: str, backbone: str) -> Path:
     """Where the recipe for cells of these names is written."""
     return FOLDER / f"{safe(method)}__{safe(dataset)}__{safe(backbone)}.yaml"
+
+
+def refuse_to_lose(new: Recipe) -> None:
+    """Do nothing if a search may write its recipe: nothing is there, or it goes on with that.
+
+    Raises:
+        UserError: the file is there and is something else, or holds more trials.
+    """
+    if not new.file.exists():
+        return
+    try:
+        old = read_recipe(new.file)
+    except UserError as error:
+        why = f"is there and is no recipe ({error})"
+    else:
+        if (old.method, old.dataset, old.backbone, old.protocol) != (
+            new.method, new.dataset, new.backbone, new.protocol
+        ):  # fmt: skip
+            why = f"is for {old}, not for {new}"
+        elif old.fixed != new.fixed:
+            why = f"was tuned with {_told(old.fixed)} fixed, not {_told(new.fixed)}"
+        elif set(old.fields) != set(new.fields):
+            why = f"sets {', '.join(old.fields)}, this search tunes {', '.join(new.fields)}"
+        elif old.trials == 0:
+            why = "is no result of a search"
+        elif old.trials > new.trials:
+            why = f"comes from {counted(old.trials, 'trial')}, more than the {new.trials} asked for"
+        else:
+            return
+    raise UserError(f"{new.file} {why}: name another file with --write.")
+
+
+def _told(fixed: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in fixed.items()) or "nothing"
 
 
 def write_recipe(recipe: Recipe, tuning: dict[str, Any]) -> None:

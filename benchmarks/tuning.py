@@ -25,12 +25,12 @@ from rich.table import Table
 from benchmarks import device, plan, randomness, runner
 from benchmarks.console import ProgressDisplay
 from benchmarks.datasets.base import DataSet, Family
-from benchmarks.errors import UserError, did_you_mean
+from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.file_names import safe
 from benchmarks.plan import Cell
 from benchmarks.protocol import EQUAL_BUDGET
 from benchmarks.reading import records_in
-from benchmarks.recipe_files import Recipe, default_file, write_recipe
+from benchmarks.recipe_files import Recipe, default_file, refuse_to_lose, write_recipe
 from benchmarks.settings import Sweep, apply_fields
 from methods.registry import METHODS
 from methods.space import Range, drawn
@@ -147,13 +147,16 @@ def tune(sweep: Sweep, request: Request, console: Console, *, debug: bool) -> in
     studies = [list(cells) for _, cells in groupby(plan.expand(sweep), key=lambda c: c.dataset)]
     by_flag = [field for owner, field, _ in sweep.set if owner == sweep.methods[0].name]
     prepared = [_trials(cells, request, by_flag) for cells in studies]
+    pairs = zip(studies, prepared, strict=True)
+    drafts = [_draft(cells[0], trials, by_flag, request) for cells, trials in pairs]
+    for draft in drafts:
+        refuse_to_lose(draft)
     status = 0
-    for cells, trials in zip(studies, prepared, strict=True):
+    for cells, trials, draft in zip(studies, prepared, drafts, strict=True):
         done = _run(cells[0], trials, sweep, console, debug)
         if done is None:
             return 130
-        fixed = {field: cells[0].config[field] for field in by_flag}
-        status = max(status, _finish(cells[0], done, fixed, request, console))
+        status = max(status, _finish(cells[0], done, draft, console))
     return status
 
 
@@ -213,8 +216,10 @@ def _trials(cells: Sequence[Cell], request: Request, by_flag: Iterable[str]) -> 
     first = cells[0]
     tasks = METHODS.get(first.method).info.tasks  # type: ignore[attr-defined]
     if first.family.task not in tasks:
-        kinds = " and ".join(tasks)
-        raise UserError(f"{first.method} serves {kinds}-label data, {first.dataset} is other data.")
+        raise UserError(
+            f"{first.method} serves {' and '.join(tasks)}-label data, {first.dataset} is "
+            f"{first.family.task}-label data."
+        )
     budget = EQUAL_BUDGET if first.protocol == "equal" else {}
     fixed = dict.fromkeys(budget, "protocol equal") | dict.fromkeys(by_flag, "--set")
     fields = tuned_fields(first.method, request.fields, fixed)
@@ -249,8 +254,8 @@ def _run(
     planned = plan.look_up(cells, records_in(store, console))
     todo = [p.cell for p in planned if p.to_run("missing", accept_stale=False)]
     console.print(
-        f"{first.method} on {first.dataset} with {first.backbone.name}: {len(trials)} trials, "
-        "measured on validation images.",
+        f"{first.method} on {first.dataset} with {first.backbone.name}: "
+        f"{counted(len(trials), 'trial')}, measured on validation images.",
         markup=False,
     )
     settings = runner.Settings(
@@ -271,13 +276,24 @@ def _run(
     return [dataclasses.replace(t, records=tuple(by_key[c.key] for c in t.cells)) for t in trials]
 
 
-def _finish(
-    first: Cell,
-    trials: Sequence[Trial],
-    fixed: Mapping[str, Any],
-    request: Request,
-    console: Console,
-) -> int:
+def _draft(
+    first: Cell, trials: Sequence[Trial], by_flag: Iterable[str], request: Request
+) -> Recipe:
+    """What will be written, with the values of trial 0."""
+    return Recipe(
+        file=request.write or default_file(first.method, first.dataset, first.backbone.name),
+        method=first.method,
+        dataset=first.dataset,
+        backbone=first.backbone.name,
+        protocol=first.protocol,
+        origin=f"tuned-on-{first.dataset}, {counted(len(trials), 'trial')}",
+        trials=len(trials),
+        fields=trials[0].values,
+        fixed={field: first.config[field] for field in by_flag},
+    )
+
+
+def _finish(first: Cell, trials: Sequence[Trial], draft: Recipe, console: Console) -> int:
     """Print the trials and write the best one's values as a recipe; the exit status."""
     best = max(
         (trial for trial in trials if trial.score is not None),
@@ -294,18 +310,6 @@ def _finish(
             markup=False,
         )
         return 1
-    file = request.write or default_file(first.method, first.dataset, first.backbone.name)
-    recipe = Recipe(
-        file,
-        first.method,
-        first.dataset,
-        first.backbone.name,
-        first.protocol,
-        f"tuned-on-{first.dataset}, {len(trials)} trials",
-        len(trials),
-        best.values,
-        dict(fixed),
-    )
     tuning = {
         "objective": f"{objective} on validation images at the last epoch, mean over seeds",
         "seeds": [cell.seed for cell in trials[0].cells],
@@ -313,9 +317,9 @@ def _finish(
         "best": best.number,
         "trials": [_told(trial) for trial in trials],
     }
-    write_recipe(recipe, tuning)
-    console.print(f"Trial {best.number} is best. Recipe: {file}", markup=False, soft_wrap=True)
-    console.print(f"A sweep uses it with --recipe {file}", markup=False, soft_wrap=True)
+    write_recipe(dataclasses.replace(draft, fields=best.values), tuning)
+    said = f"Trial {best.number} is best. Recipe: {draft.file}\nA sweep uses it with --recipe"
+    console.print(f"{said} {draft.file}", markup=False, soft_wrap=True)
     return 0
 
 

@@ -19,6 +19,7 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score
 import run_benchmarks
 from benchmarks.conformance.reach import holds_test
 from benchmarks.datasets.registry import resolve
+from benchmarks.errors import UserError
 from benchmarks.recipe_files import read_recipe
 from benchmarks.settings import read_sweep
 from benchmarks.tuning import OnValidation, Request, draw, tune, tuned_fields
@@ -429,7 +430,10 @@ def test_an_interrupted_search_goes_on_to_the_same_recipe(search: Tune) -> None:
         (["mine", "--datasets", "trap_lt,plain_lt", "--write", "x.yaml"], "--write"),
         (["mine", "--data-root", "nowhere"], "nowhere: no such folder"),
         (["mine", "--out", "file"], "Cannot write to file"),
-        (["fixed", "--datasets", "glyphscenes_lt"], "serves single-label data"),
+        (
+            ["fixed", "--datasets", "glyphscenes_lt"],
+            "serves single-label data, glyphscenes_lt is multi-label data",
+        ),
         (["mine", "--select", "val"], "--select"),
     ],
 )
@@ -444,6 +448,47 @@ def test_what_cannot_be_tuned_is_said_in_a_line(
     assert says in line
     assert line.count("\n") == 1
     assert not Path("configs").exists()
+
+
+def test_a_search_may_go_on_and_no_other_file_is_lost(search: Tune) -> None:
+    file, say = Path("there.yaml"), {"write": Path("there.yaml")}
+    search("mine", "mine.width=5", trials=2, **say)
+    search("mine", "mine.width=5", trials=3, **say)
+    search("mine", "mine.width=5", trials=3, **say)
+    before = file.read_bytes()
+    assert read_recipe(file).trials == 3
+    for words, options, says in (
+        (("mine", "mine.width=5"), {"trials": 2}, "comes from 3 trials, more than the 2 asked for"),
+        (("mine", "mine.width=4"), {}, "was tuned with width=5 fixed, not width=4"),
+        (("mine",), {}, "was tuned with width=5 fixed, not nothing"),
+        (("mine", "mine.width=5"), {"fields": ("lr",)}, "sets lr, mode, epochs, this .* tunes lr"),
+        (("mine", "mine.width=5"), {"protocol": "equal"}, "under protocol paper, not for .* equal"),
+        (("mine", "mine.width=5"), {"datasets": "trap_lt"}, "not for mine on trap_lt"),
+        (("linear_probe",), {}, "is for mine on .*, not for linear_probe on"),
+    ):
+        with pytest.raises(UserError, match=rf"there.yaml .*{says}.*--write") as caught:
+            search(*words, **({"trials": 4} | options), **say)
+        assert "\n" not in str(caught.value)
+        assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["notes", "methods: [lift]", "", "a: [", "by hand"])
+def test_no_file_is_lost_that_no_search_wrote(search: Tune, text: str) -> None:
+    file = Path("there.yaml")
+    if text == "by hand":
+        search(trials=2, write=file)
+        text = file.read_text().replace("\ntrials: 2", "\ntrials: 0")
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"there.yaml is .*no re.*--write"):
+        search(trials=2, write=file, out="other")
+    assert file.read_text() == text
+    assert not Path("other").exists()  # it is said before anything runs
+
+
+def test_one_trial_is_one_trial(search: Tune) -> None:
+    ended = search(trials=1)
+    assert "1 trial, measured" in ended.shown
+    assert ended.recipe["origin"].endswith(", 1 trial")
 
 
 def test_show_tells_the_space(search: Tune, capsys: pytest.CaptureFixture[str]) -> None:
