@@ -77,7 +77,9 @@ class Tuning:
 
     def __str__(self) -> str:
         """As tables show it."""
-        return f"tuned, {self.trials} trials" if self.trials else f"recipe: {self.origin}"
+        if not self.trials:
+            return f"recipe: {self.origin}"
+        return f"tuned, {self.trials} trial{'' if self.trials == 1 else 's'}"
 
 
 @dataclass(frozen=True)

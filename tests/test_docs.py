@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -43,3 +44,29 @@ def test_commands_name_what_there_is(page: Path) -> None:
         assert set(methods.split(",")) <= built_in
     for file in re.findall(r"--(?:config|plugin) ([\w./]+)", text):
         assert (ROOT / file).is_file() or file == "FILE"
+
+
+def test_the_main_table_is_that_of_the_reference_results() -> None:
+    columns = {
+        "glyphs100_lt": ("overall", "many", "medium", "few"),
+        "glyphscenes_lt": ("overall", "few"),
+    }
+    found: dict[str, list[str]] = {}
+    for data, metrics in columns.items():
+        file = ROOT / f"results/reference/paper_table/{data}__glyph.csv"
+        with file.open(encoding="utf-8", newline="") as stream:
+            for row in csv.DictReader(stream):
+                variant = re.sub(r",? ?\(?tuned, 8 trials\)", ")", row["variant"])
+                variant = variant if "(" in variant else variant.replace(")", "").strip()
+                if row["metric"] in metrics and row["mean"]:
+                    spread = f" ± {float(row['std']):.1f}" if row["std"] else ""
+                    found.setdefault(variant, []).append(f"{float(row['mean']):.1f}{spread}")
+    readme = (ROOT / "README.md").read_text("utf-8").split("## Every method under one budget")[1]
+    shown = {}
+    for line in readme.split("##")[0].splitlines():
+        if line.startswith("| ") and not line.startswith("| method"):
+            name, *cells = (
+                re.sub(r"\*\*|</?u>", "", part).strip() for part in line.split("|")[1:-1]
+            )
+            shown[name] = [cell for cell in cells if cell != "–"]
+    assert shown == found
