@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.errors import UserError, did_you_mean
+from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.reading import DEFAULT_REPORT, compare_with, records_in, say, say_where
-from benchmarks.settings import Sweep, choices
+from benchmarks.settings import Sweep, choices, shard_of
 
 
 def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> int:
@@ -28,6 +28,8 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
 
     store = Store(sweep.out)
     cells = plan.expand(sweep, partial(say, console))
+    if not cells:
+        return _empty_part(sweep, console)
     if sweep.data_root != Sweep().data_root and not sweep.data_root.is_dir():
         raise UserError(f"--data-root {sweep.data_root}: no such folder.")
     store.check_writable()
@@ -35,7 +37,7 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     planned = plan.look_up(cells, records)
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
     if todo:
-        console.print(f"{len(planned)} cells, {_outlook(todo, records, sweep)}.")
+        console.print(f"{counted(len(planned), 'cell')}, {_outlook(todo, records, sweep)}.")
     settings = runner.Settings(
         sweep.out,
         sweep.data_root,
@@ -50,13 +52,21 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
             runner.run(todo, settings, display)
     except KeyboardInterrupt:
         console.print(
-            f"\nInterrupted: {display.done} of {len(cells)} cells are done and kept in "
-            f"{sweep.out}. The same command goes on from here.",
+            f"\nInterrupted: {display.done} of {counted(len(cells), 'cell')} "
+            f"{'is' if len(cells) == 1 else 'are'} done and kept in {sweep.out}. "
+            "The same command goes on from here.",
             markup=False,
         )
         return 130
     planned = plan.look_up(cells, records_in(store, console))
     return _report_cells(planned, sweep, console, allow_mixed)
+
+
+def _empty_part(sweep: Sweep, console: Console) -> int:
+    """Say that a small sweep has no cells for so many parts: whoever started them all is done."""
+    part, parts = shard_of(sweep.shard)
+    console.print(f"Part {part + 1} of {parts} holds no cells.")
+    return 0
 
 
 def _report_cells(planned: Sequence[Any], sweep: Sweep, console: Console, allow_mixed: bool) -> int:
@@ -77,7 +87,8 @@ def _report_cells(planned: Sequence[Any], sweep: Sweep, console: Console, allow_
     say_where(console, files, sweep.out)
     if failed:
         console.print(
-            f"{len(failed)} of {len(planned)} cells failed; --rerun failed runs them again.",
+            f"{len(failed)} of {counted(len(planned), 'cell')} failed; --rerun failed runs "
+            f"{'it' if len(failed) == 1 else 'them'} again.",
             style="red",
         )
     return 1 if failed else 0
@@ -90,6 +101,8 @@ def plan_only(sweep: Sweep, console: Console) -> int:
     from results.store import Store
 
     cells = plan.expand(sweep, partial(say, console))
+    if not cells:
+        return _empty_part(sweep, console)
     records = records_in(Store(sweep.out), console)
     planned = plan.look_up(cells, records)
     tables: dict[tuple[str, str], Table] = {}
@@ -131,7 +144,7 @@ def plan_only(sweep: Sweep, console: Console) -> int:
         for note in family.notes():
             console.print(f"note: {dataset}: {note}", style="yellow", markup=False, soft_wrap=True)
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
-    console.print(f"\n{len(planned)} cells, {_outlook(todo, records, sweep)}.")
+    console.print(f"\n{counted(len(planned), 'cell')}, {_outlook(todo, records, sweep)}.")
     return 0
 
 

@@ -27,7 +27,8 @@ import yaml
 
 from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.file_names import safe
-from benchmarks.settings import coerce, yaml_mapping
+from benchmarks.settings import coerce
+from benchmarks.yaml_files import yaml_mapping
 
 FOLDER = Path("configs/recipes")
 _TEXTS = ("method", "dataset", "backbone", "origin")

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from benchmarks import field_ranges
 from benchmarks.errors import UserError, did_you_mean
 from benchmarks.protocol import GroupRule
+from benchmarks.yaml_files import yaml_mapping
 
 PROTOCOLS = ("paper", "equal")
 SELECTIONS = ("last", "val")
@@ -106,7 +105,8 @@ def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
             values[name] = _sweep_value(name, value, where)
     for name, value in flags.items():
         if value is not None:
-            new = _sweep_value(name, value, f"--{name.replace('_', '-')}")
+            flag = "recipe" if name == "recipes" else name.replace("_", "-")
+            new = _sweep_value(name, value, f"--{flag}")
             # These add up; where both set one field, the flag comes last and holds.
             added = name in ("set", "plugin", "recipes")
             values[name] = values.get(name, ()) + new if added else new
@@ -210,7 +210,9 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
     if name == "compare":
         labels = value if isinstance(value, list | tuple) else [value]
         return tuple(part for text in labels for part in split_labels(coerce(text, str, where)))
-    if name in ("plugin", "recipes"):
+    if name == "recipes":
+        return _recipe_files(value, where)
+    if name == "plugin":
         return tuple(Path(str(item)) for item in _items(value))
     if name in ("data_root", "out"):
         if not isinstance(value, str | Path) or not str(value):
@@ -279,7 +281,9 @@ def _choice(item: Any, where: str, *, recipes: bool) -> Choice:
         name, fields = next(iter(item.items()))
         if isinstance(fields, dict):
             rest = {str(field): value for field, value in fields.items()}
-            own = _recipe_files(rest.pop("recipe"), where) if recipes and "recipe" in rest else None
+            own = None
+            if recipes and "recipe" in rest:
+                own = _recipe_files(rest.pop("recipe"), f"{where}, recipe of {name}")
             return Choice(str(name), tuple(rest.items()), own)
     if isinstance(item, str):
         return Choice(item)
@@ -288,10 +292,11 @@ def _choice(item: Any, where: str, *, recipes: bool) -> Choice:
 
 def _recipe_files(value: Any, where: str) -> tuple[Path, ...]:
     """One file, a list of them, or `none`."""
-    files = [] if value in (None, "none") else value if isinstance(value, list) else [value]
-    if not all(isinstance(file, str) and file for file in files):
-        raise UserError(f"{where}: 'recipe' wants a file, a list of files or none, not {value!r}.")
-    return tuple(Path(file) for file in files)
+    files = [] if value == "none" else _items(value)
+    named = all(isinstance(file, str | Path) and str(file) not in ("", "none") for file in files)
+    if value == "" or not named:
+        raise UserError(f"{where}: a file, a list of files or none is wanted, not {value!r}.")
+    return tuple(map(Path, files))
 
 
 def _seeds(value: Any, where: str) -> tuple[int, ...]:
@@ -330,20 +335,3 @@ def _assignments(value: Any, where: str) -> tuple[tuple[str, str, Any], ...]:
             raise UserError(f"{where}: '{item}' is not NAME.FIELD=VALUE, for example lift.lr=0.02.")
         found.append((owner, field, text))
     return tuple(found)
-
-
-def yaml_mapping(file: Path, wanted: str) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        UserError: it cannot be read, or holds something else; the line says what is `wanted`.
-    """
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"Cannot read {file}: {error.strerror}.") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date of month 13
-        raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict):
-        raise UserError(f"{file}: {wanted}, not {data!r}.")
-    return {str(k): v for k, v in data.items()}

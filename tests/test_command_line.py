@@ -144,6 +144,7 @@ def test_failed_cells_are_told_and_left_until_asked_for(command: Command, fast: 
     assert "overall" in ended.out  # the table of what there is
     assert ended.out.count("failed: ") == 2
     broken += ["--methods", "linear_probe"]
+    assert "1 of 1 cell failed; --rerun failed runs it" in command(*broken, "--seeds", "0").out
     again = command(*broken)
     assert again.status == 1
     assert again.out.count("failed: ") == 0
@@ -155,6 +156,14 @@ def test_shards_make_up_one_sweep(command: Command, fast: list[str]) -> None:
     for i in (1, 2):
         assert command(*fast, "--shard", f"{i}/2").status == 0
     assert "0 to run" in command("plan", *fast).out
+
+
+def test_a_part_without_cells_is_no_error(command: Command, small: list[str]) -> None:
+    one = ["--methods", "ncm", *small]
+    for verb in ("run", "plan"):
+        ended = command(verb, *one, "--shard", "2/5")
+        assert (ended.status, ended.out, ended.err) == (0, "Part 2 of 5 holds no cells.\n", "")
+    assert "\n1 cell, 1 to run" in command("plan", *one, "--shard", "1/5").out
 
 
 def test_a_sweep_in_yaml(command: Command, model: str, work: Path) -> None:

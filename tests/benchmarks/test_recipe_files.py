@@ -307,12 +307,29 @@ def test_a_recipe_by_hand_may_leave_out_protocol_and_trials(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "value", ["recipe: 3", "recipe: [1]", "recipe: {a: 1}", "recipe: ''", "recipe: true"]
-)
+    "value",
+    ["recipe: 3", "recipe: [1]", "recipe: {a: 1}", "recipe: ''", "recipe: true", "recipe: [none]",
+     "recipe:", "recipe: null", "recipe: [[a.yaml]]"],
+)  # fmt: skip
 def test_what_is_no_file_of_a_recipe(tmp_path: Path, value: str) -> None:
     (tmp_path / "s.yaml").write_text(f"methods: [lift: {{{value}}}]")
-    with pytest.raises(UserError, match="'recipe' wants a file"):
+    wanted = "a file, a list of files or none is wanted, not"
+    with pytest.raises(UserError, match=f"methods, recipe of lift: {wanted}"):
         read_sweep(tmp_path / "s.yaml", {})
+    (tmp_path / "s.yaml").write_text(value.replace("recipe", "recipes"))
+    with pytest.raises(UserError, match=f"s.yaml, recipes: {wanted}"):
+        read_sweep(tmp_path / "s.yaml", {})
+
+
+def test_no_recipe_is_said_by_none(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("{methods: [lift: {recipe: none}], recipes: none}")
+    sweep = read_sweep(tmp_path / "s.yaml", {})
+    assert (sweep.methods[0].recipes, sweep.recipes) == ((), ())
+    for value in ("a.yaml", "[a.yaml]"):
+        (tmp_path / "s.yaml").write_text(f"{{methods: [lift: {{recipe: {value}}}]}}")
+        assert read_sweep(tmp_path / "s.yaml", {}).methods[0].recipes == (Path("a.yaml"),)
+    with pytest.raises(UserError, match="--recipe: a file"):
+        read_sweep(None, {"recipes": [""]})
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:

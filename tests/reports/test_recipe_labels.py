@@ -29,6 +29,11 @@ def test_a_tuned_row_stands_beside_the_untuned() -> None:
     assert rows == {"lift", "lift (tuned, 16 trials)"}
 
 
+def test_one_trial_is_one_trial() -> None:
+    one = Tuning("tuned-on-glyphs100_lt, 1 trial", 1, ("lr",))
+    assert _labels(_record(), _record(one, lr=0.02)) == {"lift", "lift (tuned, 1 trial)"}
+
+
 def test_so_it_does_where_the_default_was_best() -> None:
     assert _labels(_record(), _record(TUNED)) == {"lift", "lift (tuned, 16 trials)"}
 
