@@ -83,8 +83,12 @@ def pairs(
                 raise UserError(
                     f"'{a}' and '{b}' are one row on {table.dataset}: name two different variants."
                 )
-            if row_a is not None and row_b is not None:
-                found.append(comparer.compare(table, row_a, row_b))
+            if row_a is None or row_b is None:
+                continue
+            if absent := [row.label for row in (row_a, row_b) if row.not_applicable]:
+                say(search.console, f"Not on {table.dataset}: '{absent[0]}' does not apply there.")
+                continue
+            found.append(comparer.compare(table, row_a, row_b))
     if not found:
         raise UserError(f"No data set has both '{a}' and '{', '.join(others)}'.")
     return found

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmarks.errors import UserError
 from benchmarks.metrics import multi_label_metrics
+from benchmarks.pairing import Search, pairs
 from reports.aggregate import build_tables
 from reports.comparison import Comparer, against, find_row, verdict
 from reports.comparison_tables import (
@@ -315,6 +316,20 @@ def test_what_does_not_apply_is_no_problem_and_a_baseline_without_runs_is_one():
     found, problems = against(table, find_row(table, "tau_norm"), comparer)
     assert not found and len(problems) == 1
     assert "'tau_norm' has no finished run on" in problems[0]
+
+
+def test_a_pair_is_passed_over_where_one_of_them_does_not_apply():
+    made = study()
+    tables = build_tables([
+        *made.records,
+        make_record("sage", dataset="scenes", status="not_applicable", error="for other data"),
+        make_record("lift", dataset="scenes"),
+    ])  # fmt: skip
+    console = Console(file=io.StringIO(), width=100)
+    comparer = Comparer(lambda record: made.predictions[record.key])
+    found = pairs(tables, "sage", ["lift"], comparer, Search({}, console))
+    assert [(c.a, c.b) for c in found] == [("sage", "lift")]
+    assert "Not on scenes: 'sage' does not apply there." in console.file.getvalue()
 
 
 @pytest.mark.parametrize("width", [80, 120])
