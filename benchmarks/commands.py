@@ -142,7 +142,7 @@ def plan_only(sweep: Sweep, console: Console) -> int:
     families = dict.fromkeys((p.cell.dataset, p.cell.family) for p in planned)
     for dataset, family in families:
         for note in family.notes():
-            console.print(f"note: {dataset}: {note}", style="yellow", markup=False, soft_wrap=True)
+            say(console, f"note: {dataset}: {note}")
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
     console.print(f"\n{counted(len(planned), 'cell')}, {_outlook(todo, records, sweep)}.")
     return 0

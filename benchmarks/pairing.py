@@ -73,7 +73,7 @@ def pairs(
     tables: Sequence[Table], a: str, others: Sequence[str], comparer: Comparer, search: Search
 ) -> list[Comparison]:
     """A against each of the others, on every table that has both."""
-    rows = {wanted: dict(_by_place(search.rows(tables, wanted))) for wanted in (a, *others)}
+    rows = {wanted: _by_place(search.rows(tables, wanted)) for wanted in (a, *others)}
     found = []
     for table in tables:
         where = (table.dataset, table.backbone)
@@ -94,8 +94,8 @@ def pairs(
     return found
 
 
-def _by_place(rows: Sequence[tuple[Table, Row]]) -> list[tuple[tuple[str, str], Row]]:
-    return [((table.dataset, table.backbone), row) for table, row in rows]
+def _by_place(rows: Sequence[tuple[Table, Row]]) -> dict[tuple[str, str], Row]:
+    return {(table.dataset, table.backbone): row for table, row in rows}
 
 
 def all_against(

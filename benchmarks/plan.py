@@ -14,7 +14,7 @@ from benchmarks.baselines import Baselines, resolve
 from benchmarks.datasets import registry as datasets
 from benchmarks.datasets.base import Family
 from benchmarks.errors import UserError, did_you_mean
-from benchmarks.protocol import EQUAL_BUDGET
+from benchmarks.protocol import budget
 from benchmarks.recipe_files import Recipe, RecipeBook
 from benchmarks.settings import Choice, Sweep, apply_fields, shard_of
 from methods.registry import METHODS, MethodInfo, fingerprint
@@ -275,18 +275,17 @@ def _config(
     fields, `--set`.
     """
     cls = METHODS.get(choice.name)
-    names = {f.name for f in dataclasses.fields(cls)}
-    budget = {k: v for k, v in EQUAL_BUDGET.items() if k in names} if protocol == "equal" else {}
+    given = budget(protocol, cls)
     explicit = dict(choice.fields) | _set_for(sweep, {choice.name}, used)
     tuning = None
     if recipe is not None:
         read = apply_fields(  # names the file
             f"method {choice.name} in {recipe.file}", cls, recipe.fixed | recipe.fields
         )
-        budget |= recipe.fields
+        given |= recipe.fields
         kept = tuple(name for name in recipe.fields if name not in explicit)
         tuning = Tuning(recipe.origin, recipe.trials, kept) if kept else None
-    config = apply_fields(f"method {choice.name}", cls, budget | explicit)
+    config = apply_fields(f"method {choice.name}", cls, given | explicit)
     if recipe is not None and tuning is not None:
         for name in recipe.fixed:
             if config[name] != read[name]:

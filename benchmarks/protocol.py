@@ -7,6 +7,7 @@ Group rules differ between codebases and move numbers, so each has a name and is
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -25,6 +26,12 @@ No augmentation, because methods on frozen features cannot have any. Batches of 
 because with 128 the published learning rates had not arrived after five epochs (seen on validation
 draws of the embedded world).
 """
+
+
+def budget(protocol: str, method: type) -> dict[str, Any]:
+    """What a protocol sets of a method's fields; a recipe or the user may still change it."""
+    known = {field.name for field in dataclasses.fields(method)}
+    return {k: v for k, v in EQUAL_BUDGET.items() if k in known} if protocol == "equal" else {}
 
 
 def group_of(

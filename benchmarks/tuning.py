@@ -28,7 +28,7 @@ from benchmarks.datasets.base import DataSet, Family
 from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.file_names import safe
 from benchmarks.plan import Cell
-from benchmarks.protocol import EQUAL_BUDGET
+from benchmarks.protocol import budget
 from benchmarks.reading import records_in
 from benchmarks.recipe_files import Recipe, default_file, refuse_to_lose, write_recipe
 from benchmarks.settings import Sweep, apply_fields
@@ -220,10 +220,10 @@ def _trials(cells: Sequence[Cell], request: Request, by_flag: Iterable[str]) -> 
             f"{first.method} serves {' and '.join(tasks)}-label data, {first.dataset} is "
             f"{first.family.task}-label data."
         )
-    budget = EQUAL_BUDGET if first.protocol == "equal" else {}
-    fixed = dict.fromkeys(budget, "protocol equal") | dict.fromkeys(by_flag, "--set")
-    fields = tuned_fields(first.method, request.fields, fixed)
     cls = METHODS.get(first.method)
+    given = dict.fromkeys(budget(first.protocol, cls), f"protocol {first.protocol}")
+    fixed = given | dict.fromkeys(by_flag, "--set")
+    fields = tuned_fields(first.method, request.fields, fixed)
     found = []
     for number, values in enumerate(draw(fields, cls, first.config, request.trials)):
         shown = ", ".join(f"{name}={value}" for name, value in values.items())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.errors import UserError
-from benchmarks.protocol import EQUAL_BUDGET
+from benchmarks.protocol import budget
 from benchmarks.settings import apply_fields
 from methods.registry import METHODS
 from reports.variants import shown
@@ -142,6 +142,4 @@ def _defaults(method: str, protocol: str) -> dict[str, Any] | None:
     if method not in METHODS.entries():
         return None
     cls = METHODS.get(method)
-    names = cls.__dataclass_fields__  # type: ignore[attr-defined]
-    budget = {k: v for k, v in EQUAL_BUDGET.items() if k in names} if protocol == "equal" else {}
-    return apply_fields(f"method {method}", cls, budget)
+    return apply_fields(f"method {method}", cls, budget(protocol, cls))
