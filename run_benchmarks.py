@@ -232,6 +232,8 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
 _FOLDERS = "folders of records, such as results/runs"
 _PLUGIN = "a file with methods of your own; may be given several times"
 
+_TRANSFORM = "evaluation transform: the checkpoint's own (default), or that of a paper's code"
+
 
 def _data_root(verb: argparse.ArgumentParser) -> None:
     """The folder of the data, for verbs that run nothing."""
@@ -281,6 +283,8 @@ def _sweep_flags(verb: argparse.ArgumentParser) -> None:
         "several times, and --set wins over it",
     )
     add("--select", metavar="last|val", help="which epoch is reported (default last)")
+    add("--transform", metavar="checkpoint|lift|lmpt", help=_TRANSFORM)
+    add("--remark", metavar="TEXT", help="a caveat for the tables' captions")
     add("--rerun", metavar="missing|failed|always", help="which cells to compute (default missing)")
     add(
         "--accept-stale",

@@ -47,11 +47,14 @@ class Cell:
     fingerprint: str
     tuning: Tuning | None = None
     """The recipe that set some of the fields."""
+    transform: str = "checkpoint"
+    remark: str = ""
+    """In no key: the numbers are the same."""
 
     @property
     def dataset_config(self) -> dict[str, Any]:
         """The data set's knobs, resolved."""
-        return dataclasses.asdict(self.family)  # type: ignore[call-overload, no-any-return]
+        return self.family.pinned()
 
     @property
     def identity(self) -> str:
@@ -76,6 +79,8 @@ class Cell:
         # What tuning cost stands in the record: the same fields without a recipe are another cell.
         if self.tuning is not None:
             spec["tuning_trials"] = self.tuning.trials
+        if self.transform != "checkpoint":
+            spec["transform"] = self.transform
         return _digest(spec)
 
     @property
@@ -93,6 +98,7 @@ class Cell:
             "split_seed": self.split_seed,
             "weights": self.backbone.weights_id,
             "precision": self.precision,
+            "transform": self.transform,
         }
         return _digest(spec)
 
@@ -198,7 +204,8 @@ def _every(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
                     Cell(
                         choice.name, label, config, family, shown, backbone, typed, seed,
                         split_seed, protocol, sweep.select, precision, groups,
-                        info.deterministic, fingerprint(choice.name), tuning,
+                        info.deterministic, fingerprint(choice.name), tuning, sweep.transform,
+                        sweep.remark,
                     )
                     for seed in ((0,) if info.deterministic else sweep.seeds)
                 ]  # fmt: skip
@@ -256,9 +263,9 @@ def _family(sweep: Sweep, choice: Choice, used: set[int]) -> tuple[Family, str]:
 
 def _shown(family: Family) -> str:
     """The family's name with every knob that is not at its default: another knob, another table."""
-    name, knobs = family.name, []
+    name, knobs, pinned = family.name, [], family.pinned()
     for field in dataclasses.fields(family):  # type: ignore[arg-type]
-        value = getattr(family, field.name)
+        value = pinned[field.name]
         if field.name == "imbalance" and value != field.default:
             name += f"_ir{value:g}"
         elif field.name != "recipe" and value != field.default:  # the record has the recipe itself

@@ -68,7 +68,8 @@ class Recorder:
         if self._save_logits:
             predictions["logits"] = logits.numpy()
         own_reading: str = METHODS.get(cell.method).info.reconstruction  # type: ignore[attr-defined]
-        standing = [*cell.family.notes(), *([own_reading] if own_reading else [])]
+        standing = [*cell.family.notes(), *self._data.notes]
+        standing += [own_reading] if own_reading else []
         if cell.tuning is not None:
             standing.append(f"{', '.join(cell.tuning.fields)} from a recipe: {cell.tuning.origin}")
         source = self._data.validation_source if cell.select == "val" else "last epoch"
@@ -150,6 +151,8 @@ class Recorder:
             split_seed=cell.split_seed,
             protocol=cell.protocol,
             precision=cell.precision,
+            transform=cell.transform,
+            remark=cell.remark,
             tuning=cell.tuning,
             deterministic=cell.deterministic,
             config=cell.config,

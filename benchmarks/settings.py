@@ -21,6 +21,7 @@ from benchmarks.yaml_files import yaml_mapping
 
 PROTOCOLS = ("paper", "equal")
 SELECTIONS = ("last", "val")
+TRANSFORMS = ("checkpoint", "lift", "lmpt")
 RERUNS = ("missing", "failed", "always")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -68,6 +69,10 @@ class Sweep:
     protocol: str = ""
     """Empty takes `equal` on the embedded backbone and `paper` else."""
     select: str = "last"
+    transform: str = "checkpoint"
+    """The evaluation transform: the checkpoint's own, or that of the paper so named."""
+    remark: str = ""
+    """What a reader of any of the sweep's numbers has to know; ends the tables' captions."""
     rerun: str = "missing"
     accept_stale: bool = False
     groups: str = "auto"
@@ -223,6 +228,7 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
     options = {
         "protocol": PROTOCOLS,
         "select": SELECTIONS,
+        "transform": TRANSFORMS,
         "rerun": RERUNS,
         "device": DEVICES,
         "precision": PRECISIONS,

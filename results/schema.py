@@ -144,6 +144,10 @@ class Record:
     metrics: Metrics | None = None
     groups: Groups | None = None
     selection: Selection | None = None
+    transform: str = "checkpoint"
+    """Name of the evaluation transform: the checkpoint's own, or that of a paper's code."""
+    remark: str = ""
+    """What the sweep says of all its numbers; ends the caption of their table."""
     tuning: Tuning | None = None
     """None where no recipe was used: defaults, the protocol's, or what the sweep set."""
     cost: Cost | None = None

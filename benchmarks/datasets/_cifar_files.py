@@ -25,7 +25,7 @@ from benchmarks.datasets._class_folders import (
     read_folder,
 )
 from benchmarks.errors import DataError
-from benchmarks.text import read_keys
+from benchmarks.text import read_package
 
 SIZE = 32
 """Height and width of every image, in pixels."""
@@ -55,7 +55,7 @@ class Layout:
     @property
     def classes(self) -> tuple[str, ...]:
         """Official class names in the official (alphabetical) order."""
-        return read_keys(self.key)
+        return read_package(self.key).keys
 
 
 CIFAR10 = Layout(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -115,6 +116,8 @@ class DataSet:
     """(C,) counts that decide many/medium/few, where they are not the training counts."""
     scores: Scores = "logits"
     """For multi-label: what average precision is taken on."""
+    notes: tuple[str, ...] = ()
+    """What loading found that a reader of any result on these data should know; footnotes."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Known truth about the classes of the embedded world, by name, each (C,) long."""
 
@@ -170,6 +173,10 @@ class Family(ABC):
         the data are missing: `plan` works without them.
         """
         return self
+
+    def pinned(self) -> dict[str, Any]:
+        """The knobs as they enter a record and its key: of a file its name and content, no path."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
 
     @abstractmethod
     def load(self, root: Path, split_seed: int) -> DataSet:

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from benchmarks.datasets import recipes
 from benchmarks.datasets._cifar_files import CIFAR10, CIFAR100, Form, Layout, find, read
 from benchmarks.datasets._class_folders import Raw
-from benchmarks.datasets.base import ArrayImages, DataSet, Family, Split
+from benchmarks.datasets._texts import WithTexts
+from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.datasets.registry import register
 from benchmarks.errors import DataMissing, UserError
 from benchmarks.protocol import GROUPS, group_of
-from benchmarks.text import read_source, read_texts
+from benchmarks.text import Package, read_package
 
 VERSION = "1"
 VALIDATION_PER_CLASS = 20
@@ -42,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _CifarLT(Family):
+class _CifarLT(WithTexts):
     """What both sets share. Fields are the knobs."""
 
     imbalance: float = 100.0
@@ -84,12 +85,14 @@ class _CifarLT(Family):
         train, test_split = _split(full, "train", drawn), _split(test, "test")
         spare = _split(full, "train", np.concatenate(others))
         served = sum(len(o) > 0 for o in others)
+        texts, notes = self._texts(self._package())
         return DataSet(
             name=self.name,
             task="single",
             version=self._version(full, test),
             recipe=config.recipe,
-            texts=read_texts(self.layout.key),
+            texts=texts,
+            notes=notes,
             train=train,
             test=test_split,
             validation=partial(_validation, spare, train, test_split) if served else None,
@@ -149,7 +152,7 @@ class _CifarLT(Family):
 
     def card(self) -> dict[str, str]:
         """What `show` prints."""
-        layout, counts, texts = self.layout, self.counts(), read_texts(self.layout.key)
+        layout, counts, package = self.layout, self.counts(), self._package()
         groups = group_of(self._group_counts(), "lift")
         sizes = " / ".join(str(int((groups == g).sum())) for g in GROUPS)
         test = layout.per_class[1] * len(counts)
@@ -169,9 +172,11 @@ class _CifarLT(Family):
             "recipe": f"{OFFICIAL_ORDER} over the official pickles, {NAME_ORDER} over a tree:"
             " different splits",
             "validation": f"up to {VALIDATION_PER_CLASS} training images a class, not drawn ones",
-            "texts": f"{read_source(layout.key)}; {len(texts.templates)} templates,"
-            f" one description a class; text hash {texts.digest}",
+            **self._texts_card(package),
         }
+
+    def _package(self) -> Package:
+        return read_package(self.layout.key, self.texts)
 
     def _group_counts(self) -> NDArray[np.int64]:
         return (replace(self, imbalance=100.0) if self.group_counts == "ir100" else self).counts()

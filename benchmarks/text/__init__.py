@@ -1,42 +1,54 @@
-"""Text packages: class names, prompt templates and descriptions, one YAML file a data set."""
+"""Text packages: class names, prompt templates and descriptions, one YAML file a package.
+
+`NAME.yaml` is the public package of a data set, the one that published zero-shot values were made
+with; `NAME.own.yaml` is this project's own, which says only what it has otherwise (`like: NAME`).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
-from benchmarks.datasets.base import Texts
-
 _FOLDER = Path(__file__).parent
 
+Which = Literal["public", "own"]
+"""public: what published zero-shot values were made with; own: this project's."""
 
-def read_texts(name: str) -> Texts:
-    """The text package in `NAME.yaml`, its classes in the order of the file.
 
-    A class's name is its key with underscores turned into spaces. Keys, unlike names, are what
-    class folders are called on disk: `read_keys` gives those.
-    """
-    package = _read(name)
-    classes: dict[str, str] = package["classes"]
-    return Texts(
-        class_names=tuple(key.replace("_", " ") for key in classes),
-        templates=tuple(package["templates"]),
+@dataclass(frozen=True)
+class Package:
+    """A data set's texts before a choice among the descriptions is made."""
+
+    source: str
+    """Where names, templates and descriptions come from, in a line."""
+    keys: tuple[str, ...]
+    """(C,) class names as the publisher's folders and label files spell them."""
+    names: tuple[str, ...]
+    """(C,) as prompts spell them: the key with spaces where nothing else is said."""
+    templates: tuple[str, ...]
+    """With one `{}` for the name each."""
+    descriptions: tuple[str | None, ...]
+    """(C,) one sentence a class; None where the package has none."""
+
+
+@cache
+def read_package(name: str, which: Which = "public") -> Package:
+    """The text package of the data set `name`."""
+    data = _read(name if which == "public" else f"{name}.own")
+    like = _read(data["like"]) if "like" in data else {}
+    classes: dict[str, str | None] = data.get("classes", like.get("classes"))
+    names = like.get("names", {}) | data.get("names", {})
+    return Package(
+        source=data["source"],
+        keys=tuple(classes),
+        names=tuple(names.get(key, key.replace("_", " ")) for key in classes),
+        templates=tuple(data.get("templates", like.get("templates"))),
         descriptions=tuple(classes.values()),
     )
-
-
-def read_keys(name: str) -> tuple[str, ...]:
-    """The class names in `NAME.yaml` as the publisher's folders and label files spell them."""
-    return tuple(_read(name)["classes"])
-
-
-def read_source(name: str) -> str:
-    """Where the texts of the package in `NAME.yaml` come from, in a line."""
-    source: str = _read(name)["source"]
-    return source
 
 
 @cache

@@ -15,11 +15,12 @@ from PIL import Image
 
 from benchmarks.datasets import _class_folders, recipes
 from benchmarks.datasets._cifar_files import CIFAR10, CIFAR100
+from benchmarks.datasets._texts import assemble
 from benchmarks.datasets.base import DataSet
 from benchmarks.datasets.cifar import Cifar10LT, Cifar100LT
 from benchmarks.errors import DataMissing, UserError
 from benchmarks.protocol import GROUPS, group_of
-from benchmarks.text import read_texts
+from benchmarks.text import read_package
 
 TRAIN, TEST = 20, 3
 CLASSES = CIFAR10.classes
@@ -397,7 +398,9 @@ def test_download_puts_the_official_folder_in_place(
 
 @pytest.mark.parametrize(("layout", "size"), [(CIFAR10, 10), (CIFAR100, 100)])
 def test_texts_are_complete(layout: type, size: int) -> None:
-    texts = read_texts(layout.key)  # type: ignore[attr-defined]
+    package = read_package(layout.key)  # type: ignore[attr-defined]
+    texts, notes = assemble(package.names, package.templates, package.descriptions)
+    assert not notes
     assert len(set(texts.class_names)) == size
     assert list(texts.class_names) == sorted(texts.class_names)
     assert len(set(texts.templates)) == 18
@@ -414,7 +417,7 @@ def test_card_counts_for_its_own_ratio() -> None:
     assert card["training images"].startswith("12,608")
     assert "41 / 41 / 18" in card["groups"]
     assert "35 / 35 / 30" in Cifar100LT(imbalance=50, group_counts="ir100").card()["groups"]
-    assert read_texts("cifar100").digest in card["texts"]
+    assert "100 descriptions; text hash 8bc65443aa0159a2" in card["texts"]
 
 
 # ---- the real images -----------------------------------------------------------------------------
