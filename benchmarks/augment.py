@@ -1,9 +1,11 @@
-"""Training augmentation in batches on the device, keyed by sample and epoch.
+"""Training augmentation, keyed by sample and epoch.
 
 Kinds: `none` (the evaluation pixels), `flip` (half of the images mirrored), `crop_flip` (random
 resized crop of 8–100 % of the area, aspect 3/4–4/3, then flip: torchvision's defaults, which LIFT
-trains with). The resampling of `crop_flip` is bilinear and without anti-aliasing, as a batched
-operation has to be; evaluation pixels never come from here.
+trains with). Small images that are held in memory are cropped in batches on the device, from their
+evaluation pixels, bilinear and without anti-aliasing, as a batched operation has to be. Images in
+files are cropped one by one from the whole image, as torchvision does it. Evaluation pixels never
+come from here.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks import randomness
@@ -20,6 +24,10 @@ from benchmarks.errors import UserError
 
 Augmentation = Literal["none", "flip", "crop_flip"]
 KINDS = get_args(Augmentation)
+SMALLEST_AREA = 0.08
+WIDEST_ASPECT = 4 / 3
+TRIES = 10
+"""Crops that torchvision draws until one fits into the image; after them it takes the middle."""
 
 
 def augmented(
@@ -48,8 +56,8 @@ def augmented(
     if kind == "flip":
         mirrored = torch.from_numpy(sign < 0).to(pixels.device).view(-1, 1, 1, 1)
         return torch.where(mirrored, pixels.flip(-1), pixels)
-    area = 0.08 + 0.92 * draw("area")
-    aspect = np.exp((2 * draw("aspect") - 1) * math.log(4 / 3))
+    area = SMALLEST_AREA + (1 - SMALLEST_AREA) * draw("area")
+    aspect = np.exp((2 * draw("aspect") - 1) * math.log(WIDEST_ASPECT))
     width = np.minimum(np.sqrt(area * aspect), 1.0)  # as shares of the image's sides
     height = np.minimum(np.sqrt(area / aspect), 1.0)
     x = (1 - width) * (2 * draw("x") - 1)  # centres in [-1, 1]
@@ -60,3 +68,44 @@ def augmented(
         torch.from_numpy(theta).float().to(pixels), list(pixels.shape), align_corners=False
     )
     return nn.functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+
+
+def random_crop(
+    image: NDArray[np.uint8], size: int, key: np.uint64, stream: tuple[Any, ...]
+) -> NDArray[np.uint8]:
+    """A random part of an image, resized, and mirrored or not: `crop_flip` for one whole image.
+
+    The distribution and the bilinear resampling are those of torchvision's RandomResizedCrop.
+
+    Args:
+        image: (H, W, 3).
+        size: side S of the result in pixels.
+        key: the sample's key.
+        stream: what else the draw depends on, for example (seed, epoch).
+
+    Returns:
+        (S, S, 3).
+    """
+    keys = np.array([key], dtype=np.uint64)
+
+    def draw(what: str, number: int = 0) -> float:
+        extra = (number,) if number else ()  # the first try draws what a batch on the device draws
+        return float(randomness.uniform(keys, "augment", what, *stream, *extra)[0])
+
+    whole_height, whole_width = image.shape[:2]
+    for number in range(TRIES):
+        area = SMALLEST_AREA + (1 - SMALLEST_AREA) * draw("area", number)
+        area *= whole_height * whole_width
+        aspect = math.exp((2 * draw("aspect", number) - 1) * math.log(WIDEST_ASPECT))
+        width, height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < width <= whole_width and 0 < height <= whole_height:
+            left = int(draw("x", number) * (whole_width - width + 1))
+            top = int(draw("y", number) * (whole_height - height + 1))
+            break
+    else:
+        width = min(whole_width, round(whole_height * WIDEST_ASPECT))
+        height = min(whole_height, round(whole_width * WIDEST_ASPECT))
+        left, top = (whole_width - width) // 2, (whole_height - height) // 2
+    crop = Image.fromarray(image[top : top + height, left : left + width])
+    pixels: NDArray[np.uint8] = np.asarray(crop.resize((size, size), Image.Resampling.BILINEAR))
+    return pixels[:, ::-1] if draw("flip") < 0.5 else pixels

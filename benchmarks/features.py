@@ -23,6 +23,7 @@ from torch import Tensor
 
 from benchmarks.backbones import Backbone
 from benchmarks.cache import cache_dir
+from benchmarks.datasets._image_files import read_many
 from benchmarks.datasets.base import Images, hash_strings
 
 FEATURES_VERSION = "1"
@@ -53,7 +54,7 @@ class FeatureStore:
             parts = []
             for start in range(0, len(images), self._batch_size):
                 stop = min(start + self._batch_size, len(images))
-                pixels = backbone.prepare([images.read(i) for i in range(start, stop)])
+                pixels = backbone.prepare(read_many(images, range(start, stop)))
                 parts.append(backbone.encode_images(pixels).cpu())
                 if progress is not None:
                     progress(stop, len(images))

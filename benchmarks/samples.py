@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import randomness
-from benchmarks.augment import augmented
+from benchmarks.augment import augmented, random_crop
 from benchmarks.backbones import Backbone
-from benchmarks.datasets.base import Split
+from benchmarks.datasets._image_files import in_threads, read_many
+from benchmarks.datasets.base import ArrayImages, Split
 from benchmarks.features import FeatureStore
 from benchmarks.views import five_crops
 from methods.base import Batch
@@ -84,12 +85,19 @@ class SplitSamples:
         where = torch.from_numpy(index)
         if needs == "features":
             return Batch(where, self._features[where.to(self._features.device)], None)
-        raw = [self._split.images.read(int(i)) for i in index]
-        pixels = self._backbone.prepare(raw).to(self._backbone.device)
+        images, device = self._split.images, self._backbone.device
+        if augment == "crop_flip" and not isinstance(images, ArrayImages):
+
+            def cropped(i: int) -> NDArray[np.uint8]:
+                return random_crop(images.read(i), self._backbone.image_size, self.keys[i], stream)
+
+            crops = np.stack(list(in_threads(cropped, index.tolist())))
+            return Batch(where, None, self._backbone.normalise(torch.from_numpy(crops).to(device)))
+        pixels = self._backbone.prepare(read_many(images, index.tolist())).to(device)
         return Batch(where, None, augmented(pixels, augment, self.keys[index], stream))
 
     def five_crops(self, index: NDArray[np.int64]) -> Iterator[Batch]:
         """The images at `index` as five batches, one a crop (see `benchmarks.views`)."""
-        raw = [self._split.images.read(int(i)) for i in index]
+        raw = read_many(self._split.images, index.tolist())
         for pixels in five_crops(self._backbone, raw):
             yield Batch(torch.from_numpy(index), None, pixels.to(self._backbone.device))

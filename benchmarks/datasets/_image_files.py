@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from benchmarks.datasets.base import ArrayImages, Images
 from benchmarks.errors import DataError
 
 A = TypeVar("A")
@@ -136,6 +137,13 @@ def check_images(
         if progress is not None and (done % 256 == 0 or done == count):
             progress(done, count)
     return problems
+
+
+def read_many(images: Images, index: Iterable[int]) -> list[NDArray[np.uint8]]:
+    """Images at `index`, (H, W, 3) uint8 each; those in files are decoded by several threads."""
+    if isinstance(images, ArrayImages):
+        return [images.read(i) for i in index]
+    return list(in_threads(images.read, index))
 
 
 def in_threads(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from benchmarks import randomness
-from benchmarks.augment import KINDS, augmented
+from benchmarks.augment import KINDS, augmented, random_crop
 from benchmarks.errors import UserError
 
 SIZE = 32
@@ -117,3 +117,63 @@ def test_the_draws_of_an_image_are_independent(
 def test_an_unknown_kind_names_the_known_ones(keys: randomness.UInt64) -> None:
     with pytest.raises(UserError, match=r"'mixup'.*none, flip, crop_flip"):
         augmented(torch.zeros(1, 3, 4, 4), "mixup", keys[:1], ())
+
+
+# ---- whole images --------------------------------------------------------------------------------
+
+CROP = 32
+
+
+def _boxes(keys: randomness.UInt64, shape: tuple[int, int]) -> np.ndarray:
+    """(N, 5) top, left, height, width and mirrored, read off the crops of coordinate images."""
+    y, x = np.meshgrid(np.arange(shape[0]), np.arange(shape[1]), indexing="ij")
+    image = np.stack([x, y, np.zeros_like(x)], axis=-1).astype(np.uint8)
+    inner = np.arange(4, CROP - 4)  # away from the border, where the filter is cut off
+    found = []
+    for key in keys:
+        crop = random_crop(image, CROP, key, (0, 0)).astype(float)
+        across, down = (
+            np.polyfit(inner + 0.5, crop[..., c].mean(c)[inner] + 0.5, 1) for c in (0, 1)
+        )
+        height, width = down[0] * CROP, abs(across[0]) * CROP
+        left = across[1] if across[0] > 0 else across[1] - width
+        found.append((down[1], left, height, width, across[0] < 0))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("shape", [(60, 200), (200, 60), (100, 100)])
+def test_crops_of_files_are_distributed_as_torchvisions(shape: tuple[int, int]) -> None:
+    from torchvision.transforms import RandomResizedCrop
+
+    keys = randomness.sample_keys(tuple(f"i{n}" for n in range(1500)))
+    ours = _boxes(keys, shape)
+    blank = torch.zeros(3, *shape)
+    torch.manual_seed(0)
+    theirs = np.array(
+        [RandomResizedCrop.get_params(blank, (0.08, 1), (3 / 4, 4 / 3)) for _ in range(6000)]
+    )
+    for column in range(4):
+        assert stats.ks_2samp(ours[:, column].round(), theirs[:, column]).pvalue > 1e-3
+    area, expected = (b[:, 2].round() * b[:, 3].round() for b in (ours, theirs))
+    assert stats.ks_2samp(area, expected).pvalue > 1e-3
+    assert stats.binomtest(int(ours[:, 4].sum()), len(keys), 0.5).pvalue > 1e-4
+
+
+def test_a_crop_that_cannot_fit_is_the_middle() -> None:
+    strip = np.zeros((2, 250, 3), dtype=np.uint8)  # every try is higher than this
+    strip[..., 0] = np.arange(250)
+    crop = random_crop(strip, 4, np.uint64(1), (0, 0))
+    assert abs(crop[..., 0].mean() - 124.5) < 2
+
+
+def test_a_crop_belongs_to_its_sample_and_epoch(keys: randomness.UInt64) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    crop = random_crop(image, 16, keys[0], (0, 1))
+    np.testing.assert_array_equal(crop, random_crop(image, 16, keys[0], (0, 1)))
+    for other in (random_crop(image, 16, keys[1], (0, 1)), random_crop(image, 16, keys[0], (0, 2))):
+        assert (other != crop).any()
+
+
+def test_one_pixel_can_be_cropped() -> None:
+    pixel = np.full((1, 1, 3), 7, dtype=np.uint8)
+    assert (random_crop(pixel, 4, np.uint64(3), (0, 0)) == 7).all()

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks import randomness
-from benchmarks.augment import augmented
+from benchmarks.augment import augmented, random_crop
+from benchmarks.datasets._image_files import FileImages
 from benchmarks.datasets.base import ArrayImages, Split
 from benchmarks.features import FeatureStore
 from benchmarks.samples import SplitSamples
@@ -57,6 +62,25 @@ def test_augmentation_belongs_to_the_sample(samples: SplitSamples, kind: str) ->
     plain = samples.batch(INDEX, needs="images").inputs
     keys = randomness.sample_keys(tuple(tiny_data().train.ids[i] for i in INDEX))
     assert torch.equal(batch, augmented(plain, kind, keys, (0, 3)))
+
+
+def test_images_in_files(samples: SplitSamples, tmp_path: Path) -> None:
+    split = tiny_data().train
+    files = tuple(f"{i}.png" for i in range(len(split)))
+    for i, file in enumerate(files):
+        Image.fromarray(split.images.read(i)).save(tmp_path / file)
+    stored = dataclasses.replace(split, images=FileImages(tmp_path, files))
+    on_disk = SplitSamples(stored, tiny_backbone(), FeatureStore(None))
+    for kind in ("none", "flip"):
+        batches = [
+            s.batch(INDEX, needs="images", augment=kind, stream=(0, 3)) for s in (samples, on_disk)
+        ]
+        assert torch.equal(batches[0].inputs, batches[1].inputs)
+    torch.testing.assert_close(samples.features(), on_disk.features())
+    crops = on_disk.batch(INDEX, needs="images", augment="crop_flip", stream=(0, 3)).inputs
+    size = tiny_backbone().image_size
+    expected = [random_crop(split.images.read(i), size, samples.keys[i], (0, 3)) for i in INDEX]
+    assert torch.equal(crops, tiny_backbone().prepare(expected))
 
 
 def test_a_part_of_a_batch(samples: SplitSamples) -> None:
