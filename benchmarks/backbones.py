@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,22 +22,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks import hub, randomness
-from benchmarks.backbone_names import BackboneId, identify
+from benchmarks import hub, randomness, transforms, weight_files
+from benchmarks.backbone_names import BackboneId, identify, refuse_activation_mismatch
 from benchmarks.errors import UserError
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen open_clip model with its own evaluation transform."""
+    """A frozen open_clip model with its evaluation transform."""
 
     id: BackboneId
     model: nn.Module
     tokenizer: Any
     transform: Callable[[Image.Image], Tensor]
-    """PIL image -> (3, H, W), the checkpoint's own evaluation transform."""
+    """PIL image -> (3, H, W), the evaluation transform."""
     preprocess: dict[str, Any]
-    """open_clip's preprocessing settings: size, mean, std, interpolation, resize mode."""
+    """Its settings (see `transforms`): size, mean, std, interpolation, resize mode."""
     device: torch.device
     precision: str
     """"fp32" or "bf16" (autocast)."""
@@ -44,8 +45,7 @@ class Backbone:
     @cached_property
     def image_size(self) -> int:
         """Side of the square input in pixels."""
-        size = self.preprocess["size"]
-        return int(size if isinstance(size, int) else size[0])
+        return transforms.input_side(self.preprocess)
 
     @cached_property
     def feature_dim(self) -> int:
@@ -63,6 +63,15 @@ class Backbone:
         """The factor on cosine similarities that the backbone was trained with."""
         scale: Tensor = self.model.logit_scale  # type: ignore[assignment]
         return float(scale.detach().exp())
+
+    @cached_property
+    def logit_bias(self) -> float | None:
+        """What SigLIP adds to the scaled cosines, so that their sigmoid is a probability.
+
+        Nothing else has one. A constant: it changes no ranking, no softmax, no average precision.
+        """
+        bias: Tensor | None = getattr(self.model, "logit_bias", None)
+        return None if bias is None else float(bias.detach())
 
     def knows(self, text: str, *, invented: bool = False) -> bool:
         """Whether the text tower was trained on these words.
@@ -89,16 +98,17 @@ class Backbone:
     def prepare(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Evaluation pixels of B images, (H, W, 3) uint8 each -> (B, 3, S, S) on the CPU.
 
-        Equal to the PIL transform; images that already have the input's size skip PIL, because
+        Equal to the PIL transform; images that already have the input's size skip PIL where
         neither resize nor crop would change them.
         """
         size = self.image_size
-        if all(image.shape == (size, size, 3) for image in images):
+        unchanged = self.preprocess.get("resize", size) == size
+        if unchanged and all(image.shape == (size, size, 3) for image in images):
             return self.normalise(torch.from_numpy(np.stack(images)))
         return torch.stack([self.transform(Image.fromarray(image)) for image in images])
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 -> (B, 3, H, W) float, with the checkpoint's mean and std."""
+        """(B, H, W, 3) uint8 -> (B, 3, H, W) float, with the transform's mean and std."""
         mean = torch.tensor(self.preprocess["mean"], device=pixels.device).view(-1, 1, 1)
         std = torch.tensor(self.preprocess["std"], device=pixels.device).view(-1, 1, 1)
         scaled = pixels.permute(0, 3, 1, 2).to(torch.get_default_dtype()).div(255)
@@ -123,17 +133,83 @@ class Backbone:
         return torch.cat(parts)
 
 
-def load(name: str, *, device: torch.device, precision: str, offline: bool = False) -> Backbone:
+def load(
+    name: str,
+    *,
+    device: torch.device,
+    precision: str,
+    offline: bool = False,
+    transform: str = "checkpoint",
+) -> Backbone:
     """Load a backbone, frozen and in evaluation mode.
+
+    Args:
+        name: see `backbone_names`.
+        device: where to put it.
+        precision: "fp32" or "bf16" (autocast).
+        offline: use what is on this machine, and fail at once for what is not.
+        transform: the evaluation transform by name (see `transforms`).
 
     Raises:
         UserError: the name is wrong, or the weights do not belong to the architecture.
         DataMissing: the weights are not here and could not be fetched.
     """
+    ident = identify(name)
+    online = require(ident, offline=offline)
+    model, tokenizer = _open(ident, online=online)
+    if online:
+        ident = identify(name)  # of weights from the hub the revision is known now
+    model.requires_grad_(False).eval().to(device)
     import open_clip
 
+    checkpoint = dict(open_clip.get_model_preprocess_cfg(model))
+    preprocess = transforms.named(transform, checkpoint, model.visual)
+    transforms.input_side(preprocess)  # refuses what is not square
+    return Backbone(
+        id=ident,
+        model=model,
+        tokenizer=tokenizer,
+        transform=transforms.pipeline(preprocess),
+        preprocess=preprocess,
+        device=device,
+        precision=precision,
+    )
+
+
+def require(ident: BackboneId, *, offline: bool) -> bool:
+    """See that all is here or can be fetched, without fetching it; whether the hub is to be asked.
+
+    What is in the hub's cache is taken as it is: `download` brings it up to date.
+
+    Raises:
+        DataMissing: it is not here, and only the network could bring it.
+        UserError: a Hugging Face tokenizer cannot be read.
+    """
+    missing = bool(hub.missing(ident))
+    if missing and (reason := "--offline" if offline else hub.no_network()):
+        raise hub.cannot_fetch(ident, reason)
+    hub.require_tokenizer(ident)
+    return missing
+
+
+def download(name: str) -> str:
+    """Fetch a backbone's weights into open_clip's cache; returns a line to print.
+
+    Raises:
+        DataMissing: they are not here, and the hub cannot be reached.
+    """
     ident = identify(name)
-    arguments: dict[str, Any] = {"model_name": ident.arch}
+    require(ident, offline=False)
+    _open(ident, online=bool(hub.needs(ident)) and not hub.no_network())
+    return f"{name}: weights are in place."
+
+
+def _open(ident: BackboneId, *, online: bool) -> tuple[Any, Any]:
+    """The model on the CPU, as open_clip makes it, and its tokenizer."""
+    import open_clip
+
+    # No pretrained text tower: the checkpoint brings its own, or random weights are meant.
+    arguments: dict[str, Any] = {"model_name": ident.arch, "pretrained_text": False}
     if ident.form == "embedded":
         from benchmarks.glyphs import ASSETS, PREPROCESS
 
@@ -144,56 +220,80 @@ def load(name: str, *, device: torch.device, precision: str, offline: bool = Fal
         }
     elif ident.form in ("local-dir", "hf-hub"):
         arguments["model_name"] = f"{ident.form}:{ident.source}"
-    elif ident.form in ("tag", "file"):
+    elif ident.form == "tag":
         arguments["pretrained"] = ident.source
     # Without it, open_clip goes on with random weights where a folder or repository has none.
-    arguments["require_pretrained"] = ident.form != "random"
-    online = require(ident, offline=offline)
+    arguments["require_pretrained"] = ident.form not in ("random", "file")
     level = logging.getLogger().level
     logging.getLogger().setLevel(logging.CRITICAL)  # open_clip logs errors that it also raises
     try:
         seeded = randomness.seeded("random weights", 0)
         with warnings.catch_warnings(), seeded, hub.client(offline=not online):
             warnings.simplefilter("ignore")
-            model = open_clip.create_model(**arguments)
-            tokenizer = _tokenizer(ident, arguments["model_name"])
+            if ident.form == "file":
+                model = _from_file(ident, arguments)
+            else:
+                model = open_clip.create_model(**arguments)
+            if ident.form == "hf-hub":
+                hub.refuse_activation_mismatch(ident)
+            return model, _tokenizer(ident, arguments["model_name"])
+    except UserError:
+        raise
     except Exception as error:  # a file of the wrong kind raises whatever its reader raises
-        if ident.form in ("tag", "hf-hub") and "size mismatch" not in str(error):
-            raise hub.cannot_fetch(ident, hub.one_line(error)) from error
         line = hub.one_line(error) or type(error).__name__
-        raise UserError(f"Backbone '{name}' does not load: {line}") from error
+        if online and "size mismatch" not in str(error):
+            raise hub.cannot_fetch(ident, line) from error
+        raise UserError(f"Backbone '{ident.typed}' does not load: {line}") from error
     finally:
         logging.getLogger().setLevel(level)
-    model.requires_grad_(False).eval().to(device)
-    preprocess = dict(open_clip.get_model_preprocess_cfg(model))
-    settings = open_clip.transform.PreprocessCfg(**preprocess)
-    return Backbone(
-        id=ident,
-        model=model,
-        tokenizer=tokenizer,
-        transform=open_clip.transform.image_transform_v2(settings, is_train=False),
-        preprocess=preprocess,
-        device=device,
-        precision=precision,
-    )
 
 
-def require(ident: BackboneId, *, offline: bool) -> bool:
-    """See that weights are here or can be fetched, without fetching them; whether the hub answers.
+def _from_file(ident: BackboneId, arguments: dict[str, Any]) -> Any:
+    """The architecture with the weights of a file, every one of them."""
+    import open_clip
+
+    file = Path(ident.source)
+    if file.suffix in (".npz", ".npy"):  # Google's own files of SigLIP
+        model = open_clip.create_model(**arguments | _preprocess_of(ident, openai=False))
+        open_clip.load_checkpoint(model, str(file))
+        return model
+    weights = weight_files.read(file)
+    if weights.openai:
+        refuse_activation_mismatch(ident, trained=True)
+    model = open_clip.create_model(**arguments | _preprocess_of(ident, openai=weights.openai))
+    weight_files.load_into(model, weights.tensors)
+    return model
+
+
+def _preprocess_of(ident: BackboneId, *, openai: bool) -> dict[str, Any]:
+    """open_clip's argument for the transform that a file's weights were trained for.
+
+    A file does not hold it: it is that of the published weights the file is known to be, else what
+    all published weights of the architecture have in common, else (an architecture without any)
+    CLIP's, which open_clip takes by itself.
 
     Raises:
-        DataMissing: they are not here, and only the network could bring them.
+        UserError: the architecture has published weights of several transforms.
     """
-    reason = "--offline" if offline else hub.no_network(ident)
-    if reason:
-        hub.require_cached(ident, reason)
-    return not reason
+    import open_clip
 
-
-def download(name: str) -> str:
-    """Fetch a backbone's weights into open_clip's cache; returns a line to print."""
-    load(name, device=torch.device("cpu"), precision="fp32")
-    return f"{name}: weights are in place."
+    if openai:
+        return {}
+    if ident.published:
+        arch, _, tag = ident.published.partition("/")
+        tags = [tag]
+    else:
+        arch, tags = ident.arch, open_clip.list_pretrained_tags_by_model(ident.arch)
+    keys = ("mean", "std", "interpolation", "resize_mode")
+    known = [open_clip.get_pretrained_cfg(arch, tag) for tag in tags]
+    found = [{key: settings[key] for key in keys} for settings in known]
+    if any(other != found[0] for other in found):
+        raise UserError(
+            f"Backbone '{ident.typed}': published weights of {ident.arch} have several "
+            "preprocessings, and a file does not say which is its own. Put it into a folder with "
+            "an open_clip_config.json that does (preprocess_cfg) and use local-dir:FOLDER."
+        )
+    return {"force_preprocess_cfg": found[0]} if found else {}
 
 
 def _tokenizer(ident: BackboneId, model_name: str) -> Any:

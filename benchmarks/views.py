@@ -16,11 +16,14 @@ from benchmarks.backbones import Backbone
 from benchmarks.errors import NotApplicable
 
 MARGIN = 24 / 224
-"""How much larger than the input an image is made before crops are taken (LIFT's code: 248)."""
+"""How much larger than the input an image is made before crops are taken (LIFT's code: 248).
+
+Where the transform does not say it in pixels (see `transforms`).
+"""
 
 
 def enlarged_size(backbone: Backbone) -> int:
-    """Side in pixels that an image is resized to: S + 24 S / 224 for an input of side S.
+    """Side in pixels that an image is resized to: S + 24 S / 224 for a side of S, by default.
 
     Raises:
         NotApplicable: the backbone's evaluation transform neither resizes the shorter side nor
@@ -29,7 +32,8 @@ def enlarged_size(backbone: Backbone) -> int:
     mode = backbone.preprocess["resize_mode"]
     if mode not in ("shortest", "squash"):
         raise NotApplicable(f"no five crops for a backbone that resizes by '{mode}'")
-    return backbone.image_size + round(MARGIN * backbone.image_size)
+    side = backbone.image_size
+    return side + int(backbone.preprocess.get("margin", round(MARGIN * side)))
 
 
 def five_crops(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> Iterator[Tensor]:
