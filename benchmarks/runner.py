@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -20,6 +20,7 @@ from benchmarks import device as devices
 from benchmarks.backbones import Backbone
 from benchmarks.checkpoints import SECONDS_BETWEEN, FileCheckpoint, checkpoint_file
 from benchmarks.datasets.base import DataSet, Split
+from benchmarks.datasets.carving import with_validation
 from benchmarks.errors import DataError, DataMissing, NotApplicable, UserError
 from benchmarks.features import FeatureStore, user_store
 from benchmarks.plan import Cell
@@ -75,7 +76,7 @@ def run(cells: Sequence[Cell], settings: Settings, display: Display) -> list[Rec
     devices.make_deterministic()
     records = []
     features = user_store()
-    for _, group in groupby(cells, key=lambda c: (c.family, c.split_seed, c.backbone, c.precision)):
+    for _, group in groupby(cells, key=_on_one_bench):
         bench = None  # let the last one go before the next is loaded
         same = list(group)
         for batch in _handed_over_together(same):
@@ -94,6 +95,13 @@ def run(cells: Sequence[Cell], settings: Settings, display: Display) -> list[Rec
                 display.finished(cell, record)
                 records.append(record)
     return records
+
+
+def _on_one_bench(cell: Cell) -> Hashable:
+    """What cells have in common that share loaded data and a backbone."""
+    return (
+        cell.family, cell.split_seed, cell.select, cell.backbone, cell.precision, cell.transform
+    )  # fmt: skip
 
 
 def _handed_over_together(cells: list[Cell]) -> Iterator[list[Cell]]:
@@ -146,6 +154,8 @@ class Bench:
             except DataMissing as also:
                 raise DataMissing(f"{missing} And: {also}") from also
             raise
+        if cell.select == "val":
+            data = with_validation(data, cell.split_seed)
         display.preparing(f"loading backbone {cell.backbone.name}")
         backbone = backbones.load(
             cell.backbone_name,

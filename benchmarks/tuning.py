@@ -25,6 +25,7 @@ from rich.table import Table
 from benchmarks import device, plan, randomness, runner
 from benchmarks.console import ProgressDisplay
 from benchmarks.datasets.base import DataSet, Family
+from benchmarks.datasets.carving import with_validation
 from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.file_names import safe
 from benchmarks.plan import Cell
@@ -74,7 +75,7 @@ class OnValidation(Family):
         Raises:
             UserError: it has no validation images.
         """
-        data = self.inner.load(root, split_seed)
+        data = with_validation(self.inner.load(root, split_seed), split_seed)
         if data.validation is None:
             raise UserError(
                 f"{data.name} has no validation images, and nothing is tuned on test images."
@@ -82,6 +83,10 @@ class OnValidation(Family):
         return dataclasses.replace(
             data, name=self.name, test=data.validation(), validation=None, validation_source=""
         )
+
+    def pinned(self) -> dict[str, Any]:
+        """The data set's knobs."""
+        return {"inner": self.inner.pinned()}
 
     def download(self, root: Path) -> str:
         """Fetch the data set."""

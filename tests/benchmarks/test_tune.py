@@ -38,6 +38,7 @@ PLUGIN = '''
     import torch
 
     from benchmarks.datasets.base import ArrayImages, Family, Split
+    from benchmarks.datasets.carving import part
     from benchmarks.datasets.glyphs import Glyphs
     from benchmarks.datasets.registry import register as register_data
     from methods.base import Method, Predictor
@@ -138,10 +139,15 @@ PLUGIN = '''
     @register_data("plain_lt", task="single")
     @dataclass(frozen=True)
     class Plain(World):
-        """It has no validation images."""
+        """It has no validation images, and no class from which any could be taken."""
+
+        largest: int = 9
 
         def load(self, root, split_seed):
-            return dataclasses.replace(super().load(root, split_seed), validation=None)
+            data = super().load(root, split_seed)
+            same = [np.flatnonzero(data.train.labels == c) for c in range(data.num_classes)]
+            few = part(data.train, np.concatenate([s[: self.largest] for s in same]))
+            return dataclasses.replace(data, train=few, validation=None)
 '''
 SMALL = [f"glyphs100_lt.{name}={value}" for name, value in FIELDS.items()]
 
@@ -289,6 +295,17 @@ def test_no_test_image_is_read(search: Tune, tmp_path: Path) -> None:
     assert "failed" not in ended.shown
     flags = ["--methods", "mine", "--datasets", "trap_lt", "--device", "cpu", "--out", "r"]
     assert run_benchmarks.main(flags) == 1  # where they are read, it shows
+
+
+def test_data_without_validation_images_give_some_of_their_training_images(search: Tune) -> None:
+    ended = search("mine", "plain_lt.largest=40", datasets="plain_lt")
+    assert ended.status == 0
+    for record in ended.store.all()[0]:
+        assert record.groups is not None
+        assert record.groups.train_counts == (35 - 4, 17 - 2, 8, 4)  # a tenth of those with 10
+        arrays = ended.store.predictions(record.key)
+        assert np.bincount(arrays["labels"]).tolist() == [4, 2]
+        assert all("/train/" in sid for sid in arrays["ids"])
 
 
 @pytest.mark.parametrize("data", ["glyphs100_lt", "trap_lt"])
