@@ -302,9 +302,10 @@ def test_data_without_validation_images_give_some_of_their_training_images(searc
     assert ended.status == 0
     for record in ended.store.all()[0]:
         assert record.groups is not None
-        assert record.groups.train_counts == (35 - 4, 17 - 2, 8, 4)  # a tenth of those with 10
+        left = sorted(record.groups.train_counts)
+        assert left == [4, 8, 17 - 2, 35 - 4]  # a tenth of those with 10
         arrays = ended.store.predictions(record.key)
-        assert np.bincount(arrays["labels"]).tolist() == [4, 2]
+        assert sorted(np.unique(arrays["labels"], return_counts=True)[1]) == [2, 4]
         assert all("/train/" in sid for sid in arrays["ids"])
 
 
