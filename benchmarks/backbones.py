@@ -192,6 +192,19 @@ def require(ident: BackboneId, *, offline: bool) -> bool:
     return missing
 
 
+def fetch(name: str, *, offline: bool) -> None:
+    """Fetch an `hf-hub:` backbone that is not here, before anything is planned with it.
+
+    Its revision is part of every record's key. Names of any other form are left alone.
+
+    Raises:
+        UserError: the name is wrong, or the weights do not load.
+        DataMissing: they are not here and could not be fetched.
+    """
+    if name.startswith("hf-hub:") and require(ident := identify(name), offline=offline):
+        _open(ident, online=True)
+
+
 def download(name: str) -> str:
     """Fetch a backbone's weights into open_clip's cache; returns a line to print.
 

@@ -22,11 +22,12 @@ from benchmarks.settings import Sweep, choices, shard_of
 
 def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> int:
     """Run what is not done yet, then print the table and write the report."""
-    from benchmarks import device, plan, runner
+    from benchmarks import backbones, device, plan, runner
     from benchmarks.console import ProgressDisplay
     from results.store import Store
 
     store = Store(sweep.out)
+    backbones.fetch(sweep.backbone, offline=sweep.offline)
     cells = plan.expand(sweep, partial(say, console))
     if not cells:
         return _empty_part(sweep, console)

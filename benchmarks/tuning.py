@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks import device, plan, randomness, runner
+from benchmarks import backbones, device, plan, randomness, runner
 from benchmarks.console import ProgressDisplay
 from benchmarks.datasets.base import DataSet, Family
 from benchmarks.datasets.carving import with_validation
@@ -149,6 +149,7 @@ def tune(sweep: Sweep, request: Request, console: Console, *, debug: bool) -> in
         raise UserError("--write names one file: tune on one data set at a time.")
     if sweep.data_root != Sweep().data_root and not sweep.data_root.is_dir():
         raise UserError(f"--data-root {sweep.data_root}: no such folder.")
+    backbones.fetch(sweep.backbone, offline=sweep.offline)
     studies = [list(cells) for _, cells in groupby(plan.expand(sweep), key=lambda c: c.dataset)]
     by_flag = [field for owner, field, _ in sweep.set if owner == sweep.methods[0].name]
     prepared = [_trials(cells, request, by_flag) for cells in studies]
