@@ -295,6 +295,18 @@ def _sweep_flags(verb: argparse.ArgumentParser) -> None:
     add("--groups", metavar="lift|oltr|lmpt|thirds", help="rule for many, medium and few")
     add("--group-counts", metavar="own|ir100", help="counts that decide the groups of CIFAR-LT")
     add("--save-logits", action="store_const", const=True, help="keep all logits, not the top 5")
+    add(
+        "--save-model",
+        action="store_const",
+        const=True,
+        help="keep each cell's trained part, for predict",
+    )
+    add(
+        "--check-data",
+        action="store_const",
+        const=True,
+        help="read every image first and list all that are damaged or stand in train and test",
+    )
     add("--shard", metavar="I/N", help="run the I-th of N parts of the sweep")
 
 

@@ -9,15 +9,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.errors import UserError, counted, did_you_mean
+from benchmarks.errors import DataError, UserError, counted, did_you_mean
 from benchmarks.reading import DEFAULT_REPORT, compare_with, records_in, say, say_where
 from benchmarks.settings import Sweep, choices, shard_of
+
+if TYPE_CHECKING:
+    from benchmarks.plan import Cell
 
 
 def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> int:
@@ -48,6 +51,9 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
         sweep.save_logits,
     )
     display = ProgressDisplay(console, len(todo), len(planned) - len(todo))
+    if sweep.check_data:
+        with display:
+            _check_data(cells, settings, display, console)
     try:
         with display:
             runner.run(todo, settings, display)
@@ -61,6 +67,27 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
         return 130
     planned = plan.look_up(cells, records_in(store, console))
     return _report_cells(planned, sweep, console, allow_mixed)
+
+
+def _check_data(cells: Sequence[Cell], settings: Any, display: Any, console: Console) -> None:
+    """Read every image of the cells' data sets and say what is wrong with any of them.
+
+    Raises:
+        DataError: some images are damaged; all data sets were looked at.
+    """
+    from benchmarks import data_check, runner
+
+    problems = []
+    for cell in {(cell.dataset, cell.split_seed): cell for cell in cells}.values():
+        data = runner.load_data(cell, settings, display)
+        found = data_check.examine(data, partial(display.preparing, f"reading {cell.dataset}"))
+        try:
+            line = data_check.report(cell.dataset, found, settings.out / "data_check")
+            console.print(line, markup=False, soft_wrap=True)
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError(" And: ".join(problems))
 
 
 def _empty_part(sweep: Sweep, console: Console) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -19,7 +20,8 @@ from benchmarks import backbones, randomness
 from benchmarks import device as devices
 from benchmarks.backbones import Backbone
 from benchmarks.checkpoints import SECONDS_BETWEEN, FileCheckpoint, checkpoint_file
-from benchmarks.datasets.base import DataSet, Split
+from benchmarks.data_check import seen_twice, twice_note
+from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.datasets.carving import with_validation
 from benchmarks.errors import DataError, DataMissing, NotApplicable, UserError
 from benchmarks.features import FeatureStore, user_store
@@ -147,13 +149,14 @@ class Bench:
         """
         display.preparing(f"loading {cell.dataset}")
         try:
-            data = _load_data(cell, settings, display)
+            data = load_data(cell, settings, display)
         except DataMissing as missing:
             try:  # a look only: nobody waits for weights that cannot be used yet
                 backbones.require(cell.backbone, offline=settings.offline)
             except DataMissing as also:
                 raise DataMissing(f"{missing} And: {also}") from also
             raise
+        data = _noting_what_is_met_twice(data)
         if cell.select == "val":
             data = with_validation(data, cell.split_seed)
         display.preparing(f"loading backbone {cell.backbone.name}")
@@ -161,6 +164,7 @@ class Bench:
             cell.backbone_name,
             device=settings.device,
             precision=cell.precision,
+            transform=cell.transform,
             offline=settings.offline,
         )
         return cls(data, backbone, features, settings, display)
@@ -317,6 +321,14 @@ class Bench:
             )
 
 
+def _noting_what_is_met_twice(data: DataSet) -> DataSet:
+    """With a footnote where training images are tested on; of images in memory, which is quick."""
+    if not all(isinstance(s.images, ArrayImages) for s in (data.train, data.test)):
+        return data
+    twice = seen_twice(data)
+    return dataclasses.replace(data, notes=(*data.notes, twice_note(twice))) if twice else data
+
+
 def _state(backbone: Backbone) -> list[Any]:
     """Torch's counts of in-place changes, and the flags, of a backbone's parts."""
     tensors = [*backbone.model.parameters(), *backbone.model.buffers()]
@@ -324,8 +336,13 @@ def _state(backbone: Backbone) -> list[Any]:
     return [versions, [module.training for module in backbone.model.modules()]]
 
 
-def _load_data(cell: Cell, settings: Settings, display: Display) -> DataSet:
-    """The cell's data set, downloaded if it is missing and may be."""
+def load_data(cell: Cell, settings: Settings, display: Display) -> DataSet:
+    """The cell's data set, downloaded if it is missing and may be.
+
+    Raises:
+        DataMissing: it is not here and could not be fetched.
+        DataError: it is damaged.
+    """
     try:
         return cell.family.load(settings.data_root, cell.split_seed)
     except DataMissing as missing:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from benchmarks import field_ranges
+from benchmarks.backbone_names import TRANSFORMS
 from benchmarks.errors import UserError, did_you_mean
 from benchmarks.protocol import GroupRule
 from benchmarks.yaml_files import yaml_mapping
 
 PROTOCOLS = ("paper", "equal")
 SELECTIONS = ("last", "val")
-TRANSFORMS = ("checkpoint", "lift", "lmpt")
 RERUNS = ("missing", "failed", "always")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -81,6 +81,10 @@ class Sweep:
     compare: tuple[str, ...] = ()
     """Variants, as tables label them, that every other row is compared with after the run."""
     save_logits: bool = False
+    save_model: bool = False
+    """Keep each cell's trained part, for `predict`."""
+    check_data: bool = False
+    """Read every image before anything is run."""
     shard: str = ""
     device: str = "auto"
     precision: str = "auto"
@@ -223,7 +227,7 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         if not isinstance(value, str | Path) or not str(value):
             raise UserError(f"{where}: '{value}' is not a path.")
         return Path(value).expanduser()
-    if name in ("accept_stale", "offline", "save_logits"):
+    if name in ("accept_stale", "offline", "save_logits", "save_model", "check_data"):
         return coerce(value, bool, where)
     options = {
         "protocol": PROTOCOLS,

@@ -112,33 +112,6 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def check_images(
-    read: Callable[[int], object], count: int, progress: Callable[[int, int], None] | None = None
-) -> list[str]:
-    """What is wrong with any of `count` images, one line each, all of them tried.
-
-    Args:
-        read: decodes image i or raises DataError.
-        count: how many there are.
-        progress: told (images done, images in all).
-    """
-
-    def complaint(index: int) -> str | None:
-        try:
-            read(index)
-        except DataError as error:
-            return str(error)
-        return None
-
-    problems = []
-    for done, found in enumerate(in_threads(complaint, range(count)), 1):
-        if found is not None:
-            problems.append(found)
-        if progress is not None and (done % 256 == 0 or done == count):
-            progress(done, count)
-    return problems
-
-
 def read_many(images: Images, index: Iterable[int]) -> list[NDArray[np.uint8]]:
     """Images at `index`, (H, W, 3) uint8 each; those in files are decoded by several threads."""
     if isinstance(images, ArrayImages):

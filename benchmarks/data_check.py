@@ -1,0 +1,113 @@
+"""A look at a data set before anything is trained on it: damaged images, and images met twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.datasets._image_files import in_threads
+from benchmarks.datasets.base import DataSet, Split
+from benchmarks.errors import DataError, counted
+from benchmarks.file_names import safe
+
+Progress = Callable[[int, int], None]
+"""Told (images done, images in all)."""
+SHOWN = 5
+"""Damaged images that are printed; the file has all of them."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What reading every image of a data set brought to light."""
+
+    images: int
+    damaged: tuple[str, ...]
+    """A line each."""
+    twice: tuple[tuple[str, str], ...]
+    """(training id, test id) of images with the very same pixels."""
+
+
+def examine(data: DataSet, progress: Progress = lambda done, total: None) -> Findings:
+    """Read every image of a data set.
+
+    Args:
+        data: its training and test images are read, and no validation images.
+        progress: told how far it is.
+    """
+    total = len(data.train) + len(data.test)
+    damaged: list[str] = []
+    content: list[dict[str, str]] = []
+    for done, split in ((0, data.train), (len(data.train), data.test)):
+        content.append({})
+        for i, (digest, problem) in enumerate(in_threads(_reader(split), range(len(split)))):
+            if problem:
+                damaged.append(problem)
+            else:
+                content[-1].setdefault(split.ids[i], digest)
+            if (done + i + 1) % 256 == 0 or done + i + 1 == total:
+                progress(done + i + 1, total)
+    return Findings(total, tuple(damaged), _twice(*content))
+
+
+def seen_twice(data: DataSet) -> tuple[tuple[str, str], ...]:
+    """(training id, test id) of images with the very same pixels; for images in memory."""
+    digests = (
+        {sid: _digest(split, i) for i, sid in enumerate(split.ids)}
+        for split in (data.train, data.test)
+    )
+    return _twice(*digests)
+
+
+def report(name: str, found: Findings, folder: Path) -> str:
+    """One line on what was found, and a file `folder/NAME.txt` with all of it if there is anything.
+
+    Raises:
+        DataError: some images are damaged.
+    """
+    file = folder / f"{safe(name)}.txt"
+    lines = [*found.damaged, *(f"{train} = {test}" for train, test in found.twice)]
+    if lines:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if found.damaged:
+        first = " ".join(found.damaged[:SHOWN])
+        more = "" if len(found.damaged) <= SHOWN else " …"
+        raise DataError(
+            f"{name}: {len(found.damaged)} of {found.images:,} images are damaged, all listed in "
+            f"{file}. {first}{more}"
+        )
+    said = f"{name}: {found.images:,} images read, none damaged"
+    if found.twice:
+        said += f"; {twice_note(found.twice)} ({file})"
+    return f"{said}."
+
+
+def twice_note(twice: tuple[tuple[str, str], ...]) -> str:
+    """How many test images are training images as well, in words."""
+    number = len({test for _, test in twice})
+    verb = "has" if number == 1 else "have"
+    return f"{counted(number, 'test image')} {verb} the very pixels of a training image"
+
+
+def _reader(split: Split) -> Callable[[int], tuple[str, str]]:
+    """Index -> (digest, ""), or ("", what is wrong)."""
+
+    def read(index: int) -> tuple[str, str]:
+        try:
+            return _digest(split, index), ""
+        except DataError as error:
+            return "", str(error)
+
+    return read
+
+
+def _digest(split: Split, index: int) -> str:
+    pixels = split.images.read(index)
+    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
+
+
+def _twice(train: dict[str, str], test: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    of = {digest: sid for sid, digest in train.items()}
+    return tuple((of[digest], sid) for sid, digest in test.items() if digest in of)
