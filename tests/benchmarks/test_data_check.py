@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import run_benchmarks
+from benchmarks.data_check import examine, report, seen_twice
+from benchmarks.datasets._image_files import FileImages
+from benchmarks.datasets.base import ArrayImages, DataSet, Split
+from benchmarks.errors import DataError
+from benchmarks.tiny import tiny_data
+from tests.benchmarks.small import DATA
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> DataSet:
+    """The tiny world in files; test image 3 is training image 10 again, under another format."""
+    data = tiny_data()
+    splits = {}
+    for name in ("train", "test"):
+        split: Split = getattr(data, name)
+        files = tuple(f"{name}/{i}.{'bmp' if name == 'test' else 'png'}" for i in range(len(split)))
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i, file in enumerate(files):
+            source = (
+                data.train.images.read(10) if (name, i) == ("test", 3) else split.images.read(i)
+            )
+            Image.fromarray(source).save(tmp_path / "images" / file)
+        images = FileImages(tmp_path / "images", files)
+        splits[name] = dataclasses.replace(split, images=images, ids=files)
+    return dataclasses.replace(data, **splits)
+
+
+def test_nothing_is_wrong(on_disk: DataSet, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    found = examine(on_disk, lambda done, total: told.append((done, total)))
+    assert found.images == 64 + 16
+    assert found.damaged == ()
+    assert found.twice == (("train/10.png", "test/3.bmp"),)
+    assert told[-1] == (80, 80)
+    line = report("my data", found, tmp_path / "check")
+    assert "80 images read, none damaged; 1 test image has the very pixels" in line
+    (file,) = (tmp_path / "check").iterdir()
+    assert file.read_text("utf-8") == "train/10.png = test/3.bmp\n"
+
+
+def test_all_damaged_images_are_named_together(on_disk: DataSet, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    wrong = ["train/0.png", "train/63.png", "test/0.bmp", "test/15.bmp"]
+    (folder / wrong[0]).write_bytes(b"")
+    (folder / wrong[1]).write_text("no image")
+    (folder / wrong[2]).write_bytes((folder / wrong[2]).read_bytes()[:60])
+    (folder / wrong[3]).unlink()
+    found = examine(on_disk)
+    assert [any(w in line for line in found.damaged) for w in wrong] == [True] * 4
+    assert len(found.damaged) == 4
+    with pytest.raises(
+        DataError, match=r"4 of 80 images are damaged, all listed in .*m-y\.txt"
+    ) as e:
+        report("m y", found, tmp_path / "check")
+    assert "\n" not in str(e.value)
+    (file,) = (tmp_path / "check").iterdir()
+    assert len(file.read_text("utf-8").splitlines()) == 5  # the image that is there twice, too
+
+
+def test_shapes_are_content() -> None:
+    flat, tall = (np.zeros(shape, dtype=np.uint8) for shape in ((1, 2, 8, 3), (1, 8, 2, 3)))
+    data = tiny_data()
+    label = data.train.labels[:1]
+    pair = dataclasses.replace(
+        data,
+        train=Split(ArrayImages(flat), label, ("a",)),
+        test=Split(ArrayImages(tall), label, ("b",)),
+    )
+    assert seen_twice(pair) == ()
+    same = dataclasses.replace(pair, test=Split(ArrayImages(flat), label, ("b",)))
+    assert seen_twice(same) == (("a", "b"),)
+
+
+def test_the_flag_reads_all_and_the_run_goes_on(
+    clip_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--methods", "zero_shot", *DATA, "--backbone", f"local-dir:{clip_folder}"]
+    out = ["--out", str(tmp_path / "o"), "--device", "cpu"]
+    assert run_benchmarks.main([*flags, *out, "--check-data"]) == 0
+    assert "80 images read, none damaged." in capsys.readouterr().out
+    assert not (tmp_path / "o" / "data_check").exists()
+    (record,) = (tmp_path / "o" / "records").glob("*.json")
+    assert not any("very pixels" in note for note in json.loads(record.read_text())["notes"])
