@@ -12,6 +12,9 @@ from benchmarks.catalog import Catalog
 from benchmarks.datasets.base import Family, TaskKind
 from benchmarks.errors import UserError, did_you_mean
 
+OWN = (".yaml", ".yml")
+"""What the description of a user's own data ends in, which stands in a name's stead."""
+
 F = TypeVar("F", bound=type)
 
 DATASETS = Catalog(
@@ -30,15 +33,31 @@ def register(name: str, *, task: TaskKind) -> Callable[[F], F]:
     return add
 
 
+def is_own(name: str) -> bool:
+    """Whether the name of a data set is the path of a user's own description."""
+    return name.lower().endswith(OWN)
+
+
 def resolve(name: str) -> tuple[type[Family], dict[str, Any]]:
     """The family that `name` means, and the fields that the name itself sets.
 
+    A path that ends in .yaml or .yml is a user's own data, and the fields are those of the file.
+
     Raises:
-        UserError: no such data set, or an imbalance ratio below 1.
+        UserError: no such data set, an imbalance ratio below 1, or a file that cannot be used.
     """
+    if is_own(name):
+        from benchmarks.datasets import own  # brings much that no other name has need of
+
+        return own.family_of(Path(name))
     known = DATASETS.entries()
     match = re.fullmatch(r"(.+)_ir(\d+(?:\.\d+)?)", name)
     if name in known or match is None or match[1] not in known:
+        if name not in known and Path(name).exists():
+            raise UserError(
+                f"'{name}' is a place on disk: your own data are described in a YAML file, whose "
+                "name stands in its stead (docs/own_data.md)."
+            )
         return DATASETS.get(name), {}
     family: type[Family] = DATASETS.get(match[1])
     if "imbalance" not in {f.name for f in dataclasses.fields(family)}:  # type: ignore[arg-type]
