@@ -1,19 +1,35 @@
 """Text packages: class names, prompt templates and descriptions, one YAML file a package.
 
 `NAME.yaml` is the public package of a data set, the one that published zero-shot values were made
-with; `NAME.own.yaml` is this project's own, which says only what it has otherwise (`like: NAME`).
+with; `NAME.own.yaml` is this project's own. What a file does not say it takes from the package that
+its `like` names. Its fields:
+
+- `version`, `source`: where names, templates and descriptions come from.
+- `classes`: {key: description or nothing}, or a list of keys.
+- `names`: {key: name}, or a list beside the keys.
+- `templates`: a list, each with one `{}`.
+- `synsets`: {key: wnid}, the meaning of a name in WordNet where that is not the first one.
+
+Lists may stand elsewhere: `open_clip:NAME` in `open_clip.zero_shot_metadata`, `timm:FILE` among the
+class lists that timm (which open_clip needs) ships, `package:NAME` for the keys of another package.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib.util
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 
+from benchmarks.errors import UserError
+
 _FOLDER = Path(__file__).parent
+_WNID = re.compile(r"n\d{8}")
 
 Which = Literal["public", "own"]
 """public: what published zero-shot values were made with; own: this project's."""
@@ -25,6 +41,8 @@ class Package:
 
     source: str
     """Where names, templates and descriptions come from, in a line."""
+    version: str
+    """Raised when the package changes; two versions differ in their text hash as well."""
     keys: tuple[str, ...]
     """(C,) class names as the publisher's folders and label files spell them."""
     names: tuple[str, ...]
@@ -33,24 +51,79 @@ class Package:
     """With one `{}` for the name each."""
     descriptions: tuple[str | None, ...]
     """(C,) one sentence a class; None where the package has none."""
+    synsets: tuple[str | None, ...]
+    """(C,) wnids (`n01440764`) of WordNet 3.0; None where the name alone says what is meant."""
+
+    def of_classes(self, keys: Sequence[str], names: Sequence[str] | None = None) -> Self:
+        """This package for classes that a family reads with its data, from a file or folders."""
+        names = [key.replace("_", " ") for key in keys] if names is None else names
+        if len(names) != len(keys):
+            raise ValueError("keys and names differ in length")
+        return replace(
+            self,
+            keys=tuple(keys),
+            names=tuple(names),
+            descriptions=(None,) * len(keys),
+            synsets=tuple(_synset(key) for key in keys),
+        )
+
+
+def read_package(name: str, which: Which = "public") -> Package:
+    """The text package of the data set `name`; without classes where they come with the data.
+
+    Raises:
+        UserError: it has no package of this project's own.
+    """
+    if which == "own" and not (_FOLDER / f"{name}.own.yaml").exists():
+        raise UserError(f"texts=own: {name} has public texts only; leave texts=public.")
+    return _package(name if which == "public" else f"{name}.own")
 
 
 @cache
-def read_package(name: str, which: Which = "public") -> Package:
-    """The text package of the data set `name`."""
-    data = _read(name if which == "public" else f"{name}.own")
-    like = _read(data["like"]) if "like" in data else {}
-    classes: dict[str, str | None] = data.get("classes", like.get("classes"))
-    names = like.get("names", {}) | data.get("names", {})
+def _package(file: str) -> Package:
+    data = yaml.safe_load((_FOLDER / f"{file}.yaml").read_text(encoding="utf-8"))
+    like = _package(data["like"]) if "like" in data else None
+    names = dict(zip(like.keys, like.names, strict=True)) if like else {}
+    described = dict(zip(like.keys, like.descriptions, strict=True)) if like else {}
+    synsets = dict(zip(like.keys, like.synsets, strict=True)) if like else {}
+    classes = _resolved(data["classes"]) if "classes" in data else like.keys if like else ()
+    if isinstance(classes, dict):
+        described |= classes
+    keys = tuple(classes)
+    own = _resolved(data.get("names", {}))
+    names |= own if isinstance(own, dict) else dict(zip(keys, own, strict=True))
+    templates = _resolved(data["templates"]) if "templates" in data or not like else like.templates
+    synsets |= data.get("synsets", {})
     return Package(
         source=data["source"],
-        keys=tuple(classes),
-        names=tuple(names.get(key, key.replace("_", " ")) for key in classes),
-        templates=tuple(data.get("templates", like.get("templates"))),
-        descriptions=tuple(classes.values()),
+        version=str(data["version"]),
+        keys=keys,
+        names=tuple(names.get(key, key.replace("_", " ")) for key in keys),
+        templates=tuple(templates),
+        descriptions=tuple(described.get(key) for key in keys),
+        synsets=tuple(synsets.get(key) or _synset(key) for key in keys),
     )
 
 
-@cache
-def _read(name: str) -> Any:
-    return yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+def _synset(key: str) -> str | None:
+    return key if _WNID.fullmatch(key) else None
+
+
+def _resolved(value: Any) -> Any:
+    """`value`, or the list it refers to."""
+    if not isinstance(value, str):
+        return value
+    where, _, name = value.partition(":")
+    if where == "package":
+        return _package(name).keys
+    if where == "timm":
+        # Found without importing timm, which takes seconds.
+        spec = importlib.util.find_spec("timm")
+        assert spec is not None and spec.submodule_search_locations is not None
+        folder = Path(spec.submodule_search_locations[0]) / "data" / "_info"
+        return (folder / name).read_text(encoding="utf-8").split()
+    assert where == "open_clip", value
+    from open_clip import zero_shot_metadata
+
+    found = getattr(zero_shot_metadata, name)
+    return [item("{}") if callable(item) else item for item in found]
