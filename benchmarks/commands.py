@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmarks.catalog import first_line
 from benchmarks.errors import DataError, UserError, counted, did_you_mean
 from benchmarks.reading import DEFAULT_REPORT, compare_with, records_in, say, say_where
 from benchmarks.settings import Sweep, choices, shard_of
@@ -215,6 +216,7 @@ def list_all(what: str | None, console: Console) -> int:
         )
         for name, entry in sorted(DATASETS.entries().items()):
             table.add_row(name, str(entry.options.get("task", "")), escape(entry.summary))
+        table.add_row("FILE.yaml", "single, multi", "your own (docs/own_data.md)")
         console.print(table, "")
     if what in (None, "backbones"):
         table = Table("backbone", "", title="Backbones", title_justify="left", box=None)
@@ -256,16 +258,17 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
     try:
         family, fields = datasets.resolve(name)
     except UserError:
-        if any(
-            name == known or name.startswith(f"{known}_ir") for known in datasets.DATASETS.entries()
-        ):
+        known = datasets.DATASETS.entries()
+        if datasets.is_own(name) or any(name == k or name.startswith(f"{k}_ir") for k in known):
             raise
         raise did_you_mean(
             "method or data set", name, [*METHODS.entries(), *datasets.DATASETS.entries()]
         ) from None
     configured = family(**fields).resolve(data_root)
     console.print(
-        f"[bold]{name}[/bold]  {datasets.DATASETS.entries()[family.name].summary}", highlight=False
+        f"[bold]{family.name if datasets.is_own(name) else name}[/bold]  "
+        f"{escape(first_line(family.__doc__))}",
+        highlight=False,
     )
     _print_facts(console, configured.card())
     _print_fields(console, family.name, configured, family.mro())

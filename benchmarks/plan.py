@@ -50,6 +50,8 @@ class Cell:
     transform: str = "checkpoint"
     remark: str = ""
     """In no key: the numbers are the same."""
+    dataset_name: str = ""
+    """As typed, to find the data set by."""
 
     @property
     def dataset_config(self) -> dict[str, Any]:
@@ -184,7 +186,7 @@ def _every(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
         backbone = identify(typed)
         embedded = backbone.form == "embedded"
         protocol = sweep.protocol or ("equal" if embedded else "paper")
-        groups = sweep.groups
+        groups = sweep.groups if sweep.groups != "auto" else family.default_groups
         if groups == "auto":
             groups = "lift" if family.task == "single" else "lmpt"
         configs = []
@@ -205,7 +207,7 @@ def _every(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
                         choice.name, label, config, family, shown, backbone, typed, seed,
                         split_seed, protocol, sweep.select, precision, groups,
                         info.deterministic, fingerprint(choice.name), tuning, sweep.transform,
-                        sweep.remark,
+                        sweep.remark, wanted.name,
                     )
                     for seed in ((0,) if info.deterministic else sweep.seeds)
                 ]  # fmt: skip

@@ -69,6 +69,10 @@ class OnValidation(Family):
         """The data set's."""
         return self.inner.version
 
+    def pinned(self) -> dict[str, Any]:
+        """The data set's knobs as its own records have them."""
+        return {"inner": self.inner.pinned()}
+
     def load(self, root: Path, split_seed: int) -> DataSet:
         """The data set without its test images.
 

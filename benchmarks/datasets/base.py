@@ -168,6 +168,8 @@ class Family(ABC):
 
     def resolve(self, root: Path) -> Self:
         """This configuration with everything pinned that depends on the form of the data in `root`.
+    default_groups: ClassVar[str] = "auto"
+    """Rule for many, medium and few when none is asked for; `auto` goes by the task."""
 
         The result is what a record's key is made of, so it must hold no paths. Must not fail when
         the data are missing: `plan` works without them.
