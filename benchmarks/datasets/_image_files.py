@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,9 +68,42 @@ class FileImages:
     def _digest(self) -> str:
         digest = hashlib.sha256(b"upright" if self.upright else b"")
         for file in self.files:
-            info = (self.root / file).stat()
+            try:
+                info = (self.root / file).stat()
+            except OSError as error:
+                raise DataError(f"{self.root / file}: {error.strerror}.") from error
             digest.update(f"{file} {info.st_size} {info.st_mtime_ns}\n".encode())
         return digest.hexdigest()[:16]
+
+
+class _Quiet:
+    """Silences Pillow's warnings about metadata while any thread decodes.
+
+    `catch_warnings` in several threads at a time can leave the whole process silent: one thread
+    would put back what another had set. Here the first one in and the last one out use it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._before.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
 
 
 def decode(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
@@ -83,11 +117,9 @@ def decode(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
         DataError: no such file, or not a readable image; the line names the path.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about metadata
-            with Image.open(path) as image:
-                turned = ImageOps.exif_transpose(image) if upright else image
-                return np.asarray(_rgb(turned))
+        with _QUIET, Image.open(path) as image:
+            turned = ImageOps.exif_transpose(image) if upright else image
+            return np.asarray(_rgb(turned))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     except PermissionError as error:
