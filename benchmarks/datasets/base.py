@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.errors import DataError, counted
+
 TaskKind = Literal["single", "multi"]
 Scores = Literal["logits", "softmax"]
 """What average precision is taken on: logits as they are, or their softmax over the classes."""
@@ -129,6 +131,7 @@ class DataSet:
                 raise ValueError(f"{self.name}: {name} labels of shape {labels.shape}")
             if labels.size and not 0 <= labels.min() <= labels.max() <= most:
                 raise ValueError(f"{self.name}: {name} labels are not all 0 to {most}")
+        refuse_shared(self.name, ("training", self.train.ids), ("test", self.test.ids))
 
     @property
     def num_classes(self) -> int:
@@ -165,11 +168,11 @@ class Family(ABC):
     """Raise when the same configuration gives other data or texts; part of every record's key."""
     default_backbone: ClassVar[str] = "ViT-B-16-quickgelu/openai"
     """Used when none is asked for."""
+    default_groups: ClassVar[str] = "auto"
+    """Rule for many, medium and few when none is asked for; `auto` goes by the task."""
 
     def resolve(self, root: Path) -> Self:
         """This configuration with everything pinned that depends on the form of the data in `root`.
-    default_groups: ClassVar[str] = "auto"
-    """Rule for many, medium and few when none is asked for; `auto` goes by the task."""
 
         The result is what a record's key is made of, so it must hold no paths. Must not fail when
         the data are missing: `plan` works without them.
@@ -205,6 +208,22 @@ class Family(ABC):
     @abstractmethod
     def card(self) -> dict[str, str]:
         """What `show NAME` prints: source, licence, layout on disk, counts, groups, and so on."""
+
+
+def refuse_shared(
+    owner: str, first: tuple[str, Sequence[str]], second: tuple[str, Sequence[str]]
+) -> None:
+    """Refuse that two splits, (what it is called, its ids) each, have an image in common.
+
+    Raises:
+        DataError: the same id in both; the first few are named.
+    """
+    shared = sorted(set(first[1]) & set(second[1]))
+    if shared:
+        raise DataError(
+            f"{owner}: {counted(len(shared), 'image')} in both the {first[0]} and the {second[0]} "
+            f"set: {', '.join(shared[:3])}{', …' if len(shared) > 3 else ''}."
+        )
 
 
 def hash_strings(strings: Sequence[str]) -> str:

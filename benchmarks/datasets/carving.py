@@ -102,3 +102,17 @@ def part(split: Split, index: NDArray[np.int64]) -> Split:
     )
     captions = None if split.captions is None else tuple(split.captions[i] for i in index)
     return Split(images, split.labels[index], tuple(split.ids[i] for i in index), captions)
+
+
+def without_copies(spare: Split, train: Split, test: Split) -> Split:
+    """Spare images of one size, less those that also stand in train or test.
+
+    CIFAR has exact duplicates.
+    """
+    taken = {split.images.read(i).tobytes() for split in (train, test) for i in range(len(split))}
+    keep = [i for i in range(len(spare)) if spare.images.read(i).tobytes() not in taken]
+    return Split(
+        images=ArrayImages(np.stack([spare.images.read(i) for i in keep])),
+        labels=spare.labels[keep],
+        ids=tuple(spare.ids[i] for i in keep),
+    )

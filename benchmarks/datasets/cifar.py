@@ -25,6 +25,7 @@ from benchmarks.datasets._cifar_files import CIFAR10, CIFAR100, Form, Layout, fi
 from benchmarks.datasets._class_folders import Raw
 from benchmarks.datasets._texts import WithTexts
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
+from benchmarks.datasets.carving import without_copies
 from benchmarks.datasets.registry import register
 from benchmarks.errors import DataMissing, UserError
 from benchmarks.protocol import GROUPS, group_of
@@ -95,7 +96,7 @@ class _CifarLT(WithTexts):
             notes=notes,
             train=train,
             test=test_split,
-            validation=partial(_validation, spare, train, test_split) if served else None,
+            validation=partial(without_copies, spare, train, test_split) if served else None,
             validation_source=(
                 "official training images that the long-tailed subset did not draw, up to "
                 f"{VALIDATION_PER_CLASS} a class, {served} of {len(counts)} classes have some"
@@ -263,14 +264,3 @@ def _split(raw: Raw, split: str, indices: NDArray[np.int64] | None = None) -> Sp
 def _by_name(raw: Raw) -> Raw:
     order = np.lexsort((raw.files, raw.labels))
     return Raw(raw.images[order], raw.labels[order], raw.files[order])
-
-
-def _validation(spare: Split, train: Split, test: Split) -> Split:
-    """The spare images, less those that also stand in train or test: CIFAR has exact duplicates."""
-    taken = {split.images.read(i).tobytes() for split in (train, test) for i in range(len(split))}
-    keep = [i for i in range(len(spare)) if spare.images.read(i).tobytes() not in taken]
-    return Split(
-        images=ArrayImages(np.stack([spare.images.read(i) for i in keep])),
-        labels=spare.labels[keep],
-        ids=tuple(spare.ids[i] for i in keep),
-    )
