@@ -188,7 +188,9 @@ class Task:
             return list(names)
         if source == "descriptions":
             return list(texts)
-        return [f"{name}, {text}" for name, text in zip(names, texts, strict=True)]
+        # Where a class has no description its name stands in for one.
+        pairs = zip(names, texts, strict=True)
+        return [name if text == name else f"{name}, {text}" for name, text in pairs]
 
     # ---- randomness ----------------------------------------------------------------------------
 

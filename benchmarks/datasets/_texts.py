@@ -13,7 +13,7 @@ import yaml
 
 from benchmarks.datasets.base import Family, Texts
 from benchmarks.errors import UserError, did_you_mean
-from benchmarks.text import Package, Which
+from benchmarks.text import Package, Which, wordnet
 
 CHOICES = ("auto", "none", "wordnet")
 """What `descriptions` may be, apart from a file."""
@@ -31,39 +31,61 @@ class WithTexts(Family):
     machine; or a JSON or YAML file {class: text}."""
 
     def pinned(self) -> dict[str, Any]:
-        """The knobs; a file of descriptions by its name and content."""
+        """The knobs; a file of descriptions, or a WordNet, by its name and content."""
         knobs = super().pinned()
-        if self.descriptions not in CHOICES:
-            knobs["descriptions"] = _file_id(Path(self.descriptions))
+        if self.descriptions == "wordnet":
+            knobs["descriptions"] = f"wordnet@{wordnet.find().digest}"
+        elif self.descriptions not in CHOICES:
+            knobs["descriptions"] = _file_id(self._file())
         return knobs
 
     def _texts(self, package: Package) -> tuple[Texts, tuple[str, ...]]:
         """The texts that the knobs choose, and footnotes on what is missing or doubled.
 
         Raises:
-            UserError: a file of descriptions that cannot be read or names unknown classes.
+            UserError: a file of descriptions that cannot be read or names unknown classes; no
+                WordNet on this machine.
         """
         found: Sequence[str | None] = package.descriptions
-        if self.descriptions == "none":
+        origin: tuple[str, ...] = ()
+        if self.descriptions == "none" or not package.keys:
             found = [None] * len(package.keys)
+        elif self.descriptions == "wordnet":
+            found, origin = wordnet.glosses(package)
         elif self.descriptions != "auto":
-            found = _from_file(Path(self.descriptions), package, self.name)
-        return assemble(package.names, package.templates, found)
+            found = _from_file(self._file(), package, self.name)
+        texts, notes = assemble(package.names, package.templates, found)
+        return texts, (*origin, *notes)
 
     def _texts_card(self, package: Package) -> dict[str, str]:
-        """What `show` prints of the texts."""
+        """What `show` prints of the texts; `package` is without classes that come with the data."""
         texts, notes = self._texts(package)
-        kept = sum(bool(text) for text in package.descriptions)
-        described = (
-            f"{kept or 'no'} descriptions"
-            if self.descriptions == "auto"
-            else (f"descriptions: {self.pinned()['descriptions']}")
-        )
+        if self.descriptions == "auto":
+            described = f"{sum(bool(text) for text in package.descriptions) or 'no'} descriptions"
+        else:
+            described = f"descriptions: {self.pinned()['descriptions']}"
+        known = texts.digest if package.keys else "unverified (the class names come with the data)"
+        number = len(texts.templates)
         return {
-            "texts": f"{package.source}; {len(texts.templates)} templates, {described}; "
-            f"text hash {texts.digest}",
+            "texts": f"{self.texts}, version {package.version}: {package.source}; "
+            f"{number} template{'s' * (number > 1)}, {described}; text hash {known}",
             **({"texts, note": "; ".join(notes)} if notes else {}),
         }
+
+    def _file(self) -> Path:
+        """The file of descriptions.
+
+        Raises:
+            UserError: there is none of that name; it may be a choice misspelt.
+        """
+        file = Path(self.descriptions).expanduser()
+        if not file.is_file():
+            what = "is a folder" if file.is_dir() else "is no file"
+            raise UserError(
+                f"{self.name}.descriptions='{self.descriptions}' {what}: write "
+                f"{', '.join(CHOICES)}, or the path of a JSON or YAML file {{class: text}}."
+            )
+        return file
 
 
 def assemble(
@@ -100,16 +122,38 @@ def _some(items: Sequence[str], limit: int = 3) -> str:
 def _from_file(file: Path, package: Package, owner: str) -> list[str | None]:
     """(C,) descriptions by class; the file may call a class by its key or its name."""
     data = read_mapping(file, f"{owner}.descriptions")
-    known = {name: i for i, name in enumerate(package.names)}
-    known |= {key: i for i, key in enumerate(package.keys)}
+    known: dict[str, list[int]] = {}
+    for i, name in enumerate(package.names):
+        known.setdefault(name, []).append(i)
+    known |= {key: [i] for i, key in enumerate(package.keys)}
     found: list[str | None] = [None] * len(package.keys)
-    for name, text in data.items():
+    for name, value in data.items():
         if name not in known:
             raise did_you_mean(f"class in {file}", name, known)
-        if not isinstance(text, str) or not text.strip():
-            raise UserError(f"{file}: the description of '{name}' is not a text.")
-        found[known[name]] = " ".join(text.split())
+        if len(known[name]) > 1:
+            keys = ", ".join(package.keys[i] for i in known[name])
+            raise UserError(f"{file}: '{name}' stands for several classes: write {keys}.")
+        text = one_text(value, f"{file}: the description of '{name}'")
+        (i,) = known[name]
+        if found[i] is not None:
+            raise UserError(f"{file}: '{name}' is described twice, by its key and by its name.")
+        found[i] = text
     return found
+
+
+def one_text(value: Any, what: str) -> str:
+    """A description as a file gives it: a text, or a list of sentences, which are joined.
+
+    Raises:
+        UserError: it is something else, or empty.
+    """
+    sentences = value if isinstance(value, list) else [value]
+    if not sentences or not all(isinstance(s, str) and s.strip() for s in sentences):
+        raise UserError(
+            f"{what} must be a text, or a list of texts, and not empty; leave the class out to use "
+            "its name."
+        )
+    return " ".join(" ".join(sentences).split())
 
 
 def read_mapping(file: Path, where: str) -> Mapping[str, Any]:
@@ -119,23 +163,40 @@ def read_mapping(file: Path, where: str) -> Mapping[str, Any]:
         UserError: it is not there, or is something else.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
         data = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
     except OSError as error:
         raise UserError(f"{where}={file}: {error.strerror}.") from error
     except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: not valid {file.suffix[1:].upper() or 'YAML'}.") from error
-    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise UserError(f"{file}: a mapping {{class: text}} is wanted.")
+        raise UserError(f"{file}: not valid {_format(file)}{_line(error)}.") from error
+    if not isinstance(data, dict) or not data:
+        raise UserError(f"{file}: a mapping {{class: text}} is wanted, not {_kind(data)}.")
+    for key in data:
+        if not isinstance(key, str):
+            raise UserError(f"{file}: the class {key!r} is not a text; put it in quotes.")
     return data
+
+
+def _format(file: Path) -> str:
+    return "JSON" if file.suffix == ".json" else "YAML"
+
+
+def _line(error: Exception) -> str:
+    """Where a parser stopped, as far as it says."""
+    mark = getattr(error, "problem_mark", None)
+    line = mark.line + 1 if mark is not None else getattr(error, "lineno", None)
+    return f" (line {line})" if line else ""
+
+
+def _kind(data: Any) -> str:
+    if not data:
+        return "nothing"
+    return {"list": "a list", "str": "a text"}.get(type(data).__name__, type(data).__name__)
 
 
 def _file_id(file: Path) -> str:
     try:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
-        known = ", ".join(CHOICES)
-        raise UserError(
-            f"descriptions={file}: {error.strerror}; write {known} or a JSON or YAML file."
-        ) from error
+        raise UserError(f"descriptions={file}: {error.strerror}.") from error
     return f"{file.name}@{digest[:8]}"

@@ -1,0 +1,172 @@
+"""Class descriptions from a WordNet on this machine: the gloss of each class's noun.
+
+Reads WordNet's own files, `index.noun` and `data.noun` (their format: WordNet's manual, wndb(5WN)),
+as Debian's package, nltk's corpus (a folder or a .zip) and WordNet itself install them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from benchmarks.errors import DataError, DataMissing
+from benchmarks.text import Package
+
+WNID_VERSION = "3.0"
+"""Wnids (`n01440764`) are byte positions in this version's data.noun, and meaningless in others."""
+
+_INDEX, _DATA = "index.noun", "data.noun"
+_EXAMPLES = re.compile(r'(?:^|[;:])\s*"')
+"""Where the examples of a gloss begin."""
+
+
+@dataclass(frozen=True)
+class WordNet:
+    """A WordNet's nouns."""
+
+    version: str
+    """As the licence text in its data file states it; empty if it does not."""
+    digest: str
+    """The first 8 digits of the SHA-256 of its data file."""
+    data: bytes
+    index: bytes
+
+    def gloss(self, synset: str) -> str | None:
+        """The definition of the noun at a byte position (8 digits), without example sentences."""
+        start = int(synset)
+        if not self.data.startswith(synset.encode() + b" ", start):
+            return None
+        line = self.data[start : self.data.find(b"\n", start)].decode("utf-8", "replace")
+        gloss = line.partition("| ")[2]
+        return _EXAMPLES.split(gloss)[0].strip(" ;:") or None
+
+    def first_senses(self, lemmas: Collection[str]) -> dict[str, str]:
+        """The byte positions of the first noun senses of those lemmas that it has."""
+        wanted = {lemma.encode() for lemma in lemmas}
+        found = {}
+        for line in self.index.splitlines():
+            lemma = line.partition(b" ")[0]
+            if lemma in wanted:
+                fields = line.split()  # lemma pos synset_cnt … synset_offset × synset_cnt
+                found[lemma.decode()] = fields[-int(fields[2])].decode()
+        return found
+
+
+def glosses(package: Package) -> tuple[list[str | None], tuple[str, ...]]:
+    """(C,) a gloss a class where WordNet has one, and footnotes.
+
+    A class whose synset is known (its key is a wnid, or the package says which) gets that very
+    synset's; any other the first noun sense of its name, or of its key.
+
+    Raises:
+        DataMissing: there is no WordNet on this machine.
+        DataError: there is one that cannot be read.
+    """
+    wordnet = find()
+    exact = wordnet.version == WNID_VERSION
+    lemmas = [
+        (_lemma(name), _lemma(key)) for name, key in zip(package.names, package.keys, strict=True)
+    ]
+    senses = wordnet.first_senses({lemma for both in lemmas for lemma in both})
+    found: list[str | None] = []
+    guessed = 0
+    for (name, key), synset in zip(lemmas, package.synsets, strict=True):
+        gloss = wordnet.gloss(synset[1:]) if exact and synset else None
+        if gloss is None:
+            first = senses.get(name) or senses.get(key)
+            gloss = wordnet.gloss(first) if first else None
+            guessed += gloss is not None
+        found.append(gloss)
+    notes = [f"descriptions are glosses of WordNet {wordnet.version or 'of unknown version'}"]
+    if guessed:
+        notes.append(
+            f"{guessed} of {len(found)} glosses are of the first noun sense of the class's name, "
+            "which may not be the one meant"
+        )
+    return found, tuple(notes)
+
+
+def _lemma(name: str) -> str:
+    return "_".join(name.lower().split())
+
+
+def find() -> WordNet:
+    """The first WordNet in the usual places.
+
+    Raises:
+        DataMissing: there is none.
+        DataError: it cannot be read.
+    """
+    for place in _places():
+        if _holds(place):
+            return _read(place, _file(place).stat().st_mtime_ns)
+    raise DataMissing(
+        "descriptions=wordnet: no WordNet (index.noun, data.noun) in $WNSEARCHDIR, $WNHOME/dict, "
+        "/usr/share/wordnet or an nltk_data/corpora/wordnet[.zip] ($NLTK_DATA, ~/nltk_data, …): "
+        "`apt install wordnet-base`, or `pip install nltk` and `python -m nltk.downloader wordnet`."
+    )
+
+
+def _places() -> Iterator[Path]:
+    """Where a WordNet may be: folders, and .zip files that hold one."""
+    if os.environ.get("WNSEARCHDIR"):
+        yield Path(os.environ["WNSEARCHDIR"])
+    if os.environ.get("WNHOME"):
+        yield Path(os.environ["WNHOME"]) / "dict"
+    # The order of nltk.data.path.
+    roots = [Path(root) for root in os.environ.get("NLTK_DATA", "").split(os.pathsep) if root]
+    roots.append(Path.home() / "nltk_data")
+    roots += [Path(sys.prefix) / part / "nltk_data" for part in ("", "share", "lib")]
+    roots += [Path("/usr") / p / "nltk_data" for p in ("share", "local/share", "lib", "local/lib")]
+    for root in roots:
+        # `wordnet`, version 3.0, sorts before wordnet2021 and the like.
+        yield from sorted((root / "corpora").glob("wordnet*"))
+    yield Path("/usr/share/wordnet")
+    yield Path("/usr/local/WordNet-3.0/dict")
+
+
+def _holds(place: Path) -> bool:
+    if place.suffix != ".zip":
+        return (place / _DATA).is_file() and (place / _INDEX).is_file()
+    try:
+        with zipfile.ZipFile(place) as archive:
+            return {_member(place, _DATA), _member(place, _INDEX)} <= set(archive.namelist())
+    except OSError:
+        return False
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{place}: a damaged archive ({error}).") from error
+
+
+def _member(place: Path, file: str) -> str:
+    return f"{place.stem}/{file}"
+
+
+def _file(place: Path) -> Path:
+    return place if place.suffix == ".zip" else place / _DATA
+
+
+@cache
+def _read(place: Path, _changed: int) -> WordNet:
+    """The WordNet at `place`, read once as long as its file does not change."""
+    try:
+        if place.suffix == ".zip":
+            with zipfile.ZipFile(place) as archive:
+                data, index = (archive.read(_member(place, file)) for file in (_DATA, _INDEX))
+        else:
+            data, index = ((place / file).read_bytes() for file in (_DATA, _INDEX))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{place}: WordNet cannot be read ({error}).") from error
+    version = re.search(rb"WordNet (\d+(?:\.\d+)*) Copyright", data[:4096])
+    return WordNet(
+        version=version[1].decode() if version else "",
+        digest=hashlib.sha256(data).hexdigest()[:8],
+        data=data,
+        index=index,
+    )
