@@ -21,7 +21,9 @@ from typing import Any, NoReturn
 
 from benchmarks.errors import UserError, did_you_mean
 
-VERBS = ("run", "plan", "list", "show", "report", "compare", "check", "tune", "download")
+VERBS = (
+    "run", "plan", "list", "show", "report", "compare", "check", "tune", "predict", "download",
+)  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -136,6 +138,11 @@ def _dispatch(options: argparse.Namespace, console: Any) -> int:
         fields = tuple(name for name in (options.fields or "").split(",") if name)
         request = Request(options.trials, fields, options.write)
         return tune(sweep, request, console, debug=options.debug)
+    if options.verb == "predict":
+        from benchmarks.predicting import predict
+
+        flags = {n: getattr(options, n) for n in ("data_root", "device", "offline", "plugin")}
+        return predict(options.record, options.images, options.out, console, flags)
     return commands.download(options.names, console, options.data_root)
 
 
@@ -214,7 +221,22 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     download.add_argument("names", nargs="+", metavar="NAME", help="data set or backbone")
     _data_root(download)
 
-    for verb in (show, report, compare, check):
+    predict = verbs.add_parser("predict", help="a saved model's classes for images of your own")
+    predict.add_argument(
+        "record", type=Path, metavar="RECORD", help="OUT/records/KEY.json of a --save-model run"
+    )
+    predict.add_argument("--images", type=Path, required=True, metavar="DIR", help="the images")
+    predict.add_argument(
+        "--out", type=Path, default=Path("predictions.csv"), metavar="FILE",
+        help="where to write (default predictions.csv)",
+    )  # fmt: skip
+    predict.add_argument(
+        "--data-root", type=Path, metavar="DIR", help="where data sets are (default as in the run)"
+    )
+    predict.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    predict.add_argument("--offline", action="store_true", help="never touch the network")
+
+    for verb in (show, report, compare, check, predict):
         verb.add_argument(
             "--plugin", type=Path, action="append", default=[], metavar="FILE", help=_PLUGIN
         )

@@ -29,6 +29,8 @@ class FileCheckpoint:
         self._started = self._last = time.monotonic()
         self.earlier_s = 0.0
         """Seconds of training that went into the state that was loaded."""
+        self.finished: tuple[dict[str, Any], ...] = ()
+        """States of the stages that are over."""
 
     def load(self) -> dict[str, Any] | None:
         """The saved state, or None where there is none."""
@@ -37,12 +39,17 @@ class FileCheckpoint:
         saved: dict[str, Any] = torch.load(self._file, map_location="cpu", weights_only=True)
         self.earlier_s = saved["elapsed_s"]
         state: dict[str, Any] = saved["state"]
+        self.finished = tuple(state.get("finished", ()))
         return state
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Write the state under another name, then rename it."""
+        """Write the state under another name, then rename it.
+
+        The end of a stage is written however soon it comes: the next stage takes it up from here.
+        """
         now = time.monotonic()
-        if now - self._last < self._seconds:
+        before, self.finished = self.finished, tuple(state.get("finished", ()))
+        if now - self._last < self._seconds and len(before) == len(self.finished):
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         partial = self._file.with_suffix(f".{os.getpid()}.partial")

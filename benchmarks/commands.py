@@ -50,6 +50,7 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
         sweep.offline,
         debug,
         sweep.save_logits,
+        sweep.save_model,
     )
     display = ProgressDisplay(console, len(todo), len(planned) - len(todo))
     if sweep.check_data:
@@ -314,7 +315,7 @@ def _print_fields(console: Console, owner: str, configured: Any, classes: Sequen
 def _print_facts(console: Console, facts: dict[str, str]) -> None:
     table = Table(show_header=False, box=None)
     table.add_column(style="dim", no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in facts.items():
         table.add_row(name, escape(value))
     console.print(table)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.datasets._image_files import in_threads
-from benchmarks.datasets.base import DataSet, Split
+from benchmarks.datasets.base import DataSet, Images, Split
 from benchmarks.errors import DataError, counted
 from benchmarks.file_names import safe
 
@@ -49,6 +49,20 @@ def examine(data: DataSet, progress: Progress = lambda done, total: None) -> Fin
             if (done + i + 1) % 256 == 0 or done + i + 1 == total:
                 progress(done + i + 1, total)
     return Findings(total, tuple(damaged), _twice(*content))
+
+
+def damaged(images: Images) -> dict[int, str]:
+    """What is wrong with images, by index, a line each; nothing for those that can be read."""
+
+    def complaint(index: int) -> str:
+        try:
+            images.read(index)
+        except DataError as error:
+            return str(error)
+        return ""
+
+    lines = enumerate(in_threads(complaint, range(len(images))))
+    return {index: line for index, line in lines if line}
 
 
 def seen_twice(data: DataSet) -> tuple[tuple[str, str], ...]:

@@ -25,6 +25,7 @@ from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.datasets.carving import with_validation
 from benchmarks.errors import DataError, DataMissing, NotApplicable, UserError
 from benchmarks.features import FeatureStore, user_store
+from benchmarks.model_files import Restored, SavedModel, model_file, put_back, save_model
 from benchmarks.plan import Cell
 from benchmarks.recording import Predictions, Recorder, membership, now
 from benchmarks.samples import SplitSamples
@@ -60,6 +61,7 @@ class Settings:
     offline: bool = False
     debug: bool = False
     save_logits: bool = False
+    save_model: bool = False
     checkpoint_s: float = SECONDS_BETWEEN
     """Least time between two writes of a cell's training state."""
 
@@ -198,6 +200,34 @@ class Bench:
         finally:
             gc.collect()
 
+    def restored(self, cell: Cell, model: SavedModel) -> Predictor:
+        """The predictor of a cell that was run before, with what it had learnt.
+
+        Raises:
+            UserError: what was saved is of another source than the method's present one.
+        """
+        method: Method = METHODS.get(cell.method)(**cell.config)
+        if method.info.needs == "features":
+            self._prepare_features(cell)
+        # A method may put another module into its predictor than it trained last: that training is
+        # gone through again, on frozen features and in seconds, before the state is put back.
+        for states in ((*model.stages, model.last), model.stages):
+            task = dataclasses.replace(self._task(cell), checkpoint=Restored(states))
+            try:
+                ((predictor, _),) = self._fit(method, [cell], [task])
+            except RuntimeError as mismatch:  # torch's word for a state of another module
+                error: Exception = mismatch
+            else:
+                put_back(predictor, model.last)
+                return predictor
+        raise UserError(f"{cell.title}: the saved model does not fit: {error}") from error
+
+    def logits(self, cell: Cell, predictor: Predictor, split: Split | None = None) -> Tensor:
+        """(N, C) float32 logits on the CPU for a split, by default the test images."""
+        return self._logits(
+            cell, predictor, self._test if split is None else self._samples("images", split)
+        )
+
     # ---- parts -------------------------------------------------------------------------------
 
     def _fit(
@@ -224,9 +254,13 @@ class Bench:
         """The outcome of one fitted cell: of several fitted together, one may fail by itself."""
         try:
             clock = time.perf_counter()
-            logits = self._logits(cell, predictor)
+            logits = self._logits(cell, predictor, self._test)
             cost = self._cost(cell, predictor, fit_s, time.perf_counter() - clock)
             notes = [*task.notes, *predictor.notes]
+            if self._settings.save_model:
+                stages = getattr(task.checkpoint, "finished", ())
+                file = model_file(self._settings.out, cell.key)
+                save_model(file, cell, self._settings.data_root, stages, predictor)
             return self._recorder.done(cell, logits, cost, notes, started)
         except DataError:
             raise
@@ -271,17 +305,17 @@ class Bench:
         )
 
     @torch.no_grad()
-    def _logits(self, cell: Cell, predictor: Predictor) -> Tensor:
-        """(N, C) float32 test logits on the CPU, the mean over the predictor's views."""
+    def _logits(self, cell: Cell, predictor: Predictor, samples: SplitSamples) -> Tensor:
+        """(N, C) float32 logits on the CPU, the mean over the predictor's views."""
         parts = []
         classes = self._data.num_classes
         needs: str = METHODS.get(cell.method).info.needs  # type: ignore[attr-defined]
-        for start in range(0, len(self._test), EVAL_BATCH):
-            index = np.arange(start, min(start + EVAL_BATCH, len(self._test)))
+        for start in range(0, len(samples), EVAL_BATCH):
+            index = np.arange(start, min(start + EVAL_BATCH, len(samples)))
             views: Iterable[Batch] = (
-                self._test.five_crops(index)
+                samples.five_crops(index)
                 if predictor.views == "five crops"
-                else [self._test.batch(index, needs=needs)]
+                else [samples.batch(index, needs=needs)]
             )
             seen = []
             for batch in views:

@@ -594,3 +594,17 @@ def test_checkpoints_are_not_written_all_the_time(tmp_path: Path) -> None:
     file = tmp_path / "cell.pt"
     FileCheckpoint(file, seconds=1000).save({"epoch": 1})
     assert not file.exists()
+
+
+def test_the_end_of_a_stage_is_written_however_soon(tmp_path: Path) -> None:
+    file = tmp_path / "c.pt"
+    checkpoint = FileCheckpoint(file, seconds=1000)
+    checkpoint.save({"stage": 0, "finished": [], "epoch": 1})
+    assert not file.exists()
+    checkpoint.save({"stage": 1, "finished": [{"weight": torch.ones(2)}]})
+    state = checkpoint.load()  # as the next stage does
+    assert state is not None
+    assert state["stage"] == 1
+    assert torch.equal(state["finished"][0]["weight"], torch.ones(2))
+    checkpoint.save({"stage": 1, "finished": state["finished"], "epoch": 1})
+    assert "epoch" not in (FileCheckpoint(file).load() or {})
