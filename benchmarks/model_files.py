@@ -80,7 +80,7 @@ def read_model(file: Path) -> SavedModel:
     if not file.is_file():
         raise UserError(f"No {file}: run the cell with --save-model.")
     try:
-        with safe_open(file, framework="pt") as opened:  # type: ignore[no-untyped-call]
+        with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
@@ -98,7 +98,7 @@ def read_model(file: Path) -> SavedModel:
 
 def _origin(cell: Cell, data_root: Path) -> dict[str, Any]:
     """Everything that says which cell it is, with absolute paths."""
-    knobs = dataclasses.asdict(cell.family)
+    knobs = dataclasses.asdict(cell.family)  # type: ignore[call-overload]
     return {
         "method": cell.method,
         "config": cell.config,

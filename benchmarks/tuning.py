@@ -88,10 +88,6 @@ class OnValidation(Family):
             data, name=self.name, test=data.validation(), validation=None, validation_source=""
         )
 
-    def pinned(self) -> dict[str, Any]:
-        """The data set's knobs."""
-        return {"inner": self.inner.pinned()}
-
     def download(self, root: Path) -> str:
         """Fetch the data set."""
         return self.inner.download(root)
