@@ -174,12 +174,12 @@ class Listed(WithTexts):
     def _class_of(self, path: str) -> str | None:
         """The class's key that a path of a list names, or None where paths name none."""
 
-    def _package(self, root: Path) -> Package:
-        """The text package."""
+    def _package(self, root: Path | None = None) -> Package:
+        """The text package; without a data root, as far as it is known without data."""
         return read_package(self.release.package, self.texts)
 
     def _card_of_texts(self) -> dict[str, str]:
-        return self._texts_card(read_package(self.release.package, self.texts))
+        return self._texts_card(self._package())
 
     def _listings(self, root: Path, package: Package) -> dict[str, Listing]:
         """The splits' lists, read."""

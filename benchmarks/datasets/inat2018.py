@@ -20,7 +20,7 @@ from benchmarks.datasets._lists import Listing, read_list
 from benchmarks.datasets._locate import as_listed, without_first_folder
 from benchmarks.datasets.registry import register
 from benchmarks.errors import DataError, counted
-from benchmarks.text import Package, read_package
+from benchmarks.text import Package
 
 # Of the publisher's README (visipedia/inat_comp, 2018/README.md), as are the counts.
 _HOME = "https://ml-inat-competition-datasets.s3.amazonaws.com/2018"
@@ -67,8 +67,9 @@ class INat2018(Listed):
         layout=(
             "DATA_ROOT/inat2018/train_val2018/SUPERCATEGORY/CATEGORY/*.jpg (also in "
             "inaturalist2018/, iNaturalist18/, iNat2018/ or DATA_ROOT itself, with or without "
-            "train_val2018/) with train2018.json and val2018.json, or iNaturalist18_{train,val}.txt "
-            "of LIFT and classifier-balancing, and categories.json in DATA_ROOT/inat2018/"
+            "train_val2018/) with categories.json and train2018.json and val2018.json, or "
+            "iNaturalist18_{train,val}.txt as LIFT and classifier-balancing have them, in "
+            "DATA_ROOT/inat2018/"
         ),
         images_from=(
             f"{_HOME}/train_val2018.tar.gz (127.9 GB, md5 b1c6952ce38f31868cc50ea72d066cc3; too "
@@ -84,13 +85,16 @@ class INat2018(Listed):
     def _class_of(self, path: str) -> str | None:
         return path.split("/")[-2]
 
-    def _package(self, root: Path) -> Package:
+    def _package(self, root: Path | None = None) -> Package:
         """Scientific names from the publisher's list; a category's key is its number."""
+        package = super()._package()
+        if root is None:
+            return package
         names = _names(self._list_files(root)["categories"])
-        return super()._package(root).of_classes([str(i) for i in range(len(names))], names)
+        return package.of_classes([str(i) for i in range(len(names))], names)
 
     def _card_of_texts(self) -> dict[str, str]:
-        package = read_package(self.release.package, self.texts)
+        package = self._package()
         return {
             "texts": f"{package.source}; {counted(len(package.templates), 'template')}, no "
             f"descriptions; text hash {UNVERIFIED} (computed when categories.json is there)"
