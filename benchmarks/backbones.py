@@ -254,7 +254,9 @@ def _open(ident: BackboneId, *, online: bool) -> tuple[Any, Any]:
         raise
     except Exception as error:  # a file of the wrong kind raises whatever its reader raises
         line = hub.one_line(error) or type(error).__name__
-        if online and "size mismatch" not in str(error):
+        # OSError: a file of the hub that is neither in the cache nor to be fetched.
+        absent = online or (isinstance(error, OSError) and bool(hub.needs(ident)))
+        if absent and "size mismatch" not in str(error):
             raise hub.cannot_fetch(ident, line) from error
         raise UserError(f"Backbone '{ident.typed}' does not load: {line}") from error
     finally:

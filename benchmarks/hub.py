@@ -171,8 +171,8 @@ def cannot_fetch(ident: BackboneId, reason: str) -> DataMissing:
         )
         by_hand = ""
     return DataMissing(
-        f"{what} ({reason}). Where there is a network: python run_benchmarks.py download "
-        f"{ident.typed}; {by_hand}{OFFLINE_HINT}."
+        f"{what} ({reason.rstrip('.')}). Where there is a network: "
+        f"python run_benchmarks.py download {ident.typed}; {by_hand}{OFFLINE_HINT}."
     )
 
 

@@ -299,6 +299,27 @@ def test_a_tokenizer_without_the_package_that_reads_it(
     assert asked == []
 
 
+def test_a_folder_with_a_tokenizer_of_its_own(
+    asked: list[object], clip_folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    name = _local(tmp_path / "model", clip_folder, hf_tokenizer_name="org/words")
+    words = {"[PAD]": 0, "[UNK]": 1, "a": 2, "cat": 3}
+    tokenizer = {
+        "version": "1.0",
+        "added_tokens": [],
+        "pre_tokenizer": {"type": "Whitespace"},
+        "model": {"type": "WordLevel", "vocab": words, "unk_token": "[UNK]"},
+    }
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"}
+    for file, content in (("tokenizer.json", tokenizer), ("tokenizer_config.json", config)):
+        (tmp_path / "model" / file).write_text(json.dumps(content), encoding="utf-8")
+    loaded = _load(name, offline=True)
+    assert loaded.tokenizer(["cat a dog"])[0, :5].tolist() == [3, 2, 1, 0, 0]
+    assert loaded.feature_dim == 16
+    assert asked == []
+
+
 def test_a_folder_whose_text_tower_is_on_the_hub(
     asked: list[object], clip_folder: Path, tmp_path: Path
 ) -> None:
