@@ -70,7 +70,7 @@ def predict(
     display = ProgressDisplay(console, 1, 0)
     with display:
         bench = runner.Bench.load(cell, settings, user_store(), display)
-        split, problems = _readable(images, files, record)
+        split, problems = _readable(images, files, record, upright=bench.upright)
         predictor = bench.restored(cell, model)
         logits = bench.logits(cell, predictor, split)
     table = table_of(logits, split.ids, record)
@@ -160,16 +160,18 @@ def _cell(record: Record, origin: dict[str, Any], flags: dict[str, Any]) -> Cell
     return cell
 
 
-def _readable(folder: Path, files: Sequence[str], record: Record) -> tuple[Split, list[str]]:
+def _readable(
+    folder: Path, files: Sequence[str], record: Record, *, upright: bool
+) -> tuple[Split, list[str]]:
     """The images that can be read, as a split without meaningful labels; what ails the others.
 
     Raises:
         DataError: none can.
     """
-    problems = damaged(FileImages(folder, tuple(files)))
+    problems = damaged(FileImages(folder, tuple(files), upright))
     kept = tuple(file for i, file in enumerate(files) if i not in problems)
     if not kept:
         raise DataError(f"{folder}: none of its {len(files)} images can be read.")
     shape = (len(kept), len(record.class_names)) if record.task == "multi" else (len(kept),)
-    split = Split(FileImages(folder, kept), np.zeros(shape, dtype=np.int64), kept)
+    split = Split(FileImages(folder, kept, upright), np.zeros(shape, dtype=np.int64), kept)
     return split, list(problems.values())

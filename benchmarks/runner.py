@@ -222,6 +222,11 @@ class Bench:
                 return predictor
         raise UserError(f"{cell.title}: the saved model does not fit: {error}") from error
 
+    @property
+    def upright(self) -> bool:
+        """Whether the data set's images follow their EXIF orientation."""
+        return getattr(self._data.test.images, "upright", False)
+
     def logits(self, cell: Cell, predictor: Predictor, split: Split | None = None) -> Tensor:
         """(N, C) float32 logits on the CPU for a split, by default the test images."""
         return self._logits(
