@@ -40,7 +40,8 @@ def card(own: OwnData) -> dict[str, str]:
         f"{len(data.splits['train']):,}; largest class '{keys[most]}' with {train[most]}, "
         f"smallest '{keys[least]}' with {train[least]}"
     )
-    facts["test images"] = f"{len(data.splits['test']):,}; {test.max()} to {test.min()} a class"
+    reach = f"{test.min()} to {test.max()}" if test.min() < test.max() else f"{test.min()}"
+    facts["test images"] = f"{len(data.splits['test']):,}; {reach} a class"
     facts["validation"] = (
         f"{len(data.splits['val']):,} images: {data.validation_source}"
         if data.splits["val"]

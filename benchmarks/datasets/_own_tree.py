@@ -37,13 +37,13 @@ def read_tree(images: Mapping[str, Path]) -> Found:
     _refuse_overlap(folders)
     entries: dict[str, Entry] = {}
     keys: set[str] = set()
-    unused: Counter[str] = Counter()
+    unused: Counter[tuple[str, str]] = Counter()
     for split, folder in folders.items():
         there = _children(folder)
         classes = [child.name for child in there if child.is_dir()]
         beside = sum(_is_image(child.name) for child in there if not child.is_dir())
         if beside:
-            unused["images beside the class folders"] += beside
+            unused["image", "beside the class folders"] += beside
         if not classes:
             raise DataError(
                 f"{folder} holds no class folders, {counted(beside, 'image')}: put the images of "
@@ -53,7 +53,7 @@ def read_tree(images: Mapping[str, Path]) -> Found:
             keys.add(plain(name))
             for file, size in _files(folder / name, f"{name}/", frozenset()):
                 if not _is_image(file):
-                    unused[f"files with the ending '{os.path.splitext(file)[1]}'"] += 1
+                    unused["file", f"with the ending '{os.path.splitext(file)[1]}'"] += 1
                     continue
                 sid = _checked(file if split == ALL else f"{split}/{file}", folder)
                 if sid in entries:
@@ -67,7 +67,8 @@ def read_tree(images: Mapping[str, Path]) -> Found:
         raise DataError(
             f"{where}: the {len(keys)} class folders hold no images ({', '.join(ENDINGS)})."
         )
-    notes = [f"not used: {some([f'{n} {what}' for what, n in unused.items()])}"] if unused else []
+    passed = [f"{counted(n, noun)} {which}" for (noun, which), n in unused.items()]
+    notes = [f"not used: {some(passed)}"] if passed else []
     ordered = tuple(entries[sid] for sid in sorted(entries))
     return Found(ordered, folders, tuple(sorted(keys)), notes=tuple(notes))
 

@@ -280,7 +280,7 @@ def family_of(file: Path) -> tuple[type[OwnData], dict[str, Any]]:
                 "another name with `name:`."
             )
     facts = {
-        "__doc__": spec.source or f"Your own data, described in {file}.",
+        "__doc__": f"Your own data, described in {file}.",
         "__module__": __name__,
         "name": spec.name,
         "task": spec.task,
