@@ -156,7 +156,7 @@ def _unpack(file: Path, folder: Path, holds: str) -> None:
                         with packed.open(info) as member:
                             _copy(member, folder / inside)
             return
-        with tarfile.open(file, "r|*") as tar:
+        with tarfile.open(file) as tar:
             for entry in tar:
                 if entry.isfile() and (inside := _inside(entry.name, holds)):
                     stream = tar.extractfile(entry)
