@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,8 +26,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-
-from benchmarks.errors import UserError
 
 _FOLDER = Path(__file__).parent
 _WNID = re.compile(r"n\d{8}")
@@ -69,13 +68,7 @@ class Package:
 
 
 def read_package(name: str, which: Which = "public") -> Package:
-    """The text package of the data set `name`; without classes where they come with the data.
-
-    Raises:
-        UserError: it has no package of this project's own.
-    """
-    if which == "own" and not (_FOLDER / f"{name}.own.yaml").exists():
-        raise UserError(f"texts=own: {name} has public texts only; leave texts=public.")
+    """The text package of the data set `name`; without classes where they come with the data."""
     return _package(name if which == "public" else f"{name}.own")
 
 
@@ -116,14 +109,11 @@ def _resolved(value: Any) -> Any:
     where, _, name = value.partition(":")
     if where == "package":
         return _package(name).keys
+    # Packages are found without importing them, which takes seconds.
+    spec = importlib.util.find_spec(where)
+    assert spec is not None and spec.submodule_search_locations is not None, value
+    folder = Path(spec.submodule_search_locations[0])
     if where == "timm":
-        # Found without importing timm, which takes seconds.
-        spec = importlib.util.find_spec("timm")
-        assert spec is not None and spec.submodule_search_locations is not None
-        folder = Path(spec.submodule_search_locations[0]) / "data" / "_info"
-        return (folder / name).read_text(encoding="utf-8").split()
-    assert where == "open_clip", value
-    from open_clip import zero_shot_metadata
-
-    found = getattr(zero_shot_metadata, name)
+        return (folder / "data" / "_info" / name).read_text(encoding="utf-8").split()
+    found = runpy.run_path(str(folder / "zero_shot_metadata.py"))[name]
     return [item("{}") if callable(item) else item for item in found]

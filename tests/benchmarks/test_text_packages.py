@@ -11,8 +11,7 @@ import yaml
 
 from benchmarks import text
 from benchmarks.datasets._texts import assemble
-from benchmarks.errors import UserError
-from benchmarks.text import Package, read_package
+from benchmarks.text import Package, Which, read_package
 
 FOLDER = Path(text.__file__).parent
 CLASSES = {
@@ -73,12 +72,6 @@ def test_own_packages_name_the_same_classes_apart(name: str, classes: int) -> No
     assert not notes(own)
 
 
-def test_a_set_without_a_package_of_our_own_says_so() -> None:
-    with pytest.raises(UserError, match="inaturalist2018 has public texts only") as error:
-        read_package("inaturalist2018", "own")
-    assert "\n" not in str(error.value)
-
-
 @pytest.mark.parametrize(
     ("name", "hash_"), [("cifar100", "8bc65443aa0159a2"), ("cifar10", "1252f67b2d12be81")]
 )
@@ -134,13 +127,13 @@ def test_imagenets_duplicates_are_named() -> None:
     assert len(set(apart)) == 4
 
 
-def test_tiny_imagenet_is_200_classes_of_imagenet() -> None:
-    for which in ("public", "own"):
-        tiny, full = read_package("tiny_imagenet", which), read_package("imagenet", which)
-        named = dict(zip(full.keys, full.names, strict=True))
-        assert tiny.keys == tuple(sorted(tiny.keys))
-        assert tiny.names == tuple(named[key] for key in tiny.keys)
-        assert tiny.templates == full.templates
+@pytest.mark.parametrize("which", ["public", "own"])
+def test_tiny_imagenet_is_200_classes_of_imagenet(which: Which) -> None:
+    tiny, full = read_package("tiny_imagenet", which), read_package("imagenet", which)
+    named = dict(zip(full.keys, full.names, strict=True))
+    assert tiny.keys == tuple(sorted(tiny.keys))
+    assert tiny.names == tuple(named[key] for key in tiny.keys)
+    assert tiny.templates == full.templates
     # The corners of the publisher's wnids.txt: its first, its last, its smallest and its largest.
     assert {"n02124075", "n02504458", "n01443537", "n12267677"} <= set(tiny.keys)
 
@@ -172,8 +165,9 @@ def test_templates_of_one_sentence() -> None:
 # ---- classes that come with the data -------------------------------------------------------------
 
 
-def test_classes_of_a_familys_own_reading() -> None:
-    empty = read_package("inaturalist2018")
+@pytest.mark.parametrize("which", ["public", "own"])
+def test_classes_of_a_familys_own_reading(which: Which) -> None:
+    empty = read_package("inaturalist2018", which)
     assert empty.keys == ()
     found = empty.of_classes(["Ursus_arctos", "n02132136"])
     assert found.names == ("Ursus arctos", "n02132136")

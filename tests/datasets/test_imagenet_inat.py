@@ -15,7 +15,7 @@ from benchmarks.datasets._fetch import Archive
 from benchmarks.datasets.base import DataSet
 from benchmarks.datasets.imagenet_lt import ImageNetLT
 from benchmarks.datasets.inat2018 import INat2018
-from benchmarks.errors import DataError, DataMissing, UserError
+from benchmarks.errors import DataError, DataMissing
 from tests.datasets.layouts import place, write_list
 
 WNIDS = ("n01440764", "n01443537", "n01484850")  # the first three of the sorted list
@@ -175,9 +175,11 @@ def test_inat_truncated_annotations(tmp_path: Path) -> None:
         INat2018().load(tmp_path, 0)
 
 
-def test_inat_has_public_texts_only(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="public texts only"):
-        INat2018(texts="own").load(make_inat(tmp_path), 0)
+def test_inat_own_texts_are_templates(tmp_path: Path) -> None:
+    root = make_inat(tmp_path)
+    own, public = (INat2018(texts=which).load(root, 0).texts for which in ("own", "public"))
+    assert own.class_names == public.class_names
+    assert own.templates != public.templates
 
 
 def test_inat_download_unpacks_the_annotations(
