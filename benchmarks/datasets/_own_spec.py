@@ -147,8 +147,8 @@ def _places(values: dict[str, Any], file: Path, task: str) -> tuple[dict[str, Pa
 
 
 def _path(value: Any, file: Path, key: str) -> Path:
-    text = coerce(value, str, f"{file}, {key}")
-    if not text.strip():
+    text = _text(value, f"{file}, {key}")
+    if not text:
         raise UserError(f"{file}, {key}: no path is given.")
     return file.parent / Path(text).expanduser()
 

@@ -261,7 +261,7 @@ def test_versions_and_groups_are_the_users(tmp_path: Path) -> None:
         ({"image": "p"}, "Unknown key in .* 'image'. Did you mean: images?"),
         ({}, "not {}|say where the images are"),
         ({"task": "singel", "images": "p"}, "task: 'singel' is none of single, multi"),
-        ({"images": 3}, "images: '3' is not text"),
+        ({"images": [3]}, r"images: '\[3\]' is not text"),
         ({"images": ""}, "images: no path is given"),
         ({"images": {"train": "p", "tst": "p"}}, "'tst'. Did you mean: test"),
         ({"images": {"test": "p"}}, "a folder for train is wanted"),
