@@ -221,17 +221,37 @@ def test_a_damaged_archive_is_named(nowhere: Path, monkeypatch: pytest.MonkeyPat
 # ---- the real one --------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def real() -> wordnet.WordNet:
+    """The WordNet of this machine, in the version that wnids are of."""
+    try:
+        found = wordnet.find()
+    except DataMissing:
+        pytest.skip("no WordNet on this machine (apt install wordnet-base, or nltk's corpus)")
+    if found.version != wordnet.WNID_VERSION:
+        pytest.skip(f"the WordNet on this machine is {found.version}, not {wordnet.WNID_VERSION}")
+    return found
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "coco", "places", "voc2007"])
+def test_synsets_of_the_packages_are_not_their_names_first_senses(
+    name: str, real: wordnet.WordNet
+) -> None:
+    package = read_package(name)
+    first = real.first_senses([key.lower().replace(" ", "_") for key in package.keys])
+    for key, synset in zip(package.keys, package.synsets, strict=True):
+        if synset is not None:
+            assert real.gloss(synset[1:]), key
+            assert first.get(key.replace(" ", "_")) != synset[1:], key
+
+
+@pytest.mark.usefixtures("real")
 def test_imagenets_synsets_in_the_real_wordnet() -> None:
     """Against the definitions that timm ships, for every wnid of ImageNet."""
     from timm.data import ImageNetInfo
 
-    try:
-        real = wordnet.find()
-    except DataMissing:
-        pytest.skip("no WordNet on this machine (apt install wordnet-base, or nltk's corpus)")
-    if real.version != wordnet.WNID_VERSION:
-        pytest.skip(f"the WordNet on this machine is {real.version}, not {wordnet.WNID_VERSION}")
     package = read_package("imagenet")
+    wordnet._read.cache_clear()
     start = time.perf_counter()
     found, notes = wordnet.glosses(package)
     assert time.perf_counter() - start < 1
