@@ -6,30 +6,18 @@ et al. 2019, "Large-Scale Long-Tailed Recognition in an Open World" (OLTR).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from benchmarks.datasets._fetch import Source
 from benchmarks.datasets._listed import Listed, Release
 from benchmarks.datasets.registry import register
-from benchmarks.text import Package
 
 # facebookresearch/classifier-balancing is the code of Kang et al. 2020, which evaluates on these
-# lists. The checksums were computed from files of the same lengths, first and last lines.
+# lists. The checksums were computed from copies of the same lengths and last lines.
 _HOME = (
     "https://raw.githubusercontent.com/facebookresearch/classifier-balancing/"
     "22370c64141cc662f62ead89447c838c4a7977b5/data/Places_LT"
 )
-
-# The labels of the lists. LIFT's classnames.txt, from which the text package is, has these five in
-# another order, so that its code calls desert roads sandy deserts, and so on.
-_OTHER_LABELS = {
-    116: "desert_road",
-    117: "desert-sand",
-    118: "desert-vegetation",
-    141: "field_road",
-    142: "field-wild",
-}
 
 
 def _list(file: str, checksum: str) -> Source:
@@ -80,22 +68,9 @@ class PlacesLT(Listed):
         "neither in train nor in test",
         notes={
             "class names": "by the lists' folders; LIFT's code, which goes by the line of its "
-            f"classnames.txt, gives {len(_OTHER_LABELS)} of the 365 classes another one's name"
+            "classnames.txt, gives 5 of the 365 classes another one's name"
         },
     )
-
-    def _package(self, root: Path | None = None) -> Package:
-        """The text package in the order of the lists' labels."""
-        package = super()._package(root)
-        keys = [_OTHER_LABELS.get(i, key) for i, key in enumerate(package.keys)]
-        order = [package.keys.index(key) for key in keys]
-        return replace(
-            package,
-            keys=tuple(keys),
-            names=tuple(package.names[i] for i in order),
-            descriptions=tuple(package.descriptions[i] for i in order),
-            synsets=tuple(package.synsets[i] for i in order),
-        )
 
     def _class_of(self, path: str) -> str | None:
         return path.split("/")[-2]

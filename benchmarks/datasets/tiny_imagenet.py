@@ -235,11 +235,13 @@ def _test_files(folder: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], NDA
         lines = annotations.read_text(encoding="utf-8").splitlines()
         pairs = [line.split("\t")[:2] for line in lines if line.strip()]
         labels = np.array([index[wnid] for _, wnid in pairs], dtype=np.int64)
+        if not pairs:
+            raise ValueError
     except (OSError, UnicodeDecodeError, ValueError, KeyError) as error:
         raise DataError(f"{annotations}: missing or damaged; unpack the archive again.") from error
     files = tuple(f"val/images/{name}" for name, _ in pairs)
     missing = missing_files(folder, files)
-    if missing or not files:
+    if missing:
         raise DataError(
             f"{folder}: {len(missing):,} of {len(files):,} test images are missing: first "
             f"{', '.join(missing[:3])}. Unpack the archive again."

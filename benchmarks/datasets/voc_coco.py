@@ -28,7 +28,7 @@ _LISTS = "6a2dd5b53a624494df1bb2c8fe8459ac3860d22c"
 def _list(file: str, checksum: str, commit: str = _LISTS) -> Source:
     """A file of LMPT's repository, where each has one version only.
 
-    The checksums were computed from files of the same lengths and last lines.
+    The checksums were computed from copies of the same lengths and last lines.
     """
     return Source(
         file, f"{_HOME}/{commit}/data/{file.partition('_')[0]}/{file}", f"sha256:{checksum}"
