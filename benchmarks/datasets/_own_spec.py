@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from benchmarks.datasets._texts import read_mapping
 from benchmarks.datasets.base import TaskKind
@@ -47,8 +47,8 @@ class Spec:
     classes: Mapping[str, str] = field(default_factory=dict)
     """Key -> name in prompts, in the order of the class indices; empty takes what is there."""
     templates: tuple[str, ...] = TEMPLATES
-    descriptions: Mapping[str, str] = field(default_factory=dict)
-    """By key or name of a class."""
+    descriptions: Mapping[str, str] | Literal["wordnet"] = field(default_factory=dict)
+    """By key or name of a class; or glosses, from a WordNet on this machine."""
     groups: str = "auto"
     version: str = "1"
     source: str = ""
@@ -219,13 +219,17 @@ def _templates(value: Any, where: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _descriptions(value: Any, file: Path) -> dict[str, str]:
+def _descriptions(value: Any, file: Path) -> dict[str, str] | Literal["wordnet"]:
+    if value == "wordnet":
+        return "wordnet"
     where: Path | str = f"{file}, descriptions"
     if isinstance(value, str):
         where = _path(value, file, "descriptions")
         value = read_mapping(where, f"{file}, descriptions")
     if not isinstance(value, dict):
-        raise UserError(f"{where}: a mapping {{class: text}} or a JSON or YAML file is wanted.")
+        raise UserError(
+            f"{where}: a mapping {{class: text}}, a JSON or YAML file or wordnet is wanted."
+        )
     found = {}
     for key, text in value.items():
         if not isinstance(text, str) or not text.strip():

@@ -29,6 +29,7 @@ from benchmarks.datasets._own_tree import read_tree
 from benchmarks.datasets._texts import assemble
 from benchmarks.datasets.base import DataSet, Family, Split, Texts, hash_strings
 from benchmarks.errors import DataError, DataMissing, UserError, counted, did_you_mean
+from benchmarks.text import Package, wordnet
 
 _FORMAT = "1"
 """Raise when the same files would give another data set."""
@@ -102,7 +103,11 @@ class OwnData(Family):
 
     def load_splits(self, split_seed: int) -> Splits:
         """Which image is for what; the images themselves need not be there."""
-        return choose(self.images, self.name, self.test_share, self._tail(), split_seed)
+        if split_seed not in self._chosen:
+            self._chosen[split_seed] = choose(
+                self.images, self.name, self.test_share, self._tail(), split_seed
+            )
+        return self._chosen[split_seed]
 
     def sizes(self) -> tuple[int, int] | None:
         """Training and test images, where the data are there."""
@@ -173,6 +178,11 @@ class OwnData(Family):
         ]
         return hash_strings([_FORMAT, self.task, *images.keys, texts.digest, *said])
 
+    @cached_property
+    def _chosen(self) -> dict[int, Splits]:
+        """Splits by seed: with many images it takes a while, and `plan` asks again and again."""
+        return {}
+
     def _tail(self) -> Tail | None:
         if self.imbalance is None:
             return None
@@ -192,20 +202,25 @@ class OwnData(Family):
         """The text package, and footnotes.
 
         Raises:
-            UserError: descriptions of unknown classes.
+            UserError: descriptions of unknown classes, or no WordNet where there should be one.
         """
         spec, keys = self.spec, self.images.keys
         names = tuple(spec.classes.get(key) or shown(key) for key in keys)
-        place = {name: i for i, name in enumerate(names)} | {key: i for i, key in enumerate(keys)}
         texts: list[str | None] = [None] * len(keys)
-        for key, text in spec.descriptions.items():
-            if key not in place:
-                raise did_you_mean(f"class in the descriptions of {spec.file}", key, place)
-            texts[place[key]] = text
-        found, notes = assemble(names, spec.templates, texts)
+        notes: tuple[str, ...] = ()
+        if spec.descriptions == "wordnet":
+            empty = Package("", "", (), (), spec.templates, (), ())
+            texts, notes = wordnet.glosses(empty.of_classes(keys, names))
+        else:
+            place = {n: i for i, n in enumerate(names)} | {key: i for i, key in enumerate(keys)}
+            for key, text in spec.descriptions.items():
+                if key not in place:
+                    raise did_you_mean(f"class in the descriptions of {spec.file}", key, place)
+                texts[place[key]] = text
+        found, more = assemble(names, spec.templates, texts)
         if all(name.isdigit() for name in names):
-            notes = (*notes, "the classes are called by numbers, which tell a text tower nothing")
-        return found, notes
+            more = (*more, "the classes are called by numbers, which tell a text tower nothing")
+        return found, (*notes, *more)
 
     def _split(self, indices: Sequence[int], captions: tuple[str, ...] | None = None) -> Split:
         entries = [self.images.entries[i] for i in indices]

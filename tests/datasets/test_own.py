@@ -13,13 +13,10 @@ from PIL import Image
 
 from benchmarks.datasets import recipes, registry
 from benchmarks.errors import DataError, UserError
+from tests.benchmarks.test_text_wordnet import write as write_wordnet
 from tests.datasets.own_files import describe, family, image, load, tree
 
 BALANCED = {"crow": 10, "jay": 10, "wren": 10}
-
-
-def names(ids: tuple[str, ...]) -> list[str]:
-    return list(ids)
 
 
 # ---- trees ---------------------------------------------------------------------------------------
@@ -49,8 +46,8 @@ def test_splits_as_the_folders_have_them(tmp_path: Path) -> None:
     tree(tmp_path / "p", {"train/a": 3, "train/b": 2, "test/a": 1, "test/b": 2, "valid/b": 2})
     data = load(describe(tmp_path, images="p"))
     assert data.recipe == "as given"
-    assert names(data.train.ids) == [f"train/{f}.png" for f in ("a/0", "a/1", "a/2", "b/0", "b/1")]
-    assert names(data.test.ids) == ["test/a/0.png", "test/b/0.png", "test/b/1.png"]
+    assert list(data.train.ids) == [f"train/{f}.png" for f in ("a/0", "a/1", "a/2", "b/0", "b/1")]
+    assert list(data.test.ids) == ["test/a/0.png", "test/b/0.png", "test/b/1.png"]
     assert data.validation is not None
     assert data.validation().ids == ("val/b/0.png", "val/b/1.png")
     assert data.validation().images.read(0).shape == (4, 6, 3)
@@ -140,6 +137,22 @@ def test_folders_called_by_numbers_are_places_in_the_list(tmp_path: Path) -> Non
     assert data.counts.tolist() == [1, 2, 3]
     unnamed = load(describe(tmp_path, images="p"))
     assert any("called by numbers" in note for note in unnamed.notes)
+
+
+def test_descriptions_from_a_wordnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, bird, *_ = write_wordnet(tmp_path / "wn/dict")
+    tree(tmp_path / "p", {bird: 2, "puffer": 2, "unheard_of": 2})
+    classes = {bird: "crane", "puffer": None, "unheard_of": None}
+    typed = describe(tmp_path, images="p", classes=classes, descriptions="wordnet")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WNHOME", str(tmp_path / "wn"))
+    data = load(typed)
+    assert data.texts.descriptions == (
+        "large long-necked wading bird",
+        "a fish that inflates",
+        "unheard of",
+    )
+    assert data.notes[0] == "descriptions are glosses of WordNet 3.0"
 
 
 # ---- draws ---------------------------------------------------------------------------------------
