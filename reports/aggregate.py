@@ -14,6 +14,7 @@ import numpy as np
 
 from reports import notes
 from reports.comparability import differences, refuse_mixture
+from reports.published import Beside, beside
 from reports.variants import Variant, variants
 from results.schema import Record
 
@@ -81,6 +82,10 @@ class Table:
     footnotes: tuple[str, ...]
     warnings: tuple[str, ...]
     """What went wrong with the set of records itself, such as duplicates."""
+    remark: str = ""
+    """The caveats that the sweeps' authors want every caption to end with."""
+    published: Beside | None = None
+    """What others have published on it; None where that is nothing."""
 
 
 def build_tables(
@@ -126,6 +131,8 @@ def _table(records: Sequence[Record], stale: Collection[str]) -> Table:
         caption=notes.caption(first, rows),
         footnotes=tuple(notes.footnotes(rows, found, label_notes)),
         warnings=tuple(warnings),
+        remark=" ".join(sorted({record.remark for record in records} - {""})),
+        published=beside(first.dataset, first.backbone, rows),
     )
 
 

@@ -95,6 +95,7 @@ def _settings(record: Record) -> dict[str, str]:
         "recipe": record.recipe,
         "protocol": record.protocol,
         "precision": record.precision,
+        "transform": record.transform,
     }
     for name, value in sorted(record.dataset_config.items()):
         values[f"{record.dataset}.{name}"] = json.dumps(value, sort_keys=True)

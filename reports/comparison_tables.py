@@ -15,8 +15,8 @@ from rich.text import Text
 
 from reports.aggregate import Table
 from reports.comparison import Comparison, verdict
+from reports.escaping import code, escape_markdown, pipes
 from reports.layout import NONE, columns, number
-from reports.markup import code, escape_markdown, pipes
 from reports.statistics import CONFIDENCE, Interval
 
 _LEVEL = f"{100 * CONFIDENCE:.0f} %"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from reports.aggregate import Summary, Table
+from reports.escaping import code, escape_latex, escape_markdown, pipes
 from reports.layout import COST_COLUMNS, NONE, Mark, columns, cost, flags, marks, mean_std
+from reports.published_tables import published_latex, published_markdown
 
 
 def markdown(table: Table) -> str:
@@ -19,7 +20,8 @@ def markdown(table: Table) -> str:
     lines = [
         f"## {escape_markdown(table.dataset)} / {escape_markdown(table.backbone)}",
         "",
-        escape_markdown(table.caption) + " Best in **bold**, second <u>underlined</u>.",
+        f"{escape_markdown(table.caption)} Best in **bold**, second <u>underlined</u>. "
+        f"{escape_markdown(table.remark)}".rstrip(),
         "",
         pipes(heads),
         pipes([":--"] + ["--:"] * (len(heads) - 1)),
@@ -28,7 +30,10 @@ def markdown(table: Table) -> str:
         *(f"- {escape_markdown(line)}" for line in table.footnotes),
         *(f"- **Warning:** {escape_markdown(line)}" for line in table.warnings),
     ]
-    return "\n".join(lines).rstrip() + "\n"
+    text = "\n".join(lines).rstrip() + "\n"
+    if table.published is None:
+        return text
+    return "\n".join([text, *published_markdown(table.published)]) + "\n"
 
 
 def latex(table: Table) -> str:
@@ -39,16 +44,17 @@ def latex(table: Table) -> str:
     metric = columns(table)
     heads = ["method", *(column.title for column in metric)]
     heads += [column.title for column in COST_COLUMNS]
-    sizes = [f"({_latex(c.size)})" if c.size else "" for c in metric]
-    rows = _body(table, _latex, _latex, _latex_value)
+    sizes = [f"({escape_latex(c.size)})" if c.size else "" for c in metric]
+    rows = _body(table, escape_latex, escape_latex, _latex_value)
     label = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset} {table.backbone}".lower()).strip("-")
+    remark = f" {escape_latex(table.remark)}" if table.remark else ""
     lines = [
         r"% Needs \usepackage{booktabs}.",
-        *(f"% Warning: {_latex(line)}" for line in table.warnings),
+        *(f"% Warning: {escape_latex(line)}" for line in table.warnings),
         r"\begin{table}[t]",
         r"\centering",
-        rf"\caption{{{_latex(table.caption)} Best in \textbf{{bold}}, second "
-        r"\underline{underlined}.}",
+        rf"\caption{{{escape_latex(table.caption)} Best in \textbf{{bold}}, second "
+        rf"\underline{{underlined}}.{remark}}}",
         rf"\label{{tab:{label}}}",
         r"\footnotesize",
         r"\setlength{\tabcolsep}{3pt}",
@@ -62,9 +68,12 @@ def latex(table: Table) -> str:
     lines += [r"\bottomrule", r"\end{tabular}"]
     if table.footnotes:
         # A paragraph of its own, so that long notes wrap at the text width and not at the table's.
-        notes = r"\par ".join(_latex(line) for line in table.footnotes)
+        notes = r"\par ".join(escape_latex(line) for line in table.footnotes)
         lines.append(rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize\raggedright {notes}}}")
     lines.append(r"\end{table}")
+    if table.published is not None:
+        named = (table.dataset, table.backbone, f"tab:{label}")
+        lines += ["", *published_latex(table.published, *named)]
     return "\n".join(lines) + "\n"
 
 
@@ -85,55 +94,15 @@ def _body(
     return rows
 
 
-def pipes(cells: Sequence[str]) -> str:
-    """A line of a Markdown table."""
-    return "| " + " | ".join(cells) + " |"
-
-
-def code(label: str) -> str:
-    """`label` as Markdown code."""
-    # A bar ends a table cell even within code.
-    return "`" + label.replace("`", "'").replace("|", r"\|") + "`"
-
-
-def escape_markdown(text: str) -> str:
-    """`text` with everything escaped that Markdown could take for markup."""
-    text = re.sub(r"([\\`*<>\[\]|])", r"\\\1", " ".join(text.split()))
-    # Within a word an underscore is only itself, and much easier to read without a backslash.
-    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
-
-
 def _markdown_value(summary: Summary, mark: Mark | None) -> str:
     mean, std = mean_std(summary)
     text = mean if std is None else f"{mean} ± {std}"
     return {"best": f"**{text}**", "second": f"<u>{text}</u>", None: text}[mark]
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "&": r"\&", "%": r"\%",
-    "#": r"\#", "$": r"\$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$",
-    "×": r"$\times$", "–": "--", "—": "---", "†": r"$\dagger$", "‡": r"$\ddagger$",
-    "…": r"\ldots{}", "≤": r"$\leq$", "≥": r"$\geq$", "→": r"$\to$", "τ": r"$\tau$",
-    "λ": r"$\lambda$", "’": "'", "“": "``", "”": "''",
-}  # fmt: skip
-
-
-def _latex(text: str) -> str:
-    """`text` on one line, escaped, in ASCII: an error message may hold any character."""
-    return "".join(_latex_character(c) for c in " ".join(text.split()))
-
-
-def _latex_character(character: str) -> str:
-    if character in _LATEX:
-        return _LATEX[character]
-    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return plain if plain.isprintable() and plain else "?"
-
-
 def _latex_value(summary: Summary, mark: Mark | None) -> str:
     mean, std = mean_std(summary)
     # An en dash is as wide as a digit: with ".0" unseen behind it, decimal points stay in line.
     after = r"--\phantom{.0}" if std == NONE else std
-    text = _latex(mean) if std is None else rf"{mean}{{\scriptsize\,$\pm$\,{after}}}"
+    text = escape_latex(mean) if std is None else rf"{mean}{{\scriptsize\,$\pm$\,{after}}}"
     return {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", None: text}[mark]

@@ -41,9 +41,11 @@ def caption(first: Record, rows: Sequence[Row]) -> str:
                 if s is not None
             }
         )
+        transforms = _all(done, "transform")
+        transform = "" if transforms == "checkpoint" else f"evaluation transform {transforms}, "
         parts.append(
             f"Split recipe {_all(done, 'recipe')}, protocol {_all(done, 'protocol')}, "
-            f"precision {_all(done, 'precision')}, "
+            f"precision {_all(done, 'precision')}, {transform}"
             f"epoch reported: {' / '.join(chosen)}."
         )
         parts.append(_spread_text(rows))

@@ -14,6 +14,7 @@ from reports.aggregate import Table, build_tables
 from reports.head_tail import head_tail
 from reports.markup import latex, markdown
 from reports.plots import group_bars, save
+from reports.published_tables import published_csv
 from reports.sweep_figure import sweep_csv, sweep_figure, sweep_stems
 from reports.sweeps import find_sweeps
 from reports.terminal import print_table
@@ -54,7 +55,8 @@ def write_report(
 
     The figures, `…__head_tail` and `…__groups` as PNG and PDF, need at least one finished cell.
     Tables that differ in one knob of their data set alone make up a sweep, which gets a figure and
-    a CSV of its own: `DATASET__KNOB__BACKBONE.{png,pdf,csv}`.
+    a CSV of its own: `DATASET__KNOB__BACKBONE.{png,pdf,csv}`. Where published values stand beside
+    ours, they are in `…__published.csv` as well.
 
     Args:
         records: cells of any status.
@@ -81,6 +83,10 @@ def write_report(
             }  # fmt: skip
             for ending, render in renderers.items():
                 written.append(_write(out / f"{stem}.{ending}", render(table)))
+            if table.published is not None and table.published.lines:
+                written.append(
+                    _write(out / f"{stem}__published.csv", published_csv(table.published))
+                )
             if any(row.done for row in table.rows):
                 written += save(head_tail(table), out / f"{stem}__head_tail")
                 written += save(group_bars(table), out / f"{stem}__groups")

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from reports.aggregate import Table
 from reports.layout import COST_COLUMNS, Mark, columns, cost, flags, marks, mean_std
+from reports.published_tables import print_published
 
 _STYLES: dict[Mark | None, str] = {"best": "bold", "second": "underline", None: ""}
 
@@ -24,10 +25,13 @@ def print_table(table: Table, console: Console) -> None:
     console.print(Text(f"{table.dataset} / {table.backbone}", style="bold"))
     console.print(grid)
     # A Text per line: captions and error messages may hold what rich would read as markup.
-    for line in (table.caption + _LEGEND, *table.footnotes):
+    for line in (f"{table.caption}{_LEGEND} {table.remark}".rstrip(), *table.footnotes):
         console.print(Padding(Text(line), (0, 0, 0, 1)))
     for line in table.warnings:
         console.print(Padding(Text(f"Warning: {line}", style="bold"), (0, 0, 0, 1)))
+    if table.published is not None:
+        console.print()
+        print_published(table.published, console)
     console.print()
 
 

@@ -10,6 +10,7 @@ MUST_AGREE = {
     "recipe": {"recipe": "cao2019/name-order"},
     "protocol": {"protocol": "paper"},
     "precision": {"precision": "bf16"},
+    "transform": {"transform": "lift"},
     "glyphs100_lt.imbalance": {"dataset_config": {"imbalance": 50}},
     "selection rule": {"selection_rule": "val"},
     "group rule": {"groups_rule": "oltr"},
