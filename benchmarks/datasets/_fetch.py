@@ -109,7 +109,8 @@ def _staging(folder: Path) -> Iterator[Path]:
 
 
 def _fetch(source: Source, target: Path) -> str:
-    received, expected = 0, None
+    folder, received, expected = target.parent.parent, 0, None
+    by_hand = f"try again, or put it into {folder} by hand"
     kind = (source.checksum or "sha256:").partition(":")[0]
     digest = hashlib.new(kind)
     with target.open("wb") as out:
@@ -119,14 +120,16 @@ def _fetch(source: Source, target: Path) -> str:
                 while block := stream.read(_BLOCK):
                     digest.update(block)
                     received += len(block)
-                    _write(out, block, target)
+                    _write(out, block, folder)
         except (OSError, http.client.HTTPException) as error:
             reason = str(error) or type(error).__name__
-            raise DataMissing(f"{source.url} could not be downloaded ({reason}).") from error
+            raise DataMissing(
+                f"{source.url} could not be downloaded ({reason}): {by_hand}."
+            ) from error
     if expected is not None and received != int(expected):
         raise DataMissing(
             f"{source.url} could not be downloaded (it broke off after {received:,} of "
-            f"{int(expected):,} bytes)."
+            f"{int(expected):,} bytes): {by_hand}."
         )
     found = f"{kind}:{digest.hexdigest()}"
     if source.checksum is None:
@@ -139,11 +142,11 @@ def _fetch(source: Source, target: Path) -> str:
     return f"{source.file}: {kind} as expected"
 
 
-def _write(out: IO[bytes], block: bytes, target: Path) -> None:
+def _write(out: IO[bytes], block: bytes, folder: Path) -> None:
     try:
         out.write(block)
     except OSError as error:  # not the network's fault: the disk is full
-        raise UserError(f"{target.parent.parent} cannot be written to ({error}).") from error
+        raise UserError(f"{folder} cannot be written to ({error}).") from error
 
 
 def _unpack(file: Path, folder: Path, holds: str) -> None:

@@ -60,7 +60,12 @@ def _zip(members: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-MEMBERS = {"kit/a/1.txt": b"one", "kit/b/2.txt": b"two", "kit/../../evil.txt": b"x", "readme": b"r"}
+MEMBERS = {
+    "kit/a/1.txt": b"one",
+    "kit/b/2.txt": b"two",
+    "kit/../../../../evil.txt": b"x",
+    "readme": b"r",
+}
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +124,7 @@ def test_what_fails_is_one_line_and_leaves_nothing(
     text = str(caught.value)
     assert said in text
     assert f"{server}/{name}" in text
+    assert error is DataError or f"put it into {tmp_path / 'made' / 'for_it'} by hand" in text
     assert "\n" not in text
     assert not (tmp_path / "made").exists()
 
