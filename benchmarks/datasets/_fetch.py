@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import logging
 import shutil
 import tarfile
 import tempfile
@@ -20,7 +21,10 @@ from benchmarks.errors import DataError, DataMissing, UserError
 
 TIMEOUT_S = 60.0
 """How long a silent server is waited for."""
+LARGE_MB = 100
+"""From this size on, in millions of bytes, a download is announced."""
 
+_log = logging.getLogger(__name__)
 _BLOCK = 1 << 20
 _ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error)
 
@@ -72,6 +76,8 @@ def fetch(source: Source, folder: Path) -> str:
         UserError: the folder cannot be written to.
     """
     target = folder / source.on_disk
+    if source.megabytes is not None and source.megabytes >= LARGE_MB:
+        _log.warning("Fetching %s (%s MB).", source.url, f"{source.megabytes:,.0f}")
     with _staging(folder) as staging:
         fetched = staging / source.file
         said = _fetch(source, fetched)
@@ -110,7 +116,7 @@ def _staging(folder: Path) -> Iterator[Path]:
 
 def _fetch(source: Source, target: Path) -> str:
     folder, received, expected = target.parent.parent, 0, None
-    by_hand = f"try again, or put it into {folder} by hand"
+    by_hand = f"try again, or put {source.on_disk} into {folder} by hand"
     kind = (source.checksum or "sha256:").partition(":")[0]
     digest = hashlib.new(kind)
     with target.open("wb") as out:

@@ -128,8 +128,8 @@ class VocLT(_MultiLabel):
             "pascal_voc/ or DATA_ROOT itself, with or without VOCdevkit/) with the lists in "
             "DATA_ROOT/voc_lt/"
         ),
-        images_from="VOCtrainval_11-May-2012.tar (2.0 GB) and VOCtest_06-Nov-2007.tar (0.5 GB), "
-        "fetched by `download`",
+        images_from="VOCtrainval_11-May-2012.tar (2.0 GB) and VOCtest_06-Nov-2007.tar (0.5 GB) of "
+        "http://host.robots.ox.ac.uk/pascal/VOC, which `download` fetches",
         # URLs and checksums: torchvision.datasets.voc; sizes: tensorflow/datasets (333639b3),
         # url_checksums/voc.txt.
         archives=(

@@ -124,7 +124,7 @@ def test_what_fails_is_one_line_and_leaves_nothing(
     text = str(caught.value)
     assert said in text
     assert f"{server}/{name}" in text
-    assert error is DataError or f"put it into {tmp_path / 'made' / 'for_it'} by hand" in text
+    assert error is DataError or f"put list.txt into {tmp_path / 'made' / 'for_it'} by hand" in text
     assert "\n" not in text
     assert not (tmp_path / "made").exists()
 
@@ -135,6 +135,15 @@ def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     with pytest.raises(DataMissing, match="could not be downloaded"):
         fetch(Source("list.txt", f"http://127.0.0.1:{port}/list.txt"), tmp_path)
+
+
+def test_a_large_download_is_announced(
+    server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fetch(Source("list.txt", f"{server}/list.txt", SHA, megabytes=1.5), tmp_path)
+    assert not caplog.text
+    fetch(Source("list.txt", f"{server}/list.txt", SHA, megabytes=1999.6), tmp_path)
+    assert f"Fetching {server}/list.txt (2,000 MB)." in caplog.text
 
 
 def test_an_earlier_file_survives_a_failure(server: str, tmp_path: Path) -> None:
