@@ -109,9 +109,17 @@ def _listing(folder: Path) -> dict[str, tuple[str, int]]:
     """Plain name -> (name on disk, size) of a folder's files."""
     try:
         with os.scandir(folder) as found:
-            files = [entry for entry in found if entry.is_file()]
-            return {plain(entry.name): (entry.name, entry.stat().st_size) for entry in files}
+            sizes = [(entry.name, file_size(entry)) for entry in found]
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror}).") from error
+    return {plain(name): (name, size) for name, size in sizes if size is not None}
+
+
+def file_size(entry: os.DirEntry[str]) -> int | None:
+    """Of a file, in bytes; None of a folder, or of a link that leads nowhere or to itself."""
+    try:
+        return entry.stat().st_size if entry.is_file() else None
+    except OSError:
+        return None

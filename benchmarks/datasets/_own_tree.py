@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.datasets._image_files import ENDINGS
-from benchmarks.datasets._own_entries import ALL, Entry, Found, some
+from benchmarks.datasets._own_entries import ALL, Entry, Found, file_size, some
 from benchmarks.datasets._own_spec import plain
 from benchmarks.errors import DataError, DataMissing, counted
 
@@ -40,8 +40,8 @@ def read_tree(images: Mapping[str, Path]) -> Found:
     unused: Counter[tuple[str, str]] = Counter()
     for split, folder in folders.items():
         there = _children(folder)
-        classes = [child.name for child in there if child.is_dir()]
-        beside = sum(_is_image(child.name) for child in there if not child.is_dir())
+        classes = [child.name for child in there if _is_folder(child)]
+        beside = sum(_is_image(child.name) for child in there if not _is_folder(child))
         if beside:
             unused["image", "beside the class folders"] += beside
         if not classes:
@@ -78,7 +78,7 @@ def _splits(folder: Path) -> dict[str, Path]:
 
     A class may be called train, so that alone among other folders says nothing.
     """
-    names = [child.name for child in _children(folder) if child.is_dir()]
+    names = [child.name for child in _children(folder) if _is_folder(child)]
     known = {name: _SPLIT_FOLDERS[name.lower()] for name in names if name.lower() in _SPLIT_FOLDERS}
     if "train" not in known.values() or (len(known) == 1 and len(names) > 1):
         return {ALL: folder}
@@ -129,6 +129,13 @@ def _children(folder: Path) -> list[os.DirEntry[str]]:
         raise DataError(f"{folder}: cannot be listed ({error.strerror}).") from error
 
 
+def _is_folder(child: os.DirEntry[str]) -> bool:
+    try:
+        return child.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def _files(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[tuple[str, int | None]]:
     """(path, size) of the files under a folder at any depth; a link that leads nowhere has no size.
 
@@ -138,10 +145,10 @@ def _files(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[tuple[s
     if here in above:
         return
     for child in _children(folder):
-        if child.is_dir():
+        if _is_folder(child):
             yield from _files(folder / child.name, f"{prefix}{child.name}/", above | {here})
         else:
-            yield f"{prefix}{child.name}", child.stat().st_size if child.is_file() else None
+            yield f"{prefix}{child.name}", file_size(child)
 
 
 def _checked(name: str, folder: Path) -> str:

@@ -151,13 +151,15 @@ def test_without_a_split_column_test_images_are_drawn(tmp_path: Path) -> None:
     assert many.test.labels.sum(0)[2] == many.counts[2] == 1
 
 
-def test_names_in_either_form_of_unicode_are_found(tmp_path: Path) -> None:
-    image(tmp_path / unicodedata.normalize("NFD", "Zoë 1.png"))
+@pytest.mark.parametrize(("disk", "listed"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_names_in_either_form_of_unicode_are_found(disk: str, listed: str, tmp_path: Path) -> None:
+    image(tmp_path / unicodedata.normalize(disk, "Zoë 1.png"))
     image(tmp_path / "鳥.png")
-    text = unicodedata.normalize("NFC", "path,label,split\nZoë 1.png,é,train\n鳥.png,鳥,test\n")
+    text = unicodedata.normalize(listed, "path,label,split\nZoë 1.png,é,train\n鳥.png,鳥,test\n")
     table(tmp_path, text, images=False)
     data = load(describe(tmp_path, table="labels.csv"))
     assert data.texts.class_names == ("é", "鳥")
+    assert data.train.ids == ("Zoë 1.png",)
     assert data.train.images.read(0).shape == (4, 6, 3)
 
 
@@ -214,6 +216,11 @@ def test_labels_that_are_no_class(tmp_path: Path) -> None:
     assert "line 4: label 7 is out of range, there are 2 classes (0 to 1)" in line
     line = refused(tmp_path, numbers.replace("7", "-1"), classes=["jay", "crow"])
     assert "label -1 is out of range" in line
+
+
+def test_lines_are_those_of_the_file_also_below_a_text_of_several(tmp_path: Path) -> None:
+    text = PLAIN.replace("\n", ',"one\ntwo"\n').replace("crow,test", ",test")
+    assert "labels.csv, line 9: there is no label." in refused(tmp_path, text, images=False)
 
 
 def test_many_bad_rows_are_counted_and_three_named(tmp_path: Path) -> None:
@@ -279,7 +286,8 @@ def test_damaged_trees(tmp_path: Path) -> None:
         load(typed)
     tree(tmp_path / "p", {"a": 2})
     (tmp_path / "p" / "a" / "broken.jpg").symlink_to(tmp_path / "unplugged" / "0.jpg")
-    with pytest.raises(DataMissing, match=r"1 of 3 images not found under .*: a/broken\.jpg"):
+    (tmp_path / "p" / "a" / "itself.jpg").symlink_to("itself.jpg")
+    with pytest.raises(DataMissing, match=r"2 of 4 images not .*: a/broken\.jpg, a/itself\.jpg"):
         load(typed)
     tree(tmp_path / "q", {"train/a": 1, "test/a": 1, "extra/a": 1})
     with pytest.raises(DataError, match="beside test, train stands extra"):
