@@ -322,3 +322,17 @@ def test_a_files_transform_is_that_of_its_architecture(
     url = f"https://openaipublic.azureedge.net/clip/models/{sha256}/b.pt"
     monkeypatch.setitem(table, ARCH, {"a": one, "b": other | {"url": url}})
     assert _load(f"{ARCH}/{file}").preprocess["resize_mode"] == "shortest"
+
+
+def test_openai_naming_brings_openais_transform(
+    archs: dict[str, dict[str, Tensor]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever other weights of the architecture were trained for."""
+    _save(archs[VIT], tmp_path / "published.pt", "state dict")
+    other = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bilinear"}
+    entry = other | {"resize_mode": "squash", "quick_gelu": True}
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, VIT, {"a": entry})
+    loaded = _load(f"{VIT}/{tmp_path / 'published.pt'}")
+    assert loaded.preprocess["std"] == (0.26862954, 0.26130258, 0.27577711)
+    assert loaded.preprocess["interpolation"] == "bicubic"
+    assert loaded.preprocess["resize_mode"] == "shortest"
