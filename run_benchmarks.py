@@ -7,6 +7,7 @@ python run_benchmarks.py plan --methods lift --datasets cifar100_lt_ir50
 python run_benchmarks.py list | show lift | check lift | report DIR
 python run_benchmarks.py tune lift --datasets glyphs100_lt     on validation images; writes a recipe
 python run_benchmarks.py compare DIR --a sage --b lift         paired differences with intervals
+python run_benchmarks.py calibrate --data-root DIR            zero-shot values against known ones
 python run_benchmarks.py download cifar100_lt ViT-B-16-quickgelu/openai
 python run_benchmarks.py run --help                           every flag
 """
@@ -22,7 +23,8 @@ from typing import Any, NoReturn
 from benchmarks.errors import UserError, did_you_mean
 
 VERBS = (
-    "run", "plan", "list", "show", "report", "compare", "check", "tune", "predict", "download",
+    "run", "plan", "list", "show", "report", "compare", "check", "calibrate", "tune", "predict",
+    "download",
 )  # fmt: skip
 
 
@@ -130,6 +132,11 @@ def _dispatch(options: argparse.Namespace, console: Any) -> int:
         from benchmarks.conformance.command import check
 
         return check(options.names, options.plugin, console, debug=options.debug)
+    if options.verb == "calibrate":
+        from benchmarks.calibrate import calibrate
+
+        flags = {n: getattr(options, n, None) for n in Sweep.__dataclass_fields__}
+        return calibrate(read_sweep(None, flags), console)
     if options.verb == "tune":
         from benchmarks.tuning import Request, tune
 
@@ -203,6 +210,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "names", nargs="*", metavar="METHOD", help="see `list` (default those of --plugin)"
     )
 
+    calibrate = verbs.add_parser("calibrate", help="zero-shot values against their known ones")
+    _machine_flags(calibrate)
+
     tune = verbs.add_parser("tune", help="random search on validation images; writes a recipe")
     tune.add_argument("method", metavar="METHOD", help="what to tune, see `list`")
     tune.add_argument(
@@ -268,22 +278,28 @@ def _data_root(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def _machine_flags(verb: argparse.ArgumentParser) -> None:
+    """On what backbone, data and device."""
+    add = verb.add_argument
+    add("--backbone", metavar="B", help="ARCH/WEIGHTS, glyph, hf-hub:NAME or local-dir:PATH")
+    add("--data-root", metavar="DIR", help="where data sets are (default data)")
+    add("--device", metavar="auto|cpu|cuda|mps", help="auto takes a GPU where there is one")
+    add("--precision", metavar="auto|fp32|bf16", help="auto is bf16 on a GPU that has it")
+    add("--offline", action="store_const", const=True, help="never touch the network")
+
+
 def _cell_flags(verb: argparse.ArgumentParser) -> None:
     """The flags that every verb has that runs cells."""
     add = verb.add_argument
-    add("--backbone", metavar="B", help="ARCH/WEIGHTS, glyph, hf-hub:NAME or local-dir:PATH")
+    _machine_flags(verb)
     add(
         "--set",
         action="append",
         metavar="NAME.FIELD=VALUE",
         help="a field of a method or data set; may be given several times",
     )
-    add("--data-root", metavar="DIR", help="where data sets are (default data)")
     add("--out", metavar="DIR", help="where records go (default results/runs)")
     add("--protocol", metavar="paper|equal", help="each method's own recipe, or one budget for all")
-    add("--device", metavar="auto|cpu|cuda|mps", help="auto takes a GPU where there is one")
-    add("--precision", metavar="auto|fp32|bf16", help="auto is bf16 on a GPU that has it")
-    add("--offline", action="store_const", const=True, help="never touch the network")
     add("--plugin", action="append", metavar="FILE", help=_PLUGIN)
 
 
