@@ -174,7 +174,8 @@ def wide(labels: np.ndarray) -> DataSet:
     texts = dataclasses.replace(data.texts, class_names=names, descriptions=None)
     ids = tuple(f"image {i}" for i in range(len(labels)))
     split = Split(ArrayImages(np.zeros((len(labels), 2, 2, 3), np.uint8)), labels, ids)
-    return dataclasses.replace(data, texts=texts, train=split, test=split)
+    test = dataclasses.replace(split, ids=tuple(f"test/{sid}" for sid in ids))
+    return dataclasses.replace(data, texts=texts, train=split, test=test)
 
 
 def test_a_split_hash_is_over_every_label_however_many_there_are() -> None:
