@@ -9,69 +9,49 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from benchmarks.datasets._fetch import Archive, Source, checksum_of, fetch
+from benchmarks.datasets._fetch import Source, checksum_of, fetch
 from benchmarks.datasets._image_files import FileImages
 from benchmarks.datasets._lists import Listing, read_list
-from benchmarks.datasets._locate import Located, Rewrite, as_listed, locate
+from benchmarks.datasets._locate import Located, locate
+from benchmarks.datasets._release import Release
 from benchmarks.datasets._texts import WithTexts
-from benchmarks.datasets.base import DataSet, Scores, Split, refuse_shared
-from benchmarks.errors import DataError, DataMissing
+from benchmarks.datasets.base import DataSet, Scores, Split, hash_strings, refuse_shared
+from benchmarks.errors import DataError, DataMissing, UserError
 from benchmarks.text import Package, read_package
 
 VERSION = "1"
-UNVERIFIED = "unverified"
+UNVERIFIED, PUBLIC = "unverified", "public"
 OFFLINE = "without data, `--datasets glyphs100_lt --backbone glyph` runs offline."
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Release:
-    """What was published: lists, where images are had, and where they are looked for.
-
-    What is not known from a named source stays empty: the card says "unverified".
-    """
-
-    title: str
-    package: str
-    """The text package; its keys, in their order, are the classes."""
-    classes: int
-    recipe: str
-    """Who made the split."""
-    lists: Mapping[str, Source]
-    """`train`, `test`, and `validation` where there is an official one; other roles as well."""
-    official: Mapping[str, int]
-    """Images by split."""
-    folders: tuple[str, ...]
-    """Where images and lists may be under the data root, apart from a folder of the set's name."""
-    layout: str
-    """The expected layout on disk, for people."""
-    images_from: str
-    """Where the images are to be had."""
-    source: str
-    validation: str
-    """Of what `--select val` takes, for the card."""
-    rewrites: tuple[Rewrite, ...] = (as_listed,)
-    """Layouts that the images may have in their folder."""
-    archives: tuple[Archive, ...] = ()
-    """What `download` fetches of the images."""
-    licence: str = ""
-    groups: str = ""
-    notes: Mapping[str, str] = field(default_factory=dict)
-    """Further lines of the card."""
-
-
-@dataclass(frozen=True)
 class Listed(WithTexts):
-    """What these families share."""
+    """What these families share. Fields are the knobs."""
+
+    lists: str = PUBLIC
+    """`public`, or a checksum of the lists where others than the published ones are found: set by
+    what is there, so that results on other lists are never taken for these."""
 
     release: ClassVar[Release]
     version: ClassVar[str] = VERSION
+
+    def resolve(self, root: Path) -> Self:
+        """This configuration with the lists pinned that are found in `root`.
+
+        Raises:
+            UserError: other lists are asked for than are there.
+        """
+        found = self._lists_found(root)
+        if self.lists not in (PUBLIC, found):
+            raise UserError(f"{self.name}.lists={self.lists}: the lists under {root} are {found}.")
+        return replace(self, lists=found)
 
     def load(self, root: Path, split_seed: int) -> DataSet:
         """The data set; its splits are public lists, so the split seed draws nothing.
@@ -294,7 +274,8 @@ class Listed(WithTexts):
             )
             _log.warning("%s.", note)
             return f"{VERSION}-reduced-{sizes['train']}-{sizes['test']}", (note,)
-        other = self._other_files(root)
+        files = self._list_files(root)
+        other = [file.name for role, file in files.items() if not self._is_public(role, file)]
         if other:
             note = (
                 f"{self.name}: {', '.join(other)} of the published length, but of other content "
@@ -304,14 +285,23 @@ class Listed(WithTexts):
             return f"{VERSION}-altered", (note,)
         return VERSION, ()
 
-    def _other_files(self, root: Path) -> list[str]:
-        """Lists whose checksum is known and is another."""
-        files = self._list_files(root)
-        return [
-            source.file
-            for role, source in self.release.lists.items()
-            if source.checksum and checksum_of(files[role], source.checksum) != source.checksum
-        ]
+    def _lists_found(self, root: Path) -> str:
+        """`public`, also where there are none; else a checksum of all of them."""
+        try:
+            files = self._list_files(root)
+        except DataMissing:
+            return PUBLIC
+        if all(self._is_public(role, file) for role, file in files.items()):
+            return PUBLIC
+        sums = [f"{role} {checksum_of(file, 'sha256')}" for role, file in sorted(files.items())]
+        return f"other@{hash_strings(sums)[:8]}"
+
+    def _is_public(self, role: str, file: Path) -> bool:
+        """Whether it is the published list: by its checksum, else by its length."""
+        checksum = self.release.lists[role].checksum
+        if checksum is not None:
+            return checksum_of(file, checksum) == checksum
+        return self.release.official.get(role) == file.read_bytes().count(b"\n")
 
 
 _CALLED = {"train": "training", "validation": "validation", "test": "test"}

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.datasets._fetch import Source
-from benchmarks.datasets._listed import Listed, Release
+from benchmarks.datasets._listed import Listed
 from benchmarks.datasets._locate import as_listed
+from benchmarks.datasets._release import Release
 from benchmarks.datasets.registry import register
 
 _HOME = (

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.datasets._fetch import Source
-from benchmarks.datasets._listed import Listed, Release
+from benchmarks.datasets._listed import Listed
+from benchmarks.datasets._release import Release
 from benchmarks.datasets.registry import register
 
 # facebookresearch/classifier-balancing is the code of Kang et al. 2020, which evaluates on these

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Self, get_args
 
 from benchmarks.datasets._fetch import Archive, Source
-from benchmarks.datasets._listed import Listed, Release
+from benchmarks.datasets._listed import Listed
 from benchmarks.datasets._lists import Listing, read_captions
 from benchmarks.datasets._locate import as_listed, without_first_folder
+from benchmarks.datasets._release import Release
 from benchmarks.datasets.base import Scores
 from benchmarks.datasets.registry import register
 from benchmarks.errors import DataError, UserError
@@ -42,11 +43,11 @@ class _MultiLabel(Listed):
     scores: Scores = "logits"
     """What average precision is taken on: logits, or their softmax over the classes (as LMPT)."""
 
-    def resolve(self, root: Path) -> _MultiLabel:
-        """This configuration, checked."""
+    def resolve(self, root: Path) -> Self:
+        """This configuration, checked, with the lists pinned that are found in `root`."""
         if self.scores not in get_args(Scores):
             raise UserError(f"{self.name}.scores must be logits or softmax, not {self.scores!r}.")
-        return self
+        return super().resolve(root)
 
     def _scores(self) -> Scores:
         return self.scores

@@ -134,6 +134,19 @@ def test_inat_in_its_usual_places(images: str, strip: bool, tmp_path: Path) -> N
     assert dataset.train.ids[0] == "train_val2018/Mammalia/0/t0.jpg"
 
 
+@pytest.mark.parametrize("form", ["json", "txt"])
+def test_inat_other_annotations_have_a_key_of_their_own(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_inat(tmp_path, form)
+    assert INat2018().resolve(root).lists.startswith("other@")
+    monkeypatch.setattr(
+        INat2018, "release", replace(INat2018.release, official={"train": 9, "test": 3})
+    )
+    assert INat2018().resolve(root).lists == "public"
+    assert INat2018().load(root, 0).version == "1"
+
+
 def test_inat_has_no_validation_images_of_its_own(tmp_path: Path) -> None:
     dataset = INat2018().load(make_inat(tmp_path), 0)
     assert dataset.validation is None

@@ -14,7 +14,7 @@ from benchmarks.datasets._fetch import Source
 from benchmarks.datasets._lists import read_list
 from benchmarks.datasets.base import DataSet
 from benchmarks.datasets.places_lt import PlacesLT
-from benchmarks.errors import DataError, DataMissing
+from benchmarks.errors import DataError, DataMissing, UserError
 from benchmarks.protocol import GROUPS, group_of
 from tests.datasets.layouts import first_of_each, place, write_list
 
@@ -156,6 +156,19 @@ def test_shorter_lists_are_another_version(
     assert dataset.version == "1-reduced-12-9"
     assert "not comparable" in dataset.notes[-1]
     assert "12 training / 6 validation / 9 test" in caplog.text
+
+
+def test_results_on_other_lists_have_a_key_of_their_own(shared: Path, tmp_path: Path) -> None:
+    nowhere = PlacesLT().resolve(tmp_path / "nowhere")
+    other = PlacesLT().resolve(make(tmp_path / "other"))
+    shutil.copytree(shared / "data/splits/places_lt", tmp_path / "public" / "places_lt")
+    assert nowhere == PlacesLT().resolve(tmp_path / "public") == PlacesLT(lists="public")
+    assert other.lists.startswith("other@")
+    assert other.pinned() != nowhere.pinned()
+    assert other.resolve(tmp_path / "other") == other
+    assert PlacesLT().resolve(make(tmp_path / "b", train=TRAIN[1:])).lists != other.lists
+    with pytest.raises(UserError, match=r"the lists under .* are public"):
+        other.resolve(tmp_path / "public")
 
 
 def test_lists_of_the_published_length_but_other_content(
