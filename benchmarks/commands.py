@@ -223,10 +223,10 @@ def list_all(what: str | None, console: Console) -> int:
         table = Table("backbone", "", title="Backbones", title_justify="left", box=None)
         table.add_row("glyph", "the embedded one, for the embedded world")
         table.add_row("ViT-B-16-quickgelu/openai", "the default: any open_clip ARCH/TAG")
-        table.add_row("ARCH/FILE", "an open_clip architecture with a checkpoint file")
+        table.add_row("ARCH/FILE", "the same with a checkpoint file, OpenAI's own .pt too")
         table.add_row("ARCH/random", "seeded random weights, for speed and plumbing")
         table.add_row("hf-hub:ORG/MODEL", "an open_clip model on the Hugging Face hub")
-        table.add_row("local-dir:PATH", "a folder with open_clip_config.json and weights")
+        table.add_row("local-dir:PATH", "a folder with open_clip_config.json (and its transform) and weights")
         console.print(table)
     return 0
 
