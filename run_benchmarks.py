@@ -8,6 +8,7 @@ python run_benchmarks.py list | show lift | check lift | report DIR
 python run_benchmarks.py tune lift --datasets glyphs100_lt     on validation images; writes a recipe
 python run_benchmarks.py compare DIR --a sage --b lift         paired differences with intervals
 python run_benchmarks.py calibrate --data-root DIR            zero-shot values against known ones
+python run_benchmarks.py predict RECORD --images DIR           with the model that --save-model kept
 python run_benchmarks.py download cifar100_lt ViT-B-16-quickgelu/openai
 python run_benchmarks.py run --help                           every flag
 """
@@ -243,7 +244,10 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     predict.add_argument(
         "--data-root", type=Path, metavar="DIR", help="where data sets are (default as in the run)"
     )
-    predict.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    predict.add_argument(
+        "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"),
+        help="auto takes a GPU where there is one",
+    )  # fmt: skip
     predict.add_argument("--offline", action="store_true", help="never touch the network")
 
     for verb in (show, report, compare, check, predict):

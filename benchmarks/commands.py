@@ -226,7 +226,7 @@ def list_all(what: str | None, console: Console) -> int:
         table.add_row("ARCH/FILE", "the same with a checkpoint file, OpenAI's own .pt too")
         table.add_row("ARCH/random", "seeded random weights, for speed and plumbing")
         table.add_row("hf-hub:ORG/MODEL", "an open_clip model on the Hugging Face hub")
-        table.add_row("local-dir:PATH", "a folder with open_clip_config.json (and its transform) and weights")
+        table.add_row("local-dir:PATH", "a folder with open_clip_config.json and weights")
         console.print(table)
     return 0
 
