@@ -8,6 +8,7 @@ import logging
 import shutil
 import tarfile
 import tempfile
+import urllib.error
 import urllib.request
 import zipfile
 import zlib
@@ -128,6 +129,8 @@ def _fetch(source: Source, target: Path) -> str:
                     received += len(block)
                     _write(out, block, folder)
         except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it is the server's answer as well
             reason = str(error) or type(error).__name__
             raise DataMissing(
                 f"{source.url} could not be downloaded ({reason}): {by_hand}."
