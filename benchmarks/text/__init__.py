@@ -7,7 +7,8 @@ its `like` names. Its fields:
 - `version`, `source`: where names, templates and descriptions come from.
 - `classes`: {key: description or nothing}, or a list of keys.
 - `names`: {key: name}, or a list beside the keys.
-- `templates`: a list, each with one `{}`.
+- `templates`: a list, each with one `{}`. Methods that use a single one take the first; `first` names
+  it where the list, which stands elsewhere, begins with another.
 - `synsets`: {key: wnid}, the meaning of a name in WordNet where that is not the first one.
 
 Lists may stand elsewhere: `open_clip:NAME` in `open_clip.zero_shot_metadata`, `timm:FILE` among the
@@ -86,6 +87,8 @@ def _package(file: str) -> Package:
     own = _resolved(data.get("names", {}))
     names |= own if isinstance(own, dict) else dict(zip(keys, own, strict=True))
     templates = _resolved(data["templates"]) if "templates" in data or not like else like.templates
+    if "first" in data:
+        templates = [data["first"], *(t for t in templates if t != data["first"])]
     synsets |= data.get("synsets", {})
     return Package(
         source=data["source"],
