@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -37,3 +37,9 @@ def did_you_mean(kind: str, name: str, known: Iterable[str]) -> UserError:
 def counted(number: int, noun: str) -> str:
     """`1 cell`, `2 cells`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def some(items: Sequence[str], between: str = ", ", limit: int = 3) -> str:
+    """The first few of them, and how many more there are."""
+    more = f"{between}and {len(items) - limit} more" if len(items) > limit else ""
+    return between.join(items[:limit]) + more

@@ -68,7 +68,7 @@ class Recorder:
         if self._save_logits:
             predictions["logits"] = logits.numpy()
         own_reading: str = METHODS.get(cell.method).info.reconstruction  # type: ignore[attr-defined]
-        standing = [*cell.family.notes(), *self._data.notes]
+        standing = [*cell.family.notes(), *self._data.notes, *self._data.gaps]
         standing += [own_reading] if own_reading else []
         if cell.tuning is not None:
             standing.append(f"{', '.join(cell.tuning.fields)} from a recipe: {cell.tuning.origin}")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.datasets._own_spec import plain
-from benchmarks.errors import DataError, counted
+from benchmarks.errors import DataError, counted, some
 
 ALL = "all"
 """The split of images of which nothing says whether they are for training or for testing."""
@@ -73,12 +72,6 @@ class Complaints:
         if self._lines:
             n = counted(len(self._lines), self._noun)
             raise DataError(f"{self._what}: {n} cannot be used: {some(self._lines, '; ')}.")
-
-
-def some(items: Sequence[str], between: str = ", ", limit: int = 3) -> str:
-    """The first few of them, and how many more there are."""
-    more = f"{between}and {len(items) - limit} more" if len(items) > limit else ""
-    return between.join(items[:limit]) + more
 
 
 class Folders:

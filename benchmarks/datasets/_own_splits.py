@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets import recipes
-from benchmarks.datasets._own_entries import ALL, Complaints, Entry, Found, some
+from benchmarks.datasets._own_entries import ALL, Complaints, Entry, Found
 from benchmarks.datasets._own_spec import Spec
-from benchmarks.datasets.base import TaskKind
-from benchmarks.errors import DataError, UserError, counted, did_you_mean
+from benchmarks.datasets.base import TaskKind, gaps
+from benchmarks.errors import DataError, UserError, counted, did_you_mean, some
 
 Counts = NDArray[np.int64]
 
@@ -139,13 +139,7 @@ def choose(
             )
         splits["train"] = [splits["train"][i] for i in drawn]
     train, test = (_counts(images, splits[split]) for split in ("train", "test"))
-    gaps = tuple(
-        f"{len(empty)} of {classes} classes have no {what} images: "
-        f"{some([images.keys[c] for c in empty])}"
-        for what, found in (("training", train), ("test", test))
-        if len(empty := np.flatnonzero(found == 0))
-    )
-    return Splits(splits, (train, test), source, gaps)
+    return Splits(splits, (train, test), source, gaps(images.keys, train, test))
 
 
 def _counts(images: Numbered, indices: Sequence[int]) -> Counts:

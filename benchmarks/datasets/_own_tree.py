@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.datasets._image_files import ENDINGS
-from benchmarks.datasets._own_entries import ALL, Entry, Found, file_size, some
+from benchmarks.datasets._own_entries import ALL, Entry, Found, file_size
 from benchmarks.datasets._own_spec import plain
-from benchmarks.errors import DataError, DataMissing, counted
+from benchmarks.errors import DataError, DataMissing, counted, some
 
 _SPLIT_FOLDERS = {
     "train": "train",

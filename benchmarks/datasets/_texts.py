@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from benchmarks.datasets.base import Family, Texts
-from benchmarks.errors import UserError, did_you_mean
+from benchmarks.errors import UserError, did_you_mean, some
 from benchmarks.text import Package, Which, wordnet
 
 CHOICES = ("auto", "none", "wordnet")
@@ -100,7 +100,7 @@ def assemble(
     if doubled:
         notes.append(
             f"{len(doubled)} class names stand for several classes each, which texts alone cannot "
-            f"tell apart: {_some(doubled)}"
+            f"tell apart: {some(doubled)}"
         )
     texts = None
     missing = [name for name, text in zip(names, descriptions, strict=True) if not text]
@@ -109,14 +109,9 @@ def assemble(
         if missing:
             notes.append(
                 f"{len(missing)} of {len(names)} classes have no description, their names were "
-                f"used instead: {_some(missing)}"
+                f"used instead: {some(missing)}"
             )
     return Texts(tuple(names), tuple(templates), texts), tuple(notes)
-
-
-def _some(items: Sequence[str], limit: int = 3) -> str:
-    more = f" and {len(items) - limit} more" if len(items) > limit else ""
-    return ", ".join(items[:limit]) + more
 
 
 def _from_file(file: Path, package: Package, owner: str) -> list[str | None]:

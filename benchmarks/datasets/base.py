@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.errors import DataError, counted
+from benchmarks.errors import DataError, counted, some
 
 TaskKind = Literal["single", "multi"]
 Scores = Literal["logits", "softmax"]
@@ -140,9 +140,13 @@ class DataSet:
     @cached_property
     def counts(self) -> NDArray[np.int64]:
         """(C,) training images a class; classes without any stay in place with a zero."""
-        if self.task == "multi":
-            return np.asarray(self.train.labels.sum(0), dtype=np.int64)
-        return np.bincount(self.train.labels, minlength=self.num_classes).astype(np.int64)
+        return _counts(self.train.labels, self.num_classes)
+
+    @cached_property
+    def gaps(self) -> tuple[str, ...]:
+        """Footnotes on classes that have no training or no test images; they keep their places."""
+        test = _counts(self.test.labels, self.num_classes)
+        return gaps(self.texts.class_names, self.counts, test)
 
     @cached_property
     def split_hash(self) -> str:
@@ -224,6 +228,23 @@ def refuse_shared(
             f"{owner}: {counted(len(shared), 'image')} in both the {first[0]} and the {second[0]} "
             f"set: {', '.join(shared[:3])}{', …' if len(shared) > 3 else ''}."
         )
+
+
+def _counts(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """(N,) class indices or (N, C) zeros and ones -> (C,) images a class."""
+    found = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
+    return np.asarray(found, dtype=np.int64)
+
+
+def gaps(
+    names: Sequence[str], train: NDArray[np.int64], test: NDArray[np.int64]
+) -> tuple[str, ...]:
+    """Footnotes on classes (C,) of which there are no training, or no test images."""
+    return tuple(
+        f"{len(empty)} of {len(names)} classes have no {what} images: {some(empty)}"
+        for what, counts in (("training", train), ("test", test))
+        if (empty := [names[c] for c in np.flatnonzero(counts == 0).tolist()])
+    )
 
 
 def hash_strings(strings: Sequence[str]) -> str:

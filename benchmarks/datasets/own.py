@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 from benchmarks.datasets import recipes
 from benchmarks.datasets._image_files import FileImages
 from benchmarks.datasets._own_card import card
-from benchmarks.datasets._own_entries import Folders, some
+from benchmarks.datasets._own_entries import Folders
 from benchmarks.datasets._own_spec import Spec, read_spec, shown
 from benchmarks.datasets._own_splits import (
     TEST_SHARE,
@@ -28,7 +28,7 @@ from benchmarks.datasets._own_table import read_table
 from benchmarks.datasets._own_tree import read_tree
 from benchmarks.datasets._texts import assemble
 from benchmarks.datasets.base import DataSet, Family, Split, Texts, hash_strings
-from benchmarks.errors import DataError, DataMissing, UserError, counted, did_you_mean
+from benchmarks.errors import DataError, DataMissing, UserError, counted, did_you_mean, some
 from benchmarks.text import Package, wordnet
 
 _FORMAT = "1"
@@ -98,7 +98,7 @@ class OwnData(Family):
             test=self._split(chosen.splits["test"]),
             validation=(lambda: self._split(validation)) if validation else None,
             validation_source=chosen.validation_source,
-            notes=(*self.images.found.notes, *text_notes, *caption_notes, *chosen.gaps),
+            notes=(*self.images.found.notes, *text_notes, *caption_notes),
         )
 
     def load_splits(self, split_seed: int) -> Splits:

@@ -7,8 +7,8 @@ its `like` names. Its fields:
 - `version`, `source`: where names, templates and descriptions come from.
 - `classes`: {key: description or nothing}, or a list of keys.
 - `names`: {key: name}, or a list beside the keys.
-- `templates`: a list, each with one `{}`. Methods that use a single one take the first; `first` names
-  it where the list, which stands elsewhere, begins with another.
+- `templates`: a list, each with one `{}`. Methods that use a single one take the first; `first`
+  names it where the list, which stands elsewhere, begins with another.
 - `synsets`: {key: wnid}, the meaning of a name in WordNet where that is not the first one.
 
 Lists may stand elsewhere: `open_clip:NAME` in `open_clip.zero_shot_metadata`, `timm:FILE` among the

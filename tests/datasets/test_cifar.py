@@ -393,6 +393,15 @@ def test_download_puts_the_official_folder_in_place(
     assert load(tmp_path).recipe == "cao2019"
 
 
+def test_classes_without_images_are_said(tree: Path) -> None:
+    dataset = Cifar10LT(imbalance=1000).load(tree, split_seed=0)
+    empty = int((dataset.counts == 0).sum())
+    assert empty > 0
+    names = dataset.texts.class_names[-empty:]
+    assert dataset.gaps[0].startswith(f"{empty} of 10 classes have no training images: {names[0]}")
+    assert not load(tree).gaps
+
+
 # ---- texts and card ------------------------------------------------------------------------------
 
 

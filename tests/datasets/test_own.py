@@ -87,8 +87,8 @@ def test_what_is_passed_over(tmp_path: Path) -> None:
     notes = " ".join(data.notes)
     assert "1 image beside the class folders" in notes
     assert "1 file with the ending '.txt'" in notes
-    assert "1 of 3 classes have no training images: empty" in notes
-    assert "1 of 3 classes have no test images: empty" in notes
+    assert "1 of 3 classes have no training images: empty" in data.gaps
+    assert "1 of 3 classes have no test images: empty" in data.gaps
 
 
 def test_ids_are_the_same_in_either_form_of_unicode(tmp_path: Path) -> None:
