@@ -4,8 +4,8 @@ Kinds: `none` (the evaluation pixels), `flip` (half of the images mirrored), `cr
 resized crop of 8–100 % of the area, aspect 3/4–4/3, then flip: torchvision's defaults, which LIFT
 trains with). Small images that are held in memory are cropped in batches on the device, from their
 evaluation pixels, bilinear and without anti-aliasing, as a batched operation has to be. Images in
-files are cropped one by one from the whole image, as torchvision does it. Evaluation pixels never
-come from here.
+files, and all where the evaluation transform cuts borders off, are cropped one by one from the
+whole image, as torchvision does it. Evaluation pixels never come from here.
 """
 
 from __future__ import annotations

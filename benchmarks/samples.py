@@ -86,7 +86,9 @@ class SplitSamples:
         if needs == "features":
             return Batch(where, self._features[where.to(self._features.device)], None)
         images, device = self._split.images, self._backbone.device
-        if augment == "crop_flip" and not isinstance(images, ArrayImages):
+        # A transform that resizes beyond the input cuts the borders off its evaluation pixels.
+        whole = isinstance(images, ArrayImages) and "resize" not in self._backbone.preprocess
+        if augment == "crop_flip" and not whole:
 
             def cropped(i: int) -> NDArray[np.uint8]:
                 return random_crop(images.read(i), self._backbone.image_size, self.keys[i], stream)

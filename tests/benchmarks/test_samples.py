@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import randomness
+from benchmarks import randomness, transforms
 from benchmarks.augment import augmented, random_crop
 from benchmarks.datasets._image_files import FileImages
 from benchmarks.datasets.base import ArrayImages, Split
@@ -81,6 +81,26 @@ def test_images_in_files(samples: SplitSamples, tmp_path: Path) -> None:
     size = tiny_backbone().image_size
     expected = [random_crop(split.images.read(i), size, samples.keys[i], (0, 3)) for i in INDEX]
     assert torch.equal(crops, tiny_backbone().prepare(expected))
+
+
+def test_crops_are_of_the_whole_image_where_the_transform_cuts_its_borders_off() -> None:
+    size = tiny_backbone().image_size
+    framed = np.full((32, 2 * size, 2 * size, 3), 255, dtype=np.uint8)
+    framed[:, 2:-2, 2:-2] = 0  # white is what a centre crop of 7/8 does not show
+    checkpoint = tiny_backbone()
+    settings = transforms.named("lift", checkpoint.preprocess, checkpoint.model.visual)
+    lift = dataclasses.replace(
+        checkpoint, preprocess=settings, transform=transforms.pipeline(settings)
+    )
+    ids = tuple(f"{i}" for i in range(len(framed)))
+    split = Split(ArrayImages(framed), np.zeros(len(framed), dtype=np.int64), ids)
+    samples = SplitSamples(split, lift, FeatureStore(None))
+    every, mean = np.arange(len(framed)), torch.tensor(settings["mean"]).view(-1, 1, 1)
+    plain = samples.batch(every, needs="images").inputs
+    assert torch.allclose(plain, plain[:1, :, :1, :1].expand_as(plain))
+    crops = samples.batch(every, needs="images", augment="crop_flip", stream=(0, 3)).inputs
+    white = (crops * torch.tensor(settings["std"]).view(-1, 1, 1) + mean).amax((1, 2, 3)) > 0.5
+    assert white.sum() > len(framed) / 4
 
 
 def test_a_part_of_a_batch(samples: SplitSamples) -> None:
