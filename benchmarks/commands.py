@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> int:
     """Run what is not done yet, then print the table and write the report."""
-    from benchmarks import backbones, device, plan, runner
+    from benchmarks import backbones, bench, device, plan, runner
     from benchmarks.console import ProgressDisplay
     from results.store import Store
 
@@ -43,7 +43,7 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
     if todo:
         console.print(f"{counted(len(planned), 'cell')}, {_outlook(todo, records, sweep)}.")
-    settings = runner.Settings(
+    settings = bench.Settings(
         sweep.out,
         sweep.data_root,
         device.pick(sweep.device),
@@ -77,11 +77,11 @@ def _check_data(cells: Sequence[Cell], settings: Any, display: Any, console: Con
     Raises:
         DataError: some images are damaged; all data sets were looked at.
     """
-    from benchmarks import data_check, runner
+    from benchmarks import bench, data_check
 
     problems = []
     for cell in {(cell.dataset, cell.split_seed): cell for cell in cells}.values():
-        data = runner.load_data(cell, settings, display)
+        data = bench.load_data(cell, settings, display)
         found = data_check.examine(data, partial(display.preparing, f"reading {cell.dataset}"))
         try:
             line = data_check.report(cell.dataset, found, settings.out / "data_check")

@@ -13,7 +13,8 @@ import pandas as pd
 from rich.console import Console
 from torch import Tensor
 
-from benchmarks import device, plan, runner
+from benchmarks import device, plan
+from benchmarks.bench import Bench, Settings
 from benchmarks.console import ProgressDisplay
 from benchmarks.data_check import damaged
 from benchmarks.datasets._image_files import ENDINGS, FileImages
@@ -61,7 +62,7 @@ def predict(
     cell = _cell(record, model.origin, flags)
     if cell.key != record.key:
         say(console, f"{cell.method} has changed since this record was made.")
-    settings = runner.Settings(
+    settings = Settings(
         record_file.parent.parent,
         Path(flags["data_root"] or model.origin["data_root"]),
         device.pick(flags["device"]),
@@ -69,7 +70,7 @@ def predict(
     )
     display = ProgressDisplay(console, 1, 0)
     with display:
-        bench = runner.Bench.load(cell, settings, user_store(), display)
+        bench = Bench.load(cell, settings, user_store(), display)
         split, problems = _readable(images, files, record, upright=bench.upright)
         predictor = bench.restored(cell, model)
         logits = bench.logits(cell, predictor, split)

@@ -23,6 +23,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks import backbones, device, plan, randomness, runner
+from benchmarks.bench import Settings
 from benchmarks.console import ProgressDisplay
 from benchmarks.datasets.base import DataSet, Family
 from benchmarks.datasets.carving import with_validation
@@ -264,7 +265,7 @@ def _run(
         f"{counted(len(trials), 'trial')}, measured on validation images.",
         markup=False,
     )
-    settings = runner.Settings(
+    settings = Settings(
         out, sweep.data_root, device.pick(sweep.device), sweep.offline, debug
     )
     display = ProgressDisplay(console, len(todo), len(cells) - len(todo))

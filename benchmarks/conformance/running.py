@@ -19,6 +19,7 @@ from torch import Tensor
 from benchmarks import randomness, runner
 from benchmarks.backbone_names import EMBEDDED, identify
 from benchmarks.backbones import Backbone
+from benchmarks.bench import Settings
 from benchmarks.catalog import first_line
 from benchmarks.conformance.demands import DoesNotApply, Violation
 from benchmarks.conformance.worlds import TinyFamily, changed, own_backbone, state_of
@@ -205,7 +206,7 @@ class Subject:
             Exception: whatever the method raised, in place of a failed record.
         """
         cpu = torch.device("cpu")
-        settings = runner.Settings(
+        settings = Settings(
             out, out, cpu, offline=True, debug=True, save_logits=True, checkpoint_s=0.0
         )
         gc.freeze()  # the runner collects garbage after each cell: only what is new is looked at

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from benchmarks import plan, runner
+from benchmarks.bench import Settings
 from benchmarks.errors import UserError
 from benchmarks.plan import Cell
 from benchmarks.protocol import EQUAL_BUDGET
@@ -228,7 +229,7 @@ def test_a_record_says_which_recipe_and_what_it_cost(
 ) -> None:
     cells = expand("linear_probe,ncm", recipes=[str(recipe())])
     out = tmp_path / "runs"
-    runner.run(cells, runner.Settings(out, tmp_path, torch.device("cpu")), Quiet())
+    runner.run(cells, Settings(out, tmp_path, torch.device("cpu")), Quiet())
     records = {r.method: r for r in Store(out).all()[0]}
     tuned, other = records["linear_probe"], records["ncm"]
     assert tuned.tuning == cells[0].tuning

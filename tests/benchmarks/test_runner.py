@@ -13,11 +13,11 @@ import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from benchmarks import plan, runner
+from benchmarks.bench import Settings
 from benchmarks.checkpoints import FileCheckpoint, checkpoint_file
 from benchmarks.errors import DataMissing, UserError
 from benchmarks.metrics import expected_calibration_error
 from benchmarks.plan import Cell
-from benchmarks.runner import Settings
 from benchmarks.settings import read_sweep
 from methods.registry import METHODS
 from results.schema import Record

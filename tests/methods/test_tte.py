@@ -15,10 +15,10 @@ from torchvision import transforms as T
 
 from benchmarks import backbones, plan, runner
 from benchmarks.backbones import Backbone
+from benchmarks.bench import Settings
 from benchmarks.errors import NotApplicable
 from benchmarks.estimate import estimate
 from benchmarks.plan import Cell
-from benchmarks.runner import Settings
 from benchmarks.settings import read_sweep
 from benchmarks.tiny import tiny_backbone, tiny_task
 from benchmarks.views import enlarged_size, five_crops
