@@ -7,7 +7,6 @@ missing or not as published is said before anything runs.
 from __future__ import annotations
 
 import logging
-from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -150,10 +149,6 @@ class Listed(WithTexts):
 
     # ---- what a family may do its own way ----------------------------------------------------
 
-    @abstractmethod
-    def _class_of(self, path: str) -> str | None:
-        """The class's key that a path of a list names, or None where paths name none."""
-
     def _package(self, root: Path | None = None) -> Package:
         """The text package; without a data root, as far as it is known without data."""
         return read_package(self.release.package, self.texts)
@@ -251,15 +246,18 @@ class Listed(WithTexts):
     # ---- lists as published ------------------------------------------------------------------
 
     def _check_classes(self, split: str, listing: Listing, package: Package) -> None:
-        """Refuse a list that numbers the classes otherwise than the text package."""
+        """Refuse a list that numbers the classes otherwise than the text package.
+
+        Of single-label data every image's folder is called by its class's key.
+        """
         if self.task == "multi":
             return
         for path, label in zip(listing.files, listing.labels.tolist(), strict=True):
-            key = self._class_of(path)
-            if key is not None and key != package.keys[label]:
+            if path.rpartition("/")[0].rpartition("/")[2] != package.keys[label]:
                 raise DataError(
                     f"{self.name}: the {_CALLED[split]} list gives {path} the label {label}, which "
-                    f"is {package.keys[label]}: it numbers the classes in another order."
+                    f"is {package.keys[label]}: it numbers the classes in another order, or its "
+                    "images are not in folders of their class."
                 )
 
     def _as_published(
@@ -301,7 +299,12 @@ class Listed(WithTexts):
         checksum = self.release.lists[role].checksum
         if checksum is not None:
             return checksum_of(file, checksum) == checksum
-        return self.release.official.get(role) == file.read_bytes().count(b"\n")
+        return self.release.official.get(role) == lines_of(file)
+
+
+def lines_of(file: Path) -> int:
+    """Lines that are not blank; the last one may have no end."""
+    return sum(bool(line.strip()) for line in file.read_bytes().split(b"\n"))
 
 
 _CALLED = {"train": "training", "validation": "validation", "test": "test"}

@@ -78,6 +78,3 @@ class ImageNetLT(Listed):
         validation="the official list, 20 training images of ImageNet-1k a class that are "
         "neither in train nor in test",
     )
-
-    def _class_of(self, path: str) -> str | None:
-        return path.split("/")[-2]

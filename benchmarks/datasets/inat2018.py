@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.datasets._fetch import Archive, Source
-from benchmarks.datasets._listed import UNVERIFIED, Listed
+from benchmarks.datasets._listed import UNVERIFIED, Listed, lines_of
 from benchmarks.datasets._lists import Listing, read_list
 from benchmarks.datasets._locate import as_listed, without_first_folder
 from benchmarks.datasets._release import Release
@@ -83,9 +83,6 @@ class INat2018(Listed):
         validation="none: the official validation set is the test set here, as in the literature",
     )
 
-    def _class_of(self, path: str) -> str | None:
-        return path.split("/")[-2]
-
     def _package(self, root: Path | None = None) -> Package:
         """Scientific names from the publisher's list; a category's key is its number."""
         package = super()._package()
@@ -129,8 +126,11 @@ class INat2018(Listed):
 
     def _is_public(self, role: str, file: Path) -> bool:
         # The published checksums are those of the packed files; names enter the text hash.
-        mark = b'"image_id"' if file.suffix == ".json" else b"\n"
-        return role == "categories" or self.release.official[role] == file.read_bytes().count(mark)
+        if role == "categories":
+            return True
+        annotations = file.suffix == ".json"
+        found = file.read_bytes().count(b'"image_id"') if annotations else lines_of(file)
+        return self.release.official[role] == found
 
 
 def read_annotations(file: Path, classes: int) -> Listing:

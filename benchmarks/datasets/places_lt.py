@@ -72,6 +72,3 @@ class PlacesLT(Listed):
             "classnames.txt, gives 5 of the 365 classes another one's name"
         },
     )
-
-    def _class_of(self, path: str) -> str | None:
-        return path.split("/")[-2]

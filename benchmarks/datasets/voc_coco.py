@@ -52,9 +52,6 @@ class _MultiLabel(Listed):
     def _scores(self) -> Scores:
         return self.scores
 
-    def _class_of(self, path: str) -> str | None:
-        return None
-
     def _listings(self, root: Path, package: Package) -> dict[str, Listing]:
         check_labels(self._list_files(root)["labels"], package.keys)
         return super()._listings(root, package)

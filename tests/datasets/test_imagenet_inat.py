@@ -143,6 +143,8 @@ def test_inat_other_annotations_have_a_key_of_their_own(
     monkeypatch.setattr(
         INat2018, "release", replace(INat2018.release, official={"train": 9, "test": 3})
     )
+    for file in root.rglob("iNaturalist18_*.txt"):
+        file.write_text(file.read_text().rstrip())  # the last line without an end is one, too
     assert INat2018().resolve(root).lists == "public"
     assert INat2018().load(root, 0).version == "1"
 

@@ -264,3 +264,11 @@ def test_small_lists_of_the_public_ones(shared: Path, tmp_path: Path) -> None:
     dataset = load(make(tmp_path, **lists))
     assert (dataset.counts[:30] == 4).all()
     assert not dataset.counts[30:].any()
+
+
+@pytest.mark.parametrize(
+    "path", ["00000003.jpg", "train/00000003.jpg", "train/alcove/00000003.jpg"]
+)
+def test_an_image_that_is_in_no_folder_of_its_class(path: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"gives {path} the label 0, which is airfield"):
+        load(make(tmp_path, train=[*TRAIN, f"{path} 0"]))
