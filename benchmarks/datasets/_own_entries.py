@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from benchmarks.datasets._own_spec import plain
 from benchmarks.errors import DataError, counted, some
@@ -80,16 +80,29 @@ class Folders:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[str, dict[str, tuple[str, int]]] = {}
+        self._spelt: dict[str, str] = {}
 
     def find(self, file: str) -> tuple[str, int | None]:
         """A file as the disk spells it and its size; None where it is not there."""
         folder, _, name = file.rpartition("/")
         if folder not in self._known:
-            self._known[folder] = _listing(self._root / folder)
+            self._spelt[folder] = self._on_disk(folder)
+            self._known[folder] = _listing(self._root / self._spelt[folder])
         found = self._known[folder].get(plain(name))
         if found is None:
             return file, None
-        return (f"{folder}/{found[0]}" if folder else found[0]), found[1]
+        return str(PurePosixPath(self._spelt[folder], found[0])), found[1]
+
+    def _on_disk(self, folder: str) -> str:
+        """A folder as the disk spells it, or as it is where there is none."""
+        if (self._root / folder).is_dir():
+            return folder
+        above, _, name = folder.rpartition("/")
+        above = self._on_disk(above) if above else ""
+        place = self._root / above
+        names = os.listdir(place) if place.is_dir() else []
+        spelt = next((n for n in names if plain(n) == plain(name)), name)
+        return f"{above}/{spelt}" if above else spelt
 
     def nearly(self, file: str) -> str | None:
         """A file that is spelled alike but for upper and lower case."""

@@ -181,15 +181,11 @@ def _relative(path: str, folder: Path) -> tuple[str, str]:
         return "", "there is no path"
     if "\0" in path:
         return "", "the path holds a zero byte"
-    if path.startswith("/"):
-        try:
-            return Path(path).relative_to(folder.absolute()).as_posix(), ""
-        except ValueError:
-            return "", f"{path} is not under {folder}: write paths that start from there"
-    path = posixpath.normpath(path)
-    if path.startswith("../") or path in ("..", "."):
+    whole = path.startswith("/")
+    inside = posixpath.relpath(path, folder.absolute()) if whole else posixpath.normpath(path)
+    if inside.startswith("../") or inside in ("..", "."):
         return "", f"{path} leads out of {folder}: set `images:` to a folder above"
-    return path, ""
+    return inside, ""
 
 
 def _split(text: str, separator: str) -> list[str]:

@@ -153,14 +153,23 @@ def test_without_a_split_column_test_images_are_drawn(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("disk", "listed"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
 def test_names_in_either_form_of_unicode_are_found(disk: str, listed: str, tmp_path: Path) -> None:
-    image(tmp_path / unicodedata.normalize(disk, "Zoë 1.png"))
+    image(tmp_path / unicodedata.normalize(disk, "ë/a/ö/Zoë 1.png"))
     image(tmp_path / "鳥.png")
-    text = unicodedata.normalize(listed, "path,label,split\nZoë 1.png,é,train\n鳥.png,鳥,test\n")
-    table(tmp_path, text, images=False)
+    text = "path,label,split\në/a/ö/Zoë 1.png,é,train\n鳥.png,鳥,test\n"
+    table(tmp_path, unicodedata.normalize(listed, text), images=False)
     data = load(describe(tmp_path, table="labels.csv"))
     assert data.texts.class_names == ("é", "鳥")
-    assert data.train.ids == ("Zoë 1.png",)
+    assert data.train.ids == ("ë/a/ö/Zoë 1.png",)
     assert data.train.images.read(0).shape == (4, 6, 3)
+
+
+def test_whole_paths_are_the_same_images(tmp_path: Path) -> None:
+    table(tmp_path / "photos", PLAIN)
+    text = PLAIN.replace("\na/", f"\n{tmp_path}/photos/b/../a/")
+    table(tmp_path / "lists", text, images=False)
+    data = load(describe(tmp_path / "lists", table="labels.csv", images="../photos"))
+    assert data.train.ids == ("a/1.png", "b/3.png")
+    assert data.test.ids == ("a/2.png", "b/4.png")
 
 
 def test_what_is_pinned_follows_the_tables_meaning(tmp_path: Path) -> None:
@@ -189,7 +198,7 @@ def test_what_is_pinned_follows_the_tables_meaning(tmp_path: Path) -> None:
         ("jay,test", "jay,", "line 3: the split '' is none of"),
         ("jay,test", "jay,test,x", "line 3: 4 fields instead of 3"),
         ("a/2.png", "../2.png", "line 3: ../2.png leads out of"),
-        ("a/2.png", "/else/2.png", "line 3: /else/2.png is not under"),
+        ("a/2.png", "/else/2.png", "line 3: /else/2.png leads out of"),
         ("a/2.png,jay", "a/1.png,jay", "a/1.png is in test, in line 2 in train"),
         ("a/2.png,jay,test", "a/1.png,crow,train", "a/1.png is 'crow', in line 2 'jay'"),
         ('jay,test', '"jay,test', "line 3: unexpected end of data"),
