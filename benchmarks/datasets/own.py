@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -289,7 +290,7 @@ def family_of(file: Path) -> tuple[type[OwnData], dict[str, Any]]:
 
     spec = read_spec(file.expanduser())
     for catalog in (DATASETS, METHODS):
-        if spec.name in catalog.entries():
+        if re.sub(r"_ir[\d.]+$", "", spec.name) in catalog.entries():
             raise UserError(
                 f"{file}: a {catalog.kind} of the suite is called '{spec.name}'; give the data "
                 "another name with `name:`."
