@@ -29,26 +29,37 @@ class Findings:
     """(training id, test id) of images with the very same pixels."""
 
 
-def examine(data: DataSet, progress: Progress = lambda done, total: None) -> Findings:
-    """Read every image of a data set.
+def examine(
+    data: DataSet,
+    progress: Progress = lambda done, total: None,
+    *,
+    validation: bool = False,
+) -> Findings:
+    """Read every image of a data set that a run would read.
 
     Args:
-        data: its training and test images are read, and no validation images.
+        data: its training and test images are read.
         progress: told how far it is.
+        validation: the run selects on validation images: read its own, where it has any.
     """
-    total = len(data.train) + len(data.test)
+    splits = [data.train, data.test]
+    if validation and data.validation is not None:
+        splits.append(data.validation())
+    done, total = 0, sum(map(len, splits))
     damaged: list[str] = []
     content: list[dict[str, str]] = []
-    for done, split in ((0, data.train), (len(data.train), data.test)):
+    for split in splits:
         content.append({})
         for i, (digest, problem) in enumerate(in_threads(_reader(split), range(len(split)))):
             if problem:
                 damaged.append(problem)
             else:
                 content[-1].setdefault(split.ids[i], digest)
-            if (done + i + 1) % 256 == 0 or done + i + 1 == total:
-                progress(done + i + 1, total)
-    return Findings(total, tuple(damaged), _twice(*content))
+            done += 1
+            if done % 256 == 0 or done == total:
+                progress(done, total)
+    train, test, *_ = content
+    return Findings(total, tuple(damaged), _twice(train, test))
 
 
 def damaged(images: Images) -> dict[int, str]:
@@ -77,10 +88,13 @@ def seen_twice(data: DataSet) -> tuple[tuple[str, str], ...]:
 def report(name: str, found: Findings, folder: Path) -> str:
     """One line on what was found, and a file `folder/NAME.txt` with all of it if there is anything.
 
+    What an earlier look left there is replaced, or taken away.
+
     Raises:
         DataError: some images are damaged.
     """
     file = folder / f"{safe(name)}.txt"
+    file.unlink(missing_ok=True)
     lines = [*found.damaged, *(f"{train} = {test}" for train, test in found.twice)]
     if lines:
         folder.mkdir(parents=True, exist_ok=True)

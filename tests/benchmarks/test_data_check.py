@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,47 @@ def test_all_damaged_images_are_named_together(on_disk: DataSet, tmp_path: Path)
     assert "\n" not in str(e.value)
     (file,) = (tmp_path / "check").iterdir()
     assert len(file.read_text("utf-8").splitlines()) == 5  # the image that is there twice, too
+
+
+def test_what_is_mended_is_no_longer_listed(on_disk: DataSet, tmp_path: Path) -> None:
+    file, whole = tmp_path / "images/train/0.png", (tmp_path / "images/train/0.png").read_bytes()
+    (tmp_path / "images/test/3.bmp").write_bytes((tmp_path / "images/test/2.bmp").read_bytes())
+    file.write_bytes(b"")
+    with pytest.raises(DataError, match="1 of 80 images"):
+        report("my data", examine(on_disk), tmp_path / "check")
+    file.write_bytes(whole)
+    report("my data", examine(on_disk), tmp_path / "check")
+    assert list((tmp_path / "check").iterdir()) == []
+
+
+def test_validation_images_are_read_where_a_run_would(on_disk: DataSet, tmp_path: Path) -> None:
+    split = on_disk.test
+    own = tuple(f"val/{i}.bmp" for i in range(len(split)))
+    shutil.copytree(tmp_path / "images/test", tmp_path / "images/val")
+    (tmp_path / "images" / own[5]).write_bytes(b"")
+    validation = dataclasses.replace(split, images=FileImages(tmp_path / "images", own), ids=own)
+    data = dataclasses.replace(on_disk, validation=lambda: validation)
+    assert examine(data).damaged == ()
+    found = examine(data, validation=True)
+    assert found.images == 64 + 16 + 16
+    assert len(found.damaged) == 1
+    assert own[5] in found.damaged[0]
+    assert found.twice == (("train/10.png", "test/3.bmp"),)
+
+
+def test_each_split_seed_has_a_list_of_its_own(clip_folder: Path, tmp_path: Path) -> None:
+    for label in ("jay", "crow"):
+        (tmp_path / "birds" / label).mkdir(parents=True)
+        for i in range(8):
+            image = tmp_path / "birds" / label / f"{i}.png"
+            image.write_bytes(b"no image")
+    (tmp_path / "birds.yaml").write_text("images: birds\nimbalance: 4\n")
+    flags = ["--methods", "zero_shot", "--datasets", str(tmp_path / "birds.yaml"), "--split-seeds"]
+    flags += ["0,1", "--backbone", f"local-dir:{clip_folder}", "--device", "cpu", "--check-data"]
+    assert run_benchmarks.main([*flags, "--out", str(tmp_path / "o")]) != 0
+    listed = [set(f.read_text().splitlines()) for f in (tmp_path / "o/data_check").iterdir()]
+    assert len(listed) == 2
+    assert listed[0] != listed[1]
 
 
 def test_shapes_are_content() -> None:
