@@ -78,6 +78,8 @@ class Beside:
     """In the order of the table's rows."""
     others: tuple[str, ...]
     """What is not compared, one text for each thing that keeps it apart."""
+    unread: tuple[str, ...] = ()
+    """Methods of the table whose published values could not be read, with their source."""
 
     @property
     def sources(self) -> list[str]:
@@ -100,7 +102,7 @@ def beside(
         entries: what is published, by default all of `results/published.yaml`.
     """
     name = dataset.partition(" (")[0]
-    known = published() if entries is None else entries
+    known = list(published() if entries is None else entries)
     fitting = [e for e in known if e.values is not None and on_data(e, name)]
     if not any(entry.backbone == backbone for entry in fitting):
         return None
@@ -116,7 +118,9 @@ def beside(
     order = [row.label for row in rows]
     lines.sort(key=lambda line: order.index(line.label))
     others = [f"{reason}: {_several(found)}" for reason, found in apart.items()]
-    return Beside(tuple(lines), tuple(others))
+    run = {row.method for row in rows}
+    unread = [f"{e.method} ({e.source})" for e in known if e.values is None and e.method in run]
+    return Beside(tuple(lines), tuple(others), tuple(unread))
 
 
 def _lines(entry: Published, row: Row) -> list[Line]:

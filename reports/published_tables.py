@@ -121,4 +121,10 @@ def _texts(found: Beside) -> list[str]:
     texts = [f"({i}) {text}" for i, text in enumerate(found.sources, 1)]
     legend = [LEGEND] if found.lines else ["No row here is the variant of a published value."]
     others = "; ".join(found.others)
-    return [*legend, *texts, *([f"Other variants, not compared: {others}."] if others else [])]
+    unread = "; ".join(found.unread)
+    return [
+        *legend,
+        *texts,
+        *([f"Other variants, not compared: {others}."] if others else []),
+        *([f"Published values not read: {unread}."] if unread else []),
+    ]

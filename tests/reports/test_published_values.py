@@ -210,6 +210,17 @@ def test_records_that_do_not_apply_are_no_result() -> None:
     assert found.others == ("no result here: LIFT 80.0",)
 
 
+def test_what_could_not_be_read_is_said_of_the_methods_that_are_there() -> None:
+    built = table(ours(), ours("sage"))
+    assert built.published is not None
+    (said,) = built.published.unread
+    assert said.startswith("sage (Sage (Peng et al. 2025, arXiv 2507.12807)")
+    assert "Published values not read: sage (Sage" in markdown(built)
+    alone = table(ours()).published
+    assert alone is not None
+    assert alone.unread == ()
+
+
 # ---- how it is shown -------------------------------------------------------------------------
 
 
