@@ -98,6 +98,7 @@ class Cell:
             "dataset_version": self.family.version,
             "dataset_config": self.dataset_config,
             "split_seed": self.split_seed,
+            "select": self.select,  # validation images may be taken away from training
             "weights": self.backbone.weights_id,
             "precision": self.precision,
             "transform": self.transform,

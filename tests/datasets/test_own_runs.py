@@ -243,3 +243,16 @@ def test_the_pages_examples_are_descriptions(tmp_path: Path) -> None:
 def test_the_example_is_small() -> None:
     folder = ROOT / "docs" / "examples" / "own_data"
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 100_000
+
+
+def test_the_plan_knows_features_of_training_images_without_those_for_validation(
+    sweep: Command, tmp_path: Path
+) -> None:
+    tree(tmp_path / "photos", {"crow": 16, "jay": 16})
+    typed = describe(tmp_path, images="photos")
+    chosen = ("--select", "val", "--rerun", "always")
+    assert sweep("run", typed, "ncm")[0] == 0
+    assert " cached " in sweep("plan", typed, "ncm", "--rerun", "always")[1]
+    assert " to compute " in sweep("plan", typed, "ncm", *chosen)[1]
+    assert sweep("run", typed, "ncm", *chosen)[0] == 0
+    assert " cached " in sweep("plan", typed, "ncm", *chosen)[1]
