@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from benchmarks import hub, randomness, transforms, weight_files
 from benchmarks.backbone_names import BackboneId, identify, refuse_activation_mismatch
+from benchmarks.datasets._image_files import in_threads
 from benchmarks.errors import UserError
 
 
@@ -98,14 +99,15 @@ class Backbone:
     def prepare(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Evaluation pixels of B images, (H, W, 3) uint8 each -> (B, 3, S, S) on the CPU.
 
-        Equal to the PIL transform; images that already have the input's size skip PIL where
-        neither resize nor crop would change them.
+        Equal to the PIL transform, which several threads go through; images that already have the
+        input's size skip it where neither resize nor crop would change them.
         """
         size = self.image_size
         unchanged = self.preprocess.get("resize", size) == size
         if unchanged and all(image.shape == (size, size, 3) for image in images):
             return self.normalise(torch.from_numpy(np.stack(images)))
-        return torch.stack([self.transform(Image.fromarray(image)) for image in images])
+        whole = map(Image.fromarray, images)
+        return torch.stack(list(in_threads(self.transform, whole)))
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W) float, with the transform's mean and std."""

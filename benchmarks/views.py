@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
 from benchmarks.backbones import Backbone
+from benchmarks.datasets._image_files import in_threads
 from benchmarks.errors import NotApplicable
 
 MARGIN = 24 / 224
@@ -42,7 +44,7 @@ def five_crops(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> Itera
     Resized as the evaluation transform does it, but to `enlarged_size`; on the CPU.
     """
     side = backbone.image_size
-    large = [_resized(backbone, image) for image in images]
+    large = list(in_threads(partial(_resized, backbone), images))
     for across, down in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5)):
         crops = []
         for image in large:

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from torchvision.transforms import InterpolationMode
 from benchmarks import backbones, transforms
 from benchmarks.backbone_names import TRANSFORMS
 from benchmarks.backbones import Backbone
+from benchmarks.datasets._image_files import THREADS
 from benchmarks.errors import UserError
 from benchmarks.views import five_crops
 from tests.benchmarks.small import PREPROCESS
@@ -54,6 +56,19 @@ def test_images_of_other_sizes_go_through_the_transform(small: Backbone) -> None
     assert prepared.shape == (3, 3, 32, 32)
     expected = torch.stack([small.transform(Image.fromarray(i)) for i in images])
     assert torch.equal(prepared, expected)
+
+
+@pytest.mark.skipif(THREADS < 2, reason="one processor")
+def test_several_images_are_prepared_at_a_time(small: Backbone) -> None:
+    together = threading.Barrier(2)
+
+    def transform(image: Image.Image) -> torch.Tensor:
+        together.wait(timeout=20)  # breaks if the images come one after another
+        return small.transform(image)
+
+    images = _images((20, 40), (50, 41))
+    pixels = dataclasses.replace(small, transform=transform).prepare(images)
+    assert torch.equal(pixels, small.prepare(images))
 
 
 def test_normalisation_by_hand(small: Backbone) -> None:
