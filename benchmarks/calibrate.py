@@ -203,7 +203,7 @@ def _check(
         UserError: the backbone cannot be loaded.
     """
     expected = tuple(entry.values["overall"] for entry in entries if entry.values)
-    nothing = Outcome(cell.dataset, expected, entries[0].tolerance or 0.0)
+    nothing = Outcome(cell.family.name, expected, entries[0].tolerance or 0.0)
     display.preparing(f"loading {cell.dataset}")
     try:
         data = cell.family.load(root, cell.split_seed)

@@ -268,7 +268,7 @@ def _shown(family: Family) -> str:
     """The family's name with every knob that is not at its default: another knob, another table."""
     name, knobs, pinned = family.name, [], family.pinned()
     for field in dataclasses.fields(family):  # type: ignore[arg-type]
-        value = pinned[field.name]
+        value = pinned.get(field.name, field.default)
         if field.name == "imbalance" and value != field.default:
             name += f"_ir{value:g}"
         elif field.name != "recipe" and value != field.default:  # the record has the recipe itself

@@ -117,6 +117,14 @@ def find(root: Path, layout: Layout) -> list[Form]:
     return forms
 
 
+def tree_sizes(form: Form, layout: Layout) -> tuple[int, int] | None:
+    """Training and test images of the first class in a tree of folders; None in another form."""
+    if form.kind != "tree":
+        return None
+    train, test = (len(list_classes(form.path, s).get(layout.classes[0], ())) for s in SPLITS)
+    return train, test
+
+
 def read(form: Form, layout: Layout) -> dict[str, Raw]:
     """Both splits, complete: official order from pickles, else by class and file name.
 

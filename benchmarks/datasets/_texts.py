@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ def assemble(
     A class without a description is described by its name, so that its prompt is the template's.
     """
     notes = []
-    doubled = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    doubled = [name for name, times in Counter(names).items() if times > 1]
     if doubled:
         notes.append(
             f"{len(doubled)} class names stand for several classes each, which texts alone cannot "

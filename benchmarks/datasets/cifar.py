@@ -15,13 +15,21 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets import recipes
-from benchmarks.datasets._cifar_files import CIFAR10, CIFAR100, Form, Layout, find, read
+from benchmarks.datasets._cifar_files import (
+    CIFAR10,
+    CIFAR100,
+    Form,
+    Layout,
+    find,
+    read,
+    tree_sizes,
+)
 from benchmarks.datasets._class_folders import Raw
 from benchmarks.datasets._texts import WithTexts
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
@@ -60,6 +68,9 @@ class _CifarLT(WithTexts):
     group_counts: str = "own"
     """Counts that decide many, medium and few: this subset's `own`, or those of ratio 100 (`ir100`,
     as in LIFT's CIFAR results at ratios 10 and 50)."""
+    collection: str = "official"
+    """`official`, or the images a class of a smaller tree that is found in its place: set by what
+    is there, so that its results are never taken for these."""
 
     layout: ClassVar[Layout]
     version: ClassVar[str] = VERSION
@@ -67,12 +78,24 @@ class _CifarLT(WithTexts):
     def resolve(self, root: Path) -> Self:
         """This configuration with the recipe pinned that the form of the data in `root` allows."""
         self._check()
+        forms = find(root, self.layout)
         recipe = self.recipe
         if recipe == "auto":
-            forms = find(root, self.layout)
             by_name = bool(forms) and not forms[0].official_order
             recipe = NAME_ORDER if by_name else OFFICIAL_ORDER
-        return replace(self, recipe=recipe, imbalance=float(self.imbalance))
+        collection = self.collection
+        if recipe == NAME_ORDER and forms:
+            found = tree_sizes(forms[0], self.layout)
+            reduced = found not in (None, self.layout.per_class)
+            collection = "{}-{}".format(*found) if reduced and found else "official"
+        return replace(self, recipe=recipe, imbalance=float(self.imbalance), collection=collection)
+
+    def pinned(self) -> dict[str, Any]:
+        """The knobs; the official collection goes without saying."""
+        knobs = super().pinned()
+        if self.collection == "official":
+            del knobs["collection"]
+        return knobs
 
     def load(self, root: Path, split_seed: int) -> DataSet:
         """The data set, read from `root` in whichever form it is there."""

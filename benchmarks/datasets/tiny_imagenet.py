@@ -63,6 +63,9 @@ class TinyImageNetLT(WithTexts):
     """`exp`, or `step` (the first classes are large, the others small)."""
     head_share: float = 0.5
     """Share of large classes; for `step` alone."""
+    collection: str = "official"
+    """`official`, or the number of training and test images where others are found: set by what is
+    there, so that their results are never taken for these."""
 
     version: ClassVar[str] = VERSION
 
@@ -71,7 +74,7 @@ class TinyImageNetLT(WithTexts):
         recipes.check(self.imbalance, self.profile, self.head_share)
         if self.profile != "step" and self.head_share != type(self).head_share:
             raise UserError(f"{self.name}.head_share={self.head_share:g} needs profile=step.")
-        return replace(self, imbalance=float(self.imbalance))
+        return replace(self, imbalance=float(self.imbalance), collection=_collection(root))
 
     def load(self, root: Path, split_seed: int) -> DataSet:
         """The data set, read from `root`.
@@ -185,6 +188,19 @@ class TinyImageNetLT(WithTexts):
 def _found(root: Path) -> Path | None:
     places = (root / FOLDER, root)
     return next((place for place in places if (place / "wnids.txt").is_file()), None)
+
+
+def _collection(root: Path) -> str:
+    """What `TinyImageNetLT.collection` is for the images under `root`; of absent ones it is official."""
+    folder = _found(root)
+    if folder is None:
+        return "official"
+    sizes = (
+        sum(1 for _ in folder.glob("train/*/images/*.JPEG")),
+        sum(1 for _ in folder.glob("val/images/*.JPEG")),
+    )
+    official = tuple(CLASSES * number for number in PER_CLASS)
+    return "official" if sizes == official else "{}-{}".format(*sizes)
 
 
 def _check_wnids(file: Path, keys: Sequence[str]) -> None:

@@ -56,7 +56,7 @@ def test_keys_or_names_and_several_sentences(tmp_path: Path) -> None:
     assert found[CLASSES.index("truck")] == "Big."
     assert notes == (
         "8 of 10 classes have no description, their names were used instead: "
-        "airplane, bird, cat and 5 more",
+        "airplane, bird, cat, and 5 more",
     )
 
 

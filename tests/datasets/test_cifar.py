@@ -402,6 +402,16 @@ def test_classes_without_images_are_said(tree: Path) -> None:
     assert not load(tree).gaps
 
 
+def test_a_smaller_tree_is_another_cell(tree: Path) -> None:
+    found = Cifar10LT().resolve(tree)
+    assert found.collection == "20-3"
+    assert found.pinned()["collection"] == "20-3"
+    nothing = Cifar10LT().resolve(tree / "nowhere")
+    assert nothing.pinned() == {k: v for k, v in found.pinned().items() if k != "collection"} | {
+        "recipe": "cao2019"
+    }
+
+
 # ---- texts and card ------------------------------------------------------------------------------
 
 
