@@ -191,7 +191,7 @@ def _found(root: Path) -> Path | None:
 
 
 def _collection(root: Path) -> str:
-    """What `TinyImageNetLT.collection` is for the images under `root`; of absent ones it is official."""
+    """`collection` for the images under `root`; `official` where there are none."""
     folder = _found(root)
     if folder is None:
         return "official"

@@ -240,3 +240,9 @@ def test_card_counts_for_its_own_ratio() -> None:
 
 def _must_not_run(*_: object) -> None:
     raise AssertionError("decoded although the cache has it")
+
+
+def test_a_smaller_collection_is_another_cell(release: Path, tmp_path: Path) -> None:
+    found = TinyImageNetLT().resolve(release)
+    assert found.collection == f"{200 * TRAIN}-{200 * TEST}"
+    assert TinyImageNetLT().resolve(tmp_path).collection == "official"
