@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -93,7 +94,8 @@ def image_files(folder: Path) -> list[str]:
         UserError: no such folder, or none in it.
     """
     if not folder.is_dir():
-        raise UserError(f"--images {folder}: no such folder.")
+        what = "is a file, a folder is wanted" if folder.is_file() else "no such folder"
+        raise UserError(f"--images {folder}: {what}.")
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     found = sorted(
         path.as_posix()
@@ -107,7 +109,7 @@ def image_files(folder: Path) -> list[str]:
 
 def table_of(logits: Tensor, files: Sequence[str], record: Record) -> pd.DataFrame:
     """What is written of (N, C) logits: a row for each image."""
-    names = np.array(record.class_names)
+    names = np.array(_told_apart(record.class_names))
     columns: dict[str, Any] = {"path": list(files)}
     if record.task == "multi":
         return pd.DataFrame(columns | dict(zip(names, logits.numpy().T, strict=True)))
@@ -118,11 +120,22 @@ def table_of(logits: Tensor, files: Sequence[str], record: Record) -> pd.DataFra
     return pd.DataFrame(columns)
 
 
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Names of the classes; of several classes, with their place behind, from 0: `mouse (3)`.
+
+    So also a class that is called as the column of paths.
+    """
+    times = Counter(["path", *names])
+    return [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]
+
+
 def _read(file: Path) -> Record:
     try:
         record = Record.from_json(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecordError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        if isinstance(error, ValueError) and not isinstance(error, RecordError):
+            reason = "not valid JSON"
         raise UserError(
             f"{file}: no record ({reason}); they are called OUT/records/KEY.json."
         ) from error

@@ -134,6 +134,31 @@ def test_multi_label_scores(clip_folder: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(table[names].to_numpy(), arrays["scores"], atol=1e-4)
 
 
+def test_classes_of_one_name_keep_a_column_each(clip_folder: Path, tmp_path: Path) -> None:
+    """Two classes share a name in prompts, and one is called as the column of paths."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)
+    rows = ["path,label,split"]
+    (tmp_path / "images").mkdir()
+    for i, label in enumerate(("mouse;file", "rodent", "mouse", "file;rodent") * 2):
+        Image.fromarray(pixels[i]).save(tmp_path / "images" / f"{i}.png")
+        rows.append(f"{i}.png,{label},{'train' if i < 4 else 'test'}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    (tmp_path / "d.yaml").write_text(
+        "{task: multi, table: labels.csv, images: images, "
+        "classes: {mouse: mouse, rodent: mouse, file: path}}"
+    )
+    typed, out = str(tmp_path / "d.yaml"), tmp_path / "p.csv"
+    found = _run("linear_probe", tmp_path / "o", clip_folder, "--datasets", typed)["linear_probe"]
+    flags = ["predict", str(found), "--images", str(tmp_path / "images"), "--out", str(out)]
+    assert run_benchmarks.main(flags) == 0
+    table = pd.read_csv(out)
+    columns = ["mouse (0)", "mouse (1)", "path (2)"]
+    assert list(table) == ["path", *columns]
+    assert table["path"].tolist() == [f"{i}.png" for i in range(8)]
+    scores = Store(tmp_path / "o").predictions(found.stem)["scores"]  # of the last four
+    np.testing.assert_allclose(table[columns].to_numpy()[4:], scores, atol=1e-4)
+
+
 # ---- what a hurried user gets wrong --------------------------------------------------------------
 
 
@@ -169,6 +194,8 @@ def test_what_cannot_be_done_is_said_in_a_line(
     (tmp_path / "empty").mkdir()
     assert "no images in it" in said(record, "--images", str(tmp_path / "empty"))
     assert "no such folder" in said(record, "--images", str(tmp_path / "nowhere"))
+    assert "is a file, a folder is wanted" in said(record, "--images", record)
+    assert "no record (not valid JSON)" in said(str(images / "000.png"), *here)
     assert "--images" in said(record)
     (tmp_path / "a.json").write_text("{}")
     assert "no record (not a record" in said(str(tmp_path / "a.json"), *here)
