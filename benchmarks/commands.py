@@ -58,6 +58,8 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
             _check_data(cells, settings, display, console)
     try:
         with display:
+            if not sweep.check_data:
+                bench.find_all_data(todo, settings, display)
             runner.run(todo, settings, display)
     except KeyboardInterrupt:
         console.print(

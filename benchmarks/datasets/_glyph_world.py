@@ -81,6 +81,7 @@ class GlyphWorld(Family):
     """Which classes, ranks and images."""
 
     default_backbone: ClassVar[str] = "glyph"
+    on_disk: ClassVar[bool] = False
     even_draw: ClassVar[int]
     """Which of the even orders of ranks, see `ranks.tail_order`."""
 

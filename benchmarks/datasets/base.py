@@ -174,6 +174,8 @@ class Family(ABC):
     """Used when none is asked for."""
     default_groups: ClassVar[str] = "auto"
     """Rule for many, medium and few when none is asked for; `auto` goes by the task."""
+    on_disk: ClassVar[bool] = True
+    """Read from files, which may be missing or damaged; else drawn."""
 
     def resolve(self, root: Path) -> Self:
         """This configuration with everything pinned that depends on the form of the data in `root`.

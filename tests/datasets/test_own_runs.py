@@ -200,6 +200,18 @@ def test_what_is_damaged_ends_in_one_line(sweep: Command, tmp_path: Path) -> Non
     assert "Traceback" not in said
 
 
+def test_of_several_data_sets_all_are_found_before_anything_is_computed(
+    sweep: Command, tmp_path: Path
+) -> None:
+    tree(tmp_path / "photos", {"crow": 6, "jay": 6})
+    good = describe(tmp_path, images="photos")
+    absent = describe(tmp_path, "later", images="gone")
+    status, said = sweep("run", f"{good},{absent}", "zero_shot")
+    assert status == 2
+    assert f"error: {tmp_path / 'gone'}: no such folder." in said
+    assert records(tmp_path / "out") == []
+
+
 # ---- the page ------------------------------------------------------------------------------------
 
 
