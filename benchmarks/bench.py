@@ -323,19 +323,6 @@ def _state(backbone: Backbone) -> list[Any]:
     return [versions, [module.training for module in backbone.model.modules()]]
 
 
-def find_all_data(cells: Iterable[Cell], settings: Settings, display: Display) -> None:
-    """Load each of several data sets once: hours later is too late to hear that one is missing.
-
-    Raises:
-        DataError: one cannot be used.
-    """
-    families = {cell.family: cell for cell in cells}
-    for family, cell in families.items() if len(families) > 1 else ():
-        if family.on_disk:
-            display.preparing(f"looking for {cell.dataset}")
-            load_data(cell, settings, display)
-
-
 def load_data(cell: Cell, settings: Settings, display: Display) -> DataSet:
     """The cell's data set, downloaded if it is missing and may be.
 

@@ -59,7 +59,7 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     try:
         with display:
             if not sweep.check_data:
-                bench.find_all_data(todo, settings, display)
+                runner.find_all_data(todo, settings, display)
             runner.run(todo, settings, display)
     except KeyboardInterrupt:
         console.print(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 from benchmarks import device as devices
-from benchmarks.bench import Bench, Display, Settings
+from benchmarks.bench import Bench, Display, Settings, load_data
 from benchmarks.checkpoints import checkpoint_file
 from benchmarks.errors import UserError
 from benchmarks.features import user_store
@@ -50,6 +50,19 @@ def run(cells: Sequence[Cell], settings: Settings, display: Display) -> list[Rec
                 display.finished(cell, record)
                 records.append(record)
     return records
+
+
+def find_all_data(cells: Iterable[Cell], settings: Settings, display: Display) -> None:
+    """Load each of several data sets once: hours later is too late to hear that one is missing.
+
+    Raises:
+        DataError: one cannot be used.
+    """
+    families = {cell.family: cell for cell in cells}
+    for family, cell in families.items() if len(families) > 1 else ():
+        if family.on_disk:
+            display.preparing(f"looking for {cell.dataset}")
+            load_data(cell, settings, display)
 
 
 def _on_one_bench(cell: Cell) -> Hashable:
