@@ -181,8 +181,10 @@ def _every(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
     used: set[int] = set()
     recipes = RecipeBook(sweep.recipes, [c.recipes or () for c in sweep.methods])
     cells = []
+    named: dict[str, tuple[str, Any]] = {}
     for wanted in sweep.datasets:
         family, shown = _family(sweep, wanted, used)
+        _refuse_namesake(named, wanted.name, family)
         typed = sweep.backbone or family.default_backbone
         backbone = identify(typed)
         embedded = backbone.form == "embedded"
@@ -262,6 +264,19 @@ def _family(sweep: Sweep, choice: Choice, used: set[int]) -> tuple[Family, str]:
     fields |= dict(choice.fields) | _set_for(sweep, {name, cls.name}, used)
     family: Family = cls(**apply_fields(f"data set {name}", cls, fields)).resolve(sweep.data_root)
     return family, _shown(family)
+
+
+def _refuse_namesake(named: dict[str, tuple[str, Any]], typed: str, family: Family) -> None:
+    """Refuse another data set under a taken name; `named` maps names to what was typed and is."""
+    knobs = {field.name for field in dataclasses.fields(family)}  # type: ignore[arg-type]
+    pinned = {name: value for name, value in family.pinned().items() if name not in knobs}
+    what = (family.task, family.version, family.default_groups, pinned)
+    first, known = named.setdefault(family.name, (typed, what))
+    if known != what:
+        raise UserError(
+            f"{first} and {typed} are two data sets called '{family.name}': give one of them "
+            "another name with `name:`."
+        )
 
 
 def _shown(family: Family) -> str:

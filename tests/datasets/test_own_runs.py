@@ -212,6 +212,26 @@ def test_of_several_data_sets_all_are_found_before_anything_is_computed(
     assert records(tmp_path / "out") == []
 
 
+def test_two_data_sets_of_one_name_are_refused_at_once(sweep: Command, tmp_path: Path) -> None:
+    tree(tmp_path / "photos", {"crow": 6, "jay": 6})
+    tree(tmp_path / "others", {"crow": 6, "jay": 6, "wren": 6})
+    first = describe(tmp_path, images="photos")
+    (tmp_path / "b").mkdir()
+    second = describe(tmp_path / "b", images="../others")
+    for verb in ("plan", "run"):
+        status, said = sweep(verb, f"{first},{second}", "zero_shot")
+        assert status == 2
+        assert said == (
+            f"error: {first} and {second} are two data sets called 'birds': give one of them "
+            "another name with `name:`."
+        )
+    # The same data twice, and the same with another knob, are one data set.
+    same = describe(tmp_path / "b", images="../photos", imbalance=2)
+    status, said = sweep("plan", f"{first},{first},{same}", "zero_shot")
+    assert status == 0, said
+    assert "2 cells, 2 to run" in said
+
+
 # ---- the page ------------------------------------------------------------------------------------
 
 
