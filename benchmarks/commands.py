@@ -28,6 +28,7 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     """Run what is not done yet, then print the table and write the report."""
     from benchmarks import backbones, bench, device, plan, runner
     from benchmarks.console import ProgressDisplay
+    from benchmarks.model_files import model_file
     from results.store import Store
 
     store = Store(sweep.out)
@@ -43,6 +44,15 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
     if todo:
         console.print(f"{counted(len(planned), 'cell')}, {_outlook(todo, records, sweep)}.")
+    if sweep.save_model:
+        kept = [p.cell for p in planned if p.state == "done" and p.cell not in todo]
+        bare = sum(not model_file(sweep.out, cell.key).is_file() for cell in kept)
+        if bare:
+            say(
+                console,
+                f"{counted(bare, 'finished cell')} without a saved model: --rerun always computes "
+                "all cells of the command again, and keeps their models.",
+            )
     settings = bench.Settings(
         sweep.out,
         sweep.data_root,

@@ -78,7 +78,9 @@ def read_model(file: Path) -> SavedModel:
         UserError: it is not there, damaged or something else.
     """
     if not file.is_file():
-        raise UserError(f"No {file}: run the cell with --save-model.")
+        raise UserError(
+            f"No {file}: run the cell with --save-model, and --rerun always as it is done."
+        )
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}

@@ -203,9 +203,18 @@ def test_what_cannot_be_done_is_said_in_a_line(
     assert run_benchmarks.main([*flags, "--out", str(tmp_path / "unsaved")]) == 0
     capsys.readouterr()
     (unsaved,) = (tmp_path / "unsaved" / "records").glob("*.json")
-    assert "run the cell with --save-model" in said(str(unsaved), *here)
+    assert "run the cell with --save-model, and --rerun always" in said(str(unsaved), *here)
+    flags += ["--out", str(tmp_path / "unsaved"), "--save-model"]
+    assert run_benchmarks.main(flags) == 0
+    assert "1 finished cell without a saved model: --rerun always" in capsys.readouterr().out
+    assert run_benchmarks.main([*flags, "--rerun", "always"]) == 0
+    assert "without a saved model" not in capsys.readouterr().out
+    assert run_benchmarks.main(flags) == 0
+    assert "without a saved model" not in capsys.readouterr().out
+    out = ["--out", str(tmp_path / "p.csv")]
+    assert run_benchmarks.main(["predict", str(unsaved), *here, *out]) == 0
+    capsys.readouterr()
     model = tmp_path / "unsaved" / "models" / f"{unsaved.stem}.safetensors"
-    model.parent.mkdir()
     model.write_bytes(b"no tensors")
     assert "damaged or no safetensors file" in said(str(unsaved), *here)
 
