@@ -96,7 +96,10 @@ class Recorder:
     ) -> tuple[Metrics, Predictions]:
         probabilities = logits.double().softmax(-1).numpy()
         labels = self._data.test.labels
-        top = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
+        # In parts: of iNaturalist's 24,426 × 8,142 probabilities the indices alone are 1.6 GB.
+        parts = np.array_split(probabilities, 1 + len(probabilities) // 1024)
+        ranked = (np.argsort(-part, axis=1, kind="stable")[:, :5] for part in parts)
+        top = np.concatenate(list(ranked))
         return single_label_metrics(probabilities, labels, groups), {
             "labels": labels.astype(np.int32),
             "top5": top.astype(np.int32),
