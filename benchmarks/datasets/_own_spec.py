@@ -232,6 +232,8 @@ def _descriptions(value: Any, file: Path) -> dict[str, str] | Literal["wordnet"]
         )
     found = {}
     for key, text in value.items():
+        if isinstance(key, bool) or key is None:
+            raise UserError(f"{where}: YAML reads one of the names as {key}; put it in quotes.")
         if not isinstance(text, str) or not text.strip():
             raise UserError(f"{where}: the description of '{key}' is not a text.")
         found[plain(str(key))] = " ".join(text.split())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import yaml
 from benchmarks.datasets.base import Family, Texts
 from benchmarks.errors import UserError, did_you_mean, some
 from benchmarks.text import Package, Which, wordnet
+from benchmarks.yaml_files import Twice, load_json, load_yaml
 
 CHOICES = ("auto", "none", "wordnet")
 """What `descriptions` may be, apart from a file."""
@@ -160,9 +160,11 @@ def read_mapping(file: Path, where: str) -> Mapping[str, Any]:
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
-        data = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
+        data = load_json(text) if file.suffix == ".json" else load_yaml(text)
     except OSError as error:
         raise UserError(f"{where}={file}: {error.strerror}.") from error
+    except Twice as error:
+        raise UserError(f"{file}: {error}.") from error
     except (ValueError, yaml.YAMLError) as error:
         raise UserError(f"{file}: not valid {_format(file)}{_line(error)}.") from error
     if not isinstance(data, dict) or not data:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -214,9 +215,20 @@ class OwnData(Family):
             texts, notes = wordnet.glosses(empty.of_classes(keys, names))
         else:
             place = {n: i for i, n in enumerate(names)} | {key: i for i, key in enumerate(keys)}
+            called = Counter(name for name, key in zip(names, keys, strict=True) if name != key)
             for key, text in spec.descriptions.items():
                 if key not in place:
                     raise did_you_mean(f"class in the descriptions of {spec.file}", key, place)
+                if called[key] > 1 and key not in keys:
+                    raise UserError(
+                        f"{spec.file}, descriptions: '{key}' stands for several classes: write "
+                        f"{', '.join(k for k, n in zip(keys, names, strict=True) if n == key)}."
+                    )
+                if texts[place[key]] is not None:
+                    raise UserError(
+                        f"{spec.file}, descriptions: '{key}' is described twice, by its key and by "
+                        "its name."
+                    )
                 texts[place[key]] = text
         found, more = assemble(names, spec.templates, texts)
         if all(name.isdigit() for name in names):

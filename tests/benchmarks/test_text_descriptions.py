@@ -98,6 +98,8 @@ WRONG = {
     "not JSON": ("{'cat': 1", "d.json", r"d\.json: not valid JSON \(line 1\)\."),
     "not YAML": ("a: b\nc: [", "d.yaml", r"d\.yaml: not valid YAML \(line \d\)\."),
     "not text": ("\udcff", "d.json", r"d\.json: not valid JSON"),
+    "twice": ('{"cat": "x", "cat": "y"}', "d.json", r"d\.json: 'cat' stands there twice\."),
+    "twice in YAML": ("cat: x\ncat: y", "d.yaml", r"'cat' stands there twice \(line 2\)\."),
     "a list": ('["a"]', "d.json", r"a mapping \{class: text\} is wanted, not a list"),
     "a text": ("cat", "d.yaml", r"a mapping \{class: text\} is wanted, not a text"),
     "empty": ("", "d.yaml", r"a mapping \{class: text\} is wanted, not nothing"),

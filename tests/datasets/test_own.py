@@ -294,6 +294,15 @@ def test_versions_and_groups_are_the_users(tmp_path: Path) -> None:
         ({"images": "p", "descriptions": {"a": 3}}, "description of 'a' is not a text"),
         ({"images": "p", "descriptions": "none.json"}, "No such file"),
         ({"images": "p", "descriptions": {"aa": "x"}}, "Unknown class .* 'aa'. Did you mean: a"),
+        ({"images": "p", "descriptions": {True: "x"}}, "YAML reads one of the names as True"),
+        (
+            {"images": "p", "classes": {"a": "x", "b": "y"}, "descriptions": {"a": "s", "x": "t"}},
+            "'x' is described twice, by its key and by its name",
+        ),
+        (
+            {"images": "p", "classes": {"a": "x", "b": "x"}, "descriptions": {"x": "t"}},
+            "'x' stands for several classes: write a, b",
+        ),
         ({"images": "p", "groups": "halves"}, "groups: 'halves' is none of"),
         ({"images": "p", "imbalance": "high"}, "imbalance: 'high' is not a number"),
         ({"images": "p", "imbalance": 0.5}, "must be a number of 1 or more"),
@@ -310,6 +319,22 @@ def test_a_description_that_cannot_be_used_is_one_line(
     with pytest.raises(UserError, match=line) as caught:
         load(describe(tmp_path, **keys))
     assert "\n" not in str(caught.value)
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """YAML parsers would take the last one in silence."""
+    tree(tmp_path / "p", {"a": 3, "b": 3})
+    file = tmp_path / "twice.yaml"
+    for text, key, line in (
+        ("images: q\nimages: p", "images", 2),
+        ("images: p\nclasses:\n  a: first\n  b: other\n  a: last", "a", 5),
+    ):
+        file.write_text(text)
+        with pytest.raises(UserError, match=rf"'{key}' stands there twice \(line {line}\)"):
+            load(str(file))
+    # A merge is no repetition.
+    file.write_text("images: p\nclasses: {<<: {a: first, b: other}, a: own}")
+    assert load(str(file)).texts.class_names == ("own", "other")
 
 
 def test_places_that_are_no_description(tmp_path: Path) -> None:
