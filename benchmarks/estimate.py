@@ -67,15 +67,19 @@ def _reference() -> list[Record]:
 def together(
     cells: Sequence[Cell], records: Sequence[Record], device: str, store: FeatureStore
 ) -> tuple[float, int]:
-    """Seconds that cells take, missing features included, and how many cells it leaves out."""
+    """Seconds that cells take, missing features included, and of how many it knows too little."""
     guesses = [estimate(cell, records, device) for cell in cells]
     missing = {
         cell.features_name: cell
         for cell in cells
         if needs_features(cell) and not store.bookmarked(cell.features_name)
     }
-    guesses += [feature_pass(cell, device) for cell in missing.values()]
-    return sum(guess or 0.0 for guess in guesses), guesses.count(None)
+    passes = {name: feature_pass(cell, device) for name, cell in missing.items()}
+    unknown = sum(
+        guess is None or passes.get(cell.features_name, 0.0) is None
+        for cell, guess in zip(cells, guesses, strict=True)
+    )
+    return sum(guess or 0.0 for guess in (*guesses, *passes.values())), unknown
 
 
 def feature_pass(cell: Cell, device: str) -> float | None:

@@ -36,10 +36,13 @@ def card(own: OwnData) -> dict[str, str]:
     train, test = data.counts
     keys = images.keys
     most, least = int(train.argmax()), int(train.argmin())
-    facts["training images"] = (
-        f"{len(data.splits['train']):,}; largest class '{keys[most]}' with {train[most]}, "
-        f"smallest '{keys[least]}' with {train[least]}"
-    )
+    sizes = f"{train[most]} a class"
+    if train[most] > train[least]:
+        sizes = (
+            f"largest class '{keys[most]}' with {train[most]}, "
+            f"smallest '{keys[least]}' with {train[least]}"
+        )
+    facts["training images"] = f"{len(data.splits['train']):,}; {sizes}"
     reach = f"{test.min()} to {test.max()}" if test.min() < test.max() else f"{test.min()}"
     facts["test images"] = f"{len(data.splits['test']):,}; {reach} a class"
     facts["validation"] = (
@@ -55,9 +58,6 @@ def card(own: OwnData) -> dict[str, str]:
     )
     found = images.found
     facts["note"] = "; ".join([*own.notes(), *found.notes, *notes, *data.gaps])
-    absent = sum(entry.size is None for entry in found.entries)
-    if absent:
-        facts["not here"] = f"{absent} of {counted(len(found.entries), 'image')}"
     facts["data"] = f"hash {own.digest}, of everything but places on disk"
     return {name: text for name, text in facts.items() if text}
 

@@ -120,8 +120,13 @@ class OwnData(Family):
         return len(splits["train"]), len(splits["test"])
 
     def notes(self) -> tuple[str, ...]:
-        """How the splits came about."""
+        """How the splits came about; of data that are not here, what is missing."""
         notes = []
+        try:
+            self._refuse_missing()
+        except DataError as error:
+            said = str(error).removeprefix(f"{self.name}: ")
+            notes.append(f"cannot be loaded: {said.rstrip('.')}")
         share = TEST_SHARE if self.test_share is None else self.test_share
         if self._test_drawn():
             notes.append(f"test images: {100 * share:g} % of each class, drawn by the split seed")

@@ -180,6 +180,18 @@ def test_the_card_and_the_list(command: Command, tmp_path: Path) -> None:
     (tmp_path / "photos").rename(tmp_path / "moved")
     status, said = command("show", typed)
     assert (status, "not here:" in said, "no such folder" in said) == (0, True, True)
+    status, said = command("plan", "--datasets", typed, "--methods", "ncm,lift", "--seeds", "0")
+    assert status == 0
+    assert (
+        f"birds (test_share=0.1): cannot be loaded: {tmp_path / 'photos'}: no such folder" in said
+    )
+    assert "2 to run, about 0 s, 2 of them of unknown length" in said
+    table(tmp_path, "path,label,split\na.png,a,train\nb.png,b,test\ngone.png,b,train")
+    (tmp_path / "gone.png").unlink()
+    status, said = command("show", describe(tmp_path, "rows", table="labels.csv"))
+    assert status == 0
+    assert f"cannot be loaded: 1 of 3 images not found under {tmp_path}: gone.png" in said
+    assert "training images 2; 1 a class" in said
     assert "your own (docs/own_data.md)" in command("list", "datasets")[1]
     status, said = command("show", str(tmp_path / "brids.yaml"))
     assert status == 2
