@@ -190,7 +190,7 @@ def test_the_card_and_the_list(command: Command, tmp_path: Path) -> None:
     (tmp_path / "gone.png").unlink()
     status, said = command("show", describe(tmp_path, "rows", table="labels.csv"))
     assert status == 0
-    assert f"cannot be loaded: 1 of 3 images not found under {tmp_path}: gone.png" in said
+    assert "cannot be loaded: 1 of 3 images not found under" in said
     assert "training images 2; 1 a class" in said
     assert "your own (docs/own_data.md)" in command("list", "datasets")[1]
     status, said = command("show", str(tmp_path / "brids.yaml"))
