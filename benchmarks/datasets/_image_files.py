@@ -43,6 +43,10 @@ _UNREADABLE = (
 """What Pillow's many readers raise for a damaged file."""
 
 
+class _Unusable(ValueError):
+    """An image that can be read, with pixels that no eight bits can stand for."""
+
+
 @dataclass(frozen=True, eq=False)
 class FileImages:
     """Image files under one folder, read anew each time."""
@@ -124,6 +128,8 @@ def decode(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
         raise DataError(f"{path}: no such file.") from error
     except PermissionError as error:
         raise DataError(f"{path}: may not be read ({error.strerror}).") from error
+    except _Unusable as error:
+        raise DataError(f"{path}: {error}; save the image with 8 or 16 bits.") from error
     except _UNREADABLE as error:
         empty = path.is_file() and path.stat().st_size == 0
         reason = "the file is empty" if empty else "unreadable or truncated image"
@@ -134,11 +140,11 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # I;16 and the like, or I for 32 bits
         wide = np.asarray(image)
         if not 0 <= wide.min() <= wide.max() < 2**16:
-            raise ValueError("more than 16 bits")
+            raise _Unusable("pixels beyond 0 to 65535")
         eight = wide.astype(np.uint8) if image.mode == "I" and wide.max() < 256 else wide >> 8
         return Image.fromarray(eight.astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise ValueError("floating-point pixels have no agreed range")
+        raise _Unusable("floating-point pixels, which have no agreed range")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")

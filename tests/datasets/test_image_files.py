@@ -154,16 +154,18 @@ def test_whole_numbers_of_32_bits(largest: int, divisor: int, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "pixels",
+    ("pixels", "says"),
     [
-        np.array([[0, 2**16]], dtype=np.int32),
-        np.array([[-1, 3]], dtype=np.int32),
-        np.array([[0.5, 1.0]], dtype=np.float32),
+        (np.array([[0, 2**16]], dtype=np.int32), "pixels beyond 0 to 65535"),
+        (np.array([[-1, 3]], dtype=np.int32), "pixels beyond 0 to 65535"),
+        (np.array([[0.5, 1.0]], dtype=np.float32), "floating-point pixels"),
     ],
 )
-def test_pixels_without_an_agreed_range_are_refused(pixels: Array, tmp_path: Path) -> None:
+def test_pixels_without_an_agreed_range_are_refused(
+    pixels: Array, says: str, tmp_path: Path
+) -> None:
     path = saved(tmp_path / "a.tif", Image.fromarray(pixels))
-    with pytest.raises(DataError, match=r"a\.tif"):
+    with pytest.raises(DataError, match=rf"a\.tif: {says}.*; save the image with 8 or 16 bits\."):
         decode(path)
 
 
