@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,23 @@ def number(spec: Spec, found: Found) -> Numbered:
         tuple(sorted({i for label in entry.labels if (i := index[label]) is not None}))
         for entry in found.entries
     )
+    if spec.table is not None and not spec.classes:
+        found = replace(found, notes=(*found.notes, *_of_several(spec, keys)))
     return Numbered(keys, found.entries, labels, found)
+
+
+def _of_several(spec: Spec, keys: Sequence[str]) -> tuple[str, ...]:
+    """A note on classes that look like several labels of an image that were not taken apart."""
+    known = set(keys)
+    for mark in "|;,":
+        joined = [k for k in keys if mark in k and any(p.strip() in known for p in k.split(mark))]
+        if joined:
+            wanted = "task: multi" if spec.task == "single" else f"separator: '{mark}'"
+            return (
+                f"{counted(len(joined), 'label')} such as '{joined[0]}' taken as a class of its "
+                f"own; `{wanted}` takes several labels of an image apart",
+            )
+    return ()
 
 
 def _refuse_unknown(

@@ -116,6 +116,21 @@ def test_a_separator_of_the_users(tmp_path: Path) -> None:
     assert data.texts.class_names == ("a|b", "c")
 
 
+def test_several_labels_that_are_not_taken_apart_are_a_note(tmp_path: Path) -> None:
+    rows = "path,label,split\na.png,x,train\nb.png,{},train\nc.png,y,test\nd.png,{},test"
+
+    def notes(label: str, **keys: str) -> tuple[str, ...]:
+        table(tmp_path, rows.format(label, label))
+        return load(describe(tmp_path, table="labels.csv", **keys)).notes
+
+    note = "1 label such as 'x{}y' taken as a class of its own; `{}` takes several labels of an "
+    assert notes("x|y") == (note.format("|", "task: multi") + "image apart",)
+    assert notes("x|y", task="multi") == ()
+    assert notes('"x,y"', task="multi") == (note.format(",", "separator: ','") + "image apart",)
+    assert notes('"x,y"', task="multi", separator=",") == ()
+    assert notes('"Bath, Somerset"') == ()  # a name with a comma
+
+
 def test_numbers_are_places_in_the_list_of_classes(tmp_path: Path) -> None:
     text = "path,label,split\n1.png,2,train\n2.png,0.0,train\n3.png,10,test\n4.png,2,test\n"
     table(tmp_path, text)
