@@ -333,7 +333,7 @@ def load_data(cell: Cell, settings: Settings, display: Display) -> DataSet:
     try:
         return cell.family.load(settings.data_root, cell.split_seed)
     except DataMissing as missing:
-        if settings.offline:
+        if settings.offline or not cell.family.published:
             raise
         display.preparing(f"downloading {cell.dataset}")
         try:

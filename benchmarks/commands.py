@@ -186,6 +186,9 @@ def plan_only(sweep: Sweep, console: Console) -> int:
         console.print(table)
     families = dict.fromkeys((p.cell.dataset, p.cell.family) for p in planned)
     for dataset, family in families:
+        missing = family.absent(sweep.data_root)
+        if missing:
+            say(console, f"note: {dataset}: {missing} (`show {family.name}` says what goes where)")
         for note in family.notes():
             say(console, f"note: {dataset}: {note}")
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]

@@ -168,8 +168,11 @@ def _cell(record: Record, origin: dict[str, Any], flags: dict[str, Any]) -> Cell
     (cell,) = plan.expand(sweep)
     cell = replace(cell, tuning=record.tuning)
     if cell.identity != record.identity:
+        provenance = record.provenance
+        weights = provenance is None or provenance.weights_id != cell.backbone.weights_id
         raise UserError(
-            f"The data set or the weights of {cell.title} are not those of the record any more."
+            f"The {'weights' if weights else 'data set'} of {cell.method} on {cell.dataset} with "
+            f"{cell.backbone.name} are not those of the record any more."
         )
     return cell
 

@@ -265,9 +265,7 @@ def _run(
         f"{counted(len(trials), 'trial')}, measured on validation images.",
         markup=False,
     )
-    settings = Settings(
-        out, sweep.data_root, device.pick(sweep.device), sweep.offline, debug
-    )
+    settings = Settings(out, sweep.data_root, device.pick(sweep.device), sweep.offline, debug)
     display = ProgressDisplay(console, len(todo), len(cells) - len(todo))
     try:
         with display:

@@ -56,7 +56,8 @@ def differences(records: Sequence[Record]) -> list[Difference]:
 
 def refuse_mixture(
     records: Sequence[Record],
-    way_out: str = "Report them separately, or pass --allow-mixed to have them marked instead.",
+    way_out: str = "A sweep's own command shows its cells alone and repeats none that is finished, "
+    "--allow-mixed marks what differs.",
 ) -> None:
     """Do nothing if the records may share a table.
 

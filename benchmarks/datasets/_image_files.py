@@ -38,7 +38,7 @@ THREADS = min(8, os.cpu_count() or 1)
 
 _UNREADABLE = (
     UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
-    Image.DecompressionBombError, IndexError, KeyError, TypeError, OverflowError, MemoryError,
+    IndexError, KeyError, TypeError, OverflowError, MemoryError,
 )  # fmt: skip
 """What Pillow's many readers raise for a damaged file."""
 
@@ -130,6 +130,9 @@ def decode(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
         raise DataError(f"{path}: may not be read ({error.strerror}).") from error
     except _Unusable as error:
         raise DataError(f"{path}: {error}; save the image with 8 or 16 bits.") from error
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise DataError(f"{path}: more than {most / 1e6:.0f} million pixels.") from error
     except _UNREADABLE as error:
         empty = path.is_file() and path.stat().st_size == 0
         reason = "the file is empty" if empty else "unreadable or truncated image"

@@ -106,6 +106,14 @@ class Listed(WithTexts):
         """Training and test images of the public lists."""
         return self.release.official["train"], self.release.official["test"]
 
+    def absent(self, root: Path) -> str:
+        """The lists that are not there; images are looked for when the set is loaded."""
+        try:
+            self._list_files(root)
+        except DataMissing as missing:
+            return str(missing).partition(". ")[0].removeprefix(f"{self.name}: ")
+        return ""
+
     def download(self, root: Path) -> str:
         """Fetch the lists and those archives that the publisher offers to everybody."""
         folder = root / self.name

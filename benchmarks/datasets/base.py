@@ -176,6 +176,8 @@ class Family(ABC):
     """Rule for many, medium and few when none is asked for; `auto` goes by the task."""
     on_disk: ClassVar[bool] = True
     """Read from files, which may be missing or damaged; else drawn."""
+    published: ClassVar[bool] = True
+    """Somebody else's data, of which `download` may know something; else the user's."""
 
     def resolve(self, root: Path) -> Self:
         """This configuration with everything pinned that depends on the form of the data in `root`.
@@ -202,6 +204,13 @@ class Family(ABC):
     def sizes(self) -> tuple[int, int] | None:
         """Training and test images, where they are known without reading the data."""
         return None
+
+    def absent(self, root: Path) -> str:
+        """What is not in `root`, in a few words, as far as a glance tells; "" if nothing is missed.
+
+        For `plan`, which loads nothing.
+        """
+        return ""
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of this configuration's results should know; printed with them."""

@@ -143,6 +143,10 @@ class _CifarLT(WithTexts):
         """Training and test images of the official data."""
         return int(self.counts().sum()), self.layout.per_class[1] * len(self.layout.classes)
 
+    def absent(self, root: Path) -> str:
+        """Whether the images are there in any form."""
+        return "" if find(root, self.layout) else f"no {self.layout.title} under {root}"
+
     def download(self, root: Path) -> str:
         """Fetch the official pickles through torchvision, which checks their MD5 sums."""
         official = [form for form in find(root, self.layout) if form.official_order]

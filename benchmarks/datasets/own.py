@@ -55,6 +55,7 @@ class OwnData(Family):
     """Training images of the largest class of the long tail; none takes as many as there are."""
 
     spec: ClassVar[Spec]
+    published: ClassVar[bool] = False
 
     def resolve(self, root: Path) -> Self:
         """This configuration, its values checked, and with them a tree or table that is there.

@@ -129,6 +129,10 @@ class TinyImageNetLT(WithTexts):
         """Training and test images of the official data."""
         return int(self.counts().sum()), CLASSES * PER_CLASS[1]
 
+    def absent(self, root: Path) -> str:
+        """Whether the images are there."""
+        return "" if _found(root) is not None else f"no Tiny-ImageNet under {root}"
+
     def download(self, root: Path) -> str:
         """Fetch and unpack the publisher's archive."""
         if _found(root) is not None:
