@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets._own_spec import Spec
+from benchmarks.datasets._texts import words_card
 from benchmarks.errors import DataMissing, counted
 from benchmarks.protocol import GROUPS, group_of
 
@@ -56,6 +57,7 @@ def card(own: OwnData) -> dict[str, str]:
     facts["texts"] = (
         f"{counted(len(texts.templates), 'template')}, {described}; text hash {texts.digest}"
     )
+    facts |= words_card(texts)
     found = images.found
     facts["note"] = "; ".join([*own.notes(), *found.notes, *notes, *data.gaps])
     facts["data"] = f"hash {own.digest}, of everything but places on disk"

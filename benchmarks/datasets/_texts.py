@@ -70,6 +70,7 @@ class WithTexts(Family):
         return {
             "texts": f"{self.texts}, version {package.version}: {package.source}; "
             f"{number} template{'s' * (number > 1)}, {described}; text hash {known}",
+            **words_card(texts),
             **({"texts, note": "; ".join(notes)} if notes else {}),
         }
 
@@ -87,6 +88,12 @@ class WithTexts(Family):
                 f"{', '.join(CHOICES)}, or the path of a JSON or YAML file {{class: text}}."
             )
         return file
+
+
+def words_card(texts: Texts) -> dict[str, str]:
+    """The first class names and templates, as cards show them."""
+    names, templates = some(texts.class_names, limit=6), some(texts.templates, "; ", limit=2)
+    return {**({"class names": names} if names else {}), "templates": templates}
 
 
 def assemble(

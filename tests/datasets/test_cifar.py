@@ -437,6 +437,9 @@ def test_card_counts_for_its_own_ratio() -> None:
     assert "41 / 41 / 18" in card["groups"]
     assert "35 / 35 / 30" in Cifar100LT(imbalance=50, group_counts="ir100").card()["groups"]
     assert "100 descriptions; text hash 8bc65443aa0159a2" in card["texts"]
+    assert card["class names"].startswith("apple, aquarium fish, baby, ")
+    assert card["class names"].endswith(", and 94 more")
+    assert card["templates"].startswith("a photo of a {}.; a blurry photo of a {}.; and 16 more")
 
 
 # ---- the real images -----------------------------------------------------------------------------
