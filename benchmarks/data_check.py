@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.datasets._image_files import in_threads
-from benchmarks.datasets.base import DataSet, Images, Split
+from benchmarks.datasets.base import DataSet, Images
 from benchmarks.errors import DataError, counted
 from benchmarks.file_names import safe
 
@@ -50,7 +50,7 @@ def examine(
     content: list[dict[str, str]] = []
     for split in splits:
         content.append({})
-        for i, (digest, problem) in enumerate(in_threads(_reader(split), range(len(split)))):
+        for i, (digest, problem) in enumerate(_looks(split.images)):
             if problem:
                 damaged.append(problem)
             else:
@@ -64,22 +64,13 @@ def examine(
 
 def damaged(images: Images) -> dict[int, str]:
     """What is wrong with images, by index, a line each; nothing for those that can be read."""
-
-    def complaint(index: int) -> str:
-        try:
-            images.read(index)
-        except DataError as error:
-            return str(error)
-        return ""
-
-    lines = enumerate(in_threads(complaint, range(len(images))))
-    return {index: line for index, line in lines if line}
+    return {index: problem for index, (_, problem) in enumerate(_looks(images)) if problem}
 
 
 def seen_twice(data: DataSet) -> tuple[tuple[str, str], ...]:
     """(training id, test id) of images with the very same pixels; for images in memory."""
     digests = (
-        {sid: _digest(split, i) for i, sid in enumerate(split.ids)}
+        {sid: _digest(split.images, i) for i, sid in enumerate(split.ids)}
         for split in (data.train, data.test)
     )
     return _twice(*digests)
@@ -119,20 +110,20 @@ def twice_note(twice: tuple[tuple[str, str], ...]) -> str:
     return f"{counted(number, 'test image')} {verb} the very pixels of a training image"
 
 
-def _reader(split: Split) -> Callable[[int], tuple[str, str]]:
-    """Index -> (digest, ""), or ("", what is wrong)."""
+def _looks(images: Images) -> Iterator[tuple[str, str]]:
+    """(digest, "") or ("", what is wrong) of every image, in order."""
 
-    def read(index: int) -> tuple[str, str]:
+    def look(index: int) -> tuple[str, str]:
         try:
-            return _digest(split, index), ""
+            return _digest(images, index), ""
         except DataError as error:
             return "", str(error)
 
-    return read
+    return in_threads(look, range(len(images)))
 
 
-def _digest(split: Split, index: int) -> str:
-    pixels = split.images.read(index)
+def _digest(images: Images, index: int) -> str:
+    pixels = images.read(index)
     return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
 
 
