@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.datasets import recipes
 from benchmarks.datasets.base import Family, Texts
 from benchmarks.errors import UserError
 from benchmarks.glyphs import ranks, world
@@ -113,8 +114,9 @@ class GlyphWorld(Family):
                     f"{self.name}.{field} must be {' or '.join(choices)}, "
                     f"not {getattr(self, field)!r}."
                 )
-        if self.profile != "step" and self.head_share != type(self).head_share:
-            raise UserError(f"{self.name}.head_share={self.head_share:g} needs profile=step.")
+        recipes.refuse_idle_head_share(
+            self.name, self.profile, self.head_share, type(self).head_share
+        )
         if self.rank_coverage**2 + self.rank_difficulty**2 > 1:
             raise UserError(
                 f"{self.name}: rank_coverage² + rank_difficulty² must be 1 or less: "

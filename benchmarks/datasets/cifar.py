@@ -31,7 +31,7 @@ from benchmarks.datasets._cifar_files import (
     tree_sizes,
 )
 from benchmarks.datasets._class_folders import Raw
-from benchmarks.datasets._texts import WithTexts
+from benchmarks.datasets._drawn import VALIDATION_PER_CLASS, DrawnTail, validation_source
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.datasets.carving import without_copies
 from benchmarks.datasets.registry import register
@@ -40,7 +40,6 @@ from benchmarks.protocol import GROUPS, group_of
 from benchmarks.text import Package, read_package
 
 VERSION = "1"
-VALIDATION_PER_CLASS = 20
 OFFICIAL_ORDER, NAME_ORDER = "cao2019", "cao2019/name-order"
 RECIPES = ("auto", OFFICIAL_ORDER, NAME_ORDER)
 GROUP_COUNTS = ("own", "ir100")
@@ -52,15 +51,9 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _CifarLT(WithTexts):
+class _CifarLT(DrawnTail):
     """What both sets share. Fields are the knobs."""
 
-    imbalance: float = 100.0
-    """Ratio of the largest to the smallest class."""
-    profile: str = "exp"
-    """`exp`, or `step` (the first classes are large, the others small)."""
-    head_share: float = 0.5
-    """Share of large classes; for `step` alone."""
     recipe: str = "auto"
     """`cao2019`: drawn over the order of the official pickles. `cao2019/name-order`: the same draw
     over file names, all that a tree of class folders can offer, and another split. `auto` takes
@@ -108,7 +101,7 @@ class _CifarLT(WithTexts):
         drawn, others = recipes.draw(full.labels, counts, split_seed, VALIDATION_PER_CLASS)
         train, test_split = _split(full, "train", drawn), _split(test, "test")
         spare = _split(full, "train", np.concatenate(others))
-        served = sum(len(o) > 0 for o in others)
+        source = validation_source(others)
         texts, notes = self._texts(self._package())
         return DataSet(
             name=self.name,
@@ -119,13 +112,8 @@ class _CifarLT(WithTexts):
             notes=notes,
             train=train,
             test=test_split,
-            validation=partial(without_copies, spare, train, test_split) if served else None,
-            validation_source=(
-                "official training images that the long-tailed subset did not draw, up to "
-                f"{VALIDATION_PER_CLASS} a class, {served} of {len(counts)} classes have some"
-                if served
-                else ""
-            ),
+            validation=partial(without_copies, spare, train, test_split) if source else None,
+            validation_source=source,
             group_counts=(
                 replace(config, imbalance=100.0).counts(len(full.labels))
                 if config.group_counts == "ir100"
@@ -136,8 +124,7 @@ class _CifarLT(WithTexts):
     def counts(self, images: int | None = None) -> NDArray[np.int64]:
         """(C,) training images a class, drawn from `images` (by default the official number)."""
         classes = len(self.layout.classes)
-        n_max = self.layout.per_class[0] if images is None else images / classes
-        return recipes.class_counts(n_max, classes, self.imbalance, self.profile, self.head_share)
+        return self._tail(classes * self.layout.per_class[0] if images is None else images, classes)
 
     def sizes(self) -> tuple[int, int]:
         """Training and test images of the official data."""
@@ -210,9 +197,7 @@ class _CifarLT(WithTexts):
         return (replace(self, imbalance=100.0) if self.group_counts == "ir100" else self).counts()
 
     def _check(self) -> None:
-        recipes.check(self.imbalance, self.profile, self.head_share)
-        if self.profile != "step" and self.head_share != type(self).head_share:
-            raise UserError(f"{self.name}.head_share={self.head_share:g} needs profile=step.")
+        self._check_tail()
         for field, known in (("recipe", RECIPES), ("group_counts", GROUP_COUNTS)):
             if getattr(self, field) not in known:
                 raise UserError(

@@ -160,8 +160,7 @@ class OwnData(Family):
         if self.task == "multi":
             raise UserError(f"{name}.imbalance: the draw is for single-label data.")
         recipes.check(self.imbalance, self.profile, self.head_share)
-        if self.profile != "step" and self.head_share != OwnData.head_share:
-            raise UserError(f"{name}.head_share={self.head_share:g} needs profile=step.")
+        recipes.refuse_idle_head_share(name, self.profile, self.head_share, OwnData.head_share)
         if self.n_max is not None and self.n_max < 1:
             raise UserError(f"{name}.n_max={self.n_max}: must be 1 or more.")
 

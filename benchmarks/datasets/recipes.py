@@ -67,6 +67,16 @@ def check(imbalance: float, profile: str, head_share: float) -> None:
         raise UserError(f"head_share={head_share}: must lie between 0 and 1.")
 
 
+def refuse_idle_head_share(name: str, profile: str, head_share: float, default: float) -> None:
+    """Refuse a head share that nothing would read.
+
+    Raises:
+        UserError: it is not the default, and the profile of the data set `name` is another.
+    """
+    if profile != "step" and head_share != default:
+        raise UserError(f"{name}.head_share={head_share:g} needs profile=step.")
+
+
 def draw(
     labels: Indices, counts: Indices, seed: int, spare: int = 0
 ) -> tuple[Indices, list[Indices]]:

@@ -20,19 +20,18 @@ from numpy.typing import NDArray
 
 from benchmarks.cache import Arrays, cached_arrays
 from benchmarks.datasets import recipes
+from benchmarks.datasets._drawn import VALIDATION_PER_CLASS, DrawnTail, validation_source
 from benchmarks.datasets._fetch import Archive, fetch
 from benchmarks.datasets._image_files import FileImages, in_threads, missing_files
-from benchmarks.datasets._texts import WithTexts
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.datasets.carving import without_copies
 from benchmarks.datasets.registry import register
-from benchmarks.errors import DataError, DataMissing, UserError
+from benchmarks.errors import DataError, DataMissing
 from benchmarks.protocol import GROUPS, group_of
 from benchmarks.text import Package, read_package
 
 VERSION = "1"
 RECIPE = "cao2019/name-order"
-VALIDATION_PER_CLASS = 20
 SIZE = 64
 """Height and width of every image, in pixels."""
 FOLDER = "tiny-imagenet-200"
@@ -54,15 +53,9 @@ _CACHE_FORMAT = 1
 
 @register("tiny_imagenet_lt", task="single")
 @dataclass(frozen=True)
-class TinyImageNetLT(WithTexts):
+class TinyImageNetLT(DrawnTail):
     """Tiny-ImageNet with a long tail: 200 classes at 64×64 px, ratio 100 by default."""
 
-    imbalance: float = 100.0
-    """Ratio of the largest to the smallest class."""
-    profile: str = "exp"
-    """`exp`, or `step` (the first classes are large, the others small)."""
-    head_share: float = 0.5
-    """Share of large classes; for `step` alone."""
     collection: str = "official"
     """`official`, or the number of training and test images where others are found: set by what is
     there, so that their results are never taken for these."""
@@ -71,9 +64,7 @@ class TinyImageNetLT(WithTexts):
 
     def resolve(self, root: Path) -> Self:
         """This configuration, checked."""
-        recipes.check(self.imbalance, self.profile, self.head_share)
-        if self.profile != "step" and self.head_share != type(self).head_share:
-            raise UserError(f"{self.name}.head_share={self.head_share:g} needs profile=step.")
+        self._check_tail()
         return replace(self, imbalance=float(self.imbalance), collection=_collection(root))
 
     def load(self, root: Path, split_seed: int) -> DataSet:
@@ -98,7 +89,7 @@ class TinyImageNetLT(WithTexts):
         left = np.concatenate(others)
         spare_files = FileImages(folder, tuple(files[i] for i in left))
         spare = Split(spare_files, labels[left], _ids(spare_files))
-        served = sum(len(o) > 0 for o in others)
+        source = validation_source(others)
         texts, notes = self._texts(package)
         version, about = self._as_published(len(files), len(test_files))
         return DataSet(
@@ -110,20 +101,13 @@ class TinyImageNetLT(WithTexts):
             notes=(*notes, *about),
             train=train,
             test=test,
-            validation=partial(without_copies, spare, train, test) if served else None,
-            validation_source=(
-                "official training images that the long-tailed subset did not draw, up to "
-                f"{VALIDATION_PER_CLASS} a class, {served} of {len(counts)} classes have some"
-                if served
-                else ""
-            ),
+            validation=partial(without_copies, spare, train, test) if source else None,
+            validation_source=source,
         )
 
     def counts(self, images: int = CLASSES * PER_CLASS[0]) -> NDArray[np.int64]:
         """(C,) training images a class, drawn from `images`."""
-        return recipes.class_counts(
-            images / CLASSES, CLASSES, self.imbalance, self.profile, self.head_share
-        )
+        return self._tail(images, CLASSES)
 
     def sizes(self) -> tuple[int, int]:
         """Training and test images of the official data."""
@@ -199,10 +183,9 @@ def _collection(root: Path) -> str:
     folder = _found(root)
     if folder is None:
         return "official"
-    sizes = (
-        sum(1 for _ in folder.glob("train/*/images/*.JPEG")),
-        sum(1 for _ in folder.glob("val/images/*.JPEG")),
-    )
+    # Of one class, as all have equally many: `load` lists the others anyway, and sees to that.
+    first = folder / "train" / read_package("tiny_imagenet").keys[0]
+    sizes = (CLASSES * _images_in(first / "images"), _images_in(folder / "val" / "images"))
     official = tuple(CLASSES * number for number in PER_CLASS)
     return "official" if sizes == official else "{}-{}".format(*sizes)
 
@@ -267,6 +250,13 @@ def _test_files(folder: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], NDA
             f"{', '.join(missing[:3])}. Unpack the archive again."
         )
     return files, labels
+
+
+def _images_in(folder: Path) -> int:
+    try:
+        return sum(map(_is_image, os.listdir(folder)))
+    except OSError:
+        return 0
 
 
 def _is_image(name: str) -> bool:
