@@ -7,13 +7,26 @@ from textwrap import dedent
 
 import pytest
 
-from tests.benchmarks.small import ARCH, MODEL, forgetting_plugins, make_clip_folder
+from benchmarks.backbones import Backbone
+from tests.benchmarks.small import (
+    ARCH,
+    MODEL,
+    forgetting_plugins,
+    load_on_cpu,
+    make_clip_folder,
+)
 
 
 @pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small model; not to be changed."""
     return make_clip_folder(tmp_path_factory.mktemp("models") / "small_clip")
+
+
+@pytest.fixture(scope="module")
+def small(clip_folder: Path) -> Backbone:
+    """That model, loaded."""
+    return load_on_cpu(f"local-dir:{clip_folder}")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import backbones
+from benchmarks.backbones import Backbone
 from benchmarks.datasets.registry import DATASETS
 from methods.registry import METHODS, fingerprint
 
@@ -69,3 +71,10 @@ def forgetting_plugins() -> Iterator[None]:
                 del catalog.entries()[name]
                 catalog._classes.pop(name, None)
         fingerprint.cache_clear()
+
+
+def load_on_cpu(name: str, transform: str = "checkpoint", *, offline: bool = False) -> Backbone:
+    """A backbone as most tests want it."""
+    return backbones.load(
+        name, device=torch.device("cpu"), precision="fp32", transform=transform, offline=offline
+    )

@@ -10,23 +10,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from benchmarks import backbones
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.registry import DATASETS
 from benchmarks.errors import UserError
-from tests.benchmarks.small import ARCH, PREPROCESS, make_clip_folder
+from tests.benchmarks.small import ARCH, PREPROCESS, load_on_cpu, make_clip_folder
 
-CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("small_arch")
-
-
-@pytest.fixture(scope="module")
-def small(clip_folder: Path) -> Backbone:
-    return backbones.load(f"local-dir:{clip_folder}", device=CPU, precision="fp32")
-
-
-def _load(name: str, *, offline: bool = False) -> Backbone:
-    return backbones.load(name, device=CPU, precision="fp32", offline=offline)
 
 
 def test_a_local_folder_is_loaded_as_it_is(small: Backbone, clip_folder: Path) -> None:
@@ -60,16 +49,16 @@ def test_features_have_length_one(small: Backbone) -> None:
 def test_loading_leaves_the_random_state_alone(clip_folder: Path) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    _load(f"local-dir:{clip_folder}")
-    _load(f"{ARCH}/random")
+    load_on_cpu(f"local-dir:{clip_folder}")
+    load_on_cpu(f"{ARCH}/random")
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_random_weights_are_the_same_every_time() -> None:
     torch.manual_seed(1)
-    first = _load(f"{ARCH}/random")
+    first = load_on_cpu(f"{ARCH}/random")
     torch.manual_seed(2)
-    second = _load(f"{ARCH}/random", offline=True)
+    second = load_on_cpu(f"{ARCH}/random", offline=True)
     states = first.model.state_dict(), second.model.state_dict()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert not first.knows("cat")
@@ -82,7 +71,7 @@ def test_a_local_folder_with_a_bad_configuration(
     folder = shutil.copytree(clip_folder, tmp_path / "bad")
     (folder / "open_clip_config.json").write_text(config)
     with pytest.raises(UserError, match="does not load") as caught:
-        _load(f"local-dir:{folder}")
+        load_on_cpu(f"local-dir:{folder}")
     assert "\n" not in str(caught.value)
 
 
@@ -92,7 +81,7 @@ def test_the_default_depends_on_the_data() -> None:
 
 
 def test_folders_of_other_weights_give_other_features(small: Backbone, tmp_path: Path) -> None:
-    other = _load(f"local-dir:{make_clip_folder(tmp_path, seed=1)}")
+    other = load_on_cpu(f"local-dir:{make_clip_folder(tmp_path, seed=1)}")
     pixels = torch.randn(2, 3, 32, 32)
     assert not torch.allclose(other.encode_images(pixels), small.encode_images(pixels))
     assert isinstance(other.model, nn.Module)

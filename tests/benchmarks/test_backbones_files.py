@@ -13,17 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks import backbones
 from benchmarks.backbones import Backbone
 from benchmarks.errors import DataMissing, UserError
-from tests.benchmarks.small import ARCH, MODEL
+from tests.benchmarks.small import ARCH, MODEL, load_on_cpu
 
-CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("small_arch")
-
-
-def _load(name: str, *, offline: bool = False) -> Backbone:
-    return backbones.load(name, device=CPU, precision="fp32", offline=offline)
 
 
 @pytest.mark.parametrize("ending", ["pt", "safetensors"])
@@ -34,7 +28,7 @@ def test_a_checkpoint_file(tmp_path: Path, ending: str) -> None:
     state = open_clip.CLIP(**MODEL).state_dict()
     file = tmp_path / f"mine.{ending}"
     (save_file if ending == "safetensors" else torch.save)(state, file)
-    loaded = _load(f"{ARCH}/{file}")
+    loaded = load_on_cpu(f"{ARCH}/{file}")
     found = loaded.model.state_dict()
     assert all(torch.equal(found[name], state[name]) for name in state)
     assert loaded.id.form == "file"
@@ -57,7 +51,7 @@ def test_a_checkpoint_file_that_does_not_fit(tmp_path: Path, case: str, ending: 
     elif case == "a list":
         torch.save([1, 2], file)
     with pytest.raises(UserError, match=r"does not load: .") as caught:
-        _load(f"{ARCH}/{file}")
+        load_on_cpu(f"{ARCH}/{file}")
     assert not isinstance(caught.value, DataMissing)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -69,7 +63,7 @@ def test_positions_are_not_stretched(tmp_path: Path) -> None:
     file = tmp_path / "larger.pt"
     torch.save(open_clip.CLIP(**model).state_dict(), file)
     with pytest.raises(UserError, match=r"visual.positional_embedding is 17 × 32 in the file"):
-        _load(f"{ARCH}/{file}")
+        load_on_cpu(f"{ARCH}/{file}")
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
@@ -82,7 +76,7 @@ def test_wrappers_around_a_state_dict(tmp_path: Path, wrapped: bool, parallel: b
     if wrapped:  # a training state of open_clip's own
         saved = {"epoch": 3, "name": "a run", "state_dict": saved, "optimizer": {"lr": 0.1}}
     torch.save(saved, tmp_path / "mine.pt")
-    loaded = _load(f"{ARCH}/{tmp_path / 'mine.pt'}").model.state_dict()
+    loaded = load_on_cpu(f"{ARCH}/{tmp_path / 'mine.pt'}").model.state_dict()
     assert all(torch.equal(loaded[name], state[name]) for name in state)
 
 
@@ -243,7 +237,7 @@ def test_openai_naming(
     archs: dict[str, dict[str, Tensor]], tmp_path: Path, arch: str, form: str
 ) -> None:
     _save(archs[arch], tmp_path / "published.pt", form)
-    loaded = _load(f"{arch}/{tmp_path / 'published.pt'}")
+    loaded = load_on_cpu(f"{arch}/{tmp_path / 'published.pt'}")
     _same(loaded, archs[arch])
     assert isinstance(loaded.model.visual, nn.Module)
     assert any(type(module).__name__ == "QuickGELU" for module in loaded.model.modules())
@@ -266,7 +260,7 @@ def test_openai_naming_is_loaded_strictly(
         says = "the file holds what the architecture has no place for: 1: visual.adapter$"
     _save(state, tmp_path / "published.pt", form)
     with pytest.raises(UserError, match=says) as caught:
-        _load(f"{VIT}/{tmp_path / 'published.pt'}")
+        load_on_cpu(f"{VIT}/{tmp_path / 'published.pt'}")
     assert "\n" not in str(caught.value)
 
 
@@ -278,11 +272,11 @@ def test_openai_naming_demands_quickgelu(
     for form in ("state dict", "wrapped", "TorchScript"):
         _save(archs[VIT], file, form)
         with pytest.raises(UserError, match=f"trained with QuickGELU; use {VIT}/{file}"):
-            _load(f"{ARCH}/{file}")
+            load_on_cpu(f"{ARCH}/{file}")
     plain = {n: t for n, t in archs[VIT].items() if n not in ("context_length", "vocab_size")}
     del plain["input_resolution"]
     torch.save(plain, file)  # nothing says whose these are: the architecture decides
-    _same(_load(f"{ARCH}/{file}"), plain)
+    _same(load_on_cpu(f"{ARCH}/{file}"), plain)
 
 
 @pytest.mark.slow
@@ -293,9 +287,9 @@ def test_openai_naming_at_full_size(tmp_path: Path, form: str) -> None:
     state = _openai(_vit(224, 16, 768, 12, 512) | text, 224, 77)
     assert sum(tensor.numel() for tensor in state.values()) == 149_620_737 + 3
     _save(state, tmp_path / "ViT-B-16.pt", form)
-    _same(_load(f"ViT-B-16-quickgelu/{tmp_path / 'ViT-B-16.pt'}"), state)
+    _same(load_on_cpu(f"ViT-B-16-quickgelu/{tmp_path / 'ViT-B-16.pt'}"), state)
     with pytest.raises(UserError, match="use ViT-B-16-quickgelu/"):
-        _load(f"ViT-B-16/{tmp_path / 'ViT-B-16.pt'}")
+        load_on_cpu(f"ViT-B-16/{tmp_path / 'ViT-B-16.pt'}")
 
 
 # ---- the transform that belongs to a file --------------------------------------------------------
@@ -312,16 +306,16 @@ def test_a_files_transform_is_that_of_its_architecture(
     other = one | {"resize_mode": "shortest"}
     table = open_clip.pretrained._PRETRAINED
     monkeypatch.setitem(table, ARCH, {"a": one, "b": dict(one)})
-    loaded = _load(f"{ARCH}/{file}")
+    loaded = load_on_cpu(f"{ARCH}/{file}")
     assert {key: loaded.preprocess[key] for key in keys} == one
     assert loaded.preprocess["size"] == (32, 32)
     monkeypatch.setitem(table, ARCH, {"a": one, "b": other})
     with pytest.raises(UserError, match=r"several preprocessings.*local-dir:FOLDER"):
-        _load(f"{ARCH}/{file}")
+        load_on_cpu(f"{ARCH}/{file}")
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     url = f"https://openaipublic.azureedge.net/clip/models/{sha256}/b.pt"
     monkeypatch.setitem(table, ARCH, {"a": one, "b": other | {"url": url}})
-    assert _load(f"{ARCH}/{file}").preprocess["resize_mode"] == "shortest"
+    assert load_on_cpu(f"{ARCH}/{file}").preprocess["resize_mode"] == "shortest"
 
 
 def test_openai_naming_brings_openais_transform(
@@ -332,7 +326,7 @@ def test_openai_naming_brings_openais_transform(
     other = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bilinear"}
     entry = other | {"resize_mode": "squash", "quick_gelu": True}
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, VIT, {"a": entry})
-    loaded = _load(f"{VIT}/{tmp_path / 'published.pt'}")
+    loaded = load_on_cpu(f"{VIT}/{tmp_path / 'published.pt'}")
     assert loaded.preprocess["std"] == (0.26862954, 0.26130258, 0.27577711)
     assert loaded.preprocess["interpolation"] == "bicubic"
     assert loaded.preprocess["resize_mode"] == "shortest"

@@ -22,19 +22,9 @@ from benchmarks import backbone_names, backbones
 from benchmarks.backbones import Backbone
 from benchmarks.errors import DataMissing, UserError
 from results.store import Store
-from tests.benchmarks.small import ARCH, DATA, make_clip_folder
+from tests.benchmarks.small import ARCH, DATA, load_on_cpu, make_clip_folder
 
-CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("small_arch")
-
-
-@pytest.fixture(scope="module")
-def small(clip_folder: Path) -> Backbone:
-    return backbones.load(f"local-dir:{clip_folder}", device=CPU, precision="fp32")
-
-
-def _load(name: str, *, offline: bool = False) -> Backbone:
-    return backbones.load(name, device=CPU, precision="fp32", offline=offline)
 
 
 MISSING = "not on this machine"
@@ -53,7 +43,7 @@ def test_without_network_missing_weights_end_at_once_in_a_line(
 ) -> None:
     start = time.monotonic()
     with pytest.raises(DataMissing, match=MISSING) as caught:
-        _load(name, offline=offline)
+        load_on_cpu(name, offline=offline)
     # Left to itself, the hub's client tries for most of a minute.
     assert time.monotonic() - start < 10
     line = str(caught.value)
@@ -81,7 +71,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip_folder: Path) -> I
 @pytest.mark.parametrize("offline", [True, False])
 def test_cached_weights_load_without_network(hub: Path, small: Backbone, offline: bool) -> None:
     start = time.monotonic()
-    loaded = _load("hf-hub:nobody/small", offline=offline)
+    loaded = load_on_cpu("hf-hub:nobody/small", offline=offline)
     assert time.monotonic() - start < 10
     expected = small.model.state_dict()
     assert all(torch.equal(t, expected[n]) for n, t in loaded.model.state_dict().items())
@@ -90,7 +80,7 @@ def test_cached_weights_load_without_network(hub: Path, small: Backbone, offline
 def test_without_network_a_cached_configuration_is_not_enough(hub: Path) -> None:
     (hub / "open_clip_model.safetensors").unlink()
     with pytest.raises(DataMissing, match=MISSING):
-        _load("hf-hub:nobody/small")
+        load_on_cpu("hf-hub:nobody/small")
 
 
 @pytest.fixture
@@ -136,7 +126,7 @@ def test_weights_are_fetched_from_the_hub(
     for file in clip_folder.iterdir():
         hub_server[file.name] = file.read_bytes()
     assert backbones.download("hf-hub:nobody/small") == "hf-hub:nobody/small: weights are in place."
-    loaded = _load("hf-hub:nobody/small", offline=True)
+    loaded = load_on_cpu("hf-hub:nobody/small", offline=True)
     expected = small.model.state_dict()
     assert all(torch.equal(t, expected[n]) for n, t in loaded.model.state_dict().items())
 
@@ -148,7 +138,7 @@ def test_a_repository_without_weights_is_not_made_up(
     name = "open_clip_config.json"
     hub_server[name] = (clip_folder / name).read_bytes()
     with pytest.raises(DataMissing, match=MISSING):
-        _load("hf-hub:nobody/small")
+        load_on_cpu("hf-hub:nobody/small")
 
 
 def test_two_revisions_are_two_weights(
@@ -166,10 +156,10 @@ def test_two_revisions_are_two_weights(
     hub_server[other.name] = other.read_bytes()
     hub_server["commit"] = b"def"
     backbones.fetch(name, offline=False)
-    loaded = _load(name)
+    loaded = load_on_cpu(name)
     assert loaded.id == first
     backbones.download(name)
-    again = _load(name)
+    again = load_on_cpu(name)
     assert again.id.weights_id == f"{name}@def"
     assert not torch.equal(again.model.visual.proj, loaded.model.visual.proj)
 
@@ -179,7 +169,7 @@ def test_what_loads_from_the_hub_says_which_revision_it_is(
 ) -> None:
     for file in clip_folder.iterdir():
         hub_server[file.name] = file.read_bytes()
-    assert _load("hf-hub:nobody/small").id.weights_id == "hf-hub:nobody/small@abc"
+    assert load_on_cpu("hf-hub:nobody/small").id.weights_id == "hf-hub:nobody/small@abc"
 
 
 def test_a_sweep_on_a_model_from_the_hub_is_not_run_twice(
@@ -209,11 +199,11 @@ def test_a_configuration_without_the_quickgelu_of_its_weights(
     published = {"hf_hub": "nobody/small/", "quick_gelu": True}
     monkeypatch.setitem(table["ViT-B-32"], "openai", published)
     with pytest.raises(UserError, match=r"hf-hub:nobody/small.*trained with QuickGELU"):
-        _load("hf-hub:nobody/small", offline=True)
+        load_on_cpu("hf-hub:nobody/small", offline=True)
     config = json.loads((hub / "open_clip_config.json").read_text("utf-8"))
     config["model_cfg"]["quick_gelu"] = True
     (hub / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
-    _load("hf-hub:nobody/small", offline=True)
+    load_on_cpu("hf-hub:nobody/small", offline=True)
 
 
 # ---- offline -------------------------------------------------------------------------------------
@@ -260,7 +250,7 @@ def test_offline_nobody_is_asked(asked: list[object], tmp_path: Path, name: str,
         name = name.replace("FILE", str(file))
     start = time.monotonic()
     with pytest.raises(DataMissing, match=says) as caught:
-        _load(name, offline=True)
+        load_on_cpu(name, offline=True)
     assert time.monotonic() - start < 2
     assert "(--offline)" in str(caught.value)
     assert f"run_benchmarks.py download {name}" in str(caught.value)
@@ -272,8 +262,8 @@ def test_offline_what_is_here_loads(
     asked: list[object], clip_folder: Path, hub: Path, tmp_path: Path
 ) -> None:
     for name in (f"local-dir:{clip_folder}", f"{ARCH}/random", "hf-hub:nobody/small", "glyph"):
-        _load(name, offline=True)
-    _load("hf-hub:nobody/small")  # what is cached is not asked for without the flag either
+        load_on_cpu(name, offline=True)
+    load_on_cpu("hf-hub:nobody/small")  # what is cached is not asked for without the flag either
     assert asked == []
 
 
@@ -283,7 +273,7 @@ def test_a_folder_that_names_a_tokenizer_it_does_not_hold(
     name = _local(tmp_path / "model", clip_folder, hf_tokenizer_name="org/words")
     for offline in (True, False):
         with pytest.raises(UserError, match=r"tokenizer org/words, whose files .* are not in"):
-            _load(name, offline=offline)
+            load_on_cpu(name, offline=offline)
     assert asked == []
 
 
@@ -294,7 +284,7 @@ def test_a_tokenizer_without_the_package_that_reads_it(
     name = _local(tmp_path / "model", clip_folder, hf_tokenizer_name="org/words")
     (tmp_path / "model" / "tokenizer.json").write_text("{}")
     with pytest.raises(UserError, match=r"org/words.*pip install transformers") as caught:
-        _load(name)
+        load_on_cpu(name)
     assert "\n" not in str(caught.value)
     assert asked == []
 
@@ -314,7 +304,7 @@ def test_a_folder_with_a_tokenizer_of_its_own(
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"}
     for file, content in (("tokenizer.json", tokenizer), ("tokenizer_config.json", config)):
         (tmp_path / "model" / file).write_text(json.dumps(content), encoding="utf-8")
-    loaded = _load(name, offline=True)
+    loaded = load_on_cpu(name, offline=True)
     assert loaded.tokenizer(["cat a dog"])[0, :5].tolist() == [3, 2, 1, 0, 0]
     assert loaded.feature_dim == 16
     assert asked == []
@@ -325,7 +315,7 @@ def test_a_folder_whose_text_tower_is_on_the_hub(
 ) -> None:
     name = _local(tmp_path / "model", clip_folder, hf_model_name="org/bert")
     with pytest.raises(DataMissing, match=r"text tower's configuration \(org/bert\).*--offline"):
-        _load(name, offline=True)
+        load_on_cpu(name, offline=True)
     assert asked == []
 
 

@@ -17,10 +17,9 @@ import torch
 from safetensors.torch import save_file
 
 import run_benchmarks
-from benchmarks import backbones, weight_files
-from benchmarks.backbones import Backbone
+from benchmarks import weight_files
 from results.store import Store
-from tests.benchmarks.small import DATA, MODEL
+from tests.benchmarks.small import DATA, MODEL, load_on_cpu
 
 TEXT: Any = MODEL["text_cfg"]
 VISION: Any = MODEL["vision_cfg"]
@@ -92,10 +91,6 @@ def tower(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return make
 
 
-def _load(folder: Path) -> Backbone:
-    return backbones.load(f"local-dir:{folder}", device=torch.device("cpu"), precision="fp32")
-
-
 @pytest.mark.parametrize(
     ("name", "done", "not_applicable"),
     [
@@ -133,7 +128,7 @@ def test_what_each_tower_serves(
 
 @pytest.mark.parametrize("name", ["siglip", "siglip-timm"])
 def test_siglip_scores_with_scale_and_bias(tower: Callable[[str], Path], name: str) -> None:
-    loaded = _load(tower(name))
+    loaded = load_on_cpu(f"local-dir:{tower(name)}")
     assert loaded.logit_bias == -10.0
     side = loaded.image_size
     pixels = loaded.prepare([np.full((40, 70, 3), value, np.uint8) for value in (0, 90, 255)])
@@ -148,7 +143,7 @@ def test_siglip_scores_with_scale_and_bias(tower: Callable[[str], Path], name: s
 
 def test_only_siglip_has_a_bias(tower: Callable[[str], Path]) -> None:
     for name in ("resnet", "convnext"):
-        assert _load(tower(name)).logit_bias is None
+        assert load_on_cpu(f"local-dir:{tower(name)}").logit_bias is None
 
 
 def test_a_bias_that_a_file_lacks_is_not_made_up(tower: Callable[[str], Path]) -> None:
@@ -156,7 +151,7 @@ def test_a_bias_that_a_file_lacks_is_not_made_up(tower: Callable[[str], Path]) -
     weights = weight_files.read(tower("siglip") / "open_clip_model.safetensors").tensors
     without = {name: tensor for name, tensor in weights.items() if name != "logit_bias"}
     with pytest.raises(ValueError, match="lacks 1: logit_bias"):
-        weight_files.load_into(_load(tower("siglip")).model, without)
+        weight_files.load_into(load_on_cpu(f"local-dir:{tower('siglip')}").model, without)
 
 
 def test_text_towers_of_the_older_naming() -> None:

@@ -18,25 +18,15 @@ from PIL import Image
 from torchvision import transforms as T
 from torchvision.transforms import InterpolationMode
 
-from benchmarks import backbones, transforms
+from benchmarks import transforms
 from benchmarks.backbone_names import TRANSFORMS
 from benchmarks.backbones import Backbone
 from benchmarks.datasets._image_files import THREADS
 from benchmarks.errors import UserError
 from benchmarks.views import five_crops
-from tests.benchmarks.small import PREPROCESS
+from tests.benchmarks.small import PREPROCESS, load_on_cpu
 
-CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("small_arch")
-
-
-@pytest.fixture(scope="module")
-def small(clip_folder: Path) -> Backbone:
-    return backbones.load(f"local-dir:{clip_folder}", device=CPU, precision="fp32")
-
-
-def _load(name: str, transform: str = "checkpoint") -> Backbone:
-    return backbones.load(name, device=CPU, precision="fp32", transform=transform)
 
 
 def _images(*shapes: tuple[int, int]) -> list[np.ndarray]:
@@ -81,7 +71,7 @@ def test_normalisation_by_hand(small: Backbone) -> None:
 
 
 def test_the_transform_has_a_hash_of_its_settings(small: Backbone, clip_folder: Path) -> None:
-    assert small.preprocess_hash == _load(f"local-dir:{clip_folder}").preprocess_hash
+    assert small.preprocess_hash == load_on_cpu(f"local-dir:{clip_folder}").preprocess_hash
     for change in ({"mean": [0.5, 0.5, 0.5]}, {"interpolation": "bilinear"}, {"size": 64}):
         other = dataclasses.replace(small, preprocess=small.preprocess | change)
         assert other.preprocess_hash != small.preprocess_hash
@@ -108,7 +98,7 @@ def _stacked(steps: Sequence[object], images: Sequence[np.ndarray]) -> torch.Ten
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_pixels_of_each_transform(clip_folder: Path, name: str) -> None:
-    loaded = _load(f"local-dir:{clip_folder}", name)
+    loaded = load_on_cpu(f"local-dir:{clip_folder}", name)
     images = _images(*SHAPES)
     expected = _stacked(BY_HAND[name], images)
     found = torch.stack([loaded.transform(Image.fromarray(image)) for image in images])
@@ -130,20 +120,20 @@ def test_the_sizes_of_the_papers() -> None:
 
 def test_transforms_are_told_apart(clip_folder: Path, small: Backbone) -> None:
     name = f"local-dir:{clip_folder}"
-    hashes = {t: _load(name, t).preprocess_hash for t in TRANSFORMS}
+    hashes = {t: load_on_cpu(name, t).preprocess_hash for t in TRANSFORMS}
     assert len(set(hashes.values())) == 3
     assert hashes["checkpoint"] == small.preprocess_hash
-    assert _load(name, "lift").id == small.id
+    assert load_on_cpu(name, "lift").id == small.id
 
 
 def test_an_unknown_transform(clip_folder: Path) -> None:
     with pytest.raises(UserError, match=r"Unknown transform 'imagenet'.*checkpoint, lift, lmpt"):
-        _load(f"local-dir:{clip_folder}", "imagenet")
+        load_on_cpu(f"local-dir:{clip_folder}", "imagenet")
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_five_crops_of_each_transform(clip_folder: Path, name: str) -> None:
-    loaded = _load(f"local-dir:{clip_folder}", name)
+    loaded = load_on_cpu(f"local-dir:{clip_folder}", name)
     images = _images((32, 32), (40, 64), (65, 33))
     # 24 pixels at 224 are 3 at 32; LIFT's code adds one and a half patches, here of 16 pixels.
     resize = {
@@ -168,7 +158,7 @@ def test_a_resize_that_the_checkpoint_asks_for(
     config = json.loads((folder / "open_clip_config.json").read_text("utf-8"))
     config["preprocess_cfg"] |= {"resize_mode": mode, "interpolation": "bilinear"}
     (folder / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
-    loaded = _load(f"local-dir:{folder}")
+    loaded = load_on_cpu(f"local-dir:{folder}")
     images = _images((40, 64), (32, 32))
     expected = _stacked([T.Resize((32, 32)), T.ToTensor(), OWN], images)
     if mode == "longest":  # 40 × 64 to 20 × 32, and 6 black rows above and below
@@ -176,7 +166,7 @@ def test_a_resize_that_the_checkpoint_asks_for(
         expected[0] = OWN(torch.nn.functional.pad(whole, (0, 0, 6, 6)))
     torch.testing.assert_close(loaded.prepare(images), expected)
     for name in ("lift", "lmpt"):
-        named = _load(f"local-dir:{folder}", name)
+        named = load_on_cpu(f"local-dir:{folder}", name)
         torch.testing.assert_close(named.prepare(images), _stacked(BY_HAND[name], images))
 
 
