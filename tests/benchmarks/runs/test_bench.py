@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+from benchmarks.checkpoints import FileCheckpoint, checkpoint_file
+from benchmarks.metrics import expected_calibration_error
+from results.store import Store
+from tests.benchmarks.runs.worlds import SMALL, Cells, Watcher, run
+
+# ---- what is measured ----------------------------------------------------------------------------
+
+
+def test_a_record_is_complete(cells: Cells, out: Path) -> None:
+    (cell,) = todo = cells("fine", seeds="5", groups="thirds")
+    (record,) = run(todo, out)
+    assert record == Store(out).get(cell.key)
+    assert (record.key, record.identity) == (cell.key, cell.identity)
+    assert (record.method, record.seed, record.split_seed) == ("fine", 5, 0)
+    assert (record.dataset, record.task, record.recipe) == (
+        SMALL,
+        "single",
+        "glyphs/exp",
+    )
+    assert record.dataset_config["n_max"] == 35
+    assert record.backbone == cell.backbone.name
+    assert (record.protocol, record.precision, record.deterministic) == ("paper", "fp32", False)
+    assert record.notes == ("a note of the task", "mine", "all of it is made up")
+    assert len(record.class_names) == 4
+    assert record.error is None
+
+    assert record.groups is not None
+    assert record.groups.rule == "thirds"
+    assert sorted(record.groups.train_counts) == [4, 8, 17, 35]
+    assert (record.groups.many, record.groups.medium, record.groups.few) == (2, 1, 1)
+    by_count = dict(zip(record.groups.train_counts, record.groups.membership, strict=True))
+    assert by_count == {35: "many", 17: "many", 8: "medium", 4: "few"}
+
+    assert record.cost is not None
+    cost = record.cost
+    assert (cost.trainable_params, cost.epochs, cost.images_seen) == (64, 2, 128)
+    assert cost.fit_s >= 0
+    assert cost.eval_s >= 0
+    assert cost.peak_memory_mb > 50  # a process that imported torch has more
+    assert cost.gpu is None
+
+    found = record.provenance
+    assert found is not None
+    assert found.weights_id == cell.backbone.weights_id
+    assert found.fingerprint == cell.fingerprint
+    assert {"python", "torch", "numpy", "open_clip_torch"} <= found.versions.keys()
+    assert torch.__version__.startswith(found.versions["torch"].partition("+")[0])
+    assert found.hardware.endswith("cpu")
+    times = [datetime.datetime.fromisoformat(t) for t in (found.started, found.finished)]
+    assert times[0] <= times[1] <= datetime.datetime.now(datetime.UTC)
+    texts = (found.preprocess_hash, found.text_hash, found.split_hash, found.git)
+    assert all(texts)
+    assert "NaN" not in json.dumps(record.to_json())
+
+
+def test_metrics_follow_from_the_predictions(cells: Cells, out: Path) -> None:
+    (record,) = run(cells("fine", seeds="0", groups="thirds"), out)
+    metrics, groups = record.metrics, record.groups
+    assert metrics is not None
+    assert groups is not None
+    arrays = Store(out).predictions(record.key)
+    labels, top = arrays["labels"], arrays["top5"]
+    assert top.shape == (16, 4)  # four classes have no five best
+    assert np.bincount(labels).tolist() == [4] * 4
+    assert len(set(arrays["ids"])) == 16
+    first = top[:, 0]
+    assert metrics.overall == pytest.approx(100 * accuracy_score(labels, first))
+    assert metrics.balanced == pytest.approx(100 * balanced_accuracy_score(labels, first))
+    per_class = [100 * (first[labels == c] == c).mean() for c in range(4)]
+    assert metrics.per_class == pytest.approx(per_class)
+    for group in ("many", "medium", "few"):
+        inside = [a for a, g in zip(per_class, groups.membership, strict=True) if g == group]
+        assert getattr(metrics, group) == pytest.approx(np.mean(inside))
+    probabilities = arrays["top5_prob"]
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    assert (np.diff(probabilities, axis=1) <= 0).all()
+    where = top == labels[:, None]
+    np.testing.assert_array_equal(probabilities[where], arrays["true_prob"])
+    error = expected_calibration_error(probabilities[:, 0].astype(float), first == labels)
+    assert metrics.ece == pytest.approx(error, abs=1e-3)
+
+
+def test_the_same_run_twice_gives_the_same_numbers(cells: Cells, tmp_path: Path) -> None:
+    todo = cells("linear_probe,lift", "linear_probe.epochs=2", "lift.epochs=1", seeds="3")
+    first, second = (run(todo, tmp_path / name) for name in ("a", "b"))
+    for a, b in zip(first, second, strict=True):
+        assert a.status == "done", a.error
+        assert a.metrics == b.metrics
+        assert a.key == b.key
+        ones, others = (Store(tmp_path / n).predictions(a.key) for n in ("a", "b"))
+        for name in ones:
+            np.testing.assert_array_equal(ones[name], others[name])
+
+
+def test_seeds_and_split_seeds_matter(cells: Cells, out: Path) -> None:
+    records = run(cells("fine", seeds="0,1", split_seeds="0,1"), out)
+    splits = [r.provenance.split_hash for r in records if r.provenance]
+    assert splits[0] == splits[1] != splits[2] == splits[3]
+    arrays = [Store(out).predictions(r.key)["top5_prob"] for r in records]
+    assert not np.array_equal(arrays[0], arrays[1])
+
+
+def test_a_trained_method_says_what_it_cost(cells: Cells, out: Path) -> None:
+    watcher = Watcher()
+    (record,) = run(cells("linear_probe", "linear_probe.epochs=3", seeds="0"), out, watcher)
+    assert record.cost is not None
+    assert (record.cost.epochs, record.cost.images_seen) == (3, 3 * 64)
+    assert record.cost.trainable_params == 4 * 16
+    assert watcher.steps[-1] == (2, 3, 1, 1)
+
+
+def test_the_epoch_is_selected_by_validation_images_only_if_asked(cells: Cells, out: Path) -> None:
+    (last,) = run(cells("validated", seeds="0"), out)
+    (val,) = run(cells("validated", seeds="0", select="val"), out)
+    assert last.selection is not None
+    assert val.selection is not None
+    assert (last.selection.rule, last.selection.source) == ("last", "last epoch")
+    assert (val.selection.rule, val.selection.source) == ("val", "fresh draw")
+    assert last.notes == ("validation None",)
+    assert val.notes == ("validation 80",)
+    assert last.key != val.key
+
+
+def test_seeds_are_handed_over_together_to_who_can_take_them(cells: Cells, out: Path) -> None:
+    records = run(cells("together", seeds="4,2,9"), out)
+    assert [r.notes for r in records] == [("seeds 4,2,9",)] * 3
+    # Cells of another configuration or split are another problem.
+    more = cells("together", seeds="1,2", split_seeds="0,1")
+    assert [r.notes for r in run(more, out)] == [("seeds 1,2",)] * 4
+
+
+def test_of_seeds_fitted_together_one_may_fail(cells: Cells, out: Path) -> None:
+    records = run(cells("together", "together.bad=1"), out)
+    assert [r.status for r in records] == ["done", "failed", "done"]
+    assert "NaN" in (records[1].error or "")
+
+
+def test_too_few_predictors_for_the_seeds(cells: Cells, out: Path) -> None:
+    records = run(cells("together", "together.count=2"), out)
+    assert [r.status for r in records] == ["failed"] * 3
+
+
+def test_a_tower_that_never_saw_the_words(cells: Cells, out: Path, small_arch: str) -> None:
+    (record,) = run(cells("zero_shot", backbone=f"{small_arch}/random"), out)
+    assert any("chance expected" in note for note in record.notes)
+
+
+# ---- checkpoints ---------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_is_removed_with_the_end_of_its_cell(cells: Cells, out: Path) -> None:
+    todo = cells("fine,raises", seeds="1")
+    for cell in todo:
+        file = checkpoint_file(out, cell)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"epoch": 1}, file)
+    assert [r.status for r in run(todo, out)] == ["done", "failed"]
+    assert list((out / "checkpoints").iterdir()) == []
+
+
+def test_what_a_checkpoint_holds(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "cell.pt"
+    checkpoint = FileCheckpoint(file, seconds=0)
+    assert checkpoint.load() is None
+    for epoch in (1, 2):
+        state = {"epoch": epoch, "module": {"w": torch.arange(3.0) * epoch}, "best": None}
+        checkpoint.save(state)
+        loaded = FileCheckpoint(file).load()
+        assert loaded is not None
+        assert loaded["epoch"] == epoch
+        assert torch.equal(loaded["module"]["w"], state["module"]["w"])  # type: ignore[index]
+    assert [f.name for f in file.parent.iterdir()] == ["cell.pt"]
+
+
+def test_checkpoints_are_not_written_all_the_time(tmp_path: Path) -> None:
+    file = tmp_path / "cell.pt"
+    FileCheckpoint(file, seconds=1000).save({"epoch": 1})
+    assert not file.exists()
+
+
+def test_the_end_of_a_stage_is_written_however_soon(tmp_path: Path) -> None:
+    file = tmp_path / "c.pt"
+    checkpoint = FileCheckpoint(file, seconds=1000)
+    checkpoint.save({"stage": 0, "finished": [], "epoch": 1})
+    assert not file.exists()
+    checkpoint.save({"stage": 1, "finished": [{"weight": torch.ones(2)}]})
+    state = checkpoint.load()  # as the next stage does
+    assert state is not None
+    assert state["stage"] == 1
+    assert torch.equal(state["finished"][0]["weight"], torch.ones(2))
+    checkpoint.save({"stage": 1, "finished": state["finished"], "epoch": 1})
+    assert "epoch" not in (FileCheckpoint(file).load() or {})
