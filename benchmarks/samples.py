@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -97,6 +97,18 @@ class SplitSamples:
             return Batch(where, None, self._backbone.normalise(torch.from_numpy(crops).to(device)))
         pixels = self._backbone.prepare(read_many(images, index.tolist())).to(device)
         return Batch(where, None, augmented(pixels, augment, self.keys[index], stream))
+
+    def loader(
+        self,
+        parts: Sequence[NDArray[np.int64]],
+        *,
+        needs: str,
+        augment: str = "none",
+        stream: tuple[Any, ...] = (),
+    ) -> Iterator[Batch]:
+        """`batch` of each of `parts`, in their order."""
+        for part in parts:
+            yield self.batch(part, needs=needs, augment=augment, stream=stream)
 
     def five_crops(self, index: NDArray[np.int64]) -> Iterator[Batch]:
         """The images at `index` as five batches, one a crop (see `benchmarks.views`)."""

@@ -111,6 +111,17 @@ class Samples(Protocol):
         """Samples at `index`, features or images; augmentation is keyed by sample and `stream`."""
         ...
 
+    def loader(
+        self,
+        parts: Sequence[NDArray[np.int64]],
+        *,
+        needs: str,
+        augment: str = "none",
+        stream: tuple[Any, ...] = (),
+    ) -> Iterator[Batch]:
+        """`batch` of each of `parts` in their order, made ahead while the caller computes."""
+        ...
+
 
 class Progress(Protocol):
     """How a method says how far it is."""
