@@ -14,6 +14,7 @@ tower in the first stage, whose head starts at the projected class names.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -164,6 +165,20 @@ class FeaturesOf:
             return self._samples.batch(index, needs=needs, augment=augment, stream=stream)
         where = torch.from_numpy(index)
         return Batch(where, self._features[where.to(self._features.device)], None)
+
+    def loader(
+        self,
+        parts: Sequence[NDArray[np.int64]],
+        *,
+        needs: str,
+        augment: str = "none",
+        stream: tuple[Any, ...] = (),
+    ) -> Iterator[Batch]:
+        if needs == "images":
+            yield from self._samples.loader(parts, needs=needs, augment=augment, stream=stream)
+            return
+        for part in parts:
+            yield self.batch(part, needs=needs)
 
 
 class _Unit(nn.Module):
