@@ -1,22 +1,22 @@
 """Training augmentation, keyed by sample and epoch.
 
 Kinds: `none` (the evaluation pixels), `flip` (half of the images mirrored), `crop_flip` (random
-resized crop of 8–100 % of the area, aspect 3/4–4/3, then flip: torchvision's defaults, which LIFT
-trains with). Small images that are held in memory are cropped in batches on the device, from their
-evaluation pixels, bilinear and without anti-aliasing, as a batched operation has to be. Images in
-files, and all where the evaluation transform cuts borders off, are cropped one by one from the
-whole image, as torchvision does it. Evaluation pixels never come from here.
+resized crop of 8–100 % of the area, aspect 3/4–4/3, then flip: torchvision's RandomResizedCrop at
+its defaults, which LIFT trains with). Crops are taken from the whole image, by whole pixels and
+resized bilinearly with anti-aliasing, as torchvision does it with PIL: images in files one by one
+by PIL itself, small ones that are held in memory in batches on the device, which differs from PIL
+by its rounding to eight bits alone. Evaluation pixels never come from here.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks import randomness
@@ -29,83 +29,121 @@ WIDEST_ASPECT = 4 / 3
 TRIES = 10
 """Crops that torchvision draws until one fits into the image; after them it takes the middle."""
 
+Box = tuple[int, int, int, int]
+"""Top, left, height and width of a part of an image, in pixels."""
 
-def augmented(
-    pixels: Tensor, kind: str, keys: randomness.UInt64, stream: tuple[Any, ...]
-) -> Tensor:
-    """Augment a batch.
 
-    Args:
-        pixels: (B, 3, H, W), normalised.
-        kind: one of `KINDS`.
-        keys: (B,) sample keys.
-        stream: what else the draw depends on, for example (seed, epoch).
-
-    Returns:
-        (B, 3, H, W).
-    """
+def check(kind: str) -> None:
+    """Raise UserError unless `kind` is one of `KINDS`."""
     if kind not in KINDS:
         raise UserError(f"Unknown augmentation '{kind}'. Known: {', '.join(KINDS)}.")
-    if kind == "none":
-        return pixels
-
-    def draw(what: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return randomness.uniform(keys, "augment", what, *stream)
-
-    sign = np.where(draw("flip") < 0.5, -1.0, 1.0)
-    if kind == "flip":
-        mirrored = torch.from_numpy(sign < 0).to(pixels.device).view(-1, 1, 1, 1)
-        return torch.where(mirrored, pixels.flip(-1), pixels)
-    area = SMALLEST_AREA + (1 - SMALLEST_AREA) * draw("area")
-    aspect = np.exp((2 * draw("aspect") - 1) * math.log(WIDEST_ASPECT))
-    width = np.minimum(np.sqrt(area * aspect), 1.0)  # as shares of the image's sides
-    height = np.minimum(np.sqrt(area / aspect), 1.0)
-    x = (1 - width) * (2 * draw("x") - 1)  # centres in [-1, 1]
-    y = (1 - height) * (2 * draw("y") - 1)
-    zero = np.zeros_like(x)
-    theta = np.stack([sign * width, zero, x, zero, height, y], axis=1).reshape(-1, 2, 3)
-    grid = nn.functional.affine_grid(
-        torch.from_numpy(theta).float().to(pixels), list(pixels.shape), align_corners=False
-    )
-    return nn.functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
 
 
-def random_crop(
-    image: NDArray[np.uint8], size: int, key: np.uint64, stream: tuple[Any, ...]
-) -> NDArray[np.uint8]:
-    """A random part of an image, resized, and mirrored or not: `crop_flip` for one whole image.
-
-    The distribution and the bilinear resampling are those of torchvision's RandomResizedCrop.
+def mirrored(keys: randomness.UInt64, stream: tuple[Any, ...]) -> NDArray[np.bool_]:
+    """(B,) which images `flip` and `crop_flip` mirror.
 
     Args:
-        image: (H, W, 3).
-        size: side S of the result in pixels.
-        key: the sample's key.
+        keys: (B,) sample keys.
         stream: what else the draw depends on, for example (seed, epoch).
+    """
+    return randomness.uniform(keys, "augment", "flip", *stream) < 0.5
+
+
+def flipped(pixels: Tensor, which: NDArray[np.bool_]) -> Tensor:
+    """(B, 3, H, W) with the images that `which` (B,) names mirrored."""
+    mask = torch.from_numpy(which).to(pixels.device).view(-1, 1, 1, 1)
+    return torch.where(mask, pixels.flip(-1), pixels)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The crops of B samples in one epoch; their boxes follow from the images' sizes."""
+
+    area: NDArray[np.float64]
+    """(TRIES, B) share of the image's area."""
+    aspect: NDArray[np.float64]
+    """(TRIES, B) width through height."""
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    """(TRIES, B) where in the room that is left, in [0, 1)."""
+
+    @classmethod
+    def drawn(cls, keys: randomness.UInt64, stream: tuple[Any, ...]) -> Crops:
+        """The crops of samples (see `mirrored`)."""
+
+        def draw(what: str) -> NDArray[np.float64]:
+            streams = (("augment", what, *stream, *([n] if n else [])) for n in range(TRIES))
+            return np.stack([randomness.uniform(keys, *parts) for parts in streams])
+
+        aspect = np.exp((2 * draw("aspect") - 1) * math.log(WIDEST_ASPECT))
+        area = SMALLEST_AREA + (1 - SMALLEST_AREA) * draw("area")
+        return cls(area, aspect, draw("x"), draw("y"))
+
+    def box(self, i: int, height: int, width: int) -> Box:
+        """The crop of sample `i`, of an image of that size."""
+        for area, aspect, x, y in zip(
+            self.area[:, i].tolist(),
+            self.aspect[:, i].tolist(),
+            self.x[:, i].tolist(),
+            self.y[:, i].tolist(),
+            strict=True,
+        ):
+            area *= height * width
+            w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if 0 < w <= width and 0 < h <= height:
+                return int(y * (height - h + 1)), int(x * (width - w + 1)), h, w
+        w = min(width, round(height * WIDEST_ASPECT))
+        h = min(height, round(width * WIDEST_ASPECT))
+        return (height - h) // 2, (width - w) // 2, h, w
+
+    def boxes(self, height: int, width: int) -> NDArray[np.int64]:
+        """(B, 4) the crops of all samples, of images of one size (see `Box`)."""
+        every = range(self.area.shape[1])
+        return np.array([self.box(i, height, width) for i in every], dtype=np.int64)
+
+
+def resized_crops(
+    pixels: Tensor, boxes: NDArray[np.int64], mirror: NDArray[np.bool_], side: int
+) -> Tensor:
+    """Parts of B images, each resized and mirrored or not, in one operation on their device.
+
+    The filter is PIL's bilinear one, which anti-aliases where it makes a part smaller: a sum over
+    the part's rows and columns, done as two batched matrix products.
+
+    Args:
+        pixels: (B, 3, H, W).
+        boxes: (B, 4) the parts (see `Box`).
+        mirror: (B,) which to mirror.
+        side: S, of the result.
 
     Returns:
-        (S, S, 3).
+        (B, 3, S, S).
     """
-    keys = np.array([key], dtype=np.uint64)
+    height, width = pixels.shape[-2:]
+    top, left, h, w = (column[:, None] for column in torch.from_numpy(boxes).to(pixels).unbind(1))
+    rows = _weights(top, h, height, side)
+    columns = _weights(left, w, width, side)
+    mask = torch.from_numpy(mirror).to(pixels.device).view(-1, 1, 1)
+    columns = torch.where(mask, columns.flip(1), columns)
+    with torch.autocast(pixels.device.type, enabled=False):
+        across = pixels.flatten(1, 2) @ columns.mT  # (B, 3 * H, S)
+        return torch.matmul(rows[:, None], across.unflatten(1, (3, height)))
 
-    def draw(what: str, number: int = 0) -> float:
-        extra = (number,) if number else ()  # the first try draws what a batch on the device draws
-        return float(randomness.uniform(keys, "augment", what, *stream, *extra)[0])
 
-    whole_height, whole_width = image.shape[:2]
-    for number in range(TRIES):
-        area = SMALLEST_AREA + (1 - SMALLEST_AREA) * draw("area", number)
-        area *= whole_height * whole_width
-        aspect = math.exp((2 * draw("aspect", number) - 1) * math.log(WIDEST_ASPECT))
-        width, height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < width <= whole_width and 0 < height <= whole_height:
-            left = int(draw("x", number) * (whole_width - width + 1))
-            top = int(draw("y", number) * (whole_height - height + 1))
-            break
-    else:
-        width = min(whole_width, round(whole_height * WIDEST_ASPECT))
-        height = min(whole_height, round(whole_width * WIDEST_ASPECT))
-        left, top = (whole_width - width) // 2, (whole_height - height) // 2
-    crop = Image.fromarray(image[top : top + height, left : left + width])
-    pixels: NDArray[np.uint8] = np.asarray(crop.resize((size, size), Image.Resampling.BILINEAR))
-    return pixels[:, ::-1] if draw("flip") < 0.5 else pixels
+def _weights(start: Tensor, length: Tensor, size: int, side: int) -> Tensor:
+    """(B, S, size) what each pixel of a line has of its S resized ones; rows sum to one.
+
+    Args:
+        start: (B, 1) first pixel of the part.
+        length: (B, 1) its pixels.
+        size: pixels of the line.
+        side: S.
+    """
+    scale = length / side
+    steps = torch.arange(side, device=start.device, dtype=start.dtype)
+    centre = (start + (steps + 0.5) * scale)[..., None]  # (B, S, 1)
+    pixel = torch.arange(size, device=start.device, dtype=start.dtype) + 0.5
+    weight = nn.functional.relu(1 - (pixel - centre).abs() / scale.clamp(min=1)[..., None])
+    inside = (pixel > start) & (pixel < start + length)  # (B, size)
+    weight = weight * inside[:, None]
+    return weight / weight.sum(-1, keepdim=True)

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from benchmarks import hub, randomness, transforms, weight_files
 from benchmarks.backbone_names import BackboneId, identify, refuse_activation_mismatch
-from benchmarks.datasets._image_files import in_threads
+from benchmarks.datasets.base import ArrayImages, Images
 from benchmarks.errors import UserError
+from benchmarks.loading import in_threads
 
 
 @dataclass(frozen=True)
@@ -99,15 +100,42 @@ class Backbone:
     def prepare(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Evaluation pixels of B images, (H, W, 3) uint8 each -> (B, 3, S, S) on the CPU.
 
-        Equal to the PIL transform, which several threads go through; images that already have the
-        input's size skip it where neither resize nor crop would change them.
+        Equal to the PIL transform.
         """
-        size = self.image_size
-        unchanged = self.preprocess.get("resize", size) == size
-        if unchanged and all(image.shape == (size, size, 3) for image in images):
-            return self.normalise(torch.from_numpy(np.stack(images)))
-        whole = map(Image.fromarray, images)
-        return torch.stack(list(in_threads(self.transform, whole)))
+        return self.normalise(torch.from_numpy(np.stack(list(in_threads(self._framed, images)))))
+
+    def read(self, images: Images, index: Sequence[int]) -> Tensor:
+        """What the evaluation transform shows of some images, read and resized by threads.
+
+        Args:
+            images: of a split.
+            index: B positions in it.
+
+        Returns:
+            (B, S, S, 3) uint8 on the CPU; `normalise` makes of it what the PIL transform gives.
+
+        Raises:
+            DataError: an image is missing or damaged.
+        """
+        if isinstance(images, ArrayImages) and self._shows(images.array.shape[1:]):
+            return torch.from_numpy(images.array[np.asarray(index, dtype=np.int64)])
+        framed = in_threads(lambda i: self._framed(images.read(i)), index)
+        return torch.from_numpy(np.stack(list(framed)))
+
+    def _framed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W, 3) -> (S, S, 3), by the part of the PIL transform that resizes and crops."""
+        if self._shows(image.shape):
+            return image
+        return np.asarray(self._framing(Image.fromarray(image)))
+
+    def _shows(self, shape: tuple[int, ...]) -> bool:
+        """Whether neither resize nor crop changes an image of this shape."""
+        side = self.image_size
+        return shape == (side, side, 3) and self.preprocess.get("resize", side) == side
+
+    @cached_property
+    def _framing(self) -> Callable[[Image.Image], Image.Image]:
+        return transforms.framing(self.transform)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W) float, with the transform's mean and std."""

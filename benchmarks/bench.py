@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gc
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,7 @@ from benchmarks.model_files import Restored, SavedModel, model_file, put_back, s
 from benchmarks.plan import Cell
 from benchmarks.recording import Predictions, Recorder, membership, now
 from benchmarks.samples import SplitSamples
-from methods.base import Batch, Method, Predictor, Task
+from methods.base import Method, Predictor, Task
 from methods.registry import METHODS
 from results.schema import Cost, Record
 
@@ -263,13 +262,11 @@ class Bench:
         parts = []
         classes = self._data.num_classes
         needs: str = METHODS.get(cell.method).info.needs  # type: ignore[attr-defined]
-        for start in range(0, len(samples), EVAL_BATCH):
-            index = np.arange(start, min(start + EVAL_BATCH, len(samples)))
-            views: Iterable[Batch] = (
-                samples.five_crops(index)
-                if predictor.views == "five crops"
-                else [samples.batch(index, needs=needs)]
-            )
+        every = np.arange(len(samples))
+        chunks = [every[start : start + EVAL_BATCH] for start in range(0, len(samples), EVAL_BATCH)]
+        for index, views in zip(
+            chunks, samples.views(chunks, needs=needs, views=predictor.views), strict=True
+        ):
             seen = []
             for batch in views:
                 with self._backbone.precision_for(needs):

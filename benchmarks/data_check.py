@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.datasets._image_files import in_threads
 from benchmarks.datasets.base import DataSet, Images
 from benchmarks.errors import DataError, counted
 from benchmarks.file_names import safe
+from benchmarks.loading import in_threads
 
 Progress = Callable[[int, int], None]
 """Told (images done, images in all)."""

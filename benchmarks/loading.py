@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from itertools import islice
@@ -31,7 +31,7 @@ THREADS = min(16, processors())
 """Items worked on at a time, by the whole process."""
 
 
-def in_threads(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+def in_threads(function: Callable[[A], B], items: Iterable[A]) -> Generator[B, None, None]:
     """`map` by several threads, results in order.
 
     The process has one pool of threads for it, so `function` must not call `in_threads` itself. A
@@ -40,7 +40,9 @@ def in_threads(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
     return _in_order(_pool(), function, items, 4 * THREADS)
 
 
-def ahead(make: Callable[[A], B], parts: Iterable[A], *, depth: int = AHEAD) -> Iterator[B]:
+def ahead(
+    make: Callable[[A], B], parts: Iterable[A], *, depth: int = AHEAD
+) -> Generator[B, None, None]:
     """`map(make, parts)`, in order, made while the caller works on the results before.
 
     For parts of some size, batches for example; `make` may use `in_threads`. Nothing starts before
@@ -54,7 +56,7 @@ def ahead(make: Callable[[A], B], parts: Iterable[A], *, depth: int = AHEAD) -> 
         depth: results that may be made or waiting at a time; memory is bounded by it.
 
     Returns:
-        An iterator over the results.
+        The results; closing it ends the threads.
     """
     # Two, so that one part's images are decoded while another's are put together.
     with ThreadPoolExecutor(min(2, depth), thread_name_prefix="ahead") as makers:
@@ -63,7 +65,7 @@ def ahead(make: Callable[[A], B], parts: Iterable[A], *, depth: int = AHEAD) -> 
 
 def _in_order(
     pool: ThreadPoolExecutor, function: Callable[[A], B], items: Iterable[A], most: int
-) -> Iterator[B]:
+) -> Generator[B, None, None]:
     """Results of a pool in the order of the items, `most` of them in the pool at a time."""
     left = iter(items)
     begun: deque[Future[B]] = deque()

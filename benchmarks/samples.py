@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from contextlib import closing
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import randomness
-from benchmarks.augment import augmented, random_crop
+from benchmarks.augment import Crops, check, flipped, mirrored, resized_crops
 from benchmarks.backbones import Backbone
-from benchmarks.datasets._image_files import in_threads, read_many
+from benchmarks.datasets._image_files import crop
 from benchmarks.datasets.base import ArrayImages, Split
 from benchmarks.features import FeatureStore
-from benchmarks.views import five_crops
+from benchmarks.loading import ahead, in_threads
+from benchmarks.views import enlarged, five_crops
 from methods.base import Batch
 
 
@@ -42,6 +45,8 @@ class SplitSamples:
         self._backbone = backbone
         self._store = store
         self._progress = progress
+        self.waited_s = 0.0
+        """Seconds that those who asked `loader` for images waited for them so far."""
         self.labels: Tensor = torch.tensor(split.labels, device=backbone.device)
         self._versions = {"labels": self.labels._version}
 
@@ -82,21 +87,10 @@ class SplitSamples:
         stream: tuple[Any, ...] = (),
     ) -> Batch:
         """Samples at `index`, as `methods.base.Samples.batch` says."""
-        where = torch.from_numpy(index)
         if needs == "features":
-            return Batch(where, self._features[where.to(self._features.device)], None)
-        images, device = self._split.images, self._backbone.device
-        # A transform that resizes beyond the input cuts the borders off its evaluation pixels.
-        whole = isinstance(images, ArrayImages) and "resize" not in self._backbone.preprocess
-        if augment == "crop_flip" and not whole:
-
-            def cropped(i: int) -> NDArray[np.uint8]:
-                return random_crop(images.read(i), self._backbone.image_size, self.keys[i], stream)
-
-            crops = np.stack(list(in_threads(cropped, index.tolist())))
-            return Batch(where, None, self._backbone.normalise(torch.from_numpy(crops).to(device)))
-        pixels = self._backbone.prepare(read_many(images, index.tolist())).to(device)
-        return Batch(where, None, augmented(pixels, augment, self.keys[index], stream))
+            return self._of_features(index)
+        check(augment)
+        return self._finished(index, self._raw(index, augment, stream), augment, stream)
 
     def loader(
         self,
@@ -106,12 +100,77 @@ class SplitSamples:
         augment: str = "none",
         stream: tuple[Any, ...] = (),
     ) -> Iterator[Batch]:
-        """`batch` of each of `parts`, in their order."""
-        for part in parts:
-            yield self.batch(part, needs=needs, augment=augment, stream=stream)
+        """`batch` of each of `parts`, in their order; images are read while the caller computes."""
+        if needs == "features":
+            yield from map(self._of_features, parts)
+            return
+        check(augment)
+        make = partial(self._raw, augment=augment, stream=stream)
+        with closing(ahead(make, parts)) as made:
+            for index in parts:
+                clock = time.perf_counter()
+                batch = self._finished(index, next(made), augment, stream)
+                self.waited_s += time.perf_counter() - clock
+                yield batch
 
-    def five_crops(self, index: NDArray[np.int64]) -> Iterator[Batch]:
-        """The images at `index` as five batches, one a crop (see `benchmarks.views`)."""
-        raw = read_many(self._split.images, index.tolist())
-        for pixels in five_crops(self._backbone, raw):
-            yield Batch(torch.from_numpy(index), None, pixels.to(self._backbone.device))
+    def _of_features(self, index: NDArray[np.int64]) -> Batch:
+        where = torch.from_numpy(index)
+        return Batch(where, self._features[where.to(self._features.device)], None)
+
+    def _raw(self, index: NDArray[np.int64], augment: str, stream: tuple[Any, ...]) -> Tensor:
+        """(B, h, w, 3) uint8 of images, on the CPU: as large as they are held, else cropped."""
+        images, backbone = self._split.images, self._backbone
+        if augment != "crop_flip":
+            raw = backbone.read(images, index.tolist())
+        elif isinstance(images, ArrayImages):
+            raw = torch.from_numpy(images.array[index])
+        else:
+            crops = Crops.drawn(self.keys[index], stream)
+
+            def cropped(i: int) -> NDArray[np.uint8]:
+                return crop(images, int(index[i]), partial(crops.box, i), backbone.image_size)
+
+            raw = torch.from_numpy(np.stack(list(in_threads(cropped, range(len(index))))))
+        return raw.pin_memory() if backbone.device.type == "cuda" else raw
+
+    def _finished(
+        self, index: NDArray[np.int64], raw: Tensor, augment: str, stream: tuple[Any, ...]
+    ) -> Batch:
+        """The batch of what `_raw` gives: on the device it is normalised and augmented."""
+        backbone = self._backbone
+        pixels = backbone.normalise(raw.to(backbone.device, non_blocking=True))
+        if augment != "none":
+            keys = self.keys[index]
+            mirror = mirrored(keys, stream)
+            if augment == "crop_flip" and isinstance(self._split.images, ArrayImages):
+                boxes = Crops.drawn(keys, stream).boxes(*pixels.shape[-2:])
+                pixels = resized_crops(pixels, boxes, mirror, backbone.image_size)
+            else:
+                pixels = flipped(pixels, mirror)
+        return Batch(torch.from_numpy(index), None, pixels)
+
+    def views(
+        self, parts: Sequence[NDArray[np.int64]], *, needs: str, views: str = "whole"
+    ) -> Iterator[Iterator[Batch]]:
+        """Unaugmented samples with the views that a predictor wants (see `Predictor.views`).
+
+        Yields:
+            For each of `parts`, read while the caller computes: one batch, or five, one a crop.
+        """
+        if views == "whole":
+            yield from (iter([batch]) for batch in self.loader(parts, needs=needs))
+            return
+
+        def make(index: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+            images, backbone = self._split.images, self._backbone
+            return list(in_threads(lambda i: enlarged(backbone, images.read(i)), index.tolist()))
+
+        with closing(ahead(make, parts)) as made:
+            for index, large in zip(parts, made, strict=True):
+                yield self._crops_of(index, large)
+
+    def _crops_of(
+        self, index: NDArray[np.int64], large: list[NDArray[np.uint8]]
+    ) -> Iterator[Batch]:
+        for pixels in five_crops(self._backbone, large):
+            yield Batch(torch.from_numpy(index), None, pixels)

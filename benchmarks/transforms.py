@@ -75,6 +75,15 @@ def pipeline(settings: dict[str, Any]) -> Pipeline:
     return found  # type: ignore[no-any-return]
 
 
+def framing(pipeline: Pipeline) -> Callable[[Image.Image], Image.Image]:
+    """The part of a transform that resizes and crops, before pixels become numbers."""
+    from torchvision import transforms
+
+    *steps, _, _ = pipeline.transforms  # type: ignore[attr-defined]  # to tensor, normalise
+    found: Callable[[Image.Image], Image.Image] = transforms.Compose(steps)
+    return found
+
+
 def input_side(settings: dict[str, Any]) -> int:
     """S, the side of the square input in pixels.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
 from benchmarks.backbones import Backbone
-from benchmarks.datasets._image_files import in_threads
 from benchmarks.errors import NotApplicable
 
 MARGIN = 24 / 224
@@ -38,26 +36,28 @@ def enlarged_size(backbone: Backbone) -> int:
     return side + int(backbone.preprocess.get("margin", round(MARGIN * side)))
 
 
-def five_crops(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> Iterator[Tensor]:
-    """The four corners and the centre of B images, (H, W, 3) uint8 each, as (B, 3, S, S).
-
-    Resized as the evaluation transform does it, but to `enlarged_size`; on the CPU.
-    """
-    side = backbone.image_size
-    large = list(in_threads(partial(_resized, backbone), images))
-    for across, down in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5)):
-        crops = []
-        for image in large:
-            top = round(down * (image.shape[0] - side))
-            left = round(across * (image.shape[1] - side))
-            crops.append(image[top : top + side, left : left + side])
-        yield backbone.normalise(torch.from_numpy(np.stack(crops)))
-
-
-def _resized(backbone: Backbone, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def enlarged(backbone: Backbone, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) -> (h, w, 3) uint8, resized to `enlarged_size` as the evaluation transform does it."""
     side = enlarged_size(backbone)
     size = [side, side] if backbone.preprocess["resize_mode"] == "squash" else [side]
     # open_clip's own rule: what is not bilinear is bicubic.
     bilinear = backbone.preprocess["interpolation"] == "bilinear"
     how = InterpolationMode.BILINEAR if bilinear else InterpolationMode.BICUBIC
     return np.asarray(F.resize(Image.fromarray(image), size, how))
+
+
+def five_crops(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> Iterator[Tensor]:
+    """The four corners and the centre of B enlarged images, as (B, 3, S, S) on the device.
+
+    Args:
+        backbone: whose side and normalisation.
+        images: (h, w, 3) uint8 each, `enlarged`.
+    """
+    side = backbone.image_size
+    for across, down in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5)):
+        crops = []
+        for image in images:
+            top = round(down * (image.shape[0] - side))
+            left = round(across * (image.shape[1] - side))
+            crops.append(image[top : top + side, left : left + side])
+        yield backbone.normalise(torch.from_numpy(np.stack(crops)).to(backbone.device))

@@ -8,17 +8,17 @@ results were made with: transparency is dropped and an EXIF orientation not foll
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import re
 import struct
-import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,21 +26,25 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from benchmarks.datasets.base import ArrayImages, Images
 from benchmarks.errors import DataError
+from benchmarks.loading import in_threads
 
-A = TypeVar("A")
-B = TypeVar("B")
+CropOf = Callable[[int, int], tuple[int, int, int, int]]
+"""(height, width) of an image -> top, left, height and width of the part to take, in pixels."""
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
 """What an image file is called."""
-
-THREADS = min(8, os.cpu_count() or 1)
-"""Images decoded at a time: decoding lets go of Python's lock."""
 
 _UNREADABLE = (
     UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
     IndexError, KeyError, TypeError, OverflowError, MemoryError,
 )  # fmt: skip
 """What Pillow's many readers raise for a damaged file."""
+
+
+_PILLOW = re.compile(r"PIL\.")
+
+_ORIENTATION = 0x0112
+"""The EXIF tag."""
 
 
 class _Unusable(ValueError):
@@ -64,6 +68,10 @@ class FileImages:
         """Image `index` as (H, W, 3) uint8; raises DataError naming the path if unreadable."""
         return decode(self.root / self.files[index], upright=self.upright)
 
+    def crop(self, index: int, part: CropOf, side: int) -> NDArray[np.uint8]:
+        """A part of image `index`, resized to (S, S, 3) uint8 (see `decode_part`)."""
+        return decode_part(self.root / self.files[index], part, side, upright=self.upright)
+
     def digest(self) -> str:
         """A hash of the files' names, sizes and times of change."""
         return self._digest
@@ -80,36 +88,6 @@ class FileImages:
         return digest.hexdigest()[:16]
 
 
-class _Quiet:
-    """Silences Pillow's warnings about metadata while any thread decodes.
-
-    `catch_warnings` in several threads at a time can leave the whole process silent: one thread
-    would put back what another had set. Here the first one in and the last one out use it.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._before = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._before = warnings.catch_warnings()
-                self._before.__enter__()
-                warnings.simplefilter("ignore")
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._before.__exit__(None, None, None)
-
-
-_QUIET = _Quiet()
-
-
 def decode(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
     """An image file as (H, W, 3) uint8.
 
@@ -120,10 +98,70 @@ def decode(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
     Raises:
         DataError: no such file, or not a readable image; the line names the path.
     """
-    try:
-        with _QUIET, Image.open(path) as image:
+    with _opened(path) as image:
+        turned = ImageOps.exif_transpose(image) if upright else image
+        return np.asarray(_rgb(turned))
+
+
+def decode_part(path: Path, part: CropOf, side: int, *, upright: bool = False) -> NDArray[np.uint8]:
+    """A part of an image file, resized by PIL's bilinear filter: for training.
+
+    A JPEG is decoded at a half, a quarter or an eighth of its size where the part still has as many
+    pixels as it is resized to: the same part of nearly the same pixels in less time.
+
+    Args:
+        path: of any format that Pillow reads.
+        part: what to take.
+        side: S, of the result in pixels.
+        upright: follow the EXIF orientation.
+
+    Returns:
+        (S, S, 3).
+
+    Raises:
+        DataError: as `decode`.
+    """
+    with _opened(path) as image:
+        if image.format != "JPEG" or (upright and image.getexif().get(_ORIENTATION, 1) != 1):
             turned = ImageOps.exif_transpose(image) if upright else image
-            return np.asarray(_rgb(turned))
+            return part_of(_rgb(turned), part(turned.height, turned.width), side)
+        width, height = image.size
+        box = part(height, width)
+        times = max(min(box[2:]) // side, 1)
+        drafted = image.draft(None, (width // times, height // times))
+        scale = 1.0 if drafted is None else width / drafted[1][2]
+        return part_of(_rgb(image), box, side, scale)
+
+
+def part_of(
+    image: Image.Image, box: tuple[int, int, int, int], side: int, scale: float = 1.0
+) -> NDArray[np.uint8]:
+    """A part of an image, resized by PIL's bilinear filter.
+
+    Args:
+        image: in RGB.
+        box: top, left, height and width of the part, in pixels.
+        side: S, of the result.
+        scale: how many times smaller the image is than the one that `box` is meant for.
+
+    Returns:
+        (S, S, 3).
+    """
+    top, left, height, width = (length / scale for length in box)
+    down, right = min(top + height, image.height), min(left + width, image.width)
+    x, y = math.floor(left), math.floor(top)
+    cut = image.crop((x, y, math.ceil(right), math.ceil(down)))
+    inside = (left - x, top - y, right - x, down - y)
+    return np.asarray(cut.resize((side, side), Image.Resampling.BILINEAR, box=inside))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An image file, opened; what its reader or its user raises becomes one line."""
+    _hush_pillow()
+    try:
+        with Image.open(path) as image:
+            yield image
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     except PermissionError as error:
@@ -137,6 +175,15 @@ def decode(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
         empty = path.is_file() and path.stat().st_size == 0
         reason = "the file is empty" if empty else "unreadable or truncated image"
         raise DataError(f"{path}: {reason}.") from error
+
+
+def _hush_pillow() -> None:
+    """Silence Pillow's warnings about metadata, for good.
+
+    `catch_warnings` is not for threads: one would put back what another had set.
+    """
+    if not any(module is _PILLOW for _, _, _, module, _ in warnings.filters):
+        warnings.filterwarnings("ignore", module=_PILLOW.pattern)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -153,17 +200,21 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def crop(images: Images, index: int, part: CropOf, side: int) -> NDArray[np.uint8]:
+    """A part of image `index`, resized to (S, S, 3) uint8, as its kind of images does it best."""
+    own = getattr(images, "crop", None)
+    if own is not None:
+        found: NDArray[np.uint8] = own(index, part, side)
+        return found
+    whole = images.read(index)
+    return part_of(Image.fromarray(whole), part(*whole.shape[:2]), side)
+
+
 def read_many(images: Images, index: Iterable[int]) -> list[NDArray[np.uint8]]:
     """Images at `index`, (H, W, 3) uint8 each; those in files are decoded by several threads."""
     if isinstance(images, ArrayImages):
         return [images.read(i) for i in index]
     return list(in_threads(images.read, index))
-
-
-def in_threads(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-    """`map` by several threads, results in order."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        yield from pool.map(function, items)
 
 
 def missing_files(root: Path, files: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import randomness
+from benchmarks.datasets._image_files import CropOf, crop
 from benchmarks.datasets.base import ArrayImages, DataSet, Images, Split, hash_strings
 
 SHARE = 0.1
@@ -30,6 +31,10 @@ class PartOfImages:
     def read(self, index: int) -> NDArray[np.uint8]:
         """Image `index` of the part, (H, W, 3)."""
         return self.whole.read(int(self.index[index]))
+
+    def crop(self, index: int, part: CropOf, side: int) -> NDArray[np.uint8]:
+        """A part of image `index`, resized to (S, S, 3)."""
+        return crop(self.whole, int(self.index[index]), part, side)
 
     def digest(self) -> str:
         """A hash of the whole's and of which images are taken."""

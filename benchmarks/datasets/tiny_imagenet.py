@@ -22,11 +22,12 @@ from benchmarks.cache import Arrays, cached_arrays
 from benchmarks.datasets import recipes
 from benchmarks.datasets._drawn import VALIDATION_PER_CLASS, DrawnTail, validation_source
 from benchmarks.datasets._fetch import Archive, fetch
-from benchmarks.datasets._image_files import FileImages, in_threads, missing_files
+from benchmarks.datasets._image_files import FileImages, missing_files
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.datasets.carving import without_copies
 from benchmarks.datasets.registry import register
 from benchmarks.errors import DataError, DataMissing
+from benchmarks.loading import in_threads
 from benchmarks.protocol import GROUPS, group_of
 from benchmarks.text import Package, read_package
 

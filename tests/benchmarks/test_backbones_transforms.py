@@ -21,9 +21,9 @@ from torchvision.transforms import InterpolationMode
 from benchmarks import transforms
 from benchmarks.backbone_names import TRANSFORMS
 from benchmarks.backbones import Backbone
-from benchmarks.datasets._image_files import THREADS
 from benchmarks.errors import UserError
-from benchmarks.views import five_crops
+from benchmarks.loading import THREADS
+from benchmarks.views import enlarged, five_crops
 from tests.benchmarks.small import PREPROCESS, load_on_cpu
 
 pytestmark = pytest.mark.usefixtures("small_arch")
@@ -52,11 +52,12 @@ def test_images_of_other_sizes_go_through_the_transform(small: Backbone) -> None
 def test_several_images_are_prepared_at_a_time(small: Backbone) -> None:
     together = threading.Barrier(2)
 
-    def transform(image: Image.Image) -> torch.Tensor:
+    def met(image: Image.Image) -> Image.Image:
         together.wait(timeout=20)  # breaks if the images come one after another
-        return small.transform(image)
+        return image
 
     images = _images((20, 40), (50, 41))
+    transform = T.Compose([met, *small.transform.transforms])  # type: ignore[attr-defined]
     pixels = dataclasses.replace(small, transform=transform).prepare(images)
     assert torch.equal(pixels, small.prepare(images))
 
@@ -143,7 +144,7 @@ def test_five_crops_of_each_transform(clip_folder: Path, name: str) -> None:
     }[name]
     crops = [T.FiveCrop(32)(resize(Image.fromarray(image))) for image in images]
     normalise = BY_HAND[name][-1]
-    seen = list(five_crops(loaded, images))
+    seen = list(five_crops(loaded, [enlarged(loaded, image) for image in images]))
     assert len(seen) == 5
     for view, pixels in enumerate(seen):
         expected = torch.stack([normalise(T.ToTensor()(c[view])) for c in crops])

@@ -21,7 +21,7 @@ from benchmarks.estimate import estimate
 from benchmarks.plan import Cell
 from benchmarks.settings import read_sweep
 from benchmarks.tiny import tiny_backbone, tiny_task
-from benchmarks.views import enlarged_size, five_crops
+from benchmarks.views import enlarged, enlarged_size, five_crops
 from methods.lift import Lift
 from methods.parts.finetune import adapted, finetune, text_head
 from methods.parts.losses import cross_entropy
@@ -63,7 +63,7 @@ def test_five_crops_are_those_of_torchvision(mode, interpolation):
         ]
     )
     expected = torch.stack([reference(Image.fromarray(image)) for image in raw], 1)
-    ours = torch.stack(list(five_crops(frozen, raw)))
+    ours = torch.stack(list(five_crops(frozen, [enlarged(frozen, image) for image in raw])))
     assert ours.shape == (5, 4, 3, 32, 32)
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
 
