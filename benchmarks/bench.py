@@ -18,7 +18,7 @@ from benchmarks import backbones, randomness
 from benchmarks import device as devices
 from benchmarks.backbones import Backbone
 from benchmarks.checkpoints import SECONDS_BETWEEN, FileCheckpoint, checkpoint_file
-from benchmarks.data_check import seen_twice, twice_note
+from benchmarks.data_check import known_twice, twice_note
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.datasets.carving import with_validation
 from benchmarks.errors import DataError, DataMissing, NotApplicable, UserError
@@ -309,7 +309,7 @@ def _noting_what_is_met_twice(data: DataSet) -> DataSet:
     """With a footnote where training images are tested on; of images in memory, which is quick."""
     if not all(isinstance(s.images, ArrayImages) for s in (data.train, data.test)):
         return data
-    twice = seen_twice(data)
+    twice = known_twice(data)
     return dataclasses.replace(data, notes=(*data.notes, twice_note(twice))) if twice else data
 
 

@@ -24,13 +24,14 @@ from benchmarks.datasets._class_folders import (
     read_archive,
     read_folder,
 )
+from benchmarks.datasets.base import hash_pixels, hash_strings
 from benchmarks.errors import DataError
 from benchmarks.text import read_package
 
 SIZE = 32
 """Height and width of every image, in pixels."""
 
-_CACHE_FORMAT = 1
+_CACHE_FORMAT = 2
 """Raise when the same files would be decoded to something else."""
 
 
@@ -128,39 +129,52 @@ def tree_sizes(form: Form, layout: Layout) -> tuple[int, int] | None:
 def read(form: Form, layout: Layout) -> dict[str, Raw]:
     """Both splits, complete: official order from pickles, else by class and file name.
 
-    Whatever needs unpacking or decoding is kept in the user's cache, keyed by content.
+    Decoded images are kept in the user's cache, keyed by content or by the files' times of change.
 
     Raises:
         DataError: a damaged file, named.
     """
-    if form.kind == "pickles":
-        return _read_pickles(form.path, layout)
 
     def build() -> Arrays:
         if form.kind == "tree":
             raws = read_folder(form.path, layout.classes, SIZE)
         elif form.kind == "tree archive":
             raws = read_archive(form.path, layout.classes, SIZE)
+        elif form.kind == "pickles":
+            raws = _read_pickles(form.path, layout)
         else:
             raws = _read_pickle_archive(form.path, layout)
-        return {f"{s}_{part}": getattr(raws[s], part) for s in SPLITS for part in parts}
+        arrays = {f"{s}_{part}": getattr(raws[s], part) for s in SPLITS for part in parts}
+        # Beside the images, so that who looks for stored features of them reads none.
+        return arrays | {f"{s}_digest": np.array(hash_pixels(raws[s].images)) for s in SPLITS}
 
     parts = ("images", "labels", "files")
-    names = [f"{split}_{part}" for split in SPLITS for part in parts]
-    key = f"{layout.key}-{_CACHE_FORMAT}-{fingerprint(form.path)}"
+    names = [f"{split}_{part}" for split in SPLITS for part in (*parts, "digest")]
+    key = f"{layout.key}-{_CACHE_FORMAT}-{_fingerprint(form, layout)}"
     arrays = cached_arrays("cifar", key, names, build)
     return {
-        split: Raw(*(np.asarray(arrays[f"{split}_{part}"]) for part in parts)) for split in SPLITS
+        split: Raw(
+            *(np.asarray(arrays[f"{split}_{part}"]) for part in parts),
+            digest=str(arrays[f"{split}_digest"]),
+        )
+        for split in SPLITS
     }
 
 
-def _read_pickles(folder: Path, layout: Layout) -> dict[str, Raw]:
-    missing = [n for n in (*layout.train, layout.test, layout.meta) if not (folder / n).is_file()]
-    if missing:
+def _fingerprint(form: Form, layout: Layout) -> str:
+    if form.kind != "pickles":
+        return fingerprint(form.path)
+    names = (*layout.train, layout.test, layout.meta)
+    if missing := [name for name in names if not (form.path / name).is_file()]:
         raise DataError(
-            f"{folder}: '{missing[0]}' is missing from the official {layout.title} files; "
+            f"{form.path}: '{missing[0]}' is missing from the official {layout.title} files; "
             "delete the folder and download it again."
         )
+    stats = [(form.path / name, (form.path / name).stat()) for name in names]
+    return hash_strings([f"{f.resolve()} {s.st_size} {s.st_mtime_ns}" for f, s in stats])
+
+
+def _read_pickles(folder: Path, layout: Layout) -> dict[str, Raw]:
     with _named(str(folder)):
         entries = {}
         for name in (*layout.train, layout.test, layout.meta):

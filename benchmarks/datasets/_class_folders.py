@@ -38,6 +38,8 @@ class Raw:
     """(N,)"""
     files: NDArray[np.str_]
     """(N,) `CLASS/FILE`; file names alone need not be unique (CIFAR-100 has two that are not)."""
+    digest: str = ""
+    """A hash of the images, where it was taken."""
 
 
 def read_folder(folder: Path, classes: Sequence[str], size: int) -> dict[str, Raw]:

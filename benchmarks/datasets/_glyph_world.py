@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -10,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets import recipes
-from benchmarks.datasets.base import Family, Texts
+from benchmarks.datasets.base import ArrayImages, Family, Texts
 from benchmarks.errors import UserError
-from benchmarks.glyphs import ranks, world
+from benchmarks.glyphs import draw, ranks, world
 from benchmarks.glyphs.counts import tail_counts
 
 
@@ -160,3 +162,24 @@ class GlyphWorld(Family):
         counts[order] = self._counts()
         rank[order] = np.arange(self.classes)
         return TailClasses(chosen, counts, rank)
+
+
+def promised(scenes: draw.Scenes) -> ArrayImages:
+    """The images of `scenes`, which are drawn when one of them is first read.
+
+    What stands for their content is what they are drawn from: the scenes and the drawing code.
+    """
+
+    def digest() -> str:
+        found = hashlib.sha256(_drawing_code())
+        for array in (scenes.keys, scenes.glyphs, scenes.style, scenes.difficulty):
+            found.update(f"{array.dtype} {array.shape} ".encode() + array.tobytes())
+        return found.hexdigest()[:16]
+
+    return ArrayImages(lambda: draw.draw(scenes), len(scenes), digest)
+
+
+@cache
+def _drawing_code() -> bytes:
+    folder = Path(draw.__file__).parent
+    return b"".join((folder / f"{name}.py").read_bytes() for name in ("draw", "shapes", "stream"))

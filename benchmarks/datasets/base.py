@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -35,25 +36,67 @@ class Images(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class ArrayImages:
-    """Small images held decoded in memory, (N, H, W, 3) uint8."""
+    """Small images of one size held decoded in memory, (N, H, W, 3) uint8.
 
-    array: NDArray[np.uint8]
+    Who has frozen features needs no pixels: so they may also be promised, and made when the first
+    image is read.
+
+    Args:
+        array: the images, or what makes them.
+        count: how many a function makes.
+        digest: what stands for their content where that is known without reading them; else it is
+            hashed.
+    """
+
+    def __init__(
+        self,
+        array: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]],
+        count: int = 0,
+        digest: Callable[[], str] | None = None,
+    ) -> None:
+        self._array = array
+        self._count = count if callable(array) else len(array)
+        self._known = digest
 
     def __len__(self) -> int:
-        return len(self.array)
+        return self._count
+
+    @property
+    def array(self) -> NDArray[np.uint8]:
+        """All of them, made now if they were only promised."""
+        with _MAKING:
+            if callable(self._array):
+                self._array = self._array()
+            return self._array
 
     def read(self, index: int) -> NDArray[np.uint8]:
         image: NDArray[np.uint8] = self.array[index]
         return image
+
+    def part(self, index: NDArray[np.int64]) -> ArrayImages:
+        """The images at `index`."""
+
+        def digest() -> str:
+            return hash_strings([self.digest(), *map(str, index.tolist())])
+
+        return ArrayImages(lambda: self.array[index], len(index), digest)
 
     def digest(self) -> str:
         return self._digest
 
     @cached_property
     def _digest(self) -> str:
-        return hashlib.sha256(np.ascontiguousarray(self.array).data).hexdigest()[:16]
+        return hash_pixels(self.array) if self._known is None else self._known()
+
+
+_MAKING = threading.RLock()
+"""Held while promised images are made: several threads may want the first one."""
+
+
+def hash_pixels(array: NDArray[np.uint8]) -> str:
+    """A 16-digit hash of (N, H, W, 3) images."""
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

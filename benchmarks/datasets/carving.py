@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import randomness
+from benchmarks.cache import Arrays, cached_arrays
 from benchmarks.datasets._image_files import CropOf, crop
 from benchmarks.datasets.base import ArrayImages, DataSet, Images, Split, hash_strings
 
@@ -101,7 +102,7 @@ def _taken(data: DataSet, split_seed: int) -> NDArray[np.bool_]:
 def part(split: Split, index: NDArray[np.int64]) -> Split:
     """The samples of a split at `index`."""
     images: Images = (
-        ArrayImages(split.images.array[index])
+        split.images.part(index)
         if isinstance(split.images, ArrayImages)
         else PartOfImages(split.images, index)
     )
@@ -112,12 +113,21 @@ def part(split: Split, index: NDArray[np.int64]) -> Split:
 def without_copies(spare: Split, train: Split, test: Split) -> Split:
     """Spare images of one size, less those that also stand in train or test.
 
-    CIFAR has exact duplicates.
+    CIFAR has exact duplicates. Which they are is remembered in the user's cache, and the images are
+    read when somebody wants them.
     """
-    taken = {split.images.read(i).tobytes() for split in (train, test) for i in range(len(split))}
-    keep = [i for i in range(len(spare)) if spare.images.read(i).tobytes() not in taken]
-    return Split(
-        images=ArrayImages(np.stack([spare.images.read(i) for i in keep])),
-        labels=spare.labels[keep],
-        ids=tuple(spare.ids[i] for i in keep),
+
+    def build() -> Arrays:
+        taken = {s.images.read(i).tobytes() for s in (train, test) for i in range(len(s))}
+        new = [spare.images.read(i).tobytes() not in taken for i in range(len(spare))]
+        return {"keep": np.flatnonzero(new)}
+
+    digests = [split.images.digest() for split in (spare, train, test)]
+    found = cached_arrays("copies", hash_strings(digests), ["keep"], build)
+    keep = np.array(found["keep"], dtype=np.int64)
+    images = ArrayImages(
+        lambda: np.stack([spare.images.read(i) for i in keep.tolist()]),
+        len(keep),
+        PartOfImages(spare.images, keep).digest,
     )
+    return Split(images, spare.labels[keep], tuple(spare.ids[i] for i in keep))

@@ -95,12 +95,11 @@ class _CifarLT(DrawnTail):
         config = self.resolve(root)
         raws = read(config._form(root), self.layout)
         full, test = raws["train"], raws["test"]
-        if config.recipe == NAME_ORDER:
-            full = _by_name(full)
+        order = _order(full, config.recipe)
         counts = config.counts(len(full.labels))
-        drawn, others = recipes.draw(full.labels, counts, split_seed, VALIDATION_PER_CLASS)
-        train, test_split = _split(full, "train", drawn), _split(test, "test")
-        spare = _split(full, "train", np.concatenate(others))
+        drawn, others = recipes.draw(full.labels[order], counts, split_seed, VALIDATION_PER_CLASS)
+        train, test_split = _split(full, "train", order[drawn]), _split(test, "test")
+        spare = _split(full, "train", order[np.concatenate(others)])
         source = validation_source(others)
         texts, notes = self._texts(self._package())
         return DataSet(
@@ -265,14 +264,17 @@ class Cifar10LT(_CifarLT):
 
 def _split(raw: Raw, split: str, indices: NDArray[np.int64] | None = None) -> Split:
     """The images at `indices` (all by default) under their original names."""
+    images = ArrayImages(raw.images, digest=lambda: raw.digest)
     chosen = slice(None) if indices is None else indices
     return Split(
-        images=ArrayImages(raw.images[chosen]),
+        images=images if indices is None else images.part(indices),
         labels=raw.labels[chosen],
         ids=tuple(f"{split}/{file}" for file in raw.files[chosen].tolist()),
     )
 
 
-def _by_name(raw: Raw) -> Raw:
-    order = np.lexsort((raw.files, raw.labels))
-    return Raw(raw.images[order], raw.labels[order], raw.files[order])
+def _order(raw: Raw, recipe: str) -> NDArray[np.int64]:
+    """(N,) the order that a recipe draws from; the images themselves stay where they are."""
+    if recipe == NAME_ORDER:
+        return np.lexsort((raw.files, raw.labels)).astype(np.int64)
+    return np.arange(len(raw.labels))

@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets._glyph_world import GlyphWorld
-from benchmarks.datasets.base import ArrayImages, DataSet, Split
+from benchmarks.datasets._glyph_world import GlyphWorld, promised
+from benchmarks.datasets.base import DataSet, Split
 from benchmarks.datasets.registry import register
 from benchmarks.glyphs import draw, ranks, world
 from benchmarks.glyphs.stream import key_of
@@ -77,7 +77,7 @@ class Glyphs(GlyphWorld):
             style=np.full(len(ids), float(self.style_shift)),
             difficulty=chosen.difficulty[labels][:, None],
         )
-        return Split(ArrayImages(draw.draw(scenes)), labels.astype(np.int64), ids)
+        return Split(promised(scenes), labels.astype(np.int64), ids)
 
     def card(self) -> dict[str, str]:
         """What `show glyphs100_lt` prints."""

@@ -10,8 +10,8 @@ from typing import ClassVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets._glyph_world import GlyphWorld, TailClasses
-from benchmarks.datasets.base import ArrayImages, DataSet, Scores, Split
+from benchmarks.datasets._glyph_world import GlyphWorld, TailClasses, promised
+from benchmarks.datasets.base import DataSet, Scores, Split
 from benchmarks.datasets.registry import register
 from benchmarks.errors import UserError
 from benchmarks.glyphs import captions, draw, scenes
@@ -119,17 +119,15 @@ class GlyphScenes(GlyphWorld):
         """
         ids = tuple(f"w{self.world_seed}/scenes/{tag}/{i}" for i in range(len(there)))
         chosen, empty = classes.chosen, there < 0
-        images = draw.draw(
-            draw.Scenes(
-                keys=np.array([key_of("glyphscenes", sid) for sid in ids], dtype=np.uint64),
-                glyphs=np.where(empty, -1, chosen.numbers[there]),
-                style=np.full(len(ids), float(self.style_shift)),
-                difficulty=np.where(empty, 0.0, chosen.difficulty[there]),
-            )
+        drawn = draw.Scenes(
+            keys=np.array([key_of("glyphscenes", sid) for sid in ids], dtype=np.uint64),
+            glyphs=np.where(empty, -1, chosen.numbers[there]),
+            style=np.full(len(ids), float(self.style_shift)),
+            difficulty=np.where(empty, 0.0, chosen.difficulty[there]),
         )
         labels = np.zeros((len(ids), self.classes), dtype=np.int64)
         labels[np.nonzero(~empty)[0], there[~empty]] = 1
-        return Split(ArrayImages(images), labels, ids)
+        return Split(promised(drawn), labels, ids)
 
     def card(self) -> dict[str, str]:
         """What `show glyphscenes_lt` prints."""
