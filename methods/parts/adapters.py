@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import randomness
+from methods.parts.blocks import standardised
 
 
 def bottleneck_rule(classes: int, blocks: int) -> int:
@@ -30,7 +31,11 @@ class Slots(nn.Module):
         value: added to its values, likewise.
         prompts: (P, W) more tokens beside x that attention reads in this block alone.
         after_mlp: added to the MLP's output and reads that, (n, W) -> (n, W).
-        mlp: added to the block's output and reads h, (n, W) -> (n, W): beside the MLP.
+        mlp: added to the block's output, (n, W) -> (n, W): beside the MLP. It reads h standardised
+            (`blocks.standardised`), which is computed once for the MLP and for it; gain and shift
+            of a norm of its own come on top.
+
+    What is in a slot computes in the number type of what it reads, or runs under autocast.
     """
 
     def __init__(
@@ -50,6 +55,11 @@ class Slots(nn.Module):
         self.prompts = prompts
         self.after_mlp = after_mlp
         self.mlp = mlp
+
+    @property
+    def read_normed(self) -> bool:
+        """Whether something here reads LN1(x)."""
+        return any(part is not None for part in (self.attention, self.query, self.value))
 
 
 class Adapter(nn.Module):
@@ -77,14 +87,27 @@ class Adapter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, W) -> (n, W); zero at initialisation."""
-        out: Tensor = self.up(F.relu(self.down(self.norm(x))))
-        return out
+        return self.of_standardised(
+            standardised(x, self.norm.eps), torch.ones_like(self.up.bias[0])
+        )
+
+    def of_standardised(self, x: Tensor, scale: Tensor) -> Tensor:
+        """(n, W) -> (n, W): scale * Up(ReLU(Down(gain * x + shift))) of standardised tokens x.
+
+        Gain, shift and scale are multiplied into the small weights and not into the tokens.
+        """
+        down = self.down.weight * self.norm.weight
+        bias = self.down.bias + self.down.weight @ self.norm.bias
+        hidden = F.relu(F.linear(x, down.to(x.dtype), bias.to(x.dtype)))  # (n, d)
+        up, shift = scale * self.up.weight, scale * self.up.bias
+        return F.linear(hidden, up.to(x.dtype), shift.to(x.dtype))
 
 
 class AdaptFormer(Adapter):
     """s * Up(ReLU(Down(LN(x)))), parallel to the MLP (Chen et al. 2022, arXiv 2205.13535).
 
-    An `Adapter` whose scale s is learned and starts at 1, as in LIFT's code.
+    An `Adapter` whose scale s is learned and starts at 1, as in LIFT's code. It reads tokens that
+    are standardised already.
     """
 
     def __init__(self, width: int, bottleneck: int, seed: int) -> None:
@@ -93,7 +116,7 @@ class AdaptFormer(Adapter):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, W) -> (n, W); zero at initialisation."""
-        return self.scale * super().forward(x)
+        return self.of_standardised(x, self.scale)
 
 
 class LowRank(nn.Module):
@@ -115,7 +138,8 @@ class LowRank(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, W) -> (n, W); zero at initialisation."""
-        return x @ self.a @ self.b / len(self.b)
+        b = self.b / len(self.b)
+        return x @ self.a.to(x.dtype) @ b.to(x.dtype)
 
 
 def deep_prompts(width: int, patch: int, length: int, seed: int) -> nn.Parameter:

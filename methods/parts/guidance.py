@@ -129,18 +129,26 @@ class TextAttention(nn.Module):
             self.key.weight.copy_(axes)
             self.value.weight.copy_(axes)
 
-    def weights(self, x: Tensor) -> Tensor:
-        """(n, C) attention of normed tokens (n, W) to the texts, in full precision."""
-        q = F.normalize(self.query(x).float(), dim=-1)
-        k = F.normalize(self.key(self.texts).float(), dim=-1)
-        with torch.autocast(x.device.type, enabled=False):
-            return (self.log_temperature.exp() * q @ k.T).softmax(-1)
+    def weights(self, x: Tensor, norm: nn.LayerNorm | None = None) -> Tensor:
+        """(n, C) attention of tokens (n, W) to the texts, in full precision.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, W) normed tokens -> (n, a)."""
-        values = self.value(self.texts)  # (C, a)
-        out: Tensor = self.weights(x).to(values.dtype) @ values
-        return out
+        Args:
+            x: normed tokens; standardised ones where `norm` is given.
+            norm: whose gain and shift come first.
+        """
+        query, bias = self.query.weight, None
+        if norm is not None:
+            query, bias = query * norm.weight, (query @ norm.bias).to(x.dtype)
+        q = F.normalize(F.linear(x, query.to(x.dtype), bias).float(), dim=-1)
+        with torch.autocast(x.device.type, enabled=False):
+            k = F.normalize(self.key(self.texts), dim=-1)
+            return (q @ (self.log_temperature.exp() * k).T).softmax(-1)
+
+    def forward(self, x: Tensor, norm: nn.LayerNorm | None = None) -> Tensor:
+        """(n, W) tokens -> (n, a), see `weights`."""
+        with torch.autocast(x.device.type, enabled=False):
+            values = self.value(self.texts).to(x.dtype)  # (C, a)
+        return self.weights(x, norm).to(x.dtype) @ values
 
 
 def _main_axes(texts: Tensor, width: int) -> Tensor:
@@ -168,9 +176,8 @@ class CrossAttention(nn.Module):
         nn.init.zeros_(self.up.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, W) -> (n, W); zero at initialisation."""
-        out: Tensor = self.up(self.attention(self.norm(x)))
-        return out
+        """(n, W) standardised tokens -> (n, W); zero at initialisation."""
+        return F.linear(self.attention(x, self.norm), self.up.weight.to(x.dtype))
 
 
 class KeyValueAttention(nn.Module):
@@ -196,5 +203,5 @@ class KeyValueAttention(nn.Module):
 
     def forward(self, x: Tensor, tokens: int) -> Tensor:
         """(B * T, W) normed tokens -> (B * T, W); zero at initialisation."""
-        out: Tensor = self.gate.tanh() * self.out(self.attention(x))
-        return out
+        out = self.gate.tanh() * self.out.weight
+        return F.linear(self.attention(x), out.to(x.dtype))

@@ -54,8 +54,9 @@ def pooled(visual: Any, x: Tensor) -> Tensor:
 def test_all_but_prompts_leave_the_forward_bit_equal(kind, image_size):
     frozen = backbone(dtype=torch.float32, image_size=image_size)
     images = pictures(frozen)
-    plain = AdaptedViT(vit(frozen))(images)
-    assert torch.equal(adapted(task_on(frozen), kind)(images), plain)
+    with torch.no_grad():
+        plain = AdaptedViT(vit(frozen))(images)
+        assert torch.equal(adapted(task_on(frozen), kind)(images), plain)
     reference: Any = copy.deepcopy(frozen.model.visual)
     reference.proj = None
     torch.testing.assert_close(plain, reference(images), atol=1e-4, rtol=1e-5)
@@ -224,6 +225,8 @@ def test_bottlenecks_by_hand(cls):
     p = {name: value.detach().double().numpy() for name, value in adapter.named_parameters()}
     rows = x.double().numpy()
     unit = (rows - rows.mean(1, keepdims=True)) / np.sqrt(rows.var(1, keepdims=True) + 1e-5)
+    if cls is AdaptFormer:  # reads what is standardised already
+        x = torch.from_numpy(unit).float()
     normed = unit * p["norm.weight"] + p["norm.bias"]
     hidden = np.maximum(normed @ p["down.weight"].T + p["down.bias"], 0)
     expected = p.get("scale", 1) * (hidden @ p["up.weight"].T + p["up.bias"])

@@ -16,15 +16,9 @@ from benchmarks.errors import NotApplicable
 from benchmarks.tiny import tiny_backbone
 from methods.base import Batch
 from methods.parts.adapters import AdaptFormer, Slots, Sum
+from methods.parts.attention import SHORT
 from methods.parts.heads import CosineHead
-from methods.parts.vit import (
-    SHORT,
-    AdaptedClassifier,
-    AdaptedViT,
-    project_to_width,
-    vit,
-    with_own,
-)
+from methods.parts.vit import AdaptedClassifier, AdaptedViT, project_to_width, vit, with_own
 from tests.methods.towers import TEXT, TOWERS, backbone, pictures
 
 
@@ -71,7 +65,9 @@ def adapters(width: int = 24) -> list[Slots]:
 def test_zero_initialised_adapters_leave_the_forward_bit_equal(image_size):
     frozen = backbone(dtype=torch.float32, image_size=image_size)
     images = pictures(frozen)
-    assert torch.equal(AdaptedViT(vit(frozen), adapters())(images), AdaptedViT(vit(frozen))(images))
+    with torch.no_grad():
+        ours, plain = AdaptedViT(vit(frozen), adapters())(images), AdaptedViT(vit(frozen))(images)
+    assert torch.equal(ours, plain)
 
 
 def test_up_projections_have_a_gradient_at_the_first_step():
@@ -97,8 +93,11 @@ def test_adapters_sit_beside_the_mlp(vision):
     x = visual._embeds(images)  # (B, T, W), block by block in open_clip's own terms
     for adapter, block in zip(own, visual.transformer.resblocks, strict=True):
         h = x + block.ls_1(block.attention(block.ln_1(x)))
-        # LIFT's form: h is the residual before the second norm, read by the adapter as it is.
-        x = h + block.ls_2(block.mlp(block.ln_2(h))) + adapter(h.flatten(0, 1)).view_as(h)
+        # LIFT's form: the adapter reads the residual before the second norm, through its own.
+        beside = sum(
+            part.scale * part.up(F.relu(part.down(part.norm(h)))) for part in adapter.adapters
+        )
+        x = h + block.ls_2(block.mlp(block.ln_2(h))) + beside
     expected = visual.ln_post(x)[:, 0]
     ours = AdaptedViT(vit(frozen), [Slots(mlp=a) for a in own])(images)
     torch.testing.assert_close(ours, expected, atol=1e-10, rtol=1e-10)
