@@ -209,6 +209,76 @@ def test_a_telephones_jpeg_stands_upright(tmp_path: Path) -> None:
     assert upright.digest() != FileImages(tmp_path, ("a.jpg",)).digest()
 
 
+# ---- parts, for training -------------------------------------------------------------------------
+
+
+def _photograph(width: int, height: int) -> Image.Image:
+    """Edges and gradients of all sizes, as photographs have them."""
+    noise = np.random.default_rng(1)
+    total = np.zeros((height, width, 3))
+    for cells in (3, 9, 27, 81):
+        coarse = noise.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
+        total += np.asarray(Image.fromarray(coarse).resize((width, height))) / cells**0.5
+    return Image.fromarray((total * 255 / total.max()).astype(np.uint8))
+
+
+def _part_by_hand(whole: Array, box: tuple[int, int, int, int], side: int) -> Array:
+    top, left, height, width = box
+    part = Image.fromarray(whole).crop((left, top, left + width, top + height))
+    return np.asarray(part.resize((side, side), Image.Resampling.BILINEAR))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("times", [1, 2, 3, 4, 8, 11])
+def test_a_large_part_of_a_jpeg_is_read_small(mode: str, times: int, tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.jpg", _photograph(801, 603).convert(mode), quality=90)
+    side = 50
+    box = (37, 101, side * times, side * times + 13)
+    asked = []
+    found = decode_part(path, lambda *size: asked.append(size) or box, side)
+    assert asked == [(603, 801)]  # of the whole image, however small it is read
+    expected = _part_by_hand(decode(path), box, side)
+    gap = np.abs(found - expected.astype(float))
+    assert (gap.max() == 0) == (times == 1)
+    assert gap.mean() < 1.5
+    assert np.quantile(gap, 0.99) < 6
+
+
+def test_every_part_of_a_small_jpeg_is_in_its_place(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.jpg", _photograph(97, 61), quality=95)
+    whole = decode(path)
+    draw = np.random.default_rng(0)
+    for _ in range(200):
+        height, width = draw.integers(1, 62), draw.integers(1, 98)
+        top, left = draw.integers(0, 62 - height), draw.integers(0, 98 - width)
+        box = (int(top), int(left), int(height), int(width))
+        found = decode_part(path, lambda *_, box=box: box, 6)
+        gap = np.abs(found - _part_by_hand(whole, box, 6).astype(float))
+        assert gap.mean() < 8
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.bmp"])
+def test_parts_of_other_files_are_those_of_the_whole(name: str, tmp_path: Path) -> None:
+    path = saved(tmp_path / name, _photograph(120, 90))
+    box = (5, 10, 80, 100)
+    expected = _part_by_hand(decode(path), box, 20)
+    assert decode_part(path, lambda *_: box, 20).tolist() == expected.tolist()
+
+
+def test_a_part_of_an_upright_jpeg(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path / "a.jpg", _photograph(120, 90), exif=exif)
+    box = (5, 10, 100, 70)
+    expected = _part_by_hand(decode(path, upright=True), box, 20)
+    assert decode_part(path, lambda *_: box, 20, upright=True).tolist() == expected.tolist()
+    assert (
+        FileImages(tmp_path, ("a.jpg",), upright=True).crop(0, lambda h, w: (0, 0, h, w), 9).shape
+    )
+    with pytest.raises(DataError, match=r"gone\.jpg: no such file"):
+        decode_part(tmp_path / "gone.jpg", lambda *_: box, 20)
+
+
 # ---- damage --------------------------------------------------------------------------------------
 
 
