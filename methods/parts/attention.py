@@ -31,39 +31,41 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 class _Products(torch.autograd.Function):
-    """Attention by batched products; the softmax weights are kept for the backward pass."""
+    """Attention by batched products; the softmax weights are kept for the backward pass.
+
+    Rows lie side by side (N = B * H), so that no product has to copy what it reads.
+    """
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        scale = q.shape[-1] ** -0.5
-        images, heads, queries, _ = q.shape
-        out = q.new_empty(images, queries, heads, v.shape[-1]).transpose(1, 2)
-        kept = []
-        for part in _parts(q, k):
-            weights = torch.softmax((q[part] * scale) @ k[part].transpose(-1, -2), -1)
-            out[part] = weights @ v[part]
-            kept.append(weights)
-        ctx.save_for_backward(q, k, v, *kept)
-        return out
+        ctx.scale, ctx.images = q.shape[-1] ** -0.5, len(q)
+        q, k, v = (x.reshape(-1, *x.shape[2:]) for x in (q * ctx.scale, k, v))  # (N, t or T, d)
+        out = q.new_empty(*q.shape[:2], v.shape[-1])
+        weights = q.new_empty(*q.shape[:2], k.shape[1])  # (N, t, T)
+        for part in _parts(weights):
+            logits = torch.bmm(q[part], k[part].transpose(1, 2))
+            torch.softmax(logits, -1, out=weights[part])
+            torch.bmm(weights[part], v[part], out=out[part])
+        ctx.save_for_backward(q, k, v, weights)
+        return out.unflatten(0, (ctx.images, -1))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v, *kept = ctx.saved_tensors
-        (of_out,) = gradients
-        scale = q.shape[-1] ** -0.5
+        q, k, v, weights = ctx.saved_tensors
+        of_out = gradients[0].reshape(-1, *gradients[0].shape[2:])  # (N, t, d)
         of_q, of_k, of_v = (torch.empty_like(x) for x in (q, k, v))
-        for part, weights in zip(_parts(q, k), kept, strict=True):
-            of_v[part] = weights.transpose(-1, -2) @ of_out[part]
-            of_weights = of_out[part] @ v[part].transpose(-1, -2)
+        for part in _parts(weights):
+            torch.bmm(weights[part].transpose(1, 2), of_out[part], out=of_v[part])
+            of_weights = torch.bmm(of_out[part], v[part].transpose(1, 2))
             # weights * (of_weights - sum of weights * of_weights), in one pass
-            of_logits = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-            of_q[part] = (of_logits @ k[part]).mul_(scale)
-            of_k[part] = of_logits.transpose(-1, -2) @ (q[part] * scale)
+            of_logits = torch._softmax_backward_data(of_weights, weights[part], -1, weights.dtype)
+            torch.bmm(of_logits, k[part], out=of_q[part]).mul_(ctx.scale)
+            torch.bmm(of_logits.transpose(1, 2), q[part], out=of_k[part])
+        of_q, of_k, of_v = (x.unflatten(0, (ctx.images, -1)) for x in (of_q, of_k, of_v))
         return of_q, of_k, of_v
 
 
-def _parts(q: Tensor, k: Tensor) -> list[slice]:
-    """Slices of images whose attention weights fit into `CACHE`."""
-    images, heads, queries, _ = q.shape
-    size = max(1, CACHE // (heads * queries * k.shape[2] * q.element_size()))
-    return [slice(low, low + size) for low in range(0, images, size)]
+def _parts(weights: Tensor) -> list[slice]:
+    """Slices of the (N, t, T) weights that fit into `CACHE` bytes."""
+    size = max(1, CACHE // (weights[0].numel() * weights.element_size()))
+    return [slice(low, low + size) for low in range(0, len(weights), size)]
