@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -61,6 +61,15 @@ class Settings:
     save_model: bool = False
     checkpoint_s: float = SECONDS_BETWEEN
     """Least time between two writes of a cell's training state."""
+
+
+class Fitted(NamedTuple):
+    """A fitted method and what fitting took."""
+
+    predictor: Predictor
+    seconds: float
+    waited_s: float | None
+    """Of those, for images; None for methods that need none."""
 
 
 class Bench:
@@ -131,8 +140,8 @@ class Bench:
             tasks = [self._task(cell) for cell in cells]
             fitted = self._fit(method, cells, tasks)
             outcomes = [
-                self._evaluated(cell, task, predictor, seconds, started)
-                for cell, task, (predictor, seconds) in zip(cells, tasks, fitted, strict=True)
+                self._evaluated(cell, task, one, started)
+                for cell, task, one in zip(cells, tasks, fitted, strict=True)
             ]
             self._refuse_changes()
             return outcomes
@@ -161,7 +170,7 @@ class Bench:
         for states in ((*model.stages, model.last), model.stages):
             task = dataclasses.replace(self._task(cell), checkpoint=Restored(states))
             try:
-                ((predictor, _),) = self._fit(method, [cell], [task])
+                ((predictor, *_),) = self._fit(method, [cell], [task])
             except RuntimeError as mismatch:  # torch's word for a state of another module
                 error: Exception = mismatch
             else:
@@ -182,32 +191,35 @@ class Bench:
 
     # ---- parts -------------------------------------------------------------------------------
 
-    def _fit(
-        self, method: Method, cells: list[Cell], tasks: list[Task]
-    ) -> list[tuple[Predictor, float]]:
+    def _fit(self, method: Method, cells: list[Cell], tasks: list[Task]) -> list[Fitted]:
         """Predictors and the seconds each took, without those that shared features took."""
         for cell in cells:
             self._display.started(cell)
         device = self._backbone.device
-        shared, clock = self._features.seconds, time.perf_counter()
+        shared, waited = self._features.seconds, self._train.waited_s
+        clock = time.perf_counter()
         # Seeded, so that a plug-in that draws from torch itself still repeats its numbers.
         with randomness.seeded("fit", *(cell.seed for cell in cells), device=device):
             predictors = method.fit_many(tasks)
         seconds = time.perf_counter() - clock - (self._features.seconds - shared)
+        waited = (self._train.waited_s - waited) / len(cells)
         earlier = [getattr(task.checkpoint, "earlier_s", 0.0) for task in tasks]
         return [
-            (predictor, seconds / len(cells) + e)
+            Fitted(
+                predictor,
+                seconds / len(cells) + e,
+                waited if method.info.needs == "images" else None,
+            )
             for predictor, e in zip(predictors, earlier, strict=True)
         ]
 
-    def _evaluated(
-        self, cell: Cell, task: Task, predictor: Predictor, fit_s: float, started: str
-    ) -> Outcome:
+    def _evaluated(self, cell: Cell, task: Task, fitted: Fitted, started: str) -> Outcome:
         """The outcome of one fitted cell: of several fitted together, one may fail by itself."""
+        predictor = fitted.predictor
         try:
             clock = time.perf_counter()
             logits = self._logits(cell, predictor, self._test)
-            cost = self._cost(cell, predictor, fit_s, time.perf_counter() - clock)
+            cost = self._cost(cell, fitted, time.perf_counter() - clock)
             notes = [*task.notes, *predictor.notes]
             if self._settings.save_model:
                 stages = getattr(task.checkpoint, "finished", ())
@@ -253,7 +265,11 @@ class Bench:
             checkpoint=FileCheckpoint(
                 checkpoint_file(self._settings.out, cell), self._settings.checkpoint_s
             ),
-            text_cache=partial(self._features.texts, self._backbone),
+            text_cache=partial(
+                self._features.texts,
+                self._backbone,
+                progress=partial(self._display.preparing, f"features of {self._data.name} texts"),
+            ),
         )
 
     @torch.no_grad()
@@ -281,17 +297,18 @@ class Bench:
             parts.append(torch.stack(seen).mean(0))
         return torch.cat(parts)
 
-    def _cost(self, cell: Cell, predictor: Predictor, fit_s: float, eval_s: float) -> Cost:
-        dev = self._backbone.device
+    def _cost(self, cell: Cell, fitted: Fitted, eval_s: float) -> Cost:
+        dev, predictor, waited = self._backbone.device, fitted.predictor, fitted.waited_s
         return Cost(
             trainable_params=predictor.trainable_params,
             epochs=predictor.epochs,
             images_seen=predictor.images_seen,
             tuning_trials=cell.tuning.trials if cell.tuning is not None else 0,
-            fit_s=round(fit_s, 3),
+            fit_s=round(fitted.seconds, 3),
             eval_s=round(eval_s, 3),
             peak_memory_mb=round(devices.peak_memory_mb(dev), 1),
             gpu=devices.describe(dev) if dev.type != "cpu" else None,
+            data_wait_s=None if waited is None else round(waited, 3),
         )
 
     def _refuse_changes(self) -> None:

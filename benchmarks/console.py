@@ -16,7 +16,10 @@ from rich.progress import (
 )
 
 from benchmarks.plan import Cell
-from results.schema import Record
+from results.schema import Cost, Record
+
+MUCH_WAITING = 0.05
+"""Share of training spent waiting for images from which on something should be done about it."""
 
 
 class ProgressDisplay:
@@ -98,11 +101,33 @@ class ProgressDisplay:
             )
             seconds = record.cost.fit_s + record.cost.eval_s
             what = "mAP " if record.task == "multi" else ""
-            outcome = f"{what}{m.overall:.1f} % [dim]({groups}) {seconds:.1f} s[/dim]"
+            share = data_wait(record.cost)
+            waited = "" if share is None else f", data wait {share:.1%}".replace("%", " %")
+            outcome = f"{what}{m.overall:.1f} % [dim]({groups}) {seconds:.1f} s{waited}[/dim]"
         self._console.print(f"{head}  {outcome}", highlight=False, soft_wrap=True)
         for note in record.notes:
-            if note not in self._noted:  # once is enough, the table repeats it
-                self._noted.add(note)
-                self._console.print(
-                    f"    note: {note}", style="yellow", highlight=False, markup=False
-                )
+            self._once(note, f"    note: {note}")
+        if record.cost is not None and (data_wait(record.cost) or 0) > MUCH_WAITING:
+            self._once(f"data wait {cell.dataset}", f"    {waiting(record.cost)}")
+
+    def _once(self, key: str, line: str) -> None:
+        """Print a line unless one of that key was: once is enough, the table repeats the notes."""
+        if key not in self._noted:
+            self._noted.add(key)
+            self._console.print(line, style="yellow", highlight=False, markup=False)
+
+
+def data_wait(cost: Cost) -> float | None:
+    """The share of training that was spent waiting for images; None where there were none."""
+    return None if cost.data_wait_s is None or not cost.fit_s else cost.data_wait_s / cost.fit_s
+
+
+def waiting(cost: Cost) -> str:
+    """What to do about training that waits for its images."""
+    waited = cost.data_wait_s or 0.0
+    came = cost.images_seen / cost.fit_s
+    could = cost.images_seen / max(cost.fit_s - waited, 1e-9)
+    return (
+        f"images came at {came:.0f} a second, training could take {could:.0f}: more processors "
+        "help, and for photographs in files --cache-images 256 (see --help)"
+    )

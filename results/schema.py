@@ -94,6 +94,8 @@ class Cost:
     eval_s: float
     peak_memory_mb: float
     gpu: str | None
+    data_wait_s: float | None = None
+    """Of `fit_s`, what training waited for images; None on frozen features, and in old records."""
 
 
 @dataclass(frozen=True)

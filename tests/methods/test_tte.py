@@ -117,6 +117,7 @@ def test_what_is_recorded_is_the_mean_over_the_crops(tmp_path: Path):
         cells, Settings(tmp_path / "out", tmp_path, torch.device("cpu"), save_logits=True), Quiet()
     )
     assert plain.status == ensembled.status == "done"
+    assert 0 <= plain.cost.data_wait_s < plain.cost.fit_s
     assert not any("crops" in note for note in plain.notes)
     assert any("five 32-pixel crops" in note for note in ensembled.notes)
 

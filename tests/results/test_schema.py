@@ -36,6 +36,13 @@ def test_a_record_survives_json(config, accuracies, error, seed):
     assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
 
 
+def test_a_record_from_before_data_wait_was_measured_is_read():
+    old = make_record().to_json()
+    del old["cost"]["data_wait_s"]
+    assert Record.from_json(old) == make_record()
+    assert make_record(cost_data_wait_s=0.25).to_json()["cost"]["data_wait_s"] == 0.25
+
+
 def test_a_failed_record_survives_json():
     record = failed_record("m", error="out of memory")
     assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record

@@ -49,6 +49,7 @@ def test_a_record_is_complete(cells: Cells, out: Path) -> None:
     assert cost.eval_s >= 0
     assert cost.peak_memory_mb > 50  # a process that imported torch has more
     assert cost.gpu is None
+    assert cost.data_wait_s is None  # on frozen features
 
     found = record.provenance
     assert found is not None

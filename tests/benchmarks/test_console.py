@@ -1,0 +1,59 @@
+"""What is printed as a cell ends."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from benchmarks import plan
+from benchmarks.console import ProgressDisplay
+from benchmarks.plan import Cell
+from benchmarks.settings import read_sweep
+from tests.benchmarks.small import FIELDS
+from tests.results.factory import failed_record, make_record
+
+
+@pytest.fixture
+def cell(tmp_path: Path) -> Cell:
+    sets = [f"glyphs100_lt.{name}={value}" for name, value in FIELDS.items()]
+    flags = {"methods": "lift", "datasets": "glyphs100_lt", "device": "cpu", "set": sets}
+    return plan.expand(read_sweep(None, flags))[0]
+
+
+def printed(cell: Cell, *records: Any) -> list[str]:
+    stream = io.StringIO()
+    with ProgressDisplay(Console(file=stream, width=300), len(records), 0) as display:
+        for record in records:
+            display.finished(cell, record)
+    return stream.getvalue().splitlines()
+
+
+def test_a_cell_on_features_waits_for_nothing(cell: Cell) -> None:
+    (line,) = printed(cell, make_record())
+    assert line.endswith("50.0 % (many 50.0 medium 50.0 few 50.0) 14.0 s")
+
+
+def test_the_share_of_waiting_is_printed(cell: Cell) -> None:
+    (line,) = printed(cell, make_record(cost_data_wait_s=0.15))
+    assert line.endswith("14.0 s, data wait 1.2 %")
+
+
+def test_much_waiting_is_put_beside_the_step_rate_once(cell: Cell) -> None:
+    much = make_record(cost_data_wait_s=2.5)  # 1,000 images in 12.5 s, of which 10 s are steps
+    first, said, second = printed(cell, much, much)
+    assert first.endswith("data wait 20.0 %")
+    assert second.endswith("data wait 20.0 %")
+    assert "images came at 80 a second, training could take 100" in said
+    assert "--cache-images" in said
+
+
+def test_a_failed_cell_and_a_cell_without_training(cell: Cell) -> None:
+    failed, untrained = printed(
+        cell, failed_record("lift"), make_record(cost_data_wait_s=0.0, cost_fit_s=0.0)
+    )
+    assert failed.endswith("failed: boom")
+    assert untrained.endswith("1.5 s")
