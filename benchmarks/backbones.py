@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks import hub, randomness, transforms, weight_files
+from benchmarks import hub, randomness, text_towers, transforms, weight_files
 from benchmarks.backbone_names import BackboneId, identify, refuse_activation_mismatch
 from benchmarks.datasets.base import ArrayImages, Images
 from benchmarks.errors import UserError
@@ -153,14 +153,27 @@ class Backbone:
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str], chunk: int = 256) -> Tensor:
-        """N strings -> (n, D) L2-normalised float32 features, `chunk` strings at a time."""
+        """N strings -> (N, D) L2-normalised float32 features, `chunk` strings at a time.
+
+        Equal strings are encoded once. Where the tower is causal, strings of like length go
+        together and their padding is left out, which changes nothing but rounding.
+        """
+        place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+        tokens = self.tokenizer(list(place))  # (m, T)
+        end = text_towers.ends(self.model, tokens)
+        order = torch.arange(len(tokens)) if end is None else end.argsort(stable=True)
         parts = []
-        for start in range(0, len(texts), chunk):
-            tokens = self.tokenizer(list(texts[start : start + chunk])).to(self.device)
+        for rows in order.split(chunk):
+            some = tokens[rows].to(self.device)
             with self.autocast():
-                features = self.model.encode_text(tokens)  # type: ignore[operator]
+                features = (
+                    self.model.encode_text(some)  # type: ignore[operator]
+                    if end is None
+                    else text_towers.encode(self.model, some, end[rows].to(self.device))
+                )
             parts.append(nn.functional.normalize(features.float(), dim=-1))
-        return torch.cat(parts)
+        back = order.argsort()[[place[text] for text in texts]]
+        return torch.cat(parts)[back.to(self.device)]
 
 
 def load(

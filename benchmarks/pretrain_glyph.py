@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from benchmarks import text_towers
 from benchmarks.datasets.glyphs import Glyphs
 from benchmarks.glyphs import ASSETS, captions, draw, evaluation, load_tokenizer, stream, world
 from benchmarks.glyphs.evaluation import normalise
@@ -90,17 +91,8 @@ def text_features(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
     """
     ends = tokens.argmax(1)
     order = ends.argsort()
-    parts = [_encode(model, tokens[part], ends[part]) for part in order.chunk(4)]
+    parts = [text_towers.encode(model, tokens[part], ends[part]) for part in order.chunk(4)]
     return torch.cat(parts)[order.argsort()]
-
-
-def _encode(model: open_clip.CLIP, tokens: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-    length = int(ends.max()) + 1
-    x = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]
-    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-    x = model.ln_final(x[torch.arange(len(x), device=x.device), ends])
-    pooled: torch.Tensor = x @ model.text_projection
-    return pooled
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ def tiny_task(
         device=backbone.device,
         progress=progress or (lambda epoch, epochs, step, steps: None),
         checkpoint=checkpoint or NoCheckpoint(),
-        text_cache=lambda texts: store.texts(backbone, texts),
+        text_cache=partial(store.texts, backbone),
     )
     return task, samples(data.test)
 

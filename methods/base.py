@@ -137,6 +137,14 @@ class Checkpoint(Protocol):
     def save(self, state: Mapping[str, Any]) -> None: ...
 
 
+class TextCache(Protocol):
+    """Frozen text features, from the store where they are known."""
+
+    def __call__(self, texts: Sequence[str], mean_of: int = 1) -> Tensor:
+        """N strings -> (N, D) L2-normalised, or their means over each `mean_of` successive ones."""
+        ...
+
+
 @dataclass
 class Task:
     """Everything a method may use. C classes, N training samples, D features."""
@@ -155,8 +163,7 @@ class Task:
     device: torch.device
     progress: Progress
     checkpoint: Checkpoint
-    text_cache: Callable[[Sequence[str]], Tensor]
-    """Strings -> (n, D) L2-normalised frozen text features, from the store where they are known."""
+    text_cache: TextCache
     notes: list[str] = field(default_factory=list)
     """Footnotes that using the task gave rise to."""
 
@@ -186,8 +193,7 @@ class Task:
         prompts = self.prompts(source, ensemble=ensemble)
         self.note_unknown_words(self._fillings(source))
         flat = [prompt for group in prompts for prompt in group]
-        features = self.text_cache(flat).to(self.device)  # (C * T, D)
-        mean = features.view(len(prompts), -1, features.shape[-1]).mean(1)  # (C, D)
+        mean = self.text_cache(flat, len(prompts[0])).to(self.device)  # (C, D)
         return torch.nn.functional.normalize(mean, dim=-1)
 
     def _fillings(self, source: TextSource) -> list[str]:

@@ -149,16 +149,15 @@ def read(form: Form, layout: Layout) -> dict[str, Raw]:
         return arrays | {f"{s}_digest": np.array(hash_pixels(raws[s].images)) for s in SPLITS}
 
     parts = ("images", "labels", "files")
-    names = [f"{split}_{part}" for split in SPLITS for part in (*parts, "digest")]
+    stored = (*parts, "digest")
+    names = [f"{split}_{part}" for split in SPLITS for part in stored]
     key = f"{layout.key}-{_CACHE_FORMAT}-{_fingerprint(form, layout)}"
     arrays = cached_arrays("cifar", key, names, build)
-    return {
-        split: Raw(
-            *(np.asarray(arrays[f"{split}_{part}"]) for part in parts),
-            digest=str(arrays[f"{split}_digest"]),
-        )
-        for split in SPLITS
-    }
+    raws = {}
+    for split in SPLITS:
+        images, labels, files, digest = (arrays[f"{split}_{part}"] for part in stored)
+        raws[split] = Raw(np.asarray(images), np.asarray(labels), np.asarray(files), str(digest))
+    return raws
 
 
 def _fingerprint(form: Form, layout: Layout) -> str:

@@ -82,7 +82,7 @@ class World:
         names = tuple(f"class{c}" for c in range(CLASSES))
         templates = ("{}",)
         task.texts = type(tiny_data().texts)(names, templates)
-        task.text_cache = lambda prompts: torch.stack([self.texts[names.index(p)] for p in prompts])
+        task.text_cache = lambda texts, _: torch.stack([self.texts[names.index(t)] for t in texts])
         task.counts = torch.tensor(self.counts).float()
         task.train = self.images(self.counts, seed=1)
         return task
