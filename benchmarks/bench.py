@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import backbones, randomness
+from benchmarks import backbones, memory, randomness
 from benchmarks import device as devices
 from benchmarks.backbones import Backbone
 from benchmarks.checkpoints import SECONDS_BETWEEN, FileCheckpoint, checkpoint_file
@@ -27,8 +27,9 @@ from benchmarks.model_files import Restored, SavedModel, model_file, put_back, s
 from benchmarks.plan import Cell
 from benchmarks.recording import Predictions, Recorder, membership, now
 from benchmarks.samples import SplitSamples
-from methods.base import Method, Predictor, Task
-from methods.registry import METHODS
+from benchmarks.together import fitted_together
+from methods.base import FitResult, Method, Predictor, Task
+from methods.registry import METHODS, MethodInfo
 from results.schema import Cost, Record
 
 Outcome = tuple[Record, Predictions | None]
@@ -64,10 +65,11 @@ class Settings:
 
 
 class Fitted(NamedTuple):
-    """A fitted method and what fitting took."""
+    """What became of a fit, and what it took."""
 
-    predictor: Predictor
+    result: FitResult
     seconds: float
+    """Of several fitted together, an equal share."""
     waited_s: float | None
     """Of those, for images; None for methods that need none."""
 
@@ -128,31 +130,25 @@ class Bench:
         return cls(data, backbone, features, settings, display)
 
     def measure(self, cells: list[Cell]) -> list[Outcome]:
-        """Fit and evaluate cells that differ by their seed alone."""
+        """Fit and evaluate cells that the runner hands over together: see `together`."""
         started = now()
         devices.reset_peak_memory(self._backbone.device)
         try:
-            method: Method = METHODS.get(cells[0].method)(**cells[0].config)
-            if self._data.task not in method.info.tasks:
-                raise NotApplicable(f"serves {', '.join(method.info.tasks)}-label data only")
-            if method.info.needs == "features":
+            info: MethodInfo = METHODS.get(cells[0].method).info  # type: ignore[attr-defined]
+            if self._data.task not in info.tasks:
+                raise NotApplicable(f"serves {', '.join(info.tasks)}-label data only")
+            if info.needs == "features":
                 self._prepare_features(cells[0])
-            tasks = [self._task(cell) for cell in cells]
-            fitted = self._fit(method, cells, tasks)
+            tasks = [self._task(cell, len(cells)) for cell in cells]
+            fitted = self._fit(cells, tasks)
             outcomes = [
                 self._evaluated(cell, task, one, started)
                 for cell, task, one in zip(cells, tasks, fitted, strict=True)
             ]
             self._refuse_changes()
             return outcomes
-        except DataError:
-            raise
-        except NotApplicable as reason:
-            return [(self._recorder.not_applicable(c, str(reason), started), None) for c in cells]
         except Exception as error:
-            if self._settings.debug:
-                raise
-            return [(self._recorder.failed(cell, error, started), None) for cell in cells]
+            return [self._without_result(cell, error, started) for cell in cells]
         finally:
             gc.collect()
 
@@ -162,21 +158,17 @@ class Bench:
         Raises:
             UserError: what was saved is of another source than the method's present one.
         """
-        method: Method = METHODS.get(cell.method)(**cell.config)
-        if method.info.needs == "features":
+        if METHODS.get(cell.method).info.needs == "features":  # type: ignore[attr-defined]
             self._prepare_features(cell)
-        # A method may put another module into its predictor than it trained last: that training is
-        # gone through again, on frozen features and in seconds, before the state is put back.
-        for states in ((*model.stages, model.last), model.stages):
-            task = dataclasses.replace(self._task(cell), checkpoint=Restored(states))
-            try:
-                ((predictor, *_),) = self._fit(method, [cell], [task])
-            except RuntimeError as mismatch:  # torch's word for a state of another module
-                error: Exception = mismatch
-            else:
-                put_back(predictor, model.last)
-                return predictor
-        raise UserError(f"{cell.title}: the saved model does not fit: {error}") from error
+        task = dataclasses.replace(self._task(cell), checkpoint=Restored(model.stages))
+        (fitted,) = self._fit([cell], [task])
+        if isinstance(fitted.result, RuntimeError):  # torch's word for a state of another module
+            error = fitted.result
+            raise UserError(f"{cell.title}: the saved model does not fit: {error}") from error
+        if isinstance(fitted.result, Exception):
+            raise fitted.result
+        put_back(fitted.result, model.last)
+        return fitted.result
 
     @property
     def upright(self) -> bool:
@@ -191,8 +183,15 @@ class Bench:
 
     # ---- parts -------------------------------------------------------------------------------
 
-    def _fit(self, method: Method, cells: list[Cell], tasks: list[Task]) -> list[Fitted]:
-        """Predictors and the seconds each took, without those that shared features took."""
+    def _fit(self, cells: list[Cell], tasks: list[Task]) -> list[Fitted]:
+        """What became of each and the seconds it took, without those that shared features took."""
+        found: dict[int, FitResult] = {}
+        methods: dict[int, Method] = {}
+        for number, cell in enumerate(cells):
+            try:
+                methods[number] = METHODS.get(cell.method)(**cell.config)
+            except Exception as error:
+                found[number] = error
         for cell in cells:
             self._display.started(cell)
         device = self._backbone.device
@@ -200,38 +199,44 @@ class Bench:
         clock = time.perf_counter()
         # Seeded, so that a plug-in that draws from torch itself still repeats its numbers.
         with randomness.seeded("fit", *(cell.seed for cell in cells), device=device):
-            predictors = method.fit_many(tasks)
+            results = fitted_together([(m, tasks[number]) for number, m in methods.items()])
+        found |= dict(zip(methods, results, strict=True))
         seconds = time.perf_counter() - clock - (self._features.seconds - shared)
         waited = (self._train.waited_s - waited) / len(cells)
         earlier = [getattr(task.checkpoint, "earlier_s", 0.0) for task in tasks]
+        needs: str = METHODS.get(cells[0].method).info.needs  # type: ignore[attr-defined]
         return [
-            Fitted(
-                predictor,
-                seconds / len(cells) + e,
-                waited if method.info.needs == "images" else None,
-            )
-            for predictor, e in zip(predictors, earlier, strict=True)
+            Fitted(found[number], seconds / len(cells) + e, waited if needs == "images" else None)
+            for number, e in enumerate(earlier)
         ]
 
     def _evaluated(self, cell: Cell, task: Task, fitted: Fitted, started: str) -> Outcome:
         """The outcome of one fitted cell: of several fitted together, one may fail by itself."""
-        predictor = fitted.predictor
+        predictor = fitted.result
         try:
+            if isinstance(predictor, Exception):
+                raise predictor
             clock = time.perf_counter()
             logits = self._logits(cell, predictor, self._test)
-            cost = self._cost(cell, fitted, time.perf_counter() - clock)
+            cost = self._cost(cell, predictor, fitted, time.perf_counter() - clock)
             notes = [*task.notes, *predictor.notes]
             if self._settings.save_model:
-                stages = getattr(task.checkpoint, "finished", ())
+                stages = getattr(task.checkpoint, "stages", ())
                 file = model_file(self._settings.out, cell.key)
                 save_model(file, cell, self._settings.data_root, stages, predictor)
             return self._recorder.done(cell, logits, cost, notes, started)
-        except DataError:
-            raise
         except Exception as error:
-            if self._settings.debug:
-                raise
-            return self._recorder.failed(cell, error, started), None
+            return self._without_result(cell, error, started)
+
+    def _without_result(self, cell: Cell, error: Exception, started: str) -> Outcome:
+        """The outcome of a cell that raised; what only the user can put right ends the run."""
+        if isinstance(error, DataError):
+            raise error
+        if isinstance(error, NotApplicable):
+            return self._recorder.not_applicable(cell, str(error), started), None
+        if self._settings.debug:
+            raise error
+        return self._recorder.failed(cell, error, started), None
 
     def _samples(self, name: str, split: Split) -> SplitSamples:
         # Bound to the display, not to this object: methods hold the samples of the training split.
@@ -246,7 +251,7 @@ class Bench:
         keys = [self._features.image_key(self._backbone, s.images) for _, s in splits.values()]
         self._features.bookmark(cell.features_name, keys)
 
-    def _task(self, cell: Cell) -> Task:
+    def _task(self, cell: Cell, together: int = 1) -> Task:
         if cell.select == "val" and self._validation is None:
             if self._data.validation is None:
                 raise NotApplicable(f"{self._data.name} has no validation images to select by")
@@ -263,7 +268,7 @@ class Bench:
             device=self._backbone.device,
             progress=self._display.stepped,
             checkpoint=FileCheckpoint(
-                checkpoint_file(self._settings.out, cell), self._settings.checkpoint_s
+                checkpoint_file(self._settings.out, cell), self._settings.checkpoint_s, together
             ),
             text_cache=partial(
                 self._features.texts,
@@ -275,11 +280,22 @@ class Bench:
     @torch.no_grad()
     def _logits(self, cell: Cell, predictor: Predictor, samples: SplitSamples) -> Tensor:
         """(N, C) float32 logits on the CPU, the mean over the predictor's views."""
+        size = EVAL_BATCH
+        while True:
+            try:
+                return self._logits_by(size, cell, predictor, samples)
+            except (RuntimeError, MemoryError) as error:
+                size = memory.smaller(size, error)
+            memory.release(self._backbone.device)
+
+    def _logits_by(
+        self, size: int, cell: Cell, predictor: Predictor, samples: SplitSamples
+    ) -> Tensor:
         parts = []
         classes = self._data.num_classes
         needs: str = METHODS.get(cell.method).info.needs  # type: ignore[attr-defined]
         every = np.arange(len(samples))
-        chunks = [every[start : start + EVAL_BATCH] for start in range(0, len(samples), EVAL_BATCH)]
+        chunks = [every[start : start + size] for start in range(0, len(samples), size)]
         for index, views in zip(
             chunks, samples.views(chunks, needs=needs, views=predictor.views), strict=True
         ):
@@ -297,8 +313,8 @@ class Bench:
             parts.append(torch.stack(seen).mean(0))
         return torch.cat(parts)
 
-    def _cost(self, cell: Cell, fitted: Fitted, eval_s: float) -> Cost:
-        dev, predictor, waited = self._backbone.device, fitted.predictor, fitted.waited_s
+    def _cost(self, cell: Cell, predictor: Predictor, fitted: Fitted, eval_s: float) -> Cost:
+        dev, waited = self._backbone.device, fitted.waited_s
         return Cost(
             trainable_params=predictor.trainable_params,
             epochs=predictor.epochs,
@@ -309,6 +325,7 @@ class Bench:
             peak_memory_mb=round(devices.peak_memory_mb(dev), 1),
             gpu=devices.describe(dev) if dev.type != "cpu" else None,
             data_wait_s=None if waited is None else round(waited, 3),
+            fitted_together=predictor.together,
         )
 
     def _refuse_changes(self) -> None:

@@ -21,16 +21,18 @@ class FileCheckpoint:
     Args:
         file: where.
         seconds: least time between two writes.
+        together: cells that are fitted in the time of this one; it bears a share of it.
     """
 
-    def __init__(self, file: Path, seconds: float = SECONDS_BETWEEN) -> None:
+    def __init__(self, file: Path, seconds: float = SECONDS_BETWEEN, together: int = 1) -> None:
         self._file = file
+        self._together = together
+        self._trained: dict[int, Mapping[str, Any]] = {}
         self._seconds = seconds
         self._started = self._last = time.monotonic()
         self.earlier_s = 0.0
         """Seconds of training that went into the state that was loaded."""
-        self.finished: tuple[dict[str, Any], ...] = ()
-        """States of the stages that are over."""
+        self._stages_over = 0
 
     def load(self) -> dict[str, Any] | None:
         """The saved state, or None where there is none."""
@@ -39,7 +41,7 @@ class FileCheckpoint:
         saved: dict[str, Any] = torch.load(self._file, map_location="cpu", weights_only=True)
         self.earlier_s = saved["elapsed_s"]
         state: dict[str, Any] = saved["state"]
-        self.finished = tuple(state.get("finished", ()))
+        self._stages_over = state.get("stage", 0)
         return state
 
     def save(self, state: Mapping[str, Any]) -> None:
@@ -48,15 +50,24 @@ class FileCheckpoint:
         The end of a stage is written however soon it comes: the next stage takes it up from here.
         """
         now = time.monotonic()
-        before, self.finished = self.finished, tuple(state.get("finished", ()))
-        if now - self._last < self._seconds and len(before) == len(self.finished):
+        before, self._stages_over = self._stages_over, state.get("stage", 0)
+        if now - self._last < self._seconds and before == self._stages_over:
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         partial = self._file.with_suffix(f".{os.getpid()}.partial")
-        elapsed = self.earlier_s + now - self._started
+        elapsed = self.earlier_s + (now - self._started) / self._together
         torch.save({"state": dict(state), "elapsed_s": elapsed}, partial)
         os.replace(partial, self._file)
         self._last = time.monotonic()
+
+    def trained(self, stage: int, state: Mapping[str, Any]) -> None:
+        """Remember the state, for `stages`."""
+        self._trained[stage] = state
+
+    @property
+    def stages(self) -> tuple[Mapping[str, Any], ...]:
+        """The states of the trainings that are over, in their order."""
+        return tuple(self._trained[stage] for stage in sorted(self._trained))
 
 
 def checkpoint_file(out: Path, cell: Cell) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from benchmarks.plan import Cell
 from methods.base import Predictor
 
 State = dict[str, Tensor]
-FORMAT = "longtail-vlm model 1"
+FORMAT = "longtail-vlm model 2"
 
 
 def model_file(out: Path, key: str) -> Path:
@@ -38,7 +38,7 @@ class SavedModel:
     """What a model file holds."""
 
     stages: tuple[State, ...]
-    """Of training, before the last."""
+    """Of the module of each training."""
     last: State
     """Of the module that gives the logits; empty where nothing is trained."""
     origin: dict[str, Any]
@@ -46,7 +46,11 @@ class SavedModel:
 
 
 def save_model(
-    file: Path, cell: Cell, data_root: Path, stages: tuple[State, ...], predictor: Predictor
+    file: Path,
+    cell: Cell,
+    data_root: Path,
+    stages: Sequence[Mapping[str, Tensor]],
+    predictor: Predictor,
 ) -> None:
     """Write a cell's trained part, under another name first.
 
@@ -54,7 +58,8 @@ def save_model(
         UserError: the folder cannot be written to.
     """
     last: State = predictor.logits.state_dict() if isinstance(predictor.logits, nn.Module) else {}
-    tensors = {f"last/{name}": tensor for name, tensor in last.items()}
+    twice = bool(stages) and _same(last, stages[-1])  # mostly it is what was trained last
+    tensors = {f"last/{name}": tensor for name, tensor in ({} if twice else last).items()}
     for i, stage in enumerate(stages):
         tensors |= {f"stage {i}/{name}": tensor for name, tensor in stage.items()}
     # Tensors may share memory, which the format does not allow.
@@ -69,6 +74,10 @@ def save_model(
         raise UserError(f"Cannot write {file}: {error}.") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _same(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(v, right[k]) for k, v in left.items())
 
 
 def read_model(file: Path) -> SavedModel:
@@ -93,8 +102,10 @@ def read_model(file: Path) -> SavedModel:
     for name, tensor in tensors.items():
         part, _, rest = name.partition("/")
         parts.setdefault(part, {})[rest] = tensor
-    last = parts.pop("last", {})
+    last = parts.pop("last", None)
     stages = tuple(parts[f"stage {i}"] for i in range(len(parts)))
+    if last is None:
+        last = stages[-1] if stages else {}
     return SavedModel(stages, last, json.loads(metadata["origin"]))
 
 
@@ -146,6 +157,9 @@ class Restored:
         return {"stage": len(self._states), "finished": list(self._states)}
 
     def save(self, state: Mapping[str, Any]) -> None:
+        """Nothing is kept."""
+
+    def trained(self, stage: int, state: Mapping[str, Any]) -> None:
         """Nothing is kept."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import groupby
 
 from benchmarks import device as devices
@@ -11,8 +11,7 @@ from benchmarks.checkpoints import checkpoint_file
 from benchmarks.errors import UserError
 from benchmarks.features import user_store
 from benchmarks.plan import Cell
-from methods.base import Method
-from methods.registry import METHODS
+from benchmarks.together import handed_over
 from results.schema import Record
 from results.store import Store
 
@@ -34,7 +33,7 @@ def run(cells: Sequence[Cell], settings: Settings, display: Display) -> list[Rec
     for _, group in groupby(cells, key=_on_one_bench):
         bench = None  # let the last one go before the next is loaded
         same = list(group)
-        for batch in _handed_over_together(same):
+        for batch in handed_over(same):
             if bench is None or bench.spoiled:
                 features.forget()
                 bench = Bench.load(same[0], settings, features, display)
@@ -70,11 +69,3 @@ def _on_one_bench(cell: Cell) -> Hashable:
     return (
         cell.family, cell.split_seed, cell.select, cell.backbone, cell.precision, cell.transform
     )  # fmt: skip
-
-
-def _handed_over_together(cells: list[Cell]) -> Iterator[list[Cell]]:
-    """Cells that differ by seed alone, for methods that override `fit_many`; else singles."""
-    for name, group in groupby(cells, key=lambda c: (c.method, repr(c.config), c.select)):
-        same = list(group)
-        batched = METHODS.get(name[0]).fit_many is not Method.fit_many  # type: ignore[attr-defined]
-        yield from [same] if batched else [[cell] for cell in same]

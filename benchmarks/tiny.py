@@ -158,3 +158,6 @@ class NoCheckpoint:
 
     def save(self, state: Any) -> None:
         """Forget it."""
+
+    def trained(self, stage: int, state: Any) -> None:
+        """Forget it."""

@@ -69,9 +69,15 @@ class Predictor:
     images_seen: int = 0
     notes: tuple[str, ...] = ()
     """Footnotes for this run's record."""
+    together: int = 1
+    """Trainings that were one batched problem, this one included."""
     views: Literal["whole", "five crops"] = "whole"
     """five crops: test logits are the mean over the corners and the centre of the enlarged image
     (test-time ensembling). For methods that need images."""
+
+
+FitResult = Predictor | Exception
+"""What became of one of several fits."""
 
 
 class Samples(Protocol):
@@ -135,6 +141,10 @@ class Checkpoint(Protocol):
     def load(self) -> dict[str, Any] | None: ...
 
     def save(self, state: Mapping[str, Any]) -> None: ...
+
+    def trained(self, stage: int, state: Mapping[str, Any]) -> None:
+        """Training number `stage` of this fit is over: the state of its module, not a copy."""
+        ...
 
 
 class TextCache(Protocol):
@@ -262,9 +272,11 @@ class Method(ABC):
             NotApplicable: this method cannot serve this task or backbone; the reason is recorded.
         """
 
-    def fit_many(self, tasks: Sequence[Task]) -> list[Predictor]:
-        """Fit tasks that differ by their seed alone.
+    def fit_many(self, tasks: Sequence[Task]) -> Sequence[FitResult]:
+        """Fit tasks that differ by their seed alone: a predictor for each, or what it failed with.
 
-        Override to train them as one batched problem; the runner then hands them over together.
+        Override to train them as one batched problem; the runner then hands them over together. A
+        method on frozen features that trains through the shared loop need not: as a
+        `parts.learning.Learner` it gets this for nothing, and for other hyper-parameters too.
         """
         return [self.fit(task) for task in tasks]

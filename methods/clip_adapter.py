@@ -19,16 +19,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.base import Batch, Method, Predictor, Task, TextSource
+from methods.base import Batch, Task, TextSource
+from methods.parts.learning import Learner, Learning
 from methods.parts.losses import cross_entropy
-from methods.parts.training import Recipe, train
+from methods.parts.recipes import Recipe, Training
 from methods.registry import register
 from methods.space import LogUniform, Range, Uniform
 
 
 @register("clip_adapter", paper="Gao et al. 2021, arXiv 2110.04544", needs="features")
 @dataclass(frozen=True)
-class ClipAdapter(Method):
+class ClipAdapter(Learner):
     """A residual bottleneck adapter on the image feature; the text classifier stays fixed."""
 
     ratio: float = 0.2
@@ -51,7 +52,7 @@ class ClipAdapter(Method):
         "ratio": Uniform(0.1, 0.9),
     }
 
-    def fit(self, task: Task) -> Predictor:
+    def learn(self, task: Task) -> Learning:
         weight = task.text_features(self.text, ensemble=self.ensemble)
         module = AdaptedFeatures(
             task.backbone.logit_scale * weight,
@@ -60,7 +61,7 @@ class ClipAdapter(Method):
             generator=task.generator("clip adapter"),
         )
         recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
-        return train(task, module, cross_entropy, recipe, "features")
+        return (yield Training(task, module, cross_entropy, recipe))
 
 
 class AdaptedFeatures(nn.Module):
@@ -74,13 +75,14 @@ class AdaptedFeatures(nn.Module):
     """
 
     weight: Tensor
+    ratio: Tensor
 
     def __init__(
         self, weight: Tensor, *, ratio: float, reduction: int, generator: torch.Generator
     ) -> None:
         super().__init__()
         self.register_buffer("weight", weight, persistent=False)
-        self.ratio = ratio
+        self.register_buffer("ratio", torch.tensor(ratio), persistent=False)
         dim = weight.shape[1]
         self.down = nn.Linear(dim, max(1, dim // reduction), bias=False)
         self.up = nn.Linear(self.down.out_features, dim, bias=False)

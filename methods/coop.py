@@ -16,11 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from methods.base import Method, Predictor, Task
+from methods.base import Task
+from methods.parts.learning import Learner, Learning
 from methods.parts.losses import cross_entropy
 from methods.parts.multilabel_losses import multi_label_loss
 from methods.parts.prompts import PromptClassifier, PromptLearner
-from methods.parts.training import Loss, Recipe, train
+from methods.parts.recipes import Loss, Recipe, Training
 from methods.registry import register
 from methods.space import LogUniform, OneOf, Range
 
@@ -33,7 +34,7 @@ from methods.space import LogUniform, OneOf, Range
     reconstruction="CoOp's multi-label form is our reconstruction",
 )
 @dataclass(frozen=True)
-class CoOp(Method):
+class CoOp(Learner):
     """Context vectors before the class names, learned through the frozen text tower."""
 
     contexts: int = 16
@@ -57,11 +58,11 @@ class CoOp(Method):
         "class_specific": OneOf((False, True)),
     }
 
-    def fit(self, task: Task) -> Predictor:
+    def learn(self, task: Task) -> Learning:
         prompts = PromptLearner(task, self.contexts, class_specific=self.class_specific)
         loss = cross_entropy if task.kind == "single" else self._multi_label(task)
         recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
-        return train(task, PromptClassifier(prompts, task, loss), loss, recipe, "features")
+        return (yield Training(task, PromptClassifier(prompts, task, loss), loss, recipe))
 
     def _multi_label(self, task: Task) -> Loss:
         return multi_label_loss(self.loss, task, db_neg_scale=self.db_neg_scale, db_mu=self.db_mu)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from benchmarks.errors import NotApplicable
-from methods.base import Method, Predictor, Task
-from methods.parts.heads import SCALE, fit_head
+from methods.base import Task
+from methods.parts.heads import SCALE, head_training
+from methods.parts.learning import Learner, Learning
 from methods.parts.losses import single_label_loss
 from methods.parts.multilabel_losses import multi_label_loss
-from methods.parts.training import Loss, Recipe
+from methods.parts.recipes import Loss, Recipe
 from methods.registry import register
 from methods.space import LogUniform, Range
 
@@ -23,7 +24,7 @@ from methods.space import LogUniform, Range
     tasks=("single", "multi"),
 )
 @dataclass(frozen=True)
-class LinearProbe(Method):
+class LinearProbe(Learner):
     """A cosine or linear head on frozen features, under the loss of one's choice."""
 
     loss: Literal[
@@ -51,9 +52,10 @@ class LinearProbe(Method):
         "weight_decay": LogUniform(5e-6, 5e-3),
     }
 
-    def fit(self, task: Task) -> Predictor:
+    def learn(self, task: Task) -> Learning:
         recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
-        return fit_head(task, self._loss(task), recipe, head=self.head, init=self.init)
+        loss = self._loss(task)
+        return (yield head_training(task, loss, recipe, head=self.head, init=self.init))
 
     def _loss(self, task: Task) -> Loss:
         if self.loss == "ldam_drw" and self.head == "linear":

@@ -19,18 +19,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from methods.base import Method, Predictor, Task
-from methods.parts.heads import fit_head
+from methods.base import Predictor, Task
+from methods.parts.heads import head_training
+from methods.parts.learning import Learner, Learning
 from methods.parts.losses import LogitAdjusted, cross_entropy
 from methods.parts.priors import prior_from_images, prior_from_texts
-from methods.parts.training import Recipe
+from methods.parts.recipes import Recipe
 from methods.registry import register
 from methods.space import LogUniform, Range, Uniform
 
 
 @register("logit_adjustment", paper="Menon et al. 2021, arXiv 2007.07314", needs="features")
 @dataclass(frozen=True)
-class LogitAdjustment(Method):
+class LogitAdjustment(Learner):
     """Logit adjustment by the class frequencies, or of zero-shot logits by a pre-training prior."""
 
     mode: Literal["train", "posthoc", "zero_shot"] = "train"
@@ -54,14 +55,16 @@ class LogitAdjustment(Method):
         "weight_decay": LogUniform(5e-6, 5e-3),
     }
 
-    def fit(self, task: Task) -> Predictor:
+    def learn(self, task: Task) -> Learning:
         if self.mode == "zero_shot":
             return self._zero_shot(task)
         recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
         train_time = self.mode == "train"
         loss = LogitAdjusted(task.log_prior, self.tau) if train_time else cross_entropy
         posthoc = None if train_time else self.tau * task.log_prior  # (C,)
-        return fit_head(task, loss, recipe, head=self.head, init=self.init, posthoc=posthoc)
+        return (
+            yield head_training(task, loss, recipe, head=self.head, init=self.init, posthoc=posthoc)
+        )
 
     def _zero_shot(self, task: Task) -> Predictor:
         scale = task.backbone.logit_scale

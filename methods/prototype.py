@@ -34,16 +34,17 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.base import Batch, Method, Predictor, Task, TextSource
+from methods.base import Batch, Predictor, Task, TextSource
 from methods.parts.class_texts import TextFilter, distinctive, fused, pieces, relevant
 from methods.parts.heads import SCALE
+from methods.parts.learning import Learner, Learning
 from methods.parts.losses import LogitAdjusted
 from methods.parts.matching import GuidedClassifier, Matching, Whitening, class_means
 from methods.parts.prototypes import assigned, cosine_bound, max_cosine, spread
-from methods.parts.training import ONLY, Loss, Recipe, Stage, train
+from methods.parts.recipes import ONLY, Recipe, Stage, Training
 from methods.parts.two_stage import epochs_of_stages
 from methods.registry import register
 from methods.space import LogUniform, Range, Uniform
@@ -57,7 +58,7 @@ from methods.space import LogUniform, Range, Uniform
     "assignment, text filter and classifier are our reconstruction",
 )
 @dataclass(frozen=True)
-class Prototype(Method):
+class Prototype(Learner):
     """Matching to uniformly spread prototypes, then a guided classifier (our reconstruction)."""
 
     prototypes: Literal["uniform", "text"] = "uniform"
@@ -109,12 +110,7 @@ class Prototype(Method):
         "pull": LogUniform(0.3, 30.0),
     }
 
-    def fit(self, task: Task) -> Predictor:
-        for name in ("shrinkage", "prototype_share", "classifier_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be 0 to 1, not {getattr(self, name)}.")
-        if self.pull < 0:
-            raise ValueError(f"pull must be 0 or more, not {self.pull}.")
+    def learn(self, task: Task) -> Learning:
         whitening = Whitening.of(task, self.shrinkage, centre=self.centre)
         texts = self._texts(task, whitening.origin)
         prototypes = self._prototypes(task, texts)
@@ -123,10 +119,12 @@ class Prototype(Method):
         adjusted = LogitAdjusted(task.log_prior, self.tau)
         cost = Predictor(matching.requires_grad_(first > 0))
         if first:
-            cost = train(
-                task, matching, self._matching_loss(matching, adjusted),
-                self._recipe(first), "features", Stage(epochs_after=second),
-            )  # fmt: skip
+            loss: nn.Module = adjusted
+            if self.matching == "both":
+                loss = MatchingLoss(matching, adjusted, self.text_weight)
+            cost = yield Training(
+                task, matching, loss, self._recipe(first), stage=Stage(epochs_after=second)
+            )
         if not second:
             return cost
         matching.requires_grad_(False)
@@ -140,7 +138,7 @@ class Prototype(Method):
             scale=self.scale,
         )
         stage = Stage(index=1, epochs_before=first) if first else ONLY
-        last = train(task, classifier, adjusted, self._recipe(second), "features", stage)
+        last = yield Training(task, classifier, adjusted, self._recipe(second), stage=stage)
         return replace(
             last,
             trainable_params=cost.trainable_params + last.trainable_params,
@@ -195,13 +193,27 @@ class Prototype(Method):
         )
         return placed
 
-    def _matching_loss(self, matching: Matching, adjusted: LogitAdjusted) -> Loss:
-        """InfoNCE of the images, and of the texts of the images' classes, with the prototypes."""
-        if self.matching == "image":
-            return adjusted
 
-        def loss(logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
-            texts = adjusted(matching.logits(matching.text(labels)), labels, batch)
-            return adjusted(logits, labels, batch) + self.text_weight * texts
+class MatchingLoss(nn.Module):
+    """InfoNCE of the images, and of the texts of the images' classes, with the prototypes.
 
-        return loss
+    Args:
+        matching: what is trained under it.
+        adjusted: the loss of either.
+        text_weight: of the texts' beside the images'.
+    """
+
+    text_weight: Tensor
+
+    def __init__(self, matching: Matching, adjusted: LogitAdjusted, text_weight: float) -> None:
+        super().__init__()
+        self.matching = matching
+        self.adjusted = adjusted
+        weight = torch.tensor(text_weight, device=matching.texts.device)
+        self.register_buffer("text_weight", weight, persistent=False)
+
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        """(B, C) logits and (B,) labels -> (B,) losses."""
+        texts = self.adjusted(self.matching.logits(self.matching.text(labels)), labels, batch)
+        losses: Tensor = self.adjusted(logits, labels, batch) + self.text_weight * texts
+        return losses

@@ -17,10 +17,12 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from methods.base import Method, Predictor, Task
+from methods.base import Task
 from methods.parts.heads import LinearHead, OnFeatures, initial_weight
+from methods.parts.learning import Learner, Learning
 from methods.parts.losses import cross_entropy
-from methods.parts.training import Recipe, train, validation_score
+from methods.parts.recipes import Recipe, Training
+from methods.parts.scoring import validation_score
 from methods.registry import register
 from methods.space import LogUniform, Range
 
@@ -30,7 +32,7 @@ STEPS = 20
 
 @register("tau_norm", paper="Kang et al. 2020, arXiv 1910.09217", needs="features")
 @dataclass(frozen=True)
-class TauNorm(Method):
+class TauNorm(Learner):
     """A linear head with its weights normalised to length^(1 - tau) after plain training."""
 
     tau: float = 1.0
@@ -48,10 +50,10 @@ class TauNorm(Method):
         "weight_decay": LogUniform(5e-6, 5e-3),
     }
 
-    def fit(self, task: Task) -> Predictor:
+    def learn(self, task: Task) -> Learning:
         head = LinearHead(initial_weight(task, self.init, task.train.features().shape[1]))
         recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
-        trained = train(task, OnFeatures(head), cross_entropy, recipe, "features")
+        trained = yield Training(task, OnFeatures(head), cross_entropy, recipe)
         tau = self.tau if task.validation is None else best_tau(task, head)
         notes = () if task.validation is None else (f"tau = {tau:g} by validation",)
         normalised = OnFeatures(TauNormalised(head, tau)).eval()

@@ -27,12 +27,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks import randomness
-from benchmarks.metrics import average_precisions
-from methods.base import Batch, Method, Predictor, Task, TextSource
+from methods.base import Batch, Predictor, Task, TextSource
 from methods.parts.calibration import Calibration
+from methods.parts.learning import Learner, Learning
 from methods.parts.losses import cross_entropy
 from methods.parts.multilabel_losses import binary_cross_entropy
-from methods.parts.training import Recipe, train
+from methods.parts.recipes import Recipe, Training
+from methods.parts.scoring import score as score_of
 from methods.registry import register
 from methods.space import LogUniform, OneOf, Range
 
@@ -49,7 +50,7 @@ BETAS = 0.1 + (7 - 0.1) * torch.arange(20) / 20
     reconstruction="Tip-Adapter's cache for unequal class counts and label sets is ours",
 )
 @dataclass(frozen=True)
-class TipAdapter(Method):
+class TipAdapter(Learner):
     """A cache of training features added to zero-shot CLIP; keys fine-tuned with `finetune`."""
 
     finetune: bool = False
@@ -81,7 +82,7 @@ class TipAdapter(Method):
         "lr": LogUniform(1e-4, 1e-2),
     }
 
-    def fit(self, task: Task) -> Predictor:
+    def learn(self, task: Task) -> Learning:
         chosen = torch.from_numpy(cached(task, self.shots)).to(task.device)
         values = label_sets(task.train.labels[chosen], task.num_classes)
         if self.normalise == "count":
@@ -107,13 +108,15 @@ class TipAdapter(Method):
                 with torch.no_grad():
                     logits = module.uncalibrated(task.train.features())
                 module.calibration = Calibration(task, loss, logits)
-            predictor = train(task, module, loss, recipe, "features")
+            predictor = yield Training(task, module, loss, recipe)
         else:
             predictor = Predictor(module.requires_grad_(False))
         if task.validation is not None and self.search:
-            module.alpha, module.beta = best_on_validation(task, module)
+            alpha, beta = best_on_validation(task, module)
+            module.alpha.fill_(alpha)
+            module.beta.fill_(beta)
             task.note(
-                f"alpha = {module.alpha:.3g} and beta = {module.beta:.3g} of "
+                f"alpha = {alpha:.3g} and beta = {beta:.3g} of "
                 f"{len(ALPHAS) * len(BETAS)} pairs tried on validation images"
             )
         return predictor
@@ -132,6 +135,8 @@ class Cache(nn.Module):
 
     weight: Tensor
     values: Tensor
+    alpha: Tensor
+    beta: Tensor
 
     def __init__(
         self, weight: Tensor, keys: Tensor, values: Tensor, *, alpha: float, beta: float
@@ -140,8 +145,8 @@ class Cache(nn.Module):
         self.register_buffer("weight", weight, persistent=False)
         self.register_buffer("values", values, persistent=False)
         self.keys = nn.Parameter(keys.clone())
-        self.alpha = alpha
-        self.beta = beta
+        self.register_buffer("alpha", torch.tensor(alpha, device=weight.device), persistent=False)
+        self.register_buffer("beta", torch.tensor(beta, device=weight.device), persistent=False)
         self.calibration: nn.Module = nn.Identity()
 
     def forward(self, batch: Batch) -> Tensor:
@@ -153,7 +158,7 @@ class Cache(nn.Module):
         """Unit features (B, D) -> (B, C), without the scale and bias that sigmoids need."""
         return x @ self.weight.T + self.alpha * self.looked_up(x @ self.keys.T, self.beta)
 
-    def looked_up(self, affinity: Tensor, beta: float) -> Tensor:
+    def looked_up(self, affinity: Tensor, beta: Tensor | float) -> Tensor:
         """Cache logits (B, C) for the cosines (B, K) with the keys."""
         return (beta * (affinity - 1)).exp() @ self.values
 
@@ -196,21 +201,11 @@ def best_on_validation(task: Task, module: Cache) -> tuple[float, float]:
     assert task.validation is not None
     features, labels = task.validation.features(), task.validation.labels
     zero_shot, affinity = features @ module.weight.T, features @ module.keys.T  # (V, C), (V, K)
-    best = (-1.0, module.alpha, module.beta)
+    best = (-1.0, float(module.alpha), float(module.beta))
     for beta in BETAS.tolist():
         looked_up = module.looked_up(affinity, beta)
         for alpha in ALPHAS.tolist():
-            score = _score(zero_shot + alpha * looked_up, labels)
+            score = score_of(zero_shot + alpha * looked_up, labels)
             if score > best[0]:
                 best = (score, alpha, beta)
     return best[1:]
-
-
-def _score(logits: Tensor, labels: Tensor) -> float:
-    """Balanced accuracy for labels (V,), mAP for labels (V, C); in [0, 1]."""
-    if labels.ndim == 2:
-        return float(np.nanmean(average_precisions(logits.cpu().numpy(), labels.cpu().numpy())))
-    right = (logits.argmax(1) == labels).double()
-    seen = torch.bincount(labels, minlength=logits.shape[1])
-    hits = torch.bincount(labels, weights=right, minlength=logits.shape[1])
-    return float((hits[seen > 0] / seen[seen > 0]).mean())

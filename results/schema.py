@@ -96,6 +96,8 @@ class Cost:
     gpu: str | None
     data_wait_s: float | None = None
     """Of `fit_s`, what training waited for images; None on frozen features, and in old records."""
+    fitted_together: int = 1
+    """Trainings that were one batched problem, this one included; `fit_s` is its share."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from benchmarks.datasets.base import DataSet
 from benchmarks.errors import NotApplicable, UserError
 from benchmarks.settings import apply_fields
 from benchmarks.tiny import permuted
-from methods.base import Method
+from methods.base import Method, Predictor
 from methods.registry import METHODS
 from methods.space import drawn
 
@@ -182,7 +182,10 @@ def together(s: Subject) -> None:
     demand(len(predictors) == 2, f"fit_many of two tasks gave {len(predictors)} predictors")
     alone = (s.default.logits, s.fitted(seed=1).logits)
     for seed in (0, 1):
-        logits = s.evaluated(predictors[seed], tests[seed])
+        predictor = predictors[seed]
+        demand(isinstance(predictor, Predictor), f"seed {seed} failed: {predictor}")
+        assert isinstance(predictor, Predictor)
+        logits = s.evaluated(predictor, tests[seed])
         demand_close(logits, alone[seed], f"seed {seed} gave other logits than alone")
 
 

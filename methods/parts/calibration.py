@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from methods.base import Batch, Task
 from methods.parts.heads import log_odds
-from methods.parts.training import Loss
+from methods.parts.recipes import Loss
 
 STEPS = 200
 SCALES = (0.1, 1.0)
@@ -38,11 +38,13 @@ class Calibration(nn.Module):
 
     centre: Tensor
     start: Tensor
+    scale: Tensor
 
     def __init__(self, task: Task, loss: Loss, logits: Tensor) -> None:
         super().__init__()
         centre = logits.mean(0)
-        self._scale, start = fitted(task, loss, logits - centre)
+        scale, start = fitted(task, loss, logits - centre)
+        self.register_buffer("scale", torch.tensor(scale, device=start.device), persistent=False)
         self.register_buffer("centre", centre)
         self.register_buffer("start", start)
         self.log_scale = nn.Parameter(torch.zeros((), device=logits.device))
@@ -51,7 +53,7 @@ class Calibration(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """(B, C) -> (B, C)."""
         # All classes pull at the one scale: divided so that a step moves it by their mean.
-        scale = self._scale * (self.log_scale * z.shape[-1] ** -0.5).exp()
+        scale = self.scale * (self.log_scale * z.shape[-1] ** -0.5).exp()
         out: Tensor = scale * (z - self.centre) + self.start + self.bias
         return out
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.base import Batch, Predictor, Task
-from methods.parts.training import Loss, Recipe, train
+from methods.base import Batch, Task
+from methods.parts.recipes import Loss, Recipe, Training
 
 SCALE = 25.0
 """Factor on cosine logits (LIFT's code, `scale: 25`)."""
@@ -28,7 +28,11 @@ class CosineHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) -> (B, C)."""
-        return self.scale * F.normalize(x, dim=-1) @ F.normalize(self.weight, dim=-1).T
+        # The lengths are divided by in the logits, which are fewer numbers than the weights. In
+        # this order the gradient comes out as the weights lie in memory.
+        factor = self.scale / self.weight.norm(dim=-1).clamp(min=1e-12)  # (C,)
+        logits: Tensor = (self.weight @ F.normalize(x, dim=-1).T) * factor[:, None]  # (C, B)
+        return logits.T
 
 
 class LinearHead(nn.Module):
@@ -46,7 +50,8 @@ class LinearHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) L2-normalised -> (B, C)."""
         scaled: Tensor = x * x.shape[-1] ** 0.5
-        return scaled @ self.weight.T + self.bias
+        logits = torch.addmm(self.bias[:, None], self.weight, scaled.T)  # (C, B)
+        return logits.T
 
 
 class SigmoidBias(nn.Module):
@@ -89,15 +94,19 @@ class OnFeatures(nn.Module):
         posthoc: (C,) taken off the logits when predicting, not when training.
     """
 
+    posthoc: Tensor | None
+
     def __init__(self, head: nn.Module, posthoc: Tensor | None = None) -> None:
         super().__init__()
         self.head = head
-        self._posthoc = posthoc
+        self.register_buffer("posthoc", posthoc, persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:
         """B samples -> (B, C)."""
         logits: Tensor = self.head(batch.features)
-        return logits if self.training or self._posthoc is None else logits - self._posthoc
+        if self.training or self.posthoc is None:
+            return logits
+        return logits - self.posthoc
 
 
 def initial_weight(task: Task, init: str, dim: int) -> Tensor:
@@ -136,7 +145,7 @@ def class_means(task: Task) -> Tensor:
     return sums / task.counts.clamp(min=1)[:, None]
 
 
-def fit_head(
+def head_training(
     task: Task,
     loss: Loss,
     recipe: Recipe,
@@ -144,8 +153,8 @@ def fit_head(
     head: str,
     init: str,
     posthoc: Tensor | None = None,
-) -> Predictor:
-    """Train a head on the frozen features; on multi-label data with a `SigmoidBias` behind it.
+) -> Training:
+    """A head to train on frozen features; on multi-label data with a `SigmoidBias` behind it.
 
     Args:
         task: what to train on.
@@ -164,4 +173,4 @@ def fit_head(
             centre: Tensor = module(task.train.features()).mean(0)
         odds = log_odds(task.counts, len(task.train))
         module = nn.Sequential(module, SigmoidBias(centre, odds))
-    return train(task, OnFeatures(module, posthoc), loss, recipe, "features")
+    return Training(task, OnFeatures(module, posthoc), loss, recipe)

@@ -7,8 +7,8 @@ log pi (`Task.log_prior`) and is left out where margins are scaled to their maxi
 
 Two losses are not sums over samples: a weighted mean is divided by the weights in the batch, and
 the bound of LADE is estimated on the batch. They are shared out over the samples so that the mean
-over the batch is the published value. Where a batch is accumulated from micro-batches, each of
-these stands for itself, and they are averaged by their size.
+over the batch is the published value. They say that they are `coupled`, so that where a batch is
+accumulated from micro-batches they still see all of it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.errors import NotApplicable
 from methods.base import Batch, Task
-from methods.parts.training import Loss
+from methods.parts.recipes import Loss
 
 
 def single_label_loss(name: str, task: Task, *, tau: float, scale: float) -> Loss:
@@ -58,7 +58,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
     return F.cross_entropy(logits, labels, reduction="none")
 
 
-class LogitAdjusted:
+class LogitAdjusted(nn.Module):
     """Cross-entropy on z + tau * log pi (Menon et al. 2021, arXiv 2007.07314, eq. 10).
 
     With tau = 0 it is plain cross-entropy, with tau = 1 balanced softmax (Ren et al. 2020).
@@ -68,15 +68,18 @@ class LogitAdjusted:
         tau: strength.
     """
 
+    shift: Tensor
+
     def __init__(self, log_prior: Tensor, tau: float) -> None:
-        self._shift = tau * log_prior  # (C,)
+        super().__init__()
+        self.register_buffer("shift", tau * log_prior, persistent=False)  # (C,)
 
-    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """(B, C) logits and (B,) labels -> (B,) losses."""
-        return F.cross_entropy(logits + self._shift, labels, reduction="none")
+        return F.cross_entropy(logits + self.shift, labels, reduction="none")
 
 
-class Focal:
+class Focal(nn.Module):
     """(1 - p_y)^gamma * cross-entropy (Lin et al. 2017, arXiv 1708.02002, eq. 4), over a softmax.
 
     Args:
@@ -84,9 +87,10 @@ class Focal:
     """
 
     def __init__(self, gamma: float = 2.0) -> None:
+        super().__init__()
         self._gamma = gamma
 
-    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """(B, C) logits and (B,) labels -> (B,) losses."""
         losses = F.cross_entropy(logits, labels, reduction="none")
         return (-torch.expm1(-losses)) ** self._gamma * losses
@@ -111,26 +115,35 @@ def _weighted_mean_shares(losses: Tensor, weights: Tensor) -> Tensor:
     return losses * weights * (len(losses) / weights.sum())
 
 
-class Weighted:
+class Weighted(nn.Module):
     """Cross-entropy weighted by class; the mean over a batch is divided by the weights in it.
 
     Args:
         weights: (C,); their common scale does not matter.
     """
 
-    def __init__(self, weights: Tensor) -> None:
-        self._weights = weights
+    coupled = True
+    weights: Tensor
 
-    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+    def __init__(self, weights: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weights", weights, persistent=False)
+
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """(B, C) logits and (B,) labels -> (B,) losses."""
         losses = F.cross_entropy(logits, labels, reduction="none")
-        return _weighted_mean_shares(losses, self._weights[labels])
+        return _weighted_mean_shares(losses, self.weights[labels])
+
+
+def _is_own(labels: Tensor, classes: int) -> Tensor:
+    """(B, C) whether a class is the sample's own; unlike `one_hot` it can be stacked."""
+    return labels[:, None] == torch.arange(classes, device=labels.device)
 
 
 # ---- margins -------------------------------------------------------------------------------------
 
 
-class LdamDrw:
+class LdamDrw(nn.Module):
     """LDAM with deferred re-weighting (Cao et al. 2019, arXiv 1906.07413, eq. 13).
 
     Cross-entropy after s * m_y is taken off the true class's logit, m_c proportional to n_c^(-1/4)
@@ -144,28 +157,35 @@ class LdamDrw:
         max_margin: margin of the smallest class, in units of a cosine.
     """
 
+    coupled = True
+    margins: Tensor
+    deferred: Tensor
+    weights: Tensor
+
     def __init__(self, counts: Tensor, scale: float, max_margin: float = 0.5) -> None:
+        super().__init__()
         margins = counts.clamp(min=1) ** -0.25
-        self._margins = scale * max_margin * margins / margins[counts > 0].max()  # (C,)
-        self._deferred = effective_number_weights(counts)
-        self._weights = torch.ones_like(self._deferred)
+        margins = scale * max_margin * margins / margins[counts > 0].max()
+        self.register_buffer("margins", margins, persistent=False)  # (C,)
+        self.register_buffer("deferred", effective_number_weights(counts), persistent=False)
+        self.register_buffer("weights", torch.ones_like(counts), persistent=False)
 
     def at_epoch(self, epoch: int, epochs: int) -> None:
         """Weights from epoch 4/5 on; a training of one epoch is weighted throughout."""
         late = epoch >= epochs * 4 // 5
-        self._weights = self._deferred if late else torch.ones_like(self._deferred)
+        self.weights = self.deferred if late else torch.ones_like(self.deferred)
 
-    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """(B, C) logits and (B,) labels -> (B,) losses."""
-        margins = F.one_hot(labels, logits.shape[1]) * self._margins  # (B, C)
+        margins = _is_own(labels, logits.shape[1]) * self.margins  # (B, C)
         losses = F.cross_entropy(logits - margins, labels, reduction="none")
-        return _weighted_mean_shares(losses, self._weights[labels])
+        return _weighted_mean_shares(losses, self.weights[labels])
 
 
 # ---- LADE ----------------------------------------------------------------------------------------
 
 
-class Lade:
+class Lade(nn.Module):
     """LADE (Hong et al. 2021, arXiv 2012.00321): balanced softmax - alpha * sum_c pi_c R_c.
 
     R_c is the regularised Donsker-Varadhan bound of class c on the batch,
@@ -183,21 +203,26 @@ class Lade:
         regulariser: lambda.
     """
 
+    coupled = True
+    prior: Tensor
+    log_prior: Tensor
+
     def __init__(
         self, counts: Tensor, log_prior: Tensor, alpha: float = 0.1, regulariser: float = 0.1
     ) -> None:
-        self._prior = counts / counts.sum()  # (C,)
-        self._log_prior = log_prior
+        super().__init__()
+        self.register_buffer("prior", counts / counts.sum(), persistent=False)  # (C,)
+        self.register_buffer("log_prior", log_prior, persistent=False)
         self._alpha = alpha
         self._regulariser = regulariser
 
-    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """(B, C) logits and (B,) labels -> (B,) losses."""
         size, classes = logits.shape
-        balanced = F.cross_entropy(logits + self._log_prior, labels, reduction="none")
-        here = torch.bincount(labels, minlength=classes)  # (C,) samples in the batch
+        balanced = F.cross_entropy(logits + self.log_prior, labels, reduction="none")
+        here = _is_own(labels, classes).sum(0)  # (C,) samples in the batch
         own = logits.gather(1, labels[:, None])[:, 0]
-        first = size * self._prior[labels] / here[labels] * own  # (B,); their mean is the sum
-        second = torch.logsumexp(logits - self._log_prior - math.log(classes), 0) - math.log(size)
-        spread = (self._prior * (second + self._regulariser * second.square())).sum()
+        first = size * self.prior[labels] / here[labels] * own  # (B,); their mean is the sum
+        second = torch.logsumexp(logits - self.log_prior - math.log(classes), 0) - math.log(size)
+        spread = (self.prior * (second + self._regulariser * second.square())).sum()
         return balanced + self._alpha * (spread - first)

@@ -79,6 +79,9 @@ class Matching(nn.Module):
 
     prototypes: Tensor
     texts: Tensor
+    origin: Tensor
+    matrix: Tensor
+    scale: Tensor
 
     def __init__(
         self, prototypes: Tensor, texts: Tensor, whitening: Whitening, scale: float
@@ -86,14 +89,15 @@ class Matching(nn.Module):
         super().__init__()
         self.register_buffer("prototypes", prototypes, persistent=False)
         self.register_buffer("texts", texts, persistent=False)
-        self._whitening = whitening
-        self.scale = scale
+        self.register_buffer("origin", whitening.origin, persistent=False)
+        self.register_buffer("matrix", whitening.matrix, persistent=False)
+        self.register_buffer("scale", torch.tensor(scale, device=texts.device), persistent=False)
         dim = prototypes.shape[1]
         self.residual = nn.Parameter(torch.zeros(dim, dim, device=prototypes.device))
 
     def images(self, features: Tensor) -> Tensor:
         """(B, D) frozen image features -> (B, D) unit features among the prototypes."""
-        return self._mapped(self._whitening(features))
+        return self._mapped(Whitening(self.origin, self.matrix)(features))
 
     def text(self, labels: Tensor | slice = slice(None)) -> Tensor:
         """(n, D) unit features among the prototypes of the classes `labels` (n,)."""
@@ -129,6 +133,7 @@ class GuidedClassifier(nn.Module):
 
     learned_share: Tensor
     texts: Tensor
+    share: Tensor
 
     def __init__(
         self,
@@ -146,7 +151,7 @@ class GuidedClassifier(nn.Module):
         ratio = torch.where(counts > 0, counts / (counts + pull).clamp(min=1), 0.0)
         self.register_buffer("learned_share", ratio[:, None], persistent=False)
         self.register_buffer("texts", matching.text().detach(), persistent=False)
-        self.share = share
+        self.register_buffer("share", torch.tensor(share, device=means.device), persistent=False)
         self.scale = scale
 
     def directions(self) -> Tensor:

@@ -8,15 +8,16 @@ by C to use their learning rates. Sigmoids saturate on scaled cosines: see `head
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.errors import NotApplicable
 from methods.base import Batch, Task
-from methods.parts.training import Loss
+from methods.parts.recipes import Loss
 
 
 def multi_label_loss(name: str, task: Task, *, db_neg_scale: float, db_mu: float) -> Loss:
@@ -54,7 +55,7 @@ def binary_cross_entropy(logits: Tensor, labels: Tensor, batch: Batch) -> Tensor
     return _elements(logits, labels).sum(1)
 
 
-class SigmoidFocal:
+class SigmoidFocal(nn.Module):
     """(1 - p_t)^gamma * BCE (Lin et al. 2017, arXiv 1708.02002, eq. 4), without their alpha.
 
     Args:
@@ -62,20 +63,22 @@ class SigmoidFocal:
     """
 
     def __init__(self, gamma: float = 2.0) -> None:
+        super().__init__()
         self._gamma = gamma
 
-    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """(B, C) logits, (B, C) labels -> (B,) losses."""
         losses = _elements(logits, labels)  # -log p_t
         return ((-torch.expm1(-losses)) ** self._gamma * losses).sum(1)
 
 
-class Asymmetric:
+class Asymmetric(nn.Module):
     """ASL (Ridnik et al. 2021, arXiv 2009.14119, eqs. 4-7).
 
     Positives (1 - p)^gamma_pos * -log p; negatives p_m^gamma_neg * -log(1 - p_m) with the shifted
-    p_m = max(p - clip, 0). Gradients flow through the focusing factors too. Defaults: the authors'
-    code (github.com/Alibaba-MIIL/ASL).
+    p_m = max(p - clip, 0). Gradients flow through the focusing factors too, as the equations have
+    it; the authors' code (github.com/Alibaba-MIIL/ASL), whose defaults these are, detaches them
+    unless it is told not to (`disable_torch_grad_focal_loss`).
 
     Args:
         gamma_pos: focusing of positives.
@@ -84,21 +87,24 @@ class Asymmetric:
     """
 
     def __init__(self, gamma_pos: float = 1.0, gamma_neg: float = 4.0, clip: float = 0.05) -> None:
+        super().__init__()
         self._gamma_pos = gamma_pos
         self._gamma_neg = gamma_neg
-        self._log_clip = torch.tensor(clip, dtype=torch.float64).log()  # -inf for clip = 0
+        self._log_clip = math.log(clip) if clip else -math.inf
 
-    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """(B, C) logits, (B, C) labels -> (B,) losses."""
         log_p = F.logsigmoid(logits)
         # log(1 - p_m) = log min(1 - p + clip, 1)
-        log_rest = torch.logaddexp(F.logsigmoid(-logits), self._log_clip.to(logits)).clamp(max=0)
+        log_rest = torch.logaddexp(
+            F.logsigmoid(-logits), torch.full_like(logits, self._log_clip)
+        ).clamp(max=0)
         positive = (-torch.expm1(log_p)) ** self._gamma_pos * -log_p
         negative = (-torch.expm1(log_rest)) ** self._gamma_neg * -log_rest
         return torch.where(labels > 0, positive, negative).sum(1)
 
 
-class DistributionBalanced:
+class DistributionBalanced(nn.Module):
     """Distribution-balanced focal loss (Wu et al. 2020, arXiv 2007.09654).
 
     With r_c = (1/n_c) / sum over the sample's classes j of 1/n_j, the weight of an element is
@@ -121,6 +127,9 @@ class DistributionBalanced:
         factor: on the whole loss, 2 (`balance_param` of the code).
     """
 
+    inverse: Tensor
+    nu: Tensor
+
     def __init__(
         self,
         counts: Tensor,
@@ -134,18 +143,20 @@ class DistributionBalanced:
         gamma: float = 2.0,
         factor: float = 2.0,
     ) -> None:
+        super().__init__()
         counts = counts.clamp(0.5, images - 0.5)
-        self._inverse = 1 / counts  # (C,)
-        self._bias = -kappa / neg_scale * (images / counts - 1).log()  # nu, (C,)
+        nu = -kappa / neg_scale * (images / counts - 1).log()
+        self.register_buffer("inverse", 1 / counts, persistent=False)  # (C,)
+        self.register_buffer("nu", nu, persistent=False)  # (C,)
         self._neg_scale, self._gamma, self._factor = neg_scale, gamma, factor
         self._alpha, self._beta, self._mu = alpha, beta, mu
 
-    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """(B, C) logits, (B, C) labels -> (B,) losses."""
-        repeats = (labels * self._inverse).sum(1, keepdim=True)  # (B, 1)
-        ratio = self._inverse / repeats.clamp(min=torch.finfo(repeats.dtype).tiny)
+        repeats = (labels * self.inverse).sum(1, keepdim=True)  # (B, 1)
+        ratio = self.inverse / repeats.clamp(min=torch.finfo(repeats.dtype).tiny)
         weights = self._alpha + torch.sigmoid(self._beta * (ratio - self._mu))  # (B, C)
         scale = 1 + (self._neg_scale - 1) * (1 - labels.to(logits.dtype))
-        losses = _elements((logits + self._bias) * scale, labels)  # -log p_t
+        losses = _elements((logits + self.nu) * scale, labels)  # -log p_t
         focus = (-torch.expm1(-losses)) ** self._gamma
         return self._factor * (weights / scale * focus * losses).sum(1)

@@ -3,66 +3,32 @@
 A method hands over a module that maps a batch to logits and a loss; only parameters that require a
 gradient are trained. The state after each epoch goes to the task's checkpoint, and because order,
 augmentation and torch's own random state are functions of (seed, stage, epoch), a run that was
-interrupted and resumed ends at the same numbers as one that was not. A method that trains several
-modules one after another calls `train` once for each, with a `Stage`.
+interrupted and resumed ends at the same numbers as one that was not.
+
+`train` takes one `Training`. A method that writes its fit as `learn` (see `parts/learning.py`) asks
+for each of its trainings instead, and those of several seeds or grid points go through the loop
+together, stacked (`parts/stacking.py`). A method that trains several modules one after another
+gives each training a `Stage`.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks import randomness
-from benchmarks.metrics import average_precisions
-from methods.base import Batch, Predictor, Task
+from benchmarks import memory, randomness
+from methods.base import Batch, Predictor, Progress, Task
+from methods.parts.members import Member
+from methods.parts.problems import Alone, Problem
+from methods.parts.recipes import ONLY, Loss, Recipe, Stage, Training
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train: SGD, cosine over epochs, no warm-up, as LIFT and most prompt tuners do."""
-
-    epochs: int
-    batch_size: int
-    lr: float
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    augment: str = "none"
-    optimiser: Literal["sgd", "adamw"] = "sgd"
-    eps: float = 1e-8
-    """Added to the root of AdamW's second moment."""
-    sampler: Literal["natural", "balanced"] = "natural"
-    """balanced: every class equally often, as many samples an epoch (Kang et al. 2020, p = 0)."""
-    micro_batch: int = 128
-    """Samples a forward pass; a batch larger than this is accumulated, with the same result."""
-
-
-Loss = Callable[[Tensor, Tensor, Batch], Tensor]
-"""(logits (B, C), labels (B,) or (B, C), batch) -> (B,) losses, one a sample.
-
-A loss that changes during training has a method `at_epoch(epoch, epochs)`, called as each begins.
-"""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One of several trainings that follow each other in one `fit`."""
-
-    index: int = 0
-    epochs_before: int = 0
-    """Epochs of the earlier stages."""
-    epochs_after: int = 0
-    """Epochs of the later ones."""
-
-
-ONLY = Stage()
+__all__ = ["ONLY", "Loss", "Recipe", "Stage", "Training", "run", "train"]
 
 
 def train(
@@ -73,133 +39,156 @@ def train(
     needs: str,
     stage: Stage = ONLY,
 ) -> Predictor:
-    """Train `module` on the task's training samples and return it as a predictor.
+    """Train a module by itself and return it as a predictor; arguments as of `Training`.
 
-    Args:
-        task: what to train on.
-        module: `module(batch) -> (B, C)` logits. The frozen backbone is not among its parameters.
-        loss: one value a sample; the mean over the batch is minimised.
-        recipe: see `Recipe`.
-        needs: "features" or "images".
-        stage: which of several trainings this is. A stage that was finished before an interruption
-            is not trained again; its cost is not in the predictor of the next.
+    A stage that was finished before an interruption is not trained again; its cost is not in the
+    predictor of the next.
 
     Raises:
         ValueError: the loss became NaN or infinite.
     """
-    if recipe.epochs < 1 or recipe.batch_size < 1:
-        raise ValueError(
-            f"epochs and batch_size must be 1 or more, got {recipe.epochs}, {recipe.batch_size}."
-        )
-    module.to(task.device)
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    run = _Run(task, module, loss, recipe, needs, stage, _optimiser(parameters, recipe))
-    saved = task.checkpoint.load() or {"stage": 0, "finished": []}
-    best: tuple[float, dict[str, Tensor]] | None = None
-    start = 0
-    if saved["stage"] > stage.index:  # finished before an interruption
-        module.load_state_dict(saved["finished"][stage.index])
-        start = recipe.epochs
-    elif saved["stage"] == stage.index and "module" in saved:
-        module.load_state_dict(saved["module"])
-        run.optimiser.load_state_dict(saved["optimiser"])
-        start, best = saved["epoch"], saved["best"]
-
-    for epoch in range(start, recipe.epochs):
-        run.epoch(epoch)
-        if task.validation is not None:
-            score = validation_score(task, module, needs, recipe.micro_batch)
-            if best is None or score > best[0]:
-                best = (score, copy.deepcopy(module.state_dict()))
-        if epoch + 1 < recipe.epochs:
-            task.checkpoint.save(
-                {
-                    "stage": stage.index,
-                    "finished": saved["finished"],
-                    "module": module.state_dict(),
-                    "optimiser": run.optimiser.state_dict(),
-                    "epoch": epoch + 1,
-                    "best": best,
-                }
-            )
-    if best is not None:
-        module.load_state_dict(best[1])
-    if stage.epochs_after and start < recipe.epochs:
-        finished = [*saved["finished"], copy.deepcopy(module.state_dict())]
-        task.checkpoint.save({"stage": stage.index + 1, "finished": finished})
-    module.eval()
-    return Predictor(
-        logits=module,
-        trainable_params=sum(p.numel() for p in parameters),
-        epochs=recipe.epochs,
-        images_seen=recipe.epochs * len(task.train),
-    )
+    member = Member(Training(task, module, loss, recipe, needs, stage))
+    run([member], Alone(member))
+    return member.predictor()
 
 
-def _optimiser(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    decay = recipe.weight_decay
-    if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=decay, eps=recipe.eps)
-    return torch.optim.SGD(parameters, lr=recipe.lr, momentum=recipe.momentum, weight_decay=decay)
+# ---- the loop ------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Run:
-    """What an epoch of training needs."""
+def run(members: Sequence[Member], problem: Problem) -> None:
+    """Train until the last epoch, or until no member is left whose loss is finite.
 
-    task: Task
-    module: nn.Module
-    loss: Loss
-    recipe: Recipe
-    needs: str
-    stage: Stage
-    optimiser: torch.optim.Optimizer
+    Args:
+        members: alike in what `stacking.likeness` looks at.
+        problem: them as one.
+    """
+    loop = _Loop(members, problem)
+    for epoch in range(members[0].start, members[0].asked.recipe.epochs):
+        totals = loop.epoch(epoch)
+        for number, (member, total) in enumerate(zip(members, totals, strict=True)):
+            if member.error is None and not math.isfinite(total):
+                member.error = ValueError(
+                    f"the training loss became {total} in epoch {epoch + 1}; "
+                    "lower the learning rate"
+                )
+            if member.error is None:
+                member.epoch_over(epoch, partial(problem.optimiser_state, number))
+        if all(member.error is not None for member in members):
+            break
+    for member in members:
+        if member.error is None:
+            member.ended()
 
-    def epoch(self, epoch: int) -> None:
-        """Train for one epoch."""
-        task, recipe = self.task, self.recipe
-        for group in self.optimiser.param_groups:  # cosine over epochs, as LIFT's scheduler steps
-            group["lr"] = recipe.lr * 0.5 * (1 + math.cos(math.pi * epoch / recipe.epochs))
-        if hasattr(self.loss, "at_epoch"):
-            self.loss.at_epoch(epoch, recipe.epochs)
-        before = self.stage.epochs_before
-        epochs = before + recipe.epochs + self.stage.epochs_after
-        order = _order(task, recipe.sampler, before + epoch)
-        steps = math.ceil(len(order) / recipe.batch_size)
-        total = torch.zeros((), device=task.device)
-        self.module.train()
-        with randomness.seeded(task.seed, "epoch", before + epoch, device=task.device):
-            for step in range(steps):
-                index = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-                self.optimiser.zero_grad(set_to_none=True)
-                for low in range(0, len(index), recipe.micro_batch):
-                    part = index[low : low + recipe.micro_batch]
-                    total += self._backward(part, len(index), before + epoch)
-                self.optimiser.step()
-                task.progress(before + epoch, epochs, step + 1, steps)
+
+class _Loop:
+    """The epochs of a training, or of several that are stacked."""
+
+    def __init__(self, members: Sequence[Member], problem: Problem) -> None:
+        self._members = members
+        self._problem = problem
+        self._first = first = members[0].asked
+        self._micro = self._planned = min(first.recipe.micro_batch, first.recipe.batch_size)
+        self._coupled = any(getattr(m.asked.loss, "coupled", False) for m in members)
+        self._progress: list[Progress] = []
+        for member in members:  # bound methods of one display are equal: it is told once
+            if member.asked.task.progress not in self._progress:
+                self._progress.append(member.asked.task.progress)
+
+    def epoch(self, epoch: int) -> list[float]:
+        """Train for one epoch; the sum of the losses of each member's steps."""
+        recipe, stage, task = self._first.recipe, self._first.stage, self._first.task
+        for group in self._problem.optimiser.param_groups:  # over epochs, as LIFT's scheduler steps
+            group["lr"] = group["peak"] * 0.5 * (1 + math.cos(math.pi * epoch / recipe.epochs))
+        for member in self._members:
+            if hasattr(member.asked.loss, "at_epoch"):
+                member.asked.loss.at_epoch(epoch, recipe.epochs)
+            member.module.train()
+        self._problem.refresh()
+        now = stage.epochs_before + epoch
+        epochs = stage.epochs_before + recipe.epochs + stage.epochs_after
+        orders = np.stack([_order(m.asked.task, recipe.sampler, now) for m in self._members])
+        parts = [
+            orders[:, low : low + recipe.batch_size]
+            for low in range(0, orders.shape[1], recipe.batch_size)
+        ]
+        total = torch.zeros(len(self._members), device=task.device)
+        with randomness.seeded(task.seed, "epoch", now, device=task.device):
+            batches = self._problem.batches(parts, (task.seed, now))
+            for step, (batch, labels) in enumerate(batches):
+                total += self._gradient(batch, labels, parts[step].shape[1])
+                self._problem.step()
+                for progress in self._progress:
+                    progress(now, epochs, step + 1, len(parts))
         # Looked at once an epoch: a check at every step would make the host wait for the device.
-        if not math.isfinite(float(total)):
-            raise ValueError(
-                f"the training loss became {float(total)} in epoch {epoch + 1}; "
-                "lower the learning rate"
-            )
+        return total.tolist()
 
-    def _backward(self, part: NDArray[np.int64], batch_size: int, epoch: int) -> Tensor:
-        """Add the gradient of a part of a batch; its share of the batch's mean loss."""
-        task, augment = self.task, self.recipe.augment
-        batch = task.train.batch(part, needs=self.needs, augment=augment, stream=(task.seed, epoch))
-        labels = task.train.labels[torch.from_numpy(part).to(task.device)]
-        with task.backbone.precision_for(self.needs):
-            logits = self.module(batch)
-        losses = self.loss(logits.float(), labels, batch)
-        if losses.shape != (len(part),):
-            raise ValueError(
-                f"the loss must give one value a sample, ({len(part)},), "
-                f"not {tuple(losses.shape)}: use reduction='none'"
-            )
-        value = losses.sum() / batch_size
-        value.backward()
+    def _gradient(self, batch: Batch, labels: Tensor, size: int) -> Tensor:
+        """Leave the gradients of a step; the mean loss of each member, or one for all."""
+        device = self._first.task.device
+        state = _random_state(device)
+        while True:
+            self._problem.zero_grad()
+            try:
+                if self._micro >= size:
+                    value = self._problem.losses(batch, labels).sum(-1) / size
+                    value.sum().backward()
+                    return value.detach()
+                if self._coupled:
+                    return self._in_two_passes(batch, labels, size)
+                return self._accumulated(batch, labels, size)
+            except (RuntimeError, MemoryError) as error:
+                self._micro = memory.smaller(min(self._micro, size), error)
+            # Only here, where the failed pass and all that it held are gone.
+            memory.release(device)
+            _set_random_state(state, device)
+            for member in self._members:
+                member.micro_batch = (self._planned, self._micro)
+
+    def _accumulated(self, batch: Batch, labels: Tensor, size: int) -> Tensor:
+        """Gradients of a batch from micro-batches."""
+        total = torch.zeros(len(self._members), device=labels.device)
+        for which in self._micro_batches(size):
+            losses = self._problem.losses(*self._problem.part(batch, labels, which))
+            value = losses.sum(-1) / size
+            value.sum().backward()
+            total += value.detach()
+        return total
+
+    def _in_two_passes(self, batch: Batch, labels: Tensor, size: int) -> Tensor:
+        """Gradients from micro-batches where the loss has to see the logits of the whole batch.
+
+        First the logits and the loss's gradient by them, then every micro-batch once more.
+        """
+        device, problem = self._first.task.device, self._problem
+        states, parts = [], []
+        with torch.no_grad():
+            for which in self._micro_batches(size):
+                states.append(_random_state(device))
+                parts.append(problem.logits(problem.part(batch, labels, which)[0]))
+        logits = torch.cat(parts, dim=-2).requires_grad_()
+        value = problem.losses(batch, labels, logits).sum(-1) / size
+        value.sum().backward()
+        assert logits.grad is not None
+        for which, state in zip(self._micro_batches(size), states, strict=True):
+            _set_random_state(state, device)
+            again = problem.logits(problem.part(batch, labels, which)[0])
+            again.backward(logits.grad[..., which, :])
         return value.detach()
+
+    def _micro_batches(self, size: int) -> list[slice]:
+        return [slice(low, low + self._micro) for low in range(0, size, self._micro)]
+
+
+def _random_state(device: torch.device) -> list[Tensor]:
+    """Torch's own, of the CPU and of a GPU."""
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+
+
+def _set_random_state(states: list[Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], device)
 
 
 def _order(task: Task, sampler: str, epoch: int) -> NDArray[np.int64]:
@@ -219,34 +208,3 @@ def _order(task: Task, sampler: str, epoch: int) -> NDArray[np.int64]:
     keys = task.train.keys[drawn] ^ randomness.sample_keys(tuple(map(str, range(each))))[rounds]
     order: NDArray[np.int64] = drawn[randomness.shuffled(keys, task.seed, "balanced", epoch)]
     return order[: len(labels)]
-
-
-@torch.no_grad()
-def validation_score(task: Task, module: nn.Module, needs: str, batch_size: int) -> float:
-    """What `--select val` selects by, in [0, 1]: balanced accuracy, or mAP for multi-label."""
-    if task.kind == "single":
-        return balanced_accuracy(task, module, needs, batch_size)
-    assert task.validation is not None
-    module.eval()
-    scores = []
-    for batch, _ in task.batches(task.validation, needs, batch_size):
-        with task.backbone.precision_for(needs):
-            scores.append(module(batch).float().cpu().numpy())
-    precisions = average_precisions(np.concatenate(scores), task.validation.labels.cpu().numpy())
-    return float(np.nanmean(precisions))
-
-
-@torch.no_grad()
-def balanced_accuracy(task: Task, module: nn.Module, needs: str, batch_size: int) -> float:
-    """Mean over the validation classes of their accuracy, in [0, 1]."""
-    assert task.validation is not None
-    module.eval()
-    hits = torch.zeros(task.num_classes, dtype=torch.float64)
-    seen = torch.zeros(task.num_classes, dtype=torch.float64)
-    for batch, labels in task.batches(task.validation, needs, batch_size):
-        with task.backbone.precision_for(needs):
-            right = module(batch).argmax(1) == labels
-        hits.index_add_(0, labels.cpu(), right.cpu().double())
-        seen.index_add_(0, labels.cpu(), torch.ones(len(labels), dtype=torch.float64))
-    there = seen > 0
-    return float((hits[there] / seen[there]).mean())

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.errors import UserError
 from methods.base import Batch, Predictor, Samples, Task
 from methods.parts.finetune import adapted, text_head, unfrozen
 from methods.parts.heads import SCALE, LinearHead
@@ -39,10 +40,10 @@ def epochs_of_stages(epochs: int, share: float) -> tuple[int, int]:
     """Epochs of the first and of the second stage, at least one each.
 
     Raises:
-        ValueError: there are too few to share.
+        UserError: there are too few to share.
     """
     if epochs < 2:
-        raise ValueError(f"two stages need 2 epochs or more, got {epochs}.")
+        raise UserError(f"epochs: a method of two stages needs 2 or more of them, not {epochs}.")
     second = min(max(1, round(epochs * share)), epochs - 1)
     return epochs - second, second
 

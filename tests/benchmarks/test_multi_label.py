@@ -16,7 +16,7 @@ import run_benchmarks
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.metrics import average_precisions, multi_label_metrics
 from benchmarks.tiny import permuted, tiny_data, tiny_task
-from methods.parts.training import validation_score
+from methods.parts.scoring import validation_score
 from results.store import Store
 
 PLUGIN = '''

@@ -107,7 +107,7 @@ def test_nothing_but_what_is_saved_is_learnt(
 def test_what_a_file_holds(records: dict[str, Path]) -> None:
     files = {m: f.parent.parent / "models" / f"{f.stem}.safetensors" for m, f in records.items()}
     held = {method: read_model(file) for method, file in files.items()}
-    assert [len(held[m].stages) for m in ("lift", "crt", "prototype", "zero_shot")] == [0, 1, 1, 0]
+    assert [len(held[m].stages) for m in ("lift", "crt", "prototype", "zero_shot")] == [1, 2, 2, 0]
     assert held["zero_shot"].last == {}
     for method, model in held.items():
         cost = json.loads(records[method].read_text("utf-8"))["cost"]["trainable_params"]

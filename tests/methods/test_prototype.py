@@ -19,7 +19,7 @@ from methods.logit_adjustment import LogitAdjustment
 from methods.parts.class_texts import Pieces, fused, pieces
 from methods.parts.losses import LogitAdjusted
 from methods.parts.matching import Whitening
-from methods.prototype import Prototype
+from methods.prototype import MatchingLoss, Prototype
 
 SHORT = {"epochs": 4, "batch_size": 16}
 
@@ -76,15 +76,6 @@ def test_every_field_changes_something(fields):
     assert not torch.allclose(default_logits(), logits_of(**fields), atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [{"shrinkage": -0.1}, {"prototype_share": 1.1}, {"classifier_share": 2.0}, {"pull": -1.0}],
-)
-def test_values_out_of_range_are_refused_by_name(fields):
-    with pytest.raises(ValueError, match=next(iter(fields))):
-        logits_of(**fields)
-
-
 # ---- off means off ------------------------------------------------------------------------------
 
 
@@ -128,7 +119,7 @@ def test_matching_adds_up_the_loss_of_an_image_and_of_its_class_text():
     matching, labels = predictor.logits, torch.tensor([0, 0, 2, 1])
     batch = task.train.batch(np.array([3, 1, 4, 2]), needs="features")
     adjusted = LogitAdjusted(task.log_prior, 1.0)
-    loss = Prototype(text_weight=0.3)._matching_loss(matching, adjusted)
+    loss = MatchingLoss(matching, adjusted, 0.3)
     with torch.no_grad():
         logits, texts = matching(batch), 30 * matching.text() @ matching.prototypes.T
         found = loss(logits, labels, batch)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.errors import UserError
 from benchmarks.tiny import tiny_backbone, tiny_task
 from methods.base import Method, Predictor
 from methods.crt import Crt
@@ -37,6 +38,9 @@ class Memory:
 
     def save(self, state: Mapping[str, Any]) -> None:
         self.state = copy.deepcopy(dict(state))
+
+    def trained(self, stage: int, state: Mapping[str, Any]) -> None:
+        pass
 
 
 def logits_of(predictor: Predictor) -> Tensor:
@@ -73,7 +77,7 @@ def test_epochs_are_shared(epochs, share, expected):
 
 
 def test_one_epoch_cannot_be_shared():
-    with pytest.raises(ValueError, match="2 epochs or more"):
+    with pytest.raises(UserError, match="two stages needs 2 or more"):
         Crt(epochs=1).fit(tiny_task()[0])
 
 

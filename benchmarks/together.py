@@ -1,0 +1,52 @@
+"""Which cells are fitted together, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from benchmarks.plan import Cell
+from methods.base import FitResult, Method, Task
+from methods.parts import learning
+from methods.parts.learning import Learner
+from methods.registry import METHODS
+
+TOGETHER = 16
+"""Cells of a `Learner` at most."""
+
+
+def handed_over(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
+    """Parts of cells on one bench whose fits are shared work, in their order.
+
+    Those of a `Learner` may differ by seed and by fields, `TOGETHER` at a time, because as many
+    modules are held at once; those of another method that overrides `fit_many` by seed alone.
+    """
+    for name, group in groupby(cells, key=lambda c: c.method):
+        method: type[Method] = METHODS.get(name)
+        if issubclass(method, Learner):
+            same = list(group)
+            yield from (same[i : i + TOGETHER] for i in range(0, len(same), TOGETHER))
+        elif method.fit_many is not Method.fit_many:
+            yield from (list(seeds) for _, seeds in groupby(group, key=lambda c: repr(c.config)))
+        else:
+            yield from ([cell] for cell in group)
+
+
+def fitted_together(pairs: list[tuple[Method, Task]]) -> list[FitResult]:
+    """What becomes of methods on their tasks, which `handed_over` put together.
+
+    Raises:
+        ValueError: a method's `fit_many` gave too few or too many.
+    """
+    learners = [(method, task) for method, task in pairs if isinstance(method, Learner)]
+    if len(learners) == len(pairs):
+        return learning.together(learners)
+    try:
+        found = list(pairs[0][0].fit_many([task for _, task in pairs]))
+    except Exception as error:
+        if len(pairs) > 1:
+            raise
+        return [error]
+    if len(found) != len(pairs):
+        raise ValueError(f"fit_many gave {len(found)} predictors for {len(pairs)} tasks")
+    return found

@@ -1,0 +1,83 @@
+"""Methods that ask for their trainings, so that those of several seeds or grid points are one.
+
+    class MyMethod(Learner):
+        def learn(self, task: Task) -> Learning:
+            module, loss = …
+            predictor = yield Training(task, module, loss, recipe)
+            return predictor                          # or more of the like before
+
+`fit` and `fit_many` come from that. Trainings are stacked where their modules and losses have the
+same structure: the same types, shapes and plain constants, tensors among the buffers. What differs
+between grid points, a temperature for example, has to be a buffer; otherwise they are trained one
+after another. See `parts/stacking.py`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Generator, Sequence
+
+from benchmarks import randomness
+from methods.base import FitResult, Method, Predictor, Task
+from methods.parts.members import Member
+from methods.parts.problems import Alone
+from methods.parts.recipes import Training
+from methods.parts.stacking import Stacked, lots
+from methods.parts.training import run
+
+Learning = Generator[Training, Predictor, Predictor]
+"""Yields what is to be trained, is sent it as a predictor, returns the predictor of the method."""
+
+
+class Learner(Method):
+    """A method on frozen features that leaves its trainings to the shared loop."""
+
+    @abstractmethod
+    def learn(self, task: Task) -> Learning:
+        """Learn from `task`, as `fit` says, asking for trainings on the way."""
+
+    def fit(self, task: Task) -> Predictor:
+        (found,) = together([(self, task)])
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def fit_many(self, tasks: Sequence[Task]) -> list[FitResult]:
+        return together([(self, task) for task in tasks])
+
+
+def together(pairs: Sequence[tuple[Learner, Task]]) -> list[FitResult]:
+    """Fit several methods, each on its task, in lock-step; alike trainings as one problem.
+
+    Returns:
+        For each pair a predictor, or what its fit ended with: that of one does not stop the others.
+    """
+    found: dict[int, FitResult] = {}
+    learnings = [method.learn(task) for method, task in pairs]
+    answers: dict[int, Predictor | None] = dict.fromkeys(range(len(pairs)))
+    while answers:
+        asked: dict[int, Member] = {}
+        for number, answer in answers.items():
+            task = pairs[number][1]
+            try:
+                # Seeded for each, so that what is drawn does not depend on the company.
+                with randomness.seeded("fit", task.seed, device=task.device):
+                    learning = learnings[number]
+                    asked[number] = Member(learning.send(answer) if answer else next(learning))
+            except StopIteration as end:
+                found[number] = end.value
+            except Exception as error:
+                found[number] = error
+        for lot in lots(list(asked.values())):
+            try:
+                run(lot, Stacked(lot) if len(lot) > 1 else Alone(lot[0]))
+            except Exception as error:
+                for member in lot:
+                    member.error = member.error or error
+        answers = {}
+        for number, member in asked.items():
+            try:
+                answers[number] = member.predictor()
+            except Exception as error:
+                found[number] = error
+    return [found[number] for number in range(len(pairs))]

@@ -1,0 +1,298 @@
+"""Trainings of one structure as one batched problem: several seeds or grid points in one pass.
+
+What is trained is stacked along a leading axis, S members, and `torch.func.vmap` carries module and
+loss over it, so that both are written for one. A module that vmap cannot go through may have a
+method `stacked(tensors, batch) -> (S, B, C)`, which gets the stacked tensors by their names and the
+members' features (S, B, D). Parameters that stand still and buffers are stacked only where they
+differ. Every member keeps its own order of samples, learning rate and decay. No
+operation mixes members: one that diverges leaves the others as they are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from methods.base import Batch
+from methods.parts.members import Member
+from methods.parts.problems import Problem, full, labels_of, moved, one_a_sample, optimiser_of
+from methods.parts.recipes import Recipe, Training
+
+MEMORY = 2**31
+"""Bytes that what is trained in one problem may take with gradients and the optimiser's state."""
+_NOT_STATE = frozenset(vars(nn.Module()))
+
+
+# ---- which trainings can be stacked --------------------------------------------------------------
+
+
+def lots(members: Sequence[Member]) -> list[list[Member]]:
+    """Members that can be trained as one problem, as many as memory may hold; others by themselves.
+
+    Members of a lot whose learning rate and decay are the same stand beside each other.
+    """
+    alike: dict[Hashable, list[Member]] = {}
+    for member in members:
+        alike.setdefault(_likeness(member), []).append(member)
+    found = []
+    for group in alike.values():
+        group.sort(key=lambda member: _rates(member.asked.recipe))
+        trained = sum(p.numel() * p.element_size() for p in group[0].parameters)
+        # The parameters, their gradients, two moments, and as much again on the way.
+        size = max(1, MEMORY // max(1, 6 * trained))
+        found += [group[i : i + size] for i in range(0, len(group), size)]
+    return found
+
+
+def _likeness(member: Member) -> Hashable:
+    """Equal for members that can be stacked."""
+    asked, task = member.asked, member.asked.task
+    modules = [asked.module, *([asked.loss] if isinstance(asked.loss, nn.Module) else [])]
+    parts = [part for module in modules for part in module.modules()]
+    draws = any(isinstance(p, nn.modules.dropout._DropoutNd) and p.p > 0 for p in parts)
+    if asked.alone or asked.needs != "features" or draws or not member.parameters:
+        return id(member)
+    recipe = asked.recipe
+    return (
+        (task.kind, id(task.texts), id(task.backbone), task.device, len(task.train)),
+        (recipe.epochs, recipe.batch_size, recipe.micro_batch, recipe.momentum),
+        (recipe.optimiser, recipe.eps, recipe.sampler, asked.stage, member.start),
+        bool(member.optimiser_state),
+        asked.loss if not isinstance(asked.loss, nn.Module) else None,
+        tuple(_structure(module) for module in modules),
+    )
+
+
+def _rates(recipe: Recipe) -> tuple[float, float]:
+    return recipe.lr, recipe.weight_decay
+
+
+def _structure(module: nn.Module) -> Hashable:
+    """Names, types, shapes and constants of a module and all within it."""
+    tensors = itertools.chain(module.named_parameters(), module.named_buffers())
+    return (
+        tuple((name, t.shape, t.dtype, t.requires_grad) for name, t in tensors),
+        tuple(
+            (name, type(part), tuple((k, _constant(v)) for k, v in sorted(_attributes(part))))
+            for name, part in module.named_modules()
+        ),
+    )
+
+
+def _attributes(module: nn.Module) -> list[tuple[str, Any]]:
+    """All but those that a module says are the same for every task on a data set and backbone."""
+    left_out = _NOT_STATE | getattr(module, "of_the_data", frozenset())
+    return [(name, value) for name, value in vars(module).items() if name not in left_out]
+
+
+def _constant(value: Any) -> Hashable:
+    """A constant as it is compared: plain values by value, all others only with themselves."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_constant, value))
+    if value is None or isinstance(value, bool | int | float | str):
+        return type(value), value
+    return id(value)
+
+
+# ---- the stack -----------------------------------------------------------------------------------
+
+
+class Stacked(Problem):
+    """Several members as one problem.
+
+    Their trained parameters become parts of the stack: modules always hold what is trained so far.
+
+    Args:
+        members: a lot, two or more.
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self._members = members
+        self._first: Training = members[0].asked
+        for member in members:
+            member.together = len(members)
+        self._pairs = [_Pair(m.asked.module, m.asked.loss) for m in members]
+        self._base = self._pairs[0]
+        self._places = _places(self._base)
+        self._trained = self._adopted()
+        self._fixed: dict[str, Tensor] = {}
+        groups = itertools.groupby(range(len(members)), key=lambda i: _rates(self._recipe(i)))
+        self._groups = [list(numbers) for _, numbers in groups]
+        # Views, which are leaves of their own where a group is not everyone.
+        self._views = [
+            [leaf.detach()[numbers[0] : numbers[-1] + 1] for leaf in self._trained.values()]
+            for numbers in self._groups
+        ]
+        self.optimiser = optimiser_of(
+            [
+                (views, self._recipe(numbers[0]))
+                for views, numbers in zip(self._views, self._groups, strict=True)
+            ]
+        )
+        self._take_up_states()
+
+    def _recipe(self, number: int) -> Recipe:
+        return self._members[number].asked.recipe
+
+    def _adopted(self) -> dict[str, Tensor]:
+        """The trained parameters stacked, (S, ...) each; those of the members are parts of them."""
+        names = [n for n, p in self._base.named_parameters() if p.requires_grad]
+        stacks = {}
+        for name in names:
+            own = [pair.get_parameter(name) for pair in self._pairs]
+            stacks[name] = torch.stack([p.data for p in own]).requires_grad_()
+            for parameter, part in zip(own, stacks[name].detach(), strict=True):
+                parameter.data = part
+        return stacks
+
+    def _take_up_states(self) -> None:
+        """Go on with what the optimiser kept for each member before an interruption."""
+        for views, numbers in zip(self._views, self._groups, strict=True):
+            states = [self._members[number].optimiser_state for number in numbers]
+            for place, view in enumerate(views):
+                if states[0]:
+                    own = [moved(state[place], view.device) for state in states]
+                    self.optimiser.state[view] = {
+                        name: torch.stack([state[name] for state in own]) if _by_member(name) else v
+                        for name, v in own[0].items()
+                    }
+
+    def refresh(self) -> None:
+        """Stack what stands still and differs, also between epochs."""
+        self._fixed = {}
+        for name, tensor in itertools.chain(
+            self._base.named_parameters(), self._base.named_buffers()
+        ):
+            if name not in self._trained:
+                own = [_tensor(pair, name) for pair in self._pairs]
+                if not all(other is tensor or torch.equal(other, tensor) for other in own):
+                    self._fixed[name] = torch.stack(own)
+
+    def batches(
+        self, parts: Sequence[NDArray[Any]], stream: tuple[Any, ...]
+    ) -> Iterator[tuple[Batch, Tensor]]:
+        splits = [member.asked.task.train for member in self._members]
+        if all(split is splits[0] for split in splits):  # one look-up for all
+            shape = (len(splits), -1)
+            for batch in splits[0].loader([part.reshape(-1) for part in parts], needs="features"):
+                assert batch.features is not None
+                labels = labels_of(splits[0], batch).unflatten(0, shape)
+                index, features = (t.unflatten(0, shape) for t in (batch.index, batch.features))
+                yield Batch(index, features, None), labels
+            return
+        loaders = [
+            split.loader([part[i] for part in parts], needs="features")
+            for i, split in enumerate(splits)
+        ]
+        for several in zip(*loaders, strict=True):
+            labels = torch.stack([labels_of(s, b) for s, b in zip(splits, several, strict=True)])
+            index = torch.stack([batch.index for batch in several])
+            yield Batch(index, torch.stack([batch.inputs for batch in several]), None), labels
+
+    def part(self, batch: Batch, labels: Tensor, which: slice) -> tuple[Batch, Tensor]:
+        return Batch(batch.index[:, which], batch.inputs[:, which], None), labels[:, which]
+
+    def logits(self, batch: Batch) -> Tensor:
+        stacked = getattr(self._base.module, "stacked", None)
+        if stacked is None:
+            return self._mapped(self._base_logits, batch)
+        tensors = {**self._trained, **self._fixed}.items()
+        own = {k.removeprefix("module."): v for k, v in tensors if k.startswith("module.")}
+        return full(stacked(own, batch))
+
+    def losses(self, batch: Batch, labels: Tensor, logits: Tensor | None = None) -> Tensor:
+        if logits is None and hasattr(self._base.module, "stacked"):
+            logits = self.logits(batch)
+        if logits is None:
+            return self._mapped(self._base_losses, batch, labels)
+        return self._mapped(self._base_losses, batch, labels, logits)
+
+    def _mapped(self, call: Callable[..., Tensor], batch: Batch, *more: Tensor) -> Tensor:
+        """A call of `_Pair` for every member."""
+        stacks = {**self._trained, **self._fixed}
+        tensors = {place: stacks[name] for place, name in self._places if name in stacks}
+        found: Tensor = vmap(call)(tensors, batch.index, batch.inputs, *more)
+        return found
+
+    def _base_logits(self, tensors: dict[str, Tensor], index: Tensor, features: Tensor) -> Tensor:
+        return self._call(tensors, Batch(index, features, None))
+
+    def _base_losses(
+        self, tensors: dict[str, Tensor], index: Tensor, features: Tensor, *more: Tensor
+    ) -> Tensor:
+        return self._call(tensors, Batch(index, features, None), *more)
+
+    def _call(self, tensors: dict[str, Tensor], *given: Any) -> Tensor:
+        # Ties are in `_places`; torch would set a module's tensor twice where two names lead to it.
+        found: Tensor = functional_call(self._base, tensors, given, tie_weights=False)
+        return found
+
+    def zero_grad(self) -> None:
+        for leaf in self._trained.values():
+            leaf.grad = None
+
+    def step(self) -> None:
+        for views, numbers in zip(self._views, self._groups, strict=True):
+            for view, leaf in zip(views, self._trained.values(), strict=True):
+                assert leaf.grad is not None
+                view.grad = leaf.grad[numbers[0] : numbers[-1] + 1]
+        self.optimiser.step()
+
+    def optimiser_state(self, number: int) -> list[dict[str, Any]]:
+        which = next(i for i, numbers in enumerate(self._groups) if number in numbers)
+        place = number - self._groups[which][0]
+        return [
+            {
+                name: value[place] if _by_member(name) and value is not None else value
+                for name, value in self.optimiser.state[view].items()
+            }
+            for view in self._views[which]
+        ]
+
+
+def _by_member(name: str) -> bool:
+    """Whether a part of the optimiser's state is stacked: all but AdamW's count of steps."""
+    return name != "step"
+
+
+def _places(module: nn.Module) -> list[tuple[str, str]]:
+    """Where the tensors are, each with the name that it has in `named_parameters` or `_buffers`."""
+    first: dict[int, str] = {}
+    found = []
+    for path, part in module.named_modules():
+        for own, tensor in itertools.chain(part._parameters.items(), part._buffers.items()):
+            if tensor is not None:
+                place = f"{path}.{own}" if path else own
+                found.append((place, first.setdefault(id(tensor), place)))
+    return found
+
+
+def _tensor(module: nn.Module, name: str) -> Tensor:
+    """A parameter or buffer by its name."""
+    path, _, last = name.rpartition(".")
+    found: Tensor = getattr(module.get_submodule(path), last)
+    return found
+
+
+class _Pair(nn.Module):
+    """A module and its loss as one, so that what both hold is one tensor."""
+
+    def __init__(self, module: nn.Module, loss: Any) -> None:
+        super().__init__()
+        self.module = module
+        self.loss = loss
+
+    def forward(
+        self, batch: Batch, labels: Tensor | None = None, logits: Tensor | None = None
+    ) -> Tensor:
+        """Logits (b, C), or losses (b,) where there are labels."""
+        logits = full(self.module(batch)) if logits is None else logits
+        if labels is None:
+            return logits
+        return one_a_sample(self.loss(logits, labels, batch), len(batch))
