@@ -24,8 +24,24 @@ def single_label_metrics(
     `overall` is over images; `balanced` and the groups are unweighted means over the classes that
     have test images.
     """
-    classes = probabilities.shape[1]
-    predicted = probabilities.argmax(1)
+    return top_class_metrics(probabilities.argmax(1), probabilities.max(1), labels, membership)
+
+
+def top_class_metrics(
+    predicted: NDArray[np.int64],
+    confidence: Array,
+    labels: NDArray[np.int64],
+    membership: NDArray[np.str_],
+) -> Metrics:
+    """`single_label_metrics` for who does not hold all probabilities at a time.
+
+    Args:
+        predicted: (N,) likeliest classes.
+        confidence: (N,) their probabilities.
+        labels: (N,) true classes.
+        membership: (C,) groups, as from `group_of`.
+    """
+    classes = len(membership)
     right = predicted == labels
     total = np.bincount(labels, minlength=classes)
     hits = np.bincount(labels[right], minlength=classes)
@@ -37,7 +53,7 @@ def single_label_metrics(
         **_group_means(accuracy, membership),
         balanced=_mean(accuracy),
         worst_class=float(tested.min()) if tested.size else None,
-        ece=expected_calibration_error(probabilities.max(1), right),
+        ece=expected_calibration_error(confidence, right),
         per_class=_by_class(accuracy),
     )
 
