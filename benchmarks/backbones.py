@@ -27,6 +27,7 @@ from benchmarks.backbone_names import BackboneId, identify, refuse_activation_mi
 from benchmarks.datasets.base import ArrayImages, Images
 from benchmarks.errors import UserError
 from benchmarks.loading import in_threads
+from benchmarks.towers import image as image_towers
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,12 @@ class Backbone:
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, D) L2-normalised float32 features."""
+        visual, images = getattr(self.model, "visual", None), images.to(self.device)
         with self.autocast():
-            features = self.model.encode_image(images.to(self.device))  # type: ignore[operator]
+            if not image_towers.serves(visual):
+                features = self.model.encode_image(images)  # type: ignore[operator]
+            else:
+                features = image_towers.projected(visual, image_towers.pooled(visual, images))
         return nn.functional.normalize(features.float(), dim=-1)
 
     @torch.no_grad()

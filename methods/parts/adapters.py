@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import randomness
-from methods.parts.blocks import standardised
+from benchmarks.towers.blocks import standardised
 
 
 def bottleneck_rule(classes: int, blocks: int) -> int:
     """LIFT's bottleneck: 2^max(0, floor(log2(K / 2L))) for K classes and L blocks (LIFT's code)."""
-    return 2 ** max(0, math.floor(math.log2(classes / (2 * blocks))))
+    return 1 << max(0, math.floor(math.log2(classes / (2 * blocks))))
 
 
 class Slots(nn.Module):
@@ -32,8 +32,8 @@ class Slots(nn.Module):
         prompts: (P, W) more tokens beside x that attention reads in this block alone.
         after_mlp: added to the MLP's output and reads that, (n, W) -> (n, W).
         mlp: added to the block's output, (n, W) -> (n, W): beside the MLP. It reads h standardised
-            (`blocks.standardised`), which is computed once for the MLP and for it; gain and shift
-            of a norm of its own come on top.
+            (mean 0, variance 1 a token), which is computed once for the MLP and for it; gain and
+            shift of a norm of its own come on top.
 
     What is in a slot computes in the number type of what it reads, or runs under autocast.
     """

@@ -70,7 +70,8 @@ def lookalikes(features: Tensor, noise: Tensor) -> Tensor:
     _, spread, axes = torch.linalg.svd(features - mean, full_matrices=False)
     # The symmetric root of the covariance: the axes' signs, which are arbitrary, drop out.
     root = axes.T * (spread / math.sqrt(len(features))) @ axes  # (D, D)
-    return F.normalize(mean + noise @ root, dim=-1) * features.norm(dim=-1).mean()
+    like: Tensor = F.normalize(mean + noise @ root, dim=-1) * features.norm(dim=-1).mean()
+    return like
 
 
 def pooled(features: Tensor, limit: int, rounds: int = 10) -> Tensor:
@@ -148,7 +149,8 @@ class TextAttention(nn.Module):
         """(n, W) tokens -> (n, a), see `weights`."""
         with torch.autocast(x.device.type, enabled=False):
             values = self.value(self.texts).to(x.dtype)  # (C, a)
-        return self.weights(x, norm).to(x.dtype) @ values
+        out: Tensor = self.weights(x, norm).to(x.dtype) @ values
+        return out
 
 
 def _main_axes(texts: Tensor, width: int) -> Tensor:

@@ -123,7 +123,8 @@ def initial_weight(task: Task, init: str, dim: int) -> Tensor:
     if init == "class_mean":
         return class_means(task)
     if init == "random":
-        return task.normal_per_class("head", dim) * dim**-0.5
+        drawn: Tensor = task.normal_per_class("head", dim) * dim**-0.5
+        return drawn
     raise ValueError(f"Unknown head initialisation '{init}'. Known: text, class_mean, random.")
 
 

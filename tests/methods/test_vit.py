@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from benchmarks.errors import NotApplicable
 from benchmarks.tiny import tiny_backbone
+from benchmarks.towers.attention import SHORT
 from methods.base import Batch
 from methods.parts.adapters import AdaptFormer, Slots, Sum
-from methods.parts.attention import SHORT
 from methods.parts.heads import CosineHead
 from methods.parts.vit import AdaptedClassifier, AdaptedViT, project_to_width, vit, with_own
 from tests.methods.towers import TEXT, TOWERS, backbone, pictures

@@ -47,7 +47,8 @@ class _Products(torch.autograd.Function):
             torch.softmax(logits, -1, out=weights[part])
             torch.bmm(weights[part], v[part], out=out[part])
         ctx.save_for_backward(q, k, v, weights)
-        return out.unflatten(0, (ctx.images, -1))
+        by_image: Tensor = out.unflatten(0, (ctx.images, -1))
+        return by_image
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:

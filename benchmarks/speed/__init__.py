@@ -1,0 +1,1 @@
+"""How fast the suite is on this machine: `python -m benchmarks.speed`."""

@@ -1,0 +1,1 @@
+"""Forward passes of CLIP's towers that are quick where gradients reach few parameters."""
