@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,14 +30,18 @@ def processors() -> int:
 
 THREADS = min(16, processors())
 """Items worked on at a time, by the whole process."""
+_NAME = "images"
+"""Of those threads."""
 
 
 def in_threads(function: Callable[[A], B], items: Iterable[A]) -> Generator[B, None, None]:
     """`map` by several threads, results in order.
 
-    The process has one pool of threads for it, so `function` must not call `in_threads` itself. A
+    The process has one pool of threads for it; called from one of them, this is a plain `map`. A
     few items more than there are threads are in the pool at a time: results do not pile up.
     """
+    if threading.current_thread().name.startswith(_NAME):
+        return (function(item) for item in items)
     return _in_order(_pool(), function, items, 4 * THREADS)
 
 
@@ -82,7 +87,7 @@ def _in_order(
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(THREADS, thread_name_prefix="images")
+    return ThreadPoolExecutor(THREADS, thread_name_prefix=_NAME)
 
 
 if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads

@@ -18,6 +18,7 @@ from benchmarks.datasets._image_files import FileImages
 from benchmarks.datasets._lists import Listing, read_list
 from benchmarks.datasets._locate import Located, locate
 from benchmarks.datasets._release import Release
+from benchmarks.datasets._resized import InFiles
 from benchmarks.datasets._texts import WithTexts
 from benchmarks.datasets.base import DataSet, Scores, Split, hash_strings, refuse_shared
 from benchmarks.errors import DataError, DataMissing, UserError
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Listed(WithTexts):
+class Listed(InFiles, WithTexts):
     """What these families share. Fields are the knobs."""
 
     lists: str = PUBLIC
@@ -45,8 +46,9 @@ class Listed(WithTexts):
         """This configuration with the lists pinned that are found in `root`.
 
         Raises:
-            UserError: other lists are asked for than are there.
+            UserError: other lists are asked for than are there, or copies of no size.
         """
+        self._check_cache()
         found = self._lists_found(root)
         if self.lists not in (PUBLIC, found):
             raise UserError(f"{self.name}.lists={self.lists}: the lists under {root} are {found}.")
@@ -91,7 +93,7 @@ class Listed(WithTexts):
             recipe=self.release.recipe,
             texts=texts,
             notes=(*notes, *about),
-            train=splits["train"],
+            train=self._for_training(splits["train"]),
             test=splits["test"],
             validation=partial(_give, validation) if validation is not None else None,
             validation_source=(
@@ -105,6 +107,10 @@ class Listed(WithTexts):
     def sizes(self) -> tuple[int, int]:
         """Training and test images of the public lists."""
         return self.release.official["train"], self.release.official["test"]
+
+    def class_count(self) -> int:
+        """Classes of the public lists."""
+        return self.release.classes
 
     def absent(self, root: Path) -> str:
         """The lists that are not there; images are looked for when the set is loaded."""

@@ -28,8 +28,9 @@ from benchmarks.datasets._own_splits import (
 )
 from benchmarks.datasets._own_table import read_table
 from benchmarks.datasets._own_tree import read_tree
+from benchmarks.datasets._resized import InFiles
 from benchmarks.datasets._texts import assemble
-from benchmarks.datasets.base import DataSet, Family, Split, Texts, hash_strings
+from benchmarks.datasets.base import DataSet, Split, Texts, hash_strings
 from benchmarks.errors import DataError, DataMissing, UserError, counted, did_you_mean, some
 from benchmarks.text import Package, wordnet
 
@@ -38,7 +39,7 @@ _FORMAT = "1"
 
 
 @dataclass(frozen=True)
-class OwnData(Family):
+class OwnData(InFiles):
     """A user's own images. Each file has a subclass of its own; fields are the knobs."""
 
     test_share: float | None = None
@@ -97,7 +98,7 @@ class OwnData(Family):
             version=self.version,
             recipe=self._recipe(),
             texts=texts,
-            train=self._split(train, captions),
+            train=self._for_training(self._split(train, captions)),
             test=self._split(chosen.splits["test"]),
             validation=(lambda: self._split(validation)) if validation else None,
             validation_source=chosen.validation_source,
@@ -120,6 +121,13 @@ class OwnData(Family):
             return None
         return len(splits["train"]), len(splits["test"])
 
+    def class_count(self) -> int | None:
+        """Classes, where the data are there."""
+        try:
+            return len(self.images.keys)
+        except UserError:
+            return None
+
     def notes(self) -> tuple[str, ...]:
         """How the splits came about; of data that are not here, what is missing."""
         notes = []
@@ -136,7 +144,7 @@ class OwnData(Family):
                 f"long tail of ratio {self.imbalance:g} ({self.profile}) drawn from the training "
                 "images by the split seed, with the draw of Cao et al. 2019 over file names"
             )
-        return tuple(notes)
+        return (*notes, *super().notes())
 
     def download(self, root: Path) -> str:
         """Nothing: the data are the user's."""
@@ -149,6 +157,7 @@ class OwnData(Family):
     # ---- parts -------------------------------------------------------------------------------
 
     def _check(self) -> None:
+        self._check_cache()
         name = self.name
         if self.test_share is not None and not 0 < self.test_share < 1:
             raise UserError(f"{name}.test_share={self.test_share:g}: must lie between 0 and 1.")

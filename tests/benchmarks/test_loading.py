@@ -109,6 +109,13 @@ def test_parts_may_be_made_of_items() -> None:
     assert list(ahead(total, range(60))) == [n * (n - 1) // 2 for n in range(60)]
 
 
+def test_items_may_be_made_of_items() -> None:
+    def total(n: int) -> int:
+        return sum(in_threads(lambda i: i, range(n)))
+
+    assert list(in_threads(total, range(60))) == [n * (n - 1) // 2 for n in range(60)]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_has_threads_of_its_own() -> None:
