@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks import hub, randomness, text_towers, transforms, weight_files
+from benchmarks import hub, randomness, transforms, weight_files
 from benchmarks.backbone_names import BackboneId, identify, refuse_activation_mismatch
 from benchmarks.datasets.base import ArrayImages, Images
 from benchmarks.errors import UserError
 from benchmarks.loading import in_threads
 from benchmarks.towers import image as image_towers
+from benchmarks.towers import text as text_towers
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from benchmarks.data_check import known_twice, twice_note
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.datasets.carving import with_validation
 from benchmarks.errors import DataError, DataMissing, NotApplicable, UserError
+from benchmarks.evaluating import SAMPLES, logits_of
 from benchmarks.features import FeatureStore
 from benchmarks.model_files import Restored, SavedModel, model_file, put_back, save_model
 from benchmarks.plan import Cell
@@ -34,7 +34,6 @@ from results.schema import Cost, Record
 
 Outcome = tuple[Record, Predictions | None]
 """A record and, where the cell is done, its predictions."""
-EVAL_BATCH = 256
 
 
 class Display(Protocol):
@@ -139,6 +138,9 @@ class Bench:
                 raise NotApplicable(f"serves {', '.join(info.tasks)}-label data only")
             if info.needs == "features":
                 self._prepare_features(cells[0])
+            elif cells[0].config.get("augment") == "crop_flip":
+                what = f"resizing training images of {self._data.name}"
+                self._train.make_copies(partial(self._display.preparing, what))
             tasks = [self._task(cell, len(cells)) for cell in cells]
             fitted = self._fit(cells, tasks)
             outcomes = [
@@ -277,41 +279,18 @@ class Bench:
             ),
         )
 
-    @torch.no_grad()
     def _logits(self, cell: Cell, predictor: Predictor, samples: SplitSamples) -> Tensor:
         """(N, C) float32 logits on the CPU, the mean over the predictor's views."""
-        size = EVAL_BATCH
+        needs: str = METHODS.get(cell.method).info.needs  # type: ignore[attr-defined]
+        size = SAMPLES[needs]
         while True:
             try:
-                return self._logits_by(size, cell, predictor, samples)
+                return logits_of(
+                    predictor, samples, self._backbone, needs, self._data.num_classes, size
+                )
             except (RuntimeError, MemoryError) as error:
                 size = memory.smaller(size, error)
             memory.release(self._backbone.device)
-
-    def _logits_by(
-        self, size: int, cell: Cell, predictor: Predictor, samples: SplitSamples
-    ) -> Tensor:
-        parts = []
-        classes = self._data.num_classes
-        needs: str = METHODS.get(cell.method).info.needs  # type: ignore[attr-defined]
-        every = np.arange(len(samples))
-        chunks = [every[start : start + size] for start in range(0, len(samples), size)]
-        for index, views in zip(
-            chunks, samples.views(chunks, needs=needs, views=predictor.views), strict=True
-        ):
-            seen = []
-            for batch in views:
-                with self._backbone.precision_for(needs):
-                    logits = predictor.logits(batch)
-                if tuple(logits.shape) != (len(index), classes):
-                    raise ValueError(
-                        f"logits of shape {tuple(logits.shape)}, expected ({len(index)}, {classes})"
-                    )
-                if not bool(torch.isfinite(logits).all()):
-                    raise ValueError("logits hold NaN or infinite values")
-                seen.append(logits.float().cpu())
-            parts.append(torch.stack(seen).mean(0))
-        return torch.cat(parts)
 
     def _cost(self, cell: Cell, predictor: Predictor, fitted: Fitted, eval_s: float) -> Cost:
         dev, waited = self._backbone.device, fitted.waited_s

@@ -13,14 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
-from torch import Tensor
 
 from benchmarks import backbones, plan
 from benchmarks import device as devices
@@ -29,19 +27,18 @@ from benchmarks.backbones import Backbone
 from benchmarks.console import ProgressDisplay
 from benchmarks.datasets.base import DataSet, Family
 from benchmarks.errors import DataError, DataMissing, UserError, counted
+from benchmarks.evaluating import SAMPLES, logits_of
 from benchmarks.features import FeatureStore, user_store
-from benchmarks.metrics import multi_label_metrics, single_label_metrics
+from benchmarks.metrics import multi_label_metrics, top_class_metrics
 from benchmarks.plan import Cell
 from benchmarks.protocol import group_of
+from benchmarks.recording import ranked
 from benchmarks.samples import SplitSamples
 from benchmarks.settings import Choice, Sweep
 from benchmarks.tiny import NoCheckpoint
-from methods.base import Method, Predictor, Task
+from methods.base import Method, Task
 from methods.registry import METHODS
 from results.published import Published, published
-
-BATCH = 1024
-"""Test images whose logits are computed at a time."""
 
 
 @dataclass(frozen=True)
@@ -163,13 +160,14 @@ def zero_shot(
         text_cache=partial(store.texts, backbone),
     )
     method: Method = METHODS.get("zero_shot")()
-    logits = _logits(method.fit(task), test)
+    predictor, size = method.fit(task), SAMPLES["features"]
+    logits = logits_of(predictor, test, backbone, "features", data.num_classes, size)
     groups = group_of(data.counts, "lift")
     if data.task == "multi":
         metrics = multi_label_metrics(logits.numpy(), data.test.labels, groups)
     else:
-        probabilities = logits.double().softmax(-1).numpy()
-        metrics = single_label_metrics(probabilities, data.test.labels, groups)
+        top, probability, _ = ranked(logits, data.test.labels)
+        metrics = top_class_metrics(top[:, 0], probability[:, 0], data.test.labels, groups)
     if metrics.overall is None:
         raise DataError(f"{data.name}: the test set is empty.")
     return metrics.overall
@@ -220,16 +218,6 @@ def _check(
         return replace(nothing, got=zero_shot(data, loaded, user_store(), said))
     except DataError as error:
         return replace(nothing, why="damaged data", detail=str(error), damaged=True)
-
-
-@torch.no_grad()
-def _logits(predictor: Predictor, test: SplitSamples) -> Tensor:
-    """(N, C) float32 logits on the CPU."""
-    parts = [
-        predictor.logits(test.batch(index, needs="features")).float().cpu()
-        for index in np.split(np.arange(len(test)), range(BATCH, len(test), BATCH))
-    ]
-    return torch.cat(parts)
 
 
 def _print(outcomes: Sequence[Outcome], ident: BackboneId, name: str, console: Console) -> None:

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from benchmarks import text_towers
 from benchmarks.datasets.glyphs import Glyphs
 from benchmarks.glyphs import ASSETS, captions, draw, evaluation, load_tokenizer, stream, world
 from benchmarks.glyphs.evaluation import normalise
 from benchmarks.glyphs.tokenizer import GlyphTokenizer
+from benchmarks.towers import text as text_towers
 
 SEED = 0
 STEPS = 3400

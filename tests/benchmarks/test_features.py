@@ -3,12 +3,15 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks import features
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import ArrayImages
 from benchmarks.features import FeatureStore
@@ -51,11 +54,11 @@ def test_features_are_those_of_the_backbone(
 ) -> None:
     told = []
     store = FeatureStore(tmp_path, batch_size=4)
-    features = store.images(backbone, images, lambda done, total: told.append((done, total)))
+    found = store.images(backbone, images, lambda done, total: told.append((done, total)))
     pixels = torch.stack([torch.from_numpy(images.read(i)) for i in range(len(images))])
     expected = backbone.encode_images(backbone.normalise(pixels))
-    torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-6)
-    assert features.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert found.dtype == torch.float32
     assert told == [(4, 10), (8, 10), (10, 10)]
 
 
@@ -128,6 +131,92 @@ def test_a_damaged_file_is_made_anew(
     assert images.reads == 2 * len(images)  # the new file is a good one
 
 
+def test_an_interrupted_pass_goes_on_behind_its_last_whole_block(
+    tmp_path: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "BLOCK", 8)
+    images = CountingImages(30)
+    expected = FeatureStore(None).images(backbone, images)
+
+    def stop(done: int, _: int) -> None:
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        FeatureStore(tmp_path, batch_size=4).images(backbone, images, stop)
+    (parts,) = tmp_path.iterdir()
+    assert sorted(f.name for f in parts.iterdir()) == ["0.safetensors", "8.safetensors"]
+    (parts / "8.safetensors").write_bytes(b"half of it")
+    images.reads, told = 0, []
+    store = FeatureStore(tmp_path, batch_size=4)
+    found = store.images(backbone, images, lambda done, _: told.append(done))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert images.reads == 22
+    assert told == [12, 16, 20, 24, 28, 30]
+    assert [f.suffix for f in tmp_path.iterdir()] == [".safetensors"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists what is mapped")
+def test_features_are_mapped_and_not_held(tmp_path: Path, backbone: Backbone) -> None:
+    images = CountingImages()
+    for _ in range(2):  # computed, and read
+        found = FeatureStore(tmp_path).images(backbone, images)
+        (file,) = tmp_path.iterdir()
+        assert len(found) == 10
+        assert str(file) in Path("/proc/self/maps").read_text(encoding="utf-8")
+        del found
+
+
+def test_who_wants_the_same_features_waits_for_them(tmp_path: Path, backbone: Backbone) -> None:
+    first, second = CountingImages(), CountingImages()
+    there, go = threading.Event(), threading.Event()
+
+    def held(done: int, _: int) -> None:
+        there.set()
+        assert go.wait(60)
+
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(FeatureStore(tmp_path).images, backbone, first, held)
+        assert there.wait(60)
+        two = pool.submit(FeatureStore(tmp_path).images, backbone, second)
+        with pytest.raises(TimeoutError):
+            two.result(0.3)
+        go.set()
+        assert torch.equal(one.result(60), two.result(60))
+    assert (first.reads, second.reads) == (10, 0)
+    assert [f.suffix for f in tmp_path.iterdir()] == [".safetensors"]
+
+
+def test_means_of_texts_are_taken_a_part_at_a_time(
+    tmp_path: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, templates = ["red ring", "blue cross", "red ring", "square"], ["a {}", "{}", "the {}."]
+    flat = [template.format(name) for name in names for template in templates]
+    each = backbone.encode_text(flat).view(4, 3, -1)
+    given: list[str] = []
+
+    class Listening:
+        def __call__(self, texts: list[str]) -> torch.Tensor:
+            given.extend(texts)
+            return backbone.tokenizer(texts)
+
+    monkeypatch.setattr(features, "TEXTS", 6)
+    told: list[tuple[int, int]] = []
+    listening = dataclasses.replace(backbone, tokenizer=Listening())
+    progress = lambda done, total: told.append((done, total))  # noqa: E731
+    means = FeatureStore(tmp_path).texts(listening, flat, 3, progress)
+    torch.testing.assert_close(means, each.mean(1))
+    assert sorted(given) == sorted(set(flat))  # a class that is there twice is encoded once
+    assert told == [(6, 9), (9, 9)]
+    mute = dataclasses.replace(backbone, tokenizer=None)  # cannot encode anything
+    assert torch.equal(FeatureStore(tmp_path).texts(mute, flat, 3), means)
+    with pytest.raises(TypeError):
+        FeatureStore(tmp_path).texts(mute, flat, 1)
+    with pytest.raises(TypeError):
+        FeatureStore(tmp_path).texts(mute, flat, 2)
+    torch.testing.assert_close(FeatureStore(tmp_path).texts(backbone, flat), each.flatten(0, 1))
+
+
 def test_a_folder_that_cannot_be_written_is_no_error(
     tmp_path: Path, backbone: Backbone, images: CountingImages
 ) -> None:
@@ -143,6 +232,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from benchmarks.backbone_names import BackboneId
+from benchmarks import features
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import ArrayImages
 from benchmarks.features import FeatureStore
@@ -159,7 +249,7 @@ backbone = Backbone(ident, Pixels(), None, None, preprocess, torch.device("cpu")
 folder = Path(sys.argv[1])
 images = ArrayImages(np.arange(3 * 8 * 8 * 3, dtype=np.uint8).reshape(3, 8, 8, 3))
 expected = FeatureStore(None).images(backbone, images)
-for _ in range(200):
+for _ in range(60):
     for file in folder.glob("*.safetensors"):
         file.unlink(missing_ok=True)  # so that the next one writes as well
     assert (FeatureStore(folder).images(backbone, images) == expected).all()
