@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks import open_clip_tables
 from benchmarks.errors import UserError, did_you_mean
 
 EMBEDDED = "glyph"
@@ -112,9 +113,7 @@ def identify(name: str) -> BackboneId:
         if published:
             refuse_activation_mismatch(found, trained_with_quick_gelu(published))
         return found
-    import open_clip
-
-    tags = open_clip.list_pretrained_tags_by_model(arch)
+    tags = open_clip_tables.tags(arch)
     if weights_name not in tags:
         if "/" in weights_name or weights_name.endswith((".pt", ".pth", ".bin", ".safetensors")):
             raise UserError(f"Backbone '{name}': no file at {weights_name}.")
@@ -145,10 +144,8 @@ def text_config(file: Path) -> dict[str, Any]:
 
 def trained_with_quick_gelu(published: str) -> bool:
     """What open_clip's table says of ARCH/TAG."""
-    import open_clip
-
     arch, _, tag = published.partition("/")
-    return bool(open_clip.get_pretrained_cfg(arch, tag).get("quick_gelu", False))
+    return bool(open_clip_tables.pretrained(arch, tag).get("quick_gelu", False))
 
 
 def refuse_activation_mismatch(ident: BackboneId, trained: bool) -> None:
@@ -163,9 +160,7 @@ def refuse_activation_mismatch(ident: BackboneId, trained: bool) -> None:
     Raises:
         UserError: weights and architecture disagree; the line names the right architecture.
     """
-    import open_clip
-
-    built = bool((open_clip.get_model_config(ident.arch) or {}).get("quick_gelu", False))
+    built = bool(open_clip_tables.config(ident.arch).get("quick_gelu", False))
     right = f"{ident.arch}-quickgelu" if trained else ident.arch.removesuffix("-quickgelu")
     if trained == built or right == ident.arch:  # roberta-ViT-B-32 comes in one form only
         return
@@ -201,10 +196,8 @@ def _published_as(sha256: str) -> str:
     The addresses in open_clip's table say it of some: OpenAI's hold the whole checksum, those on
     GitHub end in its first eight digits.
     """
-    import open_clip
-
-    for arch, tag in open_clip.list_pretrained():
-        url = str(open_clip.get_pretrained_cfg(arch, tag).get("url", ""))
+    for arch, tag in open_clip_tables.all_pretrained():
+        url = str(open_clip_tables.pretrained(arch, tag).get("url", ""))
         known = ""
         if "openaipublic" in url:
             known = url.split("/")[-2]
@@ -225,7 +218,5 @@ def _files_id(digests: Iterable[bytes]) -> str:
 
 
 def _config_names() -> list[str]:
-    """Architectures open_clip knows, read from its folder of configurations."""
-    import open_clip
-
-    return [n for n in open_clip.list_models() if n != EMBEDDED]
+    """Architectures open_clip knows."""
+    return [n for n in open_clip_tables.models() if n != EMBEDDED]

@@ -12,7 +12,6 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
-import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.declared import Declared, Fields, parsed, read_fields, read_value
 from benchmarks.errors import UserError, did_you_mean
 
 
@@ -37,6 +37,8 @@ class Entry:
     """Keyword arguments of the decorator."""
     module: str | None = None
     """Module to import, or None once the class is at hand."""
+    class_name: str = ""
+    """The class in it."""
 
 
 _ADDED: list[str] = []
@@ -60,6 +62,7 @@ class Catalog:
         self._group = group
         self._entries: dict[str, Entry] | None = None
         self._classes: dict[str, type] = {}
+        self._declared: dict[str, Fields | None] = {}
         self._loaded_entry_points = False
 
     # ---- registering -------------------------------------------------------------------------
@@ -77,7 +80,7 @@ class Catalog:
         _ADDED.append(name)
         if known is None or known.module is None:  # new, or its file was loaded again
             self.entries(scan_only=True)[name] = Entry(
-                name, file, first_line(cls.__doc__), options, None
+                name, file, first_line(cls.__doc__), options, None, cls.__name__
             )
         self._classes[name] = cls
 
@@ -113,6 +116,33 @@ class Catalog:
                 "@dataclass(frozen=True) under @register."
             )
         return self._classes[name]
+
+    def declared(self, name: str) -> Declared:
+        """The fields of the class registered as `name`; its module is imported only if need be.
+
+        Raises:
+            UserError: no such name; the line names the nearest ones.
+        """
+        entry = self.entries().get(name)
+        if entry is not None and entry.module is not None and name not in self._classes:
+            if name not in self._declared:
+                self._declared[name] = read_fields(entry.file, entry.class_name)
+            if (fields := self._declared[name]) is not None:
+                return Declared(fields, is_method=self.kind == "method")
+        return Declared.of(self.get(name))
+
+    def attribute(self, name: str, attribute: str) -> Any:
+        """An attribute of a class; its module is imported only if need be.
+
+        Raises:
+            UserError: no such name; the line names the nearest ones.
+        """
+        entry = self.entries().get(name)
+        if entry is not None and entry.module is not None and name not in self._classes:
+            value = read_value(entry.file, entry.class_name, attribute)
+            if value is not None:
+                return value
+        return getattr(self.get(name), attribute)
 
     def load_file(self, path: Path) -> list[str]:
         """Import a user's plug-in file; returns the names it registered.
@@ -159,22 +189,6 @@ def first_line(doc: str | None) -> str:
     return (doc or "").strip().partition("\n")[0].strip()
 
 
-def field_docs(file: Path, class_name: str) -> dict[str, str]:
-    """The string under each field of a class, as one line, for `show`."""
-    docs: dict[str, str] = {}
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ClassDef) and node.name == class_name:
-            for field_node, below in itertools.pairwise(node.body):
-                if (
-                    isinstance(field_node, ast.AnnAssign)
-                    and isinstance(field_node.target, ast.Name)
-                    and isinstance(below, ast.Expr)
-                    and isinstance(below.value, ast.Constant)
-                ):
-                    docs[field_node.target.id] = " ".join(str(below.value.value).split())
-    return docs
-
-
 def _scan(package: str, folder: Path) -> dict[str, Entry]:
     """Entries of every `@register("name", …)` class in the files of `folder`, without importing."""
     found: dict[str, Entry] = {}
@@ -182,7 +196,7 @@ def _scan(package: str, folder: Path) -> dict[str, Entry]:
         if file.stem.startswith("_"):
             continue
         try:
-            tree = ast.parse(file.read_text(encoding="utf-8"))
+            tree = parsed(file.read_bytes())
         except (SyntaxError, ValueError) as error:
             raise UserError(f"{file} is not valid Python: {error}") from error
         for node in tree.body:
@@ -202,5 +216,6 @@ def _scan(package: str, folder: Path) -> dict[str, Entry]:
                 if name in found:
                     raise UserError(f"'{name}' is registered twice: {found[name].file} and {file}.")
                 summary = first_line(ast.get_docstring(node))
-                found[name] = Entry(name, file, summary, options, f"{package}.{file.stem}")
+                module = f"{package}.{file.stem}"
+                found[name] = Entry(name, file, summary, options, module, node.name)
     return found

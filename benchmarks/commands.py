@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import typing
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,23 +14,29 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.catalog import first_line
+from benchmarks.declared import Declared, Field, read_docs
 from benchmarks.errors import DataError, UserError, counted, did_you_mean
 from benchmarks.reading import DEFAULT_REPORT, compare_with, records_in, say, say_where
 from benchmarks.settings import Sweep, choices, shard_of
 
 if TYPE_CHECKING:
-    from benchmarks.plan import Cell
+    from benchmarks.estimate import Estimator
+    from benchmarks.plan import Cell, Planned
+    from methods.space import Range
+    from results.schema import Record
 
 
 def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> int:
     """Run what is not done yet, then print the table and write the report."""
-    from benchmarks import backbones, bench, device, plan, runner
-    from benchmarks.console import ProgressDisplay
-    from benchmarks.model_files import model_file
+    from benchmarks import plan
+    from benchmarks.plan_table import outlook
     from results.store import Store
 
     store = Store(sweep.out)
-    backbones.fetch(sweep.backbone, offline=sweep.offline)
+    if sweep.backbone.startswith("hf-hub:"):
+        from benchmarks import backbones
+
+        backbones.fetch(sweep.backbone, offline=sweep.offline)
     cells = plan.expand(sweep, partial(say, console))
     if not cells:
         return _empty_part(sweep, console)
@@ -43,9 +47,29 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     planned = plan.look_up(cells, records)
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
     if todo:
-        console.print(f"{counted(len(planned), 'cell')}, {_outlook(todo, records, sweep)}.")
+        estimated = outlook(todo, _estimator(records, sweep))
+        console.print(f"{counted(len(planned), 'cell')}, {estimated}.")
+    if todo or sweep.save_model or sweep.check_data:  # else nothing that needs torch
+        if not _run_cells(planned, todo, sweep, console, debug):
+            return 130
+        planned = plan.look_up(cells, records_in(store, console))
+    return _report_cells(planned, sweep, console, allow_mixed)
+
+
+def _run_cells(
+    planned: Sequence[Planned], todo: Sequence[Cell], sweep: Sweep, console: Console, debug: bool
+) -> bool:
+    """Run cells of a plan; False after an interruption."""
+    from benchmarks import bench, device, runner
+    from benchmarks.console import ProgressDisplay
+    from benchmarks.model_files import model_file
+    from methods.registry import METHODS
+
+    for name in dict.fromkeys(cell.method for cell in todo):
+        METHODS.get(name)  # what does not import is told before anything slow
     if sweep.save_model:
-        kept = [p.cell for p in planned if p.state == "done" and p.cell not in todo]
+        running = {cell.key for cell in todo}
+        kept = [p.cell for p in planned if p.state == "done" and p.cell.key not in running]
         bare = sum(not model_file(sweep.out, cell.key).is_file() for cell in kept)
         if bare:
             say(
@@ -65,7 +89,7 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     display = ProgressDisplay(console, len(todo), len(planned) - len(todo))
     if sweep.check_data:
         with display:
-            _check_data(cells, settings, display, console)
+            _check_data([p.cell for p in planned], settings, display, console)
     try:
         with display:
             if not sweep.check_data:
@@ -73,14 +97,13 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
             runner.run(todo, settings, display)
     except KeyboardInterrupt:
         console.print(
-            f"\nInterrupted: {display.done} of {counted(len(cells), 'cell')} "
-            f"{'is' if len(cells) == 1 else 'are'} done and kept in {sweep.out}. "
+            f"\nInterrupted: {display.done} of {counted(len(planned), 'cell')} "
+            f"{'is' if len(planned) == 1 else 'are'} done and kept in {sweep.out}. "
             "The same command goes on from here.",
             markup=False,
         )
-        return 130
-    planned = plan.look_up(cells, records_in(store, console))
-    return _report_cells(planned, sweep, console, allow_mixed)
+        return False
+    return True
 
 
 def _check_data(cells: Sequence[Cell], settings: Any, display: Any, console: Console) -> None:
@@ -141,8 +164,8 @@ def _report_cells(planned: Sequence[Any], sweep: Sweep, console: Console, allow_
 
 def plan_only(sweep: Sweep, console: Console) -> int:
     """Print the cells, what is known of each and an estimate of time."""
-    from benchmarks import estimate, plan
-    from benchmarks.features import user_store
+    from benchmarks import plan
+    from benchmarks.plan_table import outlook, print_plan
     from results.store import Store
 
     cells = plan.expand(sweep, partial(say, console))
@@ -150,40 +173,9 @@ def plan_only(sweep: Sweep, console: Console) -> int:
         return _empty_part(sweep, console)
     records = records_in(Store(sweep.out), console)
     planned = plan.look_up(cells, records)
-    tables: dict[tuple[str, str], Table] = {}
-    store = user_store()
-    rows: dict[tuple[str, ...], list[plan.Planned]] = {}
-    for p in planned:
-        c = p.cell
-        rows.setdefault((c.method, repr(c.config), c.dataset, c.backbone.name), []).append(p)
-    for group in rows.values():
-        first, features = group[0].cell, "–"
-        todo = [p.cell for p in group if p.to_run(sweep.rerun, sweep.accept_stale)]
-        if estimate.needs_features(first):
-            cached = all(store.bookmarked(cell.features_name) for cell in todo)
-            features = "cached" if cached else "to compute"
-        guesses = [estimate.estimate(cell, records, sweep.device) for cell in todo]
-        seconds = sum(guess or 0.0 for guess in guesses)
-        count = Counter(p.state for p in group)
-        where = (first.dataset, first.backbone.name)
-        if where not in tables:
-            title = escape(" / ".join(where))
-            tables[where] = Table(title=title, title_justify="left", box=None, pad_edge=False)
-            tables[where].add_column("method", overflow="fold")
-            for head in ("seeds", "split seeds", "state", "features", "estimate"):
-                tables[where].add_column(head, no_wrap=True)
-        tables[where].add_row(
-            escape(first.label),
-            "–" if first.deterministic else _numbers(p.cell.seed for p in group),
-            _numbers(p.cell.split_seed for p in group),
-            ", ".join(f"{n} {state}" for state, n in count.items()),
-            features if todo else "–",
-            (_duration(seconds) if seconds else "–")
-            if estimate.serves(first)
-            else "not applicable",
-        )
-    for table in tables.values():
-        console.print(table)
+    todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
+    estimator = _estimator(records, sweep)
+    print_plan(planned, todo, estimator, console)
     families = dict.fromkeys((p.cell.dataset, p.cell.family) for p in planned)
     for dataset, family in families:
         missing = family.absent(sweep.data_root)
@@ -191,22 +183,15 @@ def plan_only(sweep: Sweep, console: Console) -> int:
             say(console, f"note: {dataset}: {missing} (`show {family.name}` says what goes where)")
         for note in family.notes():
             say(console, f"note: {dataset}: {note}")
-    todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
-    console.print(f"\n{counted(len(planned), 'cell')}, {_outlook(todo, records, sweep)}.")
+    console.print(f"\n{counted(len(planned), 'cell')}, {outlook(todo, estimator)}.")
     return 0
 
 
-def _outlook(todo: Sequence[Any], records: Sequence[Any], sweep: Sweep) -> str:
-    """How many cells are to run, and for about how long."""
-    from benchmarks import estimate
-    from benchmarks.features import user_store
+def _estimator(records: Sequence[Record], sweep: Sweep) -> Estimator:
+    from benchmarks.bookmarks import Bookmarks, user_folder
+    from benchmarks.estimate import Estimator
 
-    seconds, unknown = estimate.together(todo, records, sweep.device, user_store())
-    extra = f", {unknown} of them of unknown length" if unknown else ""
-    return (
-        f"{len(todo)} to run, about {_duration(seconds)}{extra} "
-        "(rough, from earlier records where there are any; loading not included)"
-    )
+    return Estimator(records, sweep.device, Bookmarks(user_folder()))
 
 
 def list_all(what: str | None, console: Console) -> int:
@@ -252,14 +237,13 @@ def list_all(what: str | None, console: Console) -> int:
 def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) -> int:
     """Print the card of a method or a data set."""
     from benchmarks.datasets import registry as datasets
-    from methods.registry import METHODS, fingerprint
+    from methods.registry import METHODS, fingerprint, info_of
 
     for file in plugins:
         METHODS.load_file(file)
     if name in METHODS.entries():
-        cls = METHODS.get(name)
-        info = cls.info  # type: ignore[attr-defined]
-        entry = METHODS.entries()[name]
+        info, entry = info_of(name), METHODS.entries()[name]
+        space: Mapping[str, Range] = METHODS.attribute(name, "space")
         console.print(f"[bold]{name}[/bold]  {escape(entry.summary)}")
         facts = {
             "paper": info.paper,
@@ -267,15 +251,17 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
             "tasks": ", ".join(info.tasks),
             "random": "no: one run stands for every seed" if info.deterministic else "yes",
             "reconstruction": info.reconstruction,
-            "tunable": ", ".join(f"{field} {reach}" for field, reach in cls.space.items()),  # type: ignore[attr-defined]
+            "tunable": ", ".join(f"{field} {reach}" for field, reach in space.items()),
             "exempt": "; ".join(f"{check} ({why})" for check, why in info.exempt.items()),
             "source": f"{entry.file} (fingerprint {fingerprint(name)})",
         }
         _print_facts(console, {k: v for k, v in facts.items() if v})
-        _print_fields(console, name, cls(), cls.mro())
+        fields = METHODS.declared(name).fields
+        docs = read_docs(entry.file, entry.class_name)
+        _print_fields(console, name, fields, {n: f.default for n, f in fields.items()}, docs)
         return 0
     try:
-        family, fields = datasets.resolve(name)
+        family, given = datasets.resolve(name)
     except UserError:
         known = datasets.DATASETS.entries()
         if datasets.is_own(name) or any(name == k or name.startswith(f"{k}_ir") for k in known):
@@ -283,14 +269,19 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
         raise did_you_mean(
             "method or data set", name, [*METHODS.entries(), *datasets.DATASETS.entries()]
         ) from None
-    configured = family(**fields).resolve(data_root)
+    configured = family(**given).resolve(data_root)
     console.print(
         f"[bold]{family.name if datasets.is_own(name) else name}[/bold]  "
         f"{escape(first_line(family.__doc__))}",
         highlight=False,
     )
     _print_facts(console, configured.card())
-    _print_fields(console, family.name, configured, family.mro())
+    docs = {}
+    for cls in reversed([cls for cls in family.mro() if dataclasses.is_dataclass(cls)]):
+        docs |= read_docs(Path(inspect.getfile(cls)), cls.__name__)
+    fields = Declared.of(type(configured)).fields
+    values = {field: getattr(configured, field) for field in fields}
+    _print_fields(console, family.name, fields, values, docs)
     return 0
 
 
@@ -312,21 +303,19 @@ def download(names: Sequence[str], console: Console, data_root: Path) -> int:
     return 0
 
 
-def _print_fields(console: Console, owner: str, configured: Any, classes: Sequence[type]) -> None:
+def _print_fields(
+    console: Console,
+    owner: str,
+    fields: Mapping[str, Field],
+    values: Mapping[str, Any],
+    docs: Mapping[str, str],
+) -> None:
     """The fields of a method or data set: their values, choices and the strings under them."""
-    from benchmarks.catalog import field_docs
-
-    docs: dict[str, str] = {}
-    for cls in classes:
-        if dataclasses.is_dataclass(cls):
-            docs = field_docs(Path(inspect.getfile(cls)), cls.__name__) | docs
     title = f"Fields (--set {owner}.FIELD=VALUE)"
     table = Table("field", "default", "", title=title, title_justify="left", box=None)
-    hints = typing.get_type_hints(type(configured))
-    for field in dataclasses.fields(configured):
-        value = str(getattr(configured, field.name))
-        lines = [" | ".join(choices(hints[field.name])), docs.get(field.name, "")]
-        table.add_row(field.name, escape(value), escape("\n".join(filter(None, lines))))
+    for name, field in fields.items():
+        lines = [" | ".join(choices(field.hint)), docs.get(name, "")]
+        table.add_row(name, escape(str(values[name])), escape("\n".join(filter(None, lines))))
     console.print("", table)
 
 
@@ -337,16 +326,3 @@ def _print_facts(console: Console, facts: dict[str, str]) -> None:
     for name, value in facts.items():
         table.add_row(name, escape(value))
     console.print(table)
-
-
-def _numbers(values: Iterable[int]) -> str:
-    """Each once, with commas."""
-    return ",".join(map(str, dict.fromkeys(values)))
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 1:
-        return "1 s" if seconds else "0 s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

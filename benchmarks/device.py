@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from benchmarks.errors import UserError
+
+if TYPE_CHECKING:  # who only plans a sweep does without it where it can
+    import torch
 
 
 def pick(name: str) -> torch.device:
@@ -20,6 +26,21 @@ def pick(name: str) -> torch.device:
     Raises:
         UserError: it was asked for by name and is not there.
     """
+    import torch
+
+    return torch.device(kind(name))
+
+
+def kind(name: str) -> str:
+    """What `pick` gives, as cuda, mps or cpu; torch is imported only if there may be a choice.
+
+    Raises:
+        UserError: it was asked for by name and is not there.
+    """
+    if name == "cpu" or (name == "auto" and not _may_accelerate()):
+        return "cpu"
+    import torch
+
     there = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -31,7 +52,29 @@ def pick(name: str) -> torch.device:
         raise UserError(
             f"--device {name}: this machine or this build of torch has none; try --device auto."
         )
-    return torch.device(name)
+    return name
+
+
+@cache
+def _may_accelerate() -> bool:
+    """Whether torch might find an accelerator: False only where it cannot.
+
+    Without NVIDIA's driver library a build for CUDA has none, on Linux.
+    """
+    spec = find_spec("torch")  # does not import it
+    if sys.platform != "linux" or spec is None or spec.origin is None:
+        return True
+    try:
+        version = (Path(spec.origin).parent / "version.py").read_text(encoding="utf-8")
+    except OSError:
+        return True
+    if re.search(r"^(hip|xpu)\b.*= '", version, re.MULTILINE):
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -40,6 +83,8 @@ def has_bf16(device: torch.device) -> bool:
     On a CPU that is tried in a process of its own: some virtual machines announce units that they
     do not let a program use, and the first product kills it.
     """
+    import torch
+
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "mps":
@@ -50,12 +95,16 @@ def has_bf16(device: torch.device) -> bool:
 
 def make_deterministic() -> None:
     """Ask torch for algorithms that give the same numbers every time, where there are any."""
+    import torch
+
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def describe(device: torch.device) -> str:
     """A line about the hardware for a record."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     model = platform.processor() or platform.machine()
@@ -70,6 +119,8 @@ def describe(device: torch.device) -> str:
 
 def peak_memory_mb(device: torch.device) -> float:
     """Peak memory: the device's on a GPU since the last reset, the process's on a CPU."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -78,5 +129,7 @@ def peak_memory_mb(device: torch.device) -> float:
 
 def reset_peak_memory(device: torch.device) -> None:
     """Start counting anew, where the device can."""
+    import torch
+
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

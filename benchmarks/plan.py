@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from benchmarks.backbone_names import BackboneId, identify
@@ -17,7 +18,7 @@ from benchmarks.errors import UserError, did_you_mean
 from benchmarks.protocol import budget
 from benchmarks.recipe_files import Recipe, RecipeBook
 from benchmarks.settings import Choice, Sweep, apply_fields, shard_of
-from methods.registry import METHODS, MethodInfo, fingerprint
+from methods.registry import METHODS, fingerprint, info_of
 from reports.labels import method_of
 from results.schema import Record, Tuning
 
@@ -53,12 +54,12 @@ class Cell:
     dataset_name: str = ""
     """As typed, to find the data set by."""
 
-    @property
+    @cached_property
     def dataset_config(self) -> dict[str, Any]:
         """The data set's knobs, resolved."""
         return self.family.pinned()
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Hash of the specification without the method's source.
 
@@ -85,12 +86,12 @@ class Cell:
             spec["transform"] = self.transform
         return _digest(spec)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Hash of the whole specification: the name of the cell's record."""
         return _digest({"identity": self.identity, "fingerprint": self.fingerprint})
 
-    @property
+    @cached_property
     def features_name(self) -> str:
         """What the frozen features of this cell's images are bookmarked as in the store."""
         spec = {
@@ -174,7 +175,7 @@ def _every(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
             "for the quick start."
         )
     for choice in sweep.methods:  # every name is checked before anything slow
-        METHODS.get(choice.name)
+        info_of(choice.name)
     for choice in sweep.datasets:
         datasets.resolve(choice.name)
     precision = _precision(sweep)
@@ -194,7 +195,7 @@ def _every(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
             groups = "lift" if family.task == "single" else "lmpt"
         configs = []
         for choice in sweep.methods:
-            info: MethodInfo = METHODS.get(choice.name).info  # type: ignore[attr-defined]
+            info = info_of(choice.name)
             recipe = recipes.of(choice.recipes, choice.name, shown, backbone.name, protocol)
             if recipe is None and choice.recipes and family.task in info.tasks:
                 raise UserError(
@@ -299,18 +300,18 @@ def _config(
     The defaults, and over them in this order: the protocol's budget, the recipe, the sweep's own
     fields, `--set`.
     """
-    cls = METHODS.get(choice.name)
-    given = budget(protocol, cls)
+    declared = METHODS.declared(choice.name)
+    given = budget(protocol, declared.fields)
     explicit = dict(choice.fields) | _set_for(sweep, {choice.name}, used)
     tuning = None
     if recipe is not None:
         read = apply_fields(  # names the file
-            f"method {choice.name} in {recipe.file}", cls, recipe.fixed | recipe.fields
+            f"method {choice.name} in {recipe.file}", declared, recipe.fixed | recipe.fields
         )
         given |= recipe.fields
         kept = tuple(name for name in recipe.fields if name not in explicit)
         tuning = Tuning(recipe.origin, recipe.trials, kept) if kept else None
-    config = apply_fields(f"method {choice.name}", cls, given | explicit)
+    config = apply_fields(f"method {choice.name}", declared, given | explicit)
     if recipe is not None and tuning is not None:
         for name in recipe.fixed:
             if config[name] != read[name]:
@@ -335,10 +336,13 @@ def _precision(sweep: Sweep) -> str:
     """`auto` is bf16 on a GPU that has it and fp32 else."""
     from benchmarks import device as devices
 
-    device = devices.pick(sweep.device)
+    kind = devices.kind(sweep.device)
+    if sweep.precision == "fp32" or (sweep.precision == "auto" and kind != "cuda"):
+        return "fp32"
+    works = devices.has_bf16(devices.pick(sweep.device))
     if sweep.precision == "auto":
-        return "bf16" if device.type == "cuda" and devices.has_bf16(device) else "fp32"
-    if sweep.precision == "bf16" and not devices.has_bf16(device):
+        return "bf16" if works else "fp32"
+    if not works:
         raise UserError("--precision bf16: this device cannot multiply in it; use fp32 or auto.")
     return sweep.precision
 

@@ -7,7 +7,7 @@ Group rules differ between codebases and move numbers, so each has a name and is
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Container
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -28,10 +28,9 @@ draws of the embedded world).
 """
 
 
-def budget(protocol: str, method: type) -> dict[str, Any]:
+def budget(protocol: str, fields: Container[str]) -> dict[str, Any]:
     """What a protocol sets of a method's fields; a recipe or the user may still change it."""
-    known = {field.name for field in dataclasses.fields(method)}
-    return {k: v for k, v in EQUAL_BUDGET.items() if k in known} if protocol == "equal" else {}
+    return {k: v for k, v in EQUAL_BUDGET.items() if k in fields} if protocol == "equal" else {}
 
 
 def group_of(

@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:  # it is slow to import, and who lists or plans draws nothing from it
+    import torch
+    from torch import Tensor
 
 UInt64 = NDArray[np.uint64]
 
@@ -26,6 +29,8 @@ def key(*parts: str | int) -> int:
 
 def generator(*parts: str | int) -> torch.Generator:
     """A CPU generator seeded by `key(*parts)`: the same numbers whatever the training device."""
+    import torch
+
     return torch.Generator().manual_seed(key(*parts))
 
 
@@ -37,6 +42,8 @@ def seeded(*parts: str | int, device: torch.device | None = None) -> Iterator[No
         parts: what the state is a function of.
         device: whose state to set beside the CPU's.
     """
+    import torch
+
     forked = [device] if device is not None and device.type == "cuda" else []
     with torch.random.fork_rng(devices=forked):
         torch.manual_seed(key(*parts))
@@ -62,6 +69,8 @@ def shuffled(keys: UInt64, *stream: str | int) -> NDArray[np.int64]:
 
 def normal_per_class(names: tuple[str, ...], shape: tuple[int, ...], *parts: str | int) -> Tensor:
     """(C, *shape) standard normal numbers, each class's own and tied to its name."""
+    import torch
+
     draws = [torch.randn(shape, generator=generator(*parts, "class", name)) for name in names]
     return torch.stack(draws)
 

@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 from benchmarks import field_ranges
 from benchmarks.backbone_names import TRANSFORMS
+from benchmarks.declared import MISSING, Declared
 from benchmarks.errors import UserError, did_you_mean
 from benchmarks.protocol import GroupRule
 from benchmarks.yaml_files import yaml_mapping
@@ -125,33 +126,29 @@ def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
     return Sweep(**values, narrowed=narrowed)
 
 
-def apply_fields(kind: str, cls: type, fields: dict[str, Any]) -> dict[str, Any]:
+def apply_fields(kind: str, of: type | Declared, fields: dict[str, Any]) -> dict[str, Any]:
     """The complete, checked configuration of a dataclass: defaults with `fields` over them.
 
     Args:
         kind: what to call it in a message, for example "method lift".
-        cls: a method, whose numbers must lie in `field_ranges`, or another dataclass.
+        of: a method, whose numbers must lie in `field_ranges`, or another dataclass; the class, or
+            what it declares.
         fields: field name -> value, possibly strings from the command line.
 
     Raises:
         UserError: unknown field, wrong type or a method's number out of range.
     """
-    from methods.base import Method  # brings torch, which reading a sweep has no need of
-
-    hints = typing.get_type_hints(cls)
-    known = {f.name: f for f in dataclasses.fields(cls)}
-    values = {
-        name: f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
-        for name, f in known.items()
-    }
+    declared = of if isinstance(of, Declared) else Declared.of(of)
+    known = declared.fields
+    values = {name: field.default for name, field in known.items()}
     for name, value in fields.items():
         if name not in known:
             raise did_you_mean(f"field of {kind}", name, known)
-        values[name] = coerce(value, hints[name], f"{kind}, field {name}")
-        if issubclass(cls, Method) and (wrong := field_ranges.complaint(name, values[name])):
+        values[name] = coerce(value, known[name].hint, f"{kind}, field {name}")
+        if declared.is_method and (wrong := field_ranges.complaint(name, values[name])):
             raise UserError(f"{kind}, field {name}: {value} is {wrong}.")
     for name, value in values.items():
-        if value is dataclasses.MISSING:
+        if value is MISSING:
             raise UserError(f"{kind}: field {name} has no default and was not set.")
     return values
 

@@ -228,7 +228,8 @@ def _trials(cells: Sequence[Cell], request: Request, by_flag: Iterable[str]) -> 
             f"{first.family.task}-label data."
         )
     cls = METHODS.get(first.method)
-    given = dict.fromkeys(budget(first.protocol, cls), f"protocol {first.protocol}")
+    declared = METHODS.declared(first.method)
+    given = dict.fromkeys(budget(first.protocol, declared.fields), f"protocol {first.protocol}")
     fixed = given | dict.fromkeys(by_flag, "--set")
     fields = tuned_fields(first.method, request.fields, fixed)
     found = []

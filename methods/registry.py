@@ -17,12 +17,14 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from benchmarks.catalog import Catalog
+from benchmarks.declared import parsed
+from benchmarks.errors import did_you_mean
 from benchmarks.protocol import PROTOCOL_VERSION
 
 FOLDER = Path(__file__).parent
@@ -39,10 +41,10 @@ class MethodInfo:
     name: str
     paper: str
     needs: Needs
-    tasks: tuple[str, ...]
-    deterministic: bool
-    reconstruction: str
-    exempt: Mapping[str, str]
+    tasks: tuple[str, ...] = ("single",)
+    deterministic: bool = False
+    reconstruction: str = ""
+    exempt: Mapping[str, str] = field(default_factory=dict)
 
 
 _CONTRACT = {"base", "registry", "space", "__init__"}
@@ -89,6 +91,18 @@ def register(
     return add
 
 
+def info_of(name: str) -> MethodInfo:
+    """What the decorator of the method `name` declares, without importing its module.
+
+    Raises:
+        UserError: no such method; the line names the nearest ones.
+    """
+    entries = METHODS.entries()
+    if name not in entries:
+        raise did_you_mean("method", name, entries)
+    return MethodInfo(name, **entries[name].options)
+
+
 @cache
 def fingerprint(name: str) -> str:
     """The source fingerprint of a method.
@@ -104,17 +118,35 @@ def fingerprint(name: str) -> str:
         if file not in seen:
             source = file.read_bytes()
             seen[file] = hashlib.sha256(source).hexdigest()
-            queue += _imported_methods_files(file, ast.parse(source))
+            queue += _imported_methods_files(file, source)
     lines = [f"protocol {PROTOCOL_VERSION}", *sorted(seen.values())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _imported_methods_files(source: Path, tree: ast.AST) -> list[Path]:
-    """Files under methods/ that the import statements of the module `source` name."""
-    inside = source.is_relative_to(FOLDER)
-    package = ["methods", *source.relative_to(FOLDER).parts[:-1]] if inside else []
+def _imported_methods_files(file: Path, source: bytes) -> list[Path]:
+    """Files under methods/ that the import statements of a module name.
+
+    Args:
+        file: where the module is.
+        source: what is in it.
+    """
+    inside = file.is_relative_to(FOLDER)
+    package = ("methods", *file.relative_to(FOLDER).parts[:-1]) if inside else ()
+    files = []
+    for module in _imported_modules(source, package):
+        head, *rest = module.split(".")
+        found = FOLDER.joinpath(*rest).with_suffix(".py")
+        contract = len(rest) == 1 and rest[0] in _CONTRACT
+        if head == "methods" and rest and not contract and found.is_file():
+            files.append(found)
+    return files
+
+
+@cache
+def _imported_modules(source: bytes, package: tuple[str, ...]) -> tuple[str, ...]:
+    """The modules, and what may be modules, that a source text of a package imports."""
     modules: set[str] = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -122,11 +154,4 @@ def _imported_methods_files(source: Path, tree: ast.AST) -> list[Path]:
             module = ".".join([*above, *([node.module] if node.module else [])])
             # `from methods.parts import losses` names a module, `… import cross_entropy` does not.
             modules |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
-    files = []
-    for module in sorted(modules):
-        head, *rest = module.split(".")
-        file = FOLDER.joinpath(*rest).with_suffix(".py")
-        contract = len(rest) == 1 and rest[0] in _CONTRACT
-        if head == "methods" and rest and not contract and file.is_file():
-            files.append(file)
-    return files
+    return tuple(sorted(modules))

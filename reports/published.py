@@ -189,9 +189,9 @@ def _nearest_reason(entry: Published, backbone: str, rows: Sequence[Row]) -> str
 
 def _other_fields(entry: Published, record: Record) -> list[str]:
     """Hyper-parameters that are not at the published recipe."""
-    cls = METHODS.get(record.method)
-    recipe = budget("paper", cls) | dict(entry.fields)
-    wanted = apply_fields(f"method {record.method}", cls, recipe)
+    declared = METHODS.declared(record.method)
+    recipe = budget("paper", declared.fields) | dict(entry.fields)
+    wanted = apply_fields(f"method {record.method}", declared, recipe)
     other = [
         f"{name}={shown(record.config[name])}"
         for name, value in wanted.items()

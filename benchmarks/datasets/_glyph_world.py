@@ -125,6 +125,10 @@ class GlyphWorld(Family):
                 "a rank cannot follow both that closely."
             )
 
+    def class_count(self) -> int:
+        """Classes of the world."""
+        return self.classes
+
     def resolve(self, root: Path) -> Self:
         """This configuration: nothing depends on `root`.
 

@@ -248,6 +248,10 @@ class Family(ABC):
         """Training and test images, where they are known without reading the data."""
         return None
 
+    def class_count(self) -> int | None:
+        """How many classes, where that is known without reading the data."""
+        return None
+
     def absent(self, root: Path) -> str:
         """What is not in `root`, in a few words, as far as a glance tells; "" if nothing is missed.
 

@@ -129,6 +129,10 @@ class _CifarLT(DrawnTail):
         """Training and test images of the official data."""
         return int(self.counts().sum()), self.layout.per_class[1] * len(self.layout.classes)
 
+    def class_count(self) -> int:
+        """Classes of the official data."""
+        return len(self.layout.classes)
+
     def absent(self, root: Path) -> str:
         """Whether the images are there in any form."""
         return "" if find(root, self.layout) else f"no {self.layout.title} under {root}"

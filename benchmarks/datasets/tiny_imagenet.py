@@ -116,6 +116,10 @@ class TinyImageNetLT(DrawnTail):
         """Training and test images of the official data."""
         return int(self.counts().sum()), CLASSES * PER_CLASS[1]
 
+    def class_count(self) -> int:
+        """Classes of the official data."""
+        return CLASSES
+
     def absent(self, root: Path) -> str:
         """Whether the images are there."""
         return "" if _found(root) is not None else f"no Tiny-ImageNet under {root}"

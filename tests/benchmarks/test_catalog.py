@@ -8,8 +8,9 @@ from textwrap import dedent
 
 import pytest
 
-from benchmarks.catalog import Catalog, field_docs, first_line
+from benchmarks.catalog import Catalog, first_line
 from benchmarks.datasets.registry import DATASETS
+from benchmarks.declared import read_docs
 from benchmarks.errors import UserError
 from methods.registry import METHODS
 
@@ -254,5 +255,5 @@ def test_documentation_is_read_from_the_source(tmp_path: Path) -> None:
             """Another x."""
         ''',
     )
-    assert field_docs(file, "A") == {"x": "What x is, in two lines.", "z": "What z is."}
+    assert read_docs(file, "A") == {"x": "What x is, in two lines.", "z": "What z is."}
     assert [first_line(d) for d in (None, "", "\n a \n b", "c")] == ["", "", "a", "c"]
