@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from benchmarks.datasets._resized import InFiles
 from benchmarks.plan import Cell
 from results.schema import Cost, Record
 
@@ -108,7 +109,7 @@ class ProgressDisplay:
         for note in record.notes:
             self._once(note, f"    note: {note}")
         if record.cost is not None and (data_wait(record.cost) or 0) > MUCH_WAITING:
-            self._once(f"data wait {cell.dataset}", f"    {waiting(record.cost)}")
+            self._once(f"data wait {cell.dataset}", f"    {waiting(cell, record.cost)}")
 
     def _once(self, key: str, line: str) -> None:
         """Print a line unless one of that key was: once is enough, the table repeats the notes."""
@@ -122,12 +123,13 @@ def data_wait(cost: Cost) -> float | None:
     return None if cost.data_wait_s is None or not cost.fit_s else cost.data_wait_s / cost.fit_s
 
 
-def waiting(cost: Cost) -> str:
+def waiting(cell: Cell, cost: Cost) -> str:
     """What to do about training that waits for its images."""
     waited = cost.data_wait_s or 0.0
     came = cost.images_seen / cost.fit_s
     could = cost.images_seen / max(cost.fit_s - waited, 1e-9)
-    return (
-        f"images came at {came:.0f} a second, training could take {could:.0f}: more processors "
-        "help, and for photographs in files --cache-images 256 (see --help)"
-    )
+    said = f"images came at {came:.0f} a second, training could take {could:.0f}: "
+    knob = f"{cell.family.name}.cache_images"
+    if isinstance(cell.family, InFiles) and not cell.family.cache_images:
+        return f"{said}more processors help, or --set {knob}=256 (resized once, on the disk)"
+    return f"{said}more processors help"

@@ -17,7 +17,9 @@ from benchmarks import randomness
 from benchmarks.augment import Crops, check, flipped, mirrored, resized_crops
 from benchmarks.backbones import Backbone
 from benchmarks.datasets._image_files import crop
+from benchmarks.datasets._resized import ResizedImages
 from benchmarks.datasets.base import ArrayImages, Split
+from benchmarks.datasets.carving import PartOfImages
 from benchmarks.features import FeatureStore
 from benchmarks.loading import ahead, in_threads
 from benchmarks.views import enlarged, five_crops
@@ -112,6 +114,17 @@ class SplitSamples:
                 batch = self._finished(index, next(made), augment, stream)
                 self.waited_s += time.perf_counter() - clock
                 yield batch
+
+    def make_copies(self, progress: Callable[[int, int], None]) -> None:
+        """Make the smaller copies that crops are taken from, where the data set asks for them.
+
+        Args:
+            progress: told (images done, images in all).
+        """
+        images = self._split.images
+        whole = images.whole if isinstance(images, PartOfImages) else images
+        if isinstance(whole, ResizedImages):
+            whole.make(progress)
 
     def _of_features(self, index: NDArray[np.int64]) -> Batch:
         where = torch.from_numpy(index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from benchmarks import plan
 from benchmarks.console import ProgressDisplay
+from benchmarks.datasets.imagenet_lt import ImageNetLT
 from benchmarks.plan import Cell
 from benchmarks.settings import read_sweep
 from tests.benchmarks.small import FIELDS
@@ -48,7 +50,12 @@ def test_much_waiting_is_put_beside_the_step_rate_once(cell: Cell) -> None:
     assert first.endswith("data wait 20.0 %")
     assert second.endswith("data wait 20.0 %")
     assert "images came at 80 a second, training could take 100" in said
-    assert "--cache-images" in said
+    assert said.endswith("more processors help")
+    photographs = dataclasses.replace(cell, family=ImageNetLT(), dataset="imagenet_lt")
+    _, said = printed(photographs, much)
+    assert "--set imagenet_lt.cache_images=256" in said
+    resized = dataclasses.replace(cell, family=ImageNetLT(cache_images=256))
+    assert "--set" not in printed(resized, much)[1]
 
 
 def test_a_failed_cell_and_a_cell_without_training(cell: Cell) -> None:

@@ -129,9 +129,7 @@ def test_what_cannot_be_done_is_told(files: FileImages, monkeypatch: pytest.Monk
         ResizedImages(files, SIDE).crop(0, lambda h, w: (0, 0, h, w), 56)
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=50_000))
-    with pytest.raises(
-        UserError, match=r"6 training images .*LONGTAIL_VLM_CACHE"
-    ):
+    with pytest.raises(UserError, match=r"6 training images .*LONGTAIL_VLM_CACHE"):
         ResizedImages(files, SIDE).make()
     monkeypatch.undo()
     monkeypatch.setenv("LONGTAIL_VLM_CACHE", str(files.root / files.files[0]))
