@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 PROTOCOL_VERSION = 1
 """Raise when the same cell would give other numbers: it is part of every source fingerprint."""
+PIXELS_VERSION = 2
+"""Raise when training on images would see other pixels of the same sample in the same epoch: it is
+part of the fingerprint of every method that needs images. 2: crops as torchvision's in any size."""
 
 GroupRule = Literal["lift", "oltr", "lmpt", "thirds"]
 GROUPS = ("many", "medium", "few")

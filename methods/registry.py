@@ -25,7 +25,7 @@ from typing import Literal, TypeVar
 from benchmarks.catalog import Catalog
 from benchmarks.declared import parsed
 from benchmarks.errors import did_you_mean
-from benchmarks.protocol import PROTOCOL_VERSION
+from benchmarks.protocol import PIXELS_VERSION, PROTOCOL_VERSION
 
 FOLDER = Path(__file__).parent
 METHODS = Catalog("method", "methods", FOLDER, "longtail_vlm.methods")
@@ -108,7 +108,8 @@ def fingerprint(name: str) -> str:
     """The source fingerprint of a method.
 
     A hash over its file, the modules of methods/ that it imports (and that those import), and the
-    protocol version: a record with another fingerprint was made by other code and is stale.
+    protocol version, for methods on images that of their pixels too: a record with another
+    fingerprint was made by other code and is stale.
     """
     start = METHODS.entries()[name].file
     seen: dict[Path, str] = {}
@@ -120,6 +121,8 @@ def fingerprint(name: str) -> str:
             seen[file] = hashlib.sha256(source).hexdigest()
             queue += _imported_methods_files(file, source)
     lines = [f"protocol {PROTOCOL_VERSION}", *sorted(seen.values())]
+    if info_of(name).needs == "images":
+        lines.append(f"pixels {PIXELS_VERSION}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 

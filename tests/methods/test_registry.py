@@ -235,6 +235,14 @@ def test_a_new_protocol_makes_everything_stale(tree, monkeypatch):
     assert all(before[name] != after[name] for name in before)
 
 
+def test_new_training_pixels_make_stale_what_sees_images(tree, monkeypatch):
+    before = fingerprints()
+    monkeypatch.setattr(registry, "PIXELS_VERSION", registry.PIXELS_VERSION + 1)
+    changed = {name for name, value in fingerprints().items() if value != before[name]}
+    assert changed == {name for name in before if registry.info_of(name).needs == "images"}
+    assert {"lift"} <= changed < set(before)
+
+
 @pytest.mark.parametrize(
     "line",
     [
