@@ -65,10 +65,12 @@ class ArrayImages:
     @property
     def array(self) -> NDArray[np.uint8]:
         """All of them, made now if they were only promised."""
-        with _MAKING:
-            if callable(self._array):
-                self._array = self._array()
-            return self._array
+        found = self._array
+        if callable(found):
+            with _MAKING:
+                made = self._array
+                found = self._array = made() if callable(made) else made
+        return found
 
     def read(self, index: int) -> NDArray[np.uint8]:
         image: NDArray[np.uint8] = self.array[index]

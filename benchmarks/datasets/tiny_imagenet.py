@@ -48,7 +48,7 @@ _ARCHIVE = Archive(
     248.1,
     holds=FOLDER,
 )
-_CACHE_FORMAT = 1
+_CACHE_FORMAT = 2
 """Raise when the same files would be decoded to something else."""
 
 
@@ -84,11 +84,8 @@ class TinyImageNetLT(DrawnTail):
         drawn, others = recipes.draw(labels, counts, split_seed, VALIDATION_PER_CLASS)
         chosen = FileImages(folder, tuple(files[i] for i in drawn))
         test_chosen = FileImages(folder, test_files)
-        arrays = _decoded(chosen, test_chosen)
-        images = ArrayImages(arrays["train"], digest=chosen.digest)
-        test_images = ArrayImages(arrays["test"], digest=test_chosen.digest)
-        train = Split(images, labels[drawn], _ids(chosen))
-        test = Split(test_images, test_labels, _ids(test_chosen))
+        train = Split(_decoded(chosen), labels[drawn], _ids(chosen))
+        test = Split(_decoded(test_chosen), test_labels, _ids(test_chosen))
         left = np.concatenate(others)
         spare_files = FileImages(folder, tuple(files[i] for i in left))
         spare = Split(spare_files, labels[left], _ids(spare_files))
@@ -275,18 +272,18 @@ def _ids(images: FileImages) -> tuple[str, ...]:
     return tuple(f"{f.partition('/')[0]}/{f.rpartition('/')[2]}" for f in images.files)
 
 
-def _decoded(train: FileImages, test: FileImages) -> Arrays:
-    """Pixels of both splits, (N, 64, 64, 3), from the user's cache where they are in it."""
+def _decoded(files: FileImages) -> ArrayImages:
+    """Pixels of a split, (N, 64, 64, 3), from the user's cache where they are in it.
+
+    Training and test images apart: the test images are those of every imbalance ratio.
+    """
 
     def build() -> Arrays:
-        return {
-            "train": np.stack(list(in_threads(partial(_pixels, train), range(len(train))))),
-            "test": np.stack(list(in_threads(partial(_pixels, test), range(len(test))))),
-        }
+        return {"pixels": np.stack(list(in_threads(partial(_pixels, files), range(len(files)))))}
 
-    key = f"{_CACHE_FORMAT}-{train.digest()}-{test.digest()}"
-    arrays = cached_arrays("tiny_imagenet", key, ("train", "test"), build)
-    return {name: np.asarray(array) for name, array in arrays.items()}
+    key = f"{_CACHE_FORMAT}-{files.digest()}"
+    arrays = cached_arrays("tiny_imagenet", key, ("pixels",), build)
+    return ArrayImages(np.asarray(arrays["pixels"]), digest=files.digest)
 
 
 def _pixels(images: FileImages, index: int) -> NDArray[np.uint8]:

@@ -124,7 +124,9 @@ def test_images_are_decoded_once(
     with monkeypatch.context() as patch:
         patch.setattr(tiny_imagenet, "_pixels", _must_not_run)
         assert load(release).train.images.digest() == first
-    assert any(cache.rglob("train.npy"))
+    assert len(list(cache.rglob("pixels.npy"))) == 2
+    load(release, imbalance=7)  # whose test images are the same
+    assert len(list(cache.rglob("pixels.npy"))) == 3
 
 
 def test_a_changed_image_is_read_anew(damaged: Path) -> None:
