@@ -131,7 +131,7 @@ class Prototype(Learner):
         guided = self.classifier == "guided"
         classifier = GuidedClassifier(
             matching,
-            class_means(task, matching.images(task.train.features())),
+            class_means(task, matching.images),
             task.counts,
             share=self.prototype_share if guided else 0.0,
             pull=self.pull if guided else 0.0,
@@ -169,7 +169,7 @@ class Prototype(Learner):
         if self.centre:
             found = found.centred()
             names = None if names is None else names - names.mean(0)
-        means = class_means(task, F.normalize(task.train.features() - origin, dim=-1))
+        means = class_means(task, lambda rows: F.normalize(rows - origin, dim=-1))
         weights = torch.ones_like(found.features[:, 0])
         if self.text_filter != "none":
             weights = weights * relevant(found, means if names is None else names)

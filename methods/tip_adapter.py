@@ -165,9 +165,10 @@ class Cache(nn.Module):
 
 def label_sets(labels: Tensor, classes: int) -> Tensor:
     """Labels (n,) one-hot or label sets (n, C) as they are -> (n, C) float."""
-    if labels.ndim == 1:
-        labels = nn.functional.one_hot(labels, classes)
-    return labels.float()
+    if labels.ndim == 2:
+        return labels.float()
+    empty = torch.zeros(len(labels), classes, device=labels.device)
+    return empty.scatter_(1, labels[:, None], 1.0)
 
 
 def cached(task: Task, shots: int) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from benchmarks.errors import NotApplicable
 from benchmarks.tiny import tiny_task
 from methods.base import Batch
+from methods.parts import matching
 from methods.parts.losses import LogitAdjusted
 from methods.parts.matching import GuidedClassifier, Matching, Whitening, class_means
 from methods.parts.prototypes import spread
@@ -36,12 +37,14 @@ def batch(features: Tensor) -> Batch:
 def test_class_means_by_hand_and_zero_for_an_empty_class():
     task, _ = tiny_task()
     features, labels = task.train.features(), task.train.labels
-    means = class_means(task, features)
+    means, squares = class_means(task), class_means(task, torch.square)
     for c in range(4):
-        torch.testing.assert_close(means[c], features[labels == c].mean(0), atol=1e-6, rtol=0)
+        own = features[labels == c]
+        torch.testing.assert_close(means[c], own.mean(0), atol=1e-6, rtol=0)
+        torch.testing.assert_close(squares[c], own.square().mean(0), atol=1e-6, rtol=0)
     task.counts = torch.cat([task.counts, torch.zeros(1)])
     task.texts = type(task.texts)((*task.texts.class_names, "none"), task.texts.templates)
-    assert torch.equal(class_means(task, features)[4], torch.zeros(16))
+    assert torch.equal(class_means(task)[4], torch.zeros(16))
 
 
 def scatter(task, whitening: Whitening) -> np.ndarray:
@@ -62,6 +65,15 @@ def test_classes_become_round():
     assert 1.01 < spreads[0] < spreads[1] / 3
 
 
+def test_statistics_are_the_same_taken_a_part_at_a_time(monkeypatch):
+    task, _ = tiny_task()
+    whole, means = Whitening.of(task, 0.2, centre=True), class_means(task)
+    monkeypatch.setattr(matching, "ROWS", 10)  # of 64 images
+    parts = Whitening.of(task, 0.2, centre=True)
+    torch.testing.assert_close(class_means(task), means)
+    torch.testing.assert_close(parts.matrix, whole.matrix, rtol=1e-3, atol=1e-4)
+
+
 def test_full_shrinkage_turns_nothing_and_the_centre_can_stay():
     task, _ = tiny_task()
     off = Whitening.of(task, 1.0, centre=False)
@@ -70,7 +82,7 @@ def test_full_shrinkage_turns_nothing_and_the_centre_can_stay():
     torch.testing.assert_close(off(x), x, atol=1e-6, rtol=0)
     centred = Whitening.of(task, 1.0, centre=True)
     # Every class counts alike, however many images it has.
-    torch.testing.assert_close(centred.origin, class_means(task, x).mean(0), atol=1e-6, rtol=0)
+    torch.testing.assert_close(centred.origin, class_means(task).mean(0), atol=1e-6, rtol=0)
 
 
 def test_directions_without_any_spread_need_shrinkage():
@@ -81,7 +93,7 @@ def test_directions_without_any_spread_need_shrinkage():
     with pytest.raises(NotApplicable, match="shrinkage"):
         Whitening.of(task, 0.0, centre=True)
     assert bool(Whitening.of(task, 0.1, centre=True).matrix.isfinite().all())
-    means = class_means(task, flat)
+    means = class_means(task)
     task.train.features = lambda: means[task.train.labels]  # no class has two different images
     assert torch.equal(Whitening.of(task, 0.0, centre=True).matrix, torch.eye(16))
 
