@@ -20,8 +20,8 @@ from methods.base import Task
 from methods.parts.learning import Learner, Learning
 from methods.parts.losses import cross_entropy
 from methods.parts.multilabel_losses import multi_label_loss
-from methods.parts.prompts import PromptClassifier, PromptLearner
-from methods.parts.recipes import Loss, Recipe, Training
+from methods.parts.prompts import PromptClassifier, PromptLearner, prompt_recipe
+from methods.parts.recipes import Loss, Training
 from methods.registry import register
 from methods.space import LogUniform, OneOf, Range
 
@@ -61,7 +61,7 @@ class CoOp(Learner):
     def learn(self, task: Task) -> Learning:
         prompts = PromptLearner(task, self.contexts, class_specific=self.class_specific)
         loss = cross_entropy if task.kind == "single" else self._multi_label(task)
-        recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
+        recipe = prompt_recipe(self.epochs, self.batch_size, self.lr, self.weight_decay)
         return (yield Training(task, PromptClassifier(prompts, task, loss), loss, recipe))
 
     def _multi_label(self, task: Task) -> Loss:

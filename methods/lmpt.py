@@ -39,16 +39,17 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.errors import NotApplicable
-from methods.base import Batch, Method, Predictor, Task
+from methods.base import Batch, Task
+from methods.parts.learning import Learner, Learning
 from methods.parts.losses import LogitAdjusted
 from methods.parts.multilabel_losses import multi_label_loss
-from methods.parts.prompts import PromptClassifier, PromptLearner
-from methods.parts.text_tower import words
-from methods.parts.training import Loss, Recipe, train
+from methods.parts.prompts import PromptClassifier, PromptLearner, prompt_recipe
+from methods.parts.recipes import Loss, Training
+from methods.parts.text_tower import mean_direction, words
 from methods.registry import register
 from methods.space import LogUniform, Range, Uniform
 
@@ -65,7 +66,7 @@ CHUNK = 1024
     "reconstruction",
 )
 @dataclass(frozen=True)
-class Lmpt(Method):
+class Lmpt(Learner):
     """Class-specific prompts held to captions or descriptions by a class-aware soft margin."""
 
     contexts: int = 16
@@ -102,23 +103,19 @@ class Lmpt(Method):
         "gamma": Uniform(0.0, 2.0),
     }
 
-    def fit(self, task: Task) -> Predictor:
+    def learn(self, task: Task) -> Learning:
         prompts = PromptLearner(task, self.contexts, class_specific=self.class_specific)
         classification = self._classification(task)
         classifier = PromptClassifier(prompts, task, classification)
-        recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
+        recipe = prompt_recipe(self.epochs, self.batch_size, self.lr, self.weight_decay)
         if self.cse_weight == 0:
-            return train(task, classifier, classification, recipe, "features")
+            return (yield Training(task, classifier, classification, recipe))
         embedding = EmbeddingLoss(
             task, self.margin, self.gamma, sign=self.sign, balanced=self.terms == "balanced"
         )
-
-        def loss(logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
-            cse = embedding(mean_direction(*prompts.words()), labels, batch.index)
-            return torch.lerp(classification(logits, labels, batch), cse, self.cse_weight)
-
+        loss = _Both(classification, embedding, prompts, self.cse_weight)
         before = embedding.active(prompts)
-        predictor = train(task, classifier, loss, recipe, "features")
+        predictor = yield Training(task, classifier, loss, recipe)
         after = embedding.active(prompts)
         note = (
             "active terms of the embedding loss before and after training: "
@@ -133,7 +130,27 @@ class Lmpt(Method):
         return multi_label_loss(self.loss, task, db_neg_scale=self.db_neg_scale, db_mu=self.db_mu)
 
 
-class EmbeddingLoss:
+class _Both(nn.Module):
+    """(1 - w) * classification loss + w * embedding loss."""
+
+    weight: Tensor
+
+    def __init__(
+        self, classification: Loss, embedding: EmbeddingLoss, prompts: PromptLearner, weight: float
+    ) -> None:
+        super().__init__()
+        self._classification = classification
+        self._embedding = embedding
+        self._prompts = prompts
+        self.register_buffer("weight", torch.tensor(weight, device=prompts.context.device))
+
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        """(B, C) logits -> (B,) losses."""
+        embedding = self._embedding(self._prompts.direction(), labels, batch.index)
+        return torch.lerp(self._classification(logits, labels, batch), embedding, self.weight)
+
+
+class EmbeddingLoss(nn.Module):
     """The class-specific embedding loss: sum over c of omega_c * relu(mu_c - y_bc * cos_bc).
 
     A class without training images has weight 0.
@@ -150,9 +167,15 @@ class EmbeddingLoss:
         NotApplicable: the task has no texts to compare the prompts with.
     """
 
+    weights: Tensor
+    margins: Tensor
+    _factors: Tensor
+    of_the_data = frozenset({"_texts", "_text_of", "_labels"})
+
     def __init__(
         self, task: Task, margin: float, gamma: float, *, sign: str, balanced: bool
     ) -> None:
+        super().__init__()
         texts, self._text_of = _texts(task)
         task.note_unknown_words(texts)
         self._texts = torch.cat(
@@ -164,15 +187,15 @@ class EmbeddingLoss:
         self._labels = task.train.labels
         there, counts = task.counts > 0, task.counts.clamp(min=1)
         weights = there * counts**-gamma
-        self.weights = weights / weights.sum()  # (C,)
-        self.margins = margin * counts**-0.25  # (C,)
+        self.register_buffer("weights", weights / weights.sum())  # (C,)
+        self.register_buffer("margins", margin * counts**-0.25)  # (C,)
         self._sign = 1.0 if sign == "pull" else -1.0
         images = len(task.train)
-        self._factors = torch.ones(2, len(counts), device=counts.device)  # (2, C)
-        if balanced:
-            self._factors = images / (2 * torch.stack([counts, (images - counts).clamp(min=1)]))
+        kinds = torch.stack([counts, (images - counts).clamp(min=1)])  # (2, C)
+        factors = images / (2 * kinds) if balanced else torch.ones_like(kinds)
+        self.register_buffer("_factors", factors)
 
-    def __call__(self, prompts: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+    def forward(self, prompts: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Losses (B,) of training samples.
 
         Args:
@@ -181,7 +204,7 @@ class EmbeddingLoss:
             index: (B,) positions in the training split.
         """
         targets = self._targets(labels)
-        factors = torch.where(targets > 0, *self._factors)
+        factors = torch.where(targets > 0, self._factors[0], self._factors[1])
         return factors * self._hinge(prompts, targets, index) @ self.weights
 
     @torch.no_grad()
@@ -190,7 +213,7 @@ class EmbeddingLoss:
 
         Terms of classes without training images are left out.
         """
-        directions = mean_direction(*prompts.words())
+        directions = prompts.direction()
         found = torch.zeros(2, 2, dtype=torch.float64)  # positive or negative; active or any
         for index in torch.arange(len(self._labels)).split(CHUNK):
             targets = self._targets(self._labels[index.to(self._labels.device)])
@@ -209,17 +232,8 @@ class EmbeddingLoss:
     def _targets(self, labels: Tensor) -> Tensor:
         """(B,) or (B, C) labels -> (B, C), +1 for the classes of a sample and -1 for the others."""
         if labels.ndim == 1:
-            labels = F.one_hot(labels, len(self.weights))
+            labels = labels[:, None] == torch.arange(len(self.weights), device=labels.device)
         return 2.0 * labels - 1.0
-
-
-def mean_direction(embeddings: Tensor, mask: Tensor) -> Tensor:
-    """(n, W) mean of the unit token embeddings (n, L, W) where the mask (n, L) holds.
-
-    The dot product of two such means is the mean cosine over all pairs of their tokens.
-    """
-    unit = F.normalize(embeddings, dim=-1) * mask[..., None]
-    return unit.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
 def _texts(task: Task) -> tuple[list[str], Tensor]:

@@ -5,14 +5,20 @@ C classes, M context vectors, W width of the text tower, L tokens, D joint space
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn import functional as F
 
 from benchmarks.errors import NotApplicable
 from methods.base import Batch, Task
 from methods.parts.calibration import Calibration
-from methods.parts.text_tower import encode, text_tower, tokenised
-from methods.parts.training import Loss
+from methods.parts.prompt_encoder import PromptEncoder
+from methods.parts.recipes import Loss, Recipe
+from methods.parts.text_tower import mean_direction, text_tower, tokenised
 
 
 class PromptLearner(nn.Module):
@@ -30,6 +36,8 @@ class PromptLearner(nn.Module):
         NotApplicable: the text tower is not CLIP's kind (see `text_tower`), or the longest class
             name leaves too little room.
     """
+
+    of_the_data = frozenset({"_encode", "_words", "_direction"})
 
     def __init__(
         self, task: Task, contexts: int, *, class_specific: bool, std: float = 0.02
@@ -49,25 +57,33 @@ class PromptLearner(nn.Module):
             raise NotApplicable(
                 f"class names take {names.shape[1]} tokens, {contexts} contexts leave {room}"
             )
-        self._embedded = tower.token_embedding(names).detach()  # (C, L - M, W)
-        self._end = end + contexts  # (C,)
-        self._shared = 0 if class_specific else 1 + contexts  # leading tokens that are all the same
-        self._tower = [tower]  # in a list, so that what is frozen is neither moved nor saved
+        self._encode = PromptEncoder(
+            task.backbone, names, end.tolist(), contexts, class_specific=class_specific
+        )
+        place = torch.arange(names.shape[1], device=names.device)
+        inside = (place > 0) & (place < end[:, None])
+        embedded = tower.token_embedding(names).detach()  # (C, L - M, W)
+        self._words = inside.sum(1, keepdim=True)  # (C, 1)
+        self._direction = self._words * mean_direction(embedded, inside)  # (C, W)
 
-    def embeddings(self) -> Tensor:
-        """(C, L, W) input embeddings of the prompts."""
-        context = self.context.expand(len(self._embedded), -1, -1)
-        return torch.cat([self._embedded[:, :1], context, self._embedded[:, 1:]], dim=1)
+    def direction(self) -> Tensor:
+        """(C, W) mean of the unit embeddings of each prompt's tokens, without start and end."""
+        own = F.normalize(self.context, dim=-1).sum(1)  # (C or 1, W)
+        return (own + self._direction) / (self.context.shape[1] + self._words)
 
-    def words(self) -> tuple[Tensor, Tensor]:
-        """Embeddings (C, L, W) and a mask (C, L) that leaves out start, end and padding."""
-        x = self.embeddings()
-        place = torch.arange(x.shape[1], device=x.device)
-        return x, (place > 0) & (place < self._end[:, None])
+    def features(self, contexts: Tensor) -> Tensor:
+        """(S, C or 1, M, W) contexts in place of its own -> (S, C, D) L2-normalised features."""
+        return self._encode(contexts)
 
     def forward(self) -> Tensor:
         """(C, D) L2-normalised text features of the learned prompts."""
-        return encode(self._tower[0], self.embeddings(), self._end, self._shared)
+        return self.features(self.context[None])[0]
+
+
+def prompt_recipe(epochs: int, batch_size: int, lr: float, weight_decay: float) -> Recipe:
+    """SGD with the whole batch at once: the prompts go through the tower once a step."""
+    micro_batch = max(batch_size, Recipe.micro_batch)
+    return Recipe(epochs, batch_size, lr, weight_decay=weight_decay, micro_batch=micro_batch)
 
 
 class PromptClassifier(nn.Module):
@@ -102,3 +118,19 @@ class PromptClassifier(nn.Module):
             self._weight = self.prompts()
         logits: Tensor = self.calibration(self._scale * batch.inputs @ self._weight.T)
         return logits
+
+    def stacked(self, tensors: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """The logits (S, B, C) of S classifiers, whose prompts go through the tower together.
+
+        Args:
+            tensors: what differs between them, by name and stacked.
+            batch: (S, B) samples.
+        """
+        features = self.prompts.features(tensors["prompts.context"])  # (S, C, D)
+        logits = self._scale * batch.inputs @ features.mT
+        within = "calibration."
+        own = {k.removeprefix(within): v for k, v in tensors.items() if k.startswith(within)}
+        if not own:
+            return logits
+        calibrated: Tensor = vmap(partial(functional_call, self.calibration))(own, logits)
+        return calibrated

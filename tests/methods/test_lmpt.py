@@ -18,8 +18,9 @@ from benchmarks.errors import NotApplicable
 from benchmarks.tiny import tiny_backbone, tiny_data, tiny_task
 from methods.base import Task
 from methods.coop import CoOp
-from methods.lmpt import EmbeddingLoss, Lmpt, mean_direction
+from methods.lmpt import EmbeddingLoss, Lmpt
 from methods.parts.prompts import PromptLearner
+from methods.parts.text_tower import mean_direction
 
 KINDS = pytest.mark.parametrize("kind", ["single", "multi"])
 SIGNS = pytest.mark.parametrize("sign", ["pull", "code"])
@@ -72,7 +73,7 @@ def test_the_loss_equals_loops_over_images_classes_and_token_pairs(kind, sign, b
         learner.context.mul_(20).add_(0.1)  # cosines on either side of the margin
     ours = EmbeddingLoss(task, 0.2, 1.5, sign=sign, balanced=balanced)
     index = torch.tensor([0, 40, 41, 63])
-    directions = mean_direction(*learner.words())
+    directions = learner.direction()
     losses = ours(directions, task.train.labels[index], index)
     contexts = learner.context.detach().numpy()
     prompts = [
@@ -177,7 +178,7 @@ def test_both_kinds_of_terms_are_active_and_the_margin_turns_some_off(kind, sign
     margin = 0.35
     shares = EmbeddingLoss(task, margin, 2.0, sign=sign, balanced=True).active(learner)
     active: dict[bool, list[bool]] = {True: [], False: []}
-    directions = mean_direction(*learner.words()).detach()
+    directions = learner.direction().detach()
     for b in range(64):
         text = tokens_of(text_of(data, b))
         unit = (text / np.linalg.norm(text, axis=1, keepdims=True)).mean(0)
@@ -282,7 +283,7 @@ def test_captions_teach_a_prompt_what_a_name_does_not_say():
     captions = torch.stack([torch.from_numpy(tokens_of(t)).mean(0) for t in task.train.captions])
 
     def score(prompts: PromptLearner) -> float:
-        scores = captions @ mean_direction(*prompts.words()).detach().T
+        scores = captions @ prompts.direction().detach().T
         return float(average_precision_score(labels, scores, average="macro"))
 
     before = score(PromptLearner(task, 3, class_specific=True))
