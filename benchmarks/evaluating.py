@@ -41,7 +41,7 @@ def logits_of(
     found = torch.empty(len(samples), classes)
     seen = samples.views(chunks, needs=needs, views=predictor.views)
     for index, views in zip(chunks, seen, strict=True):
-        total, count = torch.zeros((), device=backbone.device), 0
+        parts = []
         for batch in views:
             with backbone.precision_for(needs):
                 logits = predictor.logits(batch)
@@ -49,8 +49,10 @@ def logits_of(
                 raise ValueError(
                     f"logits of shape {tuple(logits.shape)}, expected ({len(index)}, {classes})"
                 )
-            if not bool(torch.isfinite(logits).all()):
+            if not all(torch.isfinite(end) for end in torch.aminmax(logits)):
                 raise ValueError("logits hold NaN or infinite values")
-            total, count = total + logits.float(), count + 1
-        found[index[0] : index[-1] + 1] = total / count
+            parts.append(logits.float())
+        found[index[0] : index[-1] + 1] = (
+            parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
+        )
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -195,7 +196,7 @@ def ranked(
     probability, true = np.empty(top.shape), np.empty(len(labels))
     for start in range(0, len(labels), ROWS):
         part = slice(start, start + ROWS)
-        left = logits[part].double().softmax(-1).numpy()
+        left = logits[part].softmax(-1, dtype=torch.float64).numpy()
         every = np.arange(len(left))
         true[part] = left[every, labels[part]]
         for rank in range(best):
