@@ -49,10 +49,9 @@ def mirrored(keys: randomness.UInt64, stream: tuple[Any, ...]) -> NDArray[np.boo
     return randomness.uniform(keys, "augment", "flip", *stream) < 0.5
 
 
-def flipped(pixels: Tensor, which: NDArray[np.bool_]) -> Tensor:
+def flipped(pixels: Tensor, which: Tensor) -> Tensor:
     """(B, 3, H, W) with the images that `which` (B,) names mirrored."""
-    mask = torch.from_numpy(which).to(pixels.device).view(-1, 1, 1, 1)
-    return torch.where(mask, pixels.flip(-1), pixels)
+    return torch.where(which.view(-1, 1, 1, 1), pixels.flip(-1), pixels)
 
 
 @dataclass(frozen=True)
@@ -102,9 +101,7 @@ class Crops:
         return np.array([self.box(i, height, width) for i in every], dtype=np.int64)
 
 
-def resized_crops(
-    pixels: Tensor, boxes: NDArray[np.int64], mirror: NDArray[np.bool_], side: int
-) -> Tensor:
+def resized_crops(pixels: Tensor, boxes: Tensor, mirror: Tensor, side: int) -> Tensor:
     """Parts of B images, each resized and mirrored or not, in one operation on their device.
 
     The filter is PIL's bilinear one, which anti-aliases where it makes a part smaller: a sum over
@@ -120,11 +117,10 @@ def resized_crops(
         (B, 3, S, S).
     """
     height, width = pixels.shape[-2:]
-    top, left, h, w = (column[:, None] for column in torch.from_numpy(boxes).to(pixels).unbind(1))
+    top, left, h, w = (column[:, None] for column in boxes.to(pixels.dtype).unbind(1))
     rows = _weights(top, h, height, side)
     columns = _weights(left, w, width, side)
-    mask = torch.from_numpy(mirror).to(pixels.device).view(-1, 1, 1)
-    columns = torch.where(mask, columns.flip(1), columns)
+    columns = torch.where(mirror.view(-1, 1, 1), columns.flip(1), columns)
     with torch.autocast(pixels.device.type, enabled=False):
         across = pixels.flatten(1, 2) @ columns.mT  # (B, 3 * H, S)
         return torch.matmul(rows[:, None], across.unflatten(1, (3, height)))

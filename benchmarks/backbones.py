@@ -141,10 +141,17 @@ class Backbone:
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W) float, with the transform's mean and std."""
-        mean = torch.tensor(self.preprocess["mean"], device=pixels.device).view(-1, 1, 1)
-        std = torch.tensor(self.preprocess["std"], device=pixels.device).view(-1, 1, 1)
-        scaled = pixels.permute(0, 3, 1, 2).to(torch.get_default_dtype()).div(255)
-        return scaled.contiguous().sub_(mean).div_(std)
+        key = (pixels.device, torch.get_default_dtype())
+        if key not in self._moments:
+            numbers = torch.tensor([self.preprocess["mean"], self.preprocess["std"]])
+            self._moments[key] = numbers.view(2, -1, 1, 1).to(pixels.device)
+        mean, std = self._moments[key]
+        return pixels.permute(0, 3, 1, 2).contiguous().to(key[1]).div_(255).sub_(mean).div_(std)
+
+    @cached_property
+    def _moments(self) -> dict[tuple[torch.device, torch.dtype], Tensor]:
+        """Mean and std, (2, 3, 1, 1), by where they were wanted: copying them makes a GPU wait."""
+        return {}
 
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:

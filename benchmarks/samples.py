@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,19 @@ from benchmarks.features import FeatureStore
 from benchmarks.loading import ahead, in_threads
 from benchmarks.views import enlarged, five_crops
 from methods.base import Batch
+
+
+class _Raw(NamedTuple):
+    """What the device makes a batch of images of, on the CPU."""
+
+    where: Tensor
+    """(B,) positions in the split."""
+    pixels: Tensor
+    """(B, h, w, 3) uint8: as large as they are held, else cropped or resized for evaluation."""
+    boxes: Tensor | None
+    """(B, 4) parts to crop on the device."""
+    mirror: Tensor | None
+    """(B,) which to mirror."""
 
 
 class SplitSamples:
@@ -92,7 +105,7 @@ class SplitSamples:
         if needs == "features":
             return self._of_features(index)
         check(augment)
-        return self._finished(index, self._raw(index, augment, stream), augment, stream)
+        return self._finished(self._raw(index, augment, stream))
 
     def loader(
         self,
@@ -109,11 +122,12 @@ class SplitSamples:
         check(augment)
         make = partial(self._raw, augment=augment, stream=stream)
         with closing(ahead(make, parts)) as made:
-            for index in parts:
-                clock = time.perf_counter()
-                batch = self._finished(index, next(made), augment, stream)
+            clock = time.perf_counter()
+            for raw in made:
+                batch = self._finished(raw)
                 self.waited_s += time.perf_counter() - clock
                 yield batch
+                clock = time.perf_counter()
 
     def make_copies(self, progress: Callable[[int, int], None]) -> None:
         """Make the smaller copies that crops are taken from, where the data set asks for them.
@@ -130,13 +144,15 @@ class SplitSamples:
         where = torch.from_numpy(index)
         return Batch(where, self._features[where.to(self._features.device)], None)
 
-    def _raw(self, index: NDArray[np.int64], augment: str, stream: tuple[Any, ...]) -> Tensor:
-        """(B, h, w, 3) uint8 of images, on the CPU: as large as they are held, else cropped."""
+    def _raw(self, index: NDArray[np.int64], augment: str, stream: tuple[Any, ...]) -> _Raw:
+        """What the device needs for a batch of images."""
         images, backbone = self._split.images, self._backbone
+        boxes = None
         if augment != "crop_flip":
             raw = backbone.read(images, index.tolist())
         elif isinstance(images, ArrayImages):
             raw = torch.from_numpy(images.array[index])
+            boxes = Crops.drawn(self.keys[index], stream).boxes(*raw.shape[1:3])
         else:
             crops = Crops.drawn(self.keys[index], stream)
 
@@ -144,23 +160,31 @@ class SplitSamples:
                 return crop(images, int(index[i]), partial(crops.box, i), backbone.image_size)
 
             raw = torch.from_numpy(np.stack(list(in_threads(cropped, range(len(index))))))
-        return raw.pin_memory() if backbone.device.type == "cuda" else raw
+        mirror = None if augment == "none" else mirrored(self.keys[index], stream)
 
-    def _finished(
-        self, index: NDArray[np.int64], raw: Tensor, augment: str, stream: tuple[Any, ...]
-    ) -> Batch:
-        """The batch of what `_raw` gives: on the device it is normalised and augmented."""
+        def ready(part: Tensor) -> Tensor:
+            # Pinned, so that copying it makes nobody wait.
+            return part.pin_memory() if backbone.device.type == "cuda" else part
+
+        return _Raw(
+            torch.from_numpy(index),
+            ready(raw),
+            None if boxes is None else ready(torch.from_numpy(boxes)),
+            None if mirror is None else ready(torch.from_numpy(mirror)),
+        )
+
+    def _finished(self, raw: _Raw) -> Batch:
+        """The batch: on the device it is normalised and augmented."""
         backbone = self._backbone
-        pixels = backbone.normalise(raw.to(backbone.device, non_blocking=True))
-        if augment != "none":
-            keys = self.keys[index]
-            mirror = mirrored(keys, stream)
-            if augment == "crop_flip" and isinstance(self._split.images, ArrayImages):
-                boxes = Crops.drawn(keys, stream).boxes(*pixels.shape[-2:])
-                pixels = resized_crops(pixels, boxes, mirror, backbone.image_size)
-            else:
+        move = partial(torch.Tensor.to, device=backbone.device, non_blocking=True)
+        pixels = backbone.normalise(move(raw.pixels))
+        if raw.mirror is not None:
+            mirror = move(raw.mirror)
+            if raw.boxes is None:
                 pixels = flipped(pixels, mirror)
-        return Batch(torch.from_numpy(index), None, pixels)
+            else:
+                pixels = resized_crops(pixels, move(raw.boxes), mirror, backbone.image_size)
+        return Batch(raw.where, None, pixels)
 
     def views(
         self, parts: Sequence[NDArray[np.int64]], *, needs: str, views: str = "whole"

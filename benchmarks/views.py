@@ -37,7 +37,7 @@ def enlarged_size(backbone: Backbone) -> int:
 
 
 def enlarged(backbone: Backbone, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) -> (h, w, 3) uint8, resized to `enlarged_size` as the evaluation transform does it."""
+    """(H, W, 3) -> (h, w, 3) uint8, resized as for evaluation, but to `enlarged_size`."""
     side = enlarged_size(backbone)
     size = [side, side] if backbone.preprocess["resize_mode"] == "squash" else [side]
     # open_clip's own rule: what is not bilinear is bicubic.

@@ -107,7 +107,7 @@ def test_crops_of_a_batch_are_pils_but_for_its_rounding(
     boxes[0], boxes[1] = (0, 0, *shape), (3, 4, 1, 1)
     assert 0 < mirror.sum() < 24
     pixels = torch.from_numpy(raw).permute(0, 3, 1, 2).double()
-    found = resized_crops(pixels, boxes, mirror, side)
+    found = resized_crops(pixels, torch.from_numpy(boxes), torch.from_numpy(mirror), side)
     assert found.shape == (24, 3, side, side)
     expected = np.stack([_by_pil(*of, side) for of in zip(raw, boxes, mirror, strict=True)])
     gap = found.permute(0, 2, 3, 1).numpy() - expected
@@ -117,7 +117,8 @@ def test_crops_of_a_batch_are_pils_but_for_its_rounding(
 
 def test_an_image_is_cropped_alike_in_any_batch(keys: randomness.UInt64) -> None:
     pixels = torch.rand(8, 3, 32, 32)
-    boxes, mirror = Crops.drawn(keys[:8], (0, 1)).boxes(32, 32), mirrored(keys[:8], (0, 1))
+    boxes = torch.from_numpy(Crops.drawn(keys[:8], (0, 1)).boxes(32, 32))
+    mirror = torch.from_numpy(mirrored(keys[:8], (0, 1)))
     whole = resized_crops(pixels, boxes, mirror, 48)
     some = [6, 1, 3]
     torch.testing.assert_close(
@@ -129,6 +130,6 @@ def test_an_image_is_cropped_alike_in_any_batch(keys: randomness.UInt64) -> None
 
 def test_mirrored_images(keys: randomness.UInt64) -> None:
     pixels = torch.rand(4, 3, 5, 6)
-    found = flipped(pixels, np.array([True, False, False, True]))
+    found = flipped(pixels, torch.tensor([True, False, False, True]))
     assert torch.equal(found[1:3], pixels[1:3])
     assert torch.equal(found[[0, 3]], torch.from_numpy(pixels[[0, 3]].numpy()[..., ::-1].copy()))
