@@ -64,8 +64,7 @@ class FrozenText:
             Last outputs at the ends, (G * n, W) in the order of the buckets, and `before` with the
             chunk's own leading tokens behind it.
         """
-        with torch.autocast(x.device.type, enabled=False):
-            ends, leading = _Run.apply(self, x, learned, where, chunk, before, keep)
+        ends, leading = _Run.apply(self, x, learned, where, chunk, before, keep)
         return ends, leading
 
 

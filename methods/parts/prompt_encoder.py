@@ -78,6 +78,10 @@ class PromptEncoder:
 
     def __call__(self, contexts: Tensor) -> Tensor:
         """(S, C or 1, M, W) context vectors -> (S, C, D) L2-normalised text features."""
+        with torch.autocast(contexts.device.type, enabled=False):
+            return self._features(contexts)
+
+    def _features(self, contexts: Tensor) -> Tensor:
         sets = len(contexts)
         if sets not in self._plans:
             self._plans[sets] = self._plan(sets)
