@@ -14,12 +14,14 @@ from rich.table import Table
 
 from benchmarks import device as devices
 from benchmarks.errors import UserError
-from benchmarks.speed import step
+from benchmarks.speed import profile, step
 from benchmarks.speed.machine import Machine
 from benchmarks.speed.timing import Row
 
 PARTS: dict[str, Callable[[Machine], list[Row]]] = {
     "step": step.rows,
+    "plain": step.plain,
+    "profile": profile.rows,
     "attention": step.attention,
     "deterministic": step.deterministic,
 }

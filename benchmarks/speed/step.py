@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import backbones
@@ -20,6 +21,8 @@ from methods.parts.adapters import AdaptFormer, Slots, Sum, bottleneck_rule
 from methods.parts.guidance import CrossAttention, pooled
 from methods.parts.heads import CosineHead
 from methods.parts.losses import LogitAdjusted
+from methods.parts.problems import optimiser_of
+from methods.parts.recipes import Recipe
 from methods.parts.vit import AdaptedClassifier, AdaptedViT, vit
 from methods.sage import Sage
 
@@ -32,15 +35,13 @@ def rows(machine: Machine) -> list[Row]:
     backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
     products = _products(backbone, machine, backward=True)
     forward = _products(backbone, machine, backward=False)
-    steps = {
-        f"{method} step, {classes} classes": step(backbone, machine, classes, method)
-        for classes in (100, 1000)
-        for method in ("lift", "sage")
-    }
     images = _images(backbone, machine.batch)
     best = fastest(
         {
-            **steps,
+            "lift 100": step(backbone, machine, lift(backbone, 100)),
+            "sage 100": step(backbone, machine, sage(backbone, 100)),
+            "lift 1000": step(backbone, machine, lift(backbone, 1000)),
+            "sage 1000": step(backbone, machine, sage(backbone, 1000)),
             "evaluation": lambda: backbone.encode_images(images),
             "products": products.runner(machine.dtype, machine.device),
             "forward products": forward.runner(machine.dtype, machine.device),
@@ -55,44 +56,92 @@ def rows(machine: Machine) -> list[Row]:
         f"of all blocks, forward and activation gradient) at {products.flops / bound / 1e12:.2f} "
         "TFLOP/s"
     )
-    found = [
-        Row("lift step, 100 classes", best["lift step, 100 classes"], bound, f"{where}; {counted}")
+    passing = forward.blocks * best["forward products"]
+    return [
+        Row("lift step", best["lift 100"], bound, f"{where}, 100 classes; bound: {counted}"),
+        Row("sage step, 100 classes", best["sage 100"], best["lift 100"], "bound: lift's step"),
+        Row("sage step, 1000 classes", best["sage 1000"], best["lift 1000"], "bound: lift's step"),
+        Row("evaluation", best["evaluation"], passing, f"{where}; bound: the forward products"),
     ]
-    for classes in (100, 1000):
-        lift, sage = (best[f"{m} step, {classes} classes"] for m in ("lift", "sage"))
-        found.append(
-            Row(f"sage step, {classes} classes", sage, lift, f"{where}; against lift's step")
-        )
-    found.append(
-        Row(
-            "evaluation",
-            best["evaluation"],
-            forward.blocks * best["forward products"],
-            f"{where}; open_clip's encode_image against the forward products",
-        )
+
+
+def plain(machine: Machine) -> list[Row]:
+    """Lift's step and the features beside the same on open_clip's own blocks."""
+    backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
+    images = _images(backbone, machine.batch)
+
+    @torch.no_grad()
+    def features() -> None:
+        with backbone.autocast():
+            backbone.model.encode_image(images)  # type: ignore[operator]
+
+    best = fastest(
+        {
+            "ours": step(backbone, machine, lift(backbone, 100)),
+            "theirs": step(backbone, machine, OnOpenClip(backbone, 100)),
+            "our features": lambda: backbone.encode_images(images),
+            "their features": features,
+        },
+        machine.device,
+        turns=max(2, machine.turns // 3),
     )
-    return found
+    note = f"{BACKBONE}, batch {machine.batch}, {machine.precision}; bound: open_clip's own blocks"
+    return [
+        Row("lift step, plain", best["ours"], best["theirs"], note),
+        Row("features, plain", best["our features"], best["their features"], note),
+    ]
 
 
-def step(backbone: Backbone, machine: Machine, classes: int, method: str) -> Callable[[], None]:
-    """One optimiser step of lift or sage on a batch that is there already."""
-    visual, device = vit(backbone), machine.device
+def lift(backbone: Backbone, classes: int) -> AdaptedClassifier:
+    """AdaptFormer in every block under a cosine head."""
+    visual = vit(backbone)
     width, blocks = visual.conv1.out_channels, len(visual.transformer.resblocks)
     bottleneck = bottleneck_rule(classes, blocks)
-    generator = torch.Generator().manual_seed(0)
-    texts = torch.randn(classes, visual.proj.shape[1], generator=generator).to(device)
-    guiding = pooled(F.normalize(texts, dim=-1), Sage.max_guides)
-    slots = []
-    for block in range(blocks):
-        mlp: torch.nn.Module = AdaptFormer(width, bottleneck, block)
-        if method == "sage":
-            mlp = Sum(mlp, CrossAttention(visual, guiding, Sage.attention_width))
-        slots.append(Slots(mlp=mlp))
-    head = CosineHead(torch.randn(classes, width, generator=generator))
-    module = AdaptedClassifier(AdaptedViT(visual, slots), head).to(device)
-    optimiser = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-    loss = LogitAdjusted(torch.zeros(classes, device=device), 1.0)
-    labels = torch.randint(classes, (machine.batch,), generator=generator).to(device)
+    slots = [Slots(mlp=AdaptFormer(width, bottleneck, block)) for block in range(blocks)]
+    head = CosineHead(torch.randn(classes, width))
+    return AdaptedClassifier(AdaptedViT(visual, slots), head).to(backbone.device)
+
+
+def sage(backbone: Backbone, classes: int) -> AdaptedClassifier:
+    """`lift` with attention to a text a class in every block."""
+    visual, module = vit(backbone), lift(backbone, classes)
+    texts = F.normalize(torch.randn(classes, visual.proj.shape[1]), dim=-1).to(backbone.device)
+    guiding = pooled(texts, Sage.max_guides)
+    for slots in module.tower.slots:
+        cross = CrossAttention(visual, guiding, Sage.attention_width).to(backbone.device)
+        slots.mlp = Sum(cast(nn.Module, slots.mlp), cross)
+    return module
+
+
+class OnOpenClip(nn.Module):
+    """`lift` as its authors' code has it: open_clip's modules called in turn, under autocast."""
+
+    def __init__(self, backbone: Backbone, classes: int) -> None:
+        super().__init__()
+        ours = lift(backbone, classes)
+        self.slots, self.head = ours.tower.slots, ours.head
+        self._visual: list[Any] = [vit(backbone)]
+
+    def forward(self, batch: Batch) -> Tensor:
+        """B images -> (B, C)."""
+        visual = self._visual[0]
+        x = visual._embeds(batch.inputs)  # (B, T, W)
+        for block, slots in zip(visual.transformer.resblocks, self.slots, strict=True):
+            h = x + block.ls_1(block.attention(block.ln_1(x)))
+            adapter: Any = slots.mlp
+            beside = adapter.scale * adapter.up(F.relu(adapter.down(adapter.norm(h))))
+            x = h + block.ls_2(block.mlp(block.ln_2(h))) + beside
+        logits: Tensor = self.head(visual.ln_post(x[:, 0]).float())
+        return logits
+
+
+def step(backbone: Backbone, machine: Machine, module: nn.Module) -> Callable[[], None]:
+    """One optimiser step on a batch that is there already."""
+    classes = len(cast(CosineHead, module.head).weight)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    optimiser = optimiser_of([(list[Tensor](parameters), Recipe(1, machine.batch, 0.01))])
+    loss = LogitAdjusted(torch.zeros(classes, device=machine.device), 1.0)
+    labels = torch.arange(machine.batch, device=machine.device) % classes
     batch = Batch(torch.arange(machine.batch), None, _images(backbone, machine.batch))
 
     def run() -> None:
@@ -134,7 +183,7 @@ def attention(machine: Machine) -> list[Row]:
 def deterministic(machine: Machine) -> list[Row]:
     """What the default, deterministic algorithms, costs."""
     backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
-    run = step(backbone, machine, 100, "lift")
+    run = step(backbone, machine, lift(backbone, 100))
 
     def under(deterministic: bool) -> None:
         before = torch.are_deterministic_algorithms_enabled()
@@ -149,7 +198,7 @@ def deterministic(machine: Machine) -> list[Row]:
         machine.device,
         turns=machine.turns,
     )
-    note = "lift's step with deterministic algorithms, the default, against --no-deterministic"
+    note = "lift's step; bound: the same with --no-deterministic"
     return [Row("deterministic", best["on"], best["off"], note)]
 
 
