@@ -251,9 +251,9 @@ class Task:
         self, samples: Samples, needs: str, batch_size: int
     ) -> Iterator[tuple[Batch, Tensor]]:
         """Batches of a split in its own order, unaugmented, with their labels."""
-        for start in range(0, len(samples), batch_size):
-            index = np.arange(start, min(start + batch_size, len(samples)))
-            batch = samples.batch(index, needs=needs)
+        every = np.arange(len(samples))
+        parts = [every[start : start + batch_size] for start in range(0, len(every), batch_size)]
+        for batch in samples.loader(parts, needs=needs):
             yield batch, samples.labels[batch.index.to(samples.labels.device)]
 
 
