@@ -191,7 +191,7 @@ class Prototype(Learner):
             f"{classes} prototypes in {dim} dimensions: largest cosine {max_cosine(placed):.3f}, "
             f"{cosine_bound(classes, dim):.3f} or more wherever they are put"
         )
-        return placed
+        return placed.to(texts)
 
 
 class MatchingLoss(nn.Module):

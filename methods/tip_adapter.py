@@ -92,7 +92,7 @@ class TipAdapter(Learner):
         module = Cache(
             task.backbone.logit_scale * weight,
             task.train.features()[chosen],
-            values,
+            values.to(weight),
             alpha=self.alpha,
             beta=self.beta,
         )

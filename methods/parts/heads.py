@@ -13,6 +13,9 @@ SCALE = 25.0
 """Factor on cosine logits (LIFT's code, `scale: 25`)."""
 
 
+# Heads broadcast (see `parts/stacking.py`): what stands here for one holds with a leading axis too.
+
+
 class CosineHead(nn.Module):
     """scale * cos(x, w_c), no bias.
 
@@ -20,6 +23,8 @@ class CosineHead(nn.Module):
         weight: (C, D) initial class directions.
         scale: factor on the cosines.
     """
+
+    broadcasts = True
 
     def __init__(self, weight: Tensor, scale: float = SCALE) -> None:
         super().__init__()
@@ -31,8 +36,8 @@ class CosineHead(nn.Module):
         # The lengths are divided by in the logits, which are fewer numbers than the weights. In
         # this order the gradient comes out as the weights lie in memory.
         factor = self.scale / self.weight.norm(dim=-1).clamp(min=1e-12)  # (C,)
-        logits: Tensor = (self.weight @ F.normalize(x, dim=-1).T) * factor[:, None]  # (C, B)
-        return logits.T
+        logits: Tensor = (self.weight @ F.normalize(x, dim=-1).mT) * factor[..., None]  # (C, B)
+        return logits.mT
 
 
 class LinearHead(nn.Module):
@@ -42,6 +47,8 @@ class LinearHead(nn.Module):
         weight: (C, D) initial weights.
     """
 
+    broadcasts = True
+
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight.clone())
@@ -50,8 +57,8 @@ class LinearHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) L2-normalised -> (B, C)."""
         scaled: Tensor = x * x.shape[-1] ** 0.5
-        logits = torch.addmm(self.bias[:, None], self.weight, scaled.T)  # (C, B)
-        return logits.T
+        logits: Tensor = self.weight @ scaled.mT + self.bias[..., None]  # (C, B)
+        return logits.mT
 
 
 class SigmoidBias(nn.Module):
@@ -69,6 +76,7 @@ class SigmoidBias(nn.Module):
         log_odds: (C,) see `log_odds`.
     """
 
+    broadcasts = True
     start: Tensor
 
     def __init__(self, centre: Tensor, log_odds: Tensor) -> None:
@@ -78,7 +86,7 @@ class SigmoidBias(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, C) -> (B, C)."""
-        return z + self.start + self.bias
+        return z + (self.start + self.bias)[..., None, :]
 
 
 def log_odds(counts: Tensor, images: int) -> Tensor:
@@ -94,6 +102,7 @@ class OnFeatures(nn.Module):
         posthoc: (C,) taken off the logits when predicting, not when training.
     """
 
+    broadcasts = True
     posthoc: Tensor | None
 
     def __init__(self, head: nn.Module, posthoc: Tensor | None = None) -> None:
@@ -106,7 +115,7 @@ class OnFeatures(nn.Module):
         logits: Tensor = self.head(batch.features)
         if self.training or self.posthoc is None:
             return logits
-        return logits - self.posthoc
+        return logits - self.posthoc[..., None, :]
 
 
 def initial_weight(task: Task, init: str, dim: int) -> Tensor:

@@ -1,7 +1,10 @@
 """Trainings of one structure as one batched problem: several seeds or grid points in one pass.
 
 What is trained is stacked along a leading axis, S members, and `torch.func.vmap` carries module and
-loss over it, so that both are written for one. A module that vmap cannot go through may have a
+loss over it, so that both are written for one. vmap costs as much per step as a small head, so two
+things go without it: a module all of whose parts say `broadcasts = True` is called once, with its
+tensors (S, ...) and features (S, B, D); and a loss that is neither coupled nor different between
+members is given all their samples as one batch. A module that vmap cannot go through may have a
 method `stacked(tensors, batch) -> (S, B, C)`, which gets the stacked tensors by their names and the
 members' features (S, B, D). Parameters that stand still and buffers are stacked only where they
 differ. Every member keeps its own order of samples, learning rate and decay. No
@@ -10,8 +13,10 @@ operation mixes members: one that diverges leaves the others as they are.
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +27,7 @@ from torch.func import functional_call, vmap
 from methods.base import Batch
 from methods.parts.members import Member
 from methods.parts.problems import Problem, full, labels_of, moved, one_a_sample, optimiser_of
-from methods.parts.recipes import Recipe, Training
+from methods.parts.recipes import Recipe
 
 MEMORY = 2**31
 """Bytes that what is trained in one problem may take with gradients and the optimiser's state."""
@@ -114,14 +119,12 @@ class Stacked(Problem):
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members
-        self._first: Training = members[0].asked
         for member in members:
             member.together = len(members)
         self._pairs = [_Pair(m.asked.module, m.asked.loss) for m in members]
         self._base = self._pairs[0]
         self._places = _places(self._base)
         self._trained = self._adopted()
-        self._fixed: dict[str, Tensor] = {}
         groups = itertools.groupby(range(len(members)), key=lambda i: _rates(self._recipe(i)))
         self._groups = [list(numbers) for _, numbers in groups]
         # Views, which are leaves of their own where a group is not everyone.
@@ -165,14 +168,39 @@ class Stacked(Problem):
 
     def refresh(self) -> None:
         """Stack what stands still and differs, also between epochs."""
-        self._fixed = {}
+        fixed = {}
         for name, tensor in itertools.chain(
             self._base.named_parameters(), self._base.named_buffers()
         ):
             if name not in self._trained:
                 own = [_tensor(pair, name) for pair in self._pairs]
                 if not all(other is tensor or torch.equal(other, tensor) for other in own):
-                    self._fixed[name] = torch.stack(own)
+                    fixed[name] = torch.stack(own)
+        stacks = {**self._trained, **fixed}
+        self._tensors = {place: stacks[name] for place, name in self._places if name in stacks}
+        stacked = {id(_tensor(self._base, name)) for name in stacks}
+        loss = self._base.loss
+        of_loss = _tensors_of(loss) if isinstance(loss, nn.Module) else ()
+        differs = any(id(tensor) in stacked for tensor in of_loss)
+        self._flat = not differs and not getattr(loss, "coupled", False)
+        self._native = self._without_vmap()
+
+    def _without_vmap(self) -> Callable[[Batch], Tensor] | None:
+        """The module of all members as a function of a batch (S, B), where it can do that."""
+        module: Any = self._base.module
+        if hasattr(module, "stacked"):
+            start = "module."
+            tensors = {
+                name.removeprefix(start): tensor
+                for name, tensor in self._tensors.items()
+                if name.startswith(start)
+            }
+            return partial(module.stacked, tensors)
+        parts = module.modules()
+        if all(isinstance(p, nn.Sequential) or getattr(p, "broadcasts", False) for p in parts):
+            wide: Callable[[Batch], Tensor] = _widened(module, self._tensors, "module.")
+            return wide
+        return None
 
     def batches(
         self, parts: Sequence[NDArray[Any]], stream: tuple[Any, ...]
@@ -199,38 +227,34 @@ class Stacked(Problem):
         return Batch(batch.index[:, which], batch.inputs[:, which], None), labels[:, which]
 
     def logits(self, batch: Batch) -> Tensor:
-        stacked = getattr(self._base.module, "stacked", None)
-        if stacked is None:
-            return self._mapped(self._base_logits, batch)
-        tensors = {**self._trained, **self._fixed}.items()
-        own = {k.removeprefix("module."): v for k, v in tensors if k.startswith("module.")}
-        return full(stacked(own, batch))
+        if self._native is None:
+            return self._mapped(batch)
+        return full(self._native(batch))
 
     def losses(self, batch: Batch, labels: Tensor, logits: Tensor | None = None) -> Tensor:
-        if logits is None and hasattr(self._base.module, "stacked"):
+        if logits is None and (self._native is not None or self._flat):
             logits = self.logits(batch)
         if logits is None:
-            return self._mapped(self._base_losses, batch, labels)
-        return self._mapped(self._base_losses, batch, labels, logits)
-
-    def _mapped(self, call: Callable[..., Tensor], batch: Batch, *more: Tensor) -> Tensor:
-        """A call of `_Pair` for every member."""
-        stacks = {**self._trained, **self._fixed}
-        tensors = {place: stacks[name] for place, name in self._places if name in stacks}
-        found: Tensor = vmap(call)(tensors, batch.index, batch.inputs, *more)
+            return self._mapped(batch, labels)
+        if not self._flat:
+            return self._mapped(batch, labels, logits)
+        every = Batch(batch.index.flatten(), batch.inputs.flatten(0, 1), None)
+        losses: Tensor = self._base.loss(logits.flatten(0, 1), labels.flatten(0, 1), every)
+        found: Tensor = one_a_sample(losses, len(every)).unflatten(0, (len(self._members), -1))
         return found
 
-    def _base_logits(self, tensors: dict[str, Tensor], index: Tensor, features: Tensor) -> Tensor:
-        return self._call(tensors, Batch(index, features, None))
+    def _mapped(self, batch: Batch, *more: Tensor) -> Tensor:
+        """A call of `_Pair` for every member, with labels and logits where there are any."""
 
-    def _base_losses(
-        self, tensors: dict[str, Tensor], index: Tensor, features: Tensor, *more: Tensor
-    ) -> Tensor:
-        return self._call(tensors, Batch(index, features, None), *more)
+        def call(
+            tensors: dict[str, Tensor], index: Tensor, features: Tensor, *more: Tensor
+        ) -> Tensor:
+            given = (Batch(index, features, None), *more)
+            # Ties are in `_places`; torch would set one tensor twice where two names lead to it.
+            found: Tensor = functional_call(self._base, tensors, given, tie_weights=False)
+            return found
 
-    def _call(self, tensors: dict[str, Tensor], *given: Any) -> Tensor:
-        # Ties are in `_places`; torch would set a module's tensor twice where two names lead to it.
-        found: Tensor = functional_call(self._base, tensors, given, tie_weights=False)
+        found: Tensor = vmap(call)(self._tensors, batch.index, batch.inputs, *more)
         return found
 
     def zero_grad(self) -> None:
@@ -240,8 +264,8 @@ class Stacked(Problem):
     def step(self) -> None:
         for views, numbers in zip(self._views, self._groups, strict=True):
             for view, leaf in zip(views, self._trained.values(), strict=True):
-                assert leaf.grad is not None
-                view.grad = leaf.grad[numbers[0] : numbers[-1] + 1]
+                grad = leaf.grad
+                view.grad = None if grad is None else grad[numbers[0] : numbers[-1] + 1]
         self.optimiser.step()
 
     def optimiser_state(self, number: int) -> list[dict[str, Any]]:
@@ -271,6 +295,23 @@ def _places(module: nn.Module) -> list[tuple[str, str]]:
                 place = f"{path}.{own}" if path else own
                 found.append((place, first.setdefault(id(tensor), place)))
     return found
+
+
+def _widened(module: nn.Module, tensors: dict[str, Tensor], path: str) -> nn.Module:
+    """A module like this one that holds the stacked tensors; what is not stacked is shared."""
+    wide = copy.copy(module)
+    for kind in ("_parameters", "_buffers"):
+        held = vars(module)[kind].items()
+        vars(wide)[kind] = {name: tensors.get(path + name, tensor) for name, tensor in held}
+    vars(wide)["_modules"] = {
+        name: None if part is None else _widened(part, tensors, f"{path}{name}.")
+        for name, part in module._modules.items()
+    }
+    return wide
+
+
+def _tensors_of(module: nn.Module) -> Iterable[Tensor]:
+    return itertools.chain(module.parameters(), module.buffers())
 
 
 def _tensor(module: nn.Module, name: str) -> Tensor:

@@ -1,0 +1,225 @@
+"""Batches that memory does not suffice for are accumulated, with the same result."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmarks import memory
+from benchmarks.errors import UserError
+from benchmarks.tiny import tiny_task
+from methods.base import Batch, Predictor, Task
+from methods.parts.heads import SCALE, CosineHead, OnFeatures
+from methods.parts.learning import Learner, Learning, together
+from methods.parts.losses import cross_entropy, single_label_loss
+from methods.parts.recipes import Loss, Recipe, Training
+from methods.parts.scoring import validation_score
+from methods.parts.training import train
+from tests.conftest import ROOT
+
+
+class Limited(nn.Module):
+    """A cosine head behind dropout that has memory for so many samples, as an allocator says it."""
+
+    def __init__(self, task: Task, room: int, error: type[Exception], dropout: float = 0.0) -> None:
+        super().__init__()
+        self.head = CosineHead(task.normal_per_class("head", 16))
+        self.dropout = nn.Dropout(dropout)
+        self.room, self.error = room, error
+        self.sizes: list[int] = []
+
+    def forward(self, batch: Batch) -> Tensor:
+        self.sizes.append(len(batch))
+        if len(batch) > self.room:
+            torch.rand(7)  # what was drawn until then is drawn again
+            raise self.error("DefaultCPUAllocator: can't allocate memory: you tried to allocate it")
+        logits: Tensor = self.head(self.dropout(batch.inputs))
+        return logits
+
+
+PLANNED = Recipe(3, 24, 0.1)
+
+
+def trained(
+    room: int,
+    *,
+    error: type[Exception] = RuntimeError,
+    loss: str = "ce",
+    recipe: Recipe = PLANNED,
+    dropout: float = 0.0,
+) -> tuple[Limited, Task]:
+    task, _ = tiny_task(seed=4)
+    module = Limited(task, room, error, dropout)
+    own = single_label_loss(loss, task, tau=1.0, scale=SCALE)
+    train(task, module, own, recipe, "features")
+    return module, task
+
+
+def weights(module: Limited) -> Tensor:
+    return module.head.weight.detach()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, torch.OutOfMemoryError, MemoryError])
+def test_a_batch_too_large_is_halved_until_it_fits(error: type[Exception]) -> None:
+    whole, task = trained(1000)
+    assert task.notes == []
+    parts, task = trained(7, error=error)
+    # 24, 12 and 6; what was found is kept for the steps that follow: 4 x 6, and 6, 6, 4.
+    first = [24, 12, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 4]
+    assert parts.sizes[: len(first)] == first
+    assert len(parts.sizes) == len(first) + 2 * 11
+    torch.testing.assert_close(weights(parts), weights(whole), atol=1e-5, rtol=0)
+    assert task.notes == ["out of memory at 24: micro-batch 6"]
+
+
+@pytest.mark.parametrize("loss", ["cb", "ldam_drw", "lade", "grw"])
+def test_a_loss_of_the_whole_batch_still_sees_all_of_it(loss: str) -> None:
+    whole, _ = trained(1000, loss=loss)
+    parts, task = trained(5, loss=loss)
+    torch.testing.assert_close(weights(parts), weights(whole), atol=1e-5, rtol=0)
+    assert task.notes == ["out of memory at 24: micro-batch 3"]
+
+
+def test_the_second_pass_draws_what_the_first_drew() -> None:
+    """A gradient at other dropout masks than those of the logits would be another."""
+    task, _ = tiny_task(seed=4)
+    seen: list[list[Tensor]] = [[], []]
+    module = Limited(task, 8, RuntimeError, dropout=0.5)
+    module.dropout.register_forward_hook(
+        lambda _, __, out: seen[int(torch.is_grad_enabled())].append(out.detach().clone())
+    )
+    loss = single_label_loss("cb", task, tau=1.0, scale=SCALE)
+    train(task, module, loss, Recipe(1, 16, 0.1, micro_batch=8), "features")
+    assert len(seen[0]) == len(seen[1]) == 8
+    assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
+
+
+def test_a_step_that_failed_draws_again_what_it_drew() -> None:
+    given = Recipe(3, 24, 0.1, micro_batch=6)
+    planned, _ = trained(1000, recipe=given, dropout=0.5)
+    found, _ = trained(7, dropout=0.5)
+    torch.testing.assert_close(weights(found), weights(planned), atol=1e-6, rtol=0)
+
+
+def test_no_room_for_a_single_sample_is_said_in_a_line() -> None:
+    with pytest.raises(UserError, match="single sample at a time") as caught:
+        trained(0)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_errors_are_not_taken_for_it() -> None:
+    for error in (RuntimeError("shapes differ"), ValueError("out of range")):
+        with pytest.raises(type(error)):
+            memory.smaller(8, error)
+
+
+def test_an_odd_size_is_halved_upwards() -> None:
+    sizes = [7]
+    while sizes[-1] > 1:
+        sizes.append(memory.smaller(sizes[-1], MemoryError()))
+    assert sizes == [7, 4, 2, 1]
+
+
+class Head(OnFeatures):
+    """A head that has memory for so many samples of all members together."""
+
+    room = 1000
+    sizes: ClassVar[list[int]] = []
+
+    def forward(self, batch: Batch) -> Tensor:
+        if self.training:
+            Head.sizes.append(batch.inputs.shape[:-1].numel())
+            if Head.sizes[-1] > Head.room:
+                raise MemoryError
+        return super().forward(batch)
+
+
+class Several(Learner):
+    """Any head under any loss."""
+
+    def __init__(self, loss: str) -> None:
+        self.loss = loss
+
+    def learn(self, task: Task) -> Learning:
+        module = Head(CosineHead(task.normal_per_class("head", 16)))
+        loss: Loss = cross_entropy
+        if self.loss != "ce":
+            loss = single_label_loss(self.loss, task, tau=1.0, scale=SCALE)
+        return (yield Training(task, module, loss, Recipe(2, 24, 0.1)))
+
+
+@pytest.mark.parametrize("loss", ["ce", "cb", "lade"])
+def test_several_trained_together_share_the_room(loss: str, monkeypatch: Any) -> None:
+    def fitted(room: int) -> tuple[list[Tensor], list[Task]]:
+        monkeypatch.setattr(Head, "room", room)
+        Head.sizes.clear()
+        tasks = [tiny_task(seed)[0] for seed in range(3)]
+        found = together([(Several(loss), task) for task in tasks])
+        assert all(isinstance(one, Predictor) and one.together == 3 for one in found)
+        return [one.logits.head.weight.detach() for one in found], tasks  # type: ignore[union-attr,attr-defined]
+
+    whole, _ = fitted(1000)
+    parts, tasks = fitted(3 * 8)
+    assert max(Head.sizes) == 3 * 24 and Head.sizes.count(3 * 6) > 8
+    for one, other in zip(parts, whole, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+    assert all(task.notes == ["out of memory at 24: micro-batch 6"] for task in tasks)
+
+
+def test_validation_takes_smaller_batches_too() -> None:
+    task, _ = tiny_task(validation=True)
+    module = Limited(task, 1000, MemoryError)
+    expected = validation_score(task, module, "features", 64)
+    module.room = 9
+    assert validation_score(task, module, "features", 64) == expected
+    assert max(module.sizes[-8:]) <= 9
+
+
+ALLOCATES = """
+import resource, sys
+import torch
+from benchmarks.tiny import tiny_task
+from methods.parts.heads import CosineHead, OnFeatures
+from methods.parts.losses import cross_entropy
+from methods.parts.training import Recipe, train
+
+class Greedy(torch.nn.Module):
+    def __init__(self, head):
+        super().__init__()
+        self.head = head
+
+    def forward(self, batch):
+        large = torch.zeros(len(batch), 2**20)  # 4 MB a sample
+        return self.head(batch.inputs) + large[:, :1]
+
+def run():
+    task, _ = tiny_task()
+    head = CosineHead(task.normal_per_class("head", 16))
+    train(task, Greedy(head), cross_entropy, Recipe(2, 64, 0.1), "features")
+    return head.weight.detach(), task.notes
+
+expected, notes = run()
+assert notes == [], notes
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 100 * 2**20, resource.RLIM_INFINITY))
+found, notes = run()
+assert torch.allclose(found, expected, atol=1e-5)
+print(*notes)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS and /proc are Linux's")
+def test_what_the_allocator_really_raises() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ALLOCATES], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "out of memory at 64: micro-batch" in done.stdout
+    assert int(np.log2(int(done.stdout.split()[-1]))) <= 4

@@ -1,0 +1,333 @@
+"""Seeds and grid points in one batched problem end at the numbers of separate fits."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmarks.datasets.base import TaskKind
+from benchmarks.errors import NotApplicable
+from benchmarks.tiny import tiny_task
+from methods.base import Batch, Predictor, Task
+from methods.clip_adapter import ClipAdapter
+from methods.linear_probe import LinearProbe
+from methods.logit_adjustment import LogitAdjustment
+from methods.parts.heads import LinearHead, OnFeatures
+from methods.parts.learning import Learner, Learning, together
+from methods.parts.losses import cross_entropy
+from methods.parts.recipes import Recipe, Training
+from methods.parts.two_stage import FeaturesOf
+from methods.prototype import Prototype
+from methods.registry import METHODS
+from methods.tau_norm import TauNorm
+from methods.tip_adapter import TipAdapter
+
+Pairs = list[tuple[Learner, Task]]
+
+
+class Memory:
+    """A checkpoint in memory, copied both ways as one on disk is."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] | None = None
+
+    def load(self) -> dict[str, Any] | None:
+        return copy.deepcopy(self.state)
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        self.state = copy.deepcopy(dict(state))
+
+    def trained(self, stage: int, state: Mapping[str, Any]) -> None:
+        pass
+
+
+def short(name: str, **fields: Any) -> Learner:
+    """A method that trains for 20 steps where it trains once: 4 of 16 images an epoch."""
+    own = METHODS.get(name).__dataclass_fields__
+    wanted = {"epochs": 5, "batch_size": 16, "finetune": True} | fields
+    method: Learner = METHODS.get(name)(**{k: v for k, v in wanted.items() if k in own})
+    return method
+
+
+def world(seed: int, kind: TaskKind = "single", *, double: bool = False, **more: Any) -> Task:
+    task, _ = tiny_task(seed, kind=kind, **more)
+    if double:
+        task.train = FeaturesOf(task.train, task.train.features().double())
+        task.counts = task.counts.double()
+        texts = task.text_cache
+        task.text_cache = lambda *given: texts(*given).double()
+    return task
+
+
+def logits_of(predictor: Any, task: Task) -> Tensor:
+    assert isinstance(predictor, Predictor), predictor
+    index = np.arange(len(task.train))
+    with torch.no_grad():
+        return predictor.logits(task.train.batch(index, needs="features"))
+
+
+def assert_as_alone(pairs: Pairs, alone: Pairs, atol: float, many: int | None = None) -> None:
+    """Fits together of `pairs` have the logits of the same fits by themselves."""
+    for found, (method, task) in zip(together(pairs), alone, strict=True):
+        expected = method.fit(task)
+        assert isinstance(found, Predictor), found
+        assert found.together == (len(pairs) if many is None else many)
+        assert dataclasses.replace(found, logits=None, together=1) == dataclasses.replace(
+            expected, logits=None
+        )
+        difference = logits_of(found, task) - logits_of(expected, task)
+        assert float(difference.abs().max()) <= atol
+
+
+LEARNERS = [
+    (name, kind)
+    for name in sorted(METHODS.entries())
+    if issubclass(METHODS.get(name), Learner)
+    for kind in METHODS.get(name).info.tasks
+]
+HEADS = [(name, kind) for name, kind in LEARNERS if name not in ("coop", "lmpt")]
+APART = {("tip_adapter", "multi")}
+"""Of these, seeds differ in structure: images of several classes make caches of several sizes."""
+
+
+def test_every_method_on_features_that_trains_is_here() -> None:
+    names = {name for name, _ in LEARNERS}
+    assert names >= {
+        "clip_adapter", "coop", "linear_probe", "lmpt", "logit_adjustment", "prototype",
+        "tau_norm", "tip_adapter",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("validation", [False, True])
+@pytest.mark.parametrize(("name", "kind"), LEARNERS)
+def test_seeds_together_are_seeds_alone(name: str, kind: TaskKind, validation: bool) -> None:
+    method = short(name)
+    worlds = [
+        [(method, world(seed, kind, validation=validation)) for seed in (3, 0, 5)] for _ in range(2)
+    ]
+    assert_as_alone(*worlds, atol=1e-4, many=1 if (name, kind) in APART else 3)
+
+
+@pytest.fixture
+def double() -> Any:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(("name", "kind"), HEADS)
+def test_in_double_precision_nothing_but_rounding_differs(
+    name: str, kind: TaskKind, double: None
+) -> None:
+    method = short(name)
+    worlds = [[(method, world(seed, kind, double=True)) for seed in range(3)] for _ in range(2)]
+    probe = method.fit(worlds[1][0][1])
+    assert all(p.dtype == torch.float64 for p in probe.logits.parameters())  # type: ignore[attr-defined]
+    assert_as_alone(*worlds, atol=1e-9, many=1 if (name, kind) in APART else 3)
+
+
+GRIDS: list[tuple[Learner, dict[str, list[Any]]]] = [
+    (short("linear_probe", loss="la"), {"lr": [0.3, 0.01, 0.3], "tau": [1.0, 2.0, 0.5]}),
+    (short("linear_probe", loss="cb"), {"weight_decay": [0.0, 0.1, 0.01]}),
+    (short("linear_probe", loss="ldam_drw"), {"lr": [0.1, 0.2, 0.1]}),
+    (short("linear_probe", loss="lade", head="linear"), {"lr": [0.1, 0.2, 0.01]}),
+    (short("linear_probe", loss="focal"), {"lr": [0.1, 0.2, 0.01]}),
+    (short("linear_probe", loss="grw", init="class_mean"), {"lr": [0.1, 0.2, 0.01]}),
+    (short("logit_adjustment", mode="posthoc"), {"tau": [0.5, 1.0, 2.0]}),
+    (short("clip_adapter"), {"lr": [0.5, 0.1, 0.5], "ratio": [0.2, 0.5, 0.9]}),
+    (short("tau_norm"), {"tau": [0.0, 0.5, 1.0]}),
+    (
+        short("prototype"),
+        {
+            "lr": [0.1, 0.03, 0.3],
+            "matching_scale": [15.0, 30.0, 100.0],
+            "prototype_share": [0.0, 0.5, 1.0],
+            "pull": [0.3, 3.0, 30.0],
+            "text_weight": [0.0, 1.0, 2.0],
+        },
+    ),
+    (short("tip_adapter"), {"lr": [1e-2, 1e-3, 1e-2], "alpha": [0.1, 1.0, 5.0], "beta": [1, 3, 5]}),
+    (short("coop", loss="asl"), {"lr": [0.1, 0.02, 0.1]}),
+    (short("lmpt"), {"lr": [0.01, 0.02, 0.03], "cse_weight": [0.1, 0.5, 0.9]}),
+]
+
+
+@pytest.mark.parametrize(("method", "grid"), GRIDS, ids=lambda v: type(v).__name__)
+def test_grid_points_are_one_problem_too(method: Learner, grid: dict[str, list[Any]]) -> None:
+    points = [dict(zip(grid, values, strict=True)) for values in zip(*grid.values(), strict=True)]
+    methods = [dataclasses.replace(method, **point) for point in points]  # type: ignore[type-var]
+    worlds = [[(m, world(seed)) for seed, m in enumerate(methods)] for _ in range(2)]
+    assert_as_alone(*worlds, atol=1e-4)
+
+
+def test_double_precision_of_losses_that_need_their_batch(double: None) -> None:
+    for loss in ("cb", "ldam_drw", "lade"):
+        method = short("linear_probe", loss=loss, weight_decay=0.01)
+        worlds = [[(method, world(s, double=True)) for s in (1, 2)] for _ in range(2)]
+        assert_as_alone(*worlds, atol=1e-9)
+
+
+# ---- what is not one problem ---------------------------------------------------------------------
+
+
+def test_other_structures_are_trained_apart() -> None:
+    methods = [
+        short("linear_probe"),
+        short("linear_probe", head="linear"),
+        short("linear_probe", epochs=4),
+        short("linear_probe", batch_size=8),
+        short("linear_probe", loss="focal"),
+        short("tau_norm"),
+        short("logit_adjustment"),
+    ]
+    worlds = [[(m, world(0)) for m in methods] for _ in range(2)]
+    found = together(worlds[0])
+    # tau_norm's is the same linear head under the same loss; another method's may well be one.
+    assert [f.together for f in found if isinstance(f, Predictor)] == [1, 2, 1, 1, 1, 2, 1]
+    for one, (method, task) in zip(found, worlds[1], strict=True):
+        assert torch.allclose(logits_of(one, task), logits_of(method.fit(task), task), atol=1e-5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dropping(Learner):
+    """A head behind dropout."""
+
+    rate: float = 0.5
+    alone: bool = False
+
+    def learn(self, task: Task) -> Learning:
+        head = LinearHead(task.normal_per_class("head", 16))
+        module = OnFeatures(nn.Sequential(nn.Dropout(self.rate), head))
+        return (yield Training(task, module, cross_entropy, Recipe(2, 16, 0.1), alone=self.alone))
+
+
+@pytest.mark.parametrize(
+    ("method", "many"), [(Dropping(), 1), (Dropping(0.0), 2), (Dropping(0.0, alone=True), 1)]
+)
+def test_what_draws_or_asks_for_it_is_trained_alone(method: Learner, many: int) -> None:
+    worlds = [[(method, world(seed)) for seed in (0, 1)] for _ in range(2)]
+    assert_as_alone(*worlds, atol=1e-6, many=many)
+
+
+# ---- failures and interruptions ------------------------------------------------------------------
+
+
+def test_one_that_diverges_fails_alone() -> None:
+    rates = [0.03, 1e38, 0.03]
+    methods = [short("linear_probe", head="linear", lr=rate) for rate in rates]
+    found = together([(m, world(seed)) for seed, m in enumerate(methods)])
+    assert isinstance(found[1], ValueError) and "lower the learning rate" in str(found[1])
+    for seed in (0, 2):
+        task = world(seed)
+        assert torch.allclose(
+            logits_of(found[seed], task), logits_of(methods[seed].fit(task), task)
+        )
+
+
+def test_one_that_does_not_apply_leaves_the_others() -> None:
+    methods = [short("linear_probe", loss="ldam_drw", head=head) for head in ("cosine", "linear")]
+    found = together([(m, world(0)) for m in methods])
+    assert isinstance(found[0], Predictor) and isinstance(found[1], NotApplicable)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        LinearProbe(epochs=4, batch_size=16),
+        TipAdapter(finetune=True, epochs=4, batch_size=16),
+        Prototype(epochs=4, batch_size=16),
+        ClipAdapter(epochs=4, batch_size=16, lr=0.5),
+    ],
+    ids=lambda m: type(m).__name__,
+)
+@pytest.mark.parametrize("left", [(0, 1, 2), (1,)])
+def test_an_interrupted_group_goes_on(method: Learner, left: tuple[int, ...]) -> None:
+    """Also by itself, where records of the others were written before."""
+    kept = {seed: Memory() for seed in range(3)}
+
+    def stop(epoch: int, epochs: int, step: int, steps: int) -> None:
+        if (epoch, step) == (3, 2):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        together([(method, world(s, checkpoint=kept[s], progress=stop)) for s in range(3)])
+    steps: list[int] = []
+
+    def note(epoch: int, epochs: int, step: int, steps_: int) -> None:
+        steps.append(epoch)
+
+    found = together([(method, world(s, checkpoint=kept[s], progress=note)) for s in left])
+    assert steps[0] == 3  # it did not start from zero
+    assert len(steps) == 4  # and was told once
+    for seed, one in zip(left, found, strict=True):
+        assert isinstance(one, Predictor) and one.together == len(left)
+        task = world(seed)
+        expected = logits_of(method.fit(task), task)
+        assert float((logits_of(one, task) - expected).abs().max()) <= 1e-5
+
+
+def test_states_of_different_epochs_go_on_apart() -> None:
+    method = LinearProbe(epochs=4, batch_size=16)
+    kept = [Memory(), Memory()]
+
+    def stop(epoch: int, epochs: int, step: int, steps: int) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        method.fit(world(0, checkpoint=kept[0], progress=stop))
+    found = together([(method, world(s, checkpoint=kept[s])) for s in (0, 1)])
+    for seed, one in enumerate(found):
+        assert isinstance(one, Predictor) and one.together == 1
+        assert torch.allclose(
+            logits_of(one, world(seed)), logits_of(method.fit(world(seed)), world(seed))
+        )
+
+
+def test_predictors_share_no_memory() -> None:
+    found = together([(LogitAdjustment(epochs=1), world(seed)) for seed in (0, 1)])
+    modules = [one.logits for one in found if isinstance(one, Predictor)]
+    for module in modules:
+        assert isinstance(module, nn.Module) and not module.training
+        for parameter in module.parameters():
+            assert parameter.untyped_storage().nbytes() == parameter.numel() * 4
+            assert parameter.grad is None and parameter.is_leaf
+
+
+class Counting(nn.Module):
+    """A loss that counts how often it is called."""
+
+    calls = 0
+
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        Counting.calls += 1
+        return cross_entropy(logits, labels, batch)
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted(Learner):
+    """A linear head under the loss that counts."""
+
+    def learn(self, task: Task) -> Learning:
+        module = OnFeatures(LinearHead(task.normal_per_class("head", 16)))
+        return (yield Training(task, module, Counting(), Recipe(2, 16, 0.1)))
+
+
+def test_together_takes_the_steps_of_one() -> None:
+    Counting.calls = 0
+    together([(Counted(), world(seed)) for seed in range(5)])
+    assert Counting.calls == 2 * 4
+
+
+def test_memory_bounds_a_lot(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 4 x 16 weights of 4 bytes, six times: two fit into 4,000 bytes.
+    monkeypatch.setattr("methods.parts.stacking.MEMORY", 4000)
+    found = together([(TauNorm(epochs=1, init="text"), world(seed)) for seed in range(5)])
+    assert [one.together for one in found if isinstance(one, Predictor)] == [2, 2, 2, 2, 1]
