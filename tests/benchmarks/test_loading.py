@@ -102,6 +102,20 @@ def test_who_stops_early_leaves_no_thread_behind(ending: str) -> None:
     assert len(made) <= 3
 
 
+def test_what_was_not_begun_is_never_made() -> None:
+    made: list[int] = []
+
+    def slow(i: int) -> int:
+        time.sleep(0.02)
+        made.append(i)
+        return i
+
+    results = ahead(slow, range(1000), depth=30)
+    assert next(results) == 0
+    results.close()
+    assert len(made) < 20
+
+
 def test_parts_may_be_made_of_items() -> None:
     def total(n: int) -> int:
         return sum(in_threads(lambda i: i, range(n)))
