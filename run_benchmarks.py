@@ -123,9 +123,11 @@ def _dispatch(options: argparse.Namespace, console: Any) -> int:
     if options.verb == "show":
         return commands.show(options.name, console, options.data_root, options.plugin)
     if options.verb == "report":
+        choice = reading.Choice(options.config, options.methods, options.datasets)
         return reading.report(
-            options.folders, console, options.out, options.plugin, allow_mixed=options.allow_mixed
-        )
+            options.folders, console, options.out, options.plugin, choice,
+            allow_mixed=options.allow_mixed,
+        )  # fmt: skip
     if options.verb == "compare":
         wanted = {name: getattr(options, name) for name in reading.Request.__dataclass_fields__}
         return reading.compare(options.folders, console, reading.Request(**wanted), options.plugin)
@@ -191,6 +193,10 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "--out", type=Path, metavar="DIR", help="where to write (default reports/out)"
     )
 
+    report.add_argument("--config", type=Path, metavar="FILE", help=_CONFIG)
+    report.add_argument("--methods", metavar="A,B", help="rows of these methods (default all)")
+    report.add_argument("--datasets", metavar="D[,D2]", help=_AS_TABLES)
+
     compare = verbs.add_parser("compare", help="paired differences between variants, from records")
     compare.add_argument("folders", nargs="+", type=Path, metavar="DIR", help=_FOLDERS)
     compare.add_argument(
@@ -200,10 +206,8 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     compare.add_argument(
         "--against", metavar="VARIANT[,V2]", help="compare every other row with it, in place of --a"
     )
-    compare.add_argument(
-        "--datasets", metavar="D[,D2]", help="as the tables call them (default all)"
-    )
-    compare.add_argument("--config", type=Path, metavar="FILE", help="only the cells of this sweep")
+    compare.add_argument("--datasets", metavar="D[,D2]", help=_AS_TABLES)
+    compare.add_argument("--config", type=Path, metavar="FILE", help=_CONFIG)
     compare.add_argument("--out", type=Path, metavar="FILE", help="also write this .md or .csv")
 
     check = verbs.add_parser("check", help="what every method must do, tried on a tiny world")
@@ -266,6 +270,8 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
 
 
 _FOLDERS = "folders of records, such as results/runs"
+_CONFIG = "only the cells of this sweep"
+_AS_TABLES = "as the tables call them (default all)"
 _PLUGIN = "a file with methods of your own; may be given several times"
 
 _TRANSFORM = "evaluation transform: the checkpoint's own (default), or that of a paper's code"
@@ -342,6 +348,12 @@ def _sweep_flags(verb: argparse.ArgumentParser) -> None:
         action="store_const",
         const=True,
         help="keep each cell's trained part, for predict",
+    )
+    add(
+        "--no-deterministic",
+        action="store_const",
+        const=True,
+        help="fastest algorithms, also those that need not repeat their numbers",
     )
     add(
         "--check-data",

@@ -16,7 +16,8 @@ from rich.table import Table
 from benchmarks.catalog import first_line
 from benchmarks.declared import Declared, Field, read_docs
 from benchmarks.errors import DataError, UserError, counted, did_you_mean
-from benchmarks.reading import DEFAULT_REPORT, compare_with, records_in, say, say_where
+from benchmarks.gathering import records_in, say
+from benchmarks.reading import DEFAULT_REPORT, compare_with, say_where
 from benchmarks.settings import Sweep, choices, shard_of
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def _run_cells(
         debug,
         sweep.save_logits,
         sweep.save_model,
+        deterministic=not sweep.no_deterministic,
     )
     display = ProgressDisplay(console, len(todo), len(planned) - len(todo))
     if sweep.check_data:
@@ -139,15 +141,14 @@ def _empty_part(sweep: Sweep, console: Console) -> int:
 
 def _report_cells(planned: Sequence[Any], sweep: Sweep, console: Console, allow_mixed: bool) -> int:
     from benchmarks import plan
-    from reports.report import print_report, write_report
+    from reports.report import write_report
 
     records = [p.record for p in planned if p.record is not None]
     stale = {p.record.key for p in planned if p.state == "stale"}
     failed = [p for p in planned if p.state == "failed"]
     folder = DEFAULT_REPORT if sweep.out == Sweep().out else sweep.out / "report"
     console.print()
-    print_report(records, console, stale=stale, allow_mixed=allow_mixed)
-    files = write_report(records, folder, stale=stale, allow_mixed=allow_mixed)
+    files = write_report(records, folder, stale=stale, allow_mixed=allow_mixed, console=console)
     if sweep.compare:
         every = plan.baselines(sweep, sweep.compare)
         baselines = {label: cells for label, cells in every.items() if cells}  # of these flags

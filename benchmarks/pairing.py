@@ -8,7 +8,7 @@ from rich.console import Console
 
 from benchmarks.baselines import Baselines
 from benchmarks.errors import UserError
-from benchmarks.reading import say
+from benchmarks.gathering import say
 from reports.aggregate import Row, Table
 from reports.comparison import (
     Comparer,

@@ -22,9 +22,9 @@ from benchmarks.datasets._image_files import ENDINGS, FileImages
 from benchmarks.datasets.base import Split
 from benchmarks.errors import DataError, UserError, counted
 from benchmarks.features import user_store
+from benchmarks.gathering import say
 from benchmarks.model_files import model_file, read_model
 from benchmarks.plan import Cell
-from benchmarks.reading import say
 from benchmarks.settings import Choice, Sweep
 from methods.registry import METHODS
 from results.schema import Record, RecordError

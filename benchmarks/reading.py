@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.gathering import data_sets, gather, of_sweep, say
 from benchmarks.settings import read_sweep, split_labels
 
 if TYPE_CHECKING:
     from benchmarks.baselines import Baselines
     from reports.aggregate import Table
-    from reports.comparison import Read
     from results.schema import Record
 
 DEFAULT_REPORT = Path("reports/out")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of the records in the folders a report is about."""
+
+    config: Path | None = None
+    """A sweep: its cells alone."""
+    methods: str | None = None
+    """Methods; None for all."""
+    datasets: str | None = None
+    """Data sets, as tables call them; None for all."""
 
 
 def report(
@@ -26,16 +38,32 @@ def report(
     console: Console,
     out: Path | None,
     plugins: Sequence[Path],
+    choice: Choice,
     *,
     allow_mixed: bool,
 ) -> int:
-    """Tables and plots of every record under `folders`."""
-    from reports.report import print_report, write_report
+    """Tables and plots of the records under `folders`.
 
-    found = _gather(folders, plugins, console)
-    print_report(found.records, console, stale=found.stale, allow_mixed=allow_mixed)
+    Raises:
+        UserError: unknown names, nothing to report, or records that do not belong in one table.
+    """
+    from reports.report import write_report
+
+    found = gather(folders, plugins, console)
+    records = found.records
+    if choice.config is not None:
+        records = of_sweep(records, read_sweep(choice.config, {}), choice.config)
+    if choice.methods is not None:
+        known = {record.method for record in records}
+        wanted = set(split_labels(choice.methods))
+        for name in sorted(wanted - known):
+            raise did_you_mean("method of these records", name, known)
+        records = [record for record in records if record.method in wanted]
+    if choice.datasets is not None:
+        names = data_sets(choice.datasets, {record.dataset for record in records})
+        records = [record for record in records if record.dataset in names]
     files = write_report(
-        found.records, out or DEFAULT_REPORT, stale=found.stale, allow_mixed=allow_mixed
+        records, out or DEFAULT_REPORT, stale=found.stale, allow_mixed=allow_mixed, console=console
     )
     say_where(console, files, None)
     return 0
@@ -81,17 +109,14 @@ def compare(
         raise UserError(f"--out {request.out}: write a file that ends in .md or .csv.")
     baselines = split_labels(request.against or "")
     others = split_labels(request.b or "")
-    found = _gather(folders, plugins, console)
+    found = gather(folders, plugins, console)
     records = found.records
     cells: Baselines = {}
     if request.config is not None:
         from benchmarks import plan
 
         sweep = read_sweep(request.config, {})
-        identities = {cell.identity for cell in plan.expand(sweep)}
-        records = [r for r in records if r.identity in identities]
-        if not records:
-            raise UserError(f"No records of the cells of {request.config} in these folders.")
+        records = of_sweep(records, sweep, request.config)
         if not (request.a or request.b):
             baselines = baselines or sweep.compare
         typed = [label for label in (*baselines, request.a, *others) if label]
@@ -177,19 +202,6 @@ def compare_with(
     return files
 
 
-def say(console: Console, text: str) -> None:
-    """Print a line that a reader should not miss."""
-    console.print(text, style="yellow", markup=False, soft_wrap=True)
-
-
-def records_in(store: Any, console: Console) -> list[Record]:
-    """The records of a store; what cannot be read is named and passed over."""
-    records, problems = store.all()
-    for problem in problems:
-        say(console, f"Ignored: {problem}")
-    return list(records)
-
-
 def say_where(console: Console, files: Sequence[Path], out: Path | None) -> None:
     """Print the files of a report and, if given, the folder of the records."""
     if not files:
@@ -199,66 +211,6 @@ def say_where(console: Console, files: Sequence[Path], out: Path | None) -> None
         console.print(f"  {file.name}", style="dim", markup=False, soft_wrap=True)
     if out is not None:
         console.print(f"Records: {out / 'records'}/", markup=False, soft_wrap=True)
-
-
-# ---- gathering -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Gathered:
-    """The records of several folders, one for each cell."""
-
-    records: list[Record]
-    stale: set[str]
-    read: Read
-
-
-def _gather(folders: Sequence[Path], plugins: Sequence[Path], console: Console) -> _Gathered:
-    from benchmarks import plan
-    from methods.registry import METHODS
-    from results.store import Store
-
-    for file in plugins:
-        METHODS.load_file(file)
-    records: list[Record] = []
-    stores: dict[str, Store] = {}
-    for folder in folders:
-        if not (folder / "records").is_dir():
-            raise UserError(
-                f"No records under {folder}: give a folder that a run wrote to with --out."
-            )
-        store = Store(folder)
-        here = records_in(store, console)
-        records += here
-        stores = {record.key: store for record in here} | stores
-    if not records:
-        raise UserError(f"No readable records under {', '.join(map(str, folders))}.")
-    stale = _stale(records)
-    # One record a cell, or its seeds would be counted twice: folders may hold the same cell, and a
-    # folder the same cell from several versions of a method. One of today's code goes first.
-    by_cell = {
-        r.identity or r.key: r
-        for r in sorted(records, key=lambda r: (r.key not in stale, *plan.preference(r)))
-    }
-
-    def read(record: Record) -> Mapping[str, Any]:
-        return stores[record.key].predictions(record.key)
-
-    return _Gathered(list(by_cell.values()), stale, read)
-
-
-def _stale(records: Sequence[Record]) -> set[str]:
-    """Keys of records that another version of their method's source made."""
-    from methods.registry import METHODS, fingerprint
-
-    known = METHODS.entries()
-    return {
-        r.key
-        for r in records
-        if r.provenance is not None
-        and r.method in known
-        and r.provenance.fingerprint != fingerprint(r.method)
-    }
 
 
 def _tables(
@@ -280,7 +232,7 @@ def _tables(
     from reports.labels import method_of
 
     if datasets is not None:
-        wanted = _data_sets(datasets, {record.dataset for record in records})
+        wanted = data_sets(datasets, {record.dataset for record in records})
         records = [record for record in records if record.dataset in wanted]
     methods = {method_of(label) for label in named}
     for where in sorted({(r.dataset, r.backbone) for r in records}):
@@ -289,17 +241,6 @@ def _tables(
             members = [r for r in members if r.method in methods]
         refuse_mixture(members, "Give a folder that holds the one or the other.")
     return build_tables(records, stale=stale, allow_mixed=True)
-
-
-def _data_sets(typed: str, known: Collection[str]) -> set[str]:
-    """The data sets of these names, or of these names and any knobs."""
-    found = set()
-    for name in split_labels(typed):
-        same = {name} & set(known) or {k for k in known if k.partition(" (")[0] == name}
-        if not same:
-            raise did_you_mean("data set of these records", name, known)
-        found |= same
-    return found
 
 
 def _write(file: Path, text: str) -> Path:

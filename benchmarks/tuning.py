@@ -29,9 +29,9 @@ from benchmarks.datasets.base import DataSet, Family
 from benchmarks.datasets.carving import with_validation
 from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.file_names import safe
+from benchmarks.gathering import records_in
 from benchmarks.plan import Cell
 from benchmarks.protocol import budget
-from benchmarks.reading import records_in
 from benchmarks.recipe_files import Recipe, default_file, refuse_to_lose, write_recipe
 from benchmarks.settings import Sweep, apply_fields
 from methods.registry import METHODS

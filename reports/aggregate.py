@@ -7,13 +7,12 @@ keep their rows and reasons; what a reader has to know stands in the caption and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from reports import notes
-from reports.comparability import differences, refuse_mixture
+from reports.comparability import Difference, differences, refuse
 from reports.published import Beside, beside
 from reports.variants import Variant, variants
 from results.schema import Record
@@ -105,14 +104,14 @@ def build_tables(
     by_table: dict[tuple[str, str], list[Record]] = {}
     for record in sorted(records, key=lambda record: record.key):
         by_table.setdefault((record.dataset, record.backbone), []).append(record)
+    found = {where: differences(members) for where, members in by_table.items()}
     if not allow_mixed:
-        for members in by_table.values():
-            refuse_mixture(members)
-    return [_table(members, stale) for _, members in sorted(by_table.items())]
+        for where, members in by_table.items():
+            refuse(members, found[where])
+    return [_table(by_table[where], found[where], stale) for where in sorted(by_table)]
 
 
-def _table(records: Sequence[Record], stale: Collection[str]) -> Table:
-    found = differences(records)
+def _table(records: Sequence[Record], found: Sequence[Difference], stale: Collection[str]) -> Table:
     grouped, label_notes = variants(records, found)
     rows = sorted((_row(variant, stale) for variant in grouped), key=_rank)
     warnings = [
@@ -157,11 +156,12 @@ def _row(variant: Variant, stale: Collection[str]) -> Row:
 def summarise(values: Iterable[float | None]) -> Summary:
     """Mean, sample standard deviation (ddof=1) and number of the values that are not None."""
     present = [value for value in values if value is not None]
-    return Summary(
-        mean=float(np.mean(present)) if present else None,
-        std=float(np.std(present, ddof=1)) if len(present) > 1 else None,
-        n=len(present),
-    )
+    n = len(present)
+    if not n:
+        return Summary(None, None, 0)
+    mean = math.fsum(present) / n
+    squares = math.fsum((value - mean) ** 2 for value in present)
+    return Summary(mean, math.sqrt(squares / (n - 1)) if n > 1 else None, n)
 
 
 def _spread(done: Sequence[Record]) -> str | None:

@@ -6,15 +6,21 @@ listed here; what may differ (epochs, trainable parameters, ...) is a footnote's
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.errors import UserError
 from results.schema import Record
 
 ABSENT = "unset"
+WAY_OUT = (
+    "A sweep's own command shows its cells alone and repeats none that is finished, as does "
+    "`report --config`; --allow-mixed marks what differs."
+)
 
 
 class MixedRecords(UserError):
@@ -56,8 +62,7 @@ def differences(records: Sequence[Record]) -> list[Difference]:
 
 def refuse_mixture(
     records: Sequence[Record],
-    way_out: str = "A sweep's own command shows its cells alone and repeats none that is finished, "
-    "--allow-mixed marks what differs.",
+    way_out: str = WAY_OUT,
 ) -> None:
     """Do nothing if the records may share a table.
 
@@ -68,7 +73,15 @@ def refuse_mixture(
     Raises:
         MixedRecords: naming what differs, the values, the methods that have them, and the way out.
     """
-    found = differences(records)
+    refuse(records, differences(records), way_out)
+
+
+def refuse(records: Sequence[Record], found: Sequence[Difference], way_out: str = WAY_OUT) -> None:
+    """Do nothing if nothing was `found` to differ, as by `differences`.
+
+    Raises:
+        MixedRecords: as `refuse_mixture`.
+    """
     if found:
         first = records[0]
         raise MixedRecords(
@@ -79,6 +92,8 @@ def refuse_mixture(
 
 def mixed_settings(record: Record, found: Sequence[Difference]) -> dict[str, str]:
     """The record's own values of what differs, by name: they tell its variants apart."""
+    if not found:
+        return {}
     values = _settings(record)
     suffix = f" (split seed {record.split_seed})"
     names = {difference.name.removesuffix(suffix) for difference in found}
@@ -99,21 +114,36 @@ def _settings(record: Record) -> dict[str, str]:
         "transform": record.transform,
     }
     for name, value in sorted(record.dataset_config.items()):
-        values[f"{record.dataset}.{name}"] = json.dumps(value, sort_keys=True)
+        values[f"{record.dataset}.{name}"] = as_json(value)
     if record.selection is not None:
         values["selection rule"] = record.selection.rule
     if record.groups is not None:
         groups = record.groups
         values["group rule"] = groups.rule
         sizes = f"{groups.many}/{groups.medium}/{groups.few}"
-        digest = hashlib.sha256("".join(groups.membership).encode()).hexdigest()
-        values["class groups"] = f"{sizes}, {digest[:6]}"
+        values["class groups"] = f"{sizes}, {_digest(groups.membership)}"
     if record.provenance is not None:
         values["weights"] = record.provenance.weights_id
         values["evaluation transform"] = _short(record.provenance.preprocess_hash)
         values["texts"] = _short(record.provenance.text_hash)
         values["split"] = _short(record.provenance.split_hash)
     return values
+
+
+@functools.cache
+def _digest(membership: tuple[str, ...]) -> str:
+    return hashlib.sha256("".join(membership).encode()).hexdigest()[:6]
+
+
+def as_json(value: Any) -> str:
+    """A value of a configuration as text: the same for a tuple as for a list."""
+    known = repr(value)  # a thousand records have the same few values
+    if known not in _TEXTS:
+        _TEXTS[known] = json.dumps(value, sort_keys=True)
+    return _TEXTS[known]
+
+
+_TEXTS: dict[str, str] = {}
 
 
 def _short(digest: str) -> str:

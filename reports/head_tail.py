@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from reports.aggregate import GROUPS, Row, Table
-from reports.plots import WIDTH, look, style, wrap
+from reports.plots import WIDTH, look, shown, style, wrap
 from results.schema import Record
 
 Array = NDArray[np.float64]
@@ -29,7 +29,7 @@ def head_tail(table: Table) -> Figure:
     Args:
         table: with at least one row that has values.
     """
-    rows = [row for row in table.rows if row.done]
+    rows, note = shown([row for row in table.rows if row.done])
     first = rows[0].done[0]
     order = _head_first(first)
     assert first.groups is not None
@@ -71,7 +71,8 @@ def head_tail(table: Table) -> Figure:
             ends.append(float(smooth[~np.isnan(smooth)][-1]) if not np.isnan(smooth).all() else 0.0)
         axes.set_ylabel("Average precision (%)" if multi else "Accuracy (%)")
         how = f" (dots: classes; lines: mean over {window} neighbours)" if window > 1 else ""
-        axes.set_xlabel(f"Class, by falling number of training images{how}")
+        more = f"\n{note}" if note else ""
+        axes.set_xlabel(f"Class, by falling number of training images{how}{more}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=3))
         axes.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
         _limit(axes, curves)

@@ -11,9 +11,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -22,6 +23,11 @@ from reports.layout import NONE
 
 WIDTH = 7.0
 """Inches."""
+
+DPI = 200
+MOST = 24
+"""Rows that a figure shows: of more, nobody can tell the lines apart."""
+T = TypeVar("T")
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
@@ -84,11 +90,24 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     """Write `stem`.png (200 dpi) and `stem`.pdf; equal figures give equal bytes."""
     png, pdf = (stem.parent / f"{stem.name}.{ending}" for ending in ("png", "pdf"))
     with style():
-        figure.savefig(png, dpi=200, metadata={"Software": None})
+        figure.set_dpi(DPI)
+        figure.draw_without_rendering()  # lays out the figure, once for both files
+        figure.set_layout_engine("none")
+        figure.savefig(png, dpi=DPI, metadata={"Software": None})
         figure.savefig(
-            pdf, dpi=200, metadata={"CreationDate": None, "Creator": None, "Producer": None}
+            pdf, dpi=DPI, metadata={"CreationDate": None, "Creator": None, "Producer": None}
         )
     return [png, pdf]
+
+
+def shown(items: Sequence[T]) -> tuple[Sequence[T], str]:
+    """Of rows from the lowest to the highest those that a figure has room for, and a note.
+
+    The note is empty where that is all of them.
+    """
+    if len(items) <= MOST:
+        return items, ""
+    return items[-MOST:], f"the {MOST} highest of {len(items)} rows"
 
 
 def wrap(label: str) -> str:
@@ -104,7 +123,7 @@ def group_bars(table: Table) -> Figure:
     Args:
         table: with at least one row that has values.
     """
-    rows = [row for row in table.rows if row.done]
+    rows, note = shown([row for row in table.rows if row.done])
     multi = table.task == "multi"
     names = ["overall", *GROUPS]
     ticks = ["mAP" if multi else "overall", *(f"{g} ({table.sizes[g]})" for g in GROUPS)]
@@ -115,25 +134,27 @@ def group_bars(table: Table) -> Figure:
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
         top = 0.0
+        spreads: list[tuple[float, float, float]] = []
         for i, row in enumerate(rows):
             drawn = look(i)
-            for place, name in enumerate(names):
-                value = row.values[name]
-                x = place + (i - (len(rows) - 1) / 2) * width
-                if value.mean is None:
-                    continue
+            values = [(place, row.values[name]) for place, name in enumerate(names)]
+            offset = (i - (len(rows) - 1) / 2) * width
+            bars = [(place + offset, v.mean, v.std) for place, v in values if v.mean is not None]
+            if bars:
                 axes.bar(
-                    x, value.mean, width * 0.92, facecolor=drawn.colour, hatch=drawn.hatch,
+                    [x for x, _, _ in bars], [mean for _, mean, _ in bars], width * 0.92,
+                    facecolor=drawn.colour, hatch=drawn.hatch,
                     edgecolor="white" if drawn.hatch else drawn.colour, linewidth=0, zorder=2,
                 )  # fmt: skip
-                if value.std is not None:
-                    # Black on white: black alone is lost on a dark bar.
-                    for colour, thick in (("white", 2.4), ("black", 0.9)):
-                        axes.errorbar(
-                            x, value.mean, value.std, color=colour, elinewidth=thick,
-                            capthick=thick, capsize=min(2.5, 25 * width), zorder=4,
-                        )  # fmt: skip
-                top = max(top, value.mean + (value.std or 0.0))
+            spreads += [(x, mean, std) for x, mean, std in bars if std is not None]
+            top = max([top, *(mean + (std or 0.0) for _, mean, std in bars)])
+        if spreads:
+            # Black on white: black alone is lost on a dark bar.
+            for colour, thick in (("white", 2.4), ("black", 0.9)):
+                axes.errorbar(
+                    *np.transpose(spreads), color=colour, linestyle="none",
+                    elinewidth=thick, capthick=thick, capsize=min(2.5, 25 * width), zorder=4,
+                )  # fmt: skip
         for place, name in enumerate(names):
             if all(row.values[name].mean is None for row in rows):
                 axes.text(place, 0.01 * max(top, 1.0), NONE, ha="center", va="bottom", fontsize=11)
@@ -142,6 +163,7 @@ def group_bars(table: Table) -> Figure:
         axes.set_xlim(-0.5, len(names) - 0.5)
         axes.set_ylim(0, max(1.04 * top, 1.0))
         axes.set_ylabel("Average precision (%)" if multi else "Accuracy (%)")
+        axes.set_xlabel(note)
         axes.yaxis.grid(True, color="#dddddd", lw=0.6, zorder=0)
         axes.set_axisbelow(True)
         handles = [

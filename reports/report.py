@@ -1,9 +1,9 @@
-"""A report of records: files in a folder or tables on the terminal, from records alone."""
+"""A report of records: tables on the terminal and files in a folder, from records alone."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -22,34 +22,13 @@ from reports.tidy import records_csv, table_csv
 from results.schema import Record
 
 
-def print_report(
-    records: Iterable[Record],
-    console: Console,
-    *,
-    stale: Collection[str] = (),
-    allow_mixed: bool = False,
-) -> None:
-    """Print a table for each data set and backbone.
-
-    Args:
-        records: cells of any status.
-        console: where to; its width decides between a roomy and a tight table.
-        stale: keys of records made with another version of the method's source, marked †.
-        allow_mixed: mark what differs and must not, instead of refusing.
-
-    Raises:
-        MixedRecords: records of a table differ in more than the method.
-    """
-    for table in build_tables(records, stale=stale, allow_mixed=allow_mixed):
-        print_table(table, console)
-
-
 def write_report(
     records: Sequence[Record],
     out: Path,
     *,
     stale: Collection[str] = (),
     allow_mixed: bool = False,
+    console: Console | None = None,
 ) -> list[Path]:
     """Write `DATASET__BACKBONE.{md,tex,csv}` and its figures for each table, and `records.csv`.
 
@@ -63,17 +42,23 @@ def write_report(
         out: folder, created if need be; files of the same names are replaced.
         stale: keys of records made with another version of the method's source, marked †.
         allow_mixed: mark what differs and must not, instead of refusing.
+        console: where to print the tables as well; its width decides between a roomy and a tight
+            one. They are there before the figures, which take longer.
 
     Returns:
         The files written.
 
     Raises:
-        MixedRecords: records of a table differ in more than the method. Nothing is written.
+        MixedRecords: records of a table differ in more than the method. Nothing is printed or
+            written.
         UserError: there are no records, or the folder cannot be written.
     """
     if not records:
         raise UserError("There are no records to report.")
     tables = build_tables(records, stale=stale, allow_mixed=allow_mixed)
+    if console is not None:
+        for table in tables:
+            print_table(table, console)
     written: list[Path] = []
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from benchmarks.file_names import safe
 from reports.aggregate import Summary
-from reports.plots import WIDTH, legend_columns, look, style
+from reports.plots import WIDTH, legend_columns, look, shown, style
 from reports.sweeps import WORDS, KnobSweep
 
 PANELS = ("overall", "head third", "tail third")
@@ -58,16 +58,18 @@ def sweep_figure(sweep: KnobSweep) -> Figure:
     multi = sweep.task == "multi"
     titles = {"overall": "mAP" if multi else "overall"}
     titles |= {name: f"{name} ({size} classes)" for name, size in sweep.sizes.items()}
+    lines, more = shown(sweep.lines)
     with style():
-        labels = [line.label for line in sweep.lines]
+        labels = [line.label for line in lines]
         ncols = legend_columns(labels)
-        below = [part for note in sweep.notes for part in textwrap.wrap(note, 104)]
+        notes = (*sweep.notes, f"Drawn: {more}.") if more else sweep.notes
+        below = [part for note in notes for part in textwrap.wrap(note, 104)]
         # Inches: the panels, and lines of text above and below them.
         height = 2.6 + 0.17 * (-(-len(labels) // ncols) + len(below))
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         panels = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
         for axes, name in zip(panels, PANELS, strict=True):
-            for i, line in enumerate(sweep.lines):
+            for i, line in enumerate(lines):
                 _draw(axes, i, [(x, values[name]) for x, values in line.points])
             axes.set_title(titles[name], fontsize=8.5)
             axes.yaxis.grid(True, color="#dddddd", lw=0.6, zorder=0)

@@ -69,6 +69,7 @@ def find_sweeps(tables: Sequence[Table]) -> list[KnobSweep]:
             worlds.setdefault(_world(table, records[0]), []).append(table)
     found = []
     for world in worlds.values():
+        heights = _heights(world)
         for knob in sorted({name for table in world for name in _knobs(table)}):
             alike: dict[str, list[Table]] = {}
             for table in world:
@@ -77,7 +78,7 @@ def find_sweeps(tables: Sequence[Table]) -> list[KnobSweep]:
                     others = {k: v for k, v in _knobs(table).items() if k != knob}
                     alike.setdefault(_text(others), []).append(table)
             for members in alike.values():
-                sweep = _sweep(knob, members, world)
+                sweep = _sweep(knob, members, world, heights)
                 found += [sweep] if sweep.lines else []
     return sorted(found, key=lambda sweep: (sweep.base, sweep.knob, sweep.backbone))
 
@@ -111,15 +112,21 @@ def _family(table: Table) -> str:
     return name.removesuffix(f"_ir{ratio:g}") if isinstance(ratio, int | float) else name
 
 
-def _sweep(knob: str, tables: Sequence[Table], world: Sequence[Table]) -> KnobSweep:
+Key = tuple[str, str]
+"""What a row is in every table."""
+
+
+def _sweep(
+    knob: str, tables: Sequence[Table], world: Sequence[Table], heights: Mapping[Key, float]
+) -> KnobSweep:
     fixed = _same_ranks(tables, world)
-    lines: dict[tuple[str, str], dict[float, Row]] = {}
+    lines: dict[Key, dict[float, Row]] = {}
     for table in tables:
         for row in table.rows:
             if row.done:
                 lines.setdefault(_identity(row), {})[float(_knobs(table)[knob])] = row
     several = sorted(
-        (key for key, rows in lines.items() if len(rows) > 1), key=lambda key: _height(key, world)
+        (key for key, rows in lines.items() if len(rows) > 1), key=lambda key: (heights[key], key)
     )
     made = [
         _line([row for _, row in sorted(lines[key].items())], sorted(lines[key]), fixed)
@@ -138,7 +145,7 @@ def _sweep(knob: str, tables: Sequence[Table], world: Sequence[Table]) -> KnobSw
     )
 
 
-def _identity(row: Row) -> tuple[str, str]:
+def _identity(row: Row) -> Key:
     """What a row is in every table: its method with all fields but those of a recipe.
 
     A recipe may have tuned them on each data set anew.
@@ -160,11 +167,13 @@ def _line(rows: Sequence[Row], values: Sequence[float], fixed: NDArray[np.int64]
     return Line(label, rows[0].method, tuple(points))
 
 
-def _height(key: tuple[str, str], world: Sequence[Table]) -> tuple[float, tuple[str, str]]:
-    """The mean overall value of a variant, for sorting."""
-    rows = [row for table in world for row in table.rows if row.done and _identity(row) == key]
-    means = [m for m in (row.values["overall"].mean for row in rows) if m is not None]
-    return (float(np.mean(means)) if means else -1.0), key
+def _heights(world: Sequence[Table]) -> dict[Key, float]:
+    """The mean overall value of each variant, for sorting."""
+    found: dict[Key, list[float | None]] = {}
+    for row in (row for table in world for row in table.rows if row.done):
+        found.setdefault(_identity(row), []).append(row.values["overall"].mean)
+    means = {key: summarise(values).mean for key, values in found.items()}
+    return {key: -1.0 if mean is None else mean for key, mean in means.items()}
 
 
 def _thirds_of(record: Record, fixed: NDArray[np.int64] | None) -> dict[str, float | None]:

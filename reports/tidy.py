@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from reports.aggregate import Table
+from reports.comparability import as_json
 from results.schema import Cost, Groups, Metrics, Provenance, Record, Selection
 
 
@@ -38,30 +38,34 @@ def table_csv(table: Table) -> str:
 
 def records_csv(records: Iterable[Record]) -> str:
     """One line a record with all its fields but the class-wise ones; mappings are JSON."""
-    parts = {
-        "metrics": Metrics, "groups": Groups, "selection": Selection, "cost": Cost,
-        "provenance": Provenance,
-    }  # fmt: skip
     by_class = {"class_names", "metrics.per_class", "groups.train_counts", "groups.membership"}
     names = []
     for field in fields(Record):
-        part = parts.get(field.name)
+        part = _PARTS.get(field.name)
         names += [f"{field.name}.{f.name}" for f in fields(part)] if part else [field.name]
     names = [name for name in names if name not in by_class]
-    return _csv([_flat(record) for record in records], names)
+    return _csv([_flat(record, names) for record in records], names)
 
 
-def _flat(record: Record) -> dict[str, Any]:
+_PARTS = {
+    "metrics": Metrics, "groups": Groups, "selection": Selection, "cost": Cost,
+    "provenance": Provenance,
+}  # fmt: skip
+
+
+def _flat(record: Record, names: Sequence[str]) -> dict[str, Any]:
+    """A record's fields of these names, those of its parts after a dot."""
     flat: dict[str, Any] = {}
     for name, value in vars(record).items():
-        if name in ("metrics", "groups", "selection", "cost", "provenance"):
+        if name in _PARTS:
             if value is not None:
-                flat |= {f"{name}.{key}": item for key, item in asdict(value).items()}
+                flat |= {f"{name}.{key}": item for key, item in vars(value).items()}
         else:
             flat[name] = value
     return {
-        name: json.dumps(value, sort_keys=True) if isinstance(value, dict | tuple) else value
-        for name, value in flat.items()
+        name: as_json(value) if isinstance(value, dict | tuple) else value
+        for name in names
+        if (value := flat.get(name)) is not None
     }
 
 

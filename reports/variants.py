@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from reports.comparability import ABSENT, Difference, mixed_settings
+from reports.comparability import ABSENT, Difference, as_json, mixed_settings
 from results.schema import Record, Tuning
 
 
@@ -87,7 +86,7 @@ def _settings(record: Record, found: Sequence[Difference]) -> Settings:
 
 def _own_settings(row: Configured) -> Settings:
     # JSON, because a record just made holds tuples where one read back might have held lists.
-    config = {name: json.dumps(value, sort_keys=True) for name, value in row.config.items()}
+    config = {name: as_json(value) for name, value in row.config.items()}
     recipe = {RECIPE: str(row.tuning)} if row.tuning is not None else {}
     return tuple(sorted({**config, **recipe}.items()))
 
@@ -148,7 +147,7 @@ def _labels(
 
 def shown(value: Any) -> str:
     """The value of a field as labels write it."""
-    return _plain(json.dumps(value, sort_keys=True))
+    return _plain(as_json(value))
 
 
 def _plain(text: str) -> str:

@@ -11,6 +11,7 @@ import functools
 import math
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -115,6 +116,8 @@ class Provenance:
     fingerprint: str
     started: str
     finished: str
+    deterministic_algorithms: bool = True
+    """Whether torch was kept to algorithms that repeat their numbers."""
 
 
 @dataclass(frozen=True)
@@ -204,47 +207,93 @@ class Record:
             raise RecordError(f"fields by class have different lengths: {lengths}")
 
 
+class _Wrong(Exception):
+    """A value of a wrong type, which who knows its place turns into a message."""
+
+
+Reader = Callable[[Any, str], Any]
+"""Gives a JSON value as a field holds it; the text names the record's part in messages."""
+
+
 def _build(cls: Any, data: Any, path: str) -> Any:
     """`cls(**data)` with every field's type checked; `path` names the place in messages."""
     if not isinstance(data, dict):
         raise RecordError(f"{path} is not a mapping")
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    unknown = sorted(set(data) - set(fields))
-    required = {
-        n for n, f in fields.items()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    }  # fmt: skip
-    missing = sorted(required - set(data))
-    if unknown or missing:
+    readers, required = _readers(cls)
+    if not required <= data.keys() <= readers.keys():
+        unknown, missing = sorted(data.keys() - readers.keys()), sorted(required - data.keys())
         raise RecordError(f"{path}: unknown fields {unknown}, missing fields {missing}")
-    hints = _hints(cls)
-    return cls(**{name: _read(hints[name], data[name], f"{path}.{name}") for name in data})
+    values = {}
+    for name, value in data.items():
+        try:
+            values[name] = readers[name](value, path)
+        except _Wrong:
+            shown = f"{str(value)[:60]!r}"
+            raise RecordError(f"{path}.{name} has a wrong type or value: {shown}") from None
+    return cls(**values)
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+def _readers(cls: type) -> tuple[dict[str, Reader], set[str]]:
+    """A reader for each field of a dataclass, made once, and the fields without a default."""
+    hints = typing.get_type_hints(cls)
+    fields = dataclasses.fields(cls)
+    required = {
+        f.name for f in fields
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    }  # fmt: skip
+    return {f.name: _reader(hints[f.name], f.name) for f in fields}, required
 
 
-def _read(hint: Any, value: Any, path: str) -> Any:
-    """`value` as a field annotated `hint` holds it."""
+def _reader(hint: Any, name: str) -> Reader:
+    """The reader of a field `name` annotated `hint`."""
     origin = typing.get_origin(hint)
     arms = typing.get_args(hint) if origin in (types.UnionType, typing.Union) else (hint,)
-    if value is None and types.NoneType in arms:
-        return None
     if dataclasses.is_dataclass(arms[0]):
-        return _build(arms[0], value, path)
-    if origin is tuple and isinstance(value, list):
+        part, optional = arms[0], types.NoneType in arms
+        return lambda value, path: (
+            None if value is None and optional else _build(part, value, f"{path}.{name}")
+        )
+    if origin is tuple:
+        return _reader_of_tuples(_types(typing.get_args(hint)[0]))
+    if origin is dict:
+        return _reader_of_mappings(typing.get_args(hint)[1])
+    if origin is Literal:
+        options = typing.get_args(hint)
+        return lambda value, _: value if value in options else _wrong()
+    allowed = _types(hint)
+    return lambda value, _: value if type(value) in allowed else _wrong()
+
+
+def _reader_of_tuples(allowed: set[Any]) -> Reader:
+    known: dict[Any, Any] = {}
+
+    def read(value: Any, _: str) -> Any:
         # By sets of types, not one by one: a thousand records may hold a thousand classes each.
-        if set(map(type, value)) <= _types(typing.get_args(hint)[0]):
-            return tuple(value)
-    elif origin is dict and isinstance(value, dict):
-        item = typing.get_args(hint)[1]
-        if item is Any or set(map(type, value.values())) <= _types(item):
-            return _tuples(value)
-    elif value in typing.get_args(hint) if origin is Literal else type(value) in _types(hint):
-        return value
-    raise RecordError(f"{path} has a wrong type or value: {str(value)[:60]!r}")
+        if not isinstance(value, list) or not set(map(type, value)) <= allowed:
+            raise _Wrong
+        found = tuple(value)
+        # Records of one data set have the same names and groups: held once, not a thousand times.
+        return known.setdefault(found, found) if str in allowed else found
+
+    return read
+
+
+def _reader_of_mappings(item: Any) -> Reader:
+    allowed = None if item is Any else _types(item)
+
+    def read(value: Any, _: str) -> Any:
+        if not isinstance(value, dict):
+            raise _Wrong
+        if allowed is not None and not set(map(type, value.values())) <= allowed:
+            raise _Wrong
+        return _tuples(value)
+
+    return read
+
+
+def _wrong() -> Any:
+    raise _Wrong
 
 
 def _types(hint: Any) -> set[Any]:

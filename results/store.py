@@ -31,6 +31,8 @@ class Store:
 
     def __init__(self, out: Path) -> None:
         self.folder = Path(out) / "records"
+        self._read: dict[str, tuple[tuple[int, ...], Record]] = {}
+        """Records by file name, each with what the file looked like."""
 
     def check_writable(self) -> None:
         """Create the folder and a file in it, so that a sweep does not find out after an hour.
@@ -109,10 +111,21 @@ class Store:
         records, problems = [], []
         for file in sorted(self.folder.glob("*.json")):
             try:
-                records.append(_load(file))
+                records.append(self._loaded(file))
             except (OSError, RecordError) as error:
                 problems.append(f"{file}: {error}")
         return records, problems
+
+    def _loaded(self, file: Path) -> Record:
+        """The record in a file, which is read again only if it is another than last time."""
+        stat = file.stat()
+        looks = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        before = self._read.get(file.name)
+        if before is not None and before[0] == looks:
+            return before[1]
+        record = _load(file)
+        self._read[file.name] = looks, record
+        return record
 
     def predictions(self, key: str) -> dict[str, np.ndarray]:
         """The arrays written with a cell.

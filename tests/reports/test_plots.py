@@ -135,9 +135,11 @@ def test_bars_have_the_means_and_error_bars_the_deviations():
     ]
     axes = group_bars(one_table(records)).axes[0]
     assert [bar.get_height() for bar in axes.patches] == [52.0, 65.0, 40.0, 15.0]
-    # Two collections a bar, a white one under the black: half-lengths are the deviations.
-    halves = [np.ptp(c.get_segments()[0][:, 1]) / 2 for c in axes.collections[1::2]]
-    np.testing.assert_allclose(halves, [8**0.5, 50**0.5, 0.0, 50**0.5])
+    # A white line under the black: half-lengths are the deviations.
+    white, black = (np.array(lines.get_segments())[:, :, 1] for lines in axes.collections)
+    np.testing.assert_array_equal(white, black)
+    np.testing.assert_allclose(np.ptp(black, axis=1) / 2, [8**0.5, 50**0.5, 0.0, 50**0.5])
+    np.testing.assert_allclose(black.mean(1), [52.0, 65.0, 40.0, 15.0])
 
 
 def test_single_runs_have_no_error_bars_and_an_empty_group_a_dash():
@@ -147,6 +149,20 @@ def test_single_runs_have_no_error_bars_and_an_empty_group_a_dash():
     assert [text.get_text() for text in axes.texts] == ["–"]
     ticks = [tick.get_text() for tick in axes.get_xticklabels()]
     assert ticks == ["overall", "many (1)", "medium (1)", "few (0)"]
+
+
+def test_of_more_rows_than_can_be_told_apart_the_highest_are_drawn():
+    records = [make_record(f"m{i:02}", overall=float(i)) for i in range(30)]
+    table = one_table(records)
+    assert len(table.rows) == 30
+    drawn = [line.get_ydata()[0] for line in lines_of(table)]
+    assert drawn == [float(i) for i in range(6, 30)]
+    assert "the 24 highest of 30 rows" in head_tail(table).axes[0].get_xlabel()
+    bars = group_bars(table)
+    (legend,) = bars.legends
+    assert {t.get_text() for t in legend.texts} == {f"m{i:02}" for i in range(6, 30)}
+    assert "the 24 highest of 30 rows" in bars.axes[0].get_xlabel()
+    assert "rows" not in group_bars(one_table(records[:24])).axes[0].get_xlabel()
 
 
 def test_the_legend_names_every_row_left_to_right_and_leaves_the_bars_free():

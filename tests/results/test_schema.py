@@ -87,6 +87,12 @@ def test_a_wrong_type_is_refused_and_its_place_named(place, value):
         Record.from_json(data)
 
 
+def test_records_of_one_data_set_share_its_names_in_memory():
+    one, two = (Record.from_json(make_record(seed=seed).to_json()) for seed in (0, 1))
+    assert one.groups.membership is two.groups.membership
+    assert one == make_record(seed=0)
+
+
 def test_a_whole_number_will_do_for_a_percentage():
     data = json.loads(json.dumps(make_record().to_json()))
     data["metrics"]["overall"] = 50

@@ -99,6 +99,21 @@ def test_a_done_record_without_predictions_is_not_done_but_can_be_reported(store
     assert store.all() == ([record], [])
 
 
+def test_a_second_look_sees_what_others_wrote_meanwhile(store):
+    for seed in (0, 1, 2):
+        store.write(make_record(seed=seed, key=f"k{seed}", overall=50.0), PREDICTIONS)
+    first, _ = store.all()
+    other = Store(store.folder.parent)
+    other.write(make_record(seed=1, key="k1", overall=60.0), PREDICTIONS)
+    (store.folder / "k2.json").unlink()
+    other.write(make_record(seed=3, key="k3", overall=70.0), PREDICTIONS)
+    (store.folder / "k4.json").write_text("{", encoding="utf-8")
+    records, problems = store.all()
+    assert [(r.key, r.metrics.overall) for r in records] == [("k0", 50), ("k1", 60), ("k3", 70)]
+    assert records[0] is first[0]  # the file is as it was
+    assert len(problems) == 1
+
+
 def test_a_failed_cell_has_a_record_and_no_predictions(store):
     store.write(make_record(key="k"), PREDICTIONS)
     failed = failed_record("lift", key="k")
