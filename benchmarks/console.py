@@ -20,7 +20,9 @@ from benchmarks.plan import Cell
 from results.schema import Cost, Record
 
 MUCH_WAITING = 0.05
-"""Share of training spent waiting for images from which on something should be done about it."""
+"""Share of training spent waiting for images from which on something should be done about it,"""
+LONG_WAITING_S = 10.0
+"""if it is more than these seconds: the first batch of a short run is always waited for."""
 
 
 class ProgressDisplay:
@@ -108,7 +110,7 @@ class ProgressDisplay:
         self._console.print(f"{head}  {outcome}", highlight=False, soft_wrap=True)
         for note in record.notes:
             self._once(note, f"    note: {note}")
-        if record.cost is not None and (data_wait(record.cost) or 0) > MUCH_WAITING:
+        if record.cost is not None and _waited_long(record.cost):
             self._once(f"data wait {cell.dataset}", f"    {waiting(cell, record.cost)}")
 
     def _once(self, key: str, line: str) -> None:
@@ -121,6 +123,10 @@ class ProgressDisplay:
 def data_wait(cost: Cost) -> float | None:
     """The share of training that was spent waiting for images; None where there were none."""
     return None if cost.data_wait_s is None or not cost.fit_s else cost.data_wait_s / cost.fit_s
+
+
+def _waited_long(cost: Cost) -> bool:
+    return (data_wait(cost) or 0) > MUCH_WAITING and (cost.data_wait_s or 0) > LONG_WAITING_S
 
 
 def waiting(cell: Cell, cost: Cost) -> str:

@@ -40,12 +40,15 @@ def test_a_cell_on_features_waits_for_nothing(cell: Cell) -> None:
 
 
 def test_the_share_of_waiting_is_printed(cell: Cell) -> None:
+    (line,) = printed(cell, make_record(cost_data_wait_s=9.0))
+    assert line.endswith("14.0 s, data wait 72.0 %")  # for a few seconds nothing needs to be done
     (line,) = printed(cell, make_record(cost_data_wait_s=0.15))
     assert line.endswith("14.0 s, data wait 1.2 %")
 
 
 def test_much_waiting_is_put_beside_the_step_rate_once(cell: Cell) -> None:
-    much = make_record(cost_data_wait_s=2.5)  # 1,000 images in 12.5 s, of which 10 s are steps
+    # 10,000 images in 125 s, of which 100 s are steps
+    much = make_record(cost_data_wait_s=25.0, cost_fit_s=125.0, cost_images_seen=10_000)
     first, said, second = printed(cell, much, much)
     assert first.endswith("data wait 20.0 %")
     assert second.endswith("data wait 20.0 %")
