@@ -61,6 +61,8 @@ class Settings:
     save_model: bool = False
     checkpoint_s: float = SECONDS_BETWEEN
     """Least time between two writes of a cell's training state."""
+    deterministic: bool = True
+    """Algorithms that repeat their numbers, at some cost."""
 
 
 class Fitted(NamedTuple):

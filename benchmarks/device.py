@@ -93,12 +93,19 @@ def has_bf16(device: torch.device) -> bool:
     return subprocess.run([sys.executable, "-c", product], capture_output=True).returncode == 0
 
 
-def make_deterministic() -> None:
-    """Ask torch for algorithms that give the same numbers every time, where there are any."""
+def make_deterministic(wanted: bool = True) -> None:
+    """Ask torch for algorithms that give the same numbers every time, where there are any.
+
+    Args:
+        wanted: or let it take the fastest.
+    """
     import torch
 
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(wanted, warn_only=True)
+    # Nothing here reads memory before it writes it; filling it first was a part of every step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def describe(device: torch.device) -> str:

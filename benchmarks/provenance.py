@@ -8,6 +8,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+import torch
+
 from benchmarks import device as devices
 from benchmarks.backbones import Backbone
 from results.schema import Provenance
@@ -38,6 +40,7 @@ def provenance(
         fingerprint=fingerprint,
         started=started,
         finished=finished,
+        deterministic_algorithms=torch.are_deterministic_algorithms_enabled(),
     )
 
 

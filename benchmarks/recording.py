@@ -75,6 +75,8 @@ class Recorder:
         own_reading: str = METHODS.get(cell.method).info.reconstruction  # type: ignore[attr-defined]
         standing = [*cell.family.notes(), *self._data.notes, *self._data.gaps]
         standing += [own_reading] if own_reading else []
+        if not torch.are_deterministic_algorithms_enabled():
+            standing.append("run with --no-deterministic: the same run need not repeat its numbers")
         if cell.tuning is not None:
             standing.append(f"{', '.join(cell.tuning.fields)} from a recipe: {cell.tuning.origin}")
         source = self._data.validation_source if cell.select == "val" else "last epoch"

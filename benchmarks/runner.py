@@ -27,7 +27,7 @@ def run(cells: Sequence[Cell], settings: Settings, display: Display) -> list[Rec
     """
     store = Store(settings.out)
     store.check_writable()
-    devices.make_deterministic()
+    devices.make_deterministic(settings.deterministic)
     records = []
     features = user_store()
     for _, group in groupby(cells, key=_on_one_bench):

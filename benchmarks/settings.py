@@ -84,6 +84,8 @@ class Sweep:
     save_logits: bool = False
     save_model: bool = False
     """Keep each cell's trained part, for `predict`."""
+    no_deterministic: bool = False
+    """Let torch take the fastest algorithms, also those that need not repeat their numbers."""
     check_data: bool = False
     """Read every image before anything is run."""
     shard: str = ""
@@ -224,7 +226,9 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         if not isinstance(value, str | Path) or not str(value):
             raise UserError(f"{where}: '{value}' is not a path.")
         return Path(value).expanduser()
-    if name in ("accept_stale", "offline", "save_logits", "save_model", "check_data"):
+    if name in (
+        "accept_stale", "offline", "save_logits", "save_model", "no_deterministic", "check_data"
+    ):  # fmt: skip
         return coerce(value, bool, where)
     options = {
         "protocol": PROTOCOLS,

@@ -264,6 +264,7 @@ def test_every_field_of_a_sweep_is_a_key(yaml_file: Any) -> None:
         "device": "cpu", "precision": "fp32", "group_counts": "ir100", "save_logits": "true",
         "offline": "true", "plugin": "[p.py]", "compare": "lift", "recipes": "[r.yaml]",
         "transform": "lift", "remark": "hello", "save_model": "true", "check_data": "true",
+        "no_deterministic": "true",
     }  # fmt: skip
     no_keys = {"narrowed", "asked"}
     assert values.keys() == {f.name for f in dataclasses.fields(Sweep)} - no_keys

@@ -140,6 +140,24 @@ PLUGIN = '''
             return found[: self.count or None]
 
 
+    @register("forgetful", paper="-", needs="features")
+    @dataclass(frozen=True)
+    class Forgetful(Base):
+        """Has memory for so many test samples at once."""
+
+        room: int = 5
+
+        def fit(self, task):
+            good = predictor(task).logits
+
+            def logits(batch):
+                if len(batch) > self.room:
+                    raise MemoryError
+                return good(batch)
+
+            return Predictor(logits)
+
+
     @register("validated", paper="-", needs="features")
     @dataclass(frozen=True)
     class Validated(Base):

@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from benchmarks.checkpoints import FileCheckpoint, checkpoint_file
 from benchmarks.metrics import expected_calibration_error
+from benchmarks.model_files import model_file, read_model
 from results.store import Store
 from tests.benchmarks.runs.worlds import SMALL, Cells, Watcher, run
 
@@ -155,6 +156,97 @@ def test_too_few_predictors_for_the_seeds(cells: Cells, out: Path) -> None:
 def test_a_tower_that_never_saw_the_words(cells: Cells, out: Path, small_arch: str) -> None:
     (record,) = run(cells("zero_shot", backbone=f"{small_arch}/random"), out)
     assert any("chance expected" in note for note in record.notes)
+
+
+# ---- several cells as one problem ----------------------------------------------------------------
+
+
+SHORT = ("linear_probe.epochs=3", "linear_probe.batch_size=16")
+
+
+def test_seeds_of_a_head_are_one_problem_with_the_numbers_of_each(cells: Cells, out: Path) -> None:
+    together = run(cells("linear_probe", *SHORT, seeds="0,1,2"), out / "a")
+    for record in together:
+        (alone,) = run(cells("linear_probe", *SHORT, seeds=str(record.seed)), out / "b")
+        assert alone.key == record.key
+        assert record.cost is not None and alone.cost is not None
+        assert (record.cost.fitted_together, alone.cost.fitted_together) == (3, 1)
+        kept = [Store(out / name).predictions(record.key)["true_prob"] for name in ("a", "b")]
+        np.testing.assert_allclose(*kept, atol=1e-5)
+
+
+def test_configurations_of_a_head_are_one_problem_too(cells: Cells, out: Path) -> None:
+    todo = [
+        cell
+        for rate in (0.01, 0.1, 1e38)
+        for cell in cells("linear_probe", *SHORT, f"linear_probe.lr={rate}", seeds="0,1")
+    ]
+    watcher = Watcher()
+    records = run(todo, out, watcher)
+    assert [r.status for r in records] == ["done"] * 4 + ["failed"] * 2
+    assert [r.cost.fitted_together for r in records if r.cost] == [6] * 4
+    assert "lower the learning rate" in (records[-1].error or "")
+    # Each is begun before the first ends, and each step is told once.
+    assert [line.split()[0] for line in watcher.lines] == ["started"] * 6 + ["done"] * 4 + [
+        "failed"
+    ] * 2
+    assert len(watcher.steps) == 3 * 4
+    kept = Store(out).predictions(records[2].key)["true_prob"]
+    (alone,) = run([todo[2]], out / "alone")
+    np.testing.assert_allclose(
+        kept, Store(out / "alone").predictions(alone.key)["true_prob"], atol=1e-5
+    )
+
+
+def test_an_interrupted_group_goes_on(cells: Cells, out: Path) -> None:
+    todo = cells("linear_probe", *SHORT, seeds="0,1")
+    whole = run(todo, out / "whole")
+
+    class Impatient(Watcher):
+        def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
+            super().stepped(epoch, epochs, step, steps)
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(todo, out, Impatient(), checkpoint_s=0.0)
+    assert len(list((out / "checkpoints").iterdir())) == 2
+    watcher = Watcher()
+    records = run(todo, out, watcher)
+    assert watcher.steps[0][0] == 2
+    assert [r.metrics for r in records] == [r.metrics for r in whole]
+    assert list((out / "checkpoints").iterdir()) == []
+
+
+def test_a_model_of_one_of_several_is_kept_whole(cells: Cells, out: Path) -> None:
+    records = run(cells("tau_norm", "tau_norm.epochs=2", seeds="0,1"), out, save_model=True)
+    for record in records:
+        model = read_model(model_file(out, record.key))
+        assert [set(stage) for stage in model.stages] == [{"head.weight", "head.bias"}]
+        assert model.stages[0]["head.weight"].shape == (4, 16)
+        assert set(model.last) == {"head._head.weight", "head._head.bias"}
+
+
+def test_algorithms_that_need_not_repeat_their_numbers_are_noted(cells: Cells, out: Path) -> None:
+    (plain,) = run(cells("fine", seeds="0"), out / "a")
+    (free,) = run(cells("fine", seeds="0"), out / "b", deterministic=False)
+    assert plain.provenance is not None and free.provenance is not None
+    assert plain.provenance.deterministic_algorithms
+    assert not free.provenance.deterministic_algorithms
+    assert any("--no-deterministic" in note for note in free.notes)
+    assert not any("--no-deterministic" in note for note in plain.notes)
+    assert plain.key == free.key
+    run(cells("fine", seeds="0"), out / "c")
+    assert torch.are_deterministic_algorithms_enabled()
+
+
+def test_evaluation_takes_smaller_batches_where_memory_is_short(cells: Cells, out: Path) -> None:
+    (record,) = run(cells("forgetful", seeds="0"), out)
+    (expected,) = run(cells("fine", seeds="0"), out)
+    assert record.status == "done", record.error
+    assert record.metrics == expected.metrics
+    (hopeless,) = run(cells("forgetful", "forgetful.room=0", seeds="0"), out)
+    assert "single sample at a time" in (hopeless.error or "")
 
 
 # ---- checkpoints ---------------------------------------------------------------------------------
