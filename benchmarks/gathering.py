@@ -47,6 +47,7 @@ def gather(folders: Sequence[Path], plugins: Sequence[Path], console: Console) -
     """
     from benchmarks import plan
     from methods.registry import METHODS
+    from reports.comparison import NEEDED
     from results.store import Store
 
     for file in plugins:
@@ -73,7 +74,7 @@ def gather(folders: Sequence[Path], plugins: Sequence[Path], console: Console) -
     }
 
     def read(record: Record) -> Mapping[str, Any]:
-        return stores[record.key].predictions(record.key)
+        return stores[record.key].predictions(record.key, NEEDED)
 
     return Gathered(list(by_cell.values()), old, read)
 

@@ -172,13 +172,13 @@ def compare_with(
     """
     from benchmarks.pairing import Search, all_against
     from reports.aggregate import build_tables
-    from reports.comparison import Comparer
+    from reports.comparison import NEEDED, Comparer
     from reports.comparison_tables import against_markdown, comparisons_csv, print_against
     from reports.report import file_stems
     from results.store import Store
 
     store = Store(out)
-    comparer = Comparer(lambda record: store.predictions(record.key))
+    comparer = Comparer(lambda record: store.predictions(record.key, NEEDED))
     search = Search(baselines, console)
     tables = build_tables(records, stale=stale, allow_mixed=True)
     files = []

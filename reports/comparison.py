@@ -24,6 +24,8 @@ from results.schema import Record
 
 Read = Callable[[Record], Mapping[str, NDArray[Any]]]
 """Gives the predictions that were stored with a record."""
+NEEDED = frozenset({"ids", "labels", "top5", "scores"})
+"""What of the predictions is looked at, where there is such."""
 METRICS = {
     "single": ("overall", "many", "medium", "few", "balanced"),
     "multi": ("overall", "many", "medium", "few"),
@@ -117,6 +119,7 @@ class Comparer:
     def __init__(self, read: Read) -> None:
         self._read = read
         self._runs: dict[str, _Run] = {}
+        self._images: list[Images] = []
 
     def compare(self, table: Table, a: Row, b: Row) -> Comparison:
         """A against B over the run seeds and splits that both have.
@@ -131,58 +134,78 @@ class Comparer:
                 f"'{a.label}' and '{b.label}' have no finished run of the same seeds on "
                 f"{table.dataset} / {table.backbone}."
             )
-        pairs = [[(self._run(r), self._run(s)) for r, s in unit] for unit in units]
-        first = pairs[0][0][0]
-        for run in (run for unit in pairs for pair in unit for run in pair):
-            if not (
-                np.array_equal(run.ids, first.ids) and np.array_equal(run.labels, first.labels)
-            ):
+        runs = {r.key: self._run(r) for unit in units for pair in unit for r in pair}
+        first = next(iter(runs.values()))
+        for run in runs.values():
+            if run.images is not first.images:
                 raise UserError(
                     f"{table.dataset} / {table.backbone}: the runs of '{a.label}' and "
                     f"'{b.label}' were not tested on the same images, so nothing can be paired."
                 )
-        strata = first.labels if table.task == "single" else np.zeros(len(first.ids), dtype=int)
+        ids, labels = first.images
+        strata = labels if table.task == "single" else np.zeros(len(ids), dtype=int)
+        parts = {key: run.parts() for key, run in runs.items()}
         intervals: dict[str, Interval | None] = {}
         for name in METRICS[table.task]:
-            if name not in first.parts:
+            if any(name not in found for found in parts.values()):
                 intervals[name] = None
                 continue
             # A split's run seeds are averaged: splits are then what varies.
             side_a, side_b = (
-                np.stack([np.mean([p[side].parts[name] for p in unit], axis=0) for unit in pairs])
+                np.stack(
+                    [np.mean([parts[p[side].key][name] for p in unit], axis=0) for unit in units]
+                )
                 for side in (0, 1)
             )
             intervals[name] = paired_interval(side_a, side_b, strata)
-        covers = _covers(a, b, units, len(first.ids))
+        covers = _covers(a, b, units, len(ids))
         return Comparison(table, a.label, b.label, intervals, covers, _notes(a, b, units))
 
     def _run(self, record: Record) -> _Run:
         if record.key not in self._runs:
-            self._runs[record.key] = _load(record, self._read(record))
+            ids, labels, parts = _load(record, self._read(record))
+            self._runs[record.key] = _Run(self._shared(ids, labels), parts)
         return self._runs[record.key]
+
+    def _shared(self, ids: NDArray[np.str_], labels: NDArray[np.int64]) -> Images:
+        """The same object for equal images, which a hundred runs hold once."""
+        for known in self._images:
+            if np.array_equal(known[0], ids) and np.array_equal(known[1], labels):
+                return known
+        self._images.append((ids, labels))
+        return self._images[-1]
+
+
+Images = tuple[NDArray[np.str_], NDArray[np.int64]]
+"""Sample ids in their order and labels, (N,) or (N, C)."""
+Parts = Mapping[str, Array]
+"""Metric -> (N,) what each image contributes."""
 
 
 @dataclass(frozen=True)
 class _Run:
     """The predictions of a run, in the order of its sample ids."""
 
-    ids: NDArray[np.str_]
-    labels: NDArray[np.int64]
-    """(N,) or (N, C)."""
-    parts: Mapping[str, Array]
-    """Metric -> (N,) what each image contributes."""
+    images: Images
+    parts: Callable[[], Parts]
+    """Made anew each time where that is quick: they are long."""
 
 
-def _load(record: Record, data: Mapping[str, NDArray[Any]]) -> _Run:
+def _load(
+    record: Record, data: Mapping[str, NDArray[Any]]
+) -> tuple[NDArray[np.str_], NDArray[np.int64], Callable[[], Parts]]:
+    """Ids, labels and parts of a run."""
     assert record.groups is not None and record.metrics is not None
     order = np.argsort(data["ids"], kind="stable")
     labels = data["labels"][order].astype(np.int64)
     membership = np.array(record.groups.membership)
     if record.task == "multi":
-        parts = precision_parts(data["scores"][order], labels, membership)
-    else:
-        parts = accuracy_parts(data["top5"][order, 0] == labels, labels, membership)
-    return _Run(data["ids"][order], labels, parts)
+        kept = precision_parts(data["scores"][order], labels, membership)
+        return data["ids"][order], labels, lambda: kept
+    right = data["top5"][order, 0] == labels
+    # As few bytes as labels need: a table may hold hundreds of runs.
+    small = labels.astype(np.min_scalar_type(max(len(membership) - 1, 0)))
+    return data["ids"][order], small, lambda: accuracy_parts(right, small, membership)
 
 
 Pair = tuple[Record, Record]

@@ -11,7 +11,7 @@ import json
 import os
 import uuid
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -127,8 +127,8 @@ class Store:
         self._read[file.name] = looks, record
         return record
 
-    def predictions(self, key: str) -> dict[str, np.ndarray]:
-        """The arrays written with a cell.
+    def predictions(self, key: str, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
+        """The arrays written with a cell: all, or `only` those of these names that there are.
 
         Raises:
             UserError: the file is absent or damaged.
@@ -136,7 +136,7 @@ class Store:
         file = self._files(key)[1]
         try:
             with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as data:
-                return {name: data[name] for name in data.files}
+                return {name: data[name] for name in data.files if only is None or name in only}
         except FileNotFoundError:
             raise UserError(f"No predictions at {file}: run the cell again.") from None
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
