@@ -25,7 +25,7 @@ from methods.parts.text_tower import text_tower
 
 BUDGET = 2**33
 """Bytes that are kept for the backward pass at most, or a third of the device's memory if less."""
-ROWS = {"cpu": 4096, "cuda": 2**16}
+ROWS = {"cpu": 2048, "cuda": 2**16}
 """Rows that are computed at a time: on a CPU, what passes between two products stays in caches."""
 
 
