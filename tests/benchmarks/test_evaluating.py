@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 
 from benchmarks.evaluating import logits_of
 from benchmarks.features import FeatureStore
@@ -64,17 +65,17 @@ def test_logits_that_nobody_can_use_are_refused(test: SplitSamples) -> None:
 # ---- the likeliest classes -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("scale", [1.0, 1000.0])  # of these most probabilities are zero
 @pytest.mark.parametrize("classes", [2, 4, 5, 30])
-def test_ranks_are_those_of_a_stable_sort(classes: int) -> None:
+def test_ranks_are_those_of_a_stable_sort(classes: int, scale: float) -> None:
     rng = np.random.default_rng(classes)
     number = 2 * ROWS + 3  # the last part is a short one
     # Few different values: many classes are equally likely, and the first of them comes first.
-    logits = torch.from_numpy(rng.integers(-3, 3, (number, classes))).float()
+    logits = scale * torch.from_numpy(rng.integers(-3, 3, (number, classes))).float()
     labels = rng.integers(0, classes, number)
     top, probability, true = ranked(logits, labels)
-    exact = np.exp(logits.numpy().astype(np.float64))
-    exact /= exact.sum(1, keepdims=True)
-    order = np.argsort(-logits.numpy(), axis=1, kind="stable")[:, :5]
+    exact = softmax(logits.numpy().astype(np.float64), axis=1)
+    order = np.argsort(-exact, axis=1, kind="stable")[:, :5]
     np.testing.assert_array_equal(top, order)
     np.testing.assert_allclose(probability, np.take_along_axis(exact, order, 1), rtol=1e-12)
     np.testing.assert_allclose(true, exact[np.arange(number), labels], rtol=1e-12)
