@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks import device as devices
 from benchmarks.errors import UserError
-from benchmarks.speed import profile, step
+from benchmarks.speed import data, profile, step
 from benchmarks.speed.machine import Machine
 from benchmarks.speed.timing import Row
 
@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[[Machine], list[Row]]] = {
     "profile": profile.rows,
     "attention": step.attention,
     "deterministic": step.deterministic,
+    "data": data.rows,
 }
 """What can be measured, by name."""
 

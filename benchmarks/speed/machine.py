@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+
+from benchmarks.cache import ENVIRONMENT_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -31,3 +37,17 @@ class Machine:
     def batch(self) -> int:
         """Images a training step."""
         return 128 if self.device.type == "cuda" else 16
+
+
+@contextmanager
+def caching_in(folder: Path) -> Iterator[None]:
+    """The user's cache folder is another one meanwhile."""
+    before = os.environ.get(ENVIRONMENT_VARIABLE)
+    os.environ[ENVIRONMENT_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[ENVIRONMENT_VARIABLE]
+        else:
+            os.environ[ENVIRONMENT_VARIABLE] = before
