@@ -25,6 +25,10 @@ LONG_WAITING_S = 10.0
 """if it is more than these seconds: the first batch of a short run is always waited for."""
 
 
+SECONDS_BETWEEN = 0.1
+"""Least time between two looks at the steps: bars cost as much as a small head's step."""
+
+
 class ProgressDisplay:
     """Bars for the sweep, the cell and the epoch, and a line for every finished cell.
 
@@ -56,6 +60,7 @@ class ProgressDisplay:
         self._cell = self._progress.add_task("cell", total=None)
         self._epoch = self._progress.add_task("epoch", total=None)
         self._last_preparing = ""
+        self._shown = 0.0
         self._noted: set[str] = set()
 
     def __enter__(self) -> ProgressDisplay:
@@ -81,6 +86,10 @@ class ProgressDisplay:
 
     def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
         """`step` of `steps` of epoch `epoch` (from 0) of `epochs` is done."""
+        now = time.monotonic()
+        if step < steps and now - self._shown < SECONDS_BETWEEN:
+            return
+        self._shown = now
         self._progress.update(self._cell, total=epochs * steps, completed=epoch * steps + step)
         self._progress.update(
             self._epoch, description=f"epoch {epoch + 1}/{epochs}", total=steps, completed=step

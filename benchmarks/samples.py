@@ -117,7 +117,10 @@ class SplitSamples:
     ) -> Iterator[Batch]:
         """`batch` of each of `parts`, in their order; images are read while the caller computes."""
         if needs == "features":
-            yield from map(self._of_features, parts)
+            # One copy of all positions to the device: a copy a step would make the host wait.
+            every = torch.from_numpy(np.concatenate(parts)).to(self._features.device)
+            for where in every.split([len(part) for part in parts]):
+                yield Batch(where, self._features[where], None)
             return
         check(augment)
         make = partial(self._raw, augment=augment, stream=stream)

@@ -25,7 +25,6 @@ from torch.nn import functional as F
 
 from benchmarks import randomness
 from benchmarks.augment import Augmentation
-from benchmarks.errors import UserError
 from methods.base import Batch, Method, Predictor, Task, TextSource
 from methods.parts.adapters import AdaptFormer, Slots, Sum, bottleneck_rule
 from methods.parts.finetune import finetune, shape, text_head
@@ -81,8 +80,6 @@ class Sage(Method):
     }
 
     def fit(self, task: Task) -> Predictor:
-        if self.attention_width < 16:
-            raise UserError(f"sage.attention_width must be 16 or more, not {self.attention_width}.")
         visual = vit(task.backbone)
         width, blocks = shape(visual)
         bottleneck = self.bottleneck or bottleneck_rule(task.num_classes, blocks)

@@ -29,8 +29,9 @@ from methods.parts.members import Member
 from methods.parts.problems import Problem, full, labels_of, moved, one_a_sample, optimiser_of
 from methods.parts.recipes import Recipe
 
-MEMORY = 2**31
-"""Bytes that what is trained in one problem may take with gradients and the optimiser's state."""
+MEMORY = {"cpu": 2**26, "cuda": 2**31}
+"""Bytes that what is trained in one problem may take with gradients and the optimiser's state. On a
+CPU no more than its caches hold: beyond that five heads took seven times as long as one."""
 _NOT_STATE = frozenset(vars(nn.Module()))
 
 
@@ -50,7 +51,8 @@ def lots(members: Sequence[Member]) -> list[list[Member]]:
         group.sort(key=lambda member: _rates(member.asked.recipe))
         trained = sum(p.numel() * p.element_size() for p in group[0].parameters)
         # The parameters, their gradients, two moments, and as much again on the way.
-        size = max(1, MEMORY // max(1, 6 * trained))
+        room = MEMORY.get(group[0].asked.task.device.type, MEMORY["cpu"])
+        size = max(1, room // max(1, 6 * trained))
         found += [group[i : i + size] for i in range(0, len(group), size)]
     return found
 

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from benchmarks import backbones
 from benchmarks.datasets.glyphs import Glyphs
-from benchmarks.errors import UserError
 from benchmarks.tiny import tiny_backbone, tiny_task
 from methods.lift import Lift
 from methods.parts.adapters import Slots
@@ -404,8 +403,3 @@ def test_half_of_a_hundred_texts_tell_the_tokens_about_what_all_tell():
     )
     assert half < 0.4
     assert half < quarter < random
-
-
-def test_a_narrow_attention_is_refused():
-    with pytest.raises(UserError, match="attention_width must be 16 or more, not 8"):
-        Sage(attention_width=8).fit(tiny_task()[0])

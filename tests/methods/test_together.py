@@ -19,7 +19,7 @@ from methods.base import Batch, Predictor, Task
 from methods.clip_adapter import ClipAdapter
 from methods.linear_probe import LinearProbe
 from methods.logit_adjustment import LogitAdjustment
-from methods.parts.heads import LinearHead, OnFeatures
+from methods.parts.heads import SCALE, CosineHead, LinearHead, OnFeatures, lengths
 from methods.parts.learning import Learner, Learning, together
 from methods.parts.losses import cross_entropy
 from methods.parts.recipes import Recipe, Training
@@ -328,6 +328,37 @@ def test_together_takes_the_steps_of_one() -> None:
 
 def test_memory_bounds_a_lot(monkeypatch: pytest.MonkeyPatch) -> None:
     # 4 x 16 weights of 4 bytes, six times: two fit into 4,000 bytes.
-    monkeypatch.setattr("methods.parts.stacking.MEMORY", 4000)
+    monkeypatch.setattr("methods.parts.stacking.MEMORY", {"cpu": 4000})
     found = together([(TauNorm(epochs=1, init="text"), world(seed)) for seed in range(5)])
     assert [one.together for one in found if isinstance(one, Predictor)] == [2, 2, 2, 2, 1]
+
+
+# ---- heads ---------------------------------------------------------------------------------------
+
+
+def test_lengths_have_the_value_and_the_gradient_of_a_norm() -> None:
+    rows = torch.randn(3, 5, 7, dtype=torch.float64)
+    rows[0, 0] = 0
+    rows.requires_grad_()
+    direction = torch.randn(3, 5, dtype=torch.float64)
+    found, expected = lengths(rows), rows.norm(dim=-1).clamp(min=1e-12)
+    torch.testing.assert_close(found, expected, atol=0, rtol=1e-14)
+    (ours,) = torch.autograd.grad(found, rows, direction)
+    (theirs,) = torch.autograd.grad(expected, rows, direction)
+    torch.testing.assert_close(ours, theirs, atol=0, rtol=1e-13)
+    assert float(ours[0, 0].abs().max()) == 0
+
+
+@pytest.mark.parametrize("kind", [CosineHead, LinearHead])
+def test_heads_broadcast(kind: type[nn.Module]) -> None:
+    weights, x = torch.randn(3, 4, 7), torch.randn(3, 5, 7)
+    heads = [kind(weight) for weight in weights]
+    expected = torch.stack([head(part) for head, part in zip(heads, x, strict=True)])
+    wide = kind(weights[0])
+    for name, _ in wide.named_parameters():
+        stack = torch.stack([head.get_parameter(name).data for head in heads])
+        setattr(wide, name, nn.Parameter(stack))
+    torch.testing.assert_close(wide(x), expected)
+    if kind is CosineHead:
+        cosines = nn.functional.cosine_similarity(x[1][:, None], weights[1], dim=-1)
+        torch.testing.assert_close(expected[1], SCALE * cosines)
