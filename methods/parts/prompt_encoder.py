@@ -4,6 +4,7 @@ Exact, and in this order of what it saves: rows for the tokens of each prompt an
 shared contexts computed once for all classes, the last block for the ends alone, the start token
 computed once for good (it reads nothing but itself), no gradient for tokens that are not learned.
 Where all that a backward pass reads does not fit into memory, the rest is computed again.
+The tower's linear layers run in the precision of the run, everything else in full.
 
 S sets of contexts, C classes, M context vectors, W width, D joint space.
 """
