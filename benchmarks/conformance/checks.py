@@ -26,7 +26,14 @@ from benchmarks.conformance.demands import (
     demand_finite,
 )
 from benchmarks.conformance.reach import holds_test
-from benchmarks.conformance.running import Check, Display, Subject, stored
+from benchmarks.conformance.running import (
+    Check,
+    Display,
+    Interrupt,
+    Interrupting,
+    Subject,
+    stored,
+)
 from benchmarks.conformance.worlds import (
     disguised,
     ignorant,
@@ -38,6 +45,8 @@ from benchmarks.errors import NotApplicable, UserError
 from benchmarks.settings import apply_fields
 from benchmarks.tiny import permuted
 from methods.base import Method, Predictor
+from methods.parts.learning import Learner
+from methods.parts.learning import together as learnt_together
 from methods.registry import METHODS
 from methods.space import drawn
 
@@ -173,7 +182,7 @@ def permutation(s: Subject) -> None:
 
 @check()
 def together(s: Subject) -> None:
-    """Seeds handed over together give what they give alone."""
+    """Seeds handed over together give what they give alone; a Learner's configurations as well."""
     if s.cls.fit_many is Method.fit_many:
         raise DoesNotApply("fits each seed by itself")
     tasks, tests = zip(*(s.task(seed) for seed in (0, 1)), strict=True)
@@ -187,6 +196,18 @@ def together(s: Subject) -> None:
         assert isinstance(predictor, Predictor)
         logits = s.evaluated(predictor, tests[seed])
         demand_close(logits, alone[seed], f"seed {seed} gave other logits than alone")
+    method = s.built()
+    if isinstance(method, Learner) and s.cls.space:
+        hints = get_type_hints(s.cls)
+        values = {n: drawn(reach, 0.5, hints[n] is int) for n, reach in s.cls.space.items()}
+        other = dataclasses.replace(method, **values)  # type: ignore[type-var]
+        found = learnt_together([(method, s.task()[0]), (other, s.task()[0])])[1]
+        demand(isinstance(found, Predictor), f"another configuration failed: {found}")
+        assert isinstance(found, Predictor)
+        _, test = s.task()
+        expected = s.evaluated(other.fit(s.task()[0]), test)
+        line = "another configuration gave other logits than alone"
+        demand_close(s.evaluated(found, test), expected, line)
 
 
 # ---- few classes, few images ---------------------------------------------------------------------
@@ -323,22 +344,6 @@ def words(s: Subject) -> None:
 
 
 # ---- helpers -------------------------------------------------------------------------------------
-
-
-class Interrupt(KeyboardInterrupt):
-    """Ctrl-C at a step."""
-
-
-class Interrupting(Display):
-    """Interrupts at the first step of an epoch."""
-
-    def __init__(self, epoch: int) -> None:
-        super().__init__()
-        self._epoch = epoch
-
-    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
-        if epoch == self._epoch:
-            raise Interrupt
 
 
 def fits_finitely(s: Subject, data: DataSet) -> None:

@@ -260,6 +260,22 @@ class Display:
         """Nothing to show."""
 
 
+class Interrupt(KeyboardInterrupt):
+    """Ctrl-C at a step."""
+
+
+class Interrupting(Display):
+    """Interrupts at the first step of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self._epoch = epoch
+
+    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
+        if epoch == self._epoch:
+            raise Interrupt
+
+
 def run_checks(
     name: str, kind: TaskKind, checks: Sequence[Check], *, debug: bool = False
 ) -> Iterator[Outcome]:
