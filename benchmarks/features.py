@@ -27,6 +27,8 @@ from benchmarks.row_files import read_rows, write_rows
 
 FEATURES_VERSION = "1"
 """Raise when the same inputs would give other features."""
+BATCH = {True: 32, False: 256}
+"""Images a forward pass, on a CPU or not: there, what 64 leave behind is in no cache any more."""
 BLOCK = 1024
 """Images that are lost at most when a pass is interrupted."""
 TEXTS = 4096
@@ -43,10 +45,10 @@ class FeatureStore:
 
     Args:
         folder: where to keep them; None keeps them in memory only.
-        batch_size: images a forward pass.
+        batch_size: images a forward pass; by default as many as suit the device.
     """
 
-    def __init__(self, folder: Path | None, batch_size: int = 256) -> None:
+    def __init__(self, folder: Path | None, batch_size: int | None = None) -> None:
         self._folder = folder
         self._batch_size = batch_size
         self._memory: dict[str, Tensor] = {}
@@ -63,7 +65,8 @@ class FeatureStore:
             return raw.pin_memory() if backbone.device.type == "cuda" else raw
 
         def compute(blocks: Sequence[range]) -> Iterator[Tensor]:
-            parts = [_cut(block, self._batch_size) for block in blocks]
+            size = self._batch_size or BATCH[backbone.device.type == "cpu"]
+            parts = [_cut(block, size) for block in blocks]
             with closing(ahead(read, [part for own in parts for part in own])) as made:
                 for own in parts:
                     rows = []
