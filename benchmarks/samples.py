@@ -120,7 +120,7 @@ class SplitSamples:
             # One copy of all positions to the device: a copy a step would make the host wait.
             every = torch.from_numpy(np.concatenate(parts)).to(self._features.device)
             for where in every.split([len(part) for part in parts]):
-                yield Batch(where, self._features[where], None)
+                yield Batch(where, self._features.index_select(0, where), None)
             return
         check(augment)
         make = partial(self._raw, augment=augment, stream=stream)
@@ -145,7 +145,8 @@ class SplitSamples:
 
     def _of_features(self, index: NDArray[np.int64]) -> Batch:
         where = torch.from_numpy(index)
-        return Batch(where, self._features[where.to(self._features.device)], None)
+        rows = self._features.index_select(0, where.to(self._features.device))
+        return Batch(where, rows, None)
 
     def _raw(self, index: NDArray[np.int64], augment: str, stream: tuple[Any, ...]) -> _Raw:
         """What the device needs for a batch of images."""

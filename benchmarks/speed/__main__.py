@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks import device as devices
 from benchmarks.errors import UserError
-from benchmarks.speed import data, profile, step
+from benchmarks.speed import data, profile, prompts, seeds, step, store, sweep
 from benchmarks.speed.machine import Machine
 from benchmarks.speed.timing import Row
 
@@ -25,6 +25,11 @@ PARTS: dict[str, Callable[[Machine], list[Row]]] = {
     "attention": step.attention,
     "deterministic": step.deterministic,
     "data": data.rows,
+    "store": store.rows,
+    "seeds": seeds.rows,
+    "prompts": prompts.rows,
+    "prompt-seeds": prompts.seeds,
+    "sweep": sweep.rows,
 }
 """What can be measured, by name."""
 

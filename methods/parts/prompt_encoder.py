@@ -104,7 +104,8 @@ class PromptEncoder:
             out = projection(out)
         elif projection is not None:
             out = out @ projection
-        return F.normalize(out, dim=-1).unflatten(0, (sets, -1))
+        by_set: Tensor = F.normalize(out, dim=-1).unflatten(0, (sets, -1))
+        return by_set
 
     @torch.no_grad()
     def _of_start(self) -> Tensor:

@@ -165,7 +165,8 @@ class FeaturesOf:
         if needs == "images":
             return self._samples.batch(index, needs=needs, augment=augment, stream=stream)
         where = torch.from_numpy(index)
-        return Batch(where, self._features[where.to(self._features.device)], None)
+        rows = self._features.index_select(0, where.to(self._features.device))
+        return Batch(where, rows, None)
 
     def loader(
         self,

@@ -16,8 +16,9 @@ from torchvision import transforms as T
 from benchmarks import backbones, plan, runner
 from benchmarks.backbones import Backbone
 from benchmarks.bench import Settings
+from benchmarks.bookmarks import Bookmarks
 from benchmarks.errors import NotApplicable
-from benchmarks.estimate import estimate
+from benchmarks.estimate import Estimator
 from benchmarks.plan import Cell
 from benchmarks.settings import read_sweep
 from benchmarks.tiny import tiny_backbone, tiny_task
@@ -90,7 +91,9 @@ def test_predictors_ask_for_crops_only_where_it_is_wanted():
 
 
 def test_five_views_are_in_the_estimate(tmp_path: Path):
-    plain, ensembled = (estimate(cell, [], "cpu") for cell in both(tmp_path))
+    estimator = Estimator([], "cpu", Bookmarks(None))
+    plain, ensembled = (estimator.cell(cell).seconds for cell in both(tmp_path))
+    assert plain and ensembled
     train, test = 64, 16
     epochs = 1
     # A training step costs three forward passes, a view of a test image one.
