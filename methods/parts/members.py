@@ -102,7 +102,3 @@ class Member:
             images_seen=self.asked.recipe.epochs * len(self.asked.task.train),
             together=self.together,
         )
-
-
-def _copied(state: dict[str, Any]) -> dict[str, Any]:
-    return {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}

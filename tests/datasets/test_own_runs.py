@@ -296,7 +296,7 @@ def test_the_plan_knows_features_of_training_images_without_those_for_validation
     typed = describe(tmp_path, images="photos")
     chosen = ("--select", "val", "--rerun", "always")
     assert sweep("run", typed, "ncm")[0] == 0
-    assert " cached " in sweep("plan", typed, "ncm", "--rerun", "always")[1]
-    assert " to compute " in sweep("plan", typed, "ncm", *chosen)[1]
+    assert " stored " in sweep("plan", typed, "ncm", "--rerun", "always")[1]
+    assert " stored " not in sweep("plan", typed, "ncm", *chosen)[1]
     assert sweep("run", typed, "ncm", *chosen)[0] == 0
-    assert " cached " in sweep("plan", typed, "ncm", *chosen)[1]
+    assert " stored " in sweep("plan", typed, "ncm", *chosen)[1]
