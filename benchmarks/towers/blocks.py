@@ -26,6 +26,13 @@ def compute_type(images: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if on else images.dtype
 
 
+def are_plain(transformer: Any) -> bool:
+    """Whether there are blocks, and all of them are such that `layers` knows them."""
+    blocks = getattr(transformer, "resblocks", ())
+    attention = [getattr(block, "attn", None) for block in blocks]
+    return bool(attention) and all(isinstance(a, nn.MultiheadAttention) for a in attention)
+
+
 def standardised(x: Tensor, eps: float = 1e-5) -> Tensor:
     """(n, W) -> (n, W), rows of mean 0 and variance 1: a layer norm without gain and shift."""
     with torch.autocast(x.device.type, enabled=False):  # on CUDA it would give float32

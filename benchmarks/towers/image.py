@@ -19,7 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.towers.attention import attend
-from benchmarks.towers.blocks import Layer, activation, compute_type, layers, standardised, typed
+from benchmarks.towers.blocks import (
+    Layer,
+    activation,
+    are_plain,
+    compute_type,
+    layers,
+    standardised,
+    typed,
+)
 
 
 class Trained(Protocol):
@@ -47,10 +55,8 @@ class _Nothing:
 
 def serves(visual: Any) -> bool:
     """Whether a tower is a ViT of plain residual blocks with class-token or average pooling."""
-    blocks = getattr(getattr(visual, "transformer", None), "resblocks", None)
     return (
-        blocks is not None
-        and all(isinstance(getattr(b, "attn", None), nn.MultiheadAttention) for b in blocks)
+        are_plain(getattr(visual, "transformer", None))
         and getattr(visual, "attn_pool", None) is None
         and getattr(visual, "pool_type", "") in ("tok", "avg")
     )

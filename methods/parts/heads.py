@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -33,23 +35,49 @@ class CosineHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) -> (B, C)."""
-        # The lengths are divided by in the logits, which are fewer numbers than the weights. In
-        # this order the gradient comes out as the weights lie in memory.
-        factor = self.scale / lengths(self.weight)  # (C,)
-        logits: Tensor = (self.weight @ F.normalize(x, dim=-1).mT) * factor[..., None]  # (C, B)
-        return logits.mT
+        logits: Tensor = _ScaledCosines.apply(x, self.weight, self.scale)[0]
+        return logits
 
 
-def lengths(rows: Tensor) -> Tensor:
-    """(..., C, D) -> (..., C) lengths of the rows, 1e-12 or more.
+class _ScaledCosines(torch.autograd.Function):
+    """scale * cos of rows x (..., B, D) and weights (..., C, D) -> (..., B, C).
 
-    The value and the gradient of `rows.norm(dim=-1)`, whose backward pass goes over the rows five
-    times. Here it is once: with one factor held still a square has half of its gradient, which the
-    last line doubles.
+    Written out because the weights of several heads outgrow a core's cache: what counts is how
+    often they are gone over. Lengths (1e-12 or more) are divided by in the logits, which are fewer
+    numbers.
     """
-    squares = (rows * rows.detach()).sum(-1)
-    root = squares.clamp(min=1e-24).sqrt()
-    return 2 * root - root.detach()
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+        of_x, of_weight = (rows.norm(dim=-1).clamp(min=1e-12).reciprocal() for rows in (x, weight))
+        logits = x @ weight.mT
+        logits.mul_((scale * of_x)[..., None]).mul_(of_weight[..., None, :])
+        return logits, of_x, of_weight
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        x, weight, ctx.scale = inputs
+        logits, *inverse_lengths = output
+        ctx.mark_non_differentiable(*inverse_lengths)
+        ctx.save_for_backward(x, weight, logits, *inverse_lengths)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight, logits, of_x, of_weight = ctx.saved_tensors
+        # d (scale cos) / d w = scale x / (|x| |w|) - scale cos w / |w|^2, and the same for x
+        of_products = (gradients[0] * (ctx.scale * of_x)[..., None]).mul_(of_weight[..., None, :])
+        of_lengths = gradients[0] * logits  # (..., B, C)
+        found: list[Tensor | None] = [None, None]
+        if ctx.needs_input_grad[0]:
+            less = of_lengths.sum(-1) * of_x.square()
+            found[0] = torch.addcmul(of_products @ weight, x, less[..., None], value=-1)
+        if ctx.needs_input_grad[1]:
+            less = of_lengths.sum(-2) * of_weight.square()
+            transposed = of_products.mT.contiguous()  # so that the product lies as the weights do
+            found[1] = torch.addcmul(transposed @ x, weight, less[..., None], value=-1)
+        return found[0], found[1], None
 
 
 class LinearHead(nn.Module):

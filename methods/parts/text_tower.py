@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.backbones import Backbone
 from benchmarks.errors import NotApplicable
+from benchmarks.towers.blocks import are_plain
 
 
 def text_tower(backbone: Backbone) -> Any:
@@ -25,8 +26,7 @@ def text_tower(backbone: Backbone) -> Any:
     pool = getattr(model, "text_pool_type", getattr(tower, "pool_type", ""))
     if getattr(tower, "cls_emb", None) is not None:  # CoCa's: read at a token of its own
         pool = "last"
-    blocks = getattr(getattr(tower, "transformer", None), "resblocks", ())
-    plain = all(isinstance(getattr(b, "attn", None), nn.MultiheadAttention) for b in blocks)
+    plain = are_plain(getattr(tower, "transformer", None))
     if pool != "argmax" or getattr(tower, "attn_mask", None) is None or not plain:
         raise NotApplicable(
             f"learns prompts, and the text tower of {backbone.id.name} is not CLIP's kind"

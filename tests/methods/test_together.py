@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 
 from benchmarks.datasets.base import TaskKind
 from benchmarks.errors import NotApplicable
@@ -19,7 +20,7 @@ from methods.base import Batch, Predictor, Task
 from methods.clip_adapter import ClipAdapter
 from methods.linear_probe import LinearProbe
 from methods.logit_adjustment import LogitAdjustment
-from methods.parts.heads import SCALE, CosineHead, LinearHead, OnFeatures, lengths
+from methods.parts.heads import SCALE, CosineHead, LinearHead, OnFeatures
 from methods.parts.learning import Learner, Learning, together
 from methods.parts.losses import cross_entropy
 from methods.parts.recipes import Recipe, Training
@@ -336,17 +337,38 @@ def test_memory_bounds_a_lot(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- heads ---------------------------------------------------------------------------------------
 
 
-def test_lengths_have_the_value_and_the_gradient_of_a_norm() -> None:
-    rows = torch.randn(3, 5, 7, dtype=torch.float64)
-    rows[0, 0] = 0
-    rows.requires_grad_()
-    direction = torch.randn(3, 5, dtype=torch.float64)
-    found, expected = lengths(rows), rows.norm(dim=-1).clamp(min=1e-12)
-    torch.testing.assert_close(found, expected, atol=0, rtol=1e-14)
-    (ours,) = torch.autograd.grad(found, rows, direction)
-    (theirs,) = torch.autograd.grad(expected, rows, direction)
-    torch.testing.assert_close(ours, theirs, atol=0, rtol=1e-13)
-    assert float(ours[0, 0].abs().max()) == 0
+def test_a_cosine_head_has_the_value_and_the_gradients_of_normalised_products() -> None:
+    draw = torch.Generator().manual_seed(0)
+    rows, weight, given = (
+        torch.randn(3, n, m, dtype=torch.float64, generator=draw)
+        for n, m in ((5, 7), (4, 7), (5, 4))
+    )
+    rows[0, 0] = weight[1, 2] = 0
+    weight[2] *= 3  # not of unit length, as weights are after a step
+    head = CosineHead(weight)
+    head.weight.data = weight.clone()
+    x = rows.requires_grad_()
+    reference = weight.clone().requires_grad_()
+    units = [nn.functional.normalize(y, dim=-1) for y in (x, reference)]
+    expected = SCALE * units[0] @ units[1].mT
+    torch.testing.assert_close(head(x), expected, atol=1e-12, rtol=0)
+    ours = torch.autograd.grad(head(x), (x, head.weight), given)
+    theirs = torch.autograd.grad(expected, (x, reference), given)
+    there = [y.detach().norm(dim=-1) > 0 for y in (x, weight)]  # a row of zeros has no direction
+    for found, wanted, which in zip(ours, theirs, there, strict=True):
+        torch.testing.assert_close(found[which], wanted[which], atol=1e-10, rtol=0)
+
+
+def test_a_cosine_head_goes_through_vmap() -> None:
+    weights, x = torch.randn(3, 4, 7), torch.randn(5, 7)
+    head = CosineHead(weights[0])
+
+    def loss(weight: torch.Tensor) -> torch.Tensor:
+        return functional_call(head, {"weight": weight}, (x,)).square().sum()
+
+    found = vmap(grad(loss))(weights)
+    for weight, row in zip(weights, found, strict=True):
+        torch.testing.assert_close(row, grad(loss)(weight))
 
 
 @pytest.mark.parametrize("kind", [CosineHead, LinearHead])
