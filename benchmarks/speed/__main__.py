@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks import device as devices
 from benchmarks.errors import UserError
-from benchmarks.speed import data, profile, prompts, seeds, step, store, sweep
+from benchmarks.speed import data, profile, prompts, scale, seeds, step, store, sweep
 from benchmarks.speed.machine import Machine
 from benchmarks.speed.timing import Row
 
@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[Machine], list[Row]]] = {
     "data": data.rows,
     "store": store.rows,
     "seeds": seeds.rows,
+    "scale": scale.rows,
     "prompts": prompts.rows,
     "prompt-seeds": prompts.seeds,
     "sweep": sweep.rows,
@@ -63,23 +64,27 @@ def main(arguments: list[str] | None = None) -> int:
     for name in chosen.parts or PARTS:
         with console.status(f"measuring {name} …"):
             rows += PARTS[name](machine)
-    console.print(_table(rows))
+    _print(rows, console)
     if chosen.json is not None:
         text = json.dumps([row.as_dict() for row in rows], indent=1)
         chosen.json.write_text(text + "\n", encoding="utf-8")
     return 0
 
 
-def _table(rows: list[Row]) -> Table:
+def _print(rows: list[Row], console: Console) -> None:
+    """A table, and below it once what was measured and what the bounds are."""
+    notes = list(dict.fromkeys(row.note for row in rows))
     table = Table(box=None, pad_edge=False)
-    for heading in ("what", "seconds", "bound", "ratio"):
+    for heading in ("what", "seconds", "bound", "ratio", "note"):
         table.add_column(heading, justify="left" if heading == "what" else "right", no_wrap=True)
-    table.add_column("note", style="dim")
     for row in rows:
         bound = "–" if row.bound_seconds is None else f"{row.bound_seconds:.3g}"
         ratio = "–" if row.ratio is None else f"{row.ratio:.2f}"
-        table.add_row(row.name, f"{row.seconds:.3g}", bound, ratio, row.note)
-    return table
+        place = f"({notes.index(row.note) + 1})"
+        table.add_row(row.name, f"{row.seconds:.3g}", bound, ratio, place)
+    console.print(table)
+    for number, note in enumerate(notes, 1):
+        console.print(f"({number}) {note}.", style="dim", markup=False, highlight=False)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -66,14 +67,19 @@ def rows(machine: Machine) -> list[Row]:
 
 
 def plain(machine: Machine) -> list[Row]:
-    """Lift's step and the features beside the same on open_clip's own blocks."""
+    """Lift's step and the features beside the same on open_clip's own blocks.
+
+    For the features with weights that are not frozen: torch takes a several times slower path on a
+    CPU where they are. A training step has to freeze them, or it would compute their gradients.
+    """
     backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
     images = _images(backbone, machine.batch)
+    tower: Any = copy.deepcopy(vit(backbone)).requires_grad_()
 
     @torch.no_grad()
     def features() -> None:
         with backbone.autocast():
-            backbone.model.encode_image(images)  # type: ignore[operator]
+            tower(images)
 
     best = fastest(
         {

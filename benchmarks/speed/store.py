@@ -14,10 +14,10 @@ from benchmarks.bench import Settings
 from benchmarks.plan import Cell
 from benchmarks.settings import read_sweep
 from benchmarks.speed.machine import Machine, caching_in
+from benchmarks.speed.silent import Silent
 from benchmarks.speed.step import BACKBONE
 from benchmarks.speed.timing import Row
 from benchmarks.text import read_package
-from results.schema import Record
 
 METHODS = "linear_probe,logit_adjustment,tau_norm,prototype,clip_adapter,tip_adapter"
 SEEDS = "0,1,2,3,4"
@@ -58,7 +58,7 @@ def _sweep(cells: list[Cell], folder: Path, name: str, machine: Machine) -> floa
     """Seconds from loading the data to the last record."""
     settings = Settings(folder / name, folder / "data", machine.device)
     clock = time.perf_counter()
-    records = runner.run(cells, settings, _Silent())
+    records = runner.run(cells, settings, Silent())
     seconds = time.perf_counter() - clock
     failed = [record.error for record in records if record.status != "done"]
     if failed:
@@ -90,15 +90,3 @@ def _write_images(root: Path, train: int, test: int) -> None:
             for i in range(count):
                 pixels = draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / f"{name}_{i:04d}.png")
-
-
-class _Silent:
-    """Shows nothing."""
-
-    def preparing(self, what: str, done: int = 0, total: int = 0) -> None: ...
-
-    def started(self, cell: Cell) -> None: ...
-
-    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None: ...
-
-    def finished(self, cell: Cell, record: Record) -> None: ...
