@@ -27,7 +27,7 @@ AT_ONCE = 32
 
 def rows(machine: Machine) -> list[Row]:
     """A whole sweep by the runner on a store that is empty, and again on the one that it left."""
-    each = (2, 1) if machine.quick else (10, 2)
+    each = (2, 1) if machine.quick else (20, 4)
     with tempfile.TemporaryDirectory() as name, caching_in(Path(name) / "cache"):
         folder = Path(name)
         _write_images(folder / "data", *each)
