@@ -74,6 +74,7 @@ class AdaptedFeatures(nn.Module):
         generator: of the initial values (uniform in ±1/sqrt(inputs), torch's default, as there).
     """
 
+    broadcasts = True
     weight: Tensor
     ratio: Tensor
 
@@ -84,16 +85,19 @@ class AdaptedFeatures(nn.Module):
         self.register_buffer("weight", weight, persistent=False)
         self.register_buffer("ratio", torch.tensor(ratio), persistent=False)
         dim = weight.shape[1]
-        self.down = nn.Linear(dim, max(1, dim // reduction), bias=False)
-        self.up = nn.Linear(self.down.out_features, dim, bias=False)
+        hidden = max(1, dim // reduction)
+        self.down = nn.Parameter(torch.empty(hidden, dim))
+        self.up = nn.Parameter(torch.empty(dim, hidden))
         for layer in (self.down, self.up):
-            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+            nn.init.kaiming_uniform_(layer, a=math.sqrt(5), generator=generator)
 
     def adapted(self, x: Tensor) -> Tensor:
         """(B, D) -> (B, D) unit features."""
-        new = F.relu(self.up(F.relu(self.down(x))))
-        return F.normalize(self.ratio * new + (1 - self.ratio) * x, dim=-1)
+        new = F.relu(self.up @ F.relu(self.down @ x.mT)).mT  # gradients lie as the weights do
+        ratio = self.ratio[..., None, None]
+        return F.normalize(ratio * new + (1 - ratio) * x, dim=-1)
 
     def forward(self, batch: Batch) -> Tensor:
         """B samples -> (B, C)."""
-        return self.adapted(batch.inputs) @ self.weight.T
+        logits: Tensor = self.adapted(batch.inputs) @ self.weight.mT
+        return logits

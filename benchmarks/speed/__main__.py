@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +38,7 @@ PARTS: dict[str, Callable[[Machine], list[Row]]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print a table, and write JSON where it is asked for."""
+    """Measure, print a table for each part as it ends, and write JSON where it is asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="NAME", help=f"of {', '.join(PARTS)}; all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
@@ -48,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = [name for name in chosen.parts if name not in PARTS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}. Known: {', '.join(PARTS)}.")
+    if chosen.json is not None and not chosen.json.resolve().parent.is_dir():
+        parser.error(f"--json: there is no folder {chosen.json.parent}.")
     try:
         device = devices.pick(chosen.device)
     except UserError as error:
@@ -58,16 +62,20 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(chosen.threads)
     machine = Machine(device, precision, chosen.quick)
 
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own remarks
+    logging.getLogger("benchmarks").setLevel(logging.ERROR)  # that drawn data are no real ones
+
     console = Console()
     console.print(f"{devices.describe(device)}, torch {torch.__version__}, {precision}")
     rows: list[Row] = []
     for name in chosen.parts or PARTS:
         with console.status(f"measuring {name} …"):
-            rows += PARTS[name](machine)
-    _print(rows, console)
-    if chosen.json is not None:
-        text = json.dumps([row.as_dict() for row in rows], indent=1)
-        chosen.json.write_text(text + "\n", encoding="utf-8")
+            found = PARTS[name](machine)
+        _print(found, console)
+        rows += found
+        if chosen.json is not None:
+            text = json.dumps([row.as_dict() for row in rows], indent=1)
+            chosen.json.write_text(text + "\n", encoding="utf-8")
     return 0
 
 
@@ -75,16 +83,19 @@ def _print(rows: list[Row], console: Console) -> None:
     """A table, and below it once what was measured and what the bounds are."""
     notes = list(dict.fromkeys(row.note for row in rows))
     table = Table(box=None, pad_edge=False)
-    for heading in ("what", "seconds", "bound", "ratio", "note"):
-        table.add_column(heading, justify="left" if heading == "what" else "right", no_wrap=True)
+    table.add_column("", min_width=32, no_wrap=True)
+    for heading in ("seconds", "bound", "ratio", "note"):
+        table.add_column(heading, justify="right", min_width=8, no_wrap=True)
     for row in rows:
         bound = "–" if row.bound_seconds is None else f"{row.bound_seconds:.3g}"
         ratio = "–" if row.ratio is None else f"{row.ratio:.2f}"
-        place = f"({notes.index(row.note) + 1})"
+        place = f"({notes.index(row.note) + 1})" if len(notes) > 1 else ""
         table.add_row(row.name, f"{row.seconds:.3g}", bound, ratio, place)
     console.print(table)
     for number, note in enumerate(notes, 1):
-        console.print(f"({number}) {note}.", style="dim", markup=False, highlight=False)
+        mark = f"({number}) " if len(notes) > 1 else ""
+        console.print(f"{mark}{note}.\n", style="dim", markup=False, highlight=False, end="")
+    console.print()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from benchmarks import device as devices
 from benchmarks.backbones import Backbone
 from benchmarks.tiny import tiny_backbone
 from benchmarks.towers import text as text_towers
@@ -50,7 +51,11 @@ class Tokenizer:
 
 
 @pytest.mark.parametrize("quick_gelu", [False, True])
-@pytest.mark.parametrize("text", [{}, {"proj_bias": True}, {"proj_type": "none", "width": 16}])
+@pytest.mark.parametrize(
+    "text",
+    [{}, {"proj_bias": True}, {"proj_type": "none", "width": 16}, {"ls_init_value": 0.5}],
+    ids=["plain", "linear projection", "no projection", "layer scale"],
+)
 def test_the_padding_changes_nothing(quick_gelu: bool, text: dict[str, object]) -> None:
     model = clip(quick_gelu=quick_gelu, **text)
     tokens = sentences([3, 9, 2, 24, 5])
@@ -62,12 +67,32 @@ def test_the_padding_changes_nothing(quick_gelu: bool, text: dict[str, object]) 
         torch.testing.assert_close(text_towers.encode(model, part, end), expected)
 
 
+def test_in_bfloat16_it_is_as_near_as_open_clip() -> None:
+    if not devices.has_bf16(torch.device("cpu")):
+        pytest.skip("no bfloat16 units that work")
+    model, tokens = clip(), sentences([3, 9, 2, 24, 5])
+    end = text_towers.ends(model, tokens)
+    assert end is not None
+    exact = model.encode_text(tokens)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = text_towers.encode(model, tokens, end).float()
+        theirs = model.encode_text(tokens).float()
+    apart = [float((x - exact).norm() / exact.norm()) for x in (ours, theirs)]
+    assert 0 < apart[0] < max(0.01, apart[1])
+
+
 def test_towers_that_see_all_tokens_are_left_alone() -> None:
     tokens = sentences([3, 9])
     whole = clip(no_causal_mask=True)
     assert text_towers.ends(whole, tokens) is None
     assert text_towers.ends(clip(pool_type="last"), tokens) is None
     assert text_towers.ends(clip(open_clip.CustomTextCLIP), tokens) is None
+
+
+def test_blocks_of_another_kind_are_left_alone() -> None:
+    model = clip()
+    model.transformer.resblocks[1].attn = torch.nn.Identity()
+    assert text_towers.ends(model, sentences([3, 9])) is None
 
 
 @pytest.mark.parametrize("text", [{}, {"no_causal_mask": True}])

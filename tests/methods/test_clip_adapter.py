@@ -20,7 +20,7 @@ def module(ratio: float = 0.2, reduction: int = 4) -> AdaptedFeatures:
 def test_the_adapted_feature_equals_a_plain_computation():
     adapter = module()
     x = torch.randn(5, 16)
-    down, up = (layer.weight.detach().numpy() for layer in (adapter.down, adapter.up))
+    down, up = (layer.detach().numpy() for layer in (adapter.down, adapter.up))
     for row, ours in zip(x.numpy(), adapter.adapted(x).detach().numpy(), strict=True):
         hidden = [max(0.0, float(np.dot(w, row))) for w in down]
         new = [max(0.0, float(np.dot(w, hidden))) for w in up]
@@ -37,8 +37,7 @@ def test_the_length_of_the_feature_does_not_matter():
 @pytest.mark.parametrize(("reduction", "width"), [(4, 4), (1, 16), (100, 1)])
 def test_the_bottleneck_has_a_width_of_its_own(reduction, width):
     adapter = module(reduction=reduction)
-    assert adapter.down.weight.shape == (width, 16) and adapter.up.weight.shape == (16, width)
-    assert adapter.down.bias is None and adapter.up.bias is None
+    assert adapter.down.shape == (width, 16) and adapter.up.shape == (16, width)
 
 
 def test_ratio_zero_is_zero_shot():
@@ -54,8 +53,8 @@ def test_both_layers_get_a_gradient_and_the_text_classifier_none():
     adapter = module()
     adapter.adapted(torch.randn(8, 16)).sum().backward()
     for layer in (adapter.down, adapter.up):
-        assert float(layer.weight.grad.abs().max()) > 0
-    assert [name for name, _ in adapter.named_parameters()] == ["down.weight", "up.weight"]
+        assert float(layer.grad.abs().max()) > 0
+    assert [name for name, _ in adapter.named_parameters()] == ["down", "up"]
 
 
 def test_training_lowers_the_loss():

@@ -1,0 +1,134 @@
+"""What `python -m benchmarks.speed` counts, prints and writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.speed import prompts
+from benchmarks.speed.__main__ import main
+from benchmarks.speed.machine import Machine
+from benchmarks.speed.products import Products
+from benchmarks.speed.timing import Row, fastest
+from benchmarks.tiny import tiny_backbone
+
+CPU = torch.device("cpu")
+
+
+def counted(run: object) -> int:
+    """Floating-point operations by torch's own count."""
+    with FlopCounterMode(display=False) as counter:
+        run()  # type: ignore[operator]
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_the_bound_runs_the_operations_it_says(backward: bool) -> None:
+    products = Products(sequences=3, tokens=10, width=32, heads=4, blocks=5, backward=backward)
+    assert products.blocks * counted(products.runner(torch.float32, CPU)) == products.flops
+
+
+def test_the_forward_bound_is_what_open_clips_tower_computes() -> None:
+    """All of its blocks, and not the patches' embedding and the projection."""
+    vision = {"image_size": 32, "patch_size": 8, "width": 48, "layers": 3, "head_width": 12}
+    text = {"context_length": 8, "vocab_size": 20, "width": 16, "heads": 2, "layers": 1}
+    visual = open_clip.CLIP(16, vision, text).visual.eval()
+    x = torch.randn(2, 17, 48)
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        flops = counted(lambda: visual.transformer(x))
+    assert Products(2, 17, 48, 4, 3, backward=False).flops == flops
+
+
+@pytest.mark.parametrize("name", ["coop", "lmpt"])
+def test_a_prompt_step_needs_no_less_than_its_bound(name: str) -> None:
+    """The step computes every product of the bound, and a few for padding, head and loss."""
+    asked = prompts._asked(prompts.METHODS[name], tiny_backbone(), 12)
+    run, flops = prompts._products(asked, torch.float32)
+    assert counted(run) == flops
+    needed = counted(prompts.step(asked))
+    assert flops <= needed < 1.35 * flops
+
+
+def test_the_fastest_turn_counts_and_the_first_does_not() -> None:
+    turns = {"a": 0, "b": 0}
+
+    def run(name: str, seconds: tuple[float, ...]) -> None:
+        time.sleep(seconds[turns[name]])
+        turns[name] += 1
+
+    best = fastest(
+        {"a": lambda: run("a", (0.0, 0.05, 0.02)), "b": lambda: run("b", (0.0, 0.01, 0.2))},
+        CPU,
+        turns=2,
+    )
+    assert turns == {"a": 3, "b": 3}
+    assert 0.02 <= best["a"] < 0.05 and 0.01 <= best["b"] < 0.2
+
+
+def test_rows_are_printed_with_their_notes_once_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [Row("one", 3.0, 2.0, "of both"), Row("two", 1.0, None, "of both")]
+    monkeypatch.setattr("benchmarks.speed.__main__.PARTS", {"step": lambda machine: rows})
+    file = tmp_path / "speed.json"
+    assert main(["step", "--precision", "fp32", "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("of both") == 1 and "1.50" in out
+    assert json.loads(file.read_text()) == [
+        {"name": "one", "seconds": 3.0, "bound_seconds": 2.0, "ratio": 1.5, "note": "of both"},
+        {"name": "two", "seconds": 1.0, "bound_seconds": None, "ratio": None, "note": "of both"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["stepp"], "unknown: stepp. Known: step, plain"),
+        (["step", "--device", "cuda"], "none; try --device auto"),
+        (["step", "--json", "no/such/folder/x.json"], "no/such/folder"),
+    ],
+)
+def test_mistakes_end_before_anything_is_measured(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "cuda" in words and torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_part_runs_by_itself(tmp_path: Path) -> None:
+    file = tmp_path / "speed.json"
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.speed",
+        "attention",
+        "--quick",
+        "--json",
+        str(file),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "--precision", "fp32"], capture_output=True, text=True, env=environment,
+        cwd=Path(__file__).resolve().parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {row["name"] for row in json.loads(file.read_text())} == {
+        "attention, 17 tokens", "attention, 197 tokens",
+    }  # fmt: skip
+
+
+def test_a_machine_in_a_hurry_takes_few_turns() -> None:
+    assert Machine(CPU, "fp32", quick=True).turns < Machine(CPU, "fp32").turns
