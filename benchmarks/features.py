@@ -23,10 +23,9 @@ from benchmarks.backbones import Backbone
 from benchmarks.bookmarks import Bookmarks, feature_file, user_folder
 from benchmarks.datasets.base import Images, hash_strings
 from benchmarks.loading import ahead
+from benchmarks.protocol import FEATURES_VERSION
 from benchmarks.row_files import read_rows, write_rows
 
-FEATURES_VERSION = "2"
-"""Raise when the same inputs would give other features."""
 CPU_BATCH, DEVICE_BATCH = 32, 256
 """Images a forward pass. On a CPU 16 took as long an image, 64 a quarter longer (ViT-B/16)."""
 BLOCK = 1024
@@ -133,7 +132,7 @@ class FeatureStore:
         Bookmarks(self._folder).note(name, keys)
 
     def _key(self, kind: str, backbone: Backbone, *content: str) -> str:
-        parts = [FEATURES_VERSION, kind, backbone.id.weights_id, backbone.precision, *content]
+        parts = [str(FEATURES_VERSION), kind, backbone.id.weights_id, backbone.precision, *content]
         return f"{kind}-{hash_strings(parts)}"
 
     def _file(self, key: str) -> Path:

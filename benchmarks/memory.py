@@ -6,8 +6,20 @@ import torch
 
 from benchmarks.errors import UserError
 
+
+class OutOfMemory(UserError):
+    """There is no room for a single sample."""
+
+
 _SAID = ("out of memory", "can't allocate memory", "not enough memory")
 """What torch's allocators say, on a CPU in an error that has no type of its own."""
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError | OutOfMemory):
+        return True
+    return isinstance(error, RuntimeError) and any(p in str(error).lower() for p in _SAID)
 
 
 def smaller(size: int, error: BaseException) -> int:
@@ -19,13 +31,12 @@ def smaller(size: int, error: BaseException) -> int:
 
     Raises:
         BaseException: the error, where it is another one.
-        UserError: there was one sample only.
+        OutOfMemory: there was one sample only.
     """
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if not known and not any(phrase in str(error).lower() for phrase in _SAID):
+    if not is_shortage(error):
         raise error
     if size <= 1:
-        raise UserError(
+        raise OutOfMemory(
             "Out of memory with a single sample at a time: take a smaller backbone or a device "
             "with more memory."
         ) from error

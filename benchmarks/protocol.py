@@ -18,6 +18,10 @@ PROTOCOL_VERSION = 1
 PIXELS_VERSION = 2
 """Raise when training on images would see other pixels of the same sample in the same epoch: it is
 part of the fingerprint of every method that needs images. 2: crops as torchvision's in any size."""
+FEATURES_VERSION = 2
+"""Raise when the same images or texts would have other frozen features, by another pass of the
+towers for example: it is part of every source fingerprint and of the names of stored features. 2:
+texts through folded layers."""
 
 GroupRule = Literal["lift", "oltr", "lmpt", "thirds"]
 GROUPS = ("many", "medium", "few")

@@ -58,9 +58,10 @@ def write_rows(file: Path, count: int, parts: Iterable[Tensor]) -> bool:
             stream.write(digest.digest())
         os.replace(partial, file)
     except OSError:
+        return False
+    finally:  # also where the parts raise, or the user stops it; renamed it is not there any more
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        return False
     return True
 
 

@@ -40,6 +40,7 @@ def run(cells: Sequence[Cell], settings: Settings, display: Display) -> list[Rec
                     bench = None
                     features.forget()
                     gc.unfreeze()
+                    gc.collect()  # what a failed cell's traceback holds would be frozen below
                     bench = Bench.load(same[0], settings, features, display)
                     # What is there now stays for the next cells. Passing over it, a collection
                     # after each of them takes a hundredth of the time.

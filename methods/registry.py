@@ -25,7 +25,7 @@ from typing import Literal, TypeVar
 from benchmarks.catalog import Catalog
 from benchmarks.declared import parsed
 from benchmarks.errors import did_you_mean
-from benchmarks.protocol import PIXELS_VERSION, PROTOCOL_VERSION
+from benchmarks.protocol import FEATURES_VERSION, PIXELS_VERSION, PROTOCOL_VERSION
 
 FOLDER = Path(__file__).parent
 METHODS = Catalog("method", "methods", FOLDER, "longtail_vlm.methods")
@@ -107,9 +107,9 @@ def info_of(name: str) -> MethodInfo:
 def fingerprint(name: str) -> str:
     """The source fingerprint of a method.
 
-    A hash over its file, the modules of methods/ that it imports (and that those import), and the
-    protocol version, for methods on images that of their pixels too: a record with another
-    fingerprint was made by other code and is stale.
+    A hash over its file, the modules of methods/ and benchmarks/towers/ that it imports (and that
+    those import), and the versions of protocol, frozen features and, for methods on images, of
+    their pixels: a record with another fingerprint was made by other code and is stale.
     """
     start = METHODS.entries()[name].file
     seen: dict[Path, str] = {}
@@ -119,15 +119,16 @@ def fingerprint(name: str) -> str:
         if file not in seen:
             source = file.read_bytes()
             seen[file] = hashlib.sha256(source).hexdigest()
-            queue += _imported_methods_files(file, source)
-    lines = [f"protocol {PROTOCOL_VERSION}", *sorted(seen.values())]
+            queue += _imported_files(file, source)
+    lines = [f"protocol {PROTOCOL_VERSION}", f"features {FEATURES_VERSION}"]
+    lines += sorted(seen.values())
     if info_of(name).needs == "images":
         lines.append(f"pixels {PIXELS_VERSION}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _imported_methods_files(file: Path, source: bytes) -> list[Path]:
-    """Files under methods/ that the import statements of a module name.
+def _imported_files(file: Path, source: bytes) -> list[Path]:
+    """Files under methods/ and benchmarks/towers/ that the import statements of a module name.
 
     Args:
         file: where the module is.
@@ -138,9 +139,10 @@ def _imported_methods_files(file: Path, source: bytes) -> list[Path]:
     files = []
     for module in _imported_modules(source, package):
         head, *rest = module.split(".")
-        found = FOLDER.joinpath(*rest).with_suffix(".py")
+        found = FOLDER.parent.joinpath(head, *rest).with_suffix(".py")
         contract = len(rest) == 1 and rest[0] in _CONTRACT
-        if head == "methods" and rest and not contract and found.is_file():
+        hashed = (head == "methods" and not contract) or module.startswith("benchmarks.towers.")
+        if hashed and rest and found.is_file():
             files.append(found)
     return files
 

@@ -14,7 +14,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,9 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from benchmarks.datasets.base import ArrayImages, Images
+from benchmarks.datasets.base import Images
 from benchmarks.errors import DataError
-from benchmarks.loading import in_threads
 
 CropOf = Callable[[int, int], tuple[int, int, int, int]]
 """(height, width) of an image -> top, left, height and width of the part to take, in pixels."""
@@ -208,13 +207,6 @@ def crop(images: Images, index: int, part: CropOf, side: int) -> NDArray[np.uint
         return found
     whole = images.read(index)
     return part_of(Image.fromarray(whole), part(*whole.shape[:2]), side)
-
-
-def read_many(images: Images, index: Iterable[int]) -> list[NDArray[np.uint8]]:
-    """Images at `index`, (H, W, 3) uint8 each; those in files are decoded by several threads."""
-    if isinstance(images, ArrayImages):
-        return [images.read(i) for i in index]
-    return list(in_threads(images.read, index))
 
 
 def missing_files(root: Path, files: Sequence[str]) -> list[str]:

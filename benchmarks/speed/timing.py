@@ -46,20 +46,16 @@ def fastest(
     device: torch.device,
     *,
     turns: int = 5,
-    least_s: float = 0.0,
 ) -> dict[str, float]:
     """Seconds of the fastest turn of each, after one turn that does not count.
 
     Args:
         contenders: what to time, by name.
         device: waited for after every turn.
-        turns: how often each one runs, at least.
-        least_s: go on until all turns together took so many seconds.
+        turns: how often each one runs.
     """
     best = dict.fromkeys(contenders, float("inf"))
-    started = time.perf_counter()
-    turn = 0
-    while turn <= turns or time.perf_counter() - started < least_s:
+    for turn in range(turns + 1):
         for name, run in contenders.items():
             clock = time.perf_counter()
             run()
@@ -68,5 +64,4 @@ def fastest(
             seconds = time.perf_counter() - clock
             if turn:
                 best[name] = min(best[name], seconds)
-        turn += 1
     return best

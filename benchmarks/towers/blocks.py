@@ -3,7 +3,9 @@
 Gain and shift of the layer norm before a layer, and the layer scale behind it, are linear too: they
 are multiplied into its weight and bias, so that a block is four linear layers between two
 standardisations (mean 0 and variance 1). What is frozen is folded and rounded once and kept
-as long as the weight lives; what is trained is folded anew in every pass, with gradients. W width.
+as long as the weight lives; what is trained is folded anew in every pass, with gradients. A weight
+that is changed in place is noticed, unless it is changed through `.data`, which torch does not
+count. W width.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import torch
 from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.weak import WeakTensorKeyDictionary
+from torch.utils.weak import TensorWeakRef, WeakTensorKeyDictionary
 
 
 def compute_type(images: Tensor) -> torch.dtype:
@@ -41,6 +43,8 @@ def standardised(x: Tensor, eps: float = 1e-5) -> Tensor:
 
 def typed(parameter: Tensor, dtype: torch.dtype) -> Tensor:
     """A parameter in a number type."""
+    if parameter.dtype == dtype:
+        return parameter
     return _kept("typed", lambda p: p, dtype, parameter)
 
 
@@ -121,21 +125,40 @@ def _scaled(linear: nn.Linear, scale: nn.Module, dtype: torch.dtype) -> Layer:
     )
 
 
+class _Kept:
+    """What was computed from some parameters while all of them were frozen.
+
+    Args:
+        value: shares no memory with them, or they would live as long as it.
+        of: the parameters; held weakly.
+    """
+
+    def __init__(self, value: Tensor, of: tuple[Tensor, ...]) -> None:
+        self.value = value
+        self._of = [(TensorWeakRef(p), p._version, p.data_ptr()) for p in of]
+
+    def stands(self, of: tuple[Tensor, ...]) -> bool:
+        """Whether these are the same parameters with the same contents."""
+        return all(
+            ref() is p and version == p._version and place == p.data_ptr()
+            for (ref, version, place), p in zip(self._of, of, strict=True)
+        )
+
+
 _KEPT: Any = WeakTensorKeyDictionary()
-"""By parameter, what was computed from it and others while all of them were frozen."""
+"""By parameter, name and number type, the last `_Kept` that was computed from it and others."""
 
 
 def _kept(name: str, compute: Callable[..., Tensor], dtype: torch.dtype, *of: Tensor) -> Tensor:
     """`compute(*of)` in a number type, computed once as long as nothing in `of` is trained."""
     if any(parameter.requires_grad for parameter in of):
         return compute(*of).to(dtype)
-    first = of[0]
-    known = _KEPT.setdefault(first, {})
-    key = (name, dtype, *((id(parameter), parameter._version) for parameter in of))
-    if key not in known:
+    known = _KEPT.setdefault(of[0], {})
+    kept = known.get((name, dtype))
+    if kept is None or not kept.stands(of):
         with torch.no_grad():
-            known[key] = compute(*of).to(dtype)
-    found: Tensor = known[key]
+            kept = known[name, dtype] = _Kept(compute(*of).to(dtype), of)
+    found: Tensor = kept.value
     return found
 
 

@@ -198,7 +198,7 @@ def _backward(
 def _rows(chunk: Chunk, sets: int, like: Tensor) -> tuple[list[Part], Tensor, list[Part]]:
     """Attention among all rows, the rows of the ends, and attention from those alone."""
     every, ends = (parts(chunk, sets, like, ends_only=x) for x in (False, True))
-    return every, chunk.read(sets), ends
+    return every, chunk.read(sets, like.device), ends
 
 
 def _standardised(

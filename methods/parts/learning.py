@@ -17,7 +17,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Generator, Sequence
 
-from benchmarks import randomness
+from benchmarks import memory, randomness
 from methods.base import FitResult, Method, Predictor, Task
 from methods.parts.members import Member
 from methods.parts.problems import Alone
@@ -49,21 +49,39 @@ class Learner(Method):
 def together(pairs: Sequence[tuple[Learner, Task]]) -> list[FitResult]:
     """Fit several methods, each on its task, in lock-step; alike trainings as one problem.
 
+    Those that memory does not suffice for together are fitted once more, one by one.
+
     Returns:
         For each pair a predictor, or what its fit ended with: that of one does not stop the others.
     """
+    found, short = _in_lock_step(pairs)
+    for number in short:
+        method, task = pairs[number]
+        found[number] = memory.OutOfMemory()  # what the error before it holds is let go
+        memory.release(task.device)
+        task.note("out of memory with others at a time: fitted alone")
+        ((found[number],), _) = _in_lock_step([(method, task)])
+    return found
+
+
+def _in_lock_step(pairs: Sequence[tuple[Learner, Task]]) -> tuple[list[FitResult], list[int]]:
+    """What became of each, and which of them memory did not suffice for in company."""
     found: dict[int, FitResult] = {}
-    learnings = [method.learn(task) for method, task in pairs]
+    short: list[int] = []
+    learnings: dict[int, Learning] = {}
     answers: dict[int, Predictor | None] = dict.fromkeys(range(len(pairs)))
     while answers:
         asked: dict[int, Member] = {}
         for number, answer in answers.items():
-            task = pairs[number][1]
+            method, task = pairs[number]
             try:
                 # Seeded for each, so that what is drawn does not depend on the company.
                 with randomness.seeded("fit", task.seed, device=task.device):
-                    learning = learnings[number]
-                    asked[number] = Member(learning.send(answer) if answer else next(learning))
+                    if answer is None:
+                        learnings[number] = method.learn(task)
+                        asked[number] = Member(next(learnings[number]))
+                    else:
+                        asked[number] = Member(learnings[number].send(answer))
             except StopIteration as end:
                 found[number] = end.value
             except Exception as error:
@@ -80,4 +98,6 @@ def together(pairs: Sequence[tuple[Learner, Task]]) -> list[FitResult]:
                 answers[number] = member.predictor()
             except Exception as error:
                 found[number] = error
-    return [found[number] for number in range(len(pairs))]
+                if member.together > 1 and memory.is_shortage(error):
+                    short.append(number)
+    return [found[number] for number in range(len(pairs))], short

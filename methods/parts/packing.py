@@ -50,10 +50,10 @@ class Chunk:
     leading: int
     """Leading tokens of each set whose rows (G, leading) stand before the buckets."""
 
-    def read(self, sets: int) -> Tensor:
+    def read(self, sets: int, device: torch.device) -> Tensor:
         """The rows of the ends, (G * n,) bucket after bucket."""
-        rows = [bucket.read(sets) for bucket in self.buckets]
-        return torch.cat(rows) if rows else torch.empty(0, dtype=torch.long)
+        none = torch.empty(0, dtype=torch.long, device=device)
+        return torch.cat([none, *(bucket.read(sets) for bucket in self.buckets)])
 
 
 def chunks(

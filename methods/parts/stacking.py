@@ -66,12 +66,17 @@ def _likeness(member: Member) -> Hashable:
     if asked.alone or asked.needs != "features" or draws or not member.parameters:
         return id(member)
     recipe = asked.recipe
+    loss: Any = asked.loss
+    if isinstance(loss, nn.Module):
+        loss = None  # compared by its structure
+    of_the_data = any(getattr(part, "of_the_data", ()) for part in parts)
     return (
+        task.train.keys.tobytes() if of_the_data else None,
         (task.kind, id(task.texts), id(task.backbone), task.device, len(task.train)),
         (recipe.epochs, recipe.batch_size, recipe.micro_batch, recipe.momentum),
         (recipe.optimiser, recipe.eps, recipe.sampler, asked.stage, member.start),
         bool(member.optimiser_state),
-        asked.loss if not isinstance(asked.loss, nn.Module) else None,
+        loss if isinstance(loss, Hashable) else id(loss),
         tuple(_structure(module) for module in modules),
     )
 
@@ -125,7 +130,6 @@ class Stacked(Problem):
             member.together = len(members)
         self._pairs = [_Pair(m.asked.module, m.asked.loss) for m in members]
         self._base = self._pairs[0]
-        self._places = _places(self._base)
         self._trained = self._adopted()
         groups = itertools.groupby(range(len(members)), key=lambda i: _rates(self._recipe(i)))
         self._groups = [list(numbers) for _, numbers in groups]
@@ -146,8 +150,12 @@ class Stacked(Problem):
         return self._members[number].asked.recipe
 
     def _adopted(self) -> dict[str, Tensor]:
-        """The trained parameters stacked, (S, ...) each; those of the members are parts of them."""
-        names = [n for n, p in self._base.named_parameters() if p.requires_grad]
+        """The trained parameters stacked, (S, ...) each; those of the members are parts of them.
+
+        Those of the modules alone, as when they are trained apart: a loss is not trained.
+        """
+        trained = {id(p) for p in self._members[0].parameters}
+        names = [n for n, p in self._base.named_parameters() if id(p) in trained]
         stacks = {}
         for name in names:
             own = [pair.get_parameter(name) for pair in self._pairs]
@@ -170,16 +178,14 @@ class Stacked(Problem):
 
     def refresh(self) -> None:
         """Stack what stands still and differs, also between epochs."""
-        fixed = {}
-        for name, tensor in itertools.chain(
-            self._base.named_parameters(), self._base.named_buffers()
-        ):
-            if name not in self._trained:
-                own = [_tensor(pair, name) for pair in self._pairs]
-                if not all(other is tensor or torch.equal(other, tensor) for other in own):
-                    fixed[name] = torch.stack(own)
-        stacks = {**self._trained, **fixed}
-        self._tensors = {place: stacks[name] for place, name in self._places if name in stacks}
+        places = _places(self._base)  # two names may lead to one tensor now, or no longer
+        stacks = dict(self._trained)
+        for name in dict.fromkeys(name for _, name in places):
+            if name not in stacks:
+                tensor, *others = own = [_tensor(pair, name) for pair in self._pairs]
+                if not all(other is tensor or torch.equal(other, tensor) for other in others):
+                    stacks[name] = torch.stack(own).detach()
+        self._tensors = {place: stacks[name] for place, name in places if name in stacks}
         stacked = {id(_tensor(self._base, name)) for name in stacks}
         loss = self._base.loss
         of_loss = _tensors_of(loss) if isinstance(loss, nn.Module) else ()

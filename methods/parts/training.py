@@ -59,7 +59,7 @@ def run(members: Sequence[Member], problem: Problem) -> None:
     """Train until the last epoch, or until no member is left whose loss is finite.
 
     Args:
-        members: alike in what `stacking.likeness` looks at.
+        members: one, or a lot of `stacking.lots`.
         problem: them as one.
     """
     loop = _Loop(members, problem)

@@ -81,3 +81,13 @@ def test_rows_that_fail_halfway_leave_no_file(tmp_path: Path, rows: torch.Tensor
 
     assert not write_rows(tmp_path / "rows", 10, parts())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_is_stopped_leaves_no_file(tmp_path: Path, rows: torch.Tensor) -> None:
+    def parts():  # type: ignore[no-untyped-def]
+        yield rows[:4]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_rows(tmp_path / "rows", 10, parts())
+    assert list(tmp_path.iterdir()) == []

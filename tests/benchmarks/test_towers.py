@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 from typing import Any
 
 import open_clip
@@ -95,6 +97,31 @@ def test_frozen_weights_are_folded_once_and_anew_when_they_change():
     with torch.no_grad():
         block.ln_2.weight.mul_(2)
     torch.testing.assert_close(blocks.layers(block, torch.float32).up.weight, 2 * first)
+
+
+def test_a_fold_is_not_taken_for_that_of_another_partner():
+    """Freed tensors' numbers are used again, and versions start at 0: neither tells them apart."""
+    block: Any = backbone().model.visual.transformer.resblocks[0]
+    for value in range(1, 60):
+        block.ln_2.weight = nn.Parameter(torch.full((24,), float(value)), requires_grad=False)
+        expected = value * block.mlp.c_fc.weight
+        torch.testing.assert_close(blocks.layers(block, torch.float64).up.weight, expected)
+    block.ln_2.weight.data = torch.ones(24, dtype=torch.float64)
+    torch.testing.assert_close(
+        blocks.layers(block, torch.float64).up.weight, block.mlp.c_fc.weight.detach()
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_towers_that_are_let_go_are_freed(dtype):
+    frozen = backbone(dtype=torch.float32)
+    visual: Any = frozen.model.visual
+    image.pooled(visual, pictures(frozen))
+    blocks.layers(visual.transformer.resblocks[0], dtype)
+    alive = [weakref.ref(p) for p in visual.parameters()]
+    del frozen, visual
+    gc.collect()
+    assert not any(ref() is not None for ref in alive)
 
 
 # ---- the pass -----------------------------------------------------------------------------------

@@ -57,9 +57,11 @@ def registered() -> Iterator[None]:
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of methods/ that the registry reads instead."""
+    """A copy of methods/ and benchmarks/towers/ that the registry reads instead."""
     folder = tmp_path / "methods"
-    shutil.copytree(ROOT / "methods", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("methods", "benchmarks/towers"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     monkeypatch.setattr(registry, "FOLDER", folder)
     rescan(monkeypatch)
     return folder
@@ -208,6 +210,15 @@ def test_an_edit_of_a_part_changes_those_that_import_it(tree):
     assert {"lift", "sage"} <= vit and not {"linear_probe", "zero_shot", "lmpt", "ncm"} & vit
 
 
+def test_the_towers_pass_is_a_part_of_what_trains_in_it(tree):
+    towers = tree.parent / "benchmarks" / "towers"
+    image = changed_by(towers / "image.py")
+    assert {"lift", "sage", "full_finetune"} <= image
+    assert not {"linear_probe", "zero_shot", "lmpt", "ncm"} & image
+    blocks = changed_by(towers / "blocks.py")
+    assert {"lift", "lmpt", "coop"} <= blocks and not {"linear_probe", "ncm"} & blocks
+
+
 def test_parts_that_parts_import_count(tree):
     own = (tree / "ncm.py").read_text(encoding="utf-8")
     assert "parts.recipes" not in own and "parts.heads" in own  # which imports recipes
@@ -228,9 +239,10 @@ def test_a_part_named_like_a_file_of_the_contract_counts(tree):
     assert changed_by(tree / "parts" / "base.py") == {"zero_shot"}
 
 
-def test_a_new_protocol_makes_everything_stale(tree, monkeypatch):
+@pytest.mark.parametrize("version", ["PROTOCOL_VERSION", "FEATURES_VERSION"])
+def test_a_new_protocol_or_other_features_make_everything_stale(tree, monkeypatch, version):
     before = fingerprints()
-    monkeypatch.setattr(registry, "PROTOCOL_VERSION", registry.PROTOCOL_VERSION + 1)
+    monkeypatch.setattr(registry, version, getattr(registry, version) + 1)
     after = fingerprints()
     assert all(before[name] != after[name] for name in before)
 

@@ -172,6 +172,25 @@ def test_several_trained_together_share_the_room(loss: str, monkeypatch: Any) ->
     assert all(task.notes == ["out of memory at 24: micro-batch 6"] for task in tasks)
 
 
+def test_what_fits_alone_but_not_together_is_fitted_alone(monkeypatch: Any) -> None:
+    monkeypatch.setattr(Head, "room", 2)  # a sample of two of them, and not one of three
+    Head.sizes.clear()
+    tasks = [tiny_task(seed)[0] for seed in range(3)]
+    found = together([(Several("ce"), task) for task in tasks])
+    assert 3 in Head.sizes
+    for seed, (one, task) in enumerate(zip(found, tasks, strict=True)):
+        assert isinstance(one, Predictor) and one.together == 1
+        assert task.notes == [
+            "out of memory with others at a time: fitted alone",
+            "out of memory at 24: micro-batch 2",
+        ]
+        alone = Several("ce").fit(tiny_task(seed)[0]).logits
+        torch.testing.assert_close(one.logits.head.weight, alone.head.weight)  # type: ignore[attr-defined]
+    monkeypatch.setattr(Head, "room", 0)
+    found = together([(Several("ce"), tiny_task(seed)[0]) for seed in range(2)])
+    assert all(isinstance(one, memory.OutOfMemory) for one in found)
+
+
 def test_validation_takes_smaller_batches_too() -> None:
     task, _ = tiny_task(validation=True)
     module = Limited(task, 1000, MemoryError)

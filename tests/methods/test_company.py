@@ -1,0 +1,127 @@
+"""Whatever a method's loss holds, its training does not depend on what is trained beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmarks.tiny import tiny_task
+from methods.base import Batch, Predictor, Task
+from methods.lmpt import Lmpt
+from methods.parts.heads import LinearHead, OnFeatures
+from methods.parts.learning import Learner, Learning, together
+from methods.parts.losses import cross_entropy
+from methods.parts.recipes import Recipe, Training
+
+
+@dataclasses.dataclass(frozen=True)
+class Under(Learner):
+    """A linear head under a loss that is made for each task."""
+
+    make: Callable[[Task], Any]
+
+    def learn(self, task: Task) -> Learning:
+        module = OnFeatures(LinearHead(task.normal_per_class("head", 16)))
+        return (yield Training(task, module, self.make(task), Recipe(4, 16, 0.1)))
+
+
+class Late(nn.Module):
+    """A loss whose weights become others halfway, as those of LDAM-DRW do."""
+
+    now: Tensor
+    later: Tensor
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.register_buffer("now", torch.ones(4))
+        self.register_buffer("later", 0.1 + torch.rand(4, generator=task.generator("later")))
+
+    def at_epoch(self, epoch: int, epochs: int) -> None:
+        self.now = self.later if epoch >= epochs / 2 else torch.ones(4)
+
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        return self.now[labels] * cross_entropy(logits, labels, batch)
+
+
+class Scaled(nn.Module):
+    """A loss with a parameter, which nobody trains."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(1 + torch.rand(1, generator=task.generator("scale")))
+
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        return cross_entropy(self.scale * logits, labels, batch)
+
+
+@dataclasses.dataclass  # which has no hash
+class Plain:
+    """A loss that is no module, and not the same for all."""
+
+    factor: float
+
+    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        return self.factor * cross_entropy(logits, labels, batch)
+
+
+@pytest.mark.parametrize(
+    ("make", "many"),
+    [(Late, 3), (Scaled, 3), (lambda task: Plain(1.0 + task.seed), 1)],
+    ids=["buffers that become one", "parameters", "no hash"],
+)
+def test_losses(make: Callable[[Task], Any], many: int) -> None:
+    tasks = [tiny_task(seed)[0] for seed in range(3)]
+    for seed, found in enumerate(together([(Under(make), task) for task in tasks])):
+        assert isinstance(found, Predictor), found
+        assert found.together == many
+        alone = Under(make).fit(tiny_task(seed)[0])
+        assert found.trainable_params == alone.trainable_params
+        for one, other in zip(
+            found.logits.parameters(), alone.logits.parameters(), strict=True  # type: ignore[attr-defined]
+        ):  # fmt: skip
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+
+
+def test_modules_that_know_their_samples_are_apart_from_those_of_others() -> None:
+    """lmpt's loss holds the texts of the training samples by their places."""
+    data = tiny_task()[0].train._split  # type: ignore[attr-defined]
+    back = np.arange(len(data))[::-1]
+
+    def tasks() -> list[Task]:
+        first, second = (tiny_task(seed)[0] for seed in range(2))
+        samples: Any = second.train
+        reordered = dataclasses.replace(
+            data,
+            images=data.images.part(back),
+            labels=data.labels[back],
+            ids=tuple(data.ids[i] for i in back),
+        )
+        second.train = type(samples)(reordered, samples._backbone, samples._store)
+        second.texts = first.texts
+        return [first, second]
+
+    method = Lmpt(contexts=2, epochs=4, batch_size=16, lr=0.1)
+    batch = tiny_task()[0].train.batch(np.arange(16), needs="features")
+    found = together([(method, task) for task in tasks()])
+    for one, task in zip(found, tasks(), strict=True):
+        assert isinstance(one, Predictor)
+        alone = method.fit(task)
+        with torch.no_grad():
+            torch.testing.assert_close(one.logits(batch), alone.logits(batch), atol=1e-4, rtol=0)
+
+
+def test_one_that_raises_at_once_leaves_the_others() -> None:
+    class Broken(Learner):
+        def learn(self, task: Task) -> Learning:  # no generator: raises when it is called
+            raise ValueError("no")
+
+    found = together(
+        [(Broken(), tiny_task()[0]), (Under(lambda task: cross_entropy), tiny_task()[0])]
+    )
+    assert isinstance(found[0], ValueError) and isinstance(found[1], Predictor)
