@@ -39,8 +39,8 @@ class Late(nn.Module):
 
     def __init__(self, task: Task) -> None:
         super().__init__()
-        self.register_buffer("now", torch.ones(4))
         self.register_buffer("later", 0.1 + torch.rand(4, generator=task.generator("later")))
+        self.register_buffer("now", torch.ones(4))
 
     def at_epoch(self, epoch: int, epochs: int) -> None:
         self.now = self.later if epoch >= epochs / 2 else torch.ones(4)
