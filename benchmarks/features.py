@@ -123,10 +123,6 @@ class FeatureStore:
         """Let go of what is in memory; what is on disk stays."""
         self._memory.clear()
 
-    def has(self, key: str) -> bool:
-        """Whether features of that name are at hand."""
-        return key in self._memory or (self._folder is not None and self._file(key).is_file())
-
     def bookmark(self, name: str, keys: Sequence[str]) -> None:
         """Note that a data set's features are those of `keys`, for who has not loaded the data."""
         Bookmarks(self._folder).note(name, keys)
