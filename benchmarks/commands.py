@@ -45,7 +45,7 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
         raise UserError(f"--data-root {sweep.data_root}: no such folder.")
     store.check_writable()
     records = records_in(store, console)
-    planned = plan.look_up(cells, records)
+    planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
     if todo:
         estimated = outlook(todo, _estimator(records, sweep))
@@ -53,7 +53,9 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     if todo or sweep.save_model or sweep.check_data:  # else nothing that needs torch
         if not _run_cells(planned, todo, sweep, console, debug):
             return 130
-        planned = plan.look_up(cells, records_in(store, console))
+        planned = plan.look_up(
+            cells, records_in(store, console), repeatable=not sweep.no_deterministic
+        )
     return _report_cells(planned, sweep, console, allow_mixed)
 
 
@@ -101,7 +103,11 @@ def _run_cells(
         console.print(
             f"\nInterrupted: {display.done} of {counted(len(planned), 'cell')} "
             f"{'is' if len(planned) == 1 else 'are'} done and kept in {sweep.out}. "
-            "The same command goes on from here.",
+            + (
+                "The same command begins again: without --rerun always it keeps them."
+                if sweep.rerun == "always"
+                else "The same command goes on from here."
+            ),
             markup=False,
         )
         return False
@@ -154,6 +160,12 @@ def _report_cells(planned: Sequence[Any], sweep: Sweep, console: Console, allow_
         baselines = {label: cells for label, cells in every.items() if cells}  # of these flags
         files += compare_with(baselines, records, stale, sweep.out, console, folder)
     say_where(console, files, sweep.out)
+    if sweep.shard:
+        say(
+            console,
+            f"These are the cells of part {sweep.shard} alone; once all parts are done, "
+            f"run_benchmarks.py report {sweep.out} has them in one table.",
+        )
     if failed:
         console.print(
             f"{len(failed)} of {counted(len(planned), 'cell')} failed; --rerun failed runs "
@@ -173,7 +185,7 @@ def plan_only(sweep: Sweep, console: Console) -> int:
     if not cells:
         return _empty_part(sweep, console)
     records = records_in(Store(sweep.out), console)
-    planned = plan.look_up(cells, records)
+    planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
     estimator = _estimator(records, sweep)
     print_plan(planned, todo, estimator, console)

@@ -14,6 +14,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from benchmarks.datasets._resized import InFiles
 from benchmarks.plan import Cell
@@ -46,13 +47,15 @@ class ProgressDisplay:
         self.done = before
         self._started = time.monotonic()
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            # What is left of the line, so that a long name of a data set pushes nothing out.
+            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True)),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
             console=console,
+            expand=True,
             transient=True,
             disable=not console.is_terminal,
         )

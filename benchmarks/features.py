@@ -9,6 +9,7 @@ one that is whole, and nothing but the block at hand is held in memory.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import time
@@ -33,6 +34,8 @@ BLOCK = 1024
 TEXTS = 4096
 """Strings that are encoded together, and lost likewise."""
 
+_log = logging.getLogger(__name__)
+
 Progress = Callable[[int, int], None]
 """Told (done, in all)."""
 Compute = Callable[[Sequence[range]], Iterator[Tensor]]
@@ -51,6 +54,7 @@ class FeatureStore:
         self._folder = folder
         self._batch_size = batch_size
         self._memory: dict[str, Tensor] = {}
+        self._said = False
         self.seconds = 0.0
         """Time spent computing features so far: no cost of the method that happens to ask first."""
 
@@ -165,10 +169,18 @@ class FeatureStore:
                 parts = [kept[block] for block in blocks]
                 if place is not None and write_rows(self._file(key), blocks[-1].stop, parts):
                     found = self._read(key)
+                elif self._folder is not None:
+                    self._complain()
                 found = torch.cat(parts) if found is None else found
             if place is not None:
                 shutil.rmtree(place, ignore_errors=True)
         return found
+
+    def _complain(self) -> None:
+        """Say once that others will compute these features again."""
+        if not self._said:
+            _log.warning("Features cannot be kept in %s: every run computes them.", self._folder)
+        self._said = True
 
     @contextmanager
     def _alone(self, key: str) -> Iterator[Path | None]:

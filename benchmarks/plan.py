@@ -15,7 +15,7 @@ from benchmarks.baselines import Baselines, resolve
 from benchmarks.datasets import registry as datasets
 from benchmarks.datasets.base import Family
 from benchmarks.errors import UserError, did_you_mean
-from benchmarks.protocol import budget
+from benchmarks.protocol import UNREPEATABLE, budget
 from benchmarks.recipe_files import Recipe, RecipeBook
 from benchmarks.settings import Choice, Sweep, apply_fields, shard_of
 from methods.registry import METHODS, fingerprint, info_of
@@ -236,14 +236,22 @@ def _near(recipe: Recipe, cell: Cell) -> bool:
     return same and recipe.method == cell.method
 
 
-def look_up(cells: list[Cell], records: list[Record]) -> list[Planned]:
-    """Each cell with the record there is of it, if any."""
+def look_up(cells: list[Cell], records: list[Record], *, repeatable: bool = True) -> list[Planned]:
+    """Each cell with the record there is of it, if any.
+
+    Args:
+        cells: of a sweep.
+        records: of any cells.
+        repeatable: records of runs with --no-deterministic are stale.
+    """
     by_key = {r.key: r for r in records}
     by_identity = {r.identity: r for r in sorted(records, key=preference)}
     planned = []
     for cell in cells:
         record = by_key.get(cell.key)
-        if record is not None:
+        if record is not None and repeatable and UNREPEATABLE in record.notes:
+            planned.append(Planned(cell, "stale", record))
+        elif record is not None:
             planned.append(Planned(cell, record.status.replace("_", " "), record))
         elif cell.identity in by_identity:
             planned.append(Planned(cell, "stale", by_identity[cell.identity]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -60,6 +61,7 @@ def predict(
     record = _read(record_file)
     model = read_model(model_file(record_file.parent.parent, record.key))
     files = image_files(images)
+    _refuse_unwritable(out)
     cell = _cell(record, model.origin, flags)
     if cell.key != record.key:
         say(console, f"{cell.method} has changed since this record was made.")
@@ -76,15 +78,21 @@ def predict(
         predictor = bench.restored(cell, model)
         logits = bench.logits(cell, predictor, split)
     table = table_of(logits, split.ids, record)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(out, index=False)
-    except OSError as error:
-        raise UserError(f"Cannot write {out}: {error.strerror or error}.") from error
+    table.to_csv(out, index=False)
     console.print(f"{counted(len(split), 'image')}: {out}", markup=False, soft_wrap=True)
     for problem in problems:
         say(console, f"Left out: {problem}")
     return 1 if problems else 0
+
+
+def _refuse_unwritable(out: Path) -> None:
+    """Before hours of work: see that the file can be written."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write {out}: {error.strerror or error}.") from error
+    if out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise UserError(f"Cannot write {out}: it is a folder or write-protected.")
 
 
 def image_files(folder: Path) -> list[str]:

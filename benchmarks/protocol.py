@@ -23,6 +23,9 @@ FEATURES_VERSION = 2
 towers for example: it is part of every source fingerprint and of the names of stored features. 2:
 texts through folded layers."""
 
+UNREPEATABLE = "run with --no-deterministic: the same run need not repeat its numbers"
+"""The footnote of such a record, which is stale for a run without that flag."""
+
 GroupRule = Literal["lift", "oltr", "lmpt", "thirds"]
 GROUPS = ("many", "medium", "few")
 

@@ -17,7 +17,7 @@ from benchmarks.datasets.base import DataSet
 from benchmarks.errors import UserError
 from benchmarks.metrics import multi_label_metrics, top_class_metrics
 from benchmarks.plan import Cell
-from benchmarks.protocol import GROUPS, group_of
+from benchmarks.protocol import GROUPS, UNREPEATABLE, group_of
 from benchmarks.provenance import provenance
 from methods.registry import METHODS
 from results.schema import Cost, Groups, Metrics, Record, Selection
@@ -76,7 +76,7 @@ class Recorder:
         standing = [*cell.family.notes(), *self._data.notes, *self._data.gaps]
         standing += [own_reading] if own_reading else []
         if not torch.are_deterministic_algorithms_enabled():
-            standing.append("run with --no-deterministic: the same run need not repeat its numbers")
+            standing.append(UNREPEATABLE)
         if cell.tuning is not None:
             standing.append(f"{', '.join(cell.tuning.fields)} from a recipe: {cell.tuning.origin}")
         source = self._data.validation_source if cell.select == "val" else "last epoch"

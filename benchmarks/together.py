@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from benchmarks.plan import Cell
-from methods.base import FitResult, Method, Task
+from methods.base import FitResult, Method, Predictor, Task
 from methods.parts import learning
 from methods.parts.learning import Learner
 from methods.registry import METHODS
@@ -36,17 +36,23 @@ def fitted_together(pairs: list[tuple[Method, Task]]) -> list[FitResult]:
     """What becomes of methods on their tasks, which `handed_over` put together.
 
     Raises:
-        ValueError: a method's `fit_many` gave too few or too many.
+        TypeError: a method's `fit_many` gave something else than predictors.
+        ValueError: it gave too few or too many.
     """
     learners = [(method, task) for method, task in pairs if isinstance(method, Learner)]
     if len(learners) == len(pairs):
         return learning.together(learners)
     try:
-        found = list(pairs[0][0].fit_many([task for _, task in pairs]))
+        found = pairs[0][0].fit_many([task for _, task in pairs])
     except Exception as error:
         if len(pairs) > 1:
             raise
         return [error]
+    if not isinstance(found, Sequence):
+        raise TypeError(f"fit_many must give a Predictor for each task, not {type(found).__name__}")
     if len(found) != len(pairs):
-        raise ValueError(f"fit_many gave {len(found)} predictors for {len(pairs)} tasks")
-    return found
+        raise ValueError(f"fit_many gave {len(found)} of {len(pairs)} predictors, one a task")
+    for one in found:
+        if not isinstance(one, Predictor | Exception):
+            raise TypeError(f"every fit must give a Predictor, not {type(one).__name__}")
+    return list(found)

@@ -20,6 +20,8 @@ import numpy as np
 from benchmarks.errors import UserError
 from results.schema import Record, RecordError
 
+_AGAIN = "run the cell again with --rerun always"
+
 
 class Store:
     """The records under `out/records`: `KEY.json`, and `KEY.npz` where the cell is done.
@@ -138,9 +140,13 @@ class Store:
             with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as data:
                 return {name: data[name] for name in data.files if only is None or name in only}
         except FileNotFoundError:
-            raise UserError(f"No predictions at {file}: run the cell again.") from None
+            raise UserError(
+                f"No predictions at {file}: run the cell again with --rerun always."
+            ) from None
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"Damaged predictions {file} ({error}): run the cell again.") from error
+            raise UserError(
+                f"Damaged predictions {file} ({error}): run the cell again with --rerun always."
+            ) from error
 
     def _files(self, key: str) -> tuple[Path, Path]:
         return self.folder / f"{key}.json", self.folder / f"{key}.npz"

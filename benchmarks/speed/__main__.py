@@ -8,60 +8,92 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import device as devices
-from benchmarks.errors import UserError
-from benchmarks.speed import data, profile, prompts, scale, seeds, step, store, sweep
-from benchmarks.speed.machine import Machine
-from benchmarks.speed.timing import Row
+from benchmarks.errors import UserError, did_you_mean
+from benchmarks.loading import processors
 
-PARTS: dict[str, Callable[[Machine], list[Row]]] = {
-    "step": step.rows,
-    "plain": step.plain,
-    "profile": profile.rows,
-    "attention": step.attention,
-    "deterministic": step.deterministic,
-    "data": data.rows,
-    "store": store.rows,
-    "seeds": seeds.rows,
-    "scale": scale.rows,
-    "prompts": prompts.rows,
-    "prompt-seeds": prompts.seeds,
-    "sweep": sweep.rows,
+if TYPE_CHECKING:  # torch takes seconds to import: arguments are read without it
+    from benchmarks.speed.machine import Machine
+    from benchmarks.speed.timing import Row
+
+PARTS = {
+    "step": "step.rows",
+    "plain": "step.plain",
+    "profile": "profile.rows",
+    "attention": "step.attention",
+    "deterministic": "step.deterministic",
+    "data": "data.rows",
+    "store": "store.rows",
+    "seeds": "seeds.rows",
+    "scale": "scale.rows",
+    "prompts": "prompts.rows",
+    "prompt-seeds": "prompts.seeds",
+    "sweep": "sweep.rows",
 }
-"""What can be measured, by name."""
+"""What can be measured, by name, and the function of this package that does it."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends with one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print a table for each part as it ends, and write JSON where it is asked for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="NAME", help=f"of {', '.join(PARTS)}; all")
+    chosen = _chosen(arguments)
+    try:
+        return _measure(chosen)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted; what is printed above was measured.", file=sys.stderr)
+        return 130
+
+
+def _chosen(arguments: list[str] | None) -> argparse.Namespace:
+    parser = _Parser(prog="python -m benchmarks.speed", description=__doc__)
+    names = f"what to measure, all by default: {', '.join(PARTS)}"
+    parser.add_argument("parts", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
-    parser.add_argument("--threads", type=int, default=2, help="of the CPU (2)")
+    parser.add_argument("--threads", type=int, default=min(2, processors()), help="of the CPU (2)")
     parser.add_argument("--quick", action="store_true", help="a look: few turns, rough figures")
     chosen = parser.parse_args(arguments)
-    unknown = [name for name in chosen.parts if name not in PARTS]
-    if unknown:
-        parser.error(f"unknown: {', '.join(unknown)}. Known: {', '.join(PARTS)}.")
-    if chosen.json is not None and not chosen.json.resolve().parent.is_dir():
-        parser.error(f"--json: there is no folder {chosen.json.parent}.")
-    try:
-        device = devices.pick(chosen.device)
-    except UserError as error:
-        parser.error(str(error))
-    precision = chosen.precision
+    for name in chosen.parts:
+        if name not in PARTS:
+            parser.error(str(did_you_mean("part", name, PARTS)))
+    if not 1 <= chosen.threads <= processors():
+        parser.error(f"--threads {chosen.threads}: 1 to {processors()} of this machine.")
+    if chosen.json is not None:
+        file = chosen.json.resolve()
+        if not file.parent.is_dir():
+            parser.error(f"--json: there is no folder {chosen.json.parent}.")
+        if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+            parser.error(f"--json: {chosen.json} cannot be written.")
+    return chosen
+
+
+def _measure(chosen: argparse.Namespace) -> int:
+    import torch
+
+    from benchmarks import device as devices
+    from benchmarks.speed.machine import Machine
+
+    device, precision = devices.pick(chosen.device), chosen.precision
     if precision == "auto":
         precision = "bf16" if devices.has_bf16(device) else "fp32"
     torch.set_num_threads(chosen.threads)
     machine = Machine(device, precision, chosen.quick)
-
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own remarks
     logging.getLogger("benchmarks").setLevel(logging.ERROR)  # that drawn data are no real ones
 
@@ -70,13 +102,21 @@ def main(arguments: list[str] | None = None) -> int:
     rows: list[Row] = []
     for name in chosen.parts or PARTS:
         with console.status(f"measuring {name} …"):
-            found = PARTS[name](machine)
+            found = _measured(name, machine)
         _print(found, console)
         rows += found
         if chosen.json is not None:
             text = json.dumps([row.as_dict() for row in rows], indent=1)
             chosen.json.write_text(text + "\n", encoding="utf-8")
     return 0
+
+
+def _measured(name: str, machine: Machine) -> list[Row]:
+    module, _, function = PARTS[name].partition(".")
+    measure: Callable[[Machine], list[Row]] = getattr(
+        import_module(f"benchmarks.speed.{module}"), function
+    )
+    return measure(machine)
 
 
 def _print(rows: list[Row], console: Console) -> None:
@@ -94,7 +134,7 @@ def _print(rows: list[Row], console: Console) -> None:
     console.print(table)
     for number, note in enumerate(notes, 1):
         mark = f"({number}) " if len(notes) > 1 else ""
-        console.print(f"{mark}{note}.\n", style="dim", markup=False, highlight=False, end="")
+        console.print(f"{mark}{note}.", style="dim", markup=False, highlight=False)
     console.print()
 
 

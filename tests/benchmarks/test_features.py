@@ -76,6 +76,18 @@ def test_images_are_read_once(tmp_path: Path, backbone: Backbone, images: Counti
     assert images.reads == len(images)
 
 
+def test_a_place_that_cannot_be_written_is_told_once(
+    tmp_path: Path, backbone: Backbone, images: CountingImages, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    store = FeatureStore(tmp_path / "file" / "features")
+    store.images(backbone, images)
+    store.texts(backbone, ["a red ring"])
+    assert [r.getMessage() for r in caplog.records] == [
+        f"Features cannot be kept in {tmp_path / 'file' / 'features'}: every run computes them."
+    ]
+
+
 def test_texts_are_encoded_once(tmp_path: Path, backbone: Backbone) -> None:
     texts = ["a red ring", "a blue cross"]
     first = FeatureStore(tmp_path).texts(backbone, texts)

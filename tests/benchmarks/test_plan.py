@@ -319,6 +319,12 @@ def test_a_record_of_other_source_is_stale(cell: Cell) -> None:
     assert plan.look_up([cell], [today, old]) == [Planned(cell, "done", today)]
 
 
+def test_a_record_that_need_not_repeat_is_stale_for_who_wants_numbers_that_do(cell: Cell) -> None:
+    record = _record(cell, notes=("another", plan.UNREPEATABLE))
+    assert plan.look_up([cell], [record]) == [Planned(cell, "stale", record)]
+    assert plan.look_up([cell], [record], repeatable=False) == [Planned(cell, "done", record)]
+
+
 def test_of_several_stale_records_the_newest_finished_one_stands(cell: Cell) -> None:
     first = _record(cell, key="b", provenance_finished="2026-01-01T00:00:00+00:00")
     second = _record(cell, key="a", provenance_finished="2026-01-02T00:00:00+00:00")

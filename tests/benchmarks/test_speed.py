@@ -78,7 +78,7 @@ def test_rows_are_printed_with_their_notes_once_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [Row("one", 3.0, 2.0, "of both"), Row("two", 1.0, None, "of both")]
-    monkeypatch.setattr("benchmarks.speed.__main__.PARTS", {"step": lambda machine: rows})
+    monkeypatch.setattr("benchmarks.speed.step.rows", lambda machine: rows)
     file = tmp_path / "speed.json"
     assert main(["step", "--precision", "fp32", "--json", str(file)]) == 0
     out = capsys.readouterr().out
@@ -92,9 +92,12 @@ def test_rows_are_printed_with_their_notes_once_and_written(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["stepp"], "unknown: stepp. Known: step, plain"),
+        (["stepp"], "Unknown part 'stepp'. Did you mean: step"),
         (["step", "--device", "cuda"], "none; try --device auto"),
         (["step", "--json", "no/such/folder/x.json"], "no/such/folder"),
+        (["step", "--json", "."], "cannot be written"),
+        (["step", "--threads", "0"], "--threads 0: 1 to"),
+        (["step", "--threads", "100000"], "--threads 100000: 1 to"),
     ],
 )
 def test_mistakes_end_before_anything_is_measured(
@@ -102,10 +105,13 @@ def test_mistakes_end_before_anything_is_measured(
 ) -> None:
     if "cuda" in words and torch.cuda.is_available():
         pytest.skip("there is one")
-    with pytest.raises(SystemExit) as ended:
-        main(words)
-    assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    try:
+        status = main(words)
+    except SystemExit as ended:
+        status = ended.code  # type: ignore[assignment]
+    assert status == 2
+    printed = capsys.readouterr()
+    assert said in printed.err and printed.err.count("\n") == 1 and not printed.out
 
 
 def test_a_part_runs_by_itself(tmp_path: Path) -> None:

@@ -62,7 +62,9 @@ def test_failed_cells_are_told_and_left_until_asked_for(command: Command, fast: 
 
 def test_shards_make_up_one_sweep(command: Command, fast: list[str]) -> None:
     for i in (1, 2):
-        assert command(*fast, "--shard", f"{i}/2").status == 0
+        ended = command(*fast, "--shard", f"{i}/2")
+        assert ended.status == 0
+        assert f"cells of part {i}/2 alone" in " ".join(ended.out.split())
     assert "0 to run" in command("plan", *fast).out
 
 
@@ -115,6 +117,11 @@ def test_an_interrupted_run_goes_on_where_it_was(
     assert "3/3" in ended.out
     assert "1/3" not in ended.out
     assert records()["mine", 0].stat().st_mtime_ns == first
+
+    (work / "go").unlink()
+    ended = command(*words, "--rerun", "always")
+    assert ended.status == 130
+    assert "without --rerun always it keeps them" in " ".join(ended.out.split())
 
 
 @pytest.mark.slow

@@ -142,6 +142,19 @@ def test_seeds_are_handed_over_together_to_who_can_take_them(cells: Cells, out: 
     assert [r.notes for r in run(more, out)] == [("seeds 1,2",)] * 4
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("nothing", "fit_many must give a Predictor for each task, not NoneType"),
+        ("numbers", "every fit must give a Predictor, not int"),
+    ],
+)
+def test_what_fit_many_gives_is_looked_at(cells: Cells, out: Path, kind: str, said: str) -> None:
+    records = run(cells("together", f"together.kind={kind}", seeds="0,1"), out)
+    assert [r.status for r in records] == ["failed"] * 2
+    assert all(said in (r.error or "") for r in records)
+
+
 def test_of_seeds_fitted_together_one_may_fail(cells: Cells, out: Path) -> None:
     records = run(cells("together", "together.bad=1"), out)
     assert [r.status for r in records] == ["done", "failed", "done"]
