@@ -67,3 +67,17 @@ def test_a_failed_cell_and_a_cell_without_training(cell: Cell) -> None:
     )
     assert failed.endswith("failed: boom")
     assert untrained.endswith("1.5 s")
+
+
+def test_a_long_name_pushes_nothing_out_of_the_line(cell: Cell) -> None:
+    """A data set whose knobs are set has a name of its own length."""
+    stream = io.StringIO()
+    display = ProgressDisplay(Console(file=stream, width=80, force_terminal=True), 2, 0)
+    long = dataclasses.replace(cell, dataset="glyphs100_lt (" + "n_max=20, " * 12 + ")")
+    with display:
+        display.started(long)
+        display.stepped(2, 5, 1, 4)
+        display._progress.refresh()
+    lines = [line for line in stream.getvalue().splitlines() if "epoch 3/5" in line]
+    assert lines and all("1/4" in line and "left" in line for line in lines)
+    assert any("0/2" in line for line in stream.getvalue().splitlines())
