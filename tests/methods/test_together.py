@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,24 +27,9 @@ from methods.prototype import Prototype
 from methods.registry import METHODS
 from methods.tau_norm import TauNorm
 from methods.tip_adapter import TipAdapter
+from tests.methods.memory import Memory
 
 Pairs = list[tuple[Learner, Task]]
-
-
-class Memory:
-    """A checkpoint in memory, copied both ways as one on disk is."""
-
-    def __init__(self) -> None:
-        self.state: dict[str, Any] | None = None
-
-    def load(self) -> dict[str, Any] | None:
-        return copy.deepcopy(self.state)
-
-    def save(self, state: Mapping[str, Any]) -> None:
-        self.state = copy.deepcopy(dict(state))
-
-    def trained(self, stage: int, state: Mapping[str, Any]) -> None:
-        pass
 
 
 def short(name: str, **fields: Any) -> Learner:

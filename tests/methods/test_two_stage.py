@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,26 +20,11 @@ from methods.lift import Lift
 from methods.lws import Lws
 from methods.parts.training import Recipe, Stage
 from methods.parts.two_stage import epochs_of_stages, representation
+from tests.methods.memory import Memory
 
 SHORT = {"batch_size": 16, "epochs": 5}
 HEAD = 4 * 32 + 4
 ADAPTERS = 2 * (64 + 33 + 64 + 1)
-
-
-class Memory:
-    """A checkpoint in memory, copied both ways as one on disk is."""
-
-    def __init__(self) -> None:
-        self.state: dict[str, Any] | None = None
-
-    def load(self) -> dict[str, Any] | None:
-        return copy.deepcopy(self.state)
-
-    def save(self, state: Mapping[str, Any]) -> None:
-        self.state = copy.deepcopy(dict(state))
-
-    def trained(self, stage: int, state: Mapping[str, Any]) -> None:
-        pass
 
 
 def logits_of(predictor: Predictor) -> Tensor:
