@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -95,13 +96,12 @@ def _measure(chosen: argparse.Namespace) -> int:
     torch.set_num_threads(chosen.threads)
     machine = Machine(device, precision, chosen.quick)
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own remarks
-    logging.getLogger("benchmarks").setLevel(logging.ERROR)  # that drawn data are no real ones
 
     console = Console()
     console.print(f"{devices.describe(device)}, torch {torch.__version__}, {precision}")
     rows: list[Row] = []
     for name in chosen.parts or PARTS:
-        with console.status(f"measuring {name} …"):
+        with console.status(f"measuring {name} …"), _few_remarks():
             found = _measured(name, machine)
         _print(found, console)
         rows += found
@@ -109,6 +109,18 @@ def _measure(chosen: argparse.Namespace) -> int:
             text = json.dumps([row.as_dict() for row in rows], indent=1)
             chosen.json.write_text(text + "\n", encoding="utf-8")
     return 0
+
+
+@contextmanager
+def _few_remarks() -> Iterator[None]:
+    """Nobody needs to be told that drawn data are not the real ones."""
+    logger = logging.getLogger("benchmarks")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _measured(name: str, machine: Machine) -> list[Row]:
