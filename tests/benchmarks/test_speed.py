@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 import open_clip
@@ -59,20 +59,18 @@ def test_a_prompt_step_needs_no_less_than_its_bound(name: str) -> None:
     assert flops <= needed < 1.35 * flops
 
 
-def test_the_fastest_turn_counts_and_the_first_does_not() -> None:
-    turns = {"a": 0, "b": 0}
+def test_the_fastest_turn_counts_and_the_first_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("benchmarks.speed.timing.time.perf_counter", lambda: now)
+    takes = {"a": iter((1.0, 5.0, 2.0)), "b": iter((9.0, 3.0, 4.0))}
 
-    def run(name: str, seconds: tuple[float, ...]) -> None:
-        time.sleep(seconds[turns[name]])
-        turns[name] += 1
+    def run(name: str) -> None:
+        nonlocal now
+        now += next(takes[name])
 
-    best = fastest(
-        {"a": lambda: run("a", (0.0, 0.05, 0.02)), "b": lambda: run("b", (0.0, 0.01, 0.2))},
-        CPU,
-        turns=2,
-    )
-    assert turns == {"a": 3, "b": 3}
-    assert 0.02 <= best["a"] < 0.05 and 0.01 <= best["b"] < 0.2
+    best = fastest({name: partial(run, name) for name in takes}, CPU, turns=2)
+    assert best == {"a": 2.0, "b": 3.0}
+    assert [list(left) for left in takes.values()] == [[], []]
 
 
 def test_rows_are_printed_with_their_notes_once_and_written(
