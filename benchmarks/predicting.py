@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from benchmarks.datasets._image_files import ENDINGS, FileImages
 from benchmarks.datasets.base import Split
 from benchmarks.errors import DataError, UserError, counted
 from benchmarks.features import user_store
+from benchmarks.file_names import may_write
 from benchmarks.gathering import say
 from benchmarks.model_files import model_file, read_model
 from benchmarks.plan import Cell
@@ -78,7 +78,10 @@ def predict(
         predictor = bench.restored(cell, model)
         logits = bench.logits(cell, predictor, split)
     table = table_of(logits, split.ids, record)
-    table.to_csv(out, index=False)
+    try:
+        table.to_csv(out, index=False)
+    except OSError as error:
+        raise UserError(f"Cannot write {out}: {error.strerror or error}.") from error
     console.print(f"{counted(len(split), 'image')}: {out}", markup=False, soft_wrap=True)
     for problem in problems:
         say(console, f"Left out: {problem}")
@@ -91,7 +94,7 @@ def _refuse_unwritable(out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"Cannot write {out}: {error.strerror or error}.") from error
-    if out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
+    if not may_write(out):
         raise UserError(f"Cannot write {out}: it is a folder or write-protected.")
 
 

@@ -140,13 +140,9 @@ class Store:
             with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as data:
                 return {name: data[name] for name in data.files if only is None or name in only}
         except FileNotFoundError:
-            raise UserError(
-                f"No predictions at {file}: run the cell again with --rerun always."
-            ) from None
+            raise UserError(f"No predictions at {file}: {_AGAIN}.") from None
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(
-                f"Damaged predictions {file} ({error}): run the cell again with --rerun always."
-            ) from error
+            raise UserError(f"Damaged predictions {file} ({error}): {_AGAIN}.") from error
 
     def _files(self, key: str) -> tuple[Path, Path]:
         return self.folder / f"{key}.json", self.folder / f"{key}.npz"

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.file_names import may_write
 from benchmarks.loading import processors
 
 if TYPE_CHECKING:  # torch takes seconds to import: arguments are read without it
@@ -76,10 +77,9 @@ def _chosen(arguments: list[str] | None) -> argparse.Namespace:
     if not 1 <= chosen.threads <= processors():
         parser.error(f"--threads {chosen.threads}: 1 to {processors()} of this machine.")
     if chosen.json is not None:
-        file = chosen.json.resolve()
-        if not file.parent.is_dir():
+        if not chosen.json.resolve().parent.is_dir():
             parser.error(f"--json: there is no folder {chosen.json.parent}.")
-        if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        if not may_write(chosen.json.resolve()):
             parser.error(f"--json: {chosen.json} cannot be written.")
     return chosen
 

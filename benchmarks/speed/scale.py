@@ -2,7 +2,7 @@
 
 The features are synthetic and stored beforehand, so that what is measured is loading them, training
 one epoch, evaluating and scoring. Each cell runs in a process of its own, for its memory:
-`python -m benchmarks.speed.scale METHOD IMAGES CLASSES WIDTH` measures one.
+`python -m benchmarks.speed.scale METHOD IMAGES CLASSES WIDTH THREADS` measures one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from benchmarks.row_files import write_rows
 from benchmarks.settings import read_sweep
 from benchmarks.speed.machine import Machine
 from benchmarks.speed.silent import Silent
-from benchmarks.speed.timing import Row
+from benchmarks.speed.timing import Row, fastest
 from benchmarks.tiny import tiny_backbone
 from results.store import Store
 
@@ -169,12 +170,13 @@ def _products(trained: int, tested: int, classes: int, width: int) -> float:
     """Seconds of the products of one epoch and of the test logits, from a few of them."""
     x, weight = torch.randn(BATCH, width), torch.randn(classes, width)
     gradient = torch.randn(BATCH, classes)
-    best = {"logits": float("inf"), "gradient": float("inf")}
-    for _ in range(5):
-        for name, (a, b) in {"logits": (x, weight.T), "gradient": (gradient.T, x)}.items():
-            clock = time.perf_counter()
-            torch.mm(a, b)
-            best[name] = min(best[name], time.perf_counter() - clock)
+    best = fastest(
+        {
+            "logits": partial(torch.mm, x, weight.T),
+            "gradient": partial(torch.mm, gradient.T, x),
+        },
+        x.device,
+    )
     logits, steps = best["logits"], trained / BATCH
     return steps * (logits + best["gradient"]) + tested / BATCH * logits
 

@@ -14,6 +14,7 @@ after another. See `parts/stacking.py`.
 
 from __future__ import annotations
 
+import gc
 from abc import abstractmethod
 from collections.abc import Generator, Sequence
 
@@ -55,9 +56,12 @@ def together(pairs: Sequence[tuple[Learner, Task]]) -> list[FitResult]:
         For each pair a predictor, or what its fit ended with: that of one does not stop the others.
     """
     found, short = _in_lock_step(pairs)
+    for number in short:  # let go of what the error, the same for all, holds by its traceback
+        found[number] = memory.OutOfMemory()
+    if short:
+        gc.collect()
     for number in short:
         method, task = pairs[number]
-        found[number] = memory.OutOfMemory()  # what the error before it holds is let go
         memory.release(task.device)
         task.note("out of memory with others at a time: fitted alone")
         ((found[number],), _) = _in_lock_step([(method, task)])
