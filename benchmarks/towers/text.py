@@ -67,11 +67,16 @@ def encode(model: nn.Module, tokens: Tensor, end: Tensor) -> Tensor:
         x = x + layer.out(attended)
         hidden = layer.up(standardised(x, block.ln_2.eps).to(dtype))
         x = x + layer.down(activation(block.mlp.gelu, hidden))
+    return read_out(tower, x)
+
+
+def read_out(tower: Any, x: Tensor) -> Tensor:
+    """Last outputs at the ends (n, W) -> (n, D), in full precision."""
     with torch.autocast(x.device.type, enabled=False):
-        x = tower.ln_final(x)
+        out: Tensor = tower.ln_final(x)
         projection = tower.text_projection
         if isinstance(projection, nn.Linear):
-            x = projection(x)
+            out = projection(out)
         elif projection is not None:
-            x = x @ projection
-    return x  # type: ignore[no-any-return]
+            out = out @ projection
+    return out

@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.backbones import Backbone
+from benchmarks.towers.text import read_out
 from methods.parts.frozen_text import FrozenText
 from methods.parts.packing import Chunk, chunks
 from methods.parts.text_tower import text_tower
@@ -98,12 +99,7 @@ class PromptEncoder:
             found.append(ends)
             if not self._class_specific:
                 before = seen
-        out: Tensor = self._tower.ln_final(torch.cat(found)[order])  # (S * C, W)
-        projection = self._tower.text_projection
-        if isinstance(projection, nn.Linear):
-            out = projection(out)
-        elif projection is not None:
-            out = out @ projection
+        out = read_out(self._tower, torch.cat(found)[order])  # (S * C, D)
         by_set: Tensor = F.normalize(out, dim=-1).unflatten(0, (sets, -1))
         return by_set
 

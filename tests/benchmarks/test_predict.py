@@ -179,6 +179,25 @@ def test_damaged_images_are_left_out_and_named(
     assert pd.read_csv(out)["path"].tolist() == ["below/good.PNG"]
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_and_after(
+    records: dict[str, Path], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def flags(out: Path) -> list[str]:
+        return ["predict", str(records["ncm"]), "--images", str(images), "--out", str(out)]
+
+    def full(self: object, *_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("benchmarks.predicting.Bench.load", None)  # nothing is loaded for it
+        assert run_benchmarks.main(flags(tmp_path)) == 2
+    assert f"Cannot write {tmp_path}: it is a folder" in capsys.readouterr().err
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    assert run_benchmarks.main(flags(tmp_path / "p.csv")) == 2
+    assert "p.csv: No space left on device." in capsys.readouterr().err
+
+
 def test_what_cannot_be_done_is_said_in_a_line(
     records: dict[str, Path], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     clip_folder: Path,
