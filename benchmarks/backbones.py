@@ -99,13 +99,6 @@ class Backbone:
         """
         return self.autocast() if needs == "images" else nullcontext()
 
-    def prepare(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Evaluation pixels of B images, (H, W, 3) uint8 each -> (B, 3, S, S) on the CPU.
-
-        Equal to the PIL transform.
-        """
-        return self.normalise(torch.from_numpy(np.stack(list(in_threads(self._framed, images)))))
-
     def read(self, images: Images, index: Sequence[int]) -> Tensor:
         """What the evaluation transform shows of some images, read and resized by threads.
 

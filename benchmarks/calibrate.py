@@ -29,7 +29,7 @@ from benchmarks.datasets.base import DataSet, Family
 from benchmarks.errors import DataError, DataMissing, UserError, counted
 from benchmarks.evaluating import SAMPLES, logits_of
 from benchmarks.features import FeatureStore, user_store
-from benchmarks.metrics import multi_label_metrics, top_class_metrics
+from benchmarks.metrics import multi_label_metrics, single_label_metrics
 from benchmarks.plan import Cell
 from benchmarks.protocol import group_of
 from benchmarks.recording import ranked
@@ -167,7 +167,7 @@ def zero_shot(
         metrics = multi_label_metrics(logits.numpy(), data.test.labels, groups)
     else:
         top, probability, _ = ranked(logits, data.test.labels)
-        metrics = top_class_metrics(top[:, 0], probability[:, 0], data.test.labels, groups)
+        metrics = single_label_metrics(top[:, 0], probability[:, 0], data.test.labels, groups)
     if metrics.overall is None:
         raise DataError(f"{data.name}: the test set is empty.")
     return metrics.overall

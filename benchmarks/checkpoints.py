@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import pickle
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 from benchmarks.plan import Cell
 
 SECONDS_BETWEEN = 10.0
+_log = logging.getLogger(__name__)
 
 
 class FileCheckpoint:
@@ -35,12 +38,16 @@ class FileCheckpoint:
         self._stages_over = 0
 
     def load(self) -> dict[str, Any] | None:
-        """The saved state, or None where there is none."""
+        """The saved state; None where there is none, or, said in a warning, none that is whole."""
         if not self._file.is_file():
             return None
-        saved: dict[str, Any] = torch.load(self._file, map_location="cpu", weights_only=True)
-        self.earlier_s = saved["elapsed_s"]
-        state: dict[str, Any] = saved["state"]
+        try:
+            saved: dict[str, Any] = torch.load(self._file, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = saved["state"]
+            self.earlier_s = saved["elapsed_s"]
+        except (RuntimeError, EOFError, pickle.UnpicklingError, LookupError, TypeError):
+            _log.warning("%s is damaged: its cell is trained from the beginning.", self._file)
+            return None
         self._stages_over = state.get("stage", 0)
         return state
 

@@ -49,6 +49,7 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
     if todo:
         estimated = outlook(todo, _estimator(records, sweep))
+        _say_what_changed(planned, records, sweep, console)
         console.print(f"{counted(len(planned), 'cell')}, {estimated}.")
     if todo or sweep.save_model or sweep.check_data:  # else nothing that needs torch
         if not _run_cells(planned, todo, sweep, console, debug):
@@ -57,6 +58,19 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
             cells, records_in(store, console), repeatable=not sweep.no_deterministic
         )
     return _report_cells(planned, sweep, console, allow_mixed)
+
+
+def _say_what_changed(
+    planned: Sequence[Planned], records: Sequence[Record], sweep: Sweep, console: Console
+) -> None:
+    """A line for each data set whose files are others than those of records in the folder."""
+    from benchmarks import plan
+
+    families = {p.cell.dataset: p.cell.family for p in planned}
+    for dataset, count in plan.of_other_data(planned, records).items():
+        if not families[dataset].absent(sweep.data_root):
+            made = f"{counted(count, 'record')} in {sweep.out} made before its files changed"
+            say(console, f"note: {dataset}: {made}; not used")
 
 
 def _run_cells(
@@ -196,6 +210,7 @@ def plan_only(sweep: Sweep, console: Console) -> int:
             say(console, f"note: {dataset}: {missing} (`show {family.name}` says what goes where)")
         for note in family.notes():
             say(console, f"note: {dataset}: {note}")
+    _say_what_changed(planned, records, sweep, console)
     console.print(f"\n{counted(len(planned), 'cell')}, {outlook(todo, estimator)}.")
     return 0
 

@@ -12,34 +12,21 @@ Array = NDArray[np.float64]
 
 
 def single_label_metrics(
-    probabilities: Array, labels: NDArray[np.int64], membership: NDArray[np.str_]
-) -> Metrics:
-    """Accuracies of single-label predictions.
-
-    Args:
-        probabilities: (N, C) rows that sum to one.
-        labels: (N,) true classes.
-        membership: (C,) groups, as from `group_of`.
-
-    `overall` is over images; `balanced` and the groups are unweighted means over the classes that
-    have test images.
-    """
-    return top_class_metrics(probabilities.argmax(1), probabilities.max(1), labels, membership)
-
-
-def top_class_metrics(
     predicted: NDArray[np.int64],
     confidence: Array,
     labels: NDArray[np.int64],
     membership: NDArray[np.str_],
 ) -> Metrics:
-    """`single_label_metrics` for who does not hold all probabilities at a time.
+    """Accuracies of single-label predictions.
 
     Args:
         predicted: (N,) likeliest classes.
         confidence: (N,) their probabilities.
         labels: (N,) true classes.
         membership: (C,) groups, as from `group_of`.
+
+    `overall` is over images; `balanced` and the groups are unweighted means over the classes that
+    have test images.
     """
     classes = len(membership)
     right = predicted == labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -258,6 +259,32 @@ def look_up(cells: list[Cell], records: list[Record], *, repeatable: bool = True
         else:
             planned.append(Planned(cell, "missing", None))
     return planned
+
+
+def of_other_data(planned: Iterable[Planned], records: Iterable[Record]) -> dict[str, int]:
+    """Records, by data set, that have its knobs and were made before its files changed.
+
+    Args:
+        planned: cells as from `look_up`; data sets all of whose cells have a record are left out.
+        records: of any cells.
+    """
+    families = {p.cell.dataset: p.cell.family for p in planned if p.state == "missing"}
+    found = Counter(
+        record.dataset
+        for record in records
+        if record.dataset in families and _changed(families[record.dataset], record)
+    )
+    return dict(found)
+
+
+def _changed(family: Family, record: Record) -> bool:
+    """Whether all is as in the record but what stands for the content of files."""
+    knobs = {field.name for field in dataclasses.fields(family)}  # type: ignore[arg-type]
+    now, then = (
+        [{k: v for k, v in whole.items() if (k in knobs) == knob} for knob in (True, False)]
+        for whole in (family.pinned(), record.dataset_config)
+    )
+    return now[0] == then[0] and now[1] != then[1]
 
 
 def preference(record: Record) -> tuple[bool, str]:

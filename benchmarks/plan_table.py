@@ -95,7 +95,9 @@ def _sum(guesses: Sequence[Guess]) -> tuple[str, str]:
 def outlook(todo: Sequence[Cell], estimator: Estimator) -> str:
     """How many cells are to run, and for about how long."""
     seconds, unknown = estimator.together(todo)
+    unserved = sum(not serves(cell) for cell in todo)
     extra = f", {unknown} of them of unknown length" if unknown else ""
+    extra += f", {unserved} of them not applicable" if unserved else ""
     return (
         f"{len(todo)} to run, about {duration(seconds)}{extra} "
         "(rough, from earlier records where there are any; loading not included)"

@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import DataSet
 from benchmarks.errors import UserError
-from benchmarks.metrics import multi_label_metrics, top_class_metrics
+from benchmarks.metrics import multi_label_metrics, single_label_metrics
 from benchmarks.plan import Cell
 from benchmarks.protocol import GROUPS, UNREPEATABLE, group_of
 from benchmarks.provenance import provenance
@@ -103,7 +103,7 @@ class Recorder:
     ) -> tuple[Metrics, Predictions]:
         labels = self._data.test.labels
         top, probability, true = ranked(logits, labels)
-        metrics = top_class_metrics(top[:, 0], probability[:, 0], labels, groups)
+        metrics = single_label_metrics(top[:, 0], probability[:, 0], labels, groups)
         return metrics, {
             "labels": labels.astype(np.int32),
             "top5": top.astype(np.int32),

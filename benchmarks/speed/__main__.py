@@ -32,6 +32,7 @@ PARTS = {
     "deterministic": "step.deterministic",
     "data": "data.rows",
     "store": "store.rows",
+    "store-whole": "store.whole",
     "seeds": "seeds.rows",
     "scale": "scale.rows",
     "prompts": "prompts.rows",
@@ -39,6 +40,9 @@ PARTS = {
     "sweep": "sweep.rows",
 }
 """What can be measured, by name, and the function of this package that does it."""
+
+WHEN_NAMED = {"store-whole"}
+"""Takes as long as all others together."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -63,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _chosen(arguments: list[str] | None) -> argparse.Namespace:
     parser = _Parser(prog="python -m benchmarks.speed", description=__doc__)
-    names = f"what to measure, all by default: {', '.join(PARTS)}"
+    names = f"what to measure, by default all but {', '.join(WHEN_NAMED)}: {', '.join(PARTS)}"
     parser.add_argument("parts", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
@@ -100,7 +104,7 @@ def _measure(chosen: argparse.Namespace) -> int:
     console = Console()
     console.print(f"{devices.describe(device)}, torch {torch.__version__}, {precision}")
     rows: list[Row] = []
-    for name in chosen.parts or PARTS:
+    for name in chosen.parts or [name for name in PARTS if name not in WHEN_NAMED]:
         with console.status(f"measuring {name} …"), _few_remarks():
             found = _measured(name, machine)
         _print(found, console)

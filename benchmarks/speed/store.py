@@ -29,31 +29,49 @@ CLASSES = 100
 
 
 def rows(machine: Machine) -> list[Row]:
-    """A whole sweep by the runner on a store that is empty, and again on the one that it left."""
-    each = (2, 2) if machine.quick else (12, 12)  # as many of either, as in CIFAR-100-LT
-    with tempfile.TemporaryDirectory() as name, caching_in(Path(name) / "cache"):
-        folder = Path(name)
+    """On few images, as many for training as for testing as CIFAR-100-LT has."""
+    each = (2, 2) if machine.quick else (12, 12)
+    return _cold_and_warm(machine, "cold store, 6 methods x 5 seeds", each, imbalance=2)
+
+
+def whole(machine: Machine) -> list[Row]:
+    """On as many images as CIFAR-100-LT has at ratio 100: 10,847 and 10,000."""
+    each = (10, 2) if machine.quick else (500, 100)
+    return _cold_and_warm(machine, "CIFAR-100-LT, cold store", each, imbalance=100)
+
+
+def _cold_and_warm(machine: Machine, name: str, each: tuple[int, int], imbalance: int) -> list[Row]:
+    """A whole sweep by the runner on a store that is empty, and again on the one that it left.
+
+    Args:
+        machine: where.
+        name: what the figure is called.
+        each: training and test images of each class that the sweep finds.
+        imbalance: the ratio of the training images that it draws from them.
+    """
+    with tempfile.TemporaryDirectory() as place, caching_in(Path(place) / "cache"):
+        folder = Path(place)
         _write_images(folder / "data", *each)
-        cells = _cells(folder / "data", machine)
+        cells = _cells(folder / "data", machine, imbalance)
         clock = _PassClock()
         cold = _sweep(cells, folder, "cold", machine, clock)
         warm = _sweep(cells, folder, "warm", machine, Silent())
     note = (
-        f"{len(cells)} cells, {sum(each)} images of each of {CLASSES} classes, {BACKBONE}, "
+        f"{len(cells)} cells, {clock.images} images of {CLASSES} classes, {BACKBONE}, "
         f"{machine.precision}; texts' features included; bound: the cold run's pass over the images"
     )
     one_pass = clock.seconds
     return [
-        Row("cold store, 6 methods x 5 seeds", cold, one_pass, note),
+        Row(name, cold, one_pass, note),
         Row("warm store, the same", warm, one_pass, note),
     ]
 
 
-def _cells(root: Path, machine: Machine) -> list[Cell]:
+def _cells(root: Path, machine: Machine, imbalance: int) -> list[Cell]:
     flags = {
         "methods": METHODS, "datasets": "cifar100_lt", "seeds": SEEDS, "backbone": BACKBONE,
         "data_root": str(root), "device": machine.device.type, "precision": machine.precision,
-        "set": ["cifar100_lt.imbalance=2", "tip_adapter.finetune=true"],
+        "set": [f"cifar100_lt.imbalance={imbalance}", "tip_adapter.finetune=true"],
     }  # fmt: skip
     return plan.expand(read_sweep(None, flags))
 
@@ -79,6 +97,11 @@ class _PassClock(Silent):
     def preparing(self, what: str, done: int = 0, total: int = 0) -> None:
         if total and not what.endswith("texts"):
             self._told.setdefault(what, []).append((time.perf_counter(), done, total))
+
+    @property
+    def images(self) -> int:
+        """Of all splits."""
+        return sum(told[0][2] for told in self._told.values())
 
     @property
     def seconds(self) -> float:

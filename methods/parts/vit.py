@@ -56,7 +56,8 @@ def vit(backbone: Backbone) -> Any:
     visual: Any = backbone.model.visual
     if not image.serves(visual):
         raise NotApplicable(
-            f"needs the blocks of a ViT, and the image tower of {backbone.id.name} has none"
+            "needs a ViT of plain residual attention blocks, pooled by class token or average, and "
+            f"the image tower of {backbone.id.name} is none"
         )
     return visual
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benchmarks import backbones
 from benchmarks.backbones import Backbone
@@ -71,6 +73,31 @@ def forgetting_plugins() -> Iterator[None]:
                 del catalog.entries()[name]
                 catalog._classes.pop(name, None)
         fingerprint.cache_clear()
+
+
+class ListedImages:
+    """Images of any sizes, as a split holds them.
+
+    Args:
+        images: (H, W, 3) uint8 each.
+    """
+
+    def __init__(self, images: Sequence[NDArray[np.uint8]]) -> None:
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        return self._images[index]
+
+    def digest(self) -> str:
+        raise NotImplementedError
+
+
+def pixels_of(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    """What the image tower gets of some images: (B, 3, S, S)."""
+    return backbone.normalise(backbone.read(ListedImages(images), range(len(images))))
 
 
 def load_on_cpu(name: str, transform: str = "checkpoint", *, offline: bool = False) -> Backbone:

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 import run_benchmarks
 from benchmarks import weight_files
 from results.store import Store
-from tests.benchmarks.small import DATA, MODEL, load_on_cpu
+from tests.benchmarks.small import DATA, MODEL, load_on_cpu, pixels_of
 
 TEXT: Any = MODEL["text_cfg"]
 VISION: Any = MODEL["vision_cfg"]
@@ -131,7 +131,7 @@ def test_siglip_scores_with_scale_and_bias(tower: Callable[[str], Path], name: s
     loaded = load_on_cpu(f"local-dir:{tower(name)}")
     assert loaded.logit_bias == -10.0
     side = loaded.image_size
-    pixels = loaded.prepare([np.full((40, 70, 3), value, np.uint8) for value in (0, 90, 255)])
+    pixels = pixels_of(loaded, [np.full((40, 70, 3), v, np.uint8) for v in (0, 90, 255)])
     assert pixels.shape == (3, 3, side, side)
     tokens = open_clip.get_tokenizer("ViT-B-32", context_length=32)(["a cat", "a long red boat"])
     with torch.no_grad():

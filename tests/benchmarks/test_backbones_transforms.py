@@ -24,7 +24,7 @@ from benchmarks.backbones import Backbone
 from benchmarks.errors import UserError
 from benchmarks.loading import THREADS
 from benchmarks.views import enlarged, five_crops
-from tests.benchmarks.small import PREPROCESS, load_on_cpu
+from tests.benchmarks.small import PREPROCESS, load_on_cpu, pixels_of
 
 pytestmark = pytest.mark.usefixtures("small_arch")
 
@@ -37,12 +37,12 @@ def _images(*shapes: tuple[int, int]) -> list[np.ndarray]:
 def test_images_of_the_right_size_are_prepared_as_by_the_transform(small: Backbone) -> None:
     images = _images((32, 32), (32, 32), (32, 32))
     expected = torch.stack([small.transform(Image.fromarray(i)) for i in images])
-    assert torch.equal(small.prepare(images), expected)
+    assert torch.equal(pixels_of(small, images), expected)
 
 
 def test_images_of_other_sizes_go_through_the_transform(small: Backbone) -> None:
     images = _images((32, 32), (40, 64), (20, 20))
-    prepared = small.prepare(images)
+    prepared = pixels_of(small, images)
     assert prepared.shape == (3, 3, 32, 32)
     expected = torch.stack([small.transform(Image.fromarray(i)) for i in images])
     assert torch.equal(prepared, expected)
@@ -58,8 +58,8 @@ def test_several_images_are_prepared_at_a_time(small: Backbone) -> None:
 
     images = _images((20, 40), (50, 41))
     transform = T.Compose([met, *small.transform.transforms])  # type: ignore[attr-defined]
-    pixels = dataclasses.replace(small, transform=transform).prepare(images)
-    assert torch.equal(pixels, small.prepare(images))
+    pixels = pixels_of(dataclasses.replace(small, transform=transform), images)
+    assert torch.equal(pixels, pixels_of(small, images))
 
 
 def test_normalisation_by_hand(small: Backbone) -> None:
@@ -105,7 +105,7 @@ def test_pixels_of_each_transform(clip_folder: Path, name: str) -> None:
     found = torch.stack([loaded.transform(Image.fromarray(image)) for image in images])
     assert torch.equal(found, expected)
     for count in (1, len(images)):  # images of the input's side may take a shorter way
-        torch.testing.assert_close(loaded.prepare(images[:count]), expected[:count])
+        torch.testing.assert_close(pixels_of(loaded, images[:count]), expected[:count])
     assert loaded.image_size == 32
 
 
@@ -165,10 +165,10 @@ def test_a_resize_that_the_checkpoint_asks_for(
     if mode == "longest":  # 40 × 64 to 20 × 32, and 6 black rows above and below
         whole = T.Compose([T.Resize((20, 32)), T.ToTensor()])(Image.fromarray(images[0]))
         expected[0] = OWN(torch.nn.functional.pad(whole, (0, 0, 6, 6)))
-    torch.testing.assert_close(loaded.prepare(images), expected)
+    torch.testing.assert_close(pixels_of(loaded, images), expected)
     for name in ("lift", "lmpt"):
         named = load_on_cpu(f"local-dir:{folder}", name)
-        torch.testing.assert_close(named.prepare(images), _stacked(BY_HAND[name], images))
+        torch.testing.assert_close(pixels_of(named, images), _stacked(BY_HAND[name], images))
 
 
 def test_names_of_transforms_cost_no_torch() -> None:

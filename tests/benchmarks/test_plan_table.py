@@ -56,6 +56,10 @@ def test_a_row_says_what_its_estimate_rests_on() -> None:
     lines = {line[0]: line for line in printed(every, Estimator([own], "cpu", Bookmarks(None)))}
     assert lines["linear_probe"][1:] == ["0,1", "0", "2", "missing", "20", "min", "records"]
     assert lines["sage"][-2:] == ["not", "applicable"]
+    said = plan_table.outlook(every, Estimator([], "cpu", Bookmarks(None)))
+    assert said.startswith("4 to run, ")
+    assert ", 2 of them not applicable (" in said
+    assert "applicable" not in plan_table.outlook(every[:2], Estimator([], "cpu", Bookmarks(None)))
 
 
 def test_what_is_done_takes_no_time() -> None:

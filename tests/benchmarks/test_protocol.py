@@ -57,10 +57,15 @@ def predictions() -> tuple[np.ndarray, np.ndarray]:
     return scores / scores.sum(1, keepdims=True), labels
 
 
+def top(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The likeliest classes and their probabilities."""
+    return probabilities.argmax(1), probabilities.max(1)
+
+
 def test_accuracies_are_those_of_scikit_learn(predictions: tuple[np.ndarray, np.ndarray]) -> None:
     probabilities, labels = predictions
     membership = np.array(["many"] * 3 + ["medium"] * 4 + ["few"] * 3)
-    metrics = single_label_metrics(probabilities, labels, membership)
+    metrics = single_label_metrics(*top(probabilities), labels, membership)
     predicted = probabilities.argmax(1)
     assert metrics.overall == pytest.approx(100 * accuracy_score(labels, predicted))
     recall = 100 * recall_score(labels, predicted, labels=range(9), average=None, zero_division=0)
@@ -78,7 +83,7 @@ def test_balanced_accuracy_is_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(1)
     labels = np.repeat(np.arange(4), [40, 20, 5, 1])
     probabilities = rng.dirichlet(np.ones(4), len(labels))
-    metrics = single_label_metrics(probabilities, labels, np.array(["few"] * 4))
+    metrics = single_label_metrics(*top(probabilities), labels, np.array(["few"] * 4))
     expected = 100 * balanced_accuracy_score(labels, probabilities.argmax(1))
     assert metrics.balanced == pytest.approx(expected)
     assert metrics.few == pytest.approx(expected)
@@ -87,16 +92,15 @@ def test_balanced_accuracy_is_that_of_scikit_learn() -> None:
 def test_an_empty_group_is_none_and_not_zero() -> None:
     probabilities, labels = np.eye(3)[[0, 1]], np.array([0, 1])
     # `medium` has no class, `few` one without test images.
-    metrics = single_label_metrics(probabilities, labels, np.array(["many", "many", "few"]))
+    metrics = single_label_metrics(*top(probabilities), labels, np.array(["many", "many", "few"]))
     assert (metrics.many, metrics.medium, metrics.few) == (100.0, None, None)
     assert metrics.per_class == (100.0, 100.0, None)
     assert metrics.worst_class == 100.0
 
 
 def test_a_test_set_without_images() -> None:
-    metrics = single_label_metrics(
-        np.zeros((0, 2)), np.zeros(0, dtype=np.int64), np.array(["many", "few"])
-    )
+    none = np.zeros(0, dtype=np.int64)
+    metrics = single_label_metrics(none, none, none, np.array(["many", "few"]))
     assert (metrics.overall, metrics.balanced, metrics.worst_class) == (None, None, None)
     assert metrics.ece is None
     assert metrics.per_class == (None, None)

@@ -45,8 +45,9 @@ def test_a_batch_of_features(samples: SplitSamples) -> None:
 def test_a_batch_of_images(samples: SplitSamples) -> None:
     batch = samples.batch(INDEX, needs="images")
     assert batch.features is None
-    raw = [tiny_data().train.images.read(int(i)) for i in INDEX]
-    assert torch.equal(batch.inputs, tiny_backbone().prepare(raw))
+    images, backbone = tiny_data().train.images, tiny_backbone()
+    transformed = [backbone.transform(Image.fromarray(images.read(int(i)))) for i in INDEX]
+    assert torch.equal(batch.inputs, torch.stack(transformed))
 
 
 def test_features_are_those_of_the_images(samples: SplitSamples) -> None:

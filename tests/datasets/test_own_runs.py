@@ -119,11 +119,14 @@ def test_validation_images_of_its_own_and_a_changed_table(sweep: Command, tmp_pa
     assert "1 done" in sweep("plan", *asked)[1]
     file.write_text(text.replace("\n", "\r\n"), encoding="utf-8", newline="")
     assert "1 done" in sweep("plan", *asked)[1]
+    assert "changed" not in sweep("plan", *asked, "--set", "birds.cache_images=64")[1]
     file.write_text(text.replace("a0.png,a", "a0.png,b"), encoding="utf-8")
-    assert "1 missing" in sweep("plan", *asked)[1]
+    said = sweep("plan", *asked)[1]
+    assert "1 missing" in said
+    assert f"1 record in {tmp_path / 'out'} made before its files changed; not used" in said
     file.unlink()
     status, said = sweep("plan", *asked)
-    assert (status, "1 missing" in said) == (0, True)
+    assert (status, "1 missing" in said, "changed" in said) == (0, True, False)
     status, said = sweep("run", *asked, "--offline")
     assert status == 2
     assert f"{file}: no such file" in said

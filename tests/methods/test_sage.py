@@ -389,7 +389,7 @@ def test_half_of_a_hundred_texts_tell_the_tokens_about_what_all_tell():
     visual, tokens = vit(backbone), []
     visual.transformer.register_forward_hook(lambda *hooked: tokens.append(hooked[2]))
     images = data.validation().images
-    visual(backbone.prepare([images.read(i) for i in range(0, 2000, 20)]))
+    visual(backbone.normalise(backbone.read(images, range(0, 2000, 20))))
     x = visual.ln_post(tokens[0]).detach().flatten(0, 1)
 
     def heard(guiding: Tensor) -> Tensor:

@@ -139,8 +139,9 @@ def test_accuracies_are_the_sums_of_their_parts():
     labels = rng.choice(7, 200, p=[0.3, 0.25, 0.2, 0.1, 0.1, 0.05, 0])  # the last class: no image
     probabilities = rng.dirichlet(np.ones(7), 200)
     membership = np.array(["many", "many", "medium", "medium", "many", "medium", "few"])
-    expected = single_label_metrics(probabilities, labels, membership)
-    parts = accuracy_parts(probabilities.argmax(1) == labels, labels, membership)
+    predicted, confidence = probabilities.argmax(1), probabilities.max(1)
+    expected = single_label_metrics(predicted, confidence, labels, membership)
+    parts = accuracy_parts(predicted == labels, labels, membership)
     assert parts.keys() == {"overall", "many", "medium", "balanced"}  # no tested class is few
     for name, own in parts.items():
         value = sum(own[labels == c].mean() for c in range(6))
