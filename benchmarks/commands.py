@@ -66,11 +66,9 @@ def _say_what_changed(
     """A line for each data set whose files are others than those of records in the folder."""
     from benchmarks import plan
 
-    families = {p.cell.dataset: p.cell.family for p in planned}
     for dataset, count in plan.of_other_data(planned, records).items():
-        if not families[dataset].absent(sweep.data_root):
-            made = f"{counted(count, 'record')} in {sweep.out} made before its files changed"
-            say(console, f"note: {dataset}: {made}; not used")
+        made = f"{counted(count, 'record')} in {sweep.out} made before its files changed"
+        say(console, f"note: {dataset}: {made}; not used")
 
 
 def _run_cells(

@@ -278,13 +278,13 @@ def of_other_data(planned: Iterable[Planned], records: Iterable[Record]) -> dict
 
 
 def _changed(family: Family, record: Record) -> bool:
-    """Whether all is as in the record but what stands for the content of files."""
+    """Whether all is as in the record but what stands for the content of files, which are here."""
     knobs = {field.name for field in dataclasses.fields(family)}  # type: ignore[arg-type]
     now, then = (
         [{k: v for k, v in whole.items() if (k in knobs) == knob} for knob in (True, False)]
         for whole in (family.pinned(), record.dataset_config)
     )
-    return now[0] == then[0] and now[1] != then[1]
+    return now[0] == then[0] and now[1] != then[1] and bool(now[1])
 
 
 def preference(record: Record) -> tuple[bool, str]:

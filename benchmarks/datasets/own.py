@@ -72,12 +72,11 @@ class OwnData(InFiles):
         return self
 
     def pinned(self) -> dict[str, Any]:
-        """The knobs, and a hash of everything else that decides the data: of no path."""
+        """The knobs, and, where the data are here, a hash of what else decides them: of no path."""
         try:
-            data = self.digest
+            return super().pinned() | {"data": self.digest}
         except DataMissing:
-            data = "not here"
-        return super().pinned() | {"data": data}
+            return super().pinned()
 
     def load(self, root: Path, split_seed: int) -> DataSet:
         """The data set; `root` is not read, paths start from the file.

@@ -29,23 +29,25 @@ CLASSES = 100
 
 
 def rows(machine: Machine) -> list[Row]:
-    """On few images, as many for training as for testing as CIFAR-100-LT has."""
+    """On few images, about as many for training as for testing, as in CIFAR-100-LT."""
     each = (2, 2) if machine.quick else (12, 12)
-    return _cold_and_warm(machine, "cold store, 6 methods x 5 seeds", each, imbalance=2)
+    return _cold_and_warm(machine, "", each, imbalance=2)
 
 
 def whole(machine: Machine) -> list[Row]:
     """On as many images as CIFAR-100-LT has at ratio 100: 10,847 and 10,000."""
     each = (10, 2) if machine.quick else (500, 100)
-    return _cold_and_warm(machine, "CIFAR-100-LT, cold store", each, imbalance=100)
+    return _cold_and_warm(machine, ", all of CIFAR-100-LT", each, imbalance=100)
 
 
-def _cold_and_warm(machine: Machine, name: str, each: tuple[int, int], imbalance: int) -> list[Row]:
+def _cold_and_warm(
+    machine: Machine, which: str, each: tuple[int, int], imbalance: int
+) -> list[Row]:
     """A whole sweep by the runner on a store that is empty, and again on the one that it left.
 
     Args:
         machine: where.
-        name: what the figure is called.
+        which: images, for the names of the rows.
         each: training and test images of each class that the sweep finds.
         imbalance: the ratio of the training images that it draws from them.
     """
@@ -57,13 +59,13 @@ def _cold_and_warm(machine: Machine, name: str, each: tuple[int, int], imbalance
         cold = _sweep(cells, folder, "cold", machine, clock)
         warm = _sweep(cells, folder, "warm", machine, Silent())
     note = (
-        f"{len(cells)} cells, {clock.images} images of {CLASSES} classes, {BACKBONE}, "
+        f"6 methods x 5 seeds, {clock.images} images of {CLASSES} classes, {BACKBONE}, "
         f"{machine.precision}; texts' features included; bound: the cold run's pass over the images"
     )
     one_pass = clock.seconds
     return [
-        Row(name, cold, one_pass, note),
-        Row("warm store, the same", warm, one_pass, note),
+        Row(f"cold store{which}", cold, one_pass, note),
+        Row(f"warm store{which}", warm, one_pass, note),
     ]
 
 

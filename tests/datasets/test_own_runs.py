@@ -126,7 +126,7 @@ def test_validation_images_of_its_own_and_a_changed_table(sweep: Command, tmp_pa
     assert f"1 record in {tmp_path / 'out'} made before its files changed; not used" in said
     file.unlink()
     status, said = sweep("plan", *asked)
-    assert (status, "1 missing" in said, "changed" in said) == (0, True, False)
+    assert (status, "1 missing" in said, "changed" in said) == (0, True, False), said
     status, said = sweep("run", *asked, "--offline")
     assert status == 2
     assert f"{file}: no such file" in said
