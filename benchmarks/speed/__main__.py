@@ -42,7 +42,7 @@ PARTS = {
 """What can be measured, by name, and the function of this package that does it."""
 
 WHEN_NAMED = {"store-whole"}
-"""Takes as long as all others together."""
+"""Takes longer than all others together."""
 
 
 class _Parser(argparse.ArgumentParser):

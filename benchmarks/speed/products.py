@@ -1,7 +1,7 @@
 """The least time a tower's pass can take: that of its matrix products alone.
 
 Every product runs in the shape, number type and layout that the pass has it in, on numbers that
-were drawn once; nothing else is done. T tokens in all, W width.
+were drawn once; nothing else is done. T tokens of each sequence, W width.
 """
 
 from __future__ import annotations
