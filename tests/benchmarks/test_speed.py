@@ -16,7 +16,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.speed import prompts
-from benchmarks.speed.__main__ import main
+from benchmarks.speed.__main__ import PARTS, main
 from benchmarks.speed.machine import Machine
 from benchmarks.speed.products import Products
 from benchmarks.speed.timing import Row, fastest
@@ -71,6 +71,22 @@ def test_the_fastest_turn_counts_and_the_first_does_not(monkeypatch: pytest.Monk
     best = fastest({name: partial(run, name) for name in takes}, CPU, turns=2)
     assert best == {"a": 2.0, "b": 3.0}
     assert [list(left) for left in takes.values()] == [[], []]
+
+
+def test_what_takes_longest_is_measured_only_where_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured: list[str] = []
+
+    def note(name: str, machine: Machine) -> list[Row]:
+        measured.append(name)
+        return []
+
+    monkeypatch.setattr("benchmarks.speed.__main__._measured", note)
+    assert main(["--threads", "1"]) == 0
+    assert set(PARTS) - set(measured) == {"store-whole"}
+    assert main(["store-whole", "--threads", "1"]) == 0
+    assert measured[-1] == "store-whole"
 
 
 def test_rows_are_printed_with_their_notes_once_and_written(
