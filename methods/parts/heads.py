@@ -72,11 +72,11 @@ class _ScaledCosines(torch.autograd.Function):
         found: list[Tensor | None] = [None, None]
         if ctx.needs_input_grad[0]:
             less = of_lengths.sum(-1) * of_x.square()
-            found[0] = (of_products @ weight).addcmul_(x, less[..., None], value=-1)
+            found[0] = torch.addcmul(of_products @ weight, x, less[..., None], value=-1)
         if ctx.needs_input_grad[1]:
             less = of_lengths.sum(-2) * of_weight.square()
             transposed = of_products.mT.contiguous()  # so that the product lies as the weights do
-            found[1] = (transposed @ x).addcmul_(weight, less[..., None], value=-1)
+            found[1] = torch.addcmul(transposed @ x, weight, less[..., None], value=-1)
         return found[0], found[1], None
 
 

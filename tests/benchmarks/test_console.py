@@ -69,8 +69,11 @@ def test_a_failed_cell_and_a_cell_without_training(cell: Cell) -> None:
     assert untrained.endswith("1.5 s")
 
 
-def test_a_long_name_pushes_nothing_out_of_the_line(cell: Cell) -> None:
+def test_a_long_name_pushes_nothing_out_of_the_line(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A data set whose knobs are set has a name of its own length."""
+    monkeypatch.setenv("TERM", "xterm")  # bars are for terminals that can redraw
     stream = io.StringIO()
     display = ProgressDisplay(Console(file=stream, width=80, force_terminal=True), 2, 0)
     long = dataclasses.replace(cell, dataset="glyphs100_lt (" + "n_max=20, " * 12 + ")")

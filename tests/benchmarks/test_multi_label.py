@@ -299,7 +299,8 @@ def test_a_method_that_does_not_serve_a_task_is_a_row_and_no_failure(
 ) -> None:
     both = "glyphscenes_lt,glyphs100_lt"
     status, out = command("one_label,labels,either", both, "--seeds", "0,1", verb="plan")
-    assert status == 0 and out.count("not applicable") == 2
+    assert status == 0 and out.count("not applicable") == 3
+    assert "12 to run, about 1 s, 4 of them not applicable" in out
     out = command("one_label", "glyphscenes_lt", "--seeds", "0", verb="plan")[1]
     assert "1 to run, about 0 s" in out and "to compute" not in out
     status, out = command("one_label,labels,either", both, "--seeds", "0,1")
