@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -268,23 +268,25 @@ def of_other_data(planned: Iterable[Planned], records: Iterable[Record]) -> dict
         planned: cells as from `look_up`; data sets all of whose cells have a record are left out.
         records: of any cells.
     """
-    families = {p.cell.dataset: p.cell.family for p in planned if p.state == "missing"}
+    cells = {p.cell.dataset: p.cell for p in planned if p.state == "missing"}
     found = Counter(
         record.dataset
         for record in records
-        if record.dataset in families and _changed(families[record.dataset], record)
+        if record.dataset in cells and _made_before(cells[record.dataset], record)
     )
     return dict(found)
 
 
-def _changed(family: Family, record: Record) -> bool:
-    """Whether all is as in the record but what stands for the content of files, which are here."""
+def _made_before(cell: Cell, record: Record) -> bool:
+    """Whether all of the data set is as in the record but its files, which are here."""
+    now, then = (_content(cell.family, c) for c in (cell.dataset_config, record.dataset_config))
+    return bool(now) and now != then and cell.dataset_config | then == record.dataset_config
+
+
+def _content(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a data set's configuration is no knob: it stands for the content of files."""
     knobs = {field.name for field in dataclasses.fields(family)}  # type: ignore[arg-type]
-    now, then = (
-        [{k: v for k, v in whole.items() if (k in knobs) == knob} for knob in (True, False)]
-        for whole in (family.pinned(), record.dataset_config)
-    )
-    return now[0] == then[0] and now[1] != then[1] and bool(now[1])
+    return {name: value for name, value in config.items() if name not in knobs}
 
 
 def preference(record: Record) -> tuple[bool, str]:
@@ -304,9 +306,8 @@ def _family(sweep: Sweep, choice: Choice, used: set[int]) -> tuple[Family, str]:
 
 def _refuse_namesake(named: dict[str, tuple[str, Any]], typed: str, family: Family) -> None:
     """Refuse another data set under a taken name; `named` maps names to what was typed and is."""
-    knobs = {field.name for field in dataclasses.fields(family)}  # type: ignore[arg-type]
-    pinned = {name: value for name, value in family.pinned().items() if name not in knobs}
-    what = (family.task, family.version, family.default_groups, pinned)
+    content = _content(family, family.pinned())
+    what = (family.task, family.version, family.default_groups, content)
     first, known = named.setdefault(family.name, (typed, what))
     if known != what:
         raise UserError(

@@ -76,7 +76,7 @@ def forgetting_plugins() -> Iterator[None]:
 
 
 class ListedImages:
-    """Images of any sizes, as a split holds them.
+    """Images of any sizes, as `Backbone.read` wants them.
 
     Args:
         images: (H, W, 3) uint8 each.
@@ -85,14 +85,8 @@ class ListedImages:
     def __init__(self, images: Sequence[NDArray[np.uint8]]) -> None:
         self._images = images
 
-    def __len__(self) -> int:
-        return len(self._images)
-
     def read(self, index: int) -> NDArray[np.uint8]:
         return self._images[index]
-
-    def digest(self) -> str:
-        raise NotImplementedError
 
 
 def pixels_of(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:

@@ -132,6 +132,25 @@ def test_a_balanced_set_leaves_nothing_to_validate_on(pickles: Path) -> None:
     assert not dataset.validation_source
 
 
+def test_classes_without_images_are_said(tree: Path) -> None:
+    dataset = Cifar10LT(imbalance=1000).load(tree, split_seed=0)
+    empty = int((dataset.counts == 0).sum())
+    assert empty > 0
+    names = dataset.texts.class_names[-empty:]
+    assert dataset.gaps[0].startswith(f"{empty} of 10 classes have no training images: {names[0]}")
+    assert not load(tree).gaps
+
+
+def test_a_smaller_tree_is_another_cell(tree: Path) -> None:
+    found = Cifar10LT().resolve(tree)
+    assert found.collection == "20-3"
+    assert found.pinned()["collection"] == "20-3"
+    nothing = Cifar10LT().resolve(tree / "nowhere")
+    assert nothing.pinned() == {k: v for k, v in found.pinned().items() if k != "collection"} | {
+        "recipe": "cao2019"
+    }
+
+
 # ---- texts and card ------------------------------------------------------------------------------
 
 
