@@ -36,7 +36,7 @@ format: $(READY)
 	@$(BIN)/python -m ruff format .
 
 weights: $(READY)
-	@$(BIN)/python -m benchmarks.pretrain_glyph
+	@$(BIN)/python -m benchmarks.tools.pretrain_glyph
 
 clean:
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

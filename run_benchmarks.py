@@ -104,8 +104,8 @@ def _parse(words: list[str]) -> argparse.Namespace:
 
 
 def _dispatch(options: argparse.Namespace, console: Any) -> int:
-    from benchmarks import commands, reading
-    from benchmarks.settings import QUICK_START, Sweep, read_sweep
+    from benchmarks.cli import commands, reading
+    from benchmarks.sweep.settings import QUICK_START, Sweep, read_sweep
 
     if options.verb in ("run", "plan"):
         names = Sweep.__dataclass_fields__
@@ -132,16 +132,16 @@ def _dispatch(options: argparse.Namespace, console: Any) -> int:
         wanted = {name: getattr(options, name) for name in reading.Request.__dataclass_fields__}
         return reading.compare(options.folders, console, reading.Request(**wanted), options.plugin)
     if options.verb == "check":
-        from benchmarks.conformance.command import check
+        from benchmarks.cli.check import check
 
         return check(options.names, options.plugin, console, debug=options.debug)
     if options.verb == "calibrate":
-        from benchmarks.calibrate import calibrate
+        from benchmarks.cli.calibrate import calibrate
 
         flags = {n: getattr(options, n, None) for n in Sweep.__dataclass_fields__}
         return calibrate(read_sweep(None, flags), console)
     if options.verb == "tune":
-        from benchmarks.tuning import Request, tune
+        from benchmarks.cli.tune import Request, tune
 
         flags = {name: getattr(options, name, None) for name in Sweep.__dataclass_fields__}
         sweep = read_sweep(None, {**flags, "methods": options.method})
@@ -149,7 +149,7 @@ def _dispatch(options: argparse.Namespace, console: Any) -> int:
         request = Request(options.trials, fields, options.write)
         return tune(sweep, request, console, debug=options.debug)
     if options.verb == "predict":
-        from benchmarks.predicting import predict
+        from benchmarks.cli.predict import predict
 
         flags = {n: getattr(options, n) for n in ("data_root", "device", "offline", "plugin")}
         return predict(options.record, options.images, options.out, console, flags)
@@ -314,7 +314,7 @@ def _cell_flags(verb: argparse.ArgumentParser) -> None:
 
 
 def _sweep_flags(verb: argparse.ArgumentParser) -> None:
-    """The flags of a sweep; `benchmarks.settings` checks the values, as it does those of YAML."""
+    """The flags of a sweep; `sweep.settings` checks the values, as it does those of YAML."""
     add = verb.add_argument
     add("--methods", metavar="A,B", help="methods, see `list`")
     add("--datasets", metavar="D[,D2]", help="data sets; cifar100_lt_ir50 is ratio 50")

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks import hub, randomness, transforms, weight_files
-from benchmarks.backbone_names import BackboneId, identify, refuse_activation_mismatch
+from benchmarks import randomness
+from benchmarks.backbone import hub, transforms, weight_files
+from benchmarks.backbone.names import BackboneId, identify, refuse_activation_mismatch
 from benchmarks.datasets.base import ArrayImages, Images
 from benchmarks.errors import UserError
 from benchmarks.loading import in_threads

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.base import Batch, Task, TextSource
-from methods.parts.learning import Learner, Learning
-from methods.parts.losses import cross_entropy
-from methods.parts.recipes import Recipe, Training
+from methods.parts.losses.single_label import cross_entropy
+from methods.parts.training.learning import Learner, Learning
+from methods.parts.training.schedules import Recipe, Training
 from methods.registry import register
 from methods.space import LogUniform, Range, Uniform
 

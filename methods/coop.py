@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from methods.base import Task
-from methods.parts.learning import Learner, Learning
-from methods.parts.losses import cross_entropy
-from methods.parts.multilabel_losses import multi_label_loss
-from methods.parts.prompts import PromptClassifier, PromptLearner, prompt_recipe
-from methods.parts.recipes import Loss, Training
+from methods.parts.losses.multi_label import multi_label_loss
+from methods.parts.losses.single_label import cross_entropy
+from methods.parts.text.prompts import PromptClassifier, PromptLearner, prompt_recipe
+from methods.parts.training.learning import Learner, Learning
+from methods.parts.training.schedules import Loss, Training
 from methods.registry import register
 from methods.space import LogUniform, OneOf, Range
 

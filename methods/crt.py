@@ -15,10 +15,10 @@ from typing import ClassVar
 
 from benchmarks.augment import Augmentation
 from methods.base import Method, Predictor, Task
-from methods.parts.heads import LinearHead, OnFeatures, initial_weight
-from methods.parts.losses import cross_entropy
-from methods.parts.training import ONLY, Recipe, Stage, train
-from methods.parts.two_stage import FirstStage, epochs_of_stages, representation, untrained
+from methods.parts.heads.heads import LinearHead, OnFeatures, initial_weight
+from methods.parts.image.two_stage import FirstStage, epochs_of_stages, representation, untrained
+from methods.parts.losses.single_label import cross_entropy
+from methods.parts.training.loop import ONLY, Recipe, Stage, train
 from methods.registry import register
 from methods.space import LogUniform, Range
 

@@ -13,8 +13,8 @@ from typing import ClassVar, Literal
 
 from benchmarks.augment import Augmentation
 from methods.base import Method, Predictor, Task, TextSource
-from methods.parts.finetune import TowerLoss, finetune, text_head, tower_loss, unfrozen
-from methods.parts.training import Recipe
+from methods.parts.image.finetune import TowerLoss, finetune, text_head, tower_loss, unfrozen
+from methods.parts.training.loop import Recipe
 from methods.registry import register
 from methods.space import LogUniform, Range, Uniform
 

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from benchmarks.augment import Augmentation
 from methods.base import Method, Predictor, Task, TextSource
-from methods.parts.finetune import (
+from methods.parts.image.finetune import (
     AdapterKind,
     TowerLoss,
     adapted,
@@ -23,7 +23,7 @@ from methods.parts.finetune import (
     text_head,
     tower_loss,
 )
-from methods.parts.training import Recipe
+from methods.parts.training.loop import Recipe
 from methods.registry import register
 from methods.space import LogUniform, Range, Uniform
 

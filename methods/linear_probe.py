@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 
 from benchmarks.errors import NotApplicable
 from methods.base import Task
-from methods.parts.heads import SCALE, head_training
-from methods.parts.learning import Learner, Learning
-from methods.parts.losses import single_label_loss
-from methods.parts.multilabel_losses import multi_label_loss
-from methods.parts.recipes import Loss, Recipe
+from methods.parts.heads.heads import SCALE, head_training
+from methods.parts.losses.multi_label import multi_label_loss
+from methods.parts.losses.single_label import single_label_loss
+from methods.parts.training.learning import Learner, Learning
+from methods.parts.training.schedules import Loss, Recipe
 from methods.registry import register
 from methods.space import LogUniform, Range
 

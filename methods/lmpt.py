@@ -44,12 +44,12 @@ from torch.nn import functional as F
 
 from benchmarks.errors import NotApplicable
 from methods.base import Batch, Task
-from methods.parts.learning import Learner, Learning
-from methods.parts.losses import LogitAdjusted
-from methods.parts.multilabel_losses import multi_label_loss
-from methods.parts.prompts import PromptClassifier, PromptLearner, prompt_recipe
-from methods.parts.recipes import Loss, Training
-from methods.parts.text_tower import mean_direction, words
+from methods.parts.losses.multi_label import multi_label_loss
+from methods.parts.losses.single_label import LogitAdjusted
+from methods.parts.text.prompts import PromptClassifier, PromptLearner, prompt_recipe
+from methods.parts.text.text_tower import mean_direction, words
+from methods.parts.training.learning import Learner, Learning
+from methods.parts.training.schedules import Loss, Training
 from methods.registry import register
 from methods.space import LogUniform, Range, Uniform
 

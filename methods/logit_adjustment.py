@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from methods.base import Predictor, Task
-from methods.parts.heads import head_training
-from methods.parts.learning import Learner, Learning
-from methods.parts.losses import LogitAdjusted, cross_entropy
-from methods.parts.priors import prior_from_images, prior_from_texts
-from methods.parts.recipes import Recipe
+from methods.parts.heads.heads import head_training
+from methods.parts.heads.priors import prior_from_images, prior_from_texts
+from methods.parts.losses.single_label import LogitAdjusted, cross_entropy
+from methods.parts.training.learning import Learner, Learning
+from methods.parts.training.schedules import Recipe
 from methods.registry import register
 from methods.space import LogUniform, Range, Uniform
 

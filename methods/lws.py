@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from benchmarks.augment import Augmentation
 from methods.base import Method, Predictor, Task
-from methods.parts.heads import LinearHead, OnFeatures
-from methods.parts.losses import cross_entropy
-from methods.parts.training import Recipe, Stage, train
-from methods.parts.two_stage import FirstStage, epochs_of_stages, representation
+from methods.parts.heads.heads import LinearHead, OnFeatures
+from methods.parts.image.two_stage import FirstStage, epochs_of_stages, representation
+from methods.parts.losses.single_label import cross_entropy
+from methods.parts.training.loop import Recipe, Stage, train
 from methods.registry import register
 from methods.space import LogUniform, Range
 

@@ -38,14 +38,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.base import Batch, Predictor, Task, TextSource
-from methods.parts.class_texts import TextFilter, distinctive, fused, pieces, relevant
-from methods.parts.heads import SCALE
-from methods.parts.learning import Learner, Learning
-from methods.parts.losses import LogitAdjusted
-from methods.parts.matching import GuidedClassifier, Matching, Whitening, class_means
-from methods.parts.prototypes import assigned, cosine_bound, max_cosine, spread
-from methods.parts.recipes import ONLY, Recipe, Stage, Training
-from methods.parts.two_stage import epochs_of_stages
+from methods.parts.heads.heads import SCALE
+from methods.parts.heads.matching import GuidedClassifier, Matching, Whitening, class_means
+from methods.parts.heads.prototypes import assigned, cosine_bound, max_cosine, spread
+from methods.parts.image.two_stage import epochs_of_stages
+from methods.parts.losses.single_label import LogitAdjusted
+from methods.parts.text.class_texts import TextFilter, distinctive, fused, pieces, relevant
+from methods.parts.training.learning import Learner, Learning
+from methods.parts.training.schedules import ONLY, Recipe, Stage, Training
 from methods.registry import register
 from methods.space import LogUniform, Range, Uniform
 

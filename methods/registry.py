@@ -22,9 +22,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from benchmarks.catalog import Catalog
-from benchmarks.declared import parsed
 from benchmarks.errors import did_you_mean
+from benchmarks.plugins.catalog import Catalog
+from benchmarks.plugins.declared import parsed
 from benchmarks.protocol import FEATURES_VERSION, PIXELS_VERSION, PROTOCOL_VERSION
 
 FOLDER = Path(__file__).parent

@@ -26,12 +26,12 @@ from torch.nn import functional as F
 from benchmarks import randomness
 from benchmarks.augment import Augmentation
 from methods.base import Batch, Method, Predictor, Task, TextSource
-from methods.parts.adapters import AdaptFormer, Slots, Sum, bottleneck_rule
-from methods.parts.finetune import finetune, shape, text_head
-from methods.parts.guidance import CrossAttention, GuideSource, KeyValueAttention, guides
-from methods.parts.heads import SCALE
-from methods.parts.training import Recipe
-from methods.parts.vit import AdaptedViT, vit
+from methods.parts.heads.heads import SCALE
+from methods.parts.image.adapters import AdaptFormer, Slots, Sum, bottleneck_rule
+from methods.parts.image.finetune import finetune, shape, text_head
+from methods.parts.image.guidance import CrossAttention, GuideSource, KeyValueAttention, guides
+from methods.parts.image.vit import AdaptedViT, vit
+from methods.parts.training.loop import Recipe
 from methods.registry import register
 from methods.space import LogUniform, Range, Uniform
 

@@ -18,11 +18,11 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from methods.base import Task
-from methods.parts.heads import LinearHead, OnFeatures, initial_weight
-from methods.parts.learning import Learner, Learning
-from methods.parts.losses import cross_entropy
-from methods.parts.recipes import Recipe, Training
-from methods.parts.scoring import validation_score
+from methods.parts.heads.heads import LinearHead, OnFeatures, initial_weight
+from methods.parts.losses.single_label import cross_entropy
+from methods.parts.training.learning import Learner, Learning
+from methods.parts.training.schedules import Recipe, Training
+from methods.parts.training.scoring import validation_score
 from methods.registry import register
 from methods.space import LogUniform, Range
 

@@ -28,12 +28,12 @@ from torch import Tensor, nn
 
 from benchmarks import randomness
 from methods.base import Batch, Predictor, Task, TextSource
-from methods.parts.calibration import Calibration
-from methods.parts.learning import Learner, Learning
-from methods.parts.losses import cross_entropy
-from methods.parts.multilabel_losses import binary_cross_entropy
-from methods.parts.recipes import Recipe, Training
-from methods.parts.scoring import score as score_of
+from methods.parts.heads.calibration import Calibration
+from methods.parts.losses.multi_label import binary_cross_entropy
+from methods.parts.losses.single_label import cross_entropy
+from methods.parts.training.learning import Learner, Learning
+from methods.parts.training.schedules import Recipe, Training
+from methods.parts.training.scoring import score as score_of
 from methods.registry import register
 from methods.space import LogUniform, OneOf, Range
 

@@ -11,10 +11,10 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.sweep.rows.comparability import Difference, differences, refuse
+from benchmarks.sweep.rows.variants import Variant, variants
 from reports import notes
-from reports.comparability import Difference, differences, refuse
-from reports.published import Beside, beside
-from reports.variants import Variant, variants
+from reports.published.published import Beside, beside
 from results.schema import Record
 
 METRICS = ("overall", "many", "medium", "few", "balanced", "worst_class", "ece")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from reports.aggregate import Summary, Table
 from reports.escaping import code, escape_latex, escape_markdown, pipes
 from reports.layout import COST_COLUMNS, NONE, Mark, columns, cost, flags, marks, mean_std
-from reports.published_tables import published_latex, published_markdown
+from reports.published.published_tables import published_latex, published_markdown
 
 
 def markdown(table: Table) -> str:

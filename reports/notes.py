@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from reports.comparability import Difference
+from benchmarks.sweep.rows.comparability import Difference
 from results.schema import Record
 
 if TYPE_CHECKING:

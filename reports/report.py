@@ -11,12 +11,12 @@ from rich.console import Console
 from benchmarks.errors import UserError
 from benchmarks.file_names import safe
 from reports.aggregate import Table, build_tables
-from reports.head_tail import head_tail
+from reports.figures.head_tail import head_tail
+from reports.figures.plots import group_bars, save
+from reports.figures.sweep_figure import sweep_csv, sweep_figure, sweep_stems
+from reports.figures.sweeps import find_sweeps
 from reports.markup import latex, markdown
-from reports.plots import group_bars, save
-from reports.published_tables import published_csv
-from reports.sweep_figure import sweep_csv, sweep_figure, sweep_stems
-from reports.sweeps import find_sweeps
+from reports.published.published_tables import published_csv
 from reports.terminal import print_table
 from reports.tidy import records_csv, table_csv
 from results.schema import Record

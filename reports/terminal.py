@@ -10,7 +10,7 @@ from rich.text import Text
 
 from reports.aggregate import Table
 from reports.layout import COST_COLUMNS, Mark, columns, cost, flags, marks, mean_std
-from reports.published_tables import print_published
+from reports.published.published_tables import print_published
 
 _STYLES: dict[Mark | None, str] = {"best": "bold", "second": "underline", None: ""}
 

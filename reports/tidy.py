@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from benchmarks.sweep.rows.comparability import as_json
 from reports.aggregate import Table
-from reports.comparability import as_json
 from results.schema import Cost, Groups, Metrics, Provenance, Record, Selection
 
 

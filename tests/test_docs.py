@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.tiny import tiny_task
+from benchmarks.conformance.tiny import tiny_task
 from methods.registry import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import run_benchmarks
-from benchmarks import plan
-from benchmarks.backbone_names import identify
+from benchmarks.backbone.names import identify
 from benchmarks.errors import UserError
-from benchmarks.settings import read_sweep
-from reports.published import differences, on_data
+from benchmarks.sweep import plan
+from benchmarks.sweep.settings import read_sweep
+from reports.published.published import differences, on_data
 from results.published import Published, published
 from tests.results.factory import make_record
 

@@ -34,6 +34,7 @@ from benchmarks.conformance.running import (
     Subject,
     stored,
 )
+from benchmarks.conformance.tiny import permuted
 from benchmarks.conformance.worlds import (
     disguised,
     ignorant,
@@ -42,11 +43,10 @@ from benchmarks.conformance.worlds import (
 )
 from benchmarks.datasets.base import DataSet
 from benchmarks.errors import NotApplicable, UserError
-from benchmarks.settings import apply_fields
-from benchmarks.tiny import permuted
+from benchmarks.sweep.settings import apply_fields
 from methods.base import Method, Predictor
-from methods.parts.learning import Learner
-from methods.parts.learning import together as learnt_together
+from methods.parts.training.learning import Learner
+from methods.parts.training.learning import together as learnt_together
 from methods.registry import METHODS
 from methods.space import drawn
 

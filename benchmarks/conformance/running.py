@@ -16,16 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import randomness, runner
-from benchmarks.backbone_names import EMBEDDED, identify
+from benchmarks import randomness
+from benchmarks.backbone.names import EMBEDDED, identify
 from benchmarks.backbones import Backbone
-from benchmarks.bench import Settings
-from benchmarks.catalog import first_line
 from benchmarks.conformance.demands import DoesNotApply, Violation
+from benchmarks.conformance.tiny import tiny_data, tiny_task
 from benchmarks.conformance.worlds import TinyFamily, changed, own_backbone, state_of
 from benchmarks.datasets.base import DataSet, TaskKind
-from benchmarks.plan import Cell
-from benchmarks.tiny import tiny_data, tiny_task
+from benchmarks.plugins.catalog import first_line
+from benchmarks.run import runner
+from benchmarks.run.bench import Settings
+from benchmarks.sweep.plan import Cell
 from methods.base import Method, Predictor, Samples, Task
 from methods.registry import METHODS, MethodInfo, fingerprint
 from results.schema import Record
@@ -137,7 +138,7 @@ class Subject:
         return self._backbone
 
     def task(self, seed: int = 0, **world: Any) -> tuple[Task, Samples]:
-        """A task and its test samples; `world` as `benchmarks.tiny.tiny_task` takes it."""
+        """A task and its test samples; `world` holds arguments of `tiny.tiny_task`."""
         world = {"kind": self.kind, "backbone": self.backbone} | world
         return tiny_task(seed, **world)
 

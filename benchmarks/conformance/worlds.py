@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.backbone_names import BackboneId
+from benchmarks.backbone.names import BackboneId
 from benchmarks.backbones import Backbone
+from benchmarks.conformance.tiny import tiny_backbone, tiny_data
 from benchmarks.datasets.base import ArrayImages, DataSet, Family, Split, TaskKind
-from benchmarks.tiny import tiny_backbone, tiny_data
 
 
 def picked(split: Split, index: NDArray[np.int64]) -> Split:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from benchmarks import randomness
 from benchmarks.cache import Arrays, cached_arrays
-from benchmarks.datasets._image_files import CropOf, crop
 from benchmarks.datasets.base import ArrayImages, DataSet, Images, Split, hash_strings
+from benchmarks.datasets.files.image_files import CropOf, crop
 
 SHARE = 0.1
 """Of a class's training images that are taken."""

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmarks.catalog import Catalog
 from benchmarks.datasets.base import Family, TaskKind
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.plugins.catalog import Catalog
 
 OWN = (".yaml", ".yml")
 """What the description of a user's own data ends in, which stands in a name's stead."""
@@ -18,7 +18,10 @@ OWN = (".yaml", ".yml")
 F = TypeVar("F", bound=type)
 
 DATASETS = Catalog(
-    "data set", "benchmarks.datasets", Path(__file__).parent, "longtail_vlm.datasets"
+    "data set",
+    "benchmarks.datasets.families",
+    Path(__file__).parent / "families",
+    "longtail_vlm.datasets",
 )
 
 
@@ -47,7 +50,7 @@ def resolve(name: str) -> tuple[type[Family], dict[str, Any]]:
         UserError: no such data set, an imbalance ratio below 1, or a file that cannot be used.
     """
     if is_own(name):
-        from benchmarks.datasets import own  # brings much that no other name has need of
+        from benchmarks.datasets.own import family as own  # brings much that no other name needs
 
         return own.family_of(Path(name))
     known = DATASETS.entries()

@@ -2,7 +2,7 @@
 
 Names, descriptions and how well the backbone was taught each name are fixed here once and for all,
 because the shipped weights were trained on them; which classes a benchmark draws, in which order
-and with which images, is its own business (`benchmarks.datasets.glyphs`).
+and with which images, is its own business (`benchmarks.datasets.families.glyphs`).
 """
 
 from __future__ import annotations

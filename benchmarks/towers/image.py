@@ -31,7 +31,7 @@ from benchmarks.towers.blocks import (
 
 
 class Trained(Protocol):
-    """What is trained in one block; `methods.parts.adapters.Slots` says what each reads."""
+    """What is trained in one block; `methods.parts.image.adapters.Slots` says what each reads."""
 
     attention: Any
     query: Any

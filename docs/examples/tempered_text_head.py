@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.base import Batch, Method, Predictor, Task, TextSource
-from methods.parts.training import Recipe, train
+from methods.parts.training.loop import Recipe, train
 from methods.registry import register
 
 

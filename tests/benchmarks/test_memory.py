@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CELL = """
 import resource, sys
 from pathlib import Path
-from benchmarks.speed.scale import world
+from benchmarks.tools.speed.scale import world
 from results.store import Store
 
 method, folder = sys.argv[1], Path(sys.argv[2])

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.backbones import Backbone
-from benchmarks.tiny import tiny_backbone, tiny_task
+from benchmarks.conformance.tiny import tiny_backbone, tiny_task
 from methods.base import Task
-from methods.parts.adapters import Adapter, AdaptFormer, LowRank, deep_prompts
-from methods.parts.finetune import AdapterKind, adapted, unfrozen
-from methods.parts.heads import CosineHead
-from methods.parts.vit import AdaptedViT, vit
+from methods.parts.heads.heads import CosineHead
+from methods.parts.image.adapters import Adapter, AdaptFormer, LowRank, deep_prompts
+from methods.parts.image.finetune import AdapterKind, adapted, unfrozen
+from methods.parts.image.vit import AdaptedViT, vit
 from tests.methods.towers import TOWERS, backbone, pictures
 
 KINDS = get_args(AdapterKind)

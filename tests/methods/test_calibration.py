@@ -10,11 +10,11 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from benchmarks.tiny import tiny_task
+from benchmarks.conformance.tiny import tiny_task
 from methods.base import Task
-from methods.parts.calibration import SCALES, Calibration, fitted
-from methods.parts.multilabel_losses import multi_label_loss
-from methods.parts.training import Loss
+from methods.parts.heads.calibration import SCALES, Calibration, fitted
+from methods.parts.losses.multi_label import multi_label_loss
+from methods.parts.training.loop import Loss
 
 LOSSES = ("bce", "focal", "asl", "db")
 

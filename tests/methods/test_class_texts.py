@@ -9,9 +9,9 @@ import torch
 from scipy.special import softmax
 from torch.nn import functional as F
 
-from benchmarks.tiny import tiny_data, tiny_task
-from methods.parts import class_texts
-from methods.parts.class_texts import Pieces, distinctive, fused, pieces, relevant, sentences
+from benchmarks.conformance.tiny import tiny_data, tiny_task
+from methods.parts.text import class_texts
+from methods.parts.text.class_texts import Pieces, distinctive, fused, pieces, relevant, sentences
 
 
 def task_with(descriptions: tuple[str, ...] | None):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.tiny import tiny_task
+from benchmarks.conformance.tiny import tiny_task
 from methods.clip_adapter import AdaptedFeatures, ClipAdapter
 from methods.zero_shot import ZeroShot
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.tiny import tiny_task
+from benchmarks.conformance.tiny import tiny_task
 from methods.base import Batch, Predictor, Task
 from methods.lmpt import Lmpt
-from methods.parts.heads import LinearHead, OnFeatures
-from methods.parts.learning import Learner, Learning, together
-from methods.parts.losses import cross_entropy
-from methods.parts.recipes import Recipe, Training
+from methods.parts.heads.heads import LinearHead, OnFeatures
+from methods.parts.losses.single_label import cross_entropy
+from methods.parts.training.learning import Learner, Learning, together
+from methods.parts.training.schedules import Recipe, Training
 
 
 @dataclasses.dataclass(frozen=True)

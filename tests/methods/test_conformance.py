@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.conformance import CHECKS, run_checks
 from benchmarks.conformance.reach import holds_test
+from benchmarks.conformance.tiny import tiny_data, tiny_task
 from benchmarks.datasets.base import TaskKind
-from benchmarks.tiny import tiny_data, tiny_task
 from methods.base import Task
 from methods.registry import METHODS
 

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.conformance.tiny import tiny_backbone, tiny_data, tiny_task
 from benchmarks.errors import NotApplicable
-from benchmarks.tiny import tiny_backbone, tiny_data, tiny_task
 from methods.base import Method, Predictor
 from methods.full_finetune import FullFinetune
 from methods.lift import Lift
-from methods.parts.adapters import bottleneck_rule
-from methods.parts.finetune import AdapterKind, text_head
-from methods.parts.vit import AdaptedViT
+from methods.parts.image.adapters import bottleneck_rule
+from methods.parts.image.finetune import AdapterKind, text_head
+from methods.parts.image.vit import AdaptedViT
 
 
 @pytest.mark.parametrize(

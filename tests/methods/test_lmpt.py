@@ -13,14 +13,14 @@ import torch
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
+from benchmarks.conformance.tiny import tiny_backbone, tiny_data, tiny_task
 from benchmarks.datasets.base import DataSet
 from benchmarks.errors import NotApplicable
-from benchmarks.tiny import tiny_backbone, tiny_data, tiny_task
 from methods.base import Task
 from methods.coop import CoOp
 from methods.lmpt import EmbeddingLoss, Lmpt
-from methods.parts.prompts import PromptLearner
-from methods.parts.text_tower import mean_direction
+from methods.parts.text.prompts import PromptLearner
+from methods.parts.text.text_tower import mean_direction
 
 KINDS = pytest.mark.parametrize("kind", ["single", "multi"])
 SIGNS = pytest.mark.parametrize("sign", ["pull", "code"])

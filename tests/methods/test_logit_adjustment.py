@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor
 
-from benchmarks.tiny import tiny_data, tiny_task
+from benchmarks.conformance.tiny import tiny_data, tiny_task
 from methods.base import Batch, Task
 from methods.logit_adjustment import LogitAdjustment
-from methods.parts.priors import prior_from_images, prior_from_texts
+from methods.parts.heads.priors import prior_from_images, prior_from_texts
 from methods.zero_shot import ZeroShot
 
 CLASSES = 12

@@ -11,14 +11,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from torch import Tensor
 
-from benchmarks.datasets.glyphs import Glyphs
+from benchmarks.conformance.tiny import permuted, tiny_data, tiny_task
+from benchmarks.datasets.families.glyphs import Glyphs
 from benchmarks.errors import NotApplicable
-from benchmarks.tiny import permuted, tiny_data, tiny_task
 from methods.base import Batch
 from methods.linear_probe import LinearProbe
 from methods.logit_adjustment import LogitAdjustment
-from methods.parts.heads import CosineHead, OnFeatures
-from methods.parts.losses import (
+from methods.parts.heads.heads import CosineHead, OnFeatures
+from methods.parts.losses.single_label import (
     Focal,
     Lade,
     LdamDrw,
@@ -29,7 +29,7 @@ from methods.parts.losses import (
     inverse_frequency_weights,
     single_label_loss,
 )
-from methods.parts.training import Loss
+from methods.parts.training.loop import Loss
 
 COUNTS = torch.tensor([500.0, 50.0, 5.0])
 

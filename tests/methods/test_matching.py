@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.conformance.tiny import tiny_task
 from benchmarks.errors import NotApplicable
-from benchmarks.tiny import tiny_task
 from methods.base import Batch
-from methods.parts import matching
-from methods.parts.losses import LogitAdjusted
-from methods.parts.matching import GuidedClassifier, Matching, Whitening, class_means
-from methods.parts.prototypes import spread
+from methods.parts.heads import matching
+from methods.parts.heads.matching import GuidedClassifier, Matching, Whitening, class_means
+from methods.parts.heads.prototypes import spread
+from methods.parts.losses.single_label import LogitAdjusted
 
 
 def unit(*shape: int) -> Tensor:

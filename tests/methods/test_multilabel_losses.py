@@ -10,20 +10,20 @@ import torch
 from sklearn.metrics import average_precision_score, log_loss
 from torch import Tensor
 
+from benchmarks.conformance.tiny import permuted, tiny_data, tiny_task
 from benchmarks.errors import NotApplicable
-from benchmarks.tiny import permuted, tiny_data, tiny_task
 from methods.base import Batch, Method, Samples, Task
 from methods.linear_probe import LinearProbe
 from methods.ncm import NearestClassMean
-from methods.parts.heads import SigmoidBias, class_means, log_odds
-from methods.parts.multilabel_losses import (
+from methods.parts.heads.heads import SigmoidBias, class_means, log_odds
+from methods.parts.losses.multi_label import (
     Asymmetric,
     DistributionBalanced,
     SigmoidFocal,
     binary_cross_entropy,
     multi_label_loss,
 )
-from methods.parts.training import Loss
+from methods.parts.training.loop import Loss
 
 COUNTS = torch.tensor([60.0, 20.0, 4.0], dtype=torch.float64)
 IMAGES = 80

@@ -7,8 +7,8 @@ import itertools
 import pytest
 import torch
 
-from methods.parts import packing
-from methods.parts.packing import chunks
+from methods.parts.text import packing
+from methods.parts.text.packing import chunks
 
 CPU = torch.device("cpu")
 LENGTHS = [3, 9, 4, 4, 12, 3, 4, 5, 3, 4]

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.backbones import Backbone
+from benchmarks.conformance.tiny import tiny_backbone, tiny_task
 from benchmarks.device import has_bf16
-from benchmarks.tiny import tiny_backbone, tiny_task
 from methods.coop import CoOp
 from methods.lmpt import Lmpt
-from methods.parts import packing, prompt_encoder
-from methods.parts.prompt_encoder import PromptEncoder
-from methods.parts.text_tower import text_tower, tokenised
+from methods.parts.text import packing, prompt_encoder
+from methods.parts.text.prompt_encoder import PromptEncoder
+from methods.parts.text.text_tower import text_tower, tokenised
 
 NAMES = ("drisobir", "blue circle with dots", "a", "cyan Zz 9, triangle", "red", "green dots")
 CONTEXTS, WIDTH = 3, 32

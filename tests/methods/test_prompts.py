@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.backbones import Backbone
+from benchmarks.conformance.tiny import tiny_backbone, tiny_data, tiny_task
 from benchmarks.datasets.base import DataSet
 from benchmarks.errors import NotApplicable
-from benchmarks.tiny import tiny_backbone, tiny_data, tiny_task
 from methods.base import Task
 from methods.coop import CoOp
-from methods.parts.losses import cross_entropy
-from methods.parts.multilabel_losses import binary_cross_entropy
-from methods.parts.prompts import PromptClassifier, PromptLearner
-from methods.parts.text_tower import words
+from methods.parts.losses.multi_label import binary_cross_entropy
+from methods.parts.losses.single_label import cross_entropy
+from methods.parts.text.prompts import PromptClassifier, PromptLearner
+from methods.parts.text.text_tower import words
 
 # One to a dozen tokens. Each begins with a known word: before one that is spelt in bytes, a
 # sentence has a token for the space that a name on its own has not.

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.conformance.tiny import permuted, tiny_data, tiny_task
 from benchmarks.datasets.base import DataSet
-from benchmarks.datasets.glyphs import Glyphs
-from benchmarks.tiny import permuted, tiny_data, tiny_task
+from benchmarks.datasets.families.glyphs import Glyphs
 from methods.base import Predictor, Task
 from methods.logit_adjustment import LogitAdjustment
-from methods.parts.class_texts import Pieces, fused, pieces
-from methods.parts.losses import LogitAdjusted
-from methods.parts.matching import Whitening
+from methods.parts.heads.matching import Whitening
+from methods.parts.losses.single_label import LogitAdjusted
+from methods.parts.text.class_texts import Pieces, fused, pieces
 from methods.prototype import MatchingLoss, Prototype
 
 SHORT = {"epochs": 4, "batch_size": 16}

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.catalog import Catalog
 from benchmarks.errors import UserError
+from benchmarks.plugins.catalog import Catalog
 from methods import registry
 from methods.base import Method
 from methods.registry import METHODS, fingerprint
@@ -258,10 +258,10 @@ def test_new_training_pixels_make_stale_what_sees_images(tree, monkeypatch):
 @pytest.mark.parametrize(
     "line",
     [
-        "from methods.parts.losses import cross_entropy",
+        "from methods.parts.losses.single_label import cross_entropy",
         "from methods.parts import heads, losses",
-        "import methods.parts.losses",
-        "import methods.parts.losses as l",
+        "import methods.parts.losses.single_label",
+        "import methods.parts.losses.single_label as l",
         "from .parts.losses import cross_entropy",
         "from .parts import losses",
         "from . import logit_adjustment",
@@ -288,7 +288,7 @@ def test_fingerprint_of_a_plugin_covers_its_file_and_the_parts_it_uses(tmp_path,
     folder = tmp_path / "methods"
     shutil.copytree(ROOT / "methods", folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(registry, "FOLDER", folder)
-    file = plugin(tmp_path, imports="from methods.parts.losses import cross_entropy")
+    file = plugin(tmp_path, imports="from methods.parts.losses.single_label import cross_entropy")
     METHODS.load_file(file)
 
     def now() -> str:
@@ -301,5 +301,9 @@ def test_fingerprint_of_a_plugin_covers_its_file_and_the_parts_it_uses(tmp_path,
     assert before != after
     (folder / "parts" / "vit.py").write_text("# other\n", encoding="utf-8")
     assert now() == after
-    plugin(tmp_path, imports="from methods.parts.losses import cross_entropy", body="x = 1")
+    plugin(
+        tmp_path,
+        imports="from methods.parts.losses.single_label import cross_entropy",
+        body="x = 1",
+    )
     assert now() != after

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import backbones
-from benchmarks.datasets.glyphs import Glyphs
-from benchmarks.tiny import tiny_backbone, tiny_task
+from benchmarks.conformance.tiny import tiny_backbone, tiny_task
+from benchmarks.datasets.families.glyphs import Glyphs
 from methods.lift import Lift
-from methods.parts.adapters import Slots
-from methods.parts.guidance import (
+from methods.parts.heads.heads import SCALE
+from methods.parts.image.adapters import Slots
+from methods.parts.image.guidance import (
     CrossAttention,
     KeyValueAttention,
     TextAttention,
@@ -24,8 +25,7 @@ from methods.parts.guidance import (
     lookalikes,
     pooled,
 )
-from methods.parts.heads import SCALE
-from methods.parts.vit import AdaptedViT, vit
+from methods.parts.image.vit import AdaptedViT, vit
 from methods.sage import CompensatedLoss, Sage, shortfall
 
 UNCUT = 1e9

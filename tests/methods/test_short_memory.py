@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import memory
+from benchmarks.conformance.tiny import tiny_task
 from benchmarks.errors import UserError
-from benchmarks.tiny import tiny_task
 from methods.base import Batch, Predictor, Task
-from methods.parts.heads import SCALE, CosineHead, OnFeatures
-from methods.parts.learning import Learner, Learning, together
-from methods.parts.losses import cross_entropy, single_label_loss
-from methods.parts.recipes import Loss, Recipe, Training
-from methods.parts.scoring import validation_score
-from methods.parts.training import train
+from methods.parts.heads.heads import SCALE, CosineHead, OnFeatures
+from methods.parts.losses.single_label import cross_entropy, single_label_loss
+from methods.parts.training.learning import Learner, Learning, together
+from methods.parts.training.loop import train
+from methods.parts.training.schedules import Loss, Recipe, Training
+from methods.parts.training.scoring import validation_score
 from tests.conftest import ROOT
 
 
@@ -203,10 +203,10 @@ def test_validation_takes_smaller_batches_too() -> None:
 ALLOCATES = """
 import resource, sys
 import torch
-from benchmarks.tiny import tiny_task
-from methods.parts.heads import CosineHead, OnFeatures
-from methods.parts.losses import cross_entropy
-from methods.parts.training import Recipe, train
+from benchmarks.conformance.tiny import tiny_task
+from methods.parts.heads.heads import CosineHead, OnFeatures
+from methods.parts.losses.single_label import cross_entropy
+from methods.parts.training.loop import Recipe, train
 
 class Greedy(torch.nn.Module):
     def __init__(self, head):

@@ -11,8 +11,8 @@ from scipy import linalg
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.parts import prototypes
-from methods.parts.prototypes import assigned, cosine_bound, max_cosine, spread
+from methods.parts.heads import prototypes
+from methods.parts.heads.prototypes import assigned, cosine_bound, max_cosine, spread
 
 CPU = torch.device("cpu")
 

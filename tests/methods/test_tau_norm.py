@@ -8,9 +8,9 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor
 
-from benchmarks.tiny import permuted, tiny_data, tiny_task
+from benchmarks.conformance.tiny import permuted, tiny_data, tiny_task
 from methods.linear_probe import LinearProbe
-from methods.parts.heads import LinearHead
+from methods.parts.heads.heads import LinearHead
 from methods.tau_norm import TauNorm, TauNormalised, best_tau
 
 SHORT = {"lr": 0.1, "epochs": 3, "batch_size": 16}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
-from benchmarks.tiny import tiny_data, tiny_task
+from benchmarks.conformance.tiny import tiny_data, tiny_task
 from methods.tip_adapter import ALPHAS, BETAS, Cache, TipAdapter, best_on_validation, cached
 from methods.zero_shot import ZeroShot
 

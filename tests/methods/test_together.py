@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from benchmarks.conformance.tiny import tiny_task
 from benchmarks.datasets.base import TaskKind
 from benchmarks.errors import NotApplicable
-from benchmarks.tiny import tiny_task
 from methods.base import Batch, Predictor, Task
 from methods.clip_adapter import ClipAdapter
 from methods.linear_probe import LinearProbe
 from methods.logit_adjustment import LogitAdjustment
-from methods.parts.heads import SCALE, CosineHead, LinearHead, OnFeatures
-from methods.parts.learning import Learner, Learning, together
-from methods.parts.losses import cross_entropy
-from methods.parts.recipes import Recipe, Training
-from methods.parts.two_stage import FeaturesOf
+from methods.parts.heads.heads import SCALE, CosineHead, LinearHead, OnFeatures
+from methods.parts.image.two_stage import FeaturesOf
+from methods.parts.losses.single_label import cross_entropy
+from methods.parts.training.learning import Learner, Learning, together
+from methods.parts.training.schedules import Recipe, Training
 from methods.prototype import Prototype
 from methods.registry import METHODS
 from methods.tau_norm import TauNorm
@@ -312,7 +312,7 @@ def test_together_takes_the_steps_of_one() -> None:
 
 def test_memory_bounds_a_lot(monkeypatch: pytest.MonkeyPatch) -> None:
     # 4 x 16 weights of 4 bytes, six times: two fit into 4,000 bytes.
-    monkeypatch.setattr("methods.parts.stacking.MEMORY", {"cpu": 4000})
+    monkeypatch.setattr("methods.parts.training.stacking.MEMORY", {"cpu": 4000})
     found = together([(TauNorm(epochs=1, init="text"), world(seed)) for seed in range(5)])
     assert [one.together for one in found if isinstance(one, Predictor)] == [2, 2, 2, 2, 1]
 

@@ -15,15 +15,15 @@ from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.conformance.tiny import permuted, tiny_data, tiny_task
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
-from benchmarks.tiny import permuted, tiny_data, tiny_task
 from methods.base import Batch, Predictor, Task
-from methods.parts.adapters import AdaptFormer, Slots
-from methods.parts.heads import CosineHead, LinearHead, OnFeatures
-from methods.parts.losses import cross_entropy
-from methods.parts.scoring import validation_score
-from methods.parts.training import Recipe, train
-from methods.parts.vit import AdaptedClassifier, AdaptedViT, vit
+from methods.parts.heads.heads import CosineHead, LinearHead, OnFeatures
+from methods.parts.image.adapters import AdaptFormer, Slots
+from methods.parts.image.vit import AdaptedClassifier, AdaptedViT, vit
+from methods.parts.losses.single_label import cross_entropy
+from methods.parts.training.loop import Recipe, train
+from methods.parts.training.scoring import validation_score
 
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0}
 

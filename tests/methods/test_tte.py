@@ -13,20 +13,22 @@ import torch
 from PIL import Image
 from torchvision import transforms as T
 
-from benchmarks import backbones, estimate, plan, runner
+from benchmarks import backbones
 from benchmarks.backbones import Backbone
-from benchmarks.bench import Settings
-from benchmarks.bookmarks import Bookmarks
+from benchmarks.conformance.tiny import tiny_backbone, tiny_task
 from benchmarks.errors import NotApplicable
-from benchmarks.estimate import Estimator
-from benchmarks.plan import Cell
-from benchmarks.settings import read_sweep
-from benchmarks.tiny import tiny_backbone, tiny_task
+from benchmarks.inputs.bookmarks import Bookmarks
+from benchmarks.run import runner
+from benchmarks.run.bench import Settings
+from benchmarks.sweep import estimate, plan
+from benchmarks.sweep.estimate import Estimator
+from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.settings import read_sweep
 from benchmarks.views import enlarged, enlarged_size, five_crops
 from methods.lift import Lift
-from methods.parts.finetune import adapted, finetune, text_head
-from methods.parts.losses import cross_entropy
-from methods.parts.training import Recipe
+from methods.parts.image.finetune import adapted, finetune, text_head
+from methods.parts.losses.single_label import cross_entropy
+from methods.parts.training.loop import Recipe
 from reports.aggregate import build_tables
 from results.store import Store
 from tests.benchmarks.small import FIELDS

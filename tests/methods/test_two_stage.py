@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.conformance.tiny import tiny_backbone, tiny_task
 from benchmarks.errors import UserError
-from benchmarks.tiny import tiny_backbone, tiny_task
 from methods.base import Method, Predictor
 from methods.crt import Crt
 from methods.lift import Lift
 from methods.lws import Lws
-from methods.parts.training import Recipe, Stage
-from methods.parts.two_stage import epochs_of_stages, representation
+from methods.parts.image.two_stage import epochs_of_stages, representation
+from methods.parts.training.loop import Recipe, Stage
 from tests.methods.memory import Memory
 
 SHORT = {"batch_size": 16, "epochs": 5}

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.conformance.tiny import tiny_backbone
 from benchmarks.errors import NotApplicable
-from benchmarks.tiny import tiny_backbone
 from benchmarks.towers.attention import SHORT
 from methods.base import Batch
-from methods.parts.adapters import AdaptFormer, Slots, Sum
-from methods.parts.heads import CosineHead
-from methods.parts.vit import AdaptedClassifier, AdaptedViT, project_to_width, vit, with_own
+from methods.parts.heads.heads import CosineHead
+from methods.parts.image.adapters import AdaptFormer, Slots, Sum
+from methods.parts.image.vit import AdaptedClassifier, AdaptedViT, project_to_width, vit, with_own
 from tests.methods.towers import TEXT, TOWERS, backbone, pictures
 
 

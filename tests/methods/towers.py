@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.backbones import Backbone
-from benchmarks.tiny import tiny_backbone
+from benchmarks.conformance.tiny import tiny_backbone
 
 TEXT = {"context_length": 8, "vocab_size": 32, "width": 16, "heads": 2, "layers": 1}
 

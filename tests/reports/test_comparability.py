@@ -1,8 +1,8 @@
 import pytest
 
 from benchmarks.errors import UserError
+from benchmarks.sweep.rows.comparability import MixedRecords
 from reports.aggregate import build_tables
-from reports.comparability import MixedRecords
 from tests.results.factory import failed_record, make_record
 
 MUST_AGREE = {

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from benchmarks.cli.pairing import Search, pairs
 from benchmarks.errors import UserError
 from benchmarks.metrics import multi_label_metrics
-from benchmarks.pairing import Search, pairs
 from reports.aggregate import build_tables
-from reports.comparison import Comparer, against, find_row, verdict
-from reports.comparison_tables import (
+from reports.compare.comparison import Comparer, against, find_row, verdict
+from reports.compare.comparison_tables import (
     against_markdown,
     comparisons_csv,
     pair_markdown,

@@ -12,12 +12,12 @@ import pytest
 from rich.console import Console
 
 from benchmarks.datasets import registry as datasets
-from benchmarks.settings import apply_fields
+from benchmarks.sweep.settings import apply_fields
 from methods.registry import METHODS
 from reports.aggregate import Table, build_tables
 from reports.markup import latex, markdown
-from reports.published import Beside, beside
-from reports.published_tables import published_csv
+from reports.published.published import Beside, beside
+from reports.published.published_tables import published_csv
 from reports.report import write_report
 from reports.terminal import print_table
 from results.published import Published

@@ -4,8 +4,8 @@ import pytest
 from rich.console import Console
 
 from benchmarks.errors import UserError
+from benchmarks.sweep.rows.comparability import MixedRecords
 from reports.aggregate import build_tables
-from reports.comparability import MixedRecords
 from reports.report import file_stems, write_report
 from tests.results.factory import failed_record, make_record
 

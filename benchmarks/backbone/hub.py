@@ -1,0 +1,202 @@
+"""The Hugging Face hub: what a backbone needs of it, asked for once, used offline.
+
+A backbone may need its weights from there, a tokenizer (SigLIP's, say), or the configuration of a
+text tower that is a Hugging Face model. What is in the cache is used without asking.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from benchmarks.backbone.names import BackboneId, text_config, tokenizer_files
+from benchmarks.errors import DataMissing, UserError
+
+OFFLINE_HINT = (
+    "offline, use --backbone glyph (embedded) or ViT-B-16/random (for speed and plumbing only)"
+)
+
+USUAL_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+@dataclass(frozen=True)
+class Need:
+    """Files of one repository that a backbone does not load without."""
+
+    what: str
+    repository: str
+    files: tuple[tuple[str, ...], ...]
+    """One of each."""
+
+
+def needs(ident: BackboneId) -> list[Need]:
+    """What a backbone needs from the hub, in the cache or not."""
+    import open_clip
+
+    found = []
+    if ident.form == "hf-hub":
+        files = (USUAL_FILES, ("open_clip_config.json",))
+        found.append(Need("weights", ident.source, files))
+    elif ident.form == "tag":  # since open_clip 3.0 all of them are on the hub
+        settings = open_clip.get_pretrained_cfg(ident.arch, ident.source)
+        repository, _, file = str(settings.get("hf_hub", "")).rpartition("/")
+        either = (str(Path(file).with_suffix(".safetensors")), file) if file else USUAL_FILES
+        found.append(Need("weights", repository, (either,)))
+    text = _text_config(ident)
+    if (name := text.get("hf_tokenizer_name")) and ident.form != "local-dir":
+        any_of = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
+        found.append(Need("tokenizer", str(name), (any_of,)))
+    if name := text.get("hf_model_name"):
+        found.append(Need("text tower's configuration", str(name), (("config.json",),)))
+    return found
+
+
+def missing(ident: BackboneId) -> list[Need]:
+    """What of it is not in the cache."""
+    return [
+        need
+        for need in needs(ident)
+        if not all(any(_cached(need.repository, f) for f in files) for files in need.files)
+    ]
+
+
+def cached_revision(ident: BackboneId) -> str:
+    """The commit of an `hf-hub:` backbone that is in the cache as a whole, or ""."""
+    if missing(ident):
+        return ""
+    return Path(_cached(ident.source, "open_clip_config.json")).parent.name
+
+
+def no_network() -> str:
+    """Why the hub cannot be reached, or "".
+
+    It is asked once: its own client would try file after file for most of a minute.
+    """
+    from huggingface_hub import constants
+
+    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=10).close()
+    except urllib.error.HTTPError:
+        return ""  # it answers
+    except urllib.error.URLError as error:
+        # The hub's client has certificates of its own.
+        return "" if isinstance(error.reason, ssl.SSLError) else f"no network: {error.reason}"
+    except (OSError, http.client.HTTPException) as error:
+        return f"no network: {error}"
+    return ""
+
+
+@contextmanager
+def client(offline: bool) -> Iterator[None]:
+    """Have the hub's client take what is in its cache without asking, if `offline`."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or offline
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def require_tokenizer(ident: BackboneId) -> None:
+    """See that a Hugging Face tokenizer or text tower can be read, where the backbone has one.
+
+    Raises:
+        UserError: its files are not in the model's folder, or the package is not installed.
+    """
+    text = _text_config(ident)
+    name = text.get("hf_tokenizer_name") or text.get("hf_model_name")
+    if not name:
+        return
+    if ident.form == "local-dir" and text.get("hf_tokenizer_name"):
+        folder = Path(ident.source)
+        if not tokenizer_files(folder):
+            raise UserError(
+                f"Backbone '{ident.typed}': its configuration names the Hugging Face tokenizer "
+                f"{name}, whose files (tokenizer.json and others) are not in {folder.resolve()}: "
+                "save them there."
+            )
+    if find_spec("transformers") is None:
+        raise UserError(
+            f"Backbone '{ident.typed}' has the Hugging Face tokenizer {name}, which the package "
+            "transformers reads, and that is not installed: pip install transformers."
+        )
+
+
+def refuse_activation_mismatch(ident: BackboneId) -> None:
+    """As the function of that name in `backbone_names`, for repositories in open_clip's table.
+
+    Of others nothing is known but what their own configuration says.
+
+    Raises:
+        UserError: the weights were trained with QuickGELU, and the configuration does not say so.
+    """
+    import open_clip
+
+    config = open_clip.get_model_config(f"hf-hub:{ident.source}")
+    settings = [open_clip.get_pretrained_cfg(*pair) for pair in open_clip.list_pretrained()]
+    published = [s for s in settings if str(s.get("hf_hub", "")).rpartition("/")[0] == ident.source]
+    if any(s.get("quick_gelu") for s in published) and not config.get("quick_gelu"):
+        raise UserError(
+            f"Backbone '{ident.name}': these weights were trained with QuickGELU, and the "
+            "configuration that lies with them does not say so."
+        )
+
+
+def cannot_fetch(ident: BackboneId, reason: str) -> DataMissing:
+    """The error for what is not here: what to download, and what to do without."""
+    absent = missing(ident) or needs(ident)
+    by_hand = (
+        f"or point to a checkpoint file with --backbone {ident.arch}/FILE; "
+        if ident.arch
+        else "or point to a folder with --backbone local-dir:FOLDER; "
+    )
+    if all(need.what == "weights" for need in absent):
+        what = f"The weights of '{ident.name}' are not on this machine and were not fetched"
+    else:
+        names = " and ".join(f"the {need.what} ({need.repository})" for need in absent)
+        what = (
+            f"Backbone '{ident.name}' needs from the Hugging Face hub {names}: not on this "
+            "machine and not fetched"
+        )
+        by_hand = ""
+    return DataMissing(
+        f"{what} ({reason.rstrip('.')}). Where there is a network: "
+        f"python run_benchmarks.py download {ident.typed}; {by_hand}{OFFLINE_HINT}."
+    )
+
+
+def one_line(error: Exception, limit: int = 300) -> str:
+    """An error's message without line breaks, cut to `limit` characters."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _text_config(ident: BackboneId) -> dict[str, Any]:
+    """The text tower's configuration, as far as it is known without the network."""
+    import open_clip
+
+    if ident.form == "local-dir":
+        return text_config(Path(ident.source) / "open_clip_config.json")
+    if ident.form == "hf-hub":
+        file = _cached(ident.source, "open_clip_config.json")
+        return text_config(Path(file)) if file else {}
+    return dict((open_clip.get_model_config(ident.arch) or {}).get("text_cfg", {}))
+
+
+def _cached(repository: str, file: str) -> str:
+    """Where a file of the main revision lies in the cache, or ""."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, file)
+    return found if isinstance(found, str) else ""

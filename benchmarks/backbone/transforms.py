@@ -1,0 +1,100 @@
+"""Evaluation transforms by name: the checkpoint's own, and those of two papers' code.
+
+`checkpoint` is what the weights were evaluated with, and the default. The others are here to
+reproduce those papers, for an input of side S:
+
+lift    the shorter side to S * 8 / 7 (256 for 224), bilinear, centre crop, the checkpoint's mean
+        and std (github.com/shijxcs/LIFT, trainer.py, 1643432: `transform_test`)
+lmpt    both sides to S, bilinear, whatever the aspect, ImageNet's mean and std
+        (github.com/richard-peng-xia/LMPT, lmpt/imagelist.py, 6a2dd5b)
+
+The settings are open_clip's: size, mean, std, interpolation, resize_mode. Two more may stand
+beside them: `resize`, where the shorter side is not resized to the input's, and `margin`, by how
+many pixels an image is larger before five crops are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from PIL import Image
+from torch import Tensor, nn
+
+from benchmarks.backbone.names import TRANSFORMS
+from benchmarks.errors import UserError
+
+Pipeline = Callable[[Image.Image], Tensor]
+"""PIL image -> (3, S, S)."""
+
+
+def named(name: str, checkpoint: dict[str, Any], visual: nn.Module) -> dict[str, Any]:
+    """The settings of the transform `name`.
+
+    Args:
+        name: one of `TRANSFORMS`.
+        checkpoint: open_clip's settings of the checkpoint.
+        visual: the image tower.
+
+    Raises:
+        UserError: there is no such transform.
+    """
+    if name == "checkpoint":
+        return checkpoint
+    side = input_side(checkpoint)
+    if name == "lift":
+        found = checkpoint | {
+            "interpolation": "bilinear",
+            "resize_mode": "shortest",
+            "resize": side * 8 // 7,
+        }
+        # The code's `expand`: 24 with patches of 16 pixels, 21 with patches of 14, at 224 and 336.
+        patch = getattr(visual, "patch_size", None)
+        return found if patch is None else found | {"margin": 3 * _first(patch) // 2}
+    if name == "lmpt":
+        return checkpoint | {
+            "mean": (0.485, 0.456, 0.406),
+            "std": (0.229, 0.224, 0.225),
+            "interpolation": "bilinear",
+            "resize_mode": "squash",
+        }
+    raise UserError(f"Unknown transform '{name}'. Known: {', '.join(TRANSFORMS)}.")
+
+
+def pipeline(settings: dict[str, Any]) -> Pipeline:
+    """The transform with these settings."""
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+    from torchvision import transforms
+
+    own = {key: value for key, value in settings.items() if key not in ("resize", "margin")}
+    found: Any = image_transform_v2(PreprocessCfg(**own), is_train=False)
+    if "resize" in settings:
+        _, *rest = found.transforms  # the crop and what follows it are the same
+        mode = transforms.InterpolationMode(settings["interpolation"])
+        found = transforms.Compose([transforms.Resize(settings["resize"], mode), *rest])
+    return found  # type: ignore[no-any-return]
+
+
+def framing(pipeline: Pipeline) -> Callable[[Image.Image], Image.Image]:
+    """The part of a transform that resizes and crops, before pixels become numbers."""
+    from torchvision import transforms
+
+    *steps, _, _ = pipeline.transforms  # type: ignore[attr-defined]  # to tensor, normalise
+    found: Callable[[Image.Image], Image.Image] = transforms.Compose(steps)
+    return found
+
+
+def input_side(settings: dict[str, Any]) -> int:
+    """S, the side of the square input in pixels.
+
+    Raises:
+        UserError: the input is not square.
+    """
+    size = settings["size"]
+    if not isinstance(size, int) and len(set(size)) > 1:
+        raise UserError(f"Backbones with an input that is not square, here {size}, do not run.")
+    return _first(size)
+
+
+def _first(size: Any) -> int:
+    return int(size if isinstance(size, int) else size[0])

@@ -1,0 +1,153 @@
+"""What a user sees while cells run: progress bars, or plain lines without a terminal."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+
+from benchmarks.datasets.files.resized import InFiles
+from benchmarks.sweep.plan import Cell
+from results.schema import Cost, Record
+
+MUCH_WAITING = 0.05
+"""Share of training spent waiting for images from which on something should be done about it,"""
+LONG_WAITING_S = 10.0
+"""if it is more than these seconds: the first batch of a short run is always waited for."""
+
+
+SECONDS_BETWEEN = 0.1
+"""Least time between two looks at the steps: bars cost as much as a small head's step."""
+
+
+class ProgressDisplay:
+    """Bars for the sweep, the cell and the epoch, and a line for every finished cell.
+
+    Use as a context manager around `runner.run`.
+
+    Args:
+        console: where to print.
+        cells: cells to run.
+        before: cells of the sweep that were done already.
+    """
+
+    def __init__(self, console: Console, cells: int, before: int) -> None:
+        self._console = console
+        self._total = cells + before
+        self.done = before
+        self._started = time.monotonic()
+        self._progress = Progress(
+            # What is left of the line, so that a long name of a data set pushes nothing out.
+            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True)),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            expand=True,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._sweep = self._progress.add_task("sweep", total=self._total, completed=before)
+        self._cell = self._progress.add_task("cell", total=None)
+        self._epoch = self._progress.add_task("epoch", total=None)
+        self._last_preparing = ""
+        self._shown = 0.0
+        self._noted: set[str] = set()
+
+    def __enter__(self) -> ProgressDisplay:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def preparing(self, what: str, done: int = 0, total: int = 0) -> None:
+        """Loading, or frozen features being computed."""
+        self._progress.update(
+            self._cell, description=escape(what), completed=done, total=total or None
+        )
+        if not self._console.is_terminal and what != self._last_preparing:
+            self._console.print(f"… {what}", style="dim", highlight=False)
+        self._last_preparing = what
+
+    def started(self, cell: Cell) -> None:
+        """A cell begins."""
+        self._progress.reset(self._cell, description=escape(cell.title), total=None)
+        self._progress.reset(self._epoch, description="epoch", total=None)
+
+    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
+        """`step` of `steps` of epoch `epoch` (from 0) of `epochs` is done."""
+        now = time.monotonic()
+        if step < steps and now - self._shown < SECONDS_BETWEEN:
+            return
+        self._shown = now
+        self._progress.update(self._cell, total=epochs * steps, completed=epoch * steps + step)
+        self._progress.update(
+            self._epoch, description=f"epoch {epoch + 1}/{epochs}", total=steps, completed=step
+        )
+
+    def finished(self, cell: Cell, record: Record) -> None:
+        """A cell ended; its record is written."""
+        self.done += 1
+        self._progress.update(self._sweep, completed=self.done)
+        head = f"[dim]{self.done}/{self._total}[/dim] {escape(cell.title)}"
+        if record.metrics is None or record.cost is None:
+            colour = "yellow" if record.status == "not_applicable" else "red"
+            status = record.status.replace("_", " ")
+            outcome = f"[{colour}]{status}[/{colour}]: {escape(record.error or '')}"
+        else:
+            m = record.metrics
+            groups = " ".join(
+                f"{group} {value:.1f}"
+                for group, value in (("many", m.many), ("medium", m.medium), ("few", m.few))
+                if value is not None
+            )
+            seconds = record.cost.fit_s + record.cost.eval_s
+            what = "mAP " if record.task == "multi" else ""
+            share = data_wait(record.cost)
+            waited = "" if share is None else f", data wait {share:.1%}".replace("%", " %")
+            outcome = f"{what}{m.overall:.1f} % [dim]({groups}) {seconds:.1f} s{waited}[/dim]"
+        self._console.print(f"{head}  {outcome}", highlight=False, soft_wrap=True)
+        for note in record.notes:
+            self._once(note, f"    note: {note}")
+        if record.cost is not None and _waited_long(record.cost):
+            self._once(f"data wait {cell.dataset}", f"    {waiting(cell, record.cost)}")
+
+    def _once(self, key: str, line: str) -> None:
+        """Print a line unless one of that key was: once is enough, the table repeats the notes."""
+        if key not in self._noted:
+            self._noted.add(key)
+            self._console.print(line, style="yellow", highlight=False, markup=False)
+
+
+def data_wait(cost: Cost) -> float | None:
+    """The share of training that was spent waiting for images; None where there were none."""
+    return None if cost.data_wait_s is None or not cost.fit_s else cost.data_wait_s / cost.fit_s
+
+
+def _waited_long(cost: Cost) -> bool:
+    return (data_wait(cost) or 0) > MUCH_WAITING and (cost.data_wait_s or 0) > LONG_WAITING_S
+
+
+def waiting(cell: Cell, cost: Cost) -> str:
+    """What to do about training that waits for its images."""
+    waited = cost.data_wait_s or 0.0
+    came = cost.images_seen / cost.fit_s
+    could = cost.images_seen / max(cost.fit_s - waited, 1e-9)
+    said = f"images came at {came:.0f} a second, training could take {could:.0f}: "
+    knob = f"{cell.family.name}.cache_images"
+    if isinstance(cell.family, InFiles) and not cell.family.cache_images:
+        return f"{said}more processors help, or --set {knob}=256 (resized once, on the disk)"
+    return f"{said}more processors help"

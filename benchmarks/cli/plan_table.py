@@ -1,0 +1,124 @@
+"""What `plan` prints: the cells, what is known of each, and an estimate of time for every row.
+
+The rows add up to the total: frozen features, which several methods share, have a row of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.sweep.estimate import Estimator, Guess, needs_features, serves
+
+if TYPE_CHECKING:
+    from benchmarks.sweep.plan import Cell, Planned
+
+HEADS = ("method", "seeds", "split seeds", "state", "estimate", "from")
+NONE = "–"
+
+
+def print_plan(
+    planned: Sequence[Planned], todo: Sequence[Cell], estimator: Estimator, console: Console
+) -> None:
+    """A table for each data set and backbone.
+
+    Args:
+        planned: all cells.
+        todo: those to run.
+        estimator: of the sweep.
+        console: where to print.
+    """
+    running = {cell.key for cell in todo}
+    tables: dict[tuple[str, str], dict[tuple[str, str], list[Planned]]] = {}
+    for p in planned:
+        c = p.cell
+        rows = tables.setdefault((c.dataset, c.backbone.name), {})
+        rows.setdefault((c.method, repr(c.config)), []).append(p)
+    for where, rows in tables.items():
+        table = Table(title=Text(" / ".join(where)), title_justify="left", box=None, pad_edge=False)
+        table.add_column(HEADS[0], overflow="fold")
+        for head in HEADS[1:]:
+            table.add_column(head, no_wrap=True)
+        here = [p.cell for row in rows.values() for p in row if p.cell.key in running]
+        if wanted := {cell.features_name: cell for cell in here if needs_features(cell)}:
+            missing = estimator.passes(here)
+            table.add_row(*map(Text, _features_row(wanted, missing)))
+        for row in rows.values():
+            guesses = [estimator.cell(p.cell) for p in row if p.cell.key in running]
+            table.add_row(*map(Text, _row(row, guesses)))
+        console.print(table)
+
+
+def _features_row(
+    wanted: dict[str, Cell], missing: dict[str, tuple[Cell, Guess]]
+) -> tuple[str, ...]:
+    """Of the frozen features that cells of a table are to use."""
+    state = Counter("to compute" if name in missing else "stored" for name in wanted)
+    return (
+        "frozen features",
+        NONE,
+        _numbers(cell.split_seed for cell in wanted.values()),
+        _counts(state),
+        *_sum([guess for _, guess in missing.values()]),
+    )
+
+
+def _row(row: Sequence[Planned], guesses: Sequence[Guess]) -> tuple[str, ...]:
+    """Of a method with one configuration."""
+    first = row[0].cell
+    return (
+        first.label,
+        NONE if first.deterministic else _numbers(p.cell.seed for p in row),
+        _numbers(p.cell.split_seed for p in row),
+        _counts(Counter(p.state for p in row)),
+        *(_sum(guesses) if serves(first) else ("not applicable", "")),
+    )
+
+
+def _sum(guesses: Sequence[Guess]) -> tuple[str, str]:
+    """How long together, and what that rests on."""
+    known = [guess for guess in guesses if guess.seconds is not None]
+    if not guesses:
+        return NONE, ""
+    if not known:
+        return "unknown", ""
+    seconds = math.fsum(guess.seconds or 0.0 for guess in known)
+    return duration(seconds), ", ".join(dict.fromkeys(guess.basis for guess in known))
+
+
+def outlook(todo: Sequence[Cell], estimator: Estimator) -> str:
+    """How many cells are to run, and for about how long."""
+    seconds, unknown = estimator.together(todo)
+    unserved = sum(not serves(cell) for cell in todo)
+    extra = f", {unknown} of them of unknown length" if unknown else ""
+    extra += f", {unserved} of them not applicable" if unserved else ""
+    return (
+        f"{len(todo)} to run, about {duration(seconds)}{extra} "
+        "(rough, from earlier records where there are any; loading not included)"
+    )
+
+
+def duration(seconds: float) -> str:
+    """In words, to a few digits."""
+    if seconds < 1:
+        return "1 s" if seconds else "0 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 360_000 else f"{seconds / 86400:,.0f} days"
+
+
+def _counts(states: Counter[str]) -> str:
+    return ", ".join(f"{n} {state}" for state, n in states.items())
+
+
+def _numbers(values: Iterable[int]) -> str:
+    """Each once, with commas."""
+    return ",".join(map(str, dict.fromkeys(values)))

@@ -1,0 +1,163 @@
+"""A tiny world: 4 classes, 64 training images, a 2-layer random CLIP. Any method fits in a second.
+
+For tests and for trying a method of one's own offline; its numbers mean nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks import randomness
+from benchmarks.backbone.names import BackboneId
+from benchmarks.backbones import Backbone
+from benchmarks.datasets.base import DataSet, Split, TaskKind
+from benchmarks.datasets.families.glyphs import Glyphs
+from benchmarks.datasets.families.glyphscenes import GlyphScenes
+from benchmarks.inputs.features import FeatureStore
+from benchmarks.inputs.samples import SplitSamples
+from benchmarks.protocol import group_of
+from methods.base import Task
+
+TRAIN_IMAGES = 64
+
+
+@cache
+def tiny_data(kind: TaskKind = "single") -> DataSet:
+    """4 classes in a long tail, 64 training images.
+
+    single: 35, 17, 8 and 4 training images and 4 test images a class. multi: 54, 31, 18 and 10
+    training images with a class, captioned, and 8 test images with each, 17 in all.
+    """
+    if kind == "single":
+        single = Glyphs(classes=4, n_max=35, imbalance=8.0, test_per_class=4)
+        return single.load(Path(), split_seed=0)
+    return GlyphScenes(classes=4, n_max=54, imbalance=5.0, test_per_class=8).load(Path(), 0)
+
+
+@cache
+def tiny_backbone() -> Backbone:
+    """A 2-layer CLIP of width 32: seeded random weights, the glyph tokenizer and transform."""
+    from open_clip import CLIP
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    from benchmarks.glyphs import PREPROCESS, load_tokenizer
+
+    tokenizer = load_tokenizer()
+    with randomness.seeded("tiny backbone"):
+        model = CLIP(
+            embed_dim=16,
+            vision_cfg={
+                "image_size": 32,
+                "patch_size": 16,
+                "width": 32,
+                "layers": 2,
+                "head_width": 16,
+            },
+            text_cfg={
+                "context_length": tokenizer.context_length,
+                "vocab_size": tokenizer.vocab_size,
+                "width": 32,
+                "heads": 2,
+                "layers": 2,
+            },
+        )
+    return Backbone(
+        id=BackboneId("tiny", "embedded", "tiny", "", "tiny"),
+        model=model.requires_grad_(False).eval(),
+        tokenizer=tokenizer,
+        transform=image_transform_v2(PreprocessCfg(**PREPROCESS), is_train=False),
+        preprocess=dict(PREPROCESS),
+        device=torch.device("cpu"),
+        precision="fp32",
+    )
+
+
+def tiny_task(
+    seed: int = 0,
+    *,
+    kind: TaskKind = "single",
+    data: DataSet | None = None,
+    backbone: Backbone | None = None,
+    validation: bool = False,
+    progress: Any = None,
+    checkpoint: Any = None,
+) -> tuple[Task, SplitSamples]:
+    """A task and its test samples.
+
+    Args:
+        seed: run seed.
+        kind: single-label or multi-label.
+        data: instead of `tiny_data(kind)`.
+        backbone: instead of `tiny_backbone()`.
+        validation: give the task validation samples.
+        progress: told (epoch, epochs, step, steps).
+        checkpoint: where the training loop keeps its state; nowhere by default.
+    """
+    data = tiny_data(kind) if data is None else data
+    backbone = tiny_backbone() if backbone is None else backbone
+    store = FeatureStore(None)
+
+    def samples(split: Split) -> SplitSamples:
+        return SplitSamples(split, backbone, store)
+
+    task = Task(
+        kind=data.task,
+        texts=data.texts,
+        counts=torch.from_numpy(data.counts).float(),
+        membership=tuple(str(g) for g in group_of(data.counts, "thirds")),
+        train=samples(data.train),
+        validation=samples(data.validation()) if validation and data.validation else None,
+        backbone=backbone,
+        seed=seed,
+        device=backbone.device,
+        progress=progress or (lambda epoch, epochs, step, steps: None),
+        checkpoint=checkpoint or NoCheckpoint(),
+        text_cache=partial(store.texts, backbone),
+    )
+    return task, samples(data.test)
+
+
+def permuted(data: DataSet, order: Sequence[int]) -> DataSet:
+    """The same data with class `order[i]` in place `i`; samples stay in their order."""
+    new = np.empty(len(order), dtype=np.int64)
+    new[list(order)] = np.arange(len(order))
+
+    def relabel(split: Split) -> Split:
+        labels: NDArray[np.int64] = (
+            new[split.labels] if split.labels.ndim == 1 else split.labels[:, list(order)]
+        )
+        return dataclasses.replace(split, labels=labels)
+
+    def pick(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if values is None else tuple(values[i] for i in order)
+
+    texts = dataclasses.replace(
+        data.texts,
+        class_names=tuple(data.texts.class_names[i] for i in order),
+        descriptions=pick(data.texts.descriptions),
+    )
+    return dataclasses.replace(
+        data, texts=texts, train=relabel(data.train), test=relabel(data.test), validation=None
+    )
+
+
+class NoCheckpoint:
+    """Keeps nothing."""
+
+    def load(self) -> None:
+        """Nothing was saved."""
+        return None
+
+    def save(self, state: Any) -> None:
+        """Forget it."""
+
+    def trained(self, stage: int, state: Any) -> None:
+        """Forget it."""

@@ -1,0 +1,176 @@
+"""iNaturalist 2018: 8,142 species, long-tailed as they were observed.
+
+Data: github.com/visipedia/inat_comp, 2018/README.md; how they were collected: Van Horn et al. 2017,
+"The iNaturalist Challenge 2017 Dataset" (arXiv 1707.06642).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.datasets.files.fetch import Archive, Source
+from benchmarks.datasets.files.listed import UNVERIFIED, Listed, lines_of
+from benchmarks.datasets.files.lists import Listing, read_list
+from benchmarks.datasets.files.locate import as_listed, without_first_folder
+from benchmarks.datasets.files.release import Release
+from benchmarks.datasets.registry import register
+from benchmarks.errors import DataError, counted
+from benchmarks.text import Package
+
+# Of the publisher's README (visipedia/inat_comp, 2018/README.md), as are the counts.
+_HOME = "https://ml-inat-competition-datasets.s3.amazonaws.com/2018"
+_TEXT_LISTS = {"train": "iNaturalist18_train.txt", "test": "iNaturalist18_val.txt"}
+
+
+def _archive(name: str, checksum: str, megabytes: float) -> Archive:
+    file = f"{name}.tar.gz"
+    return Archive(file, f"{_HOME}/{file}", f"sha256:{checksum}", megabytes, holds=name)
+
+
+@register("inat2018", task="single")
+@dataclass(frozen=True)
+class INat2018(Listed):
+    """iNaturalist 2018: 8,142 species; its validation set is the test set."""
+
+    release = Release(
+        title="iNaturalist 2018",
+        package="inaturalist2018",
+        classes=8142,
+        recipe="inat2018",
+        # Checksums and sizes: tensorflow/datasets (90b66237),
+        # image_classification/i_naturalist2018/checksums.tsv.
+        lists={
+            "train": _archive(
+                "train2018.json",
+                "be550dd4e2692458e508dd03e3a8d79f087453e2ad570a438a4ff198a7abc68f",
+                21.0,
+            ),
+            "test": _archive(
+                "val2018.json",
+                "e23c47d61d3aa2a9095090dbc49de861445d9a8144884a78222873f11f7ef43e",
+                1.3,
+            ),
+            "categories": _archive(
+                "categories.json",
+                "2287211e8da582419dc2ca66736005fdb079e0a89eaf38936a441d8277a8162e",
+                0.1,
+            ),
+        },
+        official={"train": 437_513, "test": 24_426},
+        folders=("inaturalist2018", "iNaturalist18", "iNat2018"),
+        rewrites=(as_listed, without_first_folder),
+        layout=(
+            "DATA_ROOT/inat2018/train_val2018/SUPERCATEGORY/CATEGORY/*.jpg (also in "
+            "inaturalist2018/, iNaturalist18/, iNat2018/ or DATA_ROOT itself, with or without "
+            "train_val2018/) with categories.json and train2018.json and val2018.json, or "
+            "iNaturalist18_{train,val}.txt as LIFT and classifier-balancing have them, in "
+            "DATA_ROOT/inat2018/"
+        ),
+        images_from=(
+            f"{_HOME}/train_val2018.tar.gz (127.9 GB, md5 b1c6952ce38f31868cc50ea72d066cc3; too "
+            "large to be fetched unasked)"
+        ),
+        source="https://github.com/visipedia/inat_comp/tree/master/2018; Van Horn et al. 2017, "
+        "arXiv 1707.06642",
+        licence="iNaturalist's terms of service; non-commercial research and education only; "
+        "the images may not be distributed",
+        validation="none: the official validation set is the test set here, as in the literature",
+    )
+
+    def _package(self, root: Path | None = None) -> Package:
+        """Scientific names from the publisher's list; a category's key is its number."""
+        package = super()._package()
+        if root is None:
+            return package
+        names = _names(self._list_files(root)["categories"])
+        return package.of_classes([str(i) for i in range(len(names))], names)
+
+    def _card_of_texts(self) -> dict[str, str]:
+        package = self._package()
+        return {
+            "texts": f"{package.source}; {counted(len(package.templates), 'template')}, no "
+            f"descriptions; text hash {UNVERIFIED} (computed when categories.json is there)"
+        }
+
+    def _list_files(self, root: Path) -> dict[str, Path]:
+        """The annotations, or both text lists where they are there."""
+        if not self._as_texts(root):
+            return super()._list_files(root)
+        return self._need(
+            root, {**_TEXT_LISTS, "categories": self.release.lists["categories"].on_disk}
+        )
+
+    def _absent(self, root: Path, sources: Iterable[Source]) -> list[Source]:
+        absent = super()._absent(root, sources)
+        if self._as_texts(root):
+            absent = [source for source in absent if source is self.release.lists["categories"]]
+        return absent
+
+    def _as_texts(self, root: Path) -> bool:
+        return all(self._find(root, file) is not None for file in _TEXT_LISTS.values())
+
+    def _listings(self, root: Path, package: Package) -> dict[str, Listing]:
+        files, classes = self._list_files(root), len(package.keys)
+        return {
+            split: read_annotations(files[split], classes)
+            if files[split].suffix == ".json"
+            else read_list(files[split], classes)
+            for split in ("train", "test")
+        }
+
+    def _is_public(self, role: str, file: Path) -> bool:
+        # The published checksums are those of the packed files; names enter the text hash.
+        if role == "categories":
+            return True
+        annotations = file.suffix == ".json"
+        found = file.read_bytes().count(b'"image_id"') if annotations else lines_of(file)
+        return self.release.official[role] == found
+
+
+def read_annotations(file: Path, classes: int) -> Listing:
+    """The images of an annotation file in the form of the competition (that of COCO).
+
+    Raises:
+        DataError: it has another form, a category out of range or an image twice.
+    """
+    data = _read(file)
+    try:
+        paths = {image["id"]: str(image["file_name"]) for image in data["images"]}
+        labels = {paths[a["image_id"]]: int(a["category_id"]) for a in data["annotations"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{file}: no annotations of images with id and file_name ({error!r})."
+        ) from error
+    if len(labels) != len(data["annotations"]):
+        raise DataError(f"{file}: an image stands in it twice.")
+    wrong = next((p for p, label in labels.items() if not 0 <= label < classes), None)
+    if wrong is not None:
+        raise DataError(
+            f"{file}: {wrong} has category {labels[wrong]}, but categories.json has {classes}."
+        )
+    return Listing(tuple(labels), np.array(list(labels.values()), dtype=np.int64))
+
+
+def _names(file: Path) -> tuple[str, ...]:
+    """Scientific names by category number."""
+    data = _read(file)
+    try:
+        names = {int(entry["id"]): str(entry["name"]) for entry in data}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{file}: no list of categories with id and name.") from error
+    if sorted(names) != list(range(len(data))):
+        raise DataError(f"{file}: the categories are not numbered 0 to {len(data) - 1}.")
+    return tuple(names[i] for i in range(len(names)))
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read as JSON; fetch it again.") from error

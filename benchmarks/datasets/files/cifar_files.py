@@ -1,0 +1,268 @@
+"""CIFAR-10 and CIFAR-100 in the forms they come in on disk."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import pickle
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from benchmarks.cache import Arrays, cached_arrays
+from benchmarks.datasets.base import hash_pixels, hash_strings
+from benchmarks.datasets.files.class_folders import (
+    ARCHIVE_ERRORS,
+    SPLITS,
+    Raw,
+    fingerprint,
+    list_classes,
+    read_archive,
+    read_folder,
+)
+from benchmarks.errors import DataError
+from benchmarks.text import read_package
+
+SIZE = 32
+"""Height and width of every image, in pixels."""
+
+_CACHE_FORMAT = 2
+"""Raise when the same files would be decoded to something else."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names and sizes of one official release."""
+
+    key: str
+    """Also the name of its text package and of its class-folder tree."""
+    title: str
+    folder: str
+    """What the official archive unpacks to."""
+    archive: str
+    train: tuple[str, ...]
+    test: str
+    meta: str
+    meta_field: str
+    label_field: str
+    per_class: tuple[int, int]
+    """Training and test images a class."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Official class names in the official (alphabetical) order."""
+        return read_package(self.key).keys
+
+
+CIFAR10 = Layout(
+    "cifar10",
+    "CIFAR-10",
+    "cifar-10-batches-py",
+    "cifar-10-python.tar.gz",
+    tuple(f"data_batch_{i}" for i in range(1, 6)),
+    "test_batch",
+    "batches.meta",
+    "label_names",
+    "labels",
+    (5000, 1000),
+)
+CIFAR100 = Layout(
+    "cifar100",
+    "CIFAR-100",
+    "cifar-100-python",
+    "cifar-100-python.tar.gz",
+    ("train",),
+    "test",
+    "meta",
+    "fine_label_names",
+    "fine_labels",
+    (500, 100),
+)
+
+
+@dataclass(frozen=True)
+class Form:
+    """One place the data were found in."""
+
+    kind: Literal["pickles", "pickle archive", "tree", "tree archive"]
+    path: Path
+
+    @property
+    def official_order(self) -> bool:
+        """Whether the images come in the order of the official release."""
+        return self.kind in ("pickles", "pickle archive")
+
+
+def find(root: Path, layout: Layout) -> list[Form]:
+    """The forms of the data under `root`, the preferred one first. Opens no image."""
+    forms: list[Form] = []
+    folder = root / layout.folder
+    if any((folder / name).is_file() for name in (*layout.train, layout.test, layout.meta)):
+        forms.append(Form("pickles", folder))
+    if (root / layout.archive).is_file():
+        forms.append(Form("pickle archive", root / layout.archive))
+    tree = root / layout.key
+    if any((tree / split).is_dir() for split in SPLITS):
+        forms.append(Form("tree", tree))
+    for name in (f"{layout.key}.tar.gz", f"{layout.key}_folders.tar.gz"):
+        if (root / name).is_file():
+            forms.append(Form("tree archive", root / name))
+    # The data root may be the tree itself, but train/ and test/ could also be another data set's.
+    if not forms and set(list_classes(root, "train")) & set(layout.classes):
+        forms.append(Form("tree", root))
+    return forms
+
+
+def tree_sizes(form: Form, layout: Layout) -> tuple[int, int] | None:
+    """Training and test images of the first class in a tree of folders; None in another form."""
+    if form.kind != "tree":
+        return None
+    train, test = (len(list_classes(form.path, s).get(layout.classes[0], ())) for s in SPLITS)
+    return train, test
+
+
+def read(form: Form, layout: Layout) -> dict[str, Raw]:
+    """Both splits, complete: official order from pickles, else by class and file name.
+
+    Decoded images are kept in the user's cache, keyed by content or by the files' times of change.
+
+    Raises:
+        DataError: a damaged file, named.
+    """
+
+    def build() -> Arrays:
+        if form.kind == "tree":
+            raws = read_folder(form.path, layout.classes, SIZE)
+        elif form.kind == "tree archive":
+            raws = read_archive(form.path, layout.classes, SIZE)
+        elif form.kind == "pickles":
+            raws = _read_pickles(form.path, layout)
+        else:
+            raws = _read_pickle_archive(form.path, layout)
+        arrays = {f"{s}_{part}": getattr(raws[s], part) for s in SPLITS for part in parts}
+        # Beside the images, so that who looks for stored features of them reads none.
+        return arrays | {f"{s}_digest": np.array(hash_pixels(raws[s].images)) for s in SPLITS}
+
+    parts = ("images", "labels", "files")
+    stored = (*parts, "digest")
+    names = [f"{split}_{part}" for split in SPLITS for part in stored]
+    key = f"{layout.key}-{_CACHE_FORMAT}-{_fingerprint(form, layout)}"
+    arrays = cached_arrays("cifar", key, names, build)
+    raws = {}
+    for split in SPLITS:
+        images, labels, files, digest = (arrays[f"{split}_{part}"] for part in stored)
+        raws[split] = Raw(np.asarray(images), np.asarray(labels), np.asarray(files), str(digest))
+    return raws
+
+
+def _fingerprint(form: Form, layout: Layout) -> str:
+    if form.kind != "pickles":
+        return fingerprint(form.path)
+    names = (*layout.train, layout.test, layout.meta)
+    if missing := [name for name in names if not (form.path / name).is_file()]:
+        raise DataError(
+            f"{form.path}: '{missing[0]}' is missing from the official {layout.title} files; "
+            "delete the folder and download it again."
+        )
+    stats = [(form.path / name, (form.path / name).stat()) for name in names]
+    return hash_strings([f"{f.resolve()} {s.st_size} {s.st_mtime_ns}" for f, s in stats])
+
+
+def _read_pickles(folder: Path, layout: Layout) -> dict[str, Raw]:
+    with _named(str(folder)):
+        entries = {}
+        for name in (*layout.train, layout.test, layout.meta):
+            with _named(str(folder / name)), (folder / name).open("rb") as stream:
+                entries[name] = _Unpickler(stream, encoding="latin1").load()
+        return _from_entries(entries, layout)
+
+
+def _read_pickle_archive(archive: Path, layout: Layout) -> dict[str, Raw]:
+    wanted = (*layout.train, layout.test, layout.meta)
+    contents: dict[str, bytes] = {}
+    try:
+        with tarfile.open(archive, "r|gz") as tar:
+            for member in tar:
+                name = Path(member.name).name
+                stream = tar.extractfile(member) if name in wanted else None
+                if stream is not None:
+                    contents[name] = stream.read()
+    except ARCHIVE_ERRORS as error:
+        raise DataError(
+            f"{archive}: truncated or damaged archive ({error}); fetch it again."
+        ) from error
+    missing = [name for name in wanted if name not in contents]
+    if missing:
+        raise DataError(f"{archive}: holds no '{missing[0]}', so it is not the official archive.")
+    with _named(str(archive)):
+        entries = {
+            name: _Unpickler(io.BytesIO(data), encoding="latin1").load()
+            for name, data in contents.items()
+        }
+        return _from_entries(entries, layout)
+
+
+def _from_entries(entries: dict[str, Any], layout: Layout) -> dict[str, Raw]:
+    """Splits from unpickled dictionaries.
+
+    Raises:
+        ValueError or KeyError: they do not hold what the official ones hold.
+    """
+    classes = layout.classes
+    if tuple(entries[layout.meta][layout.meta_field]) != classes:
+        raise ValueError("other class names than the official ones")
+    raws = {}
+    for split, names in (("train", layout.train), ("test", (layout.test,))):
+        data = np.concatenate([np.asarray(entries[n]["data"], dtype=np.uint8) for n in names])
+        labels = np.concatenate([np.asarray(entries[n][layout.label_field]) for n in names])
+        files = [f for n in names for f in entries[n]["filenames"]]
+        if not len(data) == len(labels) == len(files) or data.shape[1:] != (3 * SIZE * SIZE,):
+            raise ValueError("lengths of images, labels and file names differ")
+        sizes = np.bincount(labels, minlength=len(classes))
+        if len(sizes) != len(classes) or sizes.min() != sizes.max():
+            raise ValueError("classes of different sizes")
+        images = data.reshape(-1, 3, SIZE, SIZE).transpose(0, 2, 3, 1)
+        ids = [f"{classes[label]}/{file}" for label, file in zip(labels, files, strict=True)]
+        raws[split] = Raw(np.ascontiguousarray(images), labels.astype(np.int64), np.array(ids))
+    return raws
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Turn whatever a damaged pickle raises, which may be nearly anything, into one line."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise DataError(
+            f"{path}: truncated or not an official CIFAR pickle ({reason}); download it again."
+        ) from error
+
+
+class _Unpickler(pickle.Unpickler):
+    """Unpickles arrays and plain containers only: a pickle could otherwise run any code."""
+
+    _ALLOWED = frozenset(
+        {
+            ("numpy.core.multiarray", "_reconstruct"),
+            ("numpy.core.numeric", "_frombuffer"),
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+            ("_codecs", "encode"),
+        }
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The object a pickle names, if it is one of NumPy's own constructors."""
+        if (module.replace("numpy._core", "numpy.core"), name) not in self._ALLOWED:
+            raise pickle.UnpicklingError(f"it refers to {module}.{name}")
+        # NumPy 2 moved the module that the official files name.
+        home = importlib.import_module(module.replace("numpy.core", "numpy._core"))
+        return getattr(home, name)

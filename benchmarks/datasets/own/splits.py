@@ -1,0 +1,280 @@
+"""From a user's images to numbered classes and splits: label indices and the draws."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.datasets import long_tail as recipes
+from benchmarks.datasets.base import TaskKind, gaps
+from benchmarks.datasets.own.entries import ALL, Complaints, Entry, Found
+from benchmarks.datasets.own.spec import Spec
+from benchmarks.errors import DataError, UserError, counted, did_you_mean, some
+
+Counts = NDArray[np.int64]
+
+TEST_SHARE = 0.2
+"""Of each class, where nothing says what is for testing."""
+VALIDATION_PER_CLASS = 20
+"""Images that a long-tailed draw leaves over and `--select val` may have, as for CIFAR-LT."""
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Images with the classes they are of."""
+
+    keys: tuple[str, ...]
+    """(C,) in the order of the indices."""
+    entries: tuple[Entry, ...]
+    labels: tuple[tuple[int, ...], ...]
+    """The class indices of each."""
+    found: Found
+
+
+def number(spec: Spec, found: Found) -> Numbered:
+    """Give the classes indices, in the order of `classes:` or, without, of names or numbers.
+
+    Labels that are whole numbers and no key of `classes:` are places in it, from 0.
+
+    Raises:
+        DataError: labels that are no class, or fewer than two classes.
+    """
+    used = dict.fromkeys(label for entry in found.entries for label in entry.labels)
+    whole = {label: n for label in used if (n := _whole(label)) is not None}
+    numeric = bool(used) and len(whole) == len(used)
+    declared = dict.fromkeys(tuple(spec.classes) or found.keys)
+    named = {n: str(whole[n]) if numeric and n not in declared else n for n in used}
+    keys = tuple(declared or sorted(set(named.values()), key=int if numeric else str))
+    place = {key: i for i, key in enumerate(keys)}
+    by_place = numeric and not any(key in place for key in named.values())
+    index = {label: place.get(key) for label, key in named.items()}
+    if by_place:
+        index = {label: n if 0 <= n < len(keys) else None for label, n in whole.items()}
+    _refuse_unknown(spec, found, [label for label in used if index[label] is None], by_place, keys)
+    if len(keys) < 2:
+        raise DataError(f"{spec.file}: there is one class alone, '{keys[0]}'.")
+    labels = tuple(
+        tuple(sorted({i for label in entry.labels if (i := index[label]) is not None}))
+        for entry in found.entries
+    )
+    if spec.table is not None and not spec.classes:
+        found = replace(found, notes=(*found.notes, *_of_several(spec, keys)))
+    return Numbered(keys, found.entries, labels, found)
+
+
+def _of_several(spec: Spec, keys: Sequence[str]) -> tuple[str, ...]:
+    """A note on classes that look like several labels of an image that were not taken apart."""
+    known = set(keys)
+    for mark in "|;,":
+        joined = [k for k in keys if mark in k and any(p.strip() in known for p in k.split(mark))]
+        if joined:
+            wanted = "task: multi" if spec.task == "single" else f"separator: '{mark}'"
+            return (
+                f"{counted(len(joined), 'label')} such as '{joined[0]}' taken as a class of its "
+                f"own; `{wanted}` takes several labels of an image apart",
+            )
+    return ()
+
+
+def _refuse_unknown(
+    spec: Spec, found: Found, unknown: Sequence[str], by_place: bool, keys: Sequence[str]
+) -> None:
+    if not unknown:
+        return
+    if spec.table is None:
+        hint = str(did_you_mean("class", unknown[0], keys)).partition(". ")[2]
+        raise DataError(
+            f"{spec.file}, classes: {counted(len(unknown), 'folder')} without a class of its name: "
+            f"{some(unknown)}. {hint}"
+        )
+    wrong, bad = Complaints(spec.table, "row"), set(unknown)
+    for entry in found.entries:
+        for label in entry.labels:
+            if label in bad and by_place:
+                wrong.add(
+                    f"{entry.where}: label {label} is out of range, there are {len(keys)} classes "
+                    f"(0 to {len(keys) - 1})"
+                )
+            elif label in bad:
+                hint = str(did_you_mean("class", label, keys)).partition(". ")[2]
+                wrong.add(f"{entry.where}: '{label}' is no class ({hint.rstrip('.')})")
+    wrong.refuse()
+
+
+def _whole(label: str) -> int | None:
+    """The whole number that a label is, also as 3.0, which tools write for 3."""
+    match = re.fullmatch(r"(-?[0-9]{1,18})(\.0+)?", label)
+    return int(match[1]) if match else None
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Which image is for what."""
+
+    splits: dict[str, list[int]]
+    """train, test, val -> indices of images, in the order of their ids."""
+    counts: tuple[Counts, Counts]
+    """(C,) training and test images of each class."""
+    validation_source: str
+    gaps: tuple[str, ...]
+    """Footnotes on classes without images."""
+
+
+def choose(
+    images: Numbered, name: str, share: float | None, tail: Tail | None, seed: int
+) -> Splits:
+    """Give the images their splits and draw the long tail, if there is to be one.
+
+    Args:
+        images: all of them.
+        name: of the data set, for messages.
+        share: of each class for testing, where it is to be drawn.
+        tail: what the training images are thinned out to.
+        seed: the split seed.
+
+    Raises:
+        UserError: as `give_splits` and `Tail.counts`.
+    """
+    splits, classes = give_splits(images, name, share, seed), len(images.keys)
+    source = "the data's own validation images" if splits["val"] else ""
+    if tail is not None:
+        labels = label_array(images, "single", splits["train"])
+        counts = tail.counts(np.bincount(labels, minlength=classes), name, images.keys)
+        drawn, others = tail.draw(labels, counts, seed)
+        if not splits["val"] and len(others):
+            splits["val"] = [splits["train"][i] for i in others]
+            source = (
+                "training images that the long-tailed subset did not draw, up to "
+                f"{VALIDATION_PER_CLASS} a class"
+            )
+        splits["train"] = [splits["train"][i] for i in drawn]
+    train, test = (_counts(images, splits[split]) for split in ("train", "test"))
+    return Splits(splits, (train, test), source, gaps(images.keys, train, test))
+
+
+def _counts(images: Numbered, indices: Sequence[int]) -> Counts:
+    labels = [c for i in indices for c in images.labels[i]]
+    found = np.bincount(np.array(labels, dtype=np.int64), minlength=len(images.keys))
+    return found.astype(np.int64)
+
+
+def label_array(images: Numbered, task: TaskKind, indices: Sequence[int]) -> NDArray[np.int64]:
+    """(N,) class indices, or (N, C) zeros and ones for multi-label."""
+    labels = [images.labels[i] for i in indices]
+    if task == "single":
+        return np.array([label for (label,) in labels], dtype=np.int64)
+    found = np.zeros((len(labels), len(images.keys)), dtype=np.int64)
+    for row, classes in zip(found, labels, strict=True):
+        row[list(classes)] = 1
+    return found
+
+
+def give_splits(
+    images: Numbered, name: str, share: float | None, seed: int
+) -> dict[str, list[int]]:
+    """Split -> indices of its images, in the order of their ids.
+
+    Where nothing says what is for testing, a share of each class is drawn by the split seed: an
+    image's place in the draw depends on its id and the seed alone, so that adding images moves few
+    others. A multi-label image counts for the rarest of its classes.
+
+    Raises:
+        DataError: nothing to train or to test on.
+        UserError: a share that has no use, or is needed and not given.
+    """
+    splits: dict[str, list[int]] = {split: [] for split in (ALL, "train", "test", "val")}
+    for i, entry in enumerate(images.entries):
+        splits[entry.split].append(i)
+    pool = splits.pop(ALL)
+    if not pool:
+        if splits["test"] and share is not None:
+            raise UserError(f"{name}.test_share={share:g}: the data say what is for testing.")
+        if not splits["test"] and share is None:
+            given = " and ".join(split for split in splits if splits[split])
+            raise DataError(
+                f"{name}: the images are for {given}, none for testing: name those of test, or let "
+                "a part of train be drawn with `test_share: 0.2`."
+            )
+        if not splits["test"]:
+            pool, splits["train"] = splits["train"], []
+    if pool:
+        drawn = _drawn(images, pool, TEST_SHARE if share is None else share, seed)
+        splits["test"] = [i for i in pool if i in drawn]
+        splits["train"] = [i for i in pool if i not in drawn]
+    for split, what in (("train", "to train on"), ("test", "to test on")):
+        if not splits[split]:
+            raise DataError(f"{name}: there are no images {what}.")
+    return splits
+
+
+def _drawn(images: Numbered, pool: Sequence[int], share: float, seed: int) -> set[int]:
+    """The images drawn for testing: of a class with two or more at least one, and never all."""
+    counts = Counter(c for i in pool for c in images.labels[i])
+    strata: dict[int, list[int]] = {}
+    for i in pool:
+        rarest = min(images.labels[i], key=lambda c: (counts[c], c), default=-1)
+        strata.setdefault(rarest, []).append(i)
+    drawn: set[int] = set()
+    for members in strata.values():
+        members.sort(key=lambda i: _place(images.entries[i].sid, seed))
+        n = min(max(int(len(members) * share + 0.5), 1), len(members) - 1)
+        drawn.update(members[:n])
+    return drawn
+
+
+def _place(sid: str, seed: int) -> bytes:
+    return hashlib.sha256(f"test draw {seed} {sid}".encode()).digest()
+
+
+@dataclass(frozen=True)
+class Tail:
+    """How a balanced training set is made long-tailed."""
+
+    imbalance: float
+    profile: str
+    head_share: float
+    n_max: int | None
+
+    def counts(self, available: Counts, name: str, keys: Sequence[str]) -> Counts:
+        """(C,) images to draw of each class; the first class has the most.
+
+        Without `n_max` as many as the data allow.
+
+        Raises:
+            UserError: a class has too few images.
+        """
+
+        def wanted(n: int) -> Counts:
+            return recipes.class_counts(
+                n, len(available), self.imbalance, self.profile, self.head_share
+            )
+
+        if self.n_max is not None:
+            counts = wanted(self.n_max)
+            short = np.flatnonzero(counts > available)
+            if short.size:
+                c = int(short[0])
+                raise UserError(
+                    f"{name}.n_max={self.n_max}: {len(short)} of {len(counts)} classes have too "
+                    f"few images, '{keys[c]}' would need {counts[c]} and has {available[c]}."
+                )
+            return counts
+        low, high = 0, int(available.max())
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if (wanted(middle) <= available).all() else (low, middle - 1)
+        if low == 0:
+            empty = keys[int(available.argmin())]
+            raise UserError(f"{name}.imbalance: '{empty}' has no training image.")
+        return wanted(low)
+
+    def draw(self, labels: Counts, counts: Counts, seed: int) -> tuple[Counts, Counts]:
+        """Indices of the images drawn, in order, and of those left over for validation."""
+        drawn, others = recipes.draw(labels, counts, seed, VALIDATION_PER_CLASS)
+        return np.sort(drawn), np.sort(np.concatenate(others))

@@ -1,0 +1,276 @@
+"""A user's own table of images: CSV or Parquet, a row an image.
+
+Comma, semicolon or tab between the fields, UTF-8 with or without a byte-order mark, any line ends.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.datasets.own.entries import ALL, Complaints, Entry, Folders, Found
+from benchmarks.datasets.own.spec import Spec, plain
+from benchmarks.errors import DataError, DataMissing, counted, did_you_mean
+
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+}
+"""What a split may be called."""
+_DELIMITERS = ",;\t"
+_TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+
+Row = tuple[str, Sequence[Any]]
+"""Where it stands ("line 7"), and its fields."""
+
+
+def read_table(spec: Spec) -> Found:
+    """The images that a table lists, by their paths; a row that repeats another is dropped.
+
+    Raises:
+        DataMissing: there is no such table.
+        DataError: it cannot be read, a column is missing, or rows that cannot be used: all of them
+            are counted and the first few named.
+    """
+    assert spec.table is not None
+    table, folder = spec.table, spec.images[""]
+    header, rows = _read(table)
+    columns = _Columns.of(spec, table, header)
+    folders, wrong = Folders(folder), Complaints(table, "row")
+    entries: dict[str, Entry] = {}
+    repeated = merged = 0
+    for where, fields in rows:
+        entry = columns.entry(where, fields, folder, wrong.add)
+        if entry is None:
+            continue
+        first = entries.get(entry.sid)
+        if first is None:
+            file, size = folders.find(entry.file)
+            entries[entry.sid] = replace(entry, file=file, size=size)
+        elif first.split != entry.split:
+            wrong.add(
+                f"{where}: {entry.sid} is in {entry.split}, in {first.where} in {first.split}"
+            )
+        elif first.labels == entry.labels:
+            repeated += 1
+        elif spec.task == "multi":
+            merged += 1
+            both = tuple(dict.fromkeys(first.labels + entry.labels))
+            entries[entry.sid] = replace(first, labels=both)
+        else:
+            wrong.add(
+                f"{where}: {entry.sid} is '{entry.labels[0]}', in {first.where} '{first.labels[0]}'"
+            )
+    wrong.refuse()
+    if not entries:
+        raise DataError(f"{table}: no rows below the header.")
+    notes = [f"{counted(repeated, 'row')} dropped that list an image again"] if repeated else []
+    if merged:
+        notes.append(f"{counted(merged, 'row')} with further labels of an image put together")
+    return Found(
+        tuple(entries[sid] for sid in sorted(entries)),
+        dict.fromkeys((ALL, *_SPLITS.values()), folder),
+        columns.keys,
+        captioned=columns.caption is not None,
+        notes=tuple(notes),
+    )
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Where in a row things stand."""
+
+    path: int
+    labels: tuple[int, ...]
+    split: int | None
+    caption: int | None
+    keys: tuple[str, ...]
+    """The classes, where each has a column of 0 and 1."""
+    multi: bool
+    separator: str
+
+    @classmethod
+    def of(cls, spec: Spec, table: Path, header: Sequence[str]) -> _Columns:
+        """Find the columns by their names.
+
+        Raises:
+            DataError: one is not there, or there twice; the line says which are.
+        """
+
+        def place(name: str, role: str) -> int:
+            if header.count(name) > 1:
+                raise DataError(f"{table}: two columns are called '{name}'.")
+            if name in header:
+                return header.index(name)
+            hint = str(did_you_mean("column", name, header)).partition(". ")[2]
+            raise DataError(
+                f"{table} has no column '{name}'. {hint} If it is called otherwise, say so with "
+                f"`columns: {{{role}: NAME}}`."
+            )
+
+        wanted: Mapping[str, Any] = spec.columns
+        usual = ("labels", "label") if spec.task == "multi" else ("label", "labels")
+        there = [r for r in usual if r in wanted] or [r for r in usual if r in header]
+        role = (there or usual)[0]
+        labels = wanted.get(role, role)
+        several = labels if isinstance(labels, tuple) else ()
+        optional = {
+            other: place(wanted.get(other, other), other)
+            for other in ("split", "caption")
+            if other in wanted or other in header
+        }
+        return cls(
+            path=place(wanted.get("path", "path"), "path"),
+            labels=tuple(place(name, role) for name in several or (labels,)),
+            split=optional.get("split"),
+            caption=optional.get("caption"),
+            keys=tuple(map(plain, several)),
+            multi=spec.task == "multi",
+            separator=spec.separator,
+        )
+
+    def entry(
+        self, where: str, fields: Sequence[Any], folder: Path, complain: Callable[[str], None]
+    ) -> Entry | None:
+        """The image of a row; what is wrong with it is told, and then there is none."""
+        file, trouble = _relative(_text(fields[self.path]), folder)
+        split = ALL
+        if self.split is not None:
+            named = _text(fields[self.split])
+            split = _SPLITS.get(named.lower(), "")
+            if not split:
+                trouble = trouble or f"the split '{named}' is none of train, test, val"
+        labels, wrong = self._labels(fields)
+        trouble = trouble or wrong
+        if trouble:
+            complain(f"{where}: {trouble}")
+            return None
+        caption = "" if self.caption is None else _text(fields[self.caption])
+        return Entry(plain(file), file, split, labels, caption, where=where)
+
+    def _labels(self, fields: Sequence[Any]) -> tuple[tuple[str, ...], str]:
+        """Labels, and what is wrong with them."""
+        if self.keys:
+            found = []
+            for key, at in zip(self.keys, self.labels, strict=True):
+                value = _text(fields[at]).lower()
+                if value in ("1", "1.0", "true"):
+                    found.append(key)
+                elif value not in ("0", "0.0", "false", ""):
+                    return (), f"'{value}' in the column of {key} is neither 0 nor 1"
+            return tuple(found), ""
+        value = fields[self.labels[0]]
+        if self.multi:
+            parts = value if _is_list(value) else _split(_text(value), self.separator)
+            kept = dict.fromkeys(plain(_text(part)) for part in parts)
+            return tuple(label for label in kept if label), ""
+        label = plain(_text(value))
+        return ((label,), "") if label else ((), "there is no label")
+
+
+def _relative(path: str, folder: Path) -> tuple[str, str]:
+    """A path under the folder, and what is wrong with it."""
+    path = path.replace("\\", "/")
+    if not path:
+        return "", "there is no path"
+    if "\0" in path:
+        return "", "the path holds a zero byte"
+    whole = path.startswith("/")
+    inside = posixpath.relpath(path, folder.absolute()) if whole else posixpath.normpath(path)
+    if inside.startswith("../") or inside in ("..", "."):
+        return "", f"{path} leads out of {folder}: set `images:` to a folder above"
+    return inside, ""
+
+
+def _split(text: str, separator: str) -> list[str]:
+    for character in separator[1:]:
+        text = text.replace(character, separator[0])
+    return text.split(separator[0])
+
+
+def _is_list(value: Any) -> bool:
+    return not isinstance(value, str) and hasattr(value, "__len__")
+
+
+def _text(value: Any) -> str:
+    """A field as text; a missing value is blank."""
+    return "" if value is None else str(value).strip()
+
+
+def _read(table: Path) -> tuple[list[str], Iterable[Row]]:
+    """Names of the columns, and the rows."""
+    if not table.exists():
+        raise DataMissing(f"{table}: no such file.")
+    if table.suffix.lower() in (".parquet", ".pq"):
+        return _read_parquet(table)
+    if table.suffix.lower() not in _TABLES:
+        raise DataError(f"{table}: a table is a {' or '.join(_TABLES)} file.")
+    return _read_csv(table)
+
+
+def _read_csv(table: Path) -> tuple[list[str], Iterable[Row]]:
+    try:
+        data = table.read_bytes()
+    except OSError as error:
+        raise DataError(f"{table}: cannot be read ({error.strerror}).") from error
+    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{table}, line {line}: not UTF-8; save the table as UTF-8.") from error
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = max(_DELIMITERS, key=first.count)
+    rows = _csv_rows(table, text, delimiter)
+    header = next(rows, None)
+    if header is None:
+        raise DataError(f"{table}: the table is empty.")
+    names = [plain(str(name).strip()) for name in header[1]]
+    return names, _of_width(table, rows, len(names))
+
+
+def _csv_rows(table: Path, text: str, delimiter: str) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        for fields in reader:
+            if any(field.strip() for field in fields):
+                yield f"line {line}", fields
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{table}, line {line}: {error}.") from error
+
+
+def _of_width(table: Path, rows: Iterator[Row], width: int) -> Iterator[Row]:
+    wrong = Complaints(table, "row")
+    for where, fields in rows:
+        if len(fields) == width:
+            yield where, fields
+        else:
+            wrong.add(
+                f"{where}: {counted(len(fields), 'field')} instead of {width}; a text with a "
+                "comma is put in quotes"
+            )
+    wrong.refuse()
+
+
+def _read_parquet(table: Path) -> tuple[list[str], Iterable[Row]]:
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(table)
+    except ImportError as error:
+        raise DataError(
+            f"{table}: reading Parquet needs pyarrow: `pip install pyarrow`, or save it as CSV."
+        ) from error
+    except Exception as error:  # its readers have errors of their own
+        raise DataError(f"{table}: not a readable Parquet file.") from error
+    frame = frame.astype(object).where(frame.notna(), None)
+    rows = enumerate(frame.itertuples(index=False, name=None), 1)
+    return [plain(str(name)) for name in frame.columns], ((f"row {n}", row) for n, row in rows)

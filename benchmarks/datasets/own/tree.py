@@ -1,0 +1,165 @@
+"""A user's own images in folders named after their class."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from benchmarks.datasets.files.image_files import ENDINGS
+from benchmarks.datasets.own.entries import ALL, Entry, Found, file_size
+from benchmarks.datasets.own.spec import plain
+from benchmarks.errors import DataError, DataMissing, counted, some
+
+_SPLIT_FOLDERS = {
+    "train": "train",
+    "test": "test",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+}
+"""Folder -> split."""
+
+
+def read_tree(images: Mapping[str, Path]) -> Found:
+    """All images under the class folders, by name; hidden files are passed over.
+
+    Args:
+        images: split -> folder of class folders; "" -> one that holds either class folders or a
+            folder of them for each split.
+
+    Raises:
+        DataMissing: there is no such folder.
+        DataError: no class folder, one that cannot be read, or names that no record can hold.
+    """
+    folders = _splits(images[""]) if "" in images else dict(images)
+    _refuse_overlap(folders)
+    entries: dict[str, Entry] = {}
+    keys: set[str] = set()
+    unused: Counter[tuple[str, str]] = Counter()
+    for split, folder in folders.items():
+        there = _children(folder)
+        classes = [child.name for child in there if _is_folder(child)]
+        beside = sum(_is_image(child.name) for child in there if not _is_folder(child))
+        if beside:
+            unused["image", "beside the class folders"] += beside
+        if not classes:
+            raise DataError(
+                f"{folder} holds no class folders, {counted(beside, 'image')}: put the images of "
+                "each class into a folder named after it, or list them in a table."
+            )
+        for name in classes:
+            keys.add(plain(name))
+            for file, size in _files(folder / name, f"{name}/", frozenset()):
+                if not _is_image(file):
+                    unused["file", f"with the ending '{os.path.splitext(file)[1]}'"] += 1
+                    continue
+                sid = _checked(file if split == ALL else f"{split}/{file}", folder)
+                if sid in entries:
+                    raise DataError(
+                        f"{folder / file}: another file's name differs from this one in the form "
+                        "of its Unicode alone; rename one."
+                    )
+                entries[sid] = Entry(sid, file, split, (plain(name),), size=size)
+    if not entries:
+        where = ", ".join(map(str, folders.values()))
+        raise DataError(
+            f"{where}: the {len(keys)} class folders hold no images ({', '.join(ENDINGS)})."
+        )
+    passed = [f"{counted(n, noun)} {which}" for (noun, which), n in unused.items()]
+    notes = [f"not used: {some(passed)}"] if passed else []
+    ordered = tuple(entries[sid] for sid in sorted(entries))
+    return Found(ordered, folders, tuple(sorted(keys)), notes=tuple(notes))
+
+
+def _splits(folder: Path) -> dict[str, Path]:
+    """Split -> folder; the folder itself where its folders are classes.
+
+    A class may be called train, so that alone among other folders says nothing.
+    """
+    names = [child.name for child in _children(folder) if _is_folder(child)]
+    known = {name: _SPLIT_FOLDERS[name.lower()] for name in names if name.lower() in _SPLIT_FOLDERS}
+    if "train" not in known.values() or (len(known) == 1 and len(names) > 1):
+        return {ALL: folder}
+    twice = [split for split, n in Counter(known.values()).items() if n > 1]
+    if twice:
+        both = " and ".join(name for name, split in known.items() if split == twice[0])
+        raise DataError(
+            f"{folder}: {both} are both for '{twice[0]}'; name the folders in "
+            "`images:`, a split each."
+        )
+    if len(known) < len(names):
+        other = [name for name in names if name not in known]
+        raise DataError(
+            f"{folder}: beside {', '.join(known)} stands {some(other)}; name the folders in "
+            "`images:`, a split each."
+        )
+    return {split: folder / name for name, split in known.items()}
+
+
+def _refuse_overlap(folders: Mapping[str, Path]) -> None:
+    resolved = [(split, folder.resolve()) for split, folder in folders.items()]
+    for i, (split, folder) in enumerate(resolved):
+        for other, second in resolved[:i]:
+            if folder.is_relative_to(second) or second.is_relative_to(folder):
+                raise DataError(f"{folder}: the images of {split} would also be those of {other}.")
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(ENDINGS)
+
+
+def _visible(name: str) -> bool:
+    """Whether a name is not one that file managers and macOS leave behind."""
+    return not name.startswith((".", "__MACOSX")) and name.lower() not in (
+        "thumbs.db",
+        "desktop.ini",
+    )
+
+
+def _children(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, by name."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted((e for e in found if _visible(e.name)), key=lambda e: e.name)
+    except FileNotFoundError as error:
+        raise DataMissing(f"{folder}: no such folder.") from error
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({error.strerror}).") from error
+
+
+def _is_folder(child: os.DirEntry[str]) -> bool:
+    try:
+        return child.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _files(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[tuple[str, int | None]]:
+    """(path, size) of the files under a folder at any depth; a link that leads nowhere has no size.
+
+    Links are followed, but not back up to a folder that holds them.
+    """
+    here = os.path.realpath(folder)
+    if here in above:
+        return
+    for child in _children(folder):
+        if _is_folder(child):
+            yield from _files(folder / child.name, f"{prefix}{child.name}/", above | {here})
+        else:
+            yield f"{prefix}{child.name}", file_size(child)
+
+
+def _checked(name: str, folder: Path) -> str:
+    """The name as an id.
+
+    Raises:
+        DataError: it is not UTF-8.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        printable = name.encode(errors="surrogateescape").decode(errors="replace")
+        raise DataError(f"{folder}: the name '{printable}' is not UTF-8; rename it.") from error
+    return plain(name)

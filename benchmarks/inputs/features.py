@@ -1,0 +1,225 @@
+"""Frozen features, computed once: a store on disk keyed by what they are features of.
+
+The key of image features holds the weights, the evaluation transform, the precision and the images;
+that of text features the weights, the precision and the strings. Methods, seeds, losses and
+processes share them. A pass goes to disk in blocks: what was interrupted goes on behind the last
+one that is whole, and nothing but the block at hand is held in memory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.backbones import Backbone
+from benchmarks.datasets.base import Images, hash_strings
+from benchmarks.inputs.bookmarks import Bookmarks, feature_file, user_folder
+from benchmarks.inputs.row_files import read_rows, write_rows
+from benchmarks.loading import ahead
+from benchmarks.protocol import FEATURES_VERSION
+
+CPU_BATCH, DEVICE_BATCH = 32, 256
+"""Images a forward pass. On a CPU 16 took as long an image, 64 a quarter longer (ViT-B/16)."""
+BLOCK = 1024
+"""Images that are lost at most when a pass is interrupted."""
+TEXTS = 4096
+"""Strings that are encoded together, and lost likewise."""
+
+_log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+"""Told (done, in all)."""
+Compute = Callable[[Sequence[range]], Iterator[Tensor]]
+"""Ranges of rows -> (n, D) float32 rows of each on the CPU, in order."""
+
+
+class FeatureStore:
+    """Image and text features of frozen backbones, in memory and in `folder`.
+
+    Args:
+        folder: where to keep them; None keeps them in memory only.
+        batch_size: images a forward pass; by default as many as suit the device.
+    """
+
+    def __init__(self, folder: Path | None, batch_size: int | None = None) -> None:
+        self._folder = folder
+        self._batch_size = batch_size
+        self._memory: dict[str, Tensor] = {}
+        self._said = False
+        self.seconds = 0.0
+        """Time spent computing features so far: no cost of the method that happens to ask first."""
+
+    def images(
+        self, backbone: Backbone, images: Images, progress: Progress | None = None
+    ) -> Tensor:
+        """(N, D) L2-normalised float32 features of N images, on the CPU."""
+
+        def read(part: range) -> Tensor:
+            raw = backbone.read(images, part)
+            return raw.pin_memory() if backbone.device.type == "cuda" else raw
+
+        def compute(blocks: Sequence[range]) -> Iterator[Tensor]:
+            size = self._batch_size or (
+                CPU_BATCH if backbone.device.type == "cpu" else DEVICE_BATCH
+            )
+            parts = [_cut(block, size) for block in blocks]
+            with closing(ahead(read, [part for own in parts for part in own])) as made:
+                for own in parts:
+                    rows = []
+                    for part in own:
+                        pixels = next(made).to(backbone.device, non_blocking=True)
+                        rows.append(backbone.encode_images(backbone.normalise(pixels)))
+                        if progress is not None:
+                            progress(part.stop, len(images))
+                    yield torch.cat(rows).cpu()
+
+        blocks = _cut(range(len(images)), BLOCK)
+        return self._cached(self.image_key(backbone, images), blocks, compute)
+
+    def texts(
+        self,
+        backbone: Backbone,
+        texts: Sequence[str],
+        mean_of: int = 1,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """(n, D) L2-normalised float32 features of n strings, on the CPU.
+
+        Args:
+            backbone: whose text tower.
+            texts: the strings; those that are there several times are encoded once.
+            mean_of: give the means over each so many successive ones instead, (n / mean_of, D):
+                650,000 prompts of 8,142 classes are 1.3 GB, their means 16 MB.
+            progress: told (strings done, strings in all) where they are many.
+        """
+        groups = [tuple(texts[i : i + mean_of]) for i in range(0, len(texts), mean_of)]
+        place = {group: i for i, group in enumerate(dict.fromkeys(groups))}
+        distinct = list(place)
+        blocks = _cut(range(len(distinct)), max(1, TEXTS // mean_of))
+
+        def compute(blocks: Sequence[range]) -> Iterator[Tensor]:
+            for block in blocks:
+                flat = [text for i in block for text in distinct[i]]
+                features = backbone.encode_text(flat)
+                yield features.view(len(block), mean_of, -1).mean(1).cpu()
+                if progress is not None and len(distinct) * mean_of > TEXTS:
+                    progress(block.stop * mean_of, len(distinct) * mean_of)
+
+        content = hash_strings([text for group in distinct for text in group])
+        key = self._key("text", backbone, *([] if mean_of == 1 else [str(mean_of)]), content)
+        found = self._cached(key, blocks, compute)
+        return found if len(distinct) == len(groups) else found[[place[g] for g in groups]]
+
+    def image_key(self, backbone: Backbone, images: Images) -> str:
+        """The name under which `images` keeps its result."""
+        return self._key("image", backbone, backbone.preprocess_hash, images.digest())
+
+    def forget(self) -> None:
+        """Let go of what is in memory; what is on disk stays."""
+        self._memory.clear()
+
+    def bookmark(self, name: str, keys: Sequence[str]) -> None:
+        """Note that a data set's features are those of `keys`, for who has not loaded the data."""
+        Bookmarks(self._folder).note(name, keys)
+
+    def _key(self, kind: str, backbone: Backbone, *content: str) -> str:
+        parts = [str(FEATURES_VERSION), kind, backbone.id.weights_id, backbone.precision, *content]
+        return f"{kind}-{hash_strings(parts)}"
+
+    def _file(self, key: str) -> Path:
+        assert self._folder is not None
+        return feature_file(self._folder, key)
+
+    def _cached(self, key: str, blocks: Sequence[range], compute: Compute) -> Tensor:
+        if key not in self._memory:
+            found = self._read(key)
+            if found is None:
+                clock = time.perf_counter()
+                found = self._computed(key, blocks, compute)
+                self.seconds += time.perf_counter() - clock
+            self._memory[key] = found
+        return self._memory[key]
+
+    def _read(self, key: str) -> Tensor | None:
+        return None if self._folder is None else read_rows(self._file(key))
+
+    def _computed(self, key: str, blocks: Sequence[range], compute: Compute) -> Tensor:
+        """The rows of all blocks, computed as far as no earlier pass left them."""
+        with self._alone(key) as place:
+            found = self._read(key)  # of another process that was waited for
+            if found is None:
+                kept = {} if place is None else _kept(place, blocks)
+                missing = [block for block in blocks if block not in kept]
+                for block, rows in zip(missing, compute(missing), strict=True):
+                    part = None if place is None else place / f"{block.start}.safetensors"
+                    written = part is not None and write_rows(part, len(block), [rows])
+                    # Where the disk is full the rest stays in memory: a cache that cannot be
+                    # written is none, no error.
+                    again = read_rows(part) if written and part is not None else None
+                    kept[block] = rows if again is None else again
+                parts = [kept[block] for block in blocks]
+                if place is not None and write_rows(self._file(key), blocks[-1].stop, parts):
+                    found = self._read(key)
+                elif self._folder is not None:
+                    self._complain()
+                found = torch.cat(parts) if found is None else found
+            if place is not None:
+                shutil.rmtree(place, ignore_errors=True)
+        return found
+
+    def _complain(self) -> None:
+        """Say once that others will compute these features again."""
+        if not self._said:
+            _log.warning("Features cannot be kept in %s: every run computes them.", self._folder)
+        self._said = True
+
+    @contextmanager
+    def _alone(self, key: str) -> Iterator[Path | None]:
+        """A folder for the blocks of a pass, held by one process at a time; None without a disk.
+
+        Others that want the same features wait. Where the file system has no locks all compute, and
+        write the same.
+        """
+        if self._folder is None:
+            yield None
+            return
+        place = self._folder / f"{key}.parts"
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            handle = os.open(place, os.O_RDONLY)
+        except OSError:
+            yield None
+            return
+        try:
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield place
+        finally:
+            os.close(handle)
+
+
+def user_store() -> FeatureStore:
+    """The store in the user's cache folder, shared by all runs."""
+    return FeatureStore(user_folder())
+
+
+def _cut(whole: range, size: int) -> list[range]:
+    """A range in pieces of `size`, the last one may be shorter."""
+    return [whole[start : start + size] for start in range(0, len(whole), size)]
+
+
+def _kept(place: Path, blocks: Sequence[range]) -> dict[range, Tensor]:
+    """The blocks that an interrupted pass left whole."""
+    found = {block: read_rows(place / f"{block.start}.safetensors") for block in blocks}
+    return {
+        block: rows for block, rows in found.items() if rows is not None and len(rows) == len(block)
+    }

@@ -1,0 +1,217 @@
+"""A split as methods see it: labels, features from the store, batches of images."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks import randomness
+from benchmarks.augment import Crops, check, flipped, mirrored, resized_crops
+from benchmarks.backbones import Backbone
+from benchmarks.datasets.base import ArrayImages, Split
+from benchmarks.datasets.carving import PartOfImages
+from benchmarks.datasets.files.image_files import crop
+from benchmarks.datasets.files.resized import ResizedImages
+from benchmarks.inputs.features import FeatureStore
+from benchmarks.loading import ahead, in_threads
+from benchmarks.views import enlarged, five_crops
+from methods.base import Batch
+
+
+class _Raw(NamedTuple):
+    """What the device makes a batch of images of, on the CPU."""
+
+    where: Tensor
+    """(B,) positions in the split."""
+    pixels: Tensor
+    """(B, h, w, 3) uint8: as large as they are held, else cropped or resized for evaluation."""
+    boxes: Tensor | None
+    """(B, 4) parts to crop on the device."""
+    mirror: Tensor | None
+    """(B,) which to mirror."""
+
+
+class SplitSamples:
+    """The samples of one split (see `methods.base.Samples`).
+
+    Args:
+        split: images, labels, ids.
+        backbone: whose features and evaluation transform are used.
+        store: where frozen features are kept.
+        progress: told (images done, images in all) while features are computed.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        backbone: Backbone,
+        store: FeatureStore,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._split = split
+        self._backbone = backbone
+        self._store = store
+        self._progress = progress
+        self.waited_s = 0.0
+        """Seconds that those who asked `loader` for images waited for them so far."""
+        self.labels: Tensor = torch.tensor(split.labels, device=backbone.device)
+        self._versions = {"labels": self.labels._version}
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    @cached_property
+    def keys(self) -> NDArray[np.uint64]:
+        return randomness.sample_keys(self._split.ids)
+
+    @cached_property
+    def _features(self) -> Tensor:
+        features = self._store.images(self._backbone, self._split.images, self._progress)
+        features = features.to(self._backbone.device)
+        self._versions["_features"] = features._version
+        return features
+
+    @property
+    def captions(self) -> tuple[str, ...] | None:
+        """N captions, where the data set has any."""
+        return self._split.captions
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody changed labels or features in place: torch counts such changes."""
+        return all(getattr(self, name)._version == v for name, v in self._versions.items())
+
+    def features(self) -> Tensor:
+        """(N, D) frozen features, on the backbone's device."""
+        return self._features
+
+    def batch(
+        self,
+        index: NDArray[np.int64],
+        *,
+        needs: str,
+        augment: str = "none",
+        stream: tuple[Any, ...] = (),
+    ) -> Batch:
+        """Samples at `index`, as `methods.base.Samples.batch` says."""
+        if needs == "features":
+            return self._of_features(index)
+        check(augment)
+        return self._finished(self._raw(index, augment, stream))
+
+    def loader(
+        self,
+        parts: Sequence[NDArray[np.int64]],
+        *,
+        needs: str,
+        augment: str = "none",
+        stream: tuple[Any, ...] = (),
+    ) -> Iterator[Batch]:
+        """`batch` of each of `parts`, in their order; images are read while the caller computes."""
+        if needs == "features":
+            # One copy of all positions to the device: a copy a step would make the host wait.
+            every = torch.from_numpy(np.concatenate(parts)).to(self._features.device)
+            for where in every.split([len(part) for part in parts]):
+                yield Batch(where, self._features.index_select(0, where), None)
+            return
+        check(augment)
+        make = partial(self._raw, augment=augment, stream=stream)
+        with closing(ahead(make, parts)) as made:
+            clock = time.perf_counter()
+            for raw in made:
+                batch = self._finished(raw)
+                self.waited_s += time.perf_counter() - clock
+                yield batch
+                clock = time.perf_counter()
+
+    def make_copies(self, progress: Callable[[int, int], None]) -> None:
+        """Make the smaller copies that crops are taken from, where the data set asks for them.
+
+        Args:
+            progress: told (images done, images in all).
+        """
+        images = self._split.images
+        whole = images.whole if isinstance(images, PartOfImages) else images
+        if isinstance(whole, ResizedImages):
+            whole.make(progress)
+
+    def _of_features(self, index: NDArray[np.int64]) -> Batch:
+        where = torch.from_numpy(index)
+        rows = self._features.index_select(0, where.to(self._features.device))
+        return Batch(where, rows, None)
+
+    def _raw(self, index: NDArray[np.int64], augment: str, stream: tuple[Any, ...]) -> _Raw:
+        """What the device needs for a batch of images."""
+        images, backbone = self._split.images, self._backbone
+        boxes = None
+        if augment != "crop_flip":
+            raw = backbone.read(images, index.tolist())
+        elif isinstance(images, ArrayImages):
+            raw = torch.from_numpy(images.array[index])
+            boxes = Crops.drawn(self.keys[index], stream).boxes(*raw.shape[1:3])
+        else:
+            crops = Crops.drawn(self.keys[index], stream)
+
+            def cropped(i: int) -> NDArray[np.uint8]:
+                return crop(images, int(index[i]), partial(crops.box, i), backbone.image_size)
+
+            raw = torch.from_numpy(np.stack(list(in_threads(cropped, range(len(index))))))
+        mirror = None if augment == "none" else mirrored(self.keys[index], stream)
+
+        def ready(part: Tensor) -> Tensor:
+            # Pinned, so that copying it makes nobody wait.
+            return part.pin_memory() if backbone.device.type == "cuda" else part
+
+        return _Raw(
+            torch.from_numpy(index),
+            ready(raw),
+            None if boxes is None else ready(torch.from_numpy(boxes)),
+            None if mirror is None else ready(torch.from_numpy(mirror)),
+        )
+
+    def _finished(self, raw: _Raw) -> Batch:
+        """The batch: on the device it is normalised and augmented."""
+        backbone = self._backbone
+        move = partial(torch.Tensor.to, device=backbone.device, non_blocking=True)
+        pixels = backbone.normalise(move(raw.pixels))
+        if raw.mirror is not None:
+            mirror = move(raw.mirror)
+            if raw.boxes is None:
+                pixels = flipped(pixels, mirror)
+            else:
+                pixels = resized_crops(pixels, move(raw.boxes), mirror, backbone.image_size)
+        return Batch(raw.where, None, pixels)
+
+    def views(
+        self, parts: Sequence[NDArray[np.int64]], *, needs: str, views: str = "whole"
+    ) -> Iterator[Iterator[Batch]]:
+        """Unaugmented samples with the views that a predictor wants (see `Predictor.views`).
+
+        Yields:
+            For each of `parts`, read while the caller computes: one batch, or five, one a crop.
+        """
+        if views == "whole":
+            yield from (iter([batch]) for batch in self.loader(parts, needs=needs))
+            return
+
+        def make(index: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+            images, backbone = self._split.images, self._backbone
+            return list(in_threads(lambda i: enlarged(backbone, images.read(i)), index.tolist()))
+
+        with closing(ahead(make, parts)) as made:
+            for index, large in zip(parts, made, strict=True):
+                yield self._crops_of(index, large)
+
+    def _crops_of(
+        self, index: NDArray[np.int64], large: list[NDArray[np.uint8]]
+    ) -> Iterator[Batch]:
+        for pixels in five_crops(self._backbone, large):
+            yield Batch(torch.from_numpy(index), None, pixels)

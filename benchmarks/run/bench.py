@@ -1,0 +1,356 @@
+"""A data set on a backbone: cells are fitted and evaluated here."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from benchmarks import backbones, memory, randomness
+from benchmarks import device as devices
+from benchmarks.backbones import Backbone
+from benchmarks.datasets.base import ArrayImages, DataSet, Split
+from benchmarks.datasets.carving import with_validation
+from benchmarks.datasets.checking import known_twice, twice_note
+from benchmarks.errors import DataError, DataMissing, NotApplicable, UserError
+from benchmarks.inputs.features import FeatureStore
+from benchmarks.inputs.samples import SplitSamples
+from benchmarks.run.checkpoints import SECONDS_BETWEEN, FileCheckpoint, checkpoint_file
+from benchmarks.run.evaluating import SAMPLES, logits_of
+from benchmarks.run.model_files import Restored, SavedModel, model_file, put_back, save_model
+from benchmarks.run.recording import Predictions, Recorder, membership, now
+from benchmarks.run.together import fitted_together
+from benchmarks.sweep.plan import Cell
+from methods.base import FitResult, Method, Predictor, Task
+from methods.registry import METHODS, MethodInfo
+from results.schema import Cost, Record
+
+Outcome = tuple[Record, Predictions | None]
+"""A record and, where the cell is done, its predictions."""
+
+
+class Display(Protocol):
+    """What the runner tells while it works; `benchmarks.cli.console` shows it."""
+
+    def preparing(self, what: str, done: int = 0, total: int = 0) -> None: ...
+
+    def started(self, cell: Cell) -> None: ...
+
+    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None: ...
+
+    def finished(self, cell: Cell, record: Record) -> None: ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where and on what to run; none of it is in a record's key."""
+
+    out: Path
+    data_root: Path
+    device: torch.device
+    offline: bool = False
+    debug: bool = False
+    save_logits: bool = False
+    save_model: bool = False
+    checkpoint_s: float = SECONDS_BETWEEN
+    """Least time between two writes of a cell's training state."""
+    deterministic: bool = True
+    """Algorithms that repeat their numbers, at some cost."""
+
+
+class Fitted(NamedTuple):
+    """What became of a fit, and what it took."""
+
+    result: FitResult
+    seconds: float
+    """Of several fitted together, an equal share."""
+    waited_s: float | None
+    """Of those, for images; None for methods that need none."""
+
+
+class Bench:
+    """A data set on a backbone, loaded once and shared by all cells that use it."""
+
+    def __init__(
+        self,
+        data: DataSet,
+        backbone: Backbone,
+        features: FeatureStore,
+        settings: Settings,
+        display: Display,
+    ) -> None:
+        self.spoiled = False
+        """A method changed in place what the next one would use: load again."""
+        self._data = data
+        self._backbone = backbone
+        self._features = features
+        self._settings = settings
+        self._display = display
+        self._recorder = Recorder(data, backbone, settings.out, save_logits=settings.save_logits)
+        self._train = self._samples("train", data.train)
+        self._test = self._samples("test", data.test)
+        self._validation: SplitSamples | None = None
+        self._pristine = _state(backbone)
+
+    @classmethod
+    def load(
+        cls, cell: Cell, settings: Settings, features: FeatureStore, display: Display
+    ) -> Bench:
+        """Load what `cell` needs, downloading what is missing unless offline.
+
+        Raises:
+            DataMissing: data or weights that are not here; where both are, the line says both.
+        """
+        display.preparing(f"loading {cell.dataset}")
+        try:
+            data = load_data(cell, settings, display)
+        except DataMissing as missing:
+            try:  # a look only: nobody waits for weights that cannot be used yet
+                backbones.require(cell.backbone, offline=settings.offline)
+            except DataMissing as also:
+                raise DataMissing(f"{missing} And: {also}") from also
+            raise
+        data = _noting_what_is_met_twice(data)
+        if cell.select == "val":
+            data = with_validation(data, cell.split_seed)
+        display.preparing(f"loading backbone {cell.backbone.name}")
+        backbone = backbones.load(
+            cell.backbone_name,
+            device=settings.device,
+            precision=cell.precision,
+            transform=cell.transform,
+            offline=settings.offline,
+        )
+        return cls(data, backbone, features, settings, display)
+
+    def measure(self, cells: list[Cell]) -> list[Outcome]:
+        """Fit and evaluate cells that the runner hands over together: see `together`."""
+        started = now()
+        devices.reset_peak_memory(self._backbone.device)
+        try:
+            info: MethodInfo = METHODS.get(cells[0].method).info  # type: ignore[attr-defined]
+            if self._data.task not in info.tasks:
+                raise NotApplicable(f"serves {', '.join(info.tasks)}-label data only")
+            if info.needs == "features":
+                self._prepare_features(cells[0])
+            elif cells[0].config.get("augment") == "crop_flip":
+                what = f"resizing training images of {self._data.name}"
+                self._train.make_copies(partial(self._display.preparing, what))
+            tasks = [self._task(cell, len(cells)) for cell in cells]
+            fitted = self._fit(cells, tasks)
+            outcomes = [
+                self._evaluated(cell, task, one, started)
+                for cell, task, one in zip(cells, tasks, fitted, strict=True)
+            ]
+            self._refuse_changes()
+            return outcomes
+        except Exception as error:
+            return [self._without_result(cell, error, started) for cell in cells]
+        finally:
+            gc.collect()
+
+    def restored(self, cell: Cell, model: SavedModel) -> Predictor:
+        """The predictor of a cell that was run before, with what it had learnt.
+
+        Raises:
+            UserError: what was saved is of another source than the method's present one.
+        """
+        if METHODS.get(cell.method).info.needs == "features":  # type: ignore[attr-defined]
+            self._prepare_features(cell)
+        task = dataclasses.replace(self._task(cell), checkpoint=Restored(model.stages))
+        (fitted,) = self._fit([cell], [task])
+        if isinstance(fitted.result, RuntimeError):  # torch's word for a state of another module
+            error = fitted.result
+            raise UserError(f"{cell.title}: the saved model does not fit: {error}") from error
+        if isinstance(fitted.result, Exception):
+            raise fitted.result
+        put_back(fitted.result, model.last)
+        return fitted.result
+
+    @property
+    def upright(self) -> bool:
+        """Whether the data set's images follow their EXIF orientation."""
+        return getattr(self._data.test.images, "upright", False)
+
+    def logits(self, cell: Cell, predictor: Predictor, split: Split | None = None) -> Tensor:
+        """(N, C) float32 logits on the CPU for a split, by default the test images."""
+        return self._logits(
+            cell, predictor, self._test if split is None else self._samples("images", split)
+        )
+
+    # ---- parts -------------------------------------------------------------------------------
+
+    def _fit(self, cells: list[Cell], tasks: list[Task]) -> list[Fitted]:
+        """What became of each and the seconds it took, without those that shared features took."""
+        found: dict[int, FitResult] = {}
+        methods: dict[int, Method] = {}
+        for number, cell in enumerate(cells):
+            try:
+                methods[number] = METHODS.get(cell.method)(**cell.config)
+            except Exception as error:
+                found[number] = error
+        for cell in cells:
+            self._display.started(cell)
+        device = self._backbone.device
+        shared, waited = self._features.seconds, self._train.waited_s
+        clock = time.perf_counter()
+        # Seeded, so that a plug-in that draws from torch itself still repeats its numbers.
+        with randomness.seeded("fit", *(cell.seed for cell in cells), device=device):
+            results = fitted_together([(m, tasks[number]) for number, m in methods.items()])
+        found |= dict(zip(methods, results, strict=True))
+        seconds = time.perf_counter() - clock - (self._features.seconds - shared)
+        waited = (self._train.waited_s - waited) / len(cells)
+        earlier = [getattr(task.checkpoint, "earlier_s", 0.0) for task in tasks]
+        needs: str = METHODS.get(cells[0].method).info.needs  # type: ignore[attr-defined]
+        return [
+            Fitted(found[number], seconds / len(cells) + e, waited if needs == "images" else None)
+            for number, e in enumerate(earlier)
+        ]
+
+    def _evaluated(self, cell: Cell, task: Task, fitted: Fitted, started: str) -> Outcome:
+        """The outcome of one fitted cell: of several fitted together, one may fail by itself."""
+        predictor = fitted.result
+        try:
+            if isinstance(predictor, Exception):
+                raise predictor
+            clock = time.perf_counter()
+            logits = self._logits(cell, predictor, self._test)
+            cost = self._cost(cell, predictor, fitted, time.perf_counter() - clock)
+            notes = [*task.notes, *predictor.notes]
+            if self._settings.save_model:
+                stages = getattr(task.checkpoint, "stages", ())
+                file = model_file(self._settings.out, cell.key)
+                save_model(file, cell, self._settings.data_root, stages, predictor)
+            return self._recorder.done(cell, logits, cost, notes, started)
+        except Exception as error:
+            return self._without_result(cell, error, started)
+
+    def _without_result(self, cell: Cell, error: Exception, started: str) -> Outcome:
+        """The outcome of a cell that raised; what only the user can put right ends the run."""
+        if isinstance(error, DataError):
+            raise error
+        if isinstance(error, NotApplicable):
+            return self._recorder.not_applicable(cell, str(error), started), None
+        if self._settings.debug:
+            raise error
+        return self._recorder.failed(cell, error, started), None
+
+    def _samples(self, name: str, split: Split) -> SplitSamples:
+        # Bound to the display, not to this object: methods hold the samples of the training split.
+        progress = partial(self._display.preparing, f"features of {self._data.name} {name}")
+        return SplitSamples(split, self._backbone, self._features, progress)
+
+    def _prepare_features(self, cell: Cell) -> None:
+        """Compute frozen features, or find them stored; all cells share them."""
+        splits = {"train": (self._train, self._data.train), "test": (self._test, self._data.test)}
+        for samples, _ in splits.values():
+            samples.features()
+        keys = [self._features.image_key(self._backbone, s.images) for _, s in splits.values()]
+        self._features.bookmark(cell.features_name, keys)
+
+    def _task(self, cell: Cell, together: int = 1) -> Task:
+        if cell.select == "val" and self._validation is None:
+            if self._data.validation is None:
+                raise NotApplicable(f"{self._data.name} has no validation images to select by")
+            self._validation = self._samples("validation", self._data.validation())
+        return Task(
+            kind=self._data.task,
+            texts=self._data.texts,
+            counts=torch.from_numpy(self._data.counts).float().to(self._backbone.device),
+            membership=tuple(str(g) for g in membership(self._data, cell)),
+            train=self._train,
+            validation=self._validation if cell.select == "val" else None,
+            backbone=self._backbone,
+            seed=cell.seed,
+            device=self._backbone.device,
+            progress=self._display.stepped,
+            checkpoint=FileCheckpoint(
+                checkpoint_file(self._settings.out, cell), self._settings.checkpoint_s, together
+            ),
+            text_cache=partial(
+                self._features.texts,
+                self._backbone,
+                progress=partial(self._display.preparing, f"features of {self._data.name} texts"),
+            ),
+        )
+
+    def _logits(self, cell: Cell, predictor: Predictor, samples: SplitSamples) -> Tensor:
+        """(N, C) float32 logits on the CPU, the mean over the predictor's views."""
+        needs: str = METHODS.get(cell.method).info.needs  # type: ignore[attr-defined]
+        size = SAMPLES[needs]
+        while True:
+            try:
+                return logits_of(
+                    predictor, samples, self._backbone, needs, self._data.num_classes, size
+                )
+            except (RuntimeError, MemoryError) as error:
+                size = memory.smaller(size, error)
+            memory.release(self._backbone.device)
+
+    def _cost(self, cell: Cell, predictor: Predictor, fitted: Fitted, eval_s: float) -> Cost:
+        dev, waited = self._backbone.device, fitted.waited_s
+        return Cost(
+            trainable_params=predictor.trainable_params,
+            epochs=predictor.epochs,
+            images_seen=predictor.images_seen,
+            tuning_trials=cell.tuning.trials if cell.tuning is not None else 0,
+            fit_s=round(fitted.seconds, 3),
+            eval_s=round(eval_s, 3),
+            peak_memory_mb=round(devices.peak_memory_mb(dev), 1),
+            gpu=devices.describe(dev) if dev.type != "cpu" else None,
+            data_wait_s=None if waited is None else round(waited, 3),
+            fitted_together=predictor.together,
+        )
+
+    def _refuse_changes(self) -> None:
+        """Raise if a method changed what the next one would use, and see that it is loaded anew."""
+        samples = [s for s in (self._train, self._test, self._validation) if s is not None]
+        if _state(self._backbone) != self._pristine or not all(s.untouched for s in samples):
+            self.spoiled = True
+            raise RuntimeError(
+                "the method changed the backbone, features or labels in place, which other "
+                "methods share: work on a copy (clone, copy.deepcopy)"
+            )
+
+
+def _noting_what_is_met_twice(data: DataSet) -> DataSet:
+    """With a footnote where training images are tested on; of images in memory, which is quick."""
+    if not all(isinstance(s.images, ArrayImages) for s in (data.train, data.test)):
+        return data
+    twice = known_twice(data)
+    return dataclasses.replace(data, notes=(*data.notes, twice_note(twice))) if twice else data
+
+
+def _state(backbone: Backbone) -> list[Any]:
+    """Torch's counts of in-place changes, and the flags, of a backbone's parts."""
+    tensors = [*backbone.model.parameters(), *backbone.model.buffers()]
+    versions = [(tensor._version, tensor.requires_grad) for tensor in tensors]
+    return [versions, [module.training for module in backbone.model.modules()]]
+
+
+def load_data(cell: Cell, settings: Settings, display: Display) -> DataSet:
+    """The cell's data set, downloaded if it is missing and may be.
+
+    Raises:
+        DataMissing: it is not here and could not be fetched.
+        DataError: it is damaged.
+    """
+    try:
+        return cell.family.load(settings.data_root, cell.split_seed)
+    except DataMissing as missing:
+        if settings.offline or not cell.family.published:
+            raise
+        display.preparing(f"downloading {cell.dataset}")
+        try:
+            cell.family.download(settings.data_root)
+        except DataMissing as error:  # what is to be done stands in the first line
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise DataMissing(f"{missing} (Downloading failed: {reason})") from error
+    return cell.family.load(settings.data_root, cell.split_seed)

@@ -1,0 +1,81 @@
+"""A cell's training state on disk, so that an interrupted cell goes on where it was."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.sweep.plan import Cell
+
+SECONDS_BETWEEN = 10.0
+_log = logging.getLogger(__name__)
+
+
+class FileCheckpoint:
+    """What `methods.base.Checkpoint` asks for, in one file, written at most every few seconds.
+
+    Args:
+        file: where.
+        seconds: least time between two writes.
+        together: cells that are fitted in the time of this one; it bears a share of it.
+    """
+
+    def __init__(self, file: Path, seconds: float = SECONDS_BETWEEN, together: int = 1) -> None:
+        self._file = file
+        self._together = together
+        self._trained: dict[int, Mapping[str, Any]] = {}
+        self._seconds = seconds
+        self._started = self._last = time.monotonic()
+        self.earlier_s = 0.0
+        """Seconds of training that went into the state that was loaded."""
+        self._stages_over = 0
+
+    def load(self) -> dict[str, Any] | None:
+        """The saved state; None where there is none, or, said in a warning, none that is whole."""
+        if not self._file.is_file():
+            return None
+        if not zipfile.is_zipfile(self._file):  # its directory is at the end: a part has none
+            _log.warning("%s is damaged: its cell is trained from the beginning.", self._file)
+            return None
+        saved: dict[str, Any] = torch.load(self._file, map_location="cpu", weights_only=True)
+        self.earlier_s = saved["elapsed_s"]
+        state: dict[str, Any] = saved["state"]
+        self._stages_over = state.get("stage", 0)
+        return state
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write the state under another name, then rename it.
+
+        The end of a stage is written however soon it comes: the next stage takes it up from here.
+        """
+        now = time.monotonic()
+        before, self._stages_over = self._stages_over, state.get("stage", 0)
+        if now - self._last < self._seconds and before == self._stages_over:
+            return
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._file.with_suffix(f".{os.getpid()}.partial")
+        elapsed = self.earlier_s + (now - self._started) / self._together
+        torch.save({"state": dict(state), "elapsed_s": elapsed}, partial)
+        os.replace(partial, self._file)
+        self._last = time.monotonic()
+
+    def trained(self, stage: int, state: Mapping[str, Any]) -> None:
+        """Remember the state, for `stages`."""
+        self._trained[stage] = state
+
+    @property
+    def stages(self) -> tuple[Mapping[str, Any], ...]:
+        """The states of the trainings that are over, in their order."""
+        return tuple(self._trained[stage] for stage in sorted(self._trained))
+
+
+def checkpoint_file(out: Path, cell: Cell) -> Path:
+    """Where a cell's training state is kept until its record is written."""
+    return out / "checkpoints" / f"{cell.key}.pt"

@@ -1,0 +1,179 @@
+"""A cell's trained part in a safetensors file, and what is needed to put it back into its method.
+
+What is kept are tensors alone: the state of every finished stage of training and of the module that
+gives the logits. The rest, texts, frozen weights and what a method computes from training features,
+is made anew from the data set and the backbone. The file's metadata say from which.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from benchmarks.backbone.names import BackboneId
+from benchmarks.errors import UserError
+from benchmarks.sweep.plan import Cell
+from methods.base import Predictor
+
+State = dict[str, Tensor]
+FORMAT = "longtail-vlm model 2"
+
+
+def model_file(out: Path, key: str) -> Path:
+    """Where the trained part of the cell with this key is kept."""
+    return out / "models" / f"{key}.safetensors"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a model file holds."""
+
+    stages: tuple[State, ...]
+    """Of the module of each training."""
+    last: State
+    """Of the module that gives the logits; empty where nothing is trained."""
+    origin: dict[str, Any]
+    """What to load: method, configuration, data set, backbone and seeds."""
+
+
+def save_model(
+    file: Path,
+    cell: Cell,
+    data_root: Path,
+    stages: Sequence[Mapping[str, Tensor]],
+    predictor: Predictor,
+) -> None:
+    """Write a cell's trained part, under another name first.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    last: State = predictor.logits.state_dict() if isinstance(predictor.logits, nn.Module) else {}
+    twice = bool(stages) and _same(last, stages[-1])  # mostly it is what was trained last
+    tensors = {f"last/{name}": tensor for name, tensor in ({} if twice else last).items()}
+    for i, stage in enumerate(stages):
+        tensors |= {f"stage {i}/{name}": tensor for name, tensor in stage.items()}
+    # Tensors may share memory, which the format does not allow.
+    tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
+    metadata = {"format": FORMAT, "origin": json.dumps(_origin(cell, data_root))}
+    partial = file.with_suffix(".partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, partial, metadata)
+        partial.replace(file)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"Cannot write {file}: {error}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _same(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(v, right[k]) for k, v in left.items())
+
+
+def read_model(file: Path) -> SavedModel:
+    """The model in a file that `save_model` wrote.
+
+    Raises:
+        UserError: it is not there, damaged or something else.
+    """
+    if not file.is_file():
+        raise UserError(
+            f"No {file}: run the cell with --save-model, and --rerun always as it is done."
+        )
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{file}: damaged or no safetensors file.") from error
+    if metadata.get("format") != FORMAT:
+        raise UserError(f"{file}: not a model of this suite's version.")
+    parts: dict[str, State] = {}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition("/")
+        parts.setdefault(part, {})[rest] = tensor
+    last = parts.pop("last", None)
+    stages = tuple(parts[f"stage {i}"] for i in range(len(parts)))
+    if last is None:
+        last = stages[-1] if stages else {}
+    return SavedModel(stages, last, json.loads(metadata["origin"]))
+
+
+def _origin(cell: Cell, data_root: Path) -> dict[str, Any]:
+    """Everything that says which cell it is, with absolute paths."""
+    knobs = dataclasses.asdict(cell.family)  # type: ignore[call-overload]
+    return {
+        "method": cell.method,
+        "config": cell.config,
+        "dataset": _absolute(cell.dataset_name),
+        "dataset_config": {name: _absolute(value) for name, value in knobs.items()},
+        "backbone": _found_anywhere(cell.backbone),
+        "data_root": str(data_root.resolve()),
+        "seed": cell.seed,
+        "split_seed": cell.split_seed,
+        "protocol": cell.protocol,
+        "select": cell.select,
+        "precision": cell.precision,
+        "groups": cell.groups,
+        "transform": cell.transform,
+    }
+
+
+def _found_anywhere(backbone: BackboneId) -> str:
+    """The backbone's name with the whole path where it has one."""
+    if backbone.form in ("local-dir", "file"):
+        return replace(backbone, source=str(Path(backbone.source).resolve())).typed
+    return backbone.typed
+
+
+def _absolute(value: Any) -> Any:
+    """A text that names a file with the whole path to it, anything else as it is."""
+    named = isinstance(value, str) and Path(value).suffix and Path(value).is_file()
+    return str(Path(value).resolve()) if named else value
+
+
+class Restored:
+    """A checkpoint (see `methods.base.Checkpoint`) from which training finds itself done.
+
+    Args:
+        states: one for each training that a method goes through.
+    """
+
+    def __init__(self, states: tuple[State, ...]) -> None:
+        self._states = states
+
+    def load(self) -> dict[str, Any] | None:
+        """As the training loop leaves it once all of its stages are over."""
+        return {"stage": len(self._states), "finished": list(self._states)}
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Nothing is kept."""
+
+    def trained(self, stage: int, state: Mapping[str, Any]) -> None:
+        """Nothing is kept."""
+
+
+def put_back(predictor: Predictor, last: State) -> None:
+    """Give the module that makes a predictor's logits the state that was saved.
+
+    Raises:
+        UserError: it is another module.
+    """
+    if not last:
+        return
+    try:
+        assert isinstance(predictor.logits, nn.Module)
+        with torch.no_grad():
+            predictor.logits.load_state_dict(last)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError("The saved model is not one of this method's present source.") from error

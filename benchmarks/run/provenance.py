@@ -1,0 +1,75 @@
+"""Where a number comes from: code, versions, hardware, weights, texts, split."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from benchmarks import device as devices
+from benchmarks.backbones import Backbone
+from results.schema import Provenance
+
+PACKAGES = ("torch", "torchvision", "open_clip_torch", "numpy", "pandas")
+
+
+def provenance(
+    backbone: Backbone,
+    *,
+    text_hash: str,
+    split_hash: str,
+    fingerprint: str,
+    started: str,
+    finished: str,
+) -> Provenance:
+    """The provenance of a record made now with `backbone`."""
+    commit, dirty = _git()
+    return Provenance(
+        git=commit,
+        dirty=dirty,
+        versions=_versions(),
+        hardware=devices.describe(backbone.device),
+        weights_id=backbone.id.weights_id,
+        preprocess_hash=backbone.preprocess_hash,
+        text_hash=text_hash,
+        split_hash=split_hash,
+        fingerprint=fingerprint,
+        started=started,
+        finished=finished,
+        deterministic_algorithms=torch.are_deterministic_algorithms_enabled(),
+    )
+
+
+@cache
+def _git() -> tuple[str, bool]:
+    """Commit and whether tracked files differ from it; ("unknown", True) outside a checkout."""
+    root = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return "unknown", True
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,8 @@
+"""Runs the speed measurements of benchmarks/tools/speed: `python -m benchmarks.speed`."""
+
+import sys
+
+from benchmarks.tools.speed.__main__ import main
+
+if __name__ == "__main__":
+    sys.exit(main())

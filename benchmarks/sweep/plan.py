@@ -1,0 +1,388 @@
+"""A sweep expanded into cells. Nothing is run here and no data or weights are loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from benchmarks.backbone.names import BackboneId, identify
+from benchmarks.datasets import registry as datasets
+from benchmarks.datasets.base import Family
+from benchmarks.errors import UserError, did_you_mean
+from benchmarks.protocol import UNREPEATABLE, budget
+from benchmarks.sweep.baselines import Baselines, resolve
+from benchmarks.sweep.recipe_files import Recipe, RecipeBook
+from benchmarks.sweep.rows.labels import method_of
+from benchmarks.sweep.settings import Choice, Sweep, apply_fields, shard_of
+from methods.registry import METHODS, fingerprint, info_of
+from results.schema import Record, Tuning
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run, fully specified: a method on a data set with a backbone and seeds."""
+
+    method: str
+    label: str
+    """Method with the fields that a sweep's file sets for it, for example zero_shot (text=both)."""
+    config: dict[str, Any]
+    """Every hyper-parameter, resolved."""
+    family: Family
+    dataset: str
+    """Name with what it says of the knobs, for example cifar100_lt_ir50."""
+    backbone: BackboneId
+    backbone_name: str
+    """As typed, to load it by."""
+    seed: int
+    split_seed: int
+    protocol: str
+    select: str
+    precision: str
+    groups: str
+    deterministic: bool
+    fingerprint: str
+    tuning: Tuning | None = None
+    """The recipe that set some of the fields."""
+    transform: str = "checkpoint"
+    remark: str = ""
+    """In no key: the numbers are the same."""
+    dataset_name: str = ""
+    """As typed, to find the data set by."""
+
+    @cached_property
+    def dataset_config(self) -> dict[str, Any]:
+        """The data set's knobs, resolved."""
+        return self.family.pinned()
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of the specification without the method's source.
+
+        Two records of one identity and different keys were made by different code.
+        """
+        spec = {
+            "method": self.method,
+            "config": self.config,
+            "dataset": self.family.name,
+            "dataset_version": self.family.version,
+            "dataset_config": self.dataset_config,
+            "weights": self.backbone.weights_id,
+            "seed": self.seed,
+            "split_seed": self.split_seed,
+            "protocol": self.protocol,
+            "select": self.select,
+            "precision": self.precision,
+            "groups": self.groups,
+        }
+        # What tuning cost stands in the record: the same fields without a recipe are another cell.
+        if self.tuning is not None:
+            spec["tuning_trials"] = self.tuning.trials
+        if self.transform != "checkpoint":
+            spec["transform"] = self.transform
+        return _digest(spec)
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of the whole specification: the name of the cell's record."""
+        return _digest({"identity": self.identity, "fingerprint": self.fingerprint})
+
+    @cached_property
+    def features_name(self) -> str:
+        """What the frozen features of this cell's images are bookmarked as in the store."""
+        spec = {
+            "dataset": self.family.name,
+            "dataset_version": self.family.version,
+            "dataset_config": self.dataset_config,
+            "split_seed": self.split_seed,
+            "select": self.select,  # validation images may be taken away from training
+            "weights": self.backbone.weights_id,
+            "precision": self.precision,
+            "transform": self.transform,
+        }
+        return _digest(spec)
+
+    @property
+    def title(self) -> str:
+        """For progress and messages."""
+        seed = "" if self.deterministic else f" · seed {self.seed}"
+        return f"{self.label} · {self.dataset}{seed}"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell and what is known of it already."""
+
+    cell: Cell
+    state: str
+    """done, failed, not applicable, stale or missing."""
+    record: Record | None
+    """The cell's record, or the stale one."""
+
+    def to_run(self, rerun: str, accept_stale: bool) -> bool:
+        """Whether `run` computes it, by the rerun strategy."""
+        if rerun == "always" or self.state == "missing":
+            return True
+        if self.state == "stale":
+            return not accept_stale
+        return self.state == "failed" and rerun == "failed"
+
+
+def expand(sweep: Sweep, say: Callable[[str], None] = lambda line: None) -> list[Cell]:
+    """The cells of a sweep's part, in the order they run: data set, then method, then seeds.
+
+    Args:
+        sweep: what is asked for.
+        say: told in a line what of the sweep's file has no use with the flags.
+
+    Raises:
+        UserError: unknown names, fields or values, or a baseline that is not one row.
+    """
+    cells = _every(sweep, say)
+    for label, identities in resolve(sweep.compare, cells).items():
+        if not identities and sweep.narrowed:
+            if method_of(label) in {cell.method for cell in cells}:
+                say(f"Not compared with '{label}': with these flags no row is called so.")
+        elif not identities:
+            known = {cell.label for cell in cells}
+            raise did_you_mean("row of this sweep, asked for in 'compare',", label, known)
+    # The same thing under two names (cifar100_lt and cifar100_lt_ir100) is one cell.
+    unique = list({cell.key: cell for cell in cells}.values())
+    part, parts = shard_of(sweep.shard)
+    return unique[part::parts]
+
+
+def baselines(sweep: Sweep, labels: Iterable[str]) -> Baselines:
+    """The cells of a sweep, of all its parts, that labels name.
+
+    Raises:
+        UserError: as `expand`, or a label that names several rows.
+    """
+    return resolve(labels, _every(sweep, lambda line: None))
+
+
+def _every(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
+    """All cells in order, under each label that they have."""
+    for file in sweep.plugin:
+        METHODS.load_file(file)
+    if not sweep.methods or not sweep.datasets:
+        raise UserError(
+            "Nothing to run: give --methods and --datasets (see `list`), or neither of them "
+            "for the quick start."
+        )
+    for choice in sweep.methods:  # every name is checked before anything slow
+        info_of(choice.name)
+    for choice in sweep.datasets:
+        datasets.resolve(choice.name)
+    precision = _precision(sweep)
+    used: set[int] = set()
+    recipes = RecipeBook(sweep.recipes, [c.recipes or () for c in sweep.methods])
+    cells = []
+    named: dict[str, tuple[str, Any]] = {}
+    for wanted in sweep.datasets:
+        family, shown = _family(sweep, wanted, used)
+        _refuse_namesake(named, wanted.name, family)
+        typed = sweep.backbone or family.default_backbone
+        backbone = identify(typed)
+        embedded = backbone.form == "embedded"
+        protocol = sweep.protocol or ("equal" if embedded else "paper")
+        groups = sweep.groups if sweep.groups != "auto" else family.default_groups
+        if groups == "auto":
+            groups = "lift" if family.task == "single" else "lmpt"
+        configs = []
+        for choice in sweep.methods:
+            info = info_of(choice.name)
+            recipe = recipes.of(choice.recipes, choice.name, shown, backbone.name, protocol)
+            if recipe is None and choice.recipes and family.task in info.tasks:
+                raise UserError(
+                    f"{choice}: none of its recipes ({', '.join(map(str, choice.recipes))}) is for "
+                    f"{choice.name} on {shown} with {backbone.name} under protocol {protocol}."
+                )
+            configs.append((choice, info, *_config(sweep, choice, recipe, protocol, used)))
+        for split_seed in sweep.split_seeds:
+            for choice, info, config, tuning in configs:
+                label = str(choice) if tuning is None else f"{choice} [{tuning}]"
+                cells += [
+                    Cell(
+                        choice.name, label, config, family, shown, backbone, typed, seed,
+                        split_seed, protocol, sweep.select, precision, groups,
+                        info.deterministic, fingerprint(choice.name), tuning, sweep.transform,
+                        sweep.remark, wanted.name,
+                    )
+                    for seed in ((0,) if info.deterministic else sweep.seeds)
+                ]  # fmt: skip
+    for i, (owner, field, _) in enumerate(sweep.set):
+        if i not in used:
+            raise UserError(
+                f"--set {owner}.{field}: '{owner}' is neither a method nor a data set "
+                "of this sweep."
+            )
+    own = {file for choice in sweep.methods for file in choice.recipes or ()}
+    spare = {*sweep.recipes, *own} - set(sweep.asked) if sweep.narrowed else set()
+    for recipe in recipes.refuse_unused(spare):
+        if any(_near(recipe, cell) for cell in cells):
+            say(f"Not used: {recipe.file} is for {recipe}.")
+    return cells
+
+
+def _near(recipe: Recipe, cell: Cell) -> bool:
+    """Whether a recipe is for the cell's method and data, other knobs aside."""
+    name = recipe.dataset.partition(" (")[0]
+    same = name == cell.family.name or name.startswith(f"{cell.family.name}_ir")
+    return same and recipe.method == cell.method
+
+
+def look_up(cells: list[Cell], records: list[Record], *, repeatable: bool = True) -> list[Planned]:
+    """Each cell with the record there is of it, if any.
+
+    Args:
+        cells: of a sweep.
+        records: of any cells.
+        repeatable: records of runs with --no-deterministic are stale.
+    """
+    by_key = {r.key: r for r in records}
+    by_identity = {r.identity: r for r in sorted(records, key=preference)}
+    planned = []
+    for cell in cells:
+        record = by_key.get(cell.key)
+        if record is not None and repeatable and UNREPEATABLE in record.notes:
+            planned.append(Planned(cell, "stale", record))
+        elif record is not None:
+            planned.append(Planned(cell, record.status.replace("_", " "), record))
+        elif cell.identity in by_identity:
+            planned.append(Planned(cell, "stale", by_identity[cell.identity]))
+        else:
+            planned.append(Planned(cell, "missing", None))
+    return planned
+
+
+def of_other_data(planned: Iterable[Planned], records: Iterable[Record]) -> dict[str, int]:
+    """Records, by data set, that have its knobs and were made before its files changed.
+
+    Args:
+        planned: cells as from `look_up`; data sets all of whose cells have a record are left out.
+        records: of any cells.
+    """
+    cells = {p.cell.dataset: p.cell for p in planned if p.state == "missing"}
+    found = Counter(
+        record.dataset
+        for record in records
+        if record.dataset in cells and _made_before(cells[record.dataset], record)
+    )
+    return dict(found)
+
+
+def _made_before(cell: Cell, record: Record) -> bool:
+    """Whether all of the data set is as in the record but its files, which are here."""
+    now, then = (_content(cell.family, c) for c in (cell.dataset_config, record.dataset_config))
+    return bool(now) and now != then and cell.dataset_config | then == record.dataset_config
+
+
+def _content(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a data set's configuration is no knob: it stands for the content of files."""
+    knobs = {field.name for field in dataclasses.fields(family)}  # type: ignore[arg-type]
+    return {name: value for name, value in config.items() if name not in knobs}
+
+
+def preference(record: Record) -> tuple[bool, str]:
+    """Of several records of one cell, what sorts last stands for it: a finished one, the newest."""
+    return record.status == "done", record.provenance.finished if record.provenance else ""
+
+
+def _family(sweep: Sweep, choice: Choice, used: set[int]) -> tuple[Family, str]:
+    name = choice.name
+    cls, fields = datasets.resolve(name)
+    if sweep.group_counts and "group_counts" in {f.name for f in dataclasses.fields(cls)}:  # type: ignore[arg-type]
+        fields["group_counts"] = sweep.group_counts
+    fields |= dict(choice.fields) | _set_for(sweep, {name, cls.name}, used)
+    family: Family = cls(**apply_fields(f"data set {name}", cls, fields)).resolve(sweep.data_root)
+    return family, _shown(family)
+
+
+def _refuse_namesake(named: dict[str, tuple[str, Any]], typed: str, family: Family) -> None:
+    """Refuse another data set under a taken name; `named` maps names to what was typed and is."""
+    content = _content(family, family.pinned())
+    what = (family.task, family.version, family.default_groups, content)
+    first, known = named.setdefault(family.name, (typed, what))
+    if known != what:
+        raise UserError(
+            f"{first} and {typed} are two data sets called '{family.name}': give one of them "
+            "another name with `name:`."
+        )
+
+
+def _shown(family: Family) -> str:
+    """The family's name with every knob that is not at its default: another knob, another table."""
+    name, knobs, pinned = family.name, [], family.pinned()
+    for field in dataclasses.fields(family):  # type: ignore[arg-type]
+        value = pinned.get(field.name, field.default)
+        if field.name == "imbalance" and value != field.default:
+            name += f"_ir{value:g}"
+        elif field.name != "recipe" and value != field.default:  # the record has the recipe itself
+            knobs.append(f"{field.name}={value}")
+    return f"{name} ({', '.join(knobs)})" if knobs else name
+
+
+def _config(
+    sweep: Sweep, choice: Choice, recipe: Recipe | None, protocol: str, used: set[int]
+) -> tuple[dict[str, Any], Tuning | None]:
+    """A method's configuration, and what of it a recipe set.
+
+    The defaults, and over them in this order: the protocol's budget, the recipe, the sweep's own
+    fields, `--set`.
+    """
+    declared = METHODS.declared(choice.name)
+    given = budget(protocol, declared.fields)
+    explicit = dict(choice.fields) | _set_for(sweep, {choice.name}, used)
+    tuning = None
+    if recipe is not None:
+        read = apply_fields(  # names the file
+            f"method {choice.name} in {recipe.file}", declared, recipe.fixed | recipe.fields
+        )
+        given |= recipe.fields
+        kept = tuple(name for name in recipe.fields if name not in explicit)
+        tuning = Tuning(recipe.origin, recipe.trials, kept) if kept else None
+    config = apply_fields(f"method {choice.name}", declared, given | explicit)
+    if recipe is not None and tuning is not None:
+        for name in recipe.fixed:
+            if config[name] != read[name]:
+                raise UserError(
+                    f"{choice}: {recipe.file} was tuned with {name}={read[name]}, this row has "
+                    f"{name}={config[name]}; name the recipe in a row with {name}={read[name]}."
+                )
+    return config, tuning
+
+
+def _set_for(sweep: Sweep, owners: set[str], used: set[int]) -> dict[str, Any]:
+    """The `--set` values of a method or data set; notes which ones were used."""
+    found = {}
+    for i, (owner, field, value) in enumerate(sweep.set):
+        if owner in owners:
+            found[field] = value
+            used.add(i)
+    return found
+
+
+def _precision(sweep: Sweep) -> str:
+    """`auto` is bf16 on a GPU that has it and fp32 else."""
+    from benchmarks import device as devices
+
+    kind = devices.kind(sweep.device)
+    if sweep.precision == "fp32" or (sweep.precision == "auto" and kind != "cuda"):
+        return "fp32"
+    works = devices.has_bf16(devices.pick(sweep.device))
+    if sweep.precision == "auto":
+        return "bf16" if works else "fp32"
+    if not works:
+        raise UserError("--precision bf16: this device cannot multiply in it; use fp32 or auto.")
+    return sweep.precision
+
+
+def _digest(spec: dict[str, Any]) -> str:
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

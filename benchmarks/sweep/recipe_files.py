@@ -1,0 +1,218 @@
+"""Recipes: files that say which hyper-parameters a method takes on one data set and backbone.
+
+    method: lift
+    dataset: glyphs100_lt (n_max=200)     # as tables call it
+    backbone: glyph
+    protocol: equal                       # optional; without it, under any
+    origin: tuned-on-glyphs100_lt (n_max=200), 16 trials
+    trials: 16                            # optional; 0 where nobody tuned
+    fields: {lr: 0.0213, tau: 1.2}
+
+`tune` writes them, with its trials under `tuning`; those of a paper are written by hand. Fields
+that were given while the others were tuned stand under `tuning: {fixed: {text: both}}`: only a row
+that has the same values can use the recipe. They never become defaults: a sweep names the ones it
+uses, and every record says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.errors import UserError, counted, did_you_mean
+from benchmarks.file_names import safe
+from benchmarks.sweep.settings import coerce
+from benchmarks.yaml_files import yaml_mapping
+
+FOLDER = Path("configs/recipes")
+_TEXTS = ("method", "dataset", "backbone", "origin")
+_KEYS = (*_TEXTS, "fields", "protocol", "trials", "tuning")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The hyper-parameters of a method on one data set and backbone, and where they come from."""
+
+    file: Path
+    method: str
+    dataset: str
+    backbone: str
+    protocol: str
+    """Empty fits any."""
+    origin: str
+    trials: int
+    fields: dict[str, Any]
+    fixed: dict[str, Any] = field(default_factory=dict)
+    """Fields that were given while others were tuned: the values are for rows that have these."""
+
+    def __str__(self) -> str:
+        """What it is for, in words."""
+        under = f" under protocol {self.protocol}" if self.protocol else ""
+        return f"{self.method} on {self.dataset} with {self.backbone}{under}"
+
+    def fits(self, method: str, dataset: str, backbone: str, protocol: str) -> bool:
+        """Whether it is for cells of these names."""
+        same = (self.method, self.dataset, self.backbone) == (method, dataset, backbone)
+        return same and self.protocol in ("", protocol)
+
+
+def read_recipe(file: Path) -> Recipe:
+    """The recipe in a file.
+
+    Raises:
+        UserError: it cannot be read, or a key is missing, unknown or of a wrong type.
+    """
+    values = yaml_mapping(file, "a recipe is a mapping such as 'method: lift'")
+    for name in values:
+        if name not in _KEYS:
+            raise did_you_mean(f"key in {file}", name, _KEYS)
+    for name in (*_TEXTS, "fields"):
+        if name not in values:
+            raise UserError(f"{file}: a recipe needs the key '{name}'.")
+    texts = {name: coerce(values[name], str, f"{file}, {name}") for name in _TEXTS}
+    fields = values["fields"]
+    if not isinstance(fields, dict) or not fields:
+        raise UserError(f"{file}, fields: a mapping such as 'lr: 0.01' is wanted, not {fields!r}.")
+    trials = coerce(values.get("trials", 0), int, f"{file}, trials")
+    if trials < 0:
+        raise UserError(f"{file}, trials: {trials} is less than 0.")
+    tuning = values.get("tuning", {})
+    fixed = (tuning.get("fixed") or {}) if isinstance(tuning, dict) else None
+    if not isinstance(fixed, dict):
+        raise UserError(
+            f"{file}, tuning: a mapping is wanted, and in it 'fixed' such as {{text: both}}."
+        )
+    return Recipe(
+        file=file,
+        protocol=coerce(values.get("protocol", ""), str, f"{file}, protocol"),
+        trials=trials,
+        fields={str(name): value for name, value in fields.items()},
+        fixed={str(name): value for name, value in fixed.items()},
+        **texts,
+    )
+
+
+class RecipeBook:
+    """The recipes of a sweep, and which of them were of use.
+
+    Args:
+        shared: files for every method of the sweep.
+        own: files that single entries name for themselves.
+
+    Raises:
+        UserError: a file that is no recipe.
+    """
+
+    def __init__(self, shared: Sequence[Path], own: Iterable[Sequence[Path]]) -> None:
+        files = dict.fromkeys([*shared, *(file for some in own for file in some)])
+        self._recipes = {file: read_recipe(file) for file in files}
+        self._shared = shared
+        self._unused = dict(self._recipes)
+
+    def of(
+        self, own: Sequence[Path] | None, method: str, dataset: str, backbone: str, protocol: str
+    ) -> Recipe | None:
+        """The recipe for cells of these names, if there is one: of its `own`, or of the shared.
+
+        Raises:
+            UserError: there are two.
+        """
+        among = dict.fromkeys(self._shared if own is None else own)
+        every = [self._recipes[file] for file in among]
+        found = [recipe for recipe in every if recipe.fits(method, dataset, backbone, protocol)]
+        if len(found) > 1:
+            raise UserError(f"Two recipes for {found[0]}: {found[0].file} and {found[1].file}.")
+        for recipe in found:
+            self._unused.pop(recipe.file, None)
+        return found[0] if found else None
+
+    def refuse_unused(self, spare: Container[Path] = ()) -> list[Recipe]:
+        """The recipes that were for nothing, all of them of the `spare` files.
+
+        Raises:
+            UserError: naming the first that was for nothing and is not spare, and what it is for.
+        """
+        for recipe in self._unused.values():
+            if recipe.file not in spare:
+                raise UserError(f"{recipe.file} is for {recipe}: nothing in this sweep is.")
+        return list(self._unused.values())
+
+
+def default_file(method: str, dataset: str, backbone: str) -> Path:
+    """Where the recipe for cells of these names is written."""
+    return FOLDER / f"{safe(method)}__{safe(dataset)}__{safe(backbone)}.yaml"
+
+
+def refuse_to_lose(new: Recipe) -> None:
+    """Do nothing if a search may write its recipe: nothing is there, or it goes on with that.
+
+    Raises:
+        UserError: the file is there and is something else, or holds more trials.
+    """
+    if not new.file.exists():
+        return
+    try:
+        old = read_recipe(new.file)
+    except UserError as error:
+        why = f"is there and is no recipe ({error})"
+    else:
+        if (old.method, old.dataset, old.backbone, old.protocol) != (
+            new.method, new.dataset, new.backbone, new.protocol
+        ):  # fmt: skip
+            why = f"is for {old}, not for {new}"
+        elif old.fixed != new.fixed:
+            why = f"was tuned with {_told(old.fixed)} fixed, not {_told(new.fixed)}"
+        elif set(old.fields) != set(new.fields):
+            why = f"sets {', '.join(old.fields)}, this search tunes {', '.join(new.fields)}"
+        elif old.trials == 0:
+            why = "is no result of a search"
+        elif old.trials > new.trials:
+            why = f"comes from {counted(old.trials, 'trial')}, more than the {new.trials} asked for"
+        else:
+            return
+    raise UserError(f"{new.file} {why}: name another file with --write.")
+
+
+def _told(fixed: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in fixed.items()) or "nothing"
+
+
+def write_recipe(recipe: Recipe, tuning: dict[str, Any]) -> None:
+    """Write a recipe, all of it or nothing.
+
+    Args:
+        recipe: what it says; its `file` is where.
+        tuning: how it was found, for the reader.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    values = {
+        "method": recipe.method,
+        "dataset": recipe.dataset,
+        "backbone": recipe.backbone,
+        "protocol": recipe.protocol,
+        "origin": recipe.origin,
+        "trials": recipe.trials,
+        "fields": recipe.fields,
+        "tuning": {"fixed": recipe.fixed, **tuning},
+    }
+    head = "# Written by `run_benchmarks.py tune`. `--recipe THIS_FILE` makes a sweep use it.\n"
+    text = yaml.safe_dump(
+        values, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
+    )
+    partial = recipe.file.with_name(f".{recipe.file.name}.{os.getpid()}.partial")
+    try:
+        recipe.file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(head + text, encoding="utf-8")
+        os.replace(partial, recipe.file)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise UserError(f"Cannot write {recipe.file}: {error.strerror or error}.") from error

@@ -1,0 +1,184 @@
+"""Which records are runs of the same thing, and what to call it in a table."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from benchmarks.sweep.rows.comparability import ABSENT, Difference, as_json, mixed_settings
+from results.schema import Record, Tuning
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The cells of one method with one configuration, in one data set and backbone."""
+
+    label: str
+    """The method's name, with the settings that tell it from its siblings in brackets."""
+    records: tuple[Record, ...]
+    """One record for each run seed and split seed, in that order."""
+    superseded: tuple[Record, ...]
+    """Records that a later one of the same seeds replaces."""
+
+
+def variants(
+    records: Sequence[Record], found: Sequence[Difference]
+) -> tuple[list[Variant], list[str]]:
+    """The variants of one table by label, and a line for each method whose label hides a setting.
+
+    A setting is named where it differs from what most variants of the method have; where no value
+    has a majority over the others, all variants name theirs. What a recipe set is not named: that
+    there was one is.
+
+    Args:
+        records: of one data set and backbone.
+        found: what differs although it must not; it tells variants apart like a configuration.
+    """
+    by_method: dict[str, dict[Settings, list[Record]]] = {}
+    for record in records:
+        settings = _settings(record, found)
+        by_method.setdefault(record.method, {}).setdefault(settings, []).append(record)
+    result, lines = [], []
+    for method, groups in sorted(by_method.items()):
+        labels, usual = _told_apart(method, {s: _by_recipe(r[0]) for s, r in groups.items()})
+        for settings, members in groups.items():
+            kept, superseded = _latest(members)
+            result.append(Variant(labels[settings], kept, superseded))
+        if usual:
+            shown = ", ".join(f"{name}={value}" for name, value in usual.items())
+            lines.append(f"{method}: {shown} unless the row says otherwise.")
+    return sorted(result, key=lambda variant: variant.label), lines
+
+
+class Configured(Protocol):
+    """A record, or a cell that will have one."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+    @property
+    def tuning(self) -> Tuning | None: ...
+
+
+def table_labels(rows: Sequence[Configured]) -> list[str]:
+    """What the table of these rows calls each of them."""
+    settings = [_own_settings(row) for row in rows]
+    by_method: dict[str, dict[Settings, Collection[str]]] = {}
+    for row, own in zip(rows, settings, strict=True):
+        by_method.setdefault(row.method, {})[own] = _by_recipe(row)
+    labels = {method: _told_apart(method, groups)[0] for method, groups in by_method.items()}
+    return [labels[row.method][own] for row, own in zip(rows, settings, strict=True)]
+
+
+Settings = tuple[tuple[str, str], ...]
+
+
+def _settings(record: Record, found: Sequence[Difference]) -> Settings:
+    return tuple(sorted({**dict(_own_settings(record)), **mixed_settings(record, found)}.items()))
+
+
+def _own_settings(row: Configured) -> Settings:
+    # JSON, because a record just made holds tuples where one read back might have held lists.
+    config = {name: as_json(value) for name, value in row.config.items()}
+    recipe = {RECIPE: str(row.tuning)} if row.tuning is not None else {}
+    return tuple(sorted({**config, **recipe}.items()))
+
+
+def _by_recipe(record: Configured) -> tuple[str, ...]:
+    """The fields that a recipe set."""
+    return () if record.tuning is None else record.tuning.fields
+
+
+RECIPE = "hyper-parameters"
+"""The setting that says which recipe there was; no field has such a name."""
+
+
+def _told_apart(
+    method: str, groups: Mapping[Settings, Collection[str]]
+) -> tuple[dict[Settings, str], dict[str, str]]:
+    """`_labels`; where two recipes would share one, of all fields."""
+    labels, usual = _labels(method, groups)
+    if len(set(labels.values())) < len(labels):  # two recipes of as many trials
+        return _labels(method, dict.fromkeys(groups, ()))
+    return labels, usual
+
+
+def _labels(
+    method: str, groups: Mapping[Settings, Collection[str]]
+) -> tuple[dict[Settings, str], dict[str, str]]:
+    """A label for each group, and the values that labels leave out although they vary.
+
+    Args:
+        method: what every label begins with.
+        groups: settings of each, and the names of those that its label leaves out.
+    """
+    tables = {
+        group: {name: value for name, value in group if name not in hidden}
+        for group, hidden in groups.items()
+    }
+    usual: dict[str, str] = {}
+    varying = []
+    for name in sorted({name for group in groups for name, _ in group}):
+        having = [tables[group] for group, hidden in groups.items() if name not in hidden]
+        counts = Counter(table.get(name, ABSENT) for table in having).most_common()
+        if len(counts) > 1:
+            varying.append(name)
+            if counts[0][1] > counts[1][1] and name != RECIPE:
+                usual[name] = counts[0][0]
+    labels = {}
+    for group, hidden in groups.items():
+        table = tables[group]
+        named = [
+            f"{name}={_plain(table.get(name, ABSENT))}"
+            for name in varying
+            if name not in hidden and name != RECIPE and table.get(name, ABSENT) != usual.get(name)
+        ]
+        named += [table[RECIPE]] if RECIPE in varying and RECIPE in table else []
+        labels[group] = f"{method} ({', '.join(named)})" if named else method
+    return labels, {name: _plain(value) for name, value in usual.items()}
+
+
+def shown(value: Any) -> str:
+    """The value of a field as labels write it."""
+    return _plain(as_json(value))
+
+
+def _plain(text: str) -> str:
+    """JSON text without the quotes of a string."""
+    return text[1:-1] if text.startswith('"') else text
+
+
+def _latest(records: Sequence[Record]) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    """One record for each pair of seeds, the last to finish, and the others.
+
+    One run of a deterministic method stands for every run seed.
+    """
+    by_seeds: dict[tuple[int, int], list[Record]] = {}
+    for record in records:
+        seed = 0 if record.deterministic else record.seed
+        by_seeds.setdefault((record.split_seed, seed), []).append(record)
+    kept, superseded = [], []
+    for _, same in sorted(by_seeds.items()):
+        *earlier, last = sorted(same, key=_age)
+        kept.append(last)
+        # The same file reached through two folders is no second measurement.
+        superseded += [record for record in earlier if record != last]
+    return tuple(kept), tuple(superseded)
+
+
+def _age(record: Record) -> tuple[datetime, bool, str]:
+    """Sorts by the time of finishing; an unknown time is the oldest, and a failure older still."""
+    finished = datetime.min.replace(tzinfo=UTC)
+    if record.provenance is not None:
+        with contextlib.suppress(ValueError):
+            finished = datetime.fromisoformat(record.provenance.finished)
+        if finished.tzinfo is None:
+            finished = finished.replace(tzinfo=UTC)
+    return finished, record.status == "done", record.key

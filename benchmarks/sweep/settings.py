@@ -1,0 +1,348 @@
+"""From what a user typed to typed settings: the sweep, and the fields of methods and data sets.
+
+Everything is checked here, before anything is loaded: an unknown key or a value of the wrong type
+ends with one line that names the nearest valid ones, a method's number out of range with the limit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from benchmarks.backbone.names import TRANSFORMS
+from benchmarks.errors import UserError, did_you_mean
+from benchmarks.plugins import ranges as field_ranges
+from benchmarks.plugins.declared import MISSING, Declared
+from benchmarks.protocol import GroupRule
+from benchmarks.yaml_files import yaml_mapping
+
+PROTOCOLS = ("paper", "equal")
+SELECTIONS = ("last", "val")
+RERUNS = ("missing", "failed", "always")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16")
+GROUP_RULES = ("auto", *get_args(GroupRule))
+GROUP_COUNTS = ("own", "ir100")
+LARGEST_SEED = 2**32 - 1
+"""What every generator in use accepts, NumPy's legacy one among them."""
+NARROWING = ("methods", "datasets", "set", "backbone", "protocol", "group_counts")
+"""Flags with which recipes and baselines of a file may be for nothing in the sweep."""
+QUICK_START = Path(__file__).resolve().parents[2] / "configs" / "quick_start.yaml"
+"""The sweep that runs when neither methods nor data sets nor a file are named."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method or data set of a sweep with the fields that a YAML file sets for it."""
+
+    name: str
+    fields: tuple[tuple[str, Any], ...] = ()
+    recipes: tuple[Path, ...] | None = None
+    """Recipes of this entry alone, in place of the sweep's; empty for none at all."""
+
+    def __str__(self) -> str:
+        """`zero_shot (text=both)`."""
+        shown = ", ".join(f"{field}={value}" for field, value in self.fields)
+        return f"{self.name} ({shown})" if shown else self.name
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A whole sweep as asked for: the flags of the command line, or the keys of a YAML file."""
+
+    methods: tuple[Choice, ...] = ()
+    datasets: tuple[Choice, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+    split_seeds: tuple[int, ...] = (0,)
+    backbone: str = ""
+    """Empty takes the embedded one for the embedded world and ViT-B-16-quickgelu/openai else."""
+    set: tuple[tuple[str, str, Any], ...] = ()
+    """(method or data set, field, value)."""
+    recipes: tuple[Path, ...] = ()
+    """Files with hyper-parameters of methods (see `benchmarks.sweep.recipe_files`)."""
+    data_root: Path = Path("data")
+    out: Path = Path("results/runs")
+    protocol: str = ""
+    """Empty takes `equal` on the embedded backbone and `paper` else."""
+    select: str = "last"
+    transform: str = "checkpoint"
+    """The evaluation transform: the checkpoint's own, or that of the paper so named."""
+    remark: str = ""
+    """What a reader of any of the sweep's numbers has to know; ends the tables' captions."""
+    rerun: str = "missing"
+    accept_stale: bool = False
+    groups: str = "auto"
+    group_counts: str = ""
+    """Counts that decide the groups of CIFAR-LT: own or ir100; empty is the data set's default."""
+    compare: tuple[str, ...] = ()
+    """Variants, as tables label them, that every other row is compared with after the run."""
+    save_logits: bool = False
+    save_model: bool = False
+    """Keep each cell's trained part, for `predict`."""
+    no_deterministic: bool = False
+    """Let torch take the fastest algorithms, also those that need not repeat their numbers."""
+    check_data: bool = False
+    """Read every image before anything is run."""
+    shard: str = ""
+    device: str = "auto"
+    precision: str = "auto"
+    offline: bool = False
+    plugin: tuple[Path, ...] = ()
+    narrowed: bool = False
+    """No key: flags change which methods, data, backbone or protocol the file asks for."""
+    asked: tuple[Path, ...] = ()
+    """No key: the recipes that flags name."""
+
+
+def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
+    """The sweep of a YAML file (if any) with the flags of the command line over it.
+
+    Args:
+        file: YAML with the names of `Sweep`'s fields as keys.
+        flags: field name -> value; None where a flag was not given.
+
+    Raises:
+        UserError: unreadable file, unknown key, wrong type or value.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        wanted = "a sweep is a mapping such as 'methods: [lift]'"
+        for name, value in yaml_mapping(file, wanted).items():
+            where = f"{file}, {name}" if name in _keys() else str(file)
+            values[name] = _sweep_value(name, value, where)
+    for name, value in flags.items():
+        if value is not None:
+            flag = "recipe" if name == "recipes" else name.replace("_", "-")
+            new = _sweep_value(name, value, f"--{flag}")
+            # These add up; where both set one field, the flag comes last and holds.
+            added = name in ("set", "plugin", "recipes")
+            values[name] = values.get(name, ()) + new if added else new
+            if name == "recipes":
+                values["asked"] = new
+    narrowed = file is not None and any(flags.get(name) is not None for name in NARROWING)
+    return Sweep(**values, narrowed=narrowed)
+
+
+def apply_fields(kind: str, of: type | Declared, fields: dict[str, Any]) -> dict[str, Any]:
+    """The complete, checked configuration of a dataclass: defaults with `fields` over them.
+
+    Args:
+        kind: what to call it in a message, for example "method lift".
+        of: a method, whose numbers must lie in `field_ranges`, or another dataclass; the class, or
+            what it declares.
+        fields: field name -> value, possibly strings from the command line.
+
+    Raises:
+        UserError: unknown field, wrong type or a method's number out of range.
+    """
+    declared = of if isinstance(of, Declared) else Declared.of(of)
+    known = declared.fields
+    values = {name: field.default for name, field in known.items()}
+    for name, value in fields.items():
+        if name not in known:
+            raise did_you_mean(f"field of {kind}", name, known)
+        values[name] = coerce(value, known[name].hint, f"{kind}, field {name}")
+        if declared.is_method and (wrong := field_ranges.complaint(name, values[name])):
+            raise UserError(f"{kind}, field {name}: {value} is {wrong}.")
+    for name, value in values.items():
+        if value is MISSING:
+            raise UserError(f"{kind}: field {name} has no default and was not set.")
+    return values
+
+
+def coerce(value: Any, hint: Any, where: str) -> Any:
+    """`value` as the annotated type, reading strings as the command line writes them.
+
+    Raises:
+        UserError: it does not fit; the line says what would.
+    """
+    origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        options = typing.get_args(hint)
+        if value in options:
+            return value
+        raise UserError(f"{where}: '{value}' is none of {', '.join(map(str, options))}.")
+    if origin in (typing.Union, types.UnionType):
+        inner = [a for a in typing.get_args(hint) if a is not type(None)]
+        if value is None or value == "none":
+            return None
+        return coerce(value, inner[0], where)
+    if hint is bool:
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() in ("true", "false"):
+            return str(value).lower() == "true"
+        raise UserError(f"{where}: '{value}' is not true or false.")
+    try:
+        if hint is int and not isinstance(value, bool) and float(value) == int(float(value)):
+            return int(float(value))
+        if hint is float and not isinstance(value, bool) and math.isfinite(float(value)):
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    if hint is str and isinstance(value, str):
+        return value
+    wanted = {int: "a whole number", float: "a number", str: "text"}.get(hint, str(hint))
+    raise UserError(f"{where}: '{value}' is not {wanted}.")
+
+
+def choices(hint: Any) -> list[str]:
+    """What an annotation of literals, or of literals and None, leaves the choice of; else empty."""
+    inner = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return [str(value) for value in inner]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        found = [value for part in inner for value in choices(part)]
+        return [*found, "none"] if found and type(None) in inner else found
+    return []
+
+
+def _sweep_value(name: str, value: Any, where: str) -> Any:
+    """One field of `Sweep` from a flag or a YAML value."""
+    if name not in _keys():
+        raise did_you_mean(f"key in {where}", name, _keys())
+    if name in ("methods", "datasets"):
+        items = _items(value)
+        if not items:  # an unset shell variable must not start the quick start
+            raise UserError(f"{where}: no name given, see `list`.")
+        return tuple(_choice(item, where, recipes=name == "methods") for item in items)
+    if name in ("seeds", "split_seeds"):
+        return _seeds(value, where)
+    if name == "set":
+        return _assignments(value, where)
+    if name == "compare":
+        labels = value if isinstance(value, list | tuple) else [value]
+        return tuple(part for text in labels for part in split_labels(coerce(text, str, where)))
+    if name == "recipes":
+        return _recipe_files(value, where)
+    if name == "plugin":
+        return tuple(Path(str(item)) for item in _items(value))
+    if name in ("data_root", "out"):
+        if not isinstance(value, str | Path) or not str(value):
+            raise UserError(f"{where}: '{value}' is not a path.")
+        return Path(value).expanduser()
+    if name in (
+        "accept_stale", "offline", "save_logits", "save_model", "no_deterministic", "check_data"
+    ):  # fmt: skip
+        return coerce(value, bool, where)
+    options = {
+        "protocol": PROTOCOLS,
+        "select": SELECTIONS,
+        "transform": TRANSFORMS,
+        "rerun": RERUNS,
+        "device": DEVICES,
+        "precision": PRECISIONS,
+        "groups": GROUP_RULES,
+        "group_counts": GROUP_COUNTS,
+    }.get(name)
+    text: str = coerce(value, str, where)
+    if options is not None and text not in options:
+        raise UserError(f"{where}: '{text}' is none of {', '.join(options)}.")
+    if name == "shard":
+        _shard(text, where)
+    return text
+
+
+def _keys() -> list[str]:
+    """What a file may say."""
+    return [f.name for f in dataclasses.fields(Sweep) if f.name not in ("narrowed", "asked")]
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """The part and the number of parts: (1, 4) for "2/4", (0, 1) for an empty text."""
+    return _shard(text, "--shard") if text else (0, 1)
+
+
+def _shard(text: str, where: str) -> tuple[int, int]:
+    part, slash, count = text.partition("/")
+    if slash and _is_number(part) and _is_number(count) and 1 <= int(part) <= int(count):
+        return int(part) - 1, int(count)
+    raise UserError(f"{where}: '{text}' is not I/N with 1 <= I <= N, for example 1/4.")
+
+
+def split_labels(text: str) -> tuple[str, ...]:
+    """The parts of a text between commas that stand in no bracket: labels may hold both."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _items(value: Any) -> list[Any]:
+    """A YAML list, or the parts of a comma-separated text."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _choice(item: Any, where: str, *, recipes: bool) -> Choice:
+    """`lift`, or in YAML `sage: {guidance: none}`; a method may say `recipe: FILE` among them."""
+    if isinstance(item, Choice):
+        return item
+    if isinstance(item, dict) and len(item) == 1:
+        name, fields = next(iter(item.items()))
+        if isinstance(fields, dict):
+            rest = {str(field): value for field, value in fields.items()}
+            own = None
+            if recipes and "recipe" in rest:
+                own = _recipe_files(rest.pop("recipe"), f"{where}, recipe of {name}")
+            return Choice(str(name), tuple(rest.items()), own)
+    if isinstance(item, str):
+        return Choice(item)
+    raise UserError(f"{where}: an entry is a name or 'name: {{field: value}}', not {item!r}.")
+
+
+def _recipe_files(value: Any, where: str) -> tuple[Path, ...]:
+    """One file, a list of them, or `none`."""
+    files = [] if value == "none" else _items(value)
+    named = all(isinstance(file, str | Path) and str(file) not in ("", "none") for file in files)
+    if value == "" or not named:
+        raise UserError(f"{where}: a file, a list of files or none is wanted, not {value!r}.")
+    return tuple(map(Path, files))
+
+
+def _seeds(value: Any, where: str) -> tuple[int, ...]:
+    seeds = []
+    for item in _items(value):
+        if isinstance(item, bool) or not _is_number(str(item)) or int(item) > LARGEST_SEED:
+            raise UserError(
+                f"{where}: '{item}' is no seed; write whole numbers from 0 on, for example 0,1,2."
+            )
+        seeds.append(int(item))
+    if not seeds:
+        raise UserError(f"{where}: no seed given; write for example 0,1,2.")
+    return tuple(dict.fromkeys(seeds))
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is 0, 1, 2 … in plain digits: `isdigit` alone is true of "²" as well."""
+    return text.isascii() and text.isdigit() and len(text) < 20
+
+
+def _assignments(value: Any, where: str) -> tuple[tuple[str, str, Any], ...]:
+    """`["lift.lr=0.1"]` from flags, or `{lift: {lr: 0.1}}` from YAML."""
+    found = []
+    if isinstance(value, dict):
+        for owner, fields in value.items():
+            if not isinstance(fields, dict):
+                raise UserError(
+                    f"{where}: 'set' wants NAME: {{FIELD: VALUE}}, not {owner}: {fields!r}."
+                )
+            found += [(str(owner), str(field), v) for field, v in fields.items()]
+        return tuple(found)
+    for item in _items(value) if not isinstance(value, list | tuple) else value:
+        target, equals, text = str(item).partition("=")
+        owner, dot, field = target.rpartition(".")
+        if not (equals and dot and owner and field):
+            raise UserError(f"{where}: '{item}' is not NAME.FIELD=VALUE, for example lift.lr=0.02.")
+        found.append((owner, field, text))
+    return tuple(found)

@@ -1,0 +1,188 @@
+"""The prompt-tuning step of coop and lmpt against the matrix products it needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
+from torch import Tensor
+
+from benchmarks import backbones
+from benchmarks.backbones import Backbone
+from benchmarks.conformance.tiny import tiny_data, tiny_task
+from benchmarks.tools.speed.machine import Machine
+from benchmarks.tools.speed.timing import Row, fastest
+from methods.base import Batch, Task
+from methods.coop import CoOp
+from methods.lmpt import Lmpt
+from methods.parts.text.prompts import PromptClassifier
+from methods.parts.training.learning import Learner
+from methods.parts.training.members import Member
+from methods.parts.training.problems import optimiser_of
+from methods.parts.training.schedules import Training
+from methods.parts.training.stacking import Stacked
+
+BACKBONE = "ViT-B-16/random"
+SEEDS = 5
+METHODS: dict[str, Learner] = {"coop": CoOp(), "lmpt": Lmpt()}
+Run = Callable[[], None]
+
+
+def rows(machine: Machine) -> list[Row]:
+    """The step of coop and of lmpt with 100 and with 1,000 of ImageNet's class names."""
+    backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
+    found = []
+    for classes in (100, 1000):
+        for name, method in METHODS.items():
+            asked = _asked(method, backbone, classes)
+            products, flops = _products(asked, machine.dtype)
+            best = fastest(
+                {"step": step(asked), "products": products},
+                machine.device,
+                turns=machine.turns if classes == 100 else max(2, machine.turns // 4),
+            )
+            rate = flops / best["products"] / 1e12
+            note = (
+                f"{BACKBONE}'s text tower, {machine.precision}; bound: {flops / 1e9:.0f} GFLOP "
+                "(linear layers and attention over the tokens that are needed, forward and "
+                f"activation gradient) at {rate:.2f} TFLOP/s"
+            )
+            label = f"{name} step, {classes} classes"
+            found.append(Row(label, best["step"], best["products"], note))
+    return found
+
+
+def seeds(machine: Machine) -> list[Row]:
+    """A step of five seeds at once beside five times the step of one, with 100 classes."""
+    backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
+    found = []
+    for name, method in METHODS.items():
+        several = [_asked(method, backbone, 100, seed) for seed in range(SEEDS)]
+        best = fastest(
+            {"one": step(several[0]), "all": _together(several)},
+            machine.device,
+            turns=max(2, machine.turns // 3),
+        )
+        note = f"100 classes, {machine.precision}; bound: {SEEDS} times the step of one seed"
+        found.append(Row(f"{name} step, {SEEDS} seeds", best["all"], SEEDS * best["one"], note))
+    return found
+
+
+def step(asked: Training) -> Run:
+    """One optimiser step on a batch that is there already."""
+    optimiser = optimiser_of([(list[Tensor](asked.module.parameters()), asked.recipe)])
+    batch, labels = _batch(asked)
+    asked.module.train()
+
+    def run() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        asked.loss(asked.module(batch), labels, batch).mean().backward()
+        optimiser.step()
+
+    return run
+
+
+def _together(several: list[Training]) -> Run:
+    problem = Stacked([Member(asked) for asked in several])
+    problem.refresh()
+    batch, labels = _batch(several[0])
+    repeated = Batch(
+        batch.index.expand(len(several), -1), batch.inputs.expand(len(several), -1, -1), None
+    )
+
+    def run() -> None:
+        problem.zero_grad()
+        problem.losses(repeated, labels.expand(len(several), -1)).mean(1).sum().backward()
+        problem.step()
+
+    return run
+
+
+def _asked(method: Learner, backbone: Backbone, classes: int, seed: int = 0) -> Training:
+    """What the method asks the loop to train."""
+    names = tuple(IMAGENET_CLASSNAMES[:classes])
+    described = tuple(f"a photo of {name}" for name in names)
+    data = tiny_data()
+    texts = dataclasses.replace(data.texts, class_names=names, descriptions=described)
+    task = _task(dataclasses.replace(data, texts=texts), backbone, seed)
+    return next(method.learn(task))
+
+
+def _task(data: object, backbone: Backbone, seed: int) -> Task:
+    return tiny_task(seed, data=data, backbone=backbone)[0]  # type: ignore[arg-type]
+
+
+def _batch(asked: Training) -> tuple[Batch, Tensor]:
+    """As many samples as the recipe has, with features that were drawn."""
+    device, size = asked.task.device, asked.recipe.batch_size
+    features = torch.randn(size, asked.task.backbone.feature_dim, device=device)
+    index = torch.arange(size, device=device) % len(asked.task.train)
+    unit = torch.nn.functional.normalize(features, dim=-1)
+    return Batch(index, unit, None), asked.task.train.labels[index]
+
+
+def _products(asked: Training, dtype: torch.dtype) -> tuple[Run, float]:
+    """The products of a step one after another, in the shapes that it has them in, and their FLOPs.
+
+    Rows of padding are left out, and a part that is computed again counts once.
+    """
+    prompts = cast(PromptClassifier, asked.module).prompts
+    encoder = prompts._encode
+    text, device = encoder._text, asked.task.device
+    width, heads, blocks = text.width, text.heads, len(text.blocks)
+    depth = width // heads
+    made: dict[tuple[int, ...], Tensor] = {}
+
+    def drawn(*shape: int) -> Tensor:
+        if shape not in made:
+            made[shape] = torch.randn(shape, device=device).to(dtype)
+        return made[shape]
+
+    pairs: list[tuple[Tensor, Tensor]] = []
+
+    def linear(count: int, into: int, out: int, *, gradient_of: int | None = None) -> None:
+        pairs.append((drawn(count, into), drawn(out, into).T))
+        if of := count if gradient_of is None else gradient_of:
+            pairs.append((drawn(of, out), drawn(out, into)))
+
+    def attention(batch: int, queries: int, keys: int) -> None:
+        q, k, weights = (
+            drawn(batch, queries, depth), drawn(batch, keys, depth), drawn(batch, queries, keys)
+        )  # fmt: skip
+        once = [(q, k.transpose(1, 2)), (weights, k)]
+        pairs.extend([*once, *once, *[(weights.transpose(1, 2), q)] * 2])
+
+    with torch.no_grad():
+        encoder(prompts.context[None])
+    for part in encoder._plans[1][0]:
+        chunk = part.chunk
+        lengths = torch.cat([bucket.ends + 1 for bucket in chunk.buckets]).tolist()
+        count, ends = chunk.leading + sum(lengths), len(lengths)
+        before = 1 if encoder._class_specific else 1 + encoder._contexts
+        for block in range(blocks):
+            last = block + 1 == blocks
+            learned = len(part.learned) if block == 0 else None
+            if last:
+                linear(count, width, 2 * width)
+                linear(ends, width, width)
+            else:
+                linear(count, width, 3 * width, gradient_of=learned)
+            asking = ends if last else count
+            linear(asking, width, width)
+            linear(asking, width, 4 * width)
+            linear(asking, 4 * width, width)
+            for length in sorted(set(lengths)):
+                attention(heads * lengths.count(length), 1 if last else length, length)
+            attention(heads, ends if last else sum(lengths), before)
+            if chunk.leading and not last:
+                attention(heads, chunk.leading, chunk.leading + 1)
+    flops = sum(2 * a.numel() * b.shape[-1] for a, b in pairs)
+
+    def run() -> None:
+        for a, b in pairs:
+            torch.matmul(a, b)
+
+    return run, float(flops)

@@ -1,0 +1,18 @@
+"""A display for runs that are measured."""
+
+from __future__ import annotations
+
+from benchmarks.sweep.plan import Cell
+from results.schema import Record
+
+
+class Silent:
+    """Shows nothing."""
+
+    def preparing(self, what: str, done: int = 0, total: int = 0) -> None: ...
+
+    def started(self, cell: Cell) -> None: ...
+
+    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None: ...
+
+    def finished(self, cell: Cell, record: Record) -> None: ...

@@ -1,0 +1,226 @@
+"""Classifier heads over features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.base import Batch, Task
+from methods.parts.training.schedules import Loss, Recipe, Training
+
+SCALE = 25.0
+"""Factor on cosine logits (LIFT's code, `scale: 25`)."""
+
+
+# Heads broadcast (see `parts/stacking.py`): what stands here for one holds with a leading axis too.
+
+
+class CosineHead(nn.Module):
+    """scale * cos(x, w_c), no bias.
+
+    Args:
+        weight: (C, D) initial class directions.
+        scale: factor on the cosines.
+    """
+
+    broadcasts = True
+
+    def __init__(self, weight: Tensor, scale: float = SCALE) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(F.normalize(weight, dim=-1).clone())
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D) -> (B, C)."""
+        logits: Tensor = _ScaledCosines.apply(x, self.weight, self.scale)[0]
+        return logits
+
+
+class _ScaledCosines(torch.autograd.Function):
+    """scale * cos of rows x (..., B, D) and weights (..., C, D) -> (..., B, C).
+
+    Written out because the weights of several heads outgrow a core's cache: what counts is how
+    often they are gone over. Lengths (1e-12 or more) are divided by in the logits, which are fewer
+    numbers.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+        of_x, of_weight = (rows.norm(dim=-1).clamp(min=1e-12).reciprocal() for rows in (x, weight))
+        logits = x @ weight.mT
+        logits.mul_((scale * of_x)[..., None]).mul_(of_weight[..., None, :])
+        return logits, of_x, of_weight
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        x, weight, ctx.scale = inputs
+        logits, *inverse_lengths = output
+        ctx.mark_non_differentiable(*inverse_lengths)
+        ctx.save_for_backward(x, weight, logits, *inverse_lengths)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight, logits, of_x, of_weight = ctx.saved_tensors
+        # d (scale cos) / d w = scale x / (|x| |w|) - scale cos w / |w|^2, and the same for x
+        of_products = (gradients[0] * (ctx.scale * of_x)[..., None]).mul_(of_weight[..., None, :])
+        of_lengths = gradients[0] * logits  # (..., B, C)
+        found: list[Tensor | None] = [None, None]
+        if ctx.needs_input_grad[0]:
+            less = of_lengths.sum(-1) * of_x.square()
+            found[0] = torch.addcmul(of_products @ weight, x, less[..., None], value=-1)
+        if ctx.needs_input_grad[1]:
+            less = of_lengths.sum(-2) * of_weight.square()
+            transposed = of_products.mT.contiguous()  # so that the product lies as the weights do
+            found[1] = torch.addcmul(transposed @ x, weight, less[..., None], value=-1)
+        return found[0], found[1], None
+
+
+class LinearHead(nn.Module):
+    """w_c . x + b_c over features scaled to unit mean square, so that steps are comparable.
+
+    Args:
+        weight: (C, D) initial weights.
+    """
+
+    broadcasts = True
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.clone())
+        self.bias = nn.Parameter(torch.zeros(len(weight), device=weight.device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D) L2-normalised -> (B, C)."""
+        scaled: Tensor = x * x.shape[-1] ** 0.5
+        logits: Tensor = self.weight @ scaled.mT + self.bias[..., None]  # (C, B)
+        return logits.mT
+
+
+class SigmoidBias(nn.Module):
+    """Logits for sigmoid losses: z_c - centre_c + log odds_c + b_c, with b_c learned.
+
+    Sigmoid losses on scaled cosines start saturated: every cosine of an image and a text is far
+    above 0. So each class starts at the log-odds of its training frequency, as focal loss does with
+    one number for all (Lin et al. 2017, arXiv 1708.02002, section 3.3), and b_c at 0, where weight
+    decay pulls it. The scale stays the head's own, 25 for a cosine head: learned along with the
+    bias it collapsed to 0 at some learning rates. This is ours. Average precision is that of z,
+    because all samples of a class are shifted alike.
+
+    Args:
+        centre: (C,) mean logit of each class before training.
+        log_odds: (C,) see `log_odds`.
+    """
+
+    broadcasts = True
+    start: Tensor
+
+    def __init__(self, centre: Tensor, log_odds: Tensor) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros_like(centre))
+        self.register_buffer("start", log_odds - centre)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(B, C) -> (B, C)."""
+        return z + (self.start + self.bias)[..., None, :]
+
+
+def log_odds(counts: Tensor, images: int) -> Tensor:
+    """(C,) log n_c / (N - n_c), each side counting half an image more so that none is infinite."""
+    return ((counts + 0.5) / (images - counts + 0.5)).log()
+
+
+class OnFeatures(nn.Module):
+    """A head that reads a batch's frozen features.
+
+    Args:
+        head: (B, D) -> (B, C).
+        posthoc: (C,) taken off the logits when predicting, not when training.
+    """
+
+    broadcasts = True
+    posthoc: Tensor | None
+
+    def __init__(self, head: nn.Module, posthoc: Tensor | None = None) -> None:
+        super().__init__()
+        self.head = head
+        self.register_buffer("posthoc", posthoc, persistent=False)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """B samples -> (B, C)."""
+        logits: Tensor = self.head(batch.features)
+        if self.training or self.posthoc is None:
+            return logits
+        return logits - self.posthoc[..., None, :]
+
+
+def initial_weight(task: Task, init: str, dim: int) -> Tensor:
+    """(C, dim) initial class directions.
+
+    Args:
+        task: names, texts and features.
+        init: `text` (prompt ensemble of names), `class_mean` (of training features; a class
+            without training images starts at its text), `random` (keyed by class name).
+        dim: width of the head's input; `text` and `class_mean` need the joint space.
+    """
+    if init == "text":
+        return task.text_features()
+    if init == "class_mean":
+        return class_means(task)
+    if init == "random":
+        drawn: Tensor = task.normal_per_class("head", dim) * dim**-0.5
+        return drawn
+    raise ValueError(f"Unknown head initialisation '{init}'. Known: text, class_mean, random.")
+
+
+def class_means(task: Task) -> Tensor:
+    """(C, D) means of the training features; a class without any takes its text feature.
+
+    On multi-label data a class's mean is over all images that show it.
+    """
+    features, labels = task.train.features(), task.train.labels
+    if labels.ndim == 2:
+        sums = labels.T.to(features.dtype) @ features
+    else:
+        sums = torch.zeros(task.num_classes, features.shape[1], device=features.device)
+        sums.index_add_(0, labels, features)
+    empty = task.counts == 0
+    if bool(empty.any()):
+        sums[empty] = task.text_features()[empty]
+        task.note("classes without training images take their text feature as mean")
+    return sums / task.counts.clamp(min=1)[:, None]
+
+
+def head_training(
+    task: Task,
+    loss: Loss,
+    recipe: Recipe,
+    *,
+    head: str,
+    init: str,
+    posthoc: Tensor | None = None,
+) -> Training:
+    """A head to train on frozen features; on multi-label data with a `SigmoidBias` behind it.
+
+    Args:
+        task: what to train on.
+        loss: see `training.Loss`.
+        recipe: see `training.Recipe`.
+        head: `cosine` (scale 25, no bias) or `linear` (with bias).
+        init: see `initial_weight`.
+        posthoc: see `OnFeatures`.
+    """
+    weight = initial_weight(task, init, task.train.features().shape[1])
+    if head not in ("cosine", "linear"):
+        raise ValueError(f"Unknown head '{head}'. Known: cosine, linear.")
+    module: nn.Module = CosineHead(weight) if head == "cosine" else LinearHead(weight)
+    if task.kind == "multi":
+        with torch.no_grad():
+            centre: Tensor = module(task.train.features()).mean(0)
+        odds = log_odds(task.counts, len(task.train))
+        module = nn.Sequential(module, SigmoidBias(centre, odds))
+    return Training(task, OnFeatures(module, posthoc), loss, recipe)

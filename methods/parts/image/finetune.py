@@ -1,0 +1,175 @@
+"""The frame of methods that train parts of the image tower: tower, head and training in one place.
+
+    tower = adapted(task, "adaptformer")   # or AdaptedViT(visual, [Slots(…) for each block])
+    return finetune(task, tower, text_head(task), loss, recipe)
+
+The head reads the pooled output before the CLIP projection, as LIFT's does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal, assert_never
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks import randomness
+from benchmarks.views import enlarged_size
+from methods.base import Predictor, Task, TextSource
+from methods.parts.heads.heads import SCALE, CosineHead, SigmoidBias, log_odds
+from methods.parts.image.adapters import (
+    Adapter,
+    AdaptFormer,
+    LowRank,
+    Slots,
+    bottleneck_rule,
+    deep_prompts,
+)
+from methods.parts.image.vit import AdaptedClassifier, AdaptedViT, project_to_width, vit, with_own
+from methods.parts.losses.multi_label import multi_label_loss
+from methods.parts.losses.single_label import single_label_loss
+from methods.parts.training.loop import ONLY, Loss, Recipe, Stage, train
+
+AdapterKind = Literal["adaptformer", "adapter", "lora", "vpt", "bitfit", "none"]
+"""What is trained in every block, each as LIFT's code has it.
+
+adaptformer: a bottleneck beside the MLP; adapter: one after it; lora: queries and values changed by
+products of low rank; vpt: prompt tokens of the block's own (deep); bitfit: the biases of the
+blocks; none: nothing.
+"""
+
+
+def shape(visual: Any) -> tuple[int, int]:
+    """(W, L): width and number of blocks of a tower."""
+    return visual.conv1.out_channels, len(visual.transformer.resblocks)
+
+
+def adapted(task: Task, kind: AdapterKind, bottleneck: int = 0, prompts: int = 10) -> AdaptedViT:
+    """The frozen tower with adapters in every block.
+
+    All but vpt leave the output as it is before the first step; prompts take part in the attention
+    from the start.
+
+    Args:
+        task: backbone, classes and seed.
+        kind: see `AdapterKind`.
+        bottleneck: width of adaptformer and adapter, rank of lora; 0 takes LIFT's rule.
+        prompts: tokens a block of vpt.
+    """
+    visual = vit(task.backbone)
+    width, blocks = shape(visual)
+    d = bottleneck or bottleneck_rule(task.num_classes, blocks)
+    slots = []
+    for i in range(blocks):
+        key = randomness.key(task.seed, "block", i)
+        if kind == "adaptformer":
+            slots.append(Slots(mlp=AdaptFormer(width, d, key)))
+        elif kind == "adapter":
+            slots.append(Slots(after_mlp=Adapter(width, d, key)))
+        elif kind == "lora":
+            query, value = (randomness.key(key, name) for name in ("query", "value"))
+            slots.append(Slots(query=LowRank(width, d, query), value=LowRank(width, d, value)))
+        elif kind == "vpt":
+            patch = visual.conv1.kernel_size[0]
+            slots.append(Slots(prompts=deep_prompts(width, patch, prompts, key)))
+        elif kind == "bitfit":
+            return AdaptedViT(with_own(visual, _bias_of_a_block))
+        elif kind == "none":
+            return AdaptedViT(visual)
+        else:
+            assert_never(kind)
+    return AdaptedViT(visual, slots)
+
+
+def unfrozen(task: Task, part: Literal["tower", "blocks"] = "tower") -> AdaptedViT:
+    """A copy of the tower that is trained; the backbone stays as it is.
+
+    Args:
+        task: whose backbone.
+        part: tower, without the projection, which no head here reads; or its blocks alone.
+    """
+    start = "transformer.resblocks." if part == "blocks" else ""
+    own = with_own(vit(task.backbone), lambda name: name.startswith(start) and name != "proj")
+    return AdaptedViT(own)
+
+
+def _bias_of_a_block(name: str) -> bool:
+    return name.startswith("transformer.resblocks.") and name.endswith("bias")
+
+
+def text_head(task: Task, text: TextSource = "names") -> CosineHead:
+    """A cosine head that starts at the projected text features (C, W) of one template, as LIFT."""
+    features = task.text_features(text, ensemble=False)
+    return CosineHead(project_to_width(vit(task.backbone), features))
+
+
+TowerLoss = Literal["auto", "ce", "la", "bce", "db", "asl"]
+"""auto: la on single-label, bce on multi-label data, where db did worse on validation images of
+glyphscenes_lt."""
+
+
+def tower_loss(task: Task, name: TowerLoss, tau: float) -> Loss:
+    """The loss called `name`; db with its authors' values for COCO-LT.
+
+    Args:
+        task: classes and counts.
+        name: ce and la are for single-label data; bce, db and asl for multi-label.
+        tau: strength of la.
+
+    Raises:
+        NotApplicable: the loss does not fit the task.
+    """
+    if task.kind == "single":
+        return single_label_loss("la" if name == "auto" else name, task, tau=tau, scale=SCALE)
+    name = "bce" if name == "auto" else name
+    task.note(f"multi-label form ours: {name} on sigmoids in place of LIFT's softmax loss")
+    return multi_label_loss(name, task, db_neg_scale=2.0, db_mu=0.2)
+
+
+def finetune(
+    task: Task,
+    tower: AdaptedViT,
+    head: nn.Module,
+    loss: Loss,
+    recipe: Recipe,
+    *,
+    stage: Stage = ONLY,
+    tte: bool = False,
+) -> Predictor:
+    """Train a tower and a head together on the training images.
+
+    Args:
+        task: what to train on.
+        tower: its trained parts start where they are.
+        head: (B, W) -> (B, C); on multi-label data a `SigmoidBias` is put behind it.
+        loss: see `training.Loss`.
+        recipe: see `training.Recipe`.
+        stage: see `training.Stage`.
+        tte: test-time ensembling, see `Predictor.views`.
+    """
+    if task.kind == "multi":
+        head = nn.Sequential(head, SigmoidBias(_mean_logits(task, tower, head), _odds(task)))
+    if tte:
+        side, enlarged = task.backbone.image_size, enlarged_size(task.backbone)
+        task.note(f"mean logits of five {side}-pixel crops of test images resized to {enlarged}")
+    module = AdaptedClassifier(tower, head)
+    predictor = train(task, module, loss, recipe, "images", stage)
+    return dataclasses.replace(predictor, views="five crops") if tte else predictor
+
+
+def _odds(task: Task) -> Tensor:
+    return log_odds(task.counts, len(task.train))
+
+
+@torch.no_grad()
+def _mean_logits(task: Task, tower: AdaptedViT, head: nn.Module, images: int = 512) -> Tensor:
+    """(C,) mean logit of each class before training, over some of the training images."""
+    some = task.epoch_order(0)[:images]
+    module = AdaptedClassifier(tower, head).to(task.device)
+    parts = []
+    for part in np.split(some, range(128, len(some), 128)):
+        with task.backbone.precision_for("images"):
+            parts.append(module(task.train.batch(part, needs="images")).float())
+    return torch.cat(parts).mean(0)

@@ -1,0 +1,101 @@
+"""ViTs with trained parts in their blocks: `benchmarks.towers.image` with adapters, and a head.
+
+B images, W width, D joint space.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.backbones import Backbone
+from benchmarks.errors import NotApplicable
+from benchmarks.towers import image
+from methods.base import Batch
+from methods.parts.image.adapters import Slots
+
+
+class AdaptedViT(nn.Module):
+    """A ViT with trained parts in its blocks.
+
+    Parameters of this module are those in the slots and those of the tower that require a
+    gradient: none of a backbone's own, which stays outside of the state.
+
+    Args:
+        visual: a tower as from `vit` or `with_own`.
+        slots: one a block; none at all runs the tower as it is.
+    """
+
+    def __init__(self, visual: Any, slots: Sequence[Slots] = ()) -> None:
+        super().__init__()
+        blocks = visual.transformer.resblocks
+        if slots and len(slots) != len(blocks):
+            raise ValueError("one Slots a block is needed")
+        self.slots = nn.ModuleList(slots or [Slots() for _ in blocks])
+        self.own = nn.ParameterList(p for p in visual.parameters() if p.requires_grad)
+        self._tower = [visual]  # in a list, so that what is frozen is neither moved nor saved
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, W) pooled output after the last layer norm, before the projection."""
+        slots = cast(Sequence[Slots], self.slots)
+        return image.pooled(self._tower[0], images, slots)
+
+
+def vit(backbone: Backbone) -> Any:
+    """The backbone's visual tower.
+
+    Raises:
+        NotApplicable: it is no ViT of plain residual attention blocks with class-token or average
+            pooling.
+    """
+    visual: Any = backbone.model.visual
+    if not image.serves(visual):
+        raise NotApplicable(
+            "needs a ViT of plain residual attention blocks, pooled by class token or average, and "
+            f"the image tower of {backbone.id.name} is none"
+        )
+    return visual
+
+
+def with_own(visual: Any, own: Callable[[str], bool]) -> Any:
+    """A copy of a tower in which some parameters are its own and trained, the rest shared.
+
+    Args:
+        visual: a tower as from `vit`; it is not changed.
+        own: whether the parameter of a name is copied.
+    """
+    tensors = [*visual.named_parameters(), *visual.named_buffers()]
+    shared = {id(tensor): tensor for name, tensor in tensors if not own(name)}
+    copied = copy.deepcopy(visual, shared)
+    for name, parameter in copied.named_parameters():
+        if own(name):
+            parameter.requires_grad_()
+    return copied
+
+
+def project_to_width(visual: Any, features: Tensor) -> Tensor:
+    """(n, D) joint features -> (n, W), L2-normalised: norm(norm(t) @ proj^T), as LIFT."""
+    unit = F.normalize(features, dim=-1)
+    return unit if visual.proj is None else F.normalize(unit @ visual.proj.T.float(), dim=-1)
+
+
+class AdaptedClassifier(nn.Module):
+    """A ViT with adapters and a head on its pooled output."""
+
+    def __init__(self, tower: AdaptedViT, head: nn.Module) -> None:
+        super().__init__()
+        self.tower = tower
+        self.head = head
+
+    def forward(self, batch: Batch) -> Tensor:
+        """B images -> (B, C)."""
+        x = self.tower(batch.inputs)
+        # The head in full precision: rounded cosines tie, and argmax gives ties to the first class.
+        with torch.autocast(x.device.type, enabled=False):
+            logits: Tensor = self.head(x.float())
+        return logits

@@ -1,0 +1,163 @@
+"""Class names behind learned contexts -> text features, with the frozen tower's work kept small.
+
+Exact, and in this order of what it saves: rows for the tokens of each prompt and none for padding,
+shared contexts computed once for all classes, the last block for the ends alone, the start token
+computed once for good (it reads nothing but itself), no gradient for tokens that are not learned.
+Where all that a backward pass reads does not fit into memory, the rest is computed again.
+The tower's linear layers run in the precision of the run, everything else in full.
+
+S sets of contexts, C classes, M context vectors, W width, D joint space.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.backbones import Backbone
+from benchmarks.towers.text import read_out
+from methods.parts.text.frozen_text import FrozenText
+from methods.parts.text.packing import Chunk, chunks
+from methods.parts.text.text_tower import text_tower
+
+BUDGET = 2**33
+"""Bytes that are kept for the backward pass at most, or a third of the device's memory if less."""
+ROWS = {"cpu": 2048, "cuda": 2**16}
+"""Rows that are computed at a time: on a CPU, what passes between two products stays in caches."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A chunk, what its rows are, and where its features go."""
+
+    chunk: Chunk
+    tokens: Tensor
+    """(R,) token ids; any where a context stands."""
+    places: Tensor
+    """(R,) positions in the prompt."""
+    learned: Tensor
+    """(r * M,) rows of the contexts."""
+    contexts: Tensor
+    """(r,) which contexts those are."""
+    keep: bool
+    """Keep what the backward pass reads."""
+
+
+class PromptEncoder:
+    """The features of prompts [start][context][class name].[end].
+
+    Args:
+        backbone: of CLIP's kind.
+        names: (C, L) tokens of start, name, full stop and end.
+        ends: C, the places of the ends among them.
+        contexts: M.
+        class_specific: every class has its own context vectors.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        names: Tensor,
+        ends: Sequence[int],
+        contexts: int,
+        *,
+        class_specific: bool,
+    ) -> None:
+        self._tower = tower = text_tower(backbone)
+        self._table: Tensor = tower.token_embedding.weight.detach()
+        self._positions: Tensor = tower.positional_embedding.detach()
+        compute = torch.bfloat16 if backbone.precision == "bf16" else self._table.dtype
+        self._text = FrozenText(tower, compute)
+        self._names, self._ends, self._contexts = names, ends, contexts
+        self._class_specific = class_specific
+        self._plans: dict[int, tuple[list[_Part], Tensor]] = {}
+        self._start = self._of_start()
+
+    def __call__(self, contexts: Tensor) -> Tensor:
+        """(S, C or 1, M, W) context vectors -> (S, C, D) L2-normalised text features."""
+        with torch.autocast(contexts.device.type, enabled=False):
+            return self._features(contexts)
+
+    def _features(self, contexts: Tensor) -> Tensor:
+        sets = len(contexts)
+        if sets not in self._plans:
+            self._plans[sets] = self._plan(sets)
+        parts, order = self._plans[sets]
+        placed = contexts.flatten(0, 1) + self._positions[1 : 1 + self._contexts]
+        groups = 1 if self._class_specific else sets
+        before = self._start.expand(-1, -1, groups, -1, -1, -1)
+        found = []
+        for part in parts:
+            x = F.embedding(part.tokens, self._table) + self._positions[part.places]
+            learned = placed[part.contexts].flatten(0, 1)
+            ends, seen = self._text(x, learned, part.learned, part.chunk, before, keep=part.keep)
+            found.append(ends)
+            if not self._class_specific:
+                before = seen
+        out = read_out(self._tower, torch.cat(found)[order])  # (S * C, D)
+        by_set: Tensor = F.normalize(out, dim=-1).unflatten(0, (sets, -1))
+        return by_set
+
+    @torch.no_grad()
+    def _of_start(self) -> Tensor:
+        """(blocks, 2, 1, H, 1, d) keys and values of the start token."""
+        x = self._table[self._names[0, :1]] + self._positions[:1]
+        none = torch.empty(0, dtype=torch.long, device=x.device)
+        heads, width = self._text.heads, self._text.width
+        before = x.new_empty(len(self._text.blocks), 2, 1, heads, 0, width // heads)
+        chunk = Chunk((), rows=1, leading=1)
+        return self._text(x, x[:0], none, chunk, before, keep=False)[1]
+
+    def _plan(self, sets: int) -> tuple[list[_Part], Tensor]:
+        """The parts, and (S * C,) where each prompt's feature stands in what they give."""
+        device, count = self._names.device, len(self._ends)
+        own = self._contexts if self._class_specific else 0  # contexts in front of each name
+        lengths = [end + own for end in self._ends]
+        # Class-specific prompts of all sets are so many classes; else a set has its own contexts.
+        copies, groups = (sets, 1) if self._class_specific else (1, sets)
+        leading = self._contexts - own
+        row = self._text.bytes_kept(sum(lengths) / count + leading)
+        budget = min(BUDGET, _memory(device) // 3)
+        rows = min(ROWS.get(device.type, ROWS["cuda"]), max(1, int(budget / 8 / row)))
+        planned = chunks(lengths * copies, sets=groups, leading=leading, rows=rows, device=device)
+        parts, done, left = [], [], 7 / 8 * budget
+        for chunk in planned:
+            left -= chunk.rows * row
+            parts.append(self._part(chunk, groups, keep=left >= 0))
+            of_sets = count * torch.arange(groups, device=device)[:, None]
+            done += [(of_sets + bucket.prompts).flatten() for bucket in chunk.buckets]
+        return parts, torch.cat(done).argsort()
+
+    def _part(self, chunk: Chunk, groups: int, *, keep: bool) -> _Part:
+        device, contexts = self._names.device, self._contexts
+        places = [torch.arange(1, chunk.leading + 1, device=device).repeat(groups)]
+        tokens = [torch.zeros_like(places[0])]
+        learned = [torch.arange(groups * chunk.leading, device=device)]
+        which = [torch.arange(groups if chunk.leading else 0, device=device)]
+        first = 1 if self._class_specific else 1 + contexts
+        for bucket in chunk.buckets:
+            n, length = len(bucket.prompts), bucket.length
+            place = torch.arange(first, first + length, device=device)
+            inside = (place - contexts).clamp(min=1)  # its place in the name, from the context on
+            names = self._names[bucket.prompts % len(self._names)][:, inside]  # (n, T)
+            tokens.append(names.expand(groups, -1, -1).flatten())
+            places.append(place.repeat(groups * n))
+            if self._class_specific:
+                starts = bucket.first + length * torch.arange(n, device=device)
+                learned.append((starts[:, None] + torch.arange(contexts, device=device)).flatten())
+                which.append(bucket.prompts)
+        return _Part(
+            chunk, torch.cat(tokens), torch.cat(places), torch.cat(learned), torch.cat(which), keep
+        )
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes of memory the device has."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,136 @@
+"""Learned prompts: context vectors before the class name, run through the frozen text tower.
+
+C classes, M context vectors, W width of the text tower, L tokens, D joint space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn import functional as F
+
+from benchmarks.errors import NotApplicable
+from methods.base import Batch, Task
+from methods.parts.heads.calibration import Calibration
+from methods.parts.text.prompt_encoder import PromptEncoder
+from methods.parts.text.text_tower import mean_direction, text_tower, tokenised
+from methods.parts.training.schedules import Loss, Recipe
+
+
+class PromptLearner(nn.Module):
+    """[start][v_1 … v_M][class name].[end] (Zhou et al. 2022, arXiv 2109.01134).
+
+    The class token stands at the end, followed by the full stop of the authors' code.
+
+    Args:
+        task: class names, backbone, randomness.
+        contexts: M.
+        class_specific: own context vectors for every class, else shared ones.
+        std: standard deviation of the initial context.
+
+    Raises:
+        NotApplicable: the text tower is not CLIP's kind (see `text_tower`), or the longest class
+            name leaves too little room.
+    """
+
+    of_the_data = frozenset({"_encode", "_words", "_direction"})
+
+    def __init__(
+        self, task: Task, contexts: int, *, class_specific: bool, std: float = 0.02
+    ) -> None:
+        super().__init__()
+        tower = text_tower(task.backbone)
+        task.note_unknown_words(task.texts.class_names)
+        width = tower.token_embedding.weight.shape[1]
+        if class_specific:
+            start = task.normal_per_class("context", contexts, width)
+        else:
+            start = torch.randn(1, contexts, width, generator=task.generator("context"))
+        self.context = nn.Parameter(std * start.to(task.device))  # (C or 1, M, W)
+        names, end = tokenised(task.backbone, [f"{name}." for name in task.texts.class_names])
+        room = tower.positional_embedding.shape[0] - contexts
+        if names.shape[1] > room:
+            raise NotApplicable(
+                f"class names take {names.shape[1]} tokens, {contexts} contexts leave {room}"
+            )
+        self._encode = PromptEncoder(
+            task.backbone, names, end.tolist(), contexts, class_specific=class_specific
+        )
+        place = torch.arange(names.shape[1], device=names.device)
+        inside = (place > 0) & (place < end[:, None])
+        embedded = tower.token_embedding(names).detach()  # (C, L - M, W)
+        self._words = inside.sum(1, keepdim=True)  # (C, 1)
+        self._direction = self._words * mean_direction(embedded, inside)  # (C, W)
+
+    def direction(self) -> Tensor:
+        """(C, W) mean of the unit embeddings of each prompt's tokens, without start and end."""
+        own = F.normalize(self.context, dim=-1).sum(1)  # (C or 1, W)
+        return (own + self._direction) / (self.context.shape[1] + self._words)
+
+    def features(self, contexts: Tensor) -> Tensor:
+        """(S, C or 1, M, W) contexts in place of its own -> (S, C, D) L2-normalised features."""
+        return self._encode(contexts)
+
+    def forward(self) -> Tensor:
+        """(C, D) L2-normalised text features of the learned prompts."""
+        return self.features(self.context[None])[0]
+
+
+def prompt_recipe(epochs: int, batch_size: int, lr: float, weight_decay: float) -> Recipe:
+    """SGD with the whole batch at once: the prompts go through the tower once a step."""
+    micro_batch = max(batch_size, Recipe.micro_batch)
+    return Recipe(epochs, batch_size, lr, weight_decay=weight_decay, micro_batch=micro_batch)
+
+
+class PromptClassifier(nn.Module):
+    """scale * cos(image feature, text feature of the learned prompt), the backbone's own scale.
+
+    On multi-label data these go through a `Calibration`, which is learned along with the prompts.
+
+    Args:
+        prompts: the prompts.
+        task: the backbone's scale; training features and labels for the calibration.
+        loss: what they are going to be learned under.
+    """
+
+    def __init__(self, prompts: PromptLearner, task: Task, loss: Loss) -> None:
+        super().__init__()
+        self.prompts = prompts
+        self._scale = task.backbone.logit_scale
+        self._weight: Tensor | None = None
+        self.calibration: nn.Module = nn.Identity()
+        if task.kind == "multi":
+            with torch.no_grad():
+                logits = self._scale * task.train.features() @ prompts().T
+            self.calibration = Calibration(task, loss, logits)
+
+    def train(self, mode: bool = True) -> PromptClassifier:
+        self._weight = None  # prompts change in training; between evaluations they do not
+        return super().train(mode)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """B samples -> (B, C)."""
+        if self.training or self._weight is None:
+            self._weight = self.prompts()
+        logits: Tensor = self.calibration(self._scale * batch.inputs @ self._weight.T)
+        return logits
+
+    def stacked(self, tensors: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """The logits (S, B, C) of S classifiers, whose prompts go through the tower together.
+
+        Args:
+            tensors: what differs between them, by name and stacked.
+            batch: (S, B) samples.
+        """
+        features = self.prompts.features(tensors["prompts.context"])  # (S, C, D)
+        logits = self._scale * batch.inputs @ features.mT
+        within = "calibration."
+        own = {k.removeprefix(within): v for k, v in tensors.items() if k.startswith(within)}
+        if not own:
+            return logits
+        calibrated: Tensor = vmap(partial(functional_call, self.calibration))(own, logits)
+        return calibrated

@@ -1,0 +1,133 @@
+"""The figure and the CSV of a sweep over a knob of a data set."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import textwrap
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from benchmarks.file_names import safe
+from reports.aggregate import Summary
+from reports.figures.plots import WIDTH, legend_columns, look, shown, style
+from reports.figures.sweeps import WORDS, KnobSweep
+
+PANELS = ("overall", "head third", "tail third")
+"""What the figure shows; the CSV has the middle third as well."""
+
+
+def sweep_stems(sweeps: Sequence[KnobSweep]) -> list[str]:
+    """A file name without ending for each: BASE__KNOB__BACKBONE, and no two alike."""
+    stems = [f"{safe(s.base)}__{safe(s.knob)}__{safe(s.backbone)}" for s in sweeps]
+    lower = [stem.lower() for stem in stems]
+    return [
+        f"{stem}-{hashlib.sha256(repr(sweep).encode()).hexdigest()[:6]}"
+        if lower.count(stem.lower()) > 1
+        else stem
+        for stem, sweep in zip(stems, sweeps, strict=True)
+    ]
+
+
+def sweep_csv(sweep: KnobSweep) -> str:
+    """One line for each variant, value of the knob and metric; empty where there is no value."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(
+        ["dataset", "backbone", "knob", "value", "method", "variant", "metric", "mean", "std", "n"]
+    )
+    for line in sweep.lines:
+        for x, values in line.points:
+            for name, s in values.items():
+                where = [sweep.base, sweep.backbone, sweep.knob, f"{x:g}", line.method, line.label]
+                writer.writerow([*where, name, s.mean, s.std, s.n])
+    return stream.getvalue()
+
+
+def sweep_figure(sweep: KnobSweep) -> Figure:
+    """A panel for the whole, the head third and the tail third; one line a variant.
+
+    Bands are standard deviations over runs (ddof=1); a variant that is not random has none.
+    """
+    multi = sweep.task == "multi"
+    titles = {"overall": "mAP" if multi else "overall"}
+    titles |= {name: f"{name} ({size} classes)" for name, size in sweep.sizes.items()}
+    lines, more = shown(sweep.lines)
+    with style():
+        labels = [line.label for line in lines]
+        ncols = legend_columns(labels)
+        notes = (*sweep.notes, f"Drawn: {more}.") if more else sweep.notes
+        below = [part for note in notes for part in textwrap.wrap(note, 104)]
+        # Inches: the panels, and lines of text above and below them.
+        height = 2.6 + 0.17 * (-(-len(labels) // ncols) + len(below))
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        panels = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
+        for axes, name in zip(panels, PANELS, strict=True):
+            for i, line in enumerate(lines):
+                _draw(axes, i, [(x, values[name]) for x, values in line.points])
+            axes.set_title(titles[name], fontsize=8.5)
+            axes.yaxis.grid(True, color="#dddddd", lw=0.6, zorder=0)
+            axes.set_axisbelow(True)
+        _scale(panels[0], sweep)
+        panels[0].set_ylabel("Average precision (%)" if multi else "Accuracy (%)")
+        title = WORDS.get(sweep.knob, ("", sweep.knob))[1]
+        title += " (log scale)" if panels[0].get_xscale() == "log" else ""
+        figure.supxlabel("\n".join([title, *below]), fontsize=8.5, linespacing=1.4)
+        handles = [_handle(i, label) for i, label in enumerate(labels)]
+        figure.legend(
+            # matplotlib fills column by column, but names are read from left to right.
+            handles=[handle for column in range(ncols) for handle in handles[column::ncols]],
+            loc="outside upper center", frameon=False, handlelength=2.6, ncols=ncols,
+            columnspacing=1.4,
+        )  # fmt: skip
+    return figure
+
+
+def _draw(axes: Axes, i: int, points: Iterable[tuple[float, Summary]]) -> None:
+    """A line through the means with a band of one standard deviation to each side."""
+    present = [(x, s.mean, s.std or 0.0) for x, s in points if s.mean is not None]
+    if not present:
+        return
+    x, mean, std = map(np.array, zip(*present, strict=True))
+    drawn = look(i)
+    if std.any():
+        axes.fill_between(x, mean - std, mean + std, color=drawn.colour, alpha=0.2, lw=0, zorder=2)
+    axes.plot(
+        x, mean, color=drawn.colour, linestyle=drawn.dashes, linewidth=1.5, marker=drawn.marker,
+        markersize=4.5, markeredgecolor="white", markeredgewidth=0.5, zorder=4, clip_on=False,
+    )  # fmt: skip
+
+
+def _handle(i: int, label: str) -> Line2D:
+    drawn = look(i)
+    return Line2D(
+        [], [], color=drawn.colour, linestyle=drawn.dashes, linewidth=1.5, marker=drawn.marker,
+        markersize=4.5, markeredgecolor="white", markeredgewidth=0.5, label=label,
+    )  # fmt: skip
+
+
+def _scale(axes: Axes, sweep: KnobSweep) -> None:
+    """The axes that all panels share: ticks where values are, and room around the lines."""
+    values = sweep.values
+    if values[0] > 0 and values[-1] > 1 and values[-1] / values[0] >= 5:  # ratios, not shares
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.margins(x=0.06)
+    means = [s for line in sweep.lines for _, v in line.points for s in map(v.get, PANELS)]
+    ends = [
+        s.mean + sign * (s.std or 0.0)
+        for s in means
+        if s is not None and s.mean is not None
+        for sign in (-1, 1)
+    ]
+    low, high = (min(ends), max(ends)) if ends else (0.0, 100.0)
+    room = max(0.05 * (high - low), 1.0)
+    axes.set_ylim(max(low - room, -2.0), min(high + room, 102.0))
+    axes.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))

@@ -1,0 +1,278 @@
+"""Published values beside a table's own, and which of them may stand there.
+
+A published value is compared with a row only if both are the same variant: the same data set with
+its split and ratio, backbone, evaluation transform, test-time ensembling and scores, no external
+data, and every hyper-parameter of the row at the published recipe, which is the method's defaults
+under protocol `paper` with the fields that the entry names. So a row of protocol `equal`, of fewer
+epochs, of tuned values or of an epoch chosen on validation images stands beside nothing. Values of
+groups are compared under the same rule for groups only. All else that is published on the data set
+is named shortly under the table with what keeps it apart; facts that a source leaves open or that
+are our conclusion are named with the source.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.datasets import registry as datasets
+from benchmarks.errors import UserError
+from benchmarks.protocol import budget
+from benchmarks.sweep.rows.variants import shown
+from benchmarks.sweep.settings import apply_fields
+from methods.registry import METHODS
+from results.published import METRICS, UNKNOWN, Published, published
+from results.schema import Record
+
+if TYPE_CHECKING:
+    from reports.aggregate import Row, Summary
+
+NAMED = 4
+"""Values of one kind that are named one by one; of more of them, the lowest and the highest."""
+_WORDS = {
+    "tte": "test-time ensembling", "external_data": "external data", "dataset": "imbalance ratio",
+    "fields": "hyper-parameters", "groups": "group rule",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    """One published value beside ours."""
+
+    label: str
+    """Our row."""
+    metric: str
+    """One of `results.published.METRICS`."""
+    published: float
+    ours: Summary
+    tolerance: float
+    """Points."""
+    source: str
+    """Where it was read, and what to know of it."""
+    multi: bool = False
+    """Of multi-label data."""
+
+    @property
+    def title(self) -> str:
+        """The metric as tables call it."""
+        return "mAP" if self.multi and self.metric == "overall" else self.metric
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus published, in points."""
+        return None if self.ours.mean is None else self.ours.mean - self.published
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the difference is larger than the tolerance."""
+        return self.difference is not None and abs(self.difference) > self.tolerance + 1e-9
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is published on a table's data set."""
+
+    lines: tuple[Line, ...]
+    """In the order of the table's rows."""
+    others: tuple[str, ...]
+    """What is not compared, one text for each thing that keeps it apart."""
+    unread: tuple[str, ...] = ()
+    """Methods of the table whose published values could not be read, with their source."""
+
+    @property
+    def sources(self) -> list[str]:
+        """The sources of the lines, in their order."""
+        return list(dict.fromkeys(line.source for line in self.lines))
+
+
+def beside(
+    dataset: str,
+    backbone: str,
+    rows: Sequence[Row],
+    entries: Iterable[Published] | None = None,
+) -> Beside | None:
+    """Published values for a table, None where there are none for its data set and backbone.
+
+    Args:
+        dataset: as the table calls it, knobs included.
+        backbone: its name.
+        rows: of the table.
+        entries: what is published, by default all of `results/published.yaml`.
+    """
+    name = dataset.partition(" (")[0]
+    known = list(published() if entries is None else entries)
+    fitting = [e for e in known if e.values is not None and on_data(e, name)]
+    if not any(entry.backbone == backbone for entry in fitting):
+        return None
+    lines: list[Line] = []
+    apart: dict[str, list[Published]] = {}
+    for entry in fitting:
+        matches = [row for row in rows if row.done and not _reasons(entry, row)]
+        for row in matches:
+            lines += _lines(entry, row)
+        # Of calibration rows those of other backbones say nothing about this one.
+        if not matches and (entry.backbone == backbone or entry.kind != "calibration"):
+            apart.setdefault(_nearest_reason(entry, backbone, rows), []).append(entry)
+    order = [row.label for row in rows]
+    lines.sort(key=lambda line: order.index(line.label))
+    others = [f"{reason}: {_several(found)}" for reason, found in apart.items()]
+    run = {row.method for row in rows}
+    unread = [f"{e.method} ({e.source})" for e in known if e.values is None and e.method in run]
+    return Beside(tuple(lines), tuple(others), tuple(unread))
+
+
+def _lines(entry: Published, row: Row) -> list[Line]:
+    values = entry.values or {}
+    metrics = [metric for metric in METRICS if metric in values and _same(entry, metric, row)]
+    source = _source(entry, metrics)
+    limit, multi = entry.tolerance or 0.0, row.done[0].task == "multi"
+    return [Line(row.label, m, values[m], row.values[m], limit, source, multi) for m in metrics]
+
+
+def on_data(entry: Published, name: str) -> bool:
+    """Whether an entry is on the data set called so; untrained methods' on every ratio of it."""
+    if entry.dataset is None or entry.dataset == name:
+        return entry.dataset is not None
+    return entry.split == "" and entry.dataset == _family_name(name)
+
+
+def differences(entry: Published, record: Record) -> list[str]:
+    """What of a record of the entry's method and backbone is not the entry's variant, in words."""
+    found = []
+    if record.protocol != "paper":
+        found.append(f"protocol {record.protocol}")
+    if record.selection is not None and record.selection.rule != "last":
+        found += [] if record.deterministic else ["an epoch chosen on validation images"]
+    found += _other_fields(entry, record)
+    if entry.tte == UNKNOWN and "tte" in record.config:
+        found.append("published test-time ensembling not read")
+    if entry.transform == UNKNOWN:
+        found.append("published transform not read")
+    elif entry.transform != record.transform:
+        found.append(f"transform {record.transform}, published with {entry.transform}")
+    return found + _other_data(entry, record)
+
+
+def _reasons(entry: Published, row: Row) -> list[str]:
+    """What keeps an entry and a row with results apart."""
+    record = row.done[0]
+    if entry.external_data is True:
+        return ["external data"]
+    if entry.backbone != record.backbone:
+        return [f"other backbone ({entry.backbone})"]
+    if entry.method != row.method:
+        return ["not run here"]
+    seeds = {r.split_seed for r in row.done} - {0}
+    drawn = [f"split seed {min(seeds)}"] if seeds and entry.split.startswith("cao") else []
+    return differences(entry, record) + drawn
+
+
+def _nearest_reason(entry: Published, backbone: str, rows: Sequence[Row]) -> str:
+    """What keeps an entry apart from every row: from the nearest one."""
+    if entry.external_data is True:
+        return "external data"
+    if entry.backbone != backbone:
+        return f"other backbone ({entry.backbone})"
+    if entry.method is None:
+        return "not in the suite"
+    own = [row for row in rows if row.method == entry.method]
+    if not own:
+        return "not run here"
+    reasons = [_reasons(entry, row) for row in own if row.done]
+    if not reasons:
+        return "no result here"
+    nearest: list[str] = min(reasons, key=len)
+    return f"ours with {', '.join(nearest)}"
+
+
+def _other_fields(entry: Published, record: Record) -> list[str]:
+    """Hyper-parameters that are not at the published recipe."""
+    declared = METHODS.declared(record.method)
+    recipe = budget("paper", declared.fields) | dict(entry.fields)
+    wanted = apply_fields(f"method {record.method}", declared, recipe)
+    other = [
+        f"{name}={shown(record.config[name])}"
+        for name, value in wanted.items()
+        if name in record.config and shown(record.config[name]) != shown(value)
+    ]
+    return [*other[:3], "…"] if len(other) > 3 else other
+
+
+def _other_data(entry: Published, record: Record) -> list[str]:
+    """What of the data is not as published."""
+    family, _ = datasets.resolve(record.dataset.partition(" (")[0])
+    found = []
+    if record.dataset_version != family.version:
+        found.append("other images than the official ones")
+    if entry.split.startswith("cao") and record.recipe != entry.split:
+        found.append(f"another split ({record.recipe})")
+    knobs = record.dataset_config
+    if entry.scores not in ("", UNKNOWN, knobs.get("scores", entry.scores)):
+        found.append(f"average precision on {knobs['scores']}")
+    # Without training only the texts count; the groups' counts are no matter of the split.
+    free = {"imbalance", "recipe", "group_counts", "scores"}
+    if record.config.get("text") == "names":
+        free.add("descriptions")
+    for field in dataclasses.fields(family):  # type: ignore[arg-type]
+        value = knobs.get(field.name, field.default)
+        counts = field.name == "texts" if entry.split == "" else field.name not in free
+        if counts and value != field.default:
+            found.append(f"{field.name}={value}")
+    return found
+
+
+def _same(entry: Published, metric: str, row: Row) -> bool:
+    """Whether a metric means the same: overall always does, groups under one rule and counts."""
+    groups = row.done[0].groups
+    own = row.done[0].dataset_config.get("group_counts", "own") == "own"
+    return metric == "overall" or (groups is not None and groups.rule == entry.groups and own)
+
+
+def _source(entry: Published, compared: Sequence[str]) -> str:
+    """Where the values of an entry come from, and what to know of them."""
+    parts = [f"{entry.name}, {entry.kind}: {entry.source} (tolerance {entry.tolerance:g})"]
+    if entry.inferred:
+        parts.append(f"inferred: {_words(entry.inferred)}")
+    if entry.unread:
+        parts.append(f"not read: {_words(entry.unread)}")
+    if len(compared) < len(entry.values or {}):
+        rule = "not read" if entry.groups == UNKNOWN else entry.groups
+        parts.append(f"its groups (rule: {rule}) are not compared")
+    return "; ".join([*parts, *([entry.note] if entry.note else [])]) + "."
+
+
+def _words(names: Iterable[str]) -> str:
+    return ", ".join(_WORDS.get(name, name) for name in names)
+
+
+def _several(entries: Sequence[Published]) -> str:
+    """Some entries in a few words."""
+    texts = list(dict.fromkeys(f"{e.name} {_first(e.values or {})}" for e in entries))
+    if len(texts) <= NAMED:
+        return ", ".join(texts)
+    ranked = sorted(entries, key=lambda e: next(iter((e.values or {}).values())))
+    low, high = ranked[0], ranked[-1]
+    return (
+        f"{len(texts)} values, {_first(low.values or {})} ({low.name}) to "
+        f"{_first(high.values or {})} ({high.name})"
+    )
+
+
+def _first(values: Mapping[str, float]) -> str:
+    metric = next(iter(values))
+    return decimals(values[metric]) if metric == "overall" else f"{metric} {values[metric]}"
+
+
+def decimals(value: float, like: float | None = None) -> str:
+    """A percentage with the digits that `like`, by default itself, was published with."""
+    like = value if like is None else like
+    return f"{value:.2f}" if abs(like * 10 - round(like * 10)) > 1e-6 else f"{value:.1f}"
+
+
+def _family_name(name: str) -> Any:
+    try:
+        return datasets.resolve(name)[0].name
+    except UserError:  # a data set that is not here any more
+        return None

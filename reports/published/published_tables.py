@@ -1,0 +1,130 @@
+"""Published values beside ours, written for the terminal, as Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table as Grid
+from rich.text import Text
+
+from reports.escaping import code, escape_latex, escape_markdown, pipes
+from reports.layout import NONE
+from reports.published.published import Beside, Line, decimals
+
+BEYOND = "!"
+HEADS = ("method", "value", "published", "ours", "difference", "source")
+TITLE = "Published values"
+LEGEND = (
+    "Difference: ours minus published, in points; "
+    f"{BEYOND} marks one beyond the tolerance that stands with its source."
+)
+
+
+def print_published(found: Beside, console: Console) -> None:
+    """Print them under a table."""
+    console.print(Text(TITLE, style="bold"))
+    if found.lines:
+        grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+        for head in HEADS:
+            left = head in HEADS[:2]
+            grid.add_column(
+                head, justify="left" if left else "right", no_wrap=head != "method",
+                overflow="fold",
+            )  # fmt: skip
+        for cells in _rows(found):
+            grid.add_row(*map(Text, cells))
+        console.print(grid)
+    for text in _texts(found):
+        console.print(Padding(Text(text), (0, 0, 0, 1)))
+
+
+def published_markdown(found: Beside) -> list[str]:
+    """The lines of a Markdown section."""
+    lines = [f"### {TITLE}", ""]
+    if found.lines:
+        lines += [pipes(HEADS), pipes([":--", ":--", "--:", "--:", "--:", "--:"])]
+        for label, *rest in _rows(found):
+            lines.append(pipes([code(label), *map(escape_markdown, rest)]))
+        lines.append("")
+    return [*lines, *(f"- {escape_markdown(text)}" for text in _texts(found))]
+
+
+def published_latex(found: Beside, dataset: str, backbone: str, label: str) -> list[str]:
+    r"""The lines of a `table` environment of its own.
+
+    Args:
+        found: what to write.
+        dataset: of the table that it belongs to.
+        backbone: likewise.
+        label: that table's `\label`.
+    """
+    title = f"{TITLE} on {dataset} with {backbone} beside ours."
+    lines = [
+        r"\begin{table}[t]",
+        r"\centering",
+        rf"\caption{{{escape_latex(title)}}}",
+        rf"\label{{{label}-published}}",
+        r"\footnotesize",
+    ]
+    if found.lines:
+        lines += [r"\begin{tabular}{@{}llrrrr@{}}", r"\toprule"]
+        lines += [" & ".join(HEADS) + r" \\", r"\midrule"]
+        lines += [" & ".join(map(escape_latex, cells)) + r" \\" for cells in _rows(found)]
+        lines += [r"\bottomrule", r"\end{tabular}"]
+    notes = r"\par ".join(map(escape_latex, _texts(found)))
+    lines.append(rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize\raggedright {notes}}}")
+    return [*lines, r"\end{table}"]
+
+
+def published_csv(found: Beside) -> str:
+    """One line a comparison, unrounded."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    head = ("variant", "metric", "published", "mean", "std", "n", "difference", "tolerance")
+    writer.writerow((*head, "beyond_tolerance", "source"))
+    for line in found.lines:
+        ours = line.ours
+        writer.writerow(
+            (line.label, line.metric, line.published, ours.mean, ours.std, ours.n, line.difference,
+             line.tolerance, line.beyond, line.source)
+        )  # fmt: skip
+    return stream.getvalue()
+
+
+def _rows(found: Beside) -> list[tuple[str, ...]]:
+    """The lines as HEADS want them, with the digits that were published."""
+    rows: list[tuple[str, ...]] = []
+    for line in found.lines:
+        ours, like = line.ours, line.published
+        mean = NONE if ours.mean is None else decimals(ours.mean, like)
+        std = "" if ours.std is None else f" ± {decimals(ours.std, like)}"
+        number = found.sources.index(line.source) + 1
+        figures = (decimals(like), mean + std, _gap(line))
+        rows.append((line.label, line.title, *figures, f"({number})"))
+    return rows
+
+
+def _gap(line: Line) -> str:
+    if line.difference is None:
+        return NONE
+    size = decimals(abs(line.difference), line.published)
+    sign = "" if float(size) == 0 else "+" if line.difference > 0 else "−"
+    return f"{sign}{size}{f' {BEYOND}' if line.beyond else ''}"
+
+
+def _texts(found: Beside) -> list[str]:
+    """What stands under the lines."""
+    texts = [f"({i}) {text}" for i, text in enumerate(found.sources, 1)]
+    legend = [LEGEND] if found.lines else ["No row here is the variant of a published value."]
+    others = "; ".join(found.others)
+    unread = "; ".join(found.unread)
+    return [
+        *legend,
+        *texts,
+        *([f"Other variants, not compared: {others}."] if others else []),
+        *([f"Published values not read: {unread}."] if unread else []),
+    ]

@@ -1,0 +1,198 @@
+"""Backbones' names, taken apart without loading anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import open_clip
+import pytest
+
+from benchmarks.backbone import names as backbone_names
+from benchmarks.backbone.names import BackboneId
+from benchmarks.errors import UserError
+
+
+def test_forms_of_a_name(clip_folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    file.write_bytes(b"x")
+    forms = {
+        "glyph": ("embedded", "glyph"),
+        "ViT-B-16/random": ("random", "ViT-B-16"),
+        "ViT-B-16-quickgelu/openai": ("tag", "ViT-B-16-quickgelu"),
+        f"ViT-B-16/{file}": ("file", "ViT-B-16"),
+        "hf-hub:org/a-model": ("hf-hub", ""),
+        f"local-dir:{clip_folder}": ("local-dir", ""),
+    }
+    for name, expected in forms.items():
+        found = backbone_names.identify(name)
+        assert (found.form, found.arch) == expected
+    assert len({backbone_names.identify(n).weights_id for n in forms}) == len(forms)
+
+
+def test_names_of_files_show_their_content_and_not_their_place(
+    clip_folder: Path, tmp_path: Path
+) -> None:
+    found = backbone_names.identify(f"local-dir:{clip_folder}")
+    assert found.name == f"local-dir:small_clip@{found.weights_id[:8]}"
+    copy = shutil.copytree(clip_folder, tmp_path / "elsewhere" / "small_clip")
+    again = backbone_names.identify(f"local-dir:{copy}")
+    assert (again.name, again.weights_id) == (found.name, found.weights_id)
+    file = tmp_path / "weights.pt"
+    file.write_bytes(b"x")
+    found = backbone_names.identify(f"ViT-B-16/{file}")
+    assert found.name == f"ViT-B-16/weights.pt@{found.weights_id[:8]}"
+    file.write_bytes(b"y")
+    assert backbone_names.identify(f"ViT-B-16/{file}").weights_id != found.weights_id
+
+
+def test_a_folder_is_known_by_its_configuration_too(clip_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(clip_folder, tmp_path / "small_clip")
+    before = backbone_names.identify(f"local-dir:{copy}").weights_id
+    config = json.loads((copy / "open_clip_config.json").read_text("utf-8"))
+    config["preprocess_cfg"]["mean"] = [0.5, 0.5, 0.5]
+    (copy / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert backbone_names.identify(f"local-dir:{copy}").weights_id != before
+
+
+def test_a_home_folder(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell leaves the ~ in `local-dir:~/model` as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copytree(clip_folder, tmp_path / "model")
+    assert backbone_names.identify("local-dir:~/model").source == str(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("ViT-B16/openai", "Unknown backbone 'ViT-B16'.*ViT-B-16"),
+        ("vit-b-16/random", "Unknown backbone 'vit-b-16'.*ViT-B-16"),
+        ("glyhp", "Unknown backbone 'glyhp'.*glyph"),
+        ("glyph/random", "write glyph"),
+        ("ViT-B-16", "names no weights: write ViT-B-16/TAG"),
+        ("ViT-B-16/", "names no weights"),
+        ("ViT-B-16-quickgelu/opanai", "'opanai'.*openai"),
+        ("ViT-B-16/weights.pt", "no file at weights.pt"),
+        ("ViT-B-16//no/such/file", "no file at /no/such/file"),
+        ("hf-hub:", "hf-hub:ORG/MODEL"),
+        ("hf-hub:model", "hf-hub:ORG/MODEL"),
+        ("local-dir:/no/such/folder", "no open_clip_config.json in /no/such/folder"),
+        ("local-dir:", "no open_clip_config.json"),
+    ],
+)
+def test_names_that_mean_nothing(name: str, says: str) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        backbone_names.identify(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_local_folder_without_weights(clip_folder: Path, tmp_path: Path) -> None:
+    """open_clip would take random ones, and does not read `.pt` files here."""
+    shutil.copy(clip_folder / "open_clip_config.json", tmp_path)
+    for _ in range(2):
+        with pytest.raises(UserError, match="no weights") as caught:
+            backbone_names.identify(f"local-dir:{tmp_path}")
+        assert str(tmp_path) in str(caught.value)
+        (tmp_path / "model.pt").write_bytes(b"x")
+
+
+def test_weights_trained_with_another_activation_are_refused() -> None:
+    with pytest.raises(UserError, match="QuickGELU; use ViT-B-16-quickgelu/openai"):
+        backbone_names.identify("ViT-B-16/openai")
+    with pytest.raises(UserError, match="GELU; use ViT-B-32/laion2b_e16"):
+        backbone_names.refuse_activation_mismatch(
+            BackboneId("x", "tag", "ViT-B-32-quickgelu", "laion2b_e16", "x"), trained=False
+        )
+    with pytest.raises(UserError, match="QuickGELU; and open_clip has no convnext_base-quickgelu"):
+        backbone_names.refuse_activation_mismatch(
+            BackboneId("x", "file", "convnext_base", "w.pt", "x"), trained=True
+        )
+
+
+def test_the_activation_of_every_published_tag() -> None:
+    """Accepted where architecture and weights agree; else the line names a model that there is."""
+    refused = []
+    for arch, tag in open_clip.list_pretrained():
+        trained = bool(open_clip.get_pretrained_cfg(arch, tag).get("quick_gelu"))
+        built = bool(open_clip.get_model_config(arch).get("quick_gelu"))
+        try:
+            backbone_names.identify(f"{arch}/{tag}")
+            # The table's one architecture that has QuickGELU and comes in no other form.
+            assert trained == built or arch == "roberta-ViT-B-32", (arch, tag)
+        except UserError as error:
+            assert trained != built, (arch, tag)
+            refused.append(tag)
+            right = str(error).rpartition(" use ")[2].removesuffix(".")
+            assert backbone_names.identify(right).form == "tag", (arch, tag)
+    assert refused.count("openai") == 9
+    assert {"dfn2b", "dfn5b", "metaclip_400m", "metaclip_fullcc", "laion400m_e32"} <= set(refused)
+
+
+def test_a_published_file_is_known_by_its_checksum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of tags with an address that holds a checksum; the file's own name does not matter."""
+    file = tmp_path / "renamed.pt"
+    file.write_bytes(b"weights")
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    openai = f"https://openaipublic.azureedge.net/clip/models/{sha256}/RN50.pt"
+    laion = f"https://github.com/mlfoundations/open_clip/releases/vit_b_32-{sha256[:8]}.pt"
+    table = open_clip.pretrained._PRETRAINED
+    monkeypatch.setitem(table["RN50"], "openai", {"url": openai, "quick_gelu": True})
+    assert backbone_names.identify(f"RN50-quickgelu/{file}").published == "RN50/openai"
+    with pytest.raises(UserError, match=f"QuickGELU; use RN50-quickgelu/{file}"):
+        backbone_names.identify(f"RN50/{file}")
+    monkeypatch.setitem(table["RN50"], "openai", {"url": ""})
+    monkeypatch.setitem(table["ViT-B-32"], "laion2b_e16", {"url": laion})
+    assert backbone_names.identify(f"ViT-B-32/{file}").published == "ViT-B-32/laion2b_e16"
+    with pytest.raises(UserError, match=f"with GELU; use ViT-B-32/{file}"):
+        backbone_names.identify(f"ViT-B-32-quickgelu/{file}")
+    file.write_bytes(b"other weights")
+    assert backbone_names.identify(f"ViT-B-32-quickgelu/{file}").published == ""
+
+
+# ---- what weights are known by -------------------------------------------------------------------
+
+
+def _folder(path: Path, **text: str) -> Path:
+    path.mkdir()
+    config = {"model_cfg": {"embed_dim": 16, "vision_cfg": {}, "text_cfg": text}}
+    (path / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
+    (path / "b.safetensors").write_bytes(b"b")
+    (path / "a.bin").write_bytes(b"a")
+    return path
+
+
+def _expected_id(folder: Path, *files: str) -> str:
+    digests = [hashlib.sha256((folder / file).read_bytes()).digest() for file in files]
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
+
+
+def test_the_id_of_a_folder_is_what_committed_records_hold(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "model", context_length="32")
+    expected = _expected_id(folder, "open_clip_config.json", "a.bin", "b.safetensors")
+    assert backbone_names.identify(f"local-dir:{folder}").weights_id == expected
+    (folder / "tokenizer.json").write_text("{}")  # open_clip takes CLIP's own: nobody reads this
+    (folder / "README.md").write_text("read me")
+    assert backbone_names.identify(f"local-dir:{folder}").weights_id == expected
+
+
+def test_a_tokenizer_of_its_own_is_part_of_a_folders_id(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "model", hf_tokenizer_name="org/words")
+    main = ("open_clip_config.json", "a.bin", "b.safetensors")
+    seen = {_expected_id(folder, *main)}
+    assert backbone_names.identify(f"local-dir:{folder}").weights_id in seen
+    for name in ("tokenizer.json", "spiece.model", "tokenizer_config.json"):
+        for content in ("1", "2"):
+            (folder / name).write_text(content)
+            seen.add(backbone_names.identify(f"local-dir:{folder}").weights_id)
+    tokenizer = ("spiece.model", "tokenizer.json", "tokenizer_config.json")
+    assert _expected_id(folder, *main, *tokenizer) in seen
+    assert len(seen) == 7
+
+
+def test_a_revision_is_no_name_for_open_clip(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"hf download org/model --revision v1\.0 .*local-dir:"):
+        backbone_names.identify("hf-hub:org/model@v1.0")

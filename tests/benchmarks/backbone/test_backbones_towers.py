@@ -1,0 +1,165 @@
+"""Towers that are no CLIP ViT: SigLIP, ResNet, ConvNeXt, by the command itself.
+
+Methods on features serve all of them; methods that need what a tower does not have say so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import run_benchmarks
+from benchmarks.backbone import weight_files
+from results.store import Store
+from tests.benchmarks.small import DATA, MODEL, load_on_cpu, pixels_of
+
+TEXT: Any = MODEL["text_cfg"]
+VISION: Any = MODEL["vision_cfg"]
+SIGLIP_TEXT = TEXT | {
+    "no_causal_mask": True,
+    "proj_bias": True,
+    "pool_type": "last",
+    "norm_kwargs": {"eps": 1e-06},
+}
+SIGLIP = {"embed_dim": 16, "init_logit_bias": -10, "custom_text": True, "text_cfg": SIGLIP_TEXT}
+TOWERS: dict[str, dict[str, Any]] = {
+    "siglip": SIGLIP | {"vision_cfg": VISION | {"attentional_pool": True, "attn_pooler_heads": 2}},
+    # As open_clip's ViT-B-16-SigLIP, on timm's own small ViT of 160 pixels and 64 channels.
+    "siglip-timm": SIGLIP
+    | {
+        "embed_dim": 64,
+        "vision_cfg": {
+            "image_size": 160,
+            "timm_model_name": "test_vit",
+            "timm_pool": "map",
+            "timm_proj": "none",
+        },
+    },
+    "resnet": {
+        "embed_dim": 16,
+        "quick_gelu": True,
+        "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None},
+        "text_cfg": TEXT,
+    },
+    "convnext": {
+        "embed_dim": 16,
+        "vision_cfg": {
+            "image_size": 160,
+            "timm_model_name": "test_convnext",
+            "timm_pool": "",
+            "timm_proj": "linear",
+        },
+        "text_cfg": TEXT,
+    },
+}
+FEATURES = "zero_shot,ncm,linear_probe,logit_adjustment,tau_norm,tip_adapter,clip_adapter,prototype"
+PROMPTS = "coop,lmpt"
+BLOCKS = "lift,sage,full_finetune,crt,lws"
+
+
+@pytest.fixture(scope="module")
+def tower(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A folder with a model of random weights, as `local-dir:` reads it."""
+    root = tmp_path_factory.mktemp("towers")
+
+    def make(name: str) -> Path:
+        folder = root / name
+        if folder.is_dir():
+            return folder
+        config = dict(TOWERS[name])
+        custom = config.pop("custom_text", False)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**config)
+        folder.mkdir()
+        preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3}
+        if custom:
+            preprocess["resize_mode"] = "squash"  # type: ignore[assignment]
+        written = {"model_cfg": TOWERS[name], "preprocess_cfg": preprocess}
+        (folder / "open_clip_config.json").write_text(json.dumps(written), encoding="utf-8")
+        save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("name", "done", "not_applicable"),
+    [
+        ("siglip", FEATURES, f"{PROMPTS},{BLOCKS}"),
+        ("siglip-timm", "zero_shot,linear_probe", "coop,lift,sage"),
+        ("resnet", f"{FEATURES},{PROMPTS}", BLOCKS),
+        ("convnext", "zero_shot,ncm,linear_probe,logit_adjustment,tip_adapter,coop", "lift,sage"),
+    ],
+    ids=TOWERS,
+)
+def test_what_each_tower_serves(
+    tower: Callable[[str], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    done: str,
+    not_applicable: str,
+) -> None:
+    words = ["--methods", f"{done},{not_applicable}", *DATA, "--backbone"]
+    words += [f"local-dir:{tower(name)}", "--protocol", "equal", "--seeds", "0", "--device", "cpu"]
+    assert run_benchmarks.main([*words, "--offline", "--out", str(tmp_path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    records, _ = Store(tmp_path).all()
+    found = {record.method: record for record in records}
+    assert found.keys() == {*done.split(","), *not_applicable.split(",")}
+    for method in done.split(","):
+        assert found[method].status == "done", found[method].error
+    for method in not_applicable.split(","):
+        assert found[method].status == "not_applicable", found[method].error
+        tower_of = "text tower" if method in PROMPTS.split(",") else "image tower"
+        reason = found[method].error or ""
+        assert f"the {tower_of} of local-dir:{name}@" in reason
+        assert f"{method} ‡: not applicable: {reason}" in said
+
+
+@pytest.mark.parametrize("name", ["siglip", "siglip-timm"])
+def test_siglip_scores_with_scale_and_bias(tower: Callable[[str], Path], name: str) -> None:
+    loaded = load_on_cpu(f"local-dir:{tower(name)}")
+    assert loaded.logit_bias == -10.0
+    side = loaded.image_size
+    pixels = pixels_of(loaded, [np.full((40, 70, 3), v, np.uint8) for v in (0, 90, 255)])
+    assert pixels.shape == (3, 3, side, side)
+    tokens = open_clip.get_tokenizer("ViT-B-32", context_length=32)(["a cat", "a long red boat"])
+    with torch.no_grad():
+        expected, _ = loaded.model.get_logits(pixels, tokens)
+    scores = loaded.encode_images(pixels) @ loaded.encode_text(["a cat", "a long red boat"]).T
+    torch.testing.assert_close(loaded.logit_scale * scores + loaded.logit_bias, expected)
+    torch.testing.assert_close((loaded.logit_scale * scores).softmax(-1), expected.softmax(-1))
+
+
+def test_only_siglip_has_a_bias(tower: Callable[[str], Path]) -> None:
+    for name in ("resnet", "convnext"):
+        assert load_on_cpu(f"local-dir:{tower(name)}").logit_bias is None
+
+
+def test_a_bias_that_a_file_lacks_is_not_made_up(tower: Callable[[str], Path]) -> None:
+    """open_clip's reader would take zero."""
+    weights = weight_files.read(tower("siglip") / "open_clip_model.safetensors").tensors
+    without = {name: tensor for name, tensor in weights.items() if name != "logit_bias"}
+    with pytest.raises(ValueError, match="lacks 1: logit_bias"):
+        weight_files.load_into(load_on_cpu(f"local-dir:{tower('siglip')}").model, without)
+
+
+def test_text_towers_of_the_older_naming() -> None:
+    """Files of before a text tower had a name of its own; a bias as a list of one."""
+    torch.manual_seed(1)
+    config = {"embed_dim": 16, "vision_cfg": VISION, "text_cfg": TEXT, "init_logit_bias": -10}
+    older = open_clip.CLIP(**config).state_dict()
+    model = open_clip.CustomTextCLIP(**config)
+    weight_files.load_into(model, older | {"logit_bias": older["logit_bias"].reshape(1)})
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, older[name.removeprefix("text.")]), name

@@ -1,0 +1,81 @@
+"""`report` of a folder that holds more than one sweep."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from benchmarks.sweep import plan
+from benchmarks.sweep.settings import read_sweep
+from results.store import Store
+from tests.benchmarks.cli.command_line.commands import Command, the_line
+from tests.results.factory import make_record
+
+SWEEPS = {
+    "equal.yaml": "methods: [ncm, linear_probe]\nprotocol: equal\n",
+    "paper.yaml": "methods: [linear_probe, lift]\nprotocol: paper\n",
+    "other.yaml": "methods: [lift]\nprotocol: paper\nseeds: [7]\n",
+}
+
+
+@pytest.fixture
+def runs(work: Path) -> None:
+    """Records of two sweeps in one folder, which differ in their protocol, and three sweeps."""
+    store = Store(work / "runs")
+    for name, text in SWEEPS.items():
+        file = work / name
+        file.write_text(f"{text}datasets: [glyphs100_lt, glyphs100_lt_ir10]\n", encoding="utf-8")
+        for cell in plan.expand(read_sweep(file, {})) if name != "other.yaml" else ():
+            record = make_record(
+                cell.method, cell.seed, key=cell.key, identity=cell.identity,
+                dataset=cell.dataset, backbone="glyph", protocol=cell.protocol,
+                config=cell.config, provenance_fingerprint=cell.fingerprint,
+            )  # fmt: skip
+            store.write(record, {})
+
+
+def rows(folder: Path) -> set[tuple[str, str, str]]:
+    with (folder / "records.csv").open(encoding="utf-8") as stream:
+        return {(r["dataset"], r["method"], r["protocol"]) for r in csv.DictReader(stream)}
+
+
+def test_records_of_two_sweeps_are_refused_and_the_way_out_is_named(
+    command: Command, runs: None
+) -> None:
+    line = the_line(command("report", "runs"))
+    assert "protocol equal (linear_probe, ncm), paper (lift, linear_probe)" in line
+    assert "report --config" in line
+
+
+def test_a_report_of_one_sweep_alone(command: Command, runs: None, work: Path) -> None:
+    ended = command("report", "runs", "--config", "paper.yaml", "--out", "there")
+    assert ended.status == 0
+    both = ("glyphs100_lt", "glyphs100_lt_ir10")
+    assert rows(work / "there") == {(d, m, "paper") for d in both for m in ("lift", "linear_probe")}
+    assert "ncm" not in ended.out
+
+
+def test_methods_and_data_sets_of_a_report(command: Command, runs: None, work: Path) -> None:
+    words = ["report", "runs", "--out", "there"]
+    assert command(*words, "--methods", "ncm").status == 0
+    assert {method for _, method, _ in rows(work / "there")} == {"ncm"}
+    words += ["--config", "equal.yaml", "--datasets", "glyphs100_lt_ir10"]
+    assert command(*words, "--methods", "ncm,linear_probe").status == 0
+    assert rows(work / "there") == {
+        ("glyphs100_lt_ir10", method, "equal") for method in ("ncm", "linear_probe")
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--config", "other.yaml"], "No records of the cells of other.yaml"),
+        (["--config", "nothing.yaml"], "Cannot read nothing.yaml"),
+        (["--methods", "nmc"], "Unknown method of these records 'nmc'. Did you mean: ncm?"),
+        (["--datasets", "glyphs"], "Unknown data set of these records 'glyphs'"),
+    ],
+)
+def test_what_is_not_there(command: Command, runs: None, words: list[str], says: str) -> None:
+    assert says in the_line(command("report", "runs", *words))

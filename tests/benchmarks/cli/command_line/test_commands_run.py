@@ -1,0 +1,197 @@
+"""Running, and going on after an interruption or an edit."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.benchmarks.cli.command_line.commands import Command, records, start
+
+# ---- running -------------------------------------------------------------------------------------
+
+
+def test_a_run_ends_with_a_table_and_says_where_everything_is(
+    command: Command, fast: list[str], work: Path
+) -> None:
+    out = "a[/b] [red]:cat:"  # no markup, but a name
+    ended = command(*fast, "--out", out)
+    assert ended.status == 0
+    assert ended.err == ""
+    for word in ("overall", "many", "medium", "few", "ncm", "linear_probe", "1/4", "4/4"):
+        assert word in ended.out
+    assert "3 run seeds" in ended.out  # what varied under ±
+    assert f"Tables and plots: {out}/report/" in ended.out
+    assert f"Records: {out}/records/" in ended.out
+    endings = {p.suffix for p in (work / out / "report").iterdir()}
+    assert endings == {".md", ".tex", ".csv", ".png", ".pdf"}
+    assert records(work / out).keys() == {("ncm", 0), *(("linear_probe", s) for s in range(3))}
+
+
+def test_finished_cells_are_not_repeated(command: Command, fast: list[str]) -> None:
+    command(*fast)
+    before = {file: file.stat().st_mtime_ns for file in records().values()}
+    ended = command("run", *fast)
+    assert ended.status == 0
+    assert "loading" not in ended.out
+    assert "linear_probe" in ended.out  # the table is printed all the same
+    assert {file: file.stat().st_mtime_ns for file in records().values()} == before
+
+
+def test_failed_cells_are_told_and_left_until_asked_for(command: Command, fast: list[str]) -> None:
+    broken = [*fast, "--set", "linear_probe.head=linear", "--set", "linear_probe.lr=1e38"]
+    broken += ["--set", "linear_probe.epochs=3", "--seeds", "0,1"]
+    ended = command(*broken)
+    assert ended.status == 1
+    assert ended.err == ""
+    assert "lower the learning rate" in ended.out
+    assert "2 of 3 cells failed; --rerun failed" in ended.out
+    assert "overall" in ended.out  # the table of what there is
+    assert ended.out.count("failed: ") == 2
+    broken += ["--methods", "linear_probe"]
+    assert "1 of 1 cell failed; --rerun failed runs it" in command(*broken, "--seeds", "0").out
+    again = command(*broken)
+    assert again.status == 1
+    assert again.out.count("failed: ") == 0
+    assert "2 of 2 cells failed" in again.out
+    assert command(*broken, "--rerun", "failed").out.count("failed: ") == 2
+
+
+def test_shards_make_up_one_sweep(command: Command, fast: list[str]) -> None:
+    for i in (1, 2):
+        ended = command(*fast, "--shard", f"{i}/2")
+        assert ended.status == 0
+        assert f"cells of part {i}/2 alone" in " ".join(ended.out.split())
+    assert "0 to run" in command("plan", *fast).out
+
+
+def test_a_part_without_cells_is_no_error(command: Command, small: list[str]) -> None:
+    one = ["--methods", "ncm", *small]
+    for verb in ("run", "plan"):
+        ended = command(verb, *one, "--shard", "2/5")
+        assert (ended.status, ended.out, ended.err) == (0, "Part 2 of 5 holds no cells.\n", "")
+    assert "\n1 cell, 1 to run" in command("plan", *one, "--shard", "1/5").out
+
+
+def test_a_sweep_in_yaml(command: Command, model: str, work: Path) -> None:
+    (work / "sweep.yaml").write_text(
+        dedent(
+            f"""
+            methods: [ncm, linear_probe: {{epochs: 1}}]
+            datasets: [glyphs100_lt]
+            set:
+              glyphs100_lt: {{classes: 4, n_max: 35, imbalance: 8, test_per_class: 4}}
+            seeds: [0, 1]
+            backbone: "{model}"
+            out: runs
+            """
+        )
+    )
+    ended = command("plan", "--config", "sweep.yaml", "--seeds", "7")
+    assert ended.status == 0
+    assert "2 cells, 2 to run" in ended.out
+    for word in ("ncm", "linear_probe", "glyphs100_lt_ir8", " 7 ", "local-dir:small_clip@"):
+        assert word in ended.out
+
+
+def test_an_interrupted_run_goes_on_where_it_was(
+    command: Command, small: list[str], mine: Path, work: Path
+) -> None:
+    waiting = mine.read_text()
+    mine.write_text(waiting.replace("time.sleep(100)", "raise KeyboardInterrupt"))
+    words = ["--methods", "mine", "--plugin", "mine.py", *small]
+    ended = command(*words)
+    assert ended.status == 130
+    assert ended.err == ""
+    assert "Interrupted: 1 of 3 cells are done" in ended.out
+    assert records().keys() == {("mine", 0)}
+    first = records()["mine", 0].stat().st_mtime_ns
+
+    (work / "go").touch()
+    ended = command(*words)
+    assert ended.status == 0
+    assert "2/3" in ended.out
+    assert "3/3" in ended.out
+    assert "1/3" not in ended.out
+    assert records()["mine", 0].stat().st_mtime_ns == first
+
+    (work / "go").unlink()
+    ended = command(*words, "--rerun", "always")
+    assert ended.status == 130
+    assert "without --rerun always it keeps them" in " ".join(ended.out.split())
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_process_tidily(
+    command: Command, small: list[str], mine: Path, work: Path
+) -> None:
+    words = ["--methods", "mine", "--plugin", "mine.py", *small]
+    process = start(*words)
+    end = time.monotonic() + 60
+    while not (work / "waiting").exists() and time.monotonic() < end and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Interrupted: 1 of 3 cells are done" in out
+    assert "Traceback" not in out + err
+    assert records().keys() == {("mine", 0)}
+    (work / "go").touch()
+    assert "1/3" not in command(*words).out
+    assert len(records()) == 3
+
+
+def test_an_edited_method_is_computed_again_and_nothing_else(
+    command: Command, small: list[str], mine: Path, work: Path
+) -> None:
+    (work / "go").touch()
+    words = ["--methods", "ncm,mine", "--plugin", "mine.py", *small]
+    assert command(*words).status == 0
+    before = records()
+    times = {file: file.stat().st_mtime_ns for file in before.values()}
+    mine.write_text(mine.read_text() + "\n# another version\n")
+
+    planned = command("plan", *words).out
+    assert "3 stale" in planned
+    assert "1 done" in planned
+    assert "4 cells, 3 to run" in planned
+
+    kept = command(*words, "--accept-stale")
+    assert kept.status == 0
+    assert "4/4" not in kept.out
+    assert "†" in kept.out  # the table says which are old
+    assert set(records().values()) == set(before.values())
+
+    again = command(*words)
+    assert again.status == 0
+    assert all(f"{i}/4 mine" in again.out for i in (2, 3, 4))
+    assert "1/4" not in again.out
+    assert records()["ncm", 0] == before["ncm", 0]
+    # The old records stay, untouched, and three have joined them.
+    assert all(file.stat().st_mtime_ns == time for file, time in times.items())
+    assert len(list(Path("runs/records").glob("*.json"))) == 7
+    assert "0 to run" in command("plan", *words).out
+
+
+def test_a_method_that_failed_is_computed_again_once_it_is_mended(
+    command: Command, small: list[str], mine: Path, work: Path
+) -> None:
+    (work / "go").touch()
+    good = mine.read_text()
+    mine.write_text(good.replace("weight = ", "1 / 0; weight = "))
+    words = ["--methods", "mine", "--plugin", "mine.py", "--seeds", "0", *small]
+    assert command(*words).status == 1
+    mine.write_text(good)
+    ended = command(*words)
+    assert ended.status == 0
+    assert "1/1 mine" in ended.out
+
+
+def test_ctrl_c_before_anything_runs(command: Command, small: list[str], work: Path) -> None:
+    (work / "p.py").write_text("raise KeyboardInterrupt")
+    ended = command("--methods", "ncm", "--plugin", "p.py", *small)
+    assert ended.status == 130
+    assert ended.err == "error: interrupted.\n"

@@ -1,0 +1,96 @@
+"""What `plan` prints."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.cli import plan_table
+from benchmarks.inputs.bookmarks import Bookmarks
+from benchmarks.sweep import plan
+from benchmarks.sweep.estimate import Estimator, Guess
+from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.settings import read_sweep
+from tests.results.factory import make_record
+
+
+def cells(**flags: object) -> list[Cell]:
+    chosen = {"datasets": "glyphs100_lt", "device": "cpu", "seeds": "0,1"}
+    return plan.expand(read_sweep(None, chosen | flags))
+
+
+def printed(every: list[Cell], estimator: Estimator, done: int = 0) -> list[list[str]]:
+    """The words of each line, of cells of which the first few are done."""
+    console = Console(file=io.StringIO(), width=200)
+    records = [make_record(c.method, c.seed, key=c.key) for c in every[:done]]
+    planned = plan.look_up(every, records)
+    plan_table.print_plan(planned, every[done:], estimator, console)
+    return [line.split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+def test_frozen_features_have_a_row_of_their_own(tmp_path: Path) -> None:
+    every = cells(methods="ncm,linear_probe,lift", split_seeds="0,1")
+    bookmarks = Bookmarks(tmp_path)
+    lines = printed(every, Estimator([], "cpu", bookmarks))
+    (row,) = (line for line in lines if line[0] == "frozen")
+    assert row[2:7] == ["–", "0,1", "2", "to", "compute"]
+    assert row[-1] == "operations"
+    bookmarks.note(every[0].features_name, [])
+    (row,) = (
+        line for line in printed(every, Estimator([], "cpu", bookmarks)) if line[0] == "frozen"
+    )
+    assert row[2:8] == ["–", "0,1", "1", "stored,", "1", "to"]
+    images = cells(methods="lift")
+    assert not any(line[0] == "frozen" for line in printed(images, Estimator([], "cpu", bookmarks)))
+
+
+def test_a_row_says_what_its_estimate_rests_on() -> None:
+    every = cells(methods="linear_probe,sage", datasets="glyphscenes_lt")
+    probe = every[0]
+    own = make_record(
+        "linear_probe", dataset=probe.dataset, backbone="glyph", config=probe.config,
+        cost_fit_s=600.0, cost_eval_s=0.0,
+    )  # fmt: skip
+    lines = {line[0]: line for line in printed(every, Estimator([own], "cpu", Bookmarks(None)))}
+    assert lines["linear_probe"][1:] == ["0,1", "0", "2", "missing", "20", "min", "records"]
+    assert lines["sage"][-2:] == ["not", "applicable"]
+    said = plan_table.outlook(every, Estimator([], "cpu", Bookmarks(None)))
+    assert said.startswith("4 to run, ")
+    assert ", 2 of them not applicable (" in said
+    assert "applicable" not in plan_table.outlook(every[:2], Estimator([], "cpu", Bookmarks(None)))
+
+
+def test_what_is_done_takes_no_time() -> None:
+    every = cells(methods="lift")
+    (row,) = (
+        line
+        for line in printed(every, Estimator([], "cpu", Bookmarks(None)), done=2)
+        if line[0] == "lift"
+    )
+    assert row[1:] == ["0,1", "0", "2", "done", "–"]
+
+
+def test_cells_of_unknown_length() -> None:
+    every = cells(methods="lift", datasets="cifar10_lt", backbone="RN50/random")
+    estimator = Estimator([], "cpu", Bookmarks(None))
+    assert estimator.cell(every[0]) == Guess(None, "")
+    assert any("unknown" in line for line in printed(every, estimator))
+    assert "2 of them of unknown length" in plan_table.outlook(every, estimator)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [
+        (0, "0 s"),
+        (0.2, "1 s"),
+        (89, "89 s"),
+        (600, "10 min"),
+        (7200, "2.0 h"),
+        (864_000, "10 days"),
+    ],
+)
+def test_durations_in_words(seconds: float, says: str) -> None:
+    assert plan_table.duration(seconds) == says

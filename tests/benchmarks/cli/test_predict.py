@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import run_benchmarks
+from benchmarks.datasets.families.glyphs import Glyphs
+from benchmarks.datasets.families.glyphscenes import GlyphScenes
+from benchmarks.run.model_files import read_model
+from methods.registry import METHODS
+from results.store import Store
+from tests.benchmarks.small import DATA, FIELDS
+
+SINGLE = sorted(
+    name
+    for name, entry in METHODS.entries().items()
+    if "single" in entry.options.get("tasks", ("single",))
+)
+
+
+def _run(methods: str, out: Path, folder: Path, *more: str) -> dict[str, Path]:
+    """The record of each method, run with --save-model."""
+    flags = ["--methods", methods, "--backbone", f"local-dir:{folder}", "--seeds", "1"]
+    flags += ["--protocol", "equal", "--device", "cpu", "--out", str(out), "--save-model", *more]
+    assert run_benchmarks.main(flags) == 0
+    files = list((out / "records").glob("*.json"))
+    return {json.loads(file.read_text("utf-8"))["method"]: file for file in files}
+
+
+def _write(data: Any, folder: Path) -> None:
+    """The test images as files named by their place."""
+    folder.mkdir()
+    for i in range(len(data.test)):
+        Image.fromarray(data.test.images.read(i)).save(folder / f"{i:03}.png")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small world's test images."""
+    folder = tmp_path_factory.mktemp("predict") / "images"
+    _write(Glyphs(**FIELDS).load(Path(), 0), folder)  # type: ignore[arg-type]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def records(clip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every single-label method on the small world."""
+    return _run(",".join(SINGLE), tmp_path_factory.mktemp("saved"), clip_folder, *DATA)
+
+
+@pytest.mark.parametrize("method", SINGLE)
+def test_predictions_are_those_of_the_run(
+    method: str, records: dict[str, Path], images: Path, tmp_path: Path
+) -> None:
+    file, out = records[method], tmp_path / "p.csv"
+    assert (
+        run_benchmarks.main(["predict", str(file), "--images", str(images), "--out", str(out)]) == 0
+    )
+    table = pd.read_csv(out)
+    assert table["path"].tolist() == [f"{i:03}.png" for i in range(16)]
+    record = json.loads(file.read_text("utf-8"))
+    arrays = Store(file.parent.parent).predictions(record["key"])
+    names = np.array(record["class_names"])
+    for rank in range(4):
+        probabilities = table[f"probability_{rank + 1}"]
+        np.testing.assert_allclose(probabilities, arrays["top5_prob"][:, rank], atol=2e-5)
+        clear = rank == 0 or (arrays["top5_prob"][:, rank - 1] - probabilities > 1e-4)
+        clear &= (rank == 3) | (
+            arrays["top5_prob"][:, rank] - arrays["top5_prob"][:, min(rank + 1, 3)] > 1e-4
+        )
+        same = table[f"class_{rank + 1}"].to_numpy() == names[arrays["top5"][:, rank]]
+        assert same[clear].all()
+
+
+def test_nothing_but_what_is_saved_is_learnt(
+    records: dict[str, Path], images: Path, tmp_path: Path
+) -> None:
+    """Another state in the file gives other predictions: the method is not trained anew."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    file = records["lift"]
+    model = file.parent.parent / "models" / f"{file.stem}.safetensors"
+    with safe_open(model, framework="pt") as opened:  # type: ignore[no-untyped-call]
+        metadata = opened.metadata()
+    kept = load_file(model)
+    (weight,) = (name for name in kept if name.endswith("head.weight"))
+    try:
+        save_file(kept | {weight: kept[weight].flip(0).contiguous()}, model, metadata)
+        out = tmp_path / "p.csv"
+        flags = ["predict", str(file), "--images", str(images), "--out", str(out)]
+        assert run_benchmarks.main(flags) == 0
+    finally:
+        save_file(kept, model, metadata)
+    record = json.loads(file.read_text("utf-8"))
+    arrays = Store(file.parent.parent).predictions(record["key"])
+    flipped = np.array(record["class_names"])[::-1][arrays["top5"][:, 0]]
+    assert pd.read_csv(out)["class_1"].tolist() == flipped.tolist()
+
+
+def test_what_a_file_holds(records: dict[str, Path]) -> None:
+    files = {m: f.parent.parent / "models" / f"{f.stem}.safetensors" for m, f in records.items()}
+    held = {method: read_model(file) for method, file in files.items()}
+    assert [len(held[m].stages) for m in ("lift", "crt", "prototype", "zero_shot")] == [1, 2, 2, 0]
+    assert held["zero_shot"].last == {}
+    for method, model in held.items():
+        cost = json.loads(records[method].read_text("utf-8"))["cost"]["trainable_params"]
+        tensors = [*model.last.values(), *(t for stage in model.stages for t in stage.values())]
+        assert sum(t.numel() for t in tensors) >= cost
+    # A frozen tower is no trained part: 2 blocks of width 32 with their adapters and a head.
+    lift = sum(t.numel() for t in held["lift"].last.values())
+    assert lift == json.loads(records["lift"].read_text("utf-8"))["cost"]["trainable_params"]
+
+
+def test_multi_label_scores(clip_folder: Path, tmp_path: Path) -> None:
+    world = {"classes": 4, "n_max": 54, "imbalance": 5, "test_per_class": 8}
+    data = [w for n, v in world.items() for w in ("--set", f"glyphscenes_lt.{n}={v}")]
+    found = _run("linear_probe", tmp_path / "o", clip_folder, "--datasets", "glyphscenes_lt", *data)
+    _write(GlyphScenes(**world).load(Path(), 0), tmp_path / "images")  # type: ignore[arg-type]
+    out = tmp_path / "new" / "p.csv"
+    file = found["linear_probe"]
+    flags = ["predict", str(file), "--images", str(tmp_path / "images"), "--out", str(out)]
+    assert run_benchmarks.main(flags) == 0
+    arrays = Store(tmp_path / "o").predictions(file.stem)
+    table = pd.read_csv(out)
+    names = json.loads(file.read_text("utf-8"))["class_names"]
+    assert list(table) == ["path", *names]
+    np.testing.assert_allclose(table[names].to_numpy(), arrays["scores"], atol=1e-4)
+
+
+def test_classes_of_one_name_keep_a_column_each(clip_folder: Path, tmp_path: Path) -> None:
+    """Two classes share a name in prompts, and one is called as the column of paths."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)
+    rows = ["path,label,split"]
+    (tmp_path / "images").mkdir()
+    for i, label in enumerate(("mouse;file", "rodent", "mouse", "file;rodent") * 2):
+        Image.fromarray(pixels[i]).save(tmp_path / "images" / f"{i}.png")
+        rows.append(f"{i}.png,{label},{'train' if i < 4 else 'test'}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    (tmp_path / "d.yaml").write_text(
+        "{task: multi, table: labels.csv, images: images, "
+        "classes: {mouse: mouse, rodent: mouse, file: path}}"
+    )
+    typed, out = str(tmp_path / "d.yaml"), tmp_path / "p.csv"
+    found = _run("linear_probe", tmp_path / "o", clip_folder, "--datasets", typed)["linear_probe"]
+    flags = ["predict", str(found), "--images", str(tmp_path / "images"), "--out", str(out)]
+    assert run_benchmarks.main(flags) == 0
+    table = pd.read_csv(out)
+    columns = ["mouse (0)", "mouse (1)", "path (2)"]
+    assert list(table) == ["path", *columns]
+    assert table["path"].tolist() == [f"{i}.png" for i in range(8)]
+    scores = Store(tmp_path / "o").predictions(found.stem)["scores"]  # of the last four
+    np.testing.assert_allclose(table[columns].to_numpy()[4:], scores, atol=1e-4)
+
+
+# ---- what a hurried user gets wrong --------------------------------------------------------------
+
+
+def test_damaged_images_are_left_out_and_named(
+    records: dict[str, Path], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mixed"
+    (folder / "below").mkdir(parents=True)
+    (folder / "below" / "good.PNG").write_bytes((images / "000.png").read_bytes())
+    (folder / "bad.jpg").write_bytes(b"")
+    (folder / ".hidden.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("no image")
+    out = tmp_path / "p.csv"
+    flags = ["predict", str(records["ncm"]), "--images", str(folder), "--out", str(out)]
+    assert run_benchmarks.main(flags) == 1
+    assert "Left out: " in (shown := capsys.readouterr().out)
+    assert "bad.jpg: the file is empty." in shown
+    assert pd.read_csv(out)["path"].tolist() == ["below/good.PNG"]
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_and_after(
+    records: dict[str, Path], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def flags(out: Path) -> list[str]:
+        return ["predict", str(records["ncm"]), "--images", str(images), "--out", str(out)]
+
+    def full(self: object, *_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("benchmarks.cli.predict.Bench.load", None)  # nothing is loaded for it
+        assert run_benchmarks.main(flags(tmp_path)) == 2
+    assert f"Cannot write {tmp_path}: it is a folder" in capsys.readouterr().err
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    assert run_benchmarks.main(flags(tmp_path / "p.csv")) == 2
+    assert "p.csv: No space left on device." in capsys.readouterr().err
+
+
+def test_what_cannot_be_done_is_said_in_a_line(
+    records: dict[str, Path], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    clip_folder: Path,
+) -> None:  # fmt: skip
+    def said(*words: str) -> str:
+        assert run_benchmarks.main(["predict", *words, "--out", str(tmp_path / "p.csv")]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        return error
+
+    record, here = str(records["ncm"]), ["--images", str(images)]
+    assert "no record (No such file" in said(str(tmp_path / "r.json"), *here)
+    (tmp_path / "empty").mkdir()
+    assert "no images in it" in said(record, "--images", str(tmp_path / "empty"))
+    assert "no such folder" in said(record, "--images", str(tmp_path / "nowhere"))
+    assert "is a file, a folder is wanted" in said(record, "--images", record)
+    assert "no record (not valid JSON)" in said(str(images / "000.png"), *here)
+    assert "--images" in said(record)
+    (tmp_path / "a.json").write_text("{}")
+    assert "no record (not a record" in said(str(tmp_path / "a.json"), *here)
+    flags = ["--methods", "ncm", *DATA, "--backbone", f"local-dir:{clip_folder}", "--device", "cpu"]
+    assert run_benchmarks.main([*flags, "--out", str(tmp_path / "unsaved")]) == 0
+    capsys.readouterr()
+    (unsaved,) = (tmp_path / "unsaved" / "records").glob("*.json")
+    assert "run the cell with --save-model, and --rerun always" in said(str(unsaved), *here)
+    flags += ["--out", str(tmp_path / "unsaved"), "--save-model"]
+    assert run_benchmarks.main(flags) == 0
+    assert "1 finished cell without a saved model: --rerun always" in capsys.readouterr().out
+    assert run_benchmarks.main([*flags, "--rerun", "always"]) == 0
+    assert "without a saved model" not in capsys.readouterr().out
+    assert run_benchmarks.main(flags) == 0
+    assert "without a saved model" not in capsys.readouterr().out
+    out = ["--out", str(tmp_path / "p.csv")]
+    assert run_benchmarks.main(["predict", str(unsaved), *here, *out]) == 0
+    capsys.readouterr()
+    model = tmp_path / "unsaved" / "models" / f"{unsaved.stem}.safetensors"
+    model.write_bytes(b"no tensors")
+    assert "damaged or no safetensors file" in said(str(unsaved), *here)
+
+
+def test_changed_weights_are_refused(
+    clip_folder: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    from tests.benchmarks.small import make_clip_folder
+
+    weights = tmp_path / "weights"
+    shutil.copytree(clip_folder, weights)
+    found = _run("linear_probe", tmp_path / "o", weights, *DATA)
+    make_clip_folder(weights, seed=5)
+    flags = ["predict", str(found["linear_probe"]), "--images", str(images)]
+    assert run_benchmarks.main(flags) == 2
+    assert "The weights of linear_probe on glyphs100_lt" in capsys.readouterr().err

@@ -1,0 +1,192 @@
+"""Downloads from a server of the test's own: the good case and what may go wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import socket
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.datasets.files.fetch import Archive, Source, fetch
+from benchmarks.errors import DataError, DataMissing, UserError
+
+LIST = b"train/a/1.jpg 0\n" * 100
+SHA = f"sha256:{hashlib.sha256(LIST).hexdigest()}"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    files: dict[str, bytes]
+
+    def do_GET(self) -> None:
+        name = self.path.lstrip("/")
+        data = self.files.get(name.removeprefix("short-"))
+        if data is None:
+            self.send_error(404, "Not Found")
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2] if name.startswith("short-") else data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def _tar(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+        link = tarfile.TarInfo("kit/link.txt")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    return out.getvalue()
+
+
+def _zip(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as packed:
+        for name, data in members.items():
+            packed.writestr(name, data)
+    return out.getvalue()
+
+
+MEMBERS = {
+    "kit/a/1.txt": b"one",
+    "kit/b/2.txt": b"two",
+    "kit/../../../../evil.txt": b"x",
+    "readme": b"r",
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    _Handler.files = {
+        "list.txt": LIST,
+        "kit.tar.gz": _tar(MEMBERS),
+        "kit.zip": _zip(MEMBERS),
+        "bad.tar.gz": (packed := _tar(MEMBERS))[: len(packed) // 2],
+        "bad.zip": b"PK\x03\x04 nothing of the kind",
+    }
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_a_file_of_the_known_checksum_is_kept(server: str, tmp_path: Path) -> None:
+    said = fetch(Source("list.txt", f"{server}/list.txt", SHA), tmp_path / "new" / "places_lt")
+    assert said == "list.txt: sha256 as expected"
+    assert files_in(tmp_path) == ["new/places_lt/list.txt"]
+    assert (tmp_path / "new/places_lt/list.txt").read_bytes() == LIST
+
+
+def test_md5_is_checked_as_well(server: str, tmp_path: Path) -> None:
+    sums = f"md5:{hashlib.md5(LIST).hexdigest()}"
+    assert "md5 as expected" in fetch(Source("l.txt", f"{server}/list.txt", sums), tmp_path)
+
+
+def test_without_a_known_checksum_it_is_computed_and_said(server: str, tmp_path: Path) -> None:
+    said = fetch(Source("list.txt", f"{server}/list.txt"), tmp_path)
+    assert hashlib.sha256(LIST).hexdigest() in said
+    assert "unverified" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "checksum", "error", "said"),
+    [
+        ("list.txt", f"sha256:{'0' * 64}", DataError, "not the file that is expected"),
+        ("short-list.txt", SHA, DataMissing, "could not be downloaded"),
+        ("short-list.txt", None, DataMissing, "could not be downloaded"),
+        ("nowhere.txt", SHA, DataMissing, "404"),
+    ],
+)
+def test_what_fails_is_one_line_and_leaves_nothing(
+    name: str, checksum: str | None, error: type, said: str, server: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error) as caught:
+        fetch(Source("list.txt", f"{server}/{name}", checksum), tmp_path / "made" / "for_it")
+    text = str(caught.value)
+    assert said in text
+    assert f"{server}/{name}" in text
+    assert error is DataError or f"put list.txt into {tmp_path / 'made' / 'for_it'} by hand" in text
+    assert "\n" not in text
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(DataMissing, match="could not be downloaded"):
+        fetch(Source("list.txt", f"http://127.0.0.1:{port}/list.txt"), tmp_path)
+
+
+def test_a_large_download_is_announced(
+    server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fetch(Source("list.txt", f"{server}/list.txt", SHA, megabytes=1.5), tmp_path)
+    assert not caplog.text
+    fetch(Source("list.txt", f"{server}/list.txt", SHA, megabytes=1999.6), tmp_path)
+    assert f"Fetching {server}/list.txt (2,000 MB)." in caplog.text
+
+
+def test_an_earlier_file_survives_a_failure(server: str, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("mine")
+    with pytest.raises(DataError):
+        fetch(Source("list.txt", f"{server}/list.txt", f"sha256:{'0' * 64}"), tmp_path)
+    assert files_in(tmp_path) == ["list.txt"]
+    assert (tmp_path / "list.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("packed", ["kit.tar.gz", "kit.zip"])
+def test_of_an_archive_one_part_is_kept(packed: str, server: str, tmp_path: Path) -> None:
+    fetch(Archive(packed, f"{server}/{packed}", holds="kit/a"), tmp_path)
+    assert files_in(tmp_path) == ["kit/a/1.txt"]
+    fetch(Archive(packed, f"{server}/{packed}", holds="kit/b"), tmp_path)
+    assert files_in(tmp_path) == ["kit/a/1.txt", "kit/b/2.txt"]
+
+
+@pytest.mark.parametrize("packed", ["kit.tar.gz", "kit.zip"])
+def test_an_archive_writes_nowhere_else(packed: str, server: str, tmp_path: Path) -> None:
+    root = tmp_path / "deep" / "er"
+    fetch(Archive(packed, f"{server}/{packed}", holds="kit"), root)
+    assert files_in(tmp_path) == ["deep/er/kit/a/1.txt", "deep/er/kit/b/2.txt"]
+
+
+@pytest.mark.parametrize(
+    ("packed", "holds", "said"),
+    [
+        ("bad.tar.gz", "kit", "damaged archive"),
+        ("bad.zip", "kit", "damaged archive"),
+        ("kit.zip", "other", "holds no other"),
+        ("kit.tar.gz", "other", "holds no other"),
+    ],
+)
+def test_an_archive_that_is_not_what_it_should_be(
+    packed: str, holds: str, said: str, server: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=said):
+        fetch(Archive(packed, f"{server}/{packed}", holds=holds), tmp_path)
+    assert not files_in(tmp_path)
+
+
+def test_a_place_that_cannot_be_written_to(server: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written to"):
+        fetch(Source("list.txt", f"{server}/list.txt", SHA), tmp_path / "file" / "folder")

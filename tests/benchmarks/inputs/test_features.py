@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.backbones import Backbone
+from benchmarks.conformance.tiny import tiny_backbone
+from benchmarks.datasets.base import ArrayImages
+from benchmarks.inputs import features
+from benchmarks.inputs.bookmarks import feature_file
+from benchmarks.inputs.features import FeatureStore
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class CountingImages:
+    """Random images that count how often they are read."""
+
+    def __init__(self, count: int = 10, seed: int = 0) -> None:
+        generator = np.random.default_rng(seed)
+        self._images = ArrayImages(generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8))
+        self.reads = 0
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, index: int) -> np.ndarray:
+        self.reads += 1
+        return self._images.read(index)
+
+    def digest(self) -> str:
+        return self._images.digest()
+
+
+@pytest.fixture
+def images() -> CountingImages:
+    return CountingImages()
+
+
+@pytest.fixture
+def backbone() -> Backbone:
+    return tiny_backbone()
+
+
+def test_features_are_those_of_the_backbone(
+    tmp_path: Path, backbone: Backbone, images: CountingImages
+) -> None:
+    told = []
+    store = FeatureStore(tmp_path, batch_size=4)
+    found = store.images(backbone, images, lambda done, total: told.append((done, total)))
+    pixels = torch.stack([torch.from_numpy(images.read(i)) for i in range(len(images))])
+    expected = backbone.encode_images(backbone.normalise(pixels))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert found.dtype == torch.float32
+    assert told == [(4, 10), (8, 10), (10, 10)]
+
+
+def test_images_are_read_once(tmp_path: Path, backbone: Backbone, images: CountingImages) -> None:
+    store = FeatureStore(tmp_path)
+    file = feature_file(tmp_path, store.image_key(backbone, images))
+    assert not file.exists()
+    first = store.images(backbone, images)
+    assert images.reads == len(images)
+    assert file.exists()
+    assert torch.equal(store.images(backbone, images), first)
+    later = FeatureStore(tmp_path)  # another run
+    assert torch.equal(later.images(backbone, images), first)
+    assert images.reads == len(images)
+
+
+def test_a_place_that_cannot_be_written_is_told_once(
+    tmp_path: Path, backbone: Backbone, images: CountingImages, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    store = FeatureStore(tmp_path / "file" / "features")
+    store.images(backbone, images)
+    store.texts(backbone, ["a red ring"])
+    assert [r.getMessage() for r in caplog.records] == [
+        f"Features cannot be kept in {tmp_path / 'file' / 'features'}: every run computes them."
+    ]
+
+
+def test_texts_are_encoded_once(tmp_path: Path, backbone: Backbone) -> None:
+    texts = ["a red ring", "a blue cross"]
+    first = FeatureStore(tmp_path).texts(backbone, texts)
+    torch.testing.assert_close(first, backbone.encode_text(texts))
+    assert len(list(tmp_path.iterdir())) == 1
+    mute = dataclasses.replace(backbone, tokenizer=None)  # cannot encode anything
+    assert torch.equal(FeatureStore(tmp_path).texts(mute, texts), first)
+    with pytest.raises(TypeError):
+        FeatureStore(tmp_path).texts(mute, texts[::-1])
+
+
+def test_a_store_without_folder_keeps_features_in_memory(
+    backbone: Backbone, images: CountingImages
+) -> None:
+    store = FeatureStore(None)
+    first = store.images(backbone, images)
+    assert torch.equal(store.images(backbone, images), first)
+    assert images.reads == len(images)
+
+
+def test_whatever_changes_features_changes_their_key(
+    backbone: Backbone, images: CountingImages
+) -> None:
+    store = FeatureStore(None)
+    other_weights = dataclasses.replace(backbone.id, weights_id="other")
+    other_mean = backbone.preprocess | {"mean": (0.5, 0.5, 0.5)}
+    one_pixel = CountingImages()
+    one_pixel._images.array[3, 5, 5, 1] ^= 1
+    keys = [
+        store.image_key(backbone, images),
+        store.image_key(dataclasses.replace(backbone, id=other_weights), images),
+        store.image_key(dataclasses.replace(backbone, preprocess=other_mean), images),
+        store.image_key(dataclasses.replace(backbone, precision="bf16"), images),
+        store.image_key(backbone, one_pixel),
+        store.image_key(backbone, CountingImages(9)),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert store.image_key(backbone, CountingImages()) == keys[0]
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "a byte", "not a file of ours"])
+def test_a_damaged_file_is_made_anew(
+    tmp_path: Path, backbone: Backbone, images: CountingImages, damage: str
+) -> None:
+    first = FeatureStore(tmp_path).images(backbone, images).clone()  # not the file's own memory
+    (file,) = tmp_path.iterdir()
+    data = bytearray(file.read_bytes())
+    if damage == "a byte":
+        data[-100] ^= 1
+    file.write_bytes({"cut": data[:-7], "empty": b"", "a byte": data}.get(damage, b"x" * 100))
+    assert torch.equal(FeatureStore(tmp_path).images(backbone, images), first)
+    assert images.reads == 2 * len(images)
+    FeatureStore(tmp_path).images(backbone, images)
+    assert images.reads == 2 * len(images)  # the new file is a good one
+
+
+def test_an_interrupted_pass_goes_on_behind_its_last_whole_block(
+    tmp_path: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "BLOCK", 8)
+    images = CountingImages(30)
+    expected = FeatureStore(None).images(backbone, images)
+
+    def stop(done: int, _: int) -> None:
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        FeatureStore(tmp_path, batch_size=4).images(backbone, images, stop)
+    (parts,) = tmp_path.iterdir()
+    assert sorted(f.name for f in parts.iterdir()) == ["0.safetensors", "8.safetensors"]
+    (parts / "8.safetensors").write_bytes(b"half of it")
+    images.reads, told = 0, []
+    store = FeatureStore(tmp_path, batch_size=4)
+    found = store.images(backbone, images, lambda done, _: told.append(done))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert images.reads == 22
+    assert told == [12, 16, 20, 24, 28, 30]
+    assert [f.suffix for f in tmp_path.iterdir()] == [".safetensors"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists what is mapped")
+def test_features_are_mapped_and_not_held(tmp_path: Path, backbone: Backbone) -> None:
+    images = CountingImages()
+    for _ in range(2):  # computed, and read
+        found = FeatureStore(tmp_path).images(backbone, images)
+        (file,) = tmp_path.iterdir()
+        assert len(found) == 10
+        assert str(file) in Path("/proc/self/maps").read_text(encoding="utf-8")
+        del found
+
+
+def test_who_wants_the_same_features_waits_for_them(tmp_path: Path, backbone: Backbone) -> None:
+    first, second = CountingImages(), CountingImages()
+    there, go = threading.Event(), threading.Event()
+
+    def held(done: int, _: int) -> None:
+        there.set()
+        assert go.wait(60)
+
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(FeatureStore(tmp_path).images, backbone, first, held)
+        assert there.wait(60)
+        two = pool.submit(FeatureStore(tmp_path).images, backbone, second)
+        with pytest.raises(TimeoutError):
+            two.result(0.3)
+        go.set()
+        assert torch.equal(one.result(60), two.result(60))
+    assert (first.reads, second.reads) == (10, 0)
+    assert [f.suffix for f in tmp_path.iterdir()] == [".safetensors"]
+
+
+def test_means_of_texts_are_taken_a_part_at_a_time(
+    tmp_path: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, templates = ["red ring", "blue cross", "red ring", "square"], ["a {}", "{}", "the {}."]
+    flat = [template.format(name) for name in names for template in templates]
+    each = backbone.encode_text(flat).view(4, 3, -1)
+    given: list[str] = []
+
+    class Listening:
+        def __call__(self, texts: list[str]) -> torch.Tensor:
+            given.extend(texts)
+            return backbone.tokenizer(texts)
+
+    monkeypatch.setattr(features, "TEXTS", 6)
+    told: list[tuple[int, int]] = []
+    listening = dataclasses.replace(backbone, tokenizer=Listening())
+    progress = lambda done, total: told.append((done, total))  # noqa: E731
+    means = FeatureStore(tmp_path).texts(listening, flat, 3, progress)
+    torch.testing.assert_close(means, each.mean(1))
+    assert sorted(given) == sorted(set(flat))  # a class that is there twice is encoded once
+    assert told == [(6, 9), (9, 9)]
+    mute = dataclasses.replace(backbone, tokenizer=None)  # cannot encode anything
+    assert torch.equal(FeatureStore(tmp_path).texts(mute, flat, 3), means)
+    with pytest.raises(TypeError):
+        FeatureStore(tmp_path).texts(mute, flat, 1)
+    with pytest.raises(TypeError):
+        FeatureStore(tmp_path).texts(mute, flat, 2)
+    torch.testing.assert_close(FeatureStore(tmp_path).texts(backbone, flat), each.flatten(0, 1))
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(
+    tmp_path: Path, backbone: Backbone, images: CountingImages
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    store = FeatureStore(tmp_path / "file" / "features")
+    assert store.images(backbone, images).shape == (10, 16)
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+from benchmarks.backbone.names import BackboneId
+from benchmarks.inputs import features
+from benchmarks.backbones import Backbone
+from benchmarks.datasets.base import ArrayImages
+from benchmarks.inputs.bookmarks import feature_file
+from benchmarks.inputs.features import FeatureStore
+
+
+class Pixels(torch.nn.Module):  # a model that needs no open_clip, which takes long to import
+    def encode_image(self, images):
+        return images.flatten(1)
+
+
+preprocess = {"size": 8, "mean": (0.4, 0.5, 0.6), "std": (1.0, 1.0, 1.0)}
+ident = BackboneId("pixels", "file", "", "", "pixels")
+backbone = Backbone(ident, Pixels(), None, None, preprocess, torch.device("cpu"), "fp32")
+folder = Path(sys.argv[1])
+images = ArrayImages(np.arange(3 * 8 * 8 * 3, dtype=np.uint8).reshape(3, 8, 8, 3))
+expected = FeatureStore(None).images(backbone, images)
+for _ in range(60):
+    for file in folder.glob("*.safetensors"):
+        file.unlink(missing_ok=True)  # so that the next one writes as well
+    assert (FeatureStore(folder).images(backbone, images) == expected).all()
+"""
+
+
+def test_processes_write_the_same_features_at_the_same_time(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    writers = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2)]
+    ends = [(w.communicate(timeout=100)[1], w.returncode) for w in writers]
+    assert [code for _, code in ends] == [0, 0], ends
+    assert {f.suffix for f in tmp_path.iterdir()} <= {".safetensors"}  # nothing partial is left

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from benchmarks.inputs.row_files import read_rows, write_rows
+
+
+@pytest.fixture
+def rows() -> torch.Tensor:
+    return torch.randn(10, 6)
+
+
+def test_files_are_safetensors(tmp_path: Path, rows: torch.Tensor) -> None:
+    file = tmp_path / "rows.safetensors"
+    assert write_rows(file, 10, [rows[:3], rows[3:4], rows[4:]])
+    stored = load_file(file)
+    assert torch.equal(stored["features"], rows)
+    expected = hashlib.sha256(np.ascontiguousarray(rows.numpy()).tobytes()).digest()
+    assert bytes(stored["sha256"].tolist()) == expected
+    assert [f.name for f in tmp_path.iterdir()] == ["rows.safetensors"]
+
+
+def test_files_that_the_library_wrote_are_read(tmp_path: Path, rows: torch.Tensor) -> None:
+    checksum = hashlib.sha256(rows.numpy().tobytes()).digest()
+    tensors = {"features": rows, "sha256": torch.tensor(list(checksum), dtype=torch.uint8)}
+    save_file(tensors, tmp_path / "a")
+    found = read_rows(tmp_path / "a")
+    assert found is not None
+    assert torch.equal(found, rows)
+    save_file({"features": rows}, tmp_path / "b")
+    assert read_rows(tmp_path / "b") is None
+    assert read_rows(tmp_path / "none") is None
+
+
+def test_rows_are_mapped_and_begin_at_a_cache_line(tmp_path: Path, rows: torch.Tensor) -> None:
+    file = tmp_path / "rows.safetensors"
+    write_rows(file, 10, [rows])
+    found = read_rows(file)
+    assert found is not None
+    assert found.data_ptr() % 64 == 0
+    maps = Path("/proc/self/maps")
+    if maps.exists():
+        assert str(file) in maps.read_text()
+    found.zero_()  # a copy of this process's own
+    again = read_rows(file)
+    assert again is not None
+    assert torch.equal(again, rows)
+
+
+def test_any_byte_that_changes_is_noticed(tmp_path: Path, rows: torch.Tensor) -> None:
+    file = tmp_path / "rows.safetensors"
+    write_rows(file, 10, [rows])
+    good = file.read_bytes()
+    for place in range(len(good) - 32 - rows.nbytes, len(good)):  # rows and checksum
+        (tmp_path / "bad").unlink(missing_ok=True)
+        (tmp_path / "bad").write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
+        assert read_rows(tmp_path / "bad") is None
+    for length in range(0, len(good), 7):
+        (tmp_path / "cut").unlink(missing_ok=True)
+        (tmp_path / "cut").write_bytes(good[:length])
+        assert read_rows(tmp_path / "cut") is None
+
+
+def test_where_nothing_can_be_written(tmp_path: Path, rows: torch.Tensor) -> None:
+    assert not write_rows(tmp_path / "no folder" / "rows", 10, [rows])
+    with pytest.raises(ValueError, match="float32 expected"):
+        write_rows(tmp_path / "rows", 10, [rows.double()])
+    assert not (tmp_path / "rows").exists()
+
+
+def test_rows_that_fail_halfway_leave_no_file(tmp_path: Path, rows: torch.Tensor) -> None:
+    def parts():  # type: ignore[no-untyped-def]
+        yield rows[:4]
+        raise OSError("the disk of the rows is gone")
+
+    assert not write_rows(tmp_path / "rows", 10, parts())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_is_stopped_leaves_no_file(tmp_path: Path, rows: torch.Tensor) -> None:
+    def parts():  # type: ignore[no-untyped-def]
+        yield rows[:4]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_rows(tmp_path / "rows", 10, parts())
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,165 @@
+"""Numbers that no method could use are refused by the name of their field."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.errors import UserError
+from benchmarks.plugins.ranges import RANGES
+from benchmarks.sweep import plan
+from benchmarks.sweep.recipe_files import read_recipe
+from benchmarks.sweep.settings import apply_fields, read_sweep
+from methods.registry import METHODS
+from methods.space import OneOf
+
+ROOT = Path(__file__).resolve().parents[3]
+BUILT_IN = sorted(METHODS.entries(scan_only=True))
+
+REFUSED = [
+    ("lift", "epochs", 0, "0 is less than 1"),
+    ("lift", "batch_size", "-4", "-4 is less than 1"),
+    ("lift", "lr", "-0.1", "-0.1 is less than 0"),
+    ("crt", "head_lr", -1, "-1 is less than 0"),
+    ("lws", "scale_lr", -1, "-1 is less than 0"),
+    ("lift", "weight_decay", "-1e-3", "-1e-3 is less than 0"),
+    ("lift", "tau", -0.5, "-0.5 is less than 0"),
+    ("lift", "bottleneck", -1, "-1 is less than 0"),
+    ("lift", "prompts", 0, "0 is less than 1"),
+    ("coop", "contexts", 0, "0 is less than 1"),
+    ("sage", "attention_width", 8, "8 is less than 16"),
+    ("sage", "attention_width", "1e9", "1e9 is more than 4096"),
+    ("sage", "max_guides", 0, "0 is less than 2"),
+    ("sage", "max_nats", -1, "-1 is less than 0"),
+    ("clip_adapter", "ratio", -0.1, "-0.1 is less than 0"),
+    ("clip_adapter", "ratio", 2, "2 is more than 1"),
+    ("clip_adapter", "reduction", 0, "0 is less than 1"),
+    ("crt", "head_share", 0, "0 is not above 0"),
+    ("crt", "head_share", "1.0", "1.0 is not below 1"),
+    ("lws", "scale_share", 1, "1 is not below 1"),
+    ("prototype", "classifier_share", 0, "0 is not above 0"),
+    ("prototype", "prototype_share", 1.5, "1.5 is more than 1"),
+    ("prototype", "shrinkage", 1.5, "1.5 is more than 1"),
+    ("prototype", "pull", -1, "-1 is less than 0"),
+    ("prototype", "matching_scale", 0, "0 is not above 0"),
+    ("prototype", "scale", -30, "-30 is not above 0"),
+    ("prototype", "text_weight", -1, "-1 is less than 0"),
+    ("lmpt", "cse_weight", 1.1, "1.1 is more than 1"),
+    ("lmpt", "margin", -0.2, "-0.2 is less than 0"),
+    ("lmpt", "gamma", -2, "-2 is less than 0"),
+    ("lmpt", "db_mu", 2, "2 is more than 1"),
+    ("coop", "db_neg_scale", 0, "0 is not above 0"),
+    ("tip_adapter", "shots", -1, "-1 is less than 0"),
+    ("tip_adapter", "alpha", -1, "-1 is less than 0"),
+    ("tip_adapter", "beta", -1, "-1 is less than 0"),
+]
+
+
+@pytest.mark.parametrize(("name", "field", "value", "says"), REFUSED)
+def test_a_number_out_of_range_is_refused(name: str, field: str, value: Any, says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        apply_fields(f"method {name}", METHODS.get(name), {field: value})
+    assert str(caught.value) == f"method {name}, field {field}: {says}."
+
+
+def test_every_range_has_a_refused_value_above_and_a_method_that_it_serves() -> None:
+    assert {field for _, field, _, _ in REFUSED} == RANGES.keys()
+
+
+def test_the_ends_belong_to_a_range_unless_it_is_open() -> None:
+    for field, value in (("lr", 0), ("bottleneck", 0), ("shots", 0), ("epochs", 1)):
+        assert RANGES[field].complaint(value) is None
+    for field in ("ratio", "cse_weight"):
+        assert RANGES[field].complaint(0) is RANGES[field].complaint(1) is None
+    for value in (1e-9, 0.5, 1 - 1e-9):
+        assert RANGES["head_share"].complaint(value) is None
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_defaults_and_the_ends_of_every_space_lie_inside(name: str) -> None:
+    cls = METHODS.get(name)
+    apply_fields(name, cls, {f.name: f.default for f in dataclasses.fields(cls)})
+    for field, reach in cls.space.items():  # type: ignore[attr-defined]
+        ends = reach.options if isinstance(reach, OneOf) else (reach.low, reach.high)
+        for end in ends:
+            apply_fields(name, cls, {field: end})
+
+
+def test_the_recipes_of_the_repository_lie_inside() -> None:
+    files = sorted((ROOT / "configs" / "recipes").glob("*.yaml"))
+    assert files
+    for file in files:
+        recipe = read_recipe(file)
+        apply_fields(str(file), METHODS.get(recipe.method), recipe.fields)
+
+
+def test_a_data_set_has_ranges_of_its_own() -> None:
+    @dataclass(frozen=True)
+    class Knobs:
+        head_share: float = 0.5
+
+    assert apply_fields("data set d", Knobs, {"head_share": 1}) == {"head_share": 1.0}
+
+
+PLUGIN = '''
+from dataclasses import dataclass
+
+from methods.base import Method
+from methods.registry import register
+
+
+@register("ranged", paper="-", needs="features")
+@dataclass(frozen=True)
+class Ranged(Method):
+    """Has a number, a text and a choice under names that have a range."""
+
+    epochs: int = 3
+    scale: str = "-1"
+    margin: bool = False
+    ratio: float | None = None
+
+    def fit(self, task): ...
+'''
+
+
+def test_plug_ins_are_held_to_them_and_only_their_numbers(plugin: Callable[..., Path]) -> None:
+    METHODS.load_file(plugin(PLUGIN))
+    cls = METHODS.get("ranged")
+    fields = {"scale": "-3", "margin": True, "ratio": "none", "epochs": "1"}
+    assert apply_fields("ranged", cls, fields) == {
+        "epochs": 1, "scale": "-3", "margin": True, "ratio": None,
+    }  # fmt: skip
+    for field, value in (("epochs", 0), ("ratio", 2)):
+        with pytest.raises(UserError, match=f"field {field}: {value} is"):
+            apply_fields("ranged", cls, {field: value})
+
+
+# ---- wherever a field can be set -----------------------------------------------------------------
+
+
+def _refused(where: dict[str, Any], file: Path | None = None) -> str:
+    flags = {"datasets": "glyphs100_lt", "device": "cpu", **where}
+    with pytest.raises(UserError) as caught:
+        plan.expand(read_sweep(file, flags))
+    return str(caught.value)
+
+
+def test_flags_files_and_recipes_are_all_checked(tmp_path: Path) -> None:
+    says = "field max_guides: 0 is less than 2."
+    flags = {"methods": "sage", "set": ["sage.max_guides=0"]}
+    assert _refused(flags) == f"method sage, {says}"
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text("methods: [sage: {max_guides: 0}]")
+    assert _refused({}, sweep) == f"method sage, {says}"
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "{method: sage, dataset: glyphs100_lt, backbone: glyph, origin: here, "
+        "fields: {max_guides: 0}}"
+    )
+    flags = {"methods": "sage", "recipes": str(recipe)}
+    assert _refused(flags) == f"method sage in {recipe}, {says}"

@@ -1,0 +1,332 @@
+"""Multi-label data through the suite: average precision, records, validation, what not applies."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+import run_benchmarks
+from benchmarks.conformance.tiny import permuted, tiny_data, tiny_task
+from benchmarks.datasets.base import ArrayImages, DataSet, Split
+from benchmarks.metrics import average_precisions, multi_label_metrics
+from methods.parts.training.scoring import validation_score
+from results.store import Store
+
+PLUGIN = '''
+    from dataclasses import dataclass
+
+    import torch
+
+    from methods.base import Method, Predictor
+    from methods.registry import register
+
+
+    class Base(Method):
+        def fit(self, task):
+            weight = task.normal_per_class("weight", 16)
+            return Predictor(lambda batch: batch.inputs @ weight.T)
+
+
+    @register("one_label", paper="-", needs="features")
+    @dataclass(frozen=True)
+    class OneLabel(Base):
+        """Serves single-label data alone."""
+
+
+    @register("labels", paper="-", needs="features", tasks=("multi",))
+    @dataclass(frozen=True)
+    class Labels(Base):
+        """Serves multi-label data alone."""
+
+        def fit(self, task):
+            assert task.kind == "multi" and task.train.labels.shape == (len(task.train), 4)
+            assert task.counts.tolist() == task.train.labels.sum(0).tolist()
+            assert task.train.captions is not None
+            assert len(task.train.captions) == len(task.train)
+            if task.validation is not None:
+                task.note(f"{len(task.validation)} validation images")
+            return super().fit(task)
+
+
+    @register("either", paper="-", needs="images", tasks=("single", "multi"))
+    @dataclass(frozen=True)
+    class Either(Base):
+        """Serves both."""
+
+        def fit(self, task):
+            weight = task.normal_per_class("weight", 3)
+            return Predictor(lambda batch: batch.images.mean((2, 3)) @ weight.T)
+'''
+SCENES = ("classes=4", "n_max=54", "imbalance=5", "test_per_class=8")
+SINGLE = ("classes=4", "n_max=35", "imbalance=8", "test_per_class=4")
+Command = Callable[..., tuple[int, str]]
+
+
+def sample(n: int, classes: int, seed: int, decimals: int = 9) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and labels that have to do with each other."""
+    rng = np.random.default_rng(seed)
+    labels = (rng.uniform(size=(n, classes)) < rng.uniform(0.02, 0.6, classes)).astype(np.int64)
+    return np.round(rng.normal(size=(n, classes)) + labels, decimals), labels
+
+
+def scikit(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return np.array(
+        [average_precision_score(y, s) for y, s in zip(labels.T, scores.T, strict=True)]
+    )
+
+
+# ---- average precision ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "decimals", [9, 1, 0]
+)  # without ties, with some, with hardly anything else
+@pytest.mark.parametrize("seed", range(5))
+def test_average_precision_is_that_of_scikit_learn(seed: int, decimals: int) -> None:
+    scores, labels = sample(200, 7, seed, decimals)
+    assert (labels.sum(1) == 0).any()  # images without any label count as negatives
+    assert average_precisions(scores, labels) == pytest.approx(scikit(scores, labels), abs=1e-12)
+    single = scores.astype(np.float32)
+    assert average_precisions(single, labels) == pytest.approx(scikit(single, labels), abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 30])
+def test_equal_scores_give_the_share_of_positives(n: int) -> None:
+    labels = np.arange(n)[:, None] % 3 == 0
+    found = average_precisions(np.zeros((n, 1)), labels.astype(np.int64))
+    assert found == pytest.approx([labels.mean()])
+
+
+def test_only_the_order_within_a_class_counts() -> None:
+    scores, labels = sample(100, 5, 0)
+    expected = average_precisions(scores, labels)
+    assert average_precisions(np.exp(3 * scores + np.arange(5)), labels) == pytest.approx(expected)
+    order = np.random.default_rng(1).permutation(100)
+    assert average_precisions(scores[order], labels[order]) == pytest.approx(expected)
+    classes = np.random.default_rng(2).permutation(5)
+    moved = average_precisions(scores[:, classes], labels[:, classes])
+    assert moved.tolist() == expected[classes].tolist()
+    assert average_precisions(labels - 0.5, labels).tolist() == [1.0] * 5
+
+
+def test_means_are_over_the_classes_that_are_tested() -> None:
+    scores, labels = sample(120, 6, 3)
+    labels[:, 1] = 0
+    membership = np.array(["many", "many", "many", "medium", "medium", "few"])
+    labels[:, 5] = 0
+    metrics = multi_label_metrics(scores, labels, membership)
+    tested = [0, 2, 3, 4]
+    expected = 100 * scikit(scores[:, tested], labels[:, tested])
+    assert metrics.overall == pytest.approx(expected.mean())
+    assert metrics.many == pytest.approx(expected[:2].mean())
+    assert metrics.medium == pytest.approx(expected[2:].mean())
+    assert metrics.few is None
+    assert metrics.worst_class == pytest.approx(expected.min())
+    assert (metrics.balanced, metrics.ece) == (None, None)
+    assert [value is None for value in metrics.per_class] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_test_set_without_any_label() -> None:
+    metrics = multi_label_metrics(
+        np.zeros((3, 2)), np.zeros((3, 2), dtype=np.int64), np.array(["many", "few"])
+    )
+    assert (metrics.overall, metrics.many, metrics.few, metrics.worst_class) == (None,) * 4
+    assert metrics.per_class == (None, None)
+
+
+class Linear(torch.nn.Module):
+    """Logits that depend on nothing but the images."""
+
+    def forward(self, batch):  # type: ignore[no-untyped-def]
+        return batch.inputs[:, :4]
+
+
+@pytest.mark.parametrize("size", [7, 1000])
+def test_validation_goes_by_mean_average_precision(size: int) -> None:
+    task, _ = tiny_task(kind="multi", validation=True)
+    assert task.validation is not None
+    scores, labels = task.validation.features()[:, :4].numpy(), task.validation.labels.numpy()
+    found = validation_score(task, Linear(), "features", size)
+    assert found == pytest.approx(scikit(scores, labels).mean())
+
+
+# ---- data ----------------------------------------------------------------------------------------
+
+
+def wide(labels: np.ndarray) -> DataSet:
+    """The tiny data with other labels."""
+    data = tiny_data("multi")
+    names = tuple(f"class {i}" for i in range(labels.shape[1]))
+    texts = dataclasses.replace(data.texts, class_names=names, descriptions=None)
+    ids = tuple(f"image {i}" for i in range(len(labels)))
+    split = Split(ArrayImages(np.zeros((len(labels), 2, 2, 3), np.uint8)), labels, ids)
+    test = dataclasses.replace(split, ids=tuple(f"test/{sid}" for sid in ids))
+    return dataclasses.replace(data, texts=texts, train=split, test=test)
+
+
+def test_a_split_hash_is_over_every_label_however_many_there_are() -> None:
+    labels = np.zeros((2, 3000), dtype=np.int64)
+    hashes = {wide(labels).split_hash}
+    for place in ((0, 0), (0, 1500), (1, 1500), (0, 2999)):
+        labels[place] = 1
+        hashes.add(wide(labels).split_hash)
+    assert len(hashes) == 5
+
+
+def test_a_split_hash_does_not_depend_on_the_order_of_the_images() -> None:
+    data = tiny_data("multi")
+    order = np.arange(len(data.train))[::-1]
+    images = ArrayImages(data.train.images.array[order])  # type: ignore[attr-defined]
+    train = Split(images, data.train.labels[order], tuple(data.train.ids[i] for i in order))
+    assert dataclasses.replace(data, train=train).split_hash == data.split_hash
+
+
+def test_labels_that_do_not_fit_the_task_are_refused() -> None:
+    data, labels = tiny_data("multi"), tiny_data("multi").test.labels
+    for wrong in (labels[:, :3], labels.argmax(1), labels - 1, labels * 2):
+        with pytest.raises(ValueError, match="test labels"):
+            dataclasses.replace(data, test=dataclasses.replace(data.test, labels=wrong))
+    with pytest.raises(ValueError, match="captions"):
+        dataclasses.replace(data.test, captions=("one",))
+
+
+def test_permuting_the_tiny_world_permutes_everything() -> None:
+    data, order = tiny_data("multi"), [2, 0, 3, 1]
+    moved = permuted(data, order)
+    assert moved.counts.tolist() == data.counts[order].tolist()
+    assert moved.texts.class_names == tuple(data.texts.class_names[i] for i in order)
+    assert (moved.test.labels == data.test.labels[:, order]).all()
+    assert moved.train.captions == data.train.captions
+    assert (len(data.train), sorted(data.counts)) == (64, [10, 18, 31, 54])
+
+
+# ---- through the command line --------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(
+    plugin: Callable[[str], Path],
+    clip_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
+    """Runs methods on the small worlds; gives the exit status and what was printed."""
+    monkeypatch.setenv("COLUMNS", "200")
+    file = plugin(PLUGIN)
+
+    def run(methods: str, datasets: str, *more: str, verb: str = "run") -> tuple[int, str]:
+        words = [verb, "--methods", methods, "--datasets", datasets, "--plugin", str(file)]
+        words += ["--backbone", f"local-dir:{clip_folder}", "--out", str(tmp_path / "out")]
+        for name, fields in (("glyphscenes_lt", SCENES), ("glyphs100_lt", SINGLE)):
+            for field in fields if name in datasets.split(",") else ():
+                words += ["--set", f"{name}.{field}"]
+        status = run_benchmarks.main([*words, "--device", "cpu", *more])
+        return status, capsys.readouterr().out
+
+    return run
+
+
+def test_records_hold_the_scores_and_what_scikit_learn_makes_of_them(
+    command: Command, tmp_path: Path
+) -> None:
+    status, out = command("labels,either", "glyphscenes_lt", "--seeds", "0,1")
+    assert status == 0
+    assert "mAP " in out and "raw logits" in out
+    store = Store(tmp_path / "out")
+    records, problems = store.all()
+    assert problems == [] and len(records) == 4
+    test = tiny_data("multi").test
+    for record in records:
+        kept = store.predictions(record.key)
+        assert set(kept) == {"ids", "labels", "scores"}
+        assert kept["scores"].dtype == np.float32 and kept["scores"].shape == (17, 4)
+        assert kept["ids"].tolist() == list(test.ids)
+        assert (kept["labels"] == test.labels).all()
+        expected = 100 * scikit(kept["scores"], kept["labels"])
+        assert record.metrics is not None and record.groups is not None
+        assert record.metrics.per_class == pytest.approx(expected)
+        assert record.metrics.overall == pytest.approx(expected.mean())
+        assert record.task == "multi"
+        assert record.groups.rule == "lmpt"
+        assert record.groups.train_counts == tuple(tiny_data("multi").counts.tolist())
+
+
+def test_softmax_scores_are_an_option_with_a_table_of_its_own(
+    command: Command, tmp_path: Path
+) -> None:
+    assert command("labels", "glyphscenes_lt", "--seeds", "0", "--save-logits")[0] == 0
+    more = ("--seeds", "0", "--set", "glyphscenes_lt.scores=softmax", "--save-logits")
+    status, out = command("labels", "glyphscenes_lt", *more)
+    assert status == 0 and "scores=softmax" in out and "a softmax over the classes" in out
+    store = Store(tmp_path / "out")
+    by_scores = {r.dataset_config["scores"]: r for r in store.all()[0]}
+    raw, soft = (store.predictions(by_scores[name].key) for name in ("logits", "softmax"))
+    assert (raw["logits"] == raw["scores"]).all() and (raw["logits"] == soft["logits"]).all()
+    probabilities = torch.from_numpy(raw["logits"]).double().softmax(-1).numpy()
+    metrics = by_scores["softmax"].metrics
+    assert metrics is not None
+    assert metrics.per_class == pytest.approx(100 * scikit(probabilities, raw["labels"]))
+    assert metrics.per_class != by_scores["logits"].metrics.per_class  # type: ignore[union-attr]
+
+
+def test_validation_images_are_given_where_they_are_asked_for(
+    command: Command, tmp_path: Path
+) -> None:
+    assert command("labels", "glyphscenes_lt", "--seeds", "0", "--select", "val")[0] == 0
+    (record,) = Store(tmp_path / "out").all()[0]
+    assert record.selection is not None
+    assert (record.selection.rule, record.selection.source) == ("val", "fresh draw")
+    assert any("validation images" in note for note in record.notes)
+
+
+def test_a_method_that_does_not_serve_a_task_is_a_row_and_no_failure(
+    command: Command, tmp_path: Path
+) -> None:
+    both = "glyphscenes_lt,glyphs100_lt"
+    status, out = command("one_label,labels,either", both, "--seeds", "0,1", verb="plan")
+    assert status == 0 and out.count("not applicable") == 3
+    assert "12 to run, about 1 s, 4 of them not applicable" in out
+    out = command("one_label", "glyphscenes_lt", "--seeds", "0", verb="plan")[1]
+    assert "1 to run, about 0 s" in out and "to compute" not in out
+    status, out = command("one_label,labels,either", both, "--seeds", "0,1")
+    assert status == 0
+    assert "one_label ‡: not applicable: serves single-label data only" in out
+    assert "labels ‡: not applicable: serves multi-label data only" in out
+    report = tmp_path / "out" / "report"
+    for ending in ("md", "tex", "csv"):
+        (scenes,) = report.glob(f"glyphscenes_lt*.{ending}")
+        (single,) = report.glob(f"glyphs100_lt*.{ending}")
+        for file in (scenes, single):
+            text = file.read_text(encoding="utf-8").replace("\\_", "_")
+            assert "one_label" in text and "labels" in text and "either" in text
+            assert "nan" not in text.lower()
+    assert "serves single-label data only" in next(report.glob("glyphscenes*.md")).read_text()
+    assert {f.suffix for f in report.glob("*__groups.*")} == {".png", ".pdf"}
+    statuses = [json.loads(f.read_text())["status"] for f in (tmp_path / "out").rglob("*.json")]
+    assert sorted(statuses) == ["done"] * 8 + ["not_applicable"] * 4
+    # Run again: nothing is left to do.
+    status, out = command("one_label,labels,either", both, "--seeds", "0,1", verb="plan")
+    assert "12 cells, 0 to run" in out
+
+
+def test_a_table_in_which_nothing_applies(command: Command, tmp_path: Path) -> None:
+    status, out = command("one_label", "glyphscenes_lt", "--seeds", "0")
+    assert status == 0
+    assert "not applicable: serves single-label data only" in out
+    assert list((tmp_path / "out" / "report").glob("*.md"))
+    assert run_benchmarks.main(["report", str(tmp_path / "out"), "--out", str(tmp_path / "r")]) == 0

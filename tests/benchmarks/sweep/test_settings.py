@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from benchmarks.errors import UserError
+from benchmarks.sweep.settings import (
+    Choice,
+    Sweep,
+    apply_fields,
+    choices,
+    coerce,
+    read_sweep,
+    shard_of,
+    split_labels,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "expected"),
+    [
+        ("3", int, 3),
+        ("1e3", int, 1000),
+        (3.0, int, 3),
+        ("0.1", float, 0.1),
+        (2, float, 2.0),
+        ("1e-3", float, 0.001),  # YAML 1.1 reads this as text
+        ("true", bool, True),
+        ("False", bool, False),
+        (True, bool, True),
+        ("text", str, "text"),
+        ("none", int | None, None),
+        (None, float | None, None),
+        ("7", int | None, 7),
+        ("a", Literal["a", "b"], "a"),
+    ],
+)
+def test_values_become_the_annotated_type(value: Any, hint: Any, expected: Any) -> None:
+    result = coerce(value, hint, "x")
+    assert result == expected
+    assert type(result) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "says"),
+    [
+        ("1.5", int, "whole number"),
+        ("many", int, "whole number"),
+        (True, int, "whole number"),
+        ("nan", int, "whole number"),
+        ("inf", int, "whole number"),
+        ("fast", float, "a number"),
+        (False, float, "a number"),
+        # No record can hold these: JSON has no NaN.
+        ("nan", float, "a number"),
+        ("inf", float, "a number"),
+        (float("-inf"), float, "a number"),
+        ([1], float, "a number"),
+        ("yes", bool, "true or false"),
+        (1, bool, "true or false"),
+        (3, str, "text"),
+        (["a"], str, "text"),
+        ("c", Literal["a", "b"], "a, b"),
+        (["a"], Literal["a", "b"], "a, b"),
+        ("many", int | None, "whole number"),
+    ],
+)
+def test_values_of_the_wrong_type_are_refused(value: Any, hint: Any, says: str) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        coerce(value, hint, "method m, field f")
+    assert "method m, field f" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        (Literal["a", "b"], ["a", "b"]),
+        (Literal[8, 16] | None, ["8", "16", "none"]),
+        (int | None, []),
+        (str, []),
+        (tuple[str, ...], []),
+    ],
+)
+def test_the_choices_that_an_annotation_leaves(hint: Any, expected: list[str]) -> None:
+    assert choices(hint) == expected
+
+
+@dataclass(frozen=True)
+class Example:
+    lr: float = 0.1
+    epochs: int = 10
+    mode: Literal["a", "b"] = "a"
+    tags: tuple[str, ...] = field(default_factory=lambda: ("x",))
+
+
+def test_fields_go_over_the_defaults() -> None:
+    assert apply_fields("method m", Example, {"lr": "1", "mode": "b"}) == {
+        "lr": 1.0,
+        "epochs": 10,
+        "mode": "b",
+        "tags": ("x",),
+    }
+
+
+def test_an_unknown_field_names_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"field of method m 'epoch'.*epochs"):
+        apply_fields("method m", Example, {"epoch": 1})
+
+
+def test_a_field_without_default_has_to_be_set() -> None:
+    @dataclass(frozen=True)
+    class Needy:
+        lr: float
+
+    with pytest.raises(UserError, match="lr has no default"):
+        apply_fields("method m", Needy, {})
+    assert apply_fields("method m", Needy, {"lr": "2"}) == {"lr": 2.0}
+
+
+# ---- flags ---------------------------------------------------------------------------------------
+
+
+def test_without_anything_the_sweep_is_the_default_one() -> None:
+    assert read_sweep(None, {"methods": None, "out": None}) == Sweep()
+
+
+def test_flags_are_parsed() -> None:
+    sweep = read_sweep(
+        None,
+        {
+            "methods": " lift , sage,",
+            "datasets": "cifar100_lt",
+            "seeds": "2,0,2",
+            "set": ["lift.lr=0.1", "a.b.c=x=y"],
+            "out": "~/runs",
+            "shard": "2/4",
+            "offline": True,
+            "plugin": ["p.py"],
+        },
+    )
+    assert sweep.methods == (Choice("lift"), Choice("sage"))
+    assert sweep.datasets == (Choice("cifar100_lt"),)
+    assert sweep.seeds == (2, 0)  # a seed given twice is one seed
+    assert sweep.set == (("lift", "lr", "0.1"), ("a.b", "c", "x=y"))
+    assert sweep.out == Path.home() / "runs"
+    assert shard_of(sweep.shard) == (1, 4)
+    assert sweep.offline is True
+    assert sweep.plugin == (Path("p.py"),)
+
+
+@pytest.mark.parametrize(
+    "seeds", ["", ",", "-1", "one", "1.5", "0-4", "0..4", "²", "1 2", str(2**32), "1" * 30, "0,x"]
+)
+def test_nonsense_for_seeds(seeds: str) -> None:
+    for name in ("seeds", "split_seeds"):
+        with pytest.raises(UserError, match=f"--{name.replace('_', '-')}.*0,1,2"):
+            read_sweep(None, {name: seeds})
+
+
+def test_the_largest_seed() -> None:
+    assert read_sweep(None, {"seeds": str(2**32 - 1)}).seeds == (2**32 - 1,)
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("lift", ("lift",)),
+        (" lift , sage,", ("lift", "sage")),
+        ("", ()),
+        ("lift (tau=1, widths=[1, 2]),sage", ("lift (tau=1, widths=[1, 2])", "sage")),
+        ("a),b", ("a)", "b")),
+    ],
+)
+def test_labels_are_split_at_commas_outside_of_brackets(text: str, labels: Any) -> None:
+    assert split_labels(text) == labels
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "1/", "/2", "a/b", "-1/2", "²/3", "1/2/3"])
+def test_nonsense_for_shards(shard: str) -> None:
+    with pytest.raises(UserError, match="I/N"):
+        read_sweep(None, {"shard": shard})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("protocol", "fair", "paper, equal"),
+        ("select", "test", "last, val"),
+        ("rerun", "never", "missing, failed, always"),
+        ("device", "gpu", "auto, cpu, cuda, mps"),
+        ("precision", "fp16", "auto, fp32, bf16"),
+        ("groups", "third", "thirds"),
+        ("out", "", "not a path"),
+        ("data_root", "", "not a path"),
+        # What an unset shell variable leaves behind.
+        ("methods", "", "no name"),
+        ("datasets", " , ", "no name"),
+        ("set", ["lift.lr"], "NAME.FIELD=VALUE"),
+        ("set", ["lr=1"], "NAME.FIELD=VALUE"),
+        ("set", [".lr=1"], "NAME.FIELD=VALUE"),
+        ("set", ["lift.=1"], "NAME.FIELD=VALUE"),
+    ],
+)
+def test_values_that_a_flag_does_not_take(name: str, value: Any, says: str) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        read_sweep(None, {name: value})
+    assert f"--{name.replace('_', '-')}" in str(caught.value)
+
+
+# ---- YAML ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def yaml_file(tmp_path: Path) -> Any:
+    def write(text: str | bytes) -> Path:
+        file = tmp_path / "sweep.yaml"
+        file.write_bytes(text.encode() if isinstance(text, str) else text)
+        return file
+
+    return write
+
+
+def test_a_sweep_in_yaml(yaml_file: Any) -> None:
+    file = yaml_file(
+        """
+        methods:
+          - zero_shot
+          - sage: {lr: 1e-3, text: both}
+        datasets:
+          - cifar100_lt
+          - cifar100_lt_ir50
+          - glyphs100_lt: {imbalance: 10, total: fixed}
+        seeds: 3
+        set:
+          cifar100_lt: {imbalance: 20}
+        data_root: /data
+        offline: true
+        """
+    )
+    assert read_sweep(file, {}) == Sweep(
+        methods=(Choice("zero_shot"), Choice("sage", (("lr", "1e-3"), ("text", "both")))),
+        datasets=(
+            Choice("cifar100_lt"),
+            Choice("cifar100_lt_ir50"),
+            Choice("glyphs100_lt", (("imbalance", 10), ("total", "fixed"))),
+        ),
+        seeds=(3,),
+        set=(("cifar100_lt", "imbalance", 20),),
+        data_root=Path("/data"),
+        offline=True,
+    )
+
+
+def test_every_field_of_a_sweep_is_a_key(yaml_file: Any) -> None:
+    """A field that the reader does not know would end in a wrong type instead of its own."""
+    values = {
+        "methods": "lift", "datasets": "d", "seeds": "[1]", "split_seeds": "[2]", "backbone": "b",
+        "set": "{a: {b: 1}}", "data_root": "r", "out": "o", "protocol": "equal", "select": "val",
+        "rerun": "always", "accept_stale": "true", "groups": "oltr", "shard": "1/2",
+        "device": "cpu", "precision": "fp32", "group_counts": "ir100", "save_logits": "true",
+        "offline": "true", "plugin": "[p.py]", "compare": "lift", "recipes": "[r.yaml]",
+        "transform": "lift", "remark": "hello", "save_model": "true", "check_data": "true",
+        "no_deterministic": "true",
+    }  # fmt: skip
+    no_keys = {"narrowed", "asked"}
+    assert values.keys() == {f.name for f in dataclasses.fields(Sweep)} - no_keys
+    sweep = read_sweep(yaml_file("\n".join(f"{k}: {v}" for k, v in values.items())), {})
+    default = Sweep()
+    assert all(getattr(sweep, name) != getattr(default, name) for name in values)
+
+
+def test_flags_go_before_yaml(yaml_file: Any) -> None:
+    file = yaml_file("{methods: [lift], seeds: [5], set: {lift: {lr: 1, tau: 2}}, plugin: a.py}")
+    sweep = read_sweep(file, {"seeds": "7", "set": ["lift.lr=9"], "plugin": ["b.py"]})
+    assert sweep.methods == (Choice("lift"),)
+    assert sweep.seeds == (7,)
+    # One more --set does not undo what the file sets; of one field the last value holds.
+    assert sweep.set == (("lift", "lr", 1), ("lift", "tau", 2), ("lift", "lr", "9"))
+    assert sweep.plugin == (Path("a.py"), Path("b.py"))
+
+
+def test_what_to_compare_with_is_one_label_or_several(yaml_file: Any) -> None:
+    def compare(text: str) -> tuple[str, ...]:
+        return read_sweep(yaml_file(f"compare: {text}"), {}).compare
+
+    assert compare("lift") == ("lift",)
+    assert compare("[lift, 'sage (guidance=none, tau=1)']") == (
+        "lift",
+        "sage (guidance=none, tau=1)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("compare: 3", "compare: '3' is not text"),
+        ("datsets: [a]", "'datsets'.*datasets"),
+        ("- a\n- b", "a sweep is a mapping"),
+        ("", "a sweep is a mapping"),
+        ("just words", "a sweep is a mapping"),
+        ("methods:\n\t- lift", "not valid YAML"),
+        ("methods: [lift", "not valid YAML"),
+        ("seeds: 2020-13-45", "not valid YAML"),  # PyYAML's ValueError
+        (b"\xff\xfe\x00", "not valid YAML"),
+        ("seeds: lots", "seeds.*no seed"),
+        ("seeds: [true]", "seeds.*no seed"),
+        ("seeds: [0.5]", "seeds.*no seed"),
+        ("seeds: []", "seeds.*no seed"),
+        ("methods: []", "no name"),
+        ("methods: [{lift: null}]", "name: {field: value}"),
+        ("methods: {lift: {lr: 1}, sage: {lr: 1}}", "name: {field: value}"),
+        ("methods: [3]", "name: {field: value}"),
+        ("datasets: [3]", "datasets: an entry is .*name: {field: value}"),
+        ("datasets: [{glyphs100_lt: 10}]", "datasets: an entry is .*name: {field: value}"),
+        ("set: {lift: 3}", "NAME: {FIELD: VALUE}"),
+        ("set: 3", "NAME.FIELD=VALUE"),
+        ("offline: maybe", "offline.*true or false"),
+        ("backbone: 3", "backbone.*text"),
+        ("out: 3", "out.*not a path"),
+        ("protocol: [paper]", "protocol.*text"),
+    ],
+)
+def test_yaml_that_cannot_be_used(yaml_file: Any, text: str | bytes, says: str) -> None:
+    file = yaml_file(text)
+    with pytest.raises(UserError, match=says) as caught:
+        read_sweep(file, {})
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_yaml_file_that_is_not_there(tmp_path: Path) -> None:
+    for path, why in ((tmp_path / "no.yaml", "No such file"), (tmp_path, "directory")):
+        with pytest.raises(UserError, match=why):
+            read_sweep(path, {})
