@@ -115,8 +115,9 @@ def _table(records: Sequence[Record], found: Sequence[Difference], stale: Collec
     grouped, label_notes = variants(records, found)
     rows = sorted((_row(variant, stale) for variant in grouped), key=_rank)
     warnings = [
-        f"{variant.label}: {len(variant.superseded)} earlier record(s) of the same seeds left out; "
-        f"the last to finish counts. Left out: {', '.join(r.key for r in variant.superseded)}."
+        f"{variant.label}: {len(variant.superseded)} other record(s) of the same seeds left out; "
+        "the newest finished run is used. "
+        f"Left out: {', '.join(r.key for r in variant.superseded)}."
         for variant in grouped
         if variant.superseded
     ]

@@ -7,11 +7,13 @@ A cell is done when a valid record says so, whatever else lies in the folder.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import uuid
 import zipfile
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -150,6 +152,21 @@ class Store:
     def _temporary(self, key: str) -> Path:
         # Not tempfile: its files are private to the user, and a group may share results.
         return self.folder / f".{key}.{uuid.uuid4().hex}.tmp"
+
+
+def preference(record: Record) -> tuple[bool, datetime, str]:
+    """Sort key for records of one cell: the one that sorts last is used.
+
+    A done record goes before any other, then the one that finished last (an unknown time is the
+    oldest); the key breaks ties, so that the order of the records does not matter.
+    """
+    finished = datetime.min.replace(tzinfo=UTC)
+    if record.provenance is not None:
+        with contextlib.suppress(ValueError):
+            finished = datetime.fromisoformat(record.provenance.finished)
+        if finished.tzinfo is None:
+            finished = finished.replace(tzinfo=UTC)
+    return record.status == "done", finished, record.key
 
 
 def _dump(record: Record) -> str:

@@ -224,9 +224,9 @@ def test_latex_of_any_message_is_ascii_and_balanced():
 def test_warnings_are_shown_everywhere():
     records = [make_record(overall=v, key=k) for v, k in ((1.0, "a"), (2.0, "b"))]
     table = one_table(records)
-    assert "Warning: lift: 1 earlier record" in " ".join(printed(table, 80).split())
-    assert "**Warning:** lift: 1 earlier record" in markdown(table)
-    assert "% Warning: lift: 1 earlier record" in latex(table)
+    assert "Warning: lift: 1 other record" in " ".join(printed(table, 80).split())
+    assert "**Warning:** lift: 1 other record" in markdown(table)
+    assert "% Warning: lift: 1 other record" in latex(table)
 
 
 def test_stale_rows_carry_their_sign():

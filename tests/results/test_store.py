@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.errors import UserError
 from results.schema import RecordError
-from results.store import Store
+from results.store import Store, preference
 from tests.results.factory import failed_record, make_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -189,11 +189,30 @@ def test_leftovers_are_ignored(store):
     assert store.all() == ([record], [])
 
 
+def test_of_two_records_of_one_cell_a_finished_one_is_preferred_then_the_newest():
+    def at(finished, key="k", **changes):
+        return make_record(key=key, provenance_finished=finished, **changes)
+
+    failure = {"status": "failed", "error": "no", "metrics": None}
+    in_order = [
+        failed_record("lift", provenance=None),
+        at("unknown", **failure),
+        at("2026-01-03T00:00:00+00:00", **failure),
+        make_record(provenance=None),
+        at("2026-01-01T10:00:00+00:00"),
+        at("2026-01-01T09:00:00-05:00"),  # later, though the text sorts before
+        at("2026-01-01T14:00:01"),  # without a zone it is UTC
+        at("2026-01-01T14:00:02Z", "a"),
+        at("2026-01-01T14:00:02Z", "b"),  # the key breaks ties
+    ]
+    assert sorted(reversed(in_order), key=preference) == in_order
+
+
 WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from results.store import Store
+from results.store import Store, preference
 from tests.results.factory import make_record
 
 folder, worker = Path(sys.argv[1]), int(sys.argv[2])

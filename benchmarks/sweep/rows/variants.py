@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from benchmarks.sweep.rows.comparability import ABSENT, Difference, as_json, mixed_settings
 from results.schema import Record, Tuning
+from results.store import preference
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Variant:
     records: tuple[Record, ...]
     """One record for each run seed and split seed, in that order."""
     superseded: tuple[Record, ...]
-    """Records that a later one of the same seeds replaces."""
+    """Records of the same seeds that are not used: see `results.store.preference`."""
 
 
 def variants(
@@ -156,9 +155,9 @@ def _plain(text: str) -> str:
 
 
 def _latest(records: Sequence[Record]) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
-    """One record for each pair of seeds, the last to finish, and the others.
+    """The preferred record of each pair of seeds, and the others.
 
-    One run of a deterministic method stands for every run seed.
+    One run of a deterministic method counts for every run seed.
     """
     by_seeds: dict[tuple[int, int], list[Record]] = {}
     for record in records:
@@ -166,19 +165,8 @@ def _latest(records: Sequence[Record]) -> tuple[tuple[Record, ...], tuple[Record
         by_seeds.setdefault((record.split_seed, seed), []).append(record)
     kept, superseded = [], []
     for _, same in sorted(by_seeds.items()):
-        *earlier, last = sorted(same, key=_age)
-        kept.append(last)
-        # The same file reached through two folders is no second measurement.
-        superseded += [record for record in earlier if record != last]
+        *others, used = sorted(same, key=preference)
+        kept.append(used)
+        # The same file reached through two folders is not a second measurement.
+        superseded += [record for record in others if record != used]
     return tuple(kept), tuple(superseded)
-
-
-def _age(record: Record) -> tuple[datetime, bool, str]:
-    """Sorts by the time of finishing; an unknown time is the oldest, and a failure older still."""
-    finished = datetime.min.replace(tzinfo=UTC)
-    if record.provenance is not None:
-        with contextlib.suppress(ValueError):
-            finished = datetime.fromisoformat(record.provenance.finished)
-        if finished.tzinfo is None:
-            finished = finished.replace(tzinfo=UTC)
-    return finished, record.status == "done", record.key
