@@ -18,7 +18,8 @@ from benchmarks.cli.reading import DEFAULT_REPORT, compare_with, say_where
 from benchmarks.errors import DataError, UserError, counted, did_you_mean
 from benchmarks.plugins.catalog import first_line
 from benchmarks.plugins.declared import Declared, Field, read_docs
-from benchmarks.sweep.settings import Sweep, choices, shard_of
+from benchmarks.plugins.values import choices
+from benchmarks.sweep.settings import Sweep, shard_of
 
 if TYPE_CHECKING:
     from benchmarks.sweep.estimate import Estimator

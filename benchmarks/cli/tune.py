@@ -29,13 +29,14 @@ from benchmarks.datasets.base import DataSet, Family
 from benchmarks.datasets.carving import with_validation
 from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.file_names import safe
+from benchmarks.plugins.values import apply_fields
 from benchmarks.protocol import budget
 from benchmarks.run import runner
 from benchmarks.run.bench import Settings
 from benchmarks.sweep import plan
 from benchmarks.sweep.plan import Cell
 from benchmarks.sweep.recipe_files import Recipe, default_file, refuse_to_lose, write_recipe
-from benchmarks.sweep.settings import Sweep, apply_fields
+from benchmarks.sweep.settings import Sweep
 from methods.registry import METHODS
 from methods.space import Range, drawn
 from results.schema import Record

@@ -43,7 +43,7 @@ from benchmarks.conformance.worlds import (
 )
 from benchmarks.datasets.base import DataSet
 from benchmarks.errors import NotApplicable, UserError
-from benchmarks.sweep.settings import apply_fields
+from benchmarks.plugins.values import apply_fields
 from methods.base import Method, Predictor
 from methods.parts.training.learning import Learner
 from methods.parts.training.learning import together as learnt_together

@@ -41,19 +41,36 @@ def is_own(name: str) -> bool:
     return name.lower().endswith(OWN)
 
 
+def without_ratio(name: str) -> str:
+    """A data set's name without the imbalance ratio at its end."""
+    return re.sub(r"_ir[\d.]+$", "", name)
+
+
+def taken(file: str, kind: str, name: str) -> UserError:
+    """The error of a user's own data under a name that something of the suite has."""
+    return UserError(
+        f"{file}: a {kind} of the suite is called '{name}'; give the data another name with "
+        "`name:`."
+    )
+
+
 def resolve(name: str) -> tuple[type[Family], dict[str, Any]]:
     """The family that `name` means, and the fields that the name itself sets.
 
     A path that ends in .yaml or .yml is a user's own data, and the fields are those of the file.
 
     Raises:
-        UserError: no such data set, an imbalance ratio below 1, or a file that cannot be used.
+        UserError: no such data set, an imbalance ratio below 1, a file that cannot be used, or
+            one whose data set has the name of a family here.
     """
-    if is_own(name):
-        from benchmarks.datasets.own import family as own  # brings much that no other name needs
-
-        return own.family_of(Path(name))
     known = DATASETS.entries()
+    if is_own(name):
+        from benchmarks.datasets.own.family import family_of  # a heavy import, for YAML files only
+
+        own, fields = family_of(Path(name))
+        if without_ratio(own.name) in known:
+            raise taken(name, "data set", own.name)
+        return own, fields
     match = re.fullmatch(r"(.+)_ir(\d+(?:\.\d+)?)", name)
     if name in known or match is None or match[1] not in known:
         if name not in known and Path(name).exists():

@@ -15,11 +15,12 @@ from benchmarks.backbone.names import BackboneId, identify
 from benchmarks.datasets import registry as datasets
 from benchmarks.datasets.base import Family
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.plugins.values import apply_fields
 from benchmarks.protocol import UNREPEATABLE, budget
 from benchmarks.sweep.baselines import Baselines, resolve
 from benchmarks.sweep.recipe_files import Recipe, RecipeBook
 from benchmarks.sweep.rows.labels import method_of
-from benchmarks.sweep.settings import Choice, Sweep, apply_fields, shard_of
+from benchmarks.sweep.settings import Choice, Sweep, shard_of
 from methods.registry import METHODS, fingerprint, info_of
 from results.schema import Record, Tuning
 
@@ -178,7 +179,9 @@ def _every(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
     for choice in sweep.methods:  # every name is checked before anything slow
         info_of(choice.name)
     for choice in sweep.datasets:
-        datasets.resolve(choice.name)
+        data, _ = datasets.resolve(choice.name)
+        if datasets.without_ratio(data.name) in METHODS.entries():  # `--set NAME.FIELD`
+            raise datasets.taken(choice.name, "method", data.name)
     precision = _precision(sweep)
     used: set[int] = set()
     recipes = RecipeBook(sweep.recipes, [c.recipes or () for c in sweep.methods])

@@ -27,7 +27,7 @@ import yaml
 
 from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.file_names import safe
-from benchmarks.sweep.settings import coerce
+from benchmarks.plugins.values import coerce
 from benchmarks.yaml_files import yaml_mapping
 
 FOLDER = Path("configs/recipes")

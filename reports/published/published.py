@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.datasets import registry as datasets
 from benchmarks.errors import UserError
+from benchmarks.plugins.values import apply_fields
 from benchmarks.protocol import budget
 from benchmarks.sweep.rows.variants import shown
-from benchmarks.sweep.settings import apply_fields
 from methods.registry import METHODS
 from results.published import METRICS, UNKNOWN, Published, published
 from results.schema import Record

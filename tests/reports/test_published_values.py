@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.datasets import registry as datasets
-from benchmarks.sweep.settings import apply_fields
+from benchmarks.plugins.values import apply_fields
 from methods.registry import METHODS
 from reports.aggregate import Table, build_tables
 from reports.markup import latex, markdown

@@ -11,7 +11,7 @@ import yaml
 
 from benchmarks.datasets import registry as datasets
 from benchmarks.errors import UserError
-from benchmarks.sweep.settings import apply_fields
+from benchmarks.plugins.values import apply_fields
 from methods.registry import METHODS
 from results.published import FILE, Published, published
 

@@ -1,26 +1,23 @@
-"""What `show my.yaml` prints of a user's own data."""
+"""Facts about a user's own data, as `show my.yaml` prints them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.datasets.base import Texts
 from benchmarks.datasets.files.texts import words_card
 from benchmarks.datasets.own.spec import Spec
-from benchmarks.errors import DataMissing, counted
+from benchmarks.datasets.own.splits import Splits
+from benchmarks.errors import counted
 from benchmarks.protocol import GROUPS, group_of
 
-if TYPE_CHECKING:
-    from benchmarks.datasets.own.family import OwnData
 
-
-def card(own: OwnData) -> dict[str, str]:
-    """Its facts; counts are those of split seed 0, and no image has to be there."""
-    spec = own.spec
-    facts = {
+def description_card(spec: Spec) -> dict[str, str]:
+    """Facts that the YAML file states."""
+    return {
         "file": str(spec.file),
         "task": f"{spec.task}-label",
         "source": spec.source or "not stated",
@@ -28,14 +25,19 @@ def card(own: OwnData) -> dict[str, str]:
         "version": spec.version,
         "layout": _layout(spec),
     }
-    try:
-        images = own.images
-    except DataMissing as missing:
-        return facts | {"data": f"not here: {missing}"}
-    data = own.load_splits(0)
-    facts["classes"] = str(len(images.keys))
+
+
+def data_card(spec: Spec, keys: Sequence[str], data: Splits, texts: Texts) -> dict[str, str]:
+    """Facts about the data themselves; no image needs to be readable.
+
+    Args:
+        spec: the description.
+        keys: the classes, as folders or table cells spell them.
+        data: the splits of one split seed, which the counts refer to.
+        texts: the text package.
+    """
+    facts = {"classes": str(len(keys))}
     train, test = data.counts
-    keys = images.keys
     most, least = int(train.argmax()), int(train.argmin())
     sizes = f"{train[most]} a class"
     if train[most] > train[least]:
@@ -51,17 +53,12 @@ def card(own: OwnData) -> dict[str, str]:
         if data.splits["val"]
         else "no images of its own"
     )
-    facts["groups"] = _groups(own, train)
-    texts, notes = own.texts()
+    facts["groups"] = _groups(spec, train)
     described = "descriptions" if texts.descriptions else "no descriptions"
     facts["texts"] = (
         f"{counted(len(texts.templates), 'template')}, {described}; text hash {texts.digest}"
     )
-    facts |= words_card(texts)
-    found = images.found
-    facts["note"] = "; ".join([*own.notes(), *found.notes, *notes, *data.gaps])
-    facts["data"] = f"hash {own.digest}, of everything but places on disk"
-    return {name: text for name, text in facts.items() if text}
+    return facts | words_card(texts)
 
 
 def _layout(spec: Spec) -> str:
@@ -73,10 +70,10 @@ def _layout(spec: Spec) -> str:
     )
 
 
-def _groups(own: OwnData, train: NDArray[np.int64]) -> str:
-    rule = own.default_groups
+def _groups(spec: Spec, train: NDArray[np.int64]) -> str:
+    rule = spec.groups
     if rule == "auto":
-        rule = "lift" if own.task == "single" else "lmpt"
+        rule = "lift" if spec.task == "single" else "lmpt"
     groups = group_of(train, rule)
     sizes = [int((groups == name).sum()) for name in GROUPS]
     said = f"many / medium / few {' / '.join(map(str, sizes))} (rule {rule})"

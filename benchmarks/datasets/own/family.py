@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +16,7 @@ from benchmarks.datasets.base import DataSet, Split, Texts, hash_strings
 from benchmarks.datasets.files.image_files import FileImages
 from benchmarks.datasets.files.resized import InFiles
 from benchmarks.datasets.files.texts import assemble
-from benchmarks.datasets.own.card import card
+from benchmarks.datasets.own.card import data_card, description_card
 from benchmarks.datasets.own.entries import Folders
 from benchmarks.datasets.own.spec import Spec, read_spec, shown
 from benchmarks.datasets.own.splits import (
@@ -32,6 +31,7 @@ from benchmarks.datasets.own.splits import (
 from benchmarks.datasets.own.table import read_table
 from benchmarks.datasets.own.tree import read_tree
 from benchmarks.errors import DataError, DataMissing, UserError, counted, did_you_mean, some
+from benchmarks.plugins.values import apply_fields
 from benchmarks.text import Package, wordnet
 
 _FORMAT = "1"
@@ -150,8 +150,19 @@ class OwnData(InFiles):
         return f"{self.name}: these are your own data, described in {self.spec.file}."
 
     def card(self) -> dict[str, str]:
-        """What `show` prints; of split seed 0 where something is drawn."""
-        return card(self)
+        """Facts that `show` prints; counts are those of split seed 0."""
+        facts = description_card(self.spec)
+        try:
+            images = self.images
+        except DataMissing as missing:
+            return facts | {"data": f"not here: {missing}"}
+        splits = self.load_splits(0)
+        texts, text_notes = self.texts()
+        facts |= data_card(self.spec, images.keys, splits, texts)
+        notes = (*self.notes(), *images.found.notes, *text_notes, *splits.gaps)
+        facts["note"] = "; ".join(notes)
+        facts["data"] = f"hash {self.digest}, of everything but places on disk"
+        return {name: text for name, text in facts.items() if text}
 
     # ---- parts -------------------------------------------------------------------------------
 
@@ -304,22 +315,12 @@ class OwnData(InFiles):
 
 
 def family_of(file: Path) -> tuple[type[OwnData], dict[str, Any]]:
-    """The data set that a YAML file describes, and the fields that it sets.
+    """The data set that a YAML file describes, and the fields that the file sets.
 
     Raises:
-        UserError: the file cannot be read or used, or its name is taken.
+        UserError: the file cannot be read or used.
     """
-    from benchmarks.datasets.registry import DATASETS
-    from benchmarks.sweep.settings import apply_fields
-    from methods.registry import METHODS
-
     spec = read_spec(file.expanduser())
-    for catalog in (DATASETS, METHODS):
-        if re.sub(r"_ir[\d.]+$", "", spec.name) in catalog.entries():
-            raise UserError(
-                f"{file}: a {catalog.kind} of the suite is called '{spec.name}'; give the data "
-                "another name with `name:`."
-            )
     facts = {
         "__doc__": f"Your own data, described in {file}.",
         "__module__": __name__,

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 from benchmarks.datasets.base import TaskKind
 from benchmarks.datasets.files.texts import read_mapping
 from benchmarks.errors import UserError, did_you_mean
-from benchmarks.sweep.settings import GROUP_RULES, coerce
+from benchmarks.plugins.values import GROUP_RULES, coerce
 from benchmarks.yaml_files import yaml_mapping
 
 SPLITS = ("train", "test", "val")

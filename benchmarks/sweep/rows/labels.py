@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.errors import UserError
+from benchmarks.plugins.values import apply_fields
 from benchmarks.protocol import budget
 from benchmarks.sweep.rows.variants import shown
-from benchmarks.sweep.settings import apply_fields
 from methods.registry import METHODS
 from results.schema import Tuning
 

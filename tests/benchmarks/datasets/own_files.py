@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchmarks.datasets import registry
 from benchmarks.datasets.base import DataSet, Family
-from benchmarks.sweep.settings import apply_fields
+from benchmarks.plugins.values import apply_fields
 
 
 def image(path: Path, colour: tuple[int, int, int] = (9, 99, 200)) -> Path:

@@ -285,7 +285,6 @@ def test_versions_and_groups_are_the_users(tmp_path: Path) -> None:
         ({"images": "p", "name": "my birds"}, "cannot be called 'my birds'"),
         ({"images": "p", "name": "cifar100_lt"}, "data set of the suite is called 'cifar100_lt'"),
         ({"images": "p", "name": "cifar100_lt_ir50"}, "the suite is called 'cifar100_lt_ir50'"),
-        ({"images": "p", "name": "lift"}, "method of the suite is called 'lift'"),
         ({"images": "p", "classes": ["a", "a"]}, "'a' stands there twice"),
         ({"images": "p", "classes": ["a", True]}, "YAML reads one of the names as True"),
         ({"images": "p", "classes": ["a"]}, "at least two"),

@@ -12,9 +12,10 @@ import pytest
 
 from benchmarks.errors import UserError
 from benchmarks.plugins.ranges import RANGES
+from benchmarks.plugins.values import apply_fields
 from benchmarks.sweep import plan
 from benchmarks.sweep.recipe_files import read_recipe
-from benchmarks.sweep.settings import apply_fields, read_sweep
+from benchmarks.sweep.settings import read_sweep
 from methods.registry import METHODS
 from methods.space import OneOf
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,18 @@ def test_what_cannot_be_planned(clip_folder: Path, flags: dict[str, Any], says: 
     with pytest.raises(UserError, match=says) as caught:
         plan.expand(_sweep(clip_folder, **flags))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["lift", "lift_ir20"])
+def test_own_data_cannot_have_the_name_of_a_method(
+    name: str, clip_folder: Path, tmp_path: Path
+) -> None:
+    """`--set lift.lr=1` would mean both."""
+    file = tmp_path / "birds.yaml"
+    file.write_text(f"images: photos\nname: {name}")
+    line = f"{file}: a method of the suite is called '{name}'; give the data another name"
+    with pytest.raises(UserError, match=re.escape(line)):
+        plan.expand(_sweep(clip_folder, datasets=str(file)))
 
 
 def test_what_is_compared_must_be_in_the_sweep(clip_folder: Path) -> None:

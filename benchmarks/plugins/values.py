@@ -1,0 +1,90 @@
+"""Typed values of fields: what a command line or a YAML file says, checked against annotations."""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from typing import Any
+
+from benchmarks.errors import UserError, did_you_mean
+from benchmarks.plugins import ranges as field_ranges
+from benchmarks.plugins.declared import MISSING, Declared
+from benchmarks.protocol import GroupRule
+
+GROUP_RULES = ("auto", *typing.get_args(GroupRule))
+"""Rules that divide classes into many, medium and few; `auto` takes the task's own."""
+
+
+def apply_fields(kind: str, of: type | Declared, fields: dict[str, Any]) -> dict[str, Any]:
+    """The complete, checked configuration of a dataclass: defaults with `fields` over them.
+
+    Args:
+        kind: what to call it in a message, for example "method lift".
+        of: a method, whose numbers must lie in `field_ranges`, or another dataclass; the class, or
+            what it declares.
+        fields: field name -> value, possibly strings from the command line.
+
+    Raises:
+        UserError: unknown field, wrong type or a method's number out of range.
+    """
+    declared = of if isinstance(of, Declared) else Declared.of(of)
+    known = declared.fields
+    values = {name: field.default for name, field in known.items()}
+    for name, value in fields.items():
+        if name not in known:
+            raise did_you_mean(f"field of {kind}", name, known)
+        values[name] = coerce(value, known[name].hint, f"{kind}, field {name}")
+        if declared.is_method and (wrong := field_ranges.complaint(name, values[name])):
+            raise UserError(f"{kind}, field {name}: {value} is {wrong}.")
+    for name, value in values.items():
+        if value is MISSING:
+            raise UserError(f"{kind}: field {name} has no default and was not set.")
+    return values
+
+
+def coerce(value: Any, hint: Any, where: str) -> Any:
+    """`value` as the annotated type, reading strings as the command line writes them.
+
+    Raises:
+        UserError: it does not fit; the line says what would.
+    """
+    origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        options = typing.get_args(hint)
+        if value in options:
+            return value
+        raise UserError(f"{where}: '{value}' is none of {', '.join(map(str, options))}.")
+    if origin in (typing.Union, types.UnionType):
+        inner = [a for a in typing.get_args(hint) if a is not type(None)]
+        if value is None or value == "none":
+            return None
+        return coerce(value, inner[0], where)
+    if hint is bool:
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() in ("true", "false"):
+            return str(value).lower() == "true"
+        raise UserError(f"{where}: '{value}' is not true or false.")
+    try:
+        if hint is int and not isinstance(value, bool) and float(value) == int(float(value)):
+            return int(float(value))
+        if hint is float and not isinstance(value, bool) and math.isfinite(float(value)):
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    if hint is str and isinstance(value, str):
+        return value
+    wanted = {int: "a whole number", float: "a number", str: "text"}.get(hint, str(hint))
+    raise UserError(f"{where}: '{value}' is not {wanted}.")
+
+
+def choices(hint: Any) -> list[str]:
+    """What an annotation of literals, or of literals and None, leaves the choice of; else empty."""
+    inner = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return [str(value) for value in inner]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        found = [value for part in inner for value in choices(part)]
+        return [*found, "none"] if found and type(None) in inner else found
+    return []
