@@ -134,18 +134,18 @@ def _check_data(cells: Sequence[Cell], settings: Any, display: Any, console: Con
     Raises:
         DataError: some images are damaged; all data sets were looked at.
     """
-    from benchmarks.datasets import checking as data_check
+    from benchmarks.datasets import checking
     from benchmarks.run import bench
 
     problems = []
     for cell in {(cell.dataset, cell.split_seed): cell for cell in cells}.values():
         data = bench.load_data(cell, settings, display)
         said = partial(display.preparing, f"reading {cell.dataset}")
-        found = data_check.examine(data, said, validation=cell.select == "val")
+        found = checking.examine(data, said, validation=cell.select == "val")
         # Another seed may draw other images, and has a file of its own.
         name = f"{cell.dataset}, split seed {cell.split_seed}" if cell.split_seed else cell.dataset
         try:
-            line = data_check.report(name, found, settings.out / "data_check")
+            line = checking.report(name, found, settings.out / "data_check")
             console.print(line, markup=False, soft_wrap=True)
         except DataError as error:
             problems.append(str(error))

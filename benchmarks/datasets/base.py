@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the suite: images, labels, ids and texts, nothing else."""
+"""Data sets as the rest of the suite sees them: images, labels, ids and texts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.errors import DataError, counted, some
 
 TaskKind = Literal["single", "multi"]
 Scores = Literal["logits", "softmax"]
-"""What average precision is taken on: logits as they are, or their softmax over the classes."""
+"""Scores for average precision: the logits, or their softmax over the classes."""
 
 
 class Images(Protocol):
@@ -32,21 +32,20 @@ class Images(Protocol):
         ...
 
     def digest(self) -> str:
-        """A hash of the images' content; of names and sizes where files are too many to read."""
+        """Hash of the images' content, or of names and sizes if there are too many to read."""
         ...
 
 
 class ArrayImages:
     """Small images of one size held decoded in memory, (N, H, W, 3) uint8.
 
-    Who has frozen features needs no pixels: so they may also be promised, and made when the first
-    image is read.
+    A run with cached features needs no pixels, so the array may be given as a function that is
+    called when the first image is read.
 
     Args:
-        array: the images, or what makes them.
-        count: how many a function makes.
-        digest: what stands for their content where that is known without reading them; else it is
-            hashed.
+        array: the images, or a function that returns them.
+        count: number of images that the function returns.
+        digest: returns the digest, if it is known without the pixels; by default they are hashed.
     """
 
     def __init__(
@@ -57,27 +56,27 @@ class ArrayImages:
     ) -> None:
         self._array = array
         self._count = count if callable(array) else len(array)
-        self._known = digest
+        self._known_digest = digest
 
     def __len__(self) -> int:
         return self._count
 
     @property
     def array(self) -> NDArray[np.uint8]:
-        """All of them, made now if they were only promised."""
+        """All images; a deferred array is built now."""
         found = self._array
         if callable(found):
-            with _MAKING:
-                made = self._array
-                found = self._array = made() if callable(made) else made
+            with _BUILD_LOCK:
+                latest = self._array
+                found = self._array = latest() if callable(latest) else latest
         return found
 
     def read(self, index: int) -> NDArray[np.uint8]:
         image: NDArray[np.uint8] = self.array[index]
         return image
 
-    def part(self, index: NDArray[np.int64]) -> ArrayImages:
-        """The images at `index`."""
+    def subset(self, index: NDArray[np.int64]) -> ArrayImages:
+        """Return the images at `index`."""
 
         def digest() -> str:
             return hash_strings([self.digest(), *map(str, index.tolist())])
@@ -89,29 +88,29 @@ class ArrayImages:
 
     @cached_property
     def _digest(self) -> str:
-        return hash_pixels(self.array) if self._known is None else self._known()
+        return hash_pixels(self.array) if self._known_digest is None else self._known_digest()
 
 
-_MAKING = threading.RLock()
-"""Held while promised images are made: several threads may want the first one."""
+_BUILD_LOCK = threading.RLock()
+"""Held while a deferred array is built: several threads may request its first image at once."""
 
 
 def hash_pixels(array: NDArray[np.uint8]) -> str:
-    """A 16-digit hash of (N, H, W, 3) images."""
+    """Return a 16-digit hash of (N, H, W, 3) images."""
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images with labels and ids that outlive any ordering or path."""
+    """Images with labels, and with ids that depend on neither order nor path."""
 
     images: Images
     labels: NDArray[np.int64]
     """(N,) class indices for single-label, (N, C) zeros and ones for multi-label."""
     ids: tuple[str, ...]
-    """N original file names, or stable ids where there are no files."""
+    """N original file names, or stable ids if there are no files."""
     captions: tuple[str, ...] | None = None
-    """N captions, where the data set has any."""
+    """N captions, if the data set has any."""
 
     def __post_init__(self) -> None:
         if not len(self.images) == len(self.labels) == len(self.ids):
@@ -125,19 +124,19 @@ class Split:
 
 @dataclass(frozen=True)
 class Texts:
-    """A data set's text package: every word a method may be given about its classes."""
+    """Text package of a data set: all text about its classes that a method may use."""
 
     class_names: tuple[str, ...]
     templates: tuple[str, ...]
-    """Prompt templates with one `{}` for the class name (an ensemble when several)."""
+    """Prompt templates with one `{}` for the class name; several form an ensemble."""
     descriptions: tuple[str, ...] | None = None
-    """One sentence a class, or None where the data set has none."""
+    """One sentence per class, or None if the data set has no descriptions."""
     invented: bool = False
-    """The words are the embedded world's own: no other text tower was trained on them."""
+    """True if the class names are invented words, which only the glyph backbone was trained on."""
 
     @cached_property
     def digest(self) -> str:
-        """The text hash of a record."""
+        """Text hash that records hold."""
         parts = [*self.class_names, "|", *self.templates, "|", *(self.descriptions or ())]
         return hash_strings(parts)
 
@@ -149,24 +148,24 @@ class DataSet:
     name: str
     task: TaskKind
     version: str
-    """Version of the recipe, part of every record: raise it when the same name means other data."""
+    """Version of the data, part of every record: raise it when the same name means other data."""
     recipe: str
-    """Name of the split recipe, for example `cao2019`."""
+    """Name of the long-tailed split, for example `cao2019`."""
     texts: Texts
     train: Split
     test: Split
     validation: Callable[[], Split] | None = None
-    """Builds the validation split that `--select val` uses; never overlaps train or test."""
+    """Builds the validation split for `--select val`, which never overlaps train or test."""
     validation_source: str = ""
-    """Where those come from, for the record."""
+    """Source of the validation images, for the record."""
     group_counts: NDArray[np.int64] | None = None
-    """(C,) counts that decide many/medium/few, where they are not the training counts."""
+    """(C,) counts that decide many/medium/few, if they are not the training counts."""
     scores: Scores = "logits"
-    """For multi-label: what average precision is taken on."""
+    """Multi-label only: scores that average precision is computed on."""
     notes: tuple[str, ...] = ()
-    """What loading found that a reader of any result on these data should know; footnotes."""
+    """Footnotes for every result on these data, found while loading them."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """Known truth about the classes of the embedded world, by name, each (C,) long."""
+    """Known attributes of the embedded world's classes, by name, each (C,)."""
 
     def __post_init__(self) -> None:
         shape = () if self.task == "single" else (self.num_classes,)
@@ -184,18 +183,18 @@ class DataSet:
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        """(C,) training images a class; classes without any stay in place with a zero."""
+        """(C,) training images per class; classes without any keep their place with a zero."""
         return _counts(self.train.labels, self.num_classes)
 
     @cached_property
     def gaps(self) -> tuple[str, ...]:
-        """Footnotes on classes that have no training or no test images; they keep their places."""
+        """Footnotes on classes without training or test images, which keep their places."""
         test = _counts(self.test.labels, self.num_classes)
         return gaps(self.texts.class_names, self.counts, test)
 
     @cached_property
     def split_hash(self) -> str:
-        """Hash over the sample ids and labels of train and test, independent of paths and order."""
+        """Hash of the sample ids and labels of train and test, independent of paths and order."""
         lines = [
             f"{tag} {sid} {','.join(map(str, np.flatnonzero(y) if y.ndim else [int(y)]))}"
             for tag, split in (("train", self.train), ("test", self.test))
@@ -205,10 +204,10 @@ class DataSet:
 
 
 class Family(ABC):
-    """A family of data sets. Subclasses are frozen dataclasses whose fields are the knobs.
+    """Base class of data set families: frozen dataclasses whose fields are the parameters.
 
-    Registered with `@register(NAME, task="single")`. Construction does no work. A family with a
-    field `imbalance` also answers to `NAME_irR`, which sets it to R.
+    Subclasses are registered with `@register(NAME, task="single")`. Construction does no work. A
+    family with a field `imbalance` is also found as `NAME_irR`, which sets the field to R.
     """
 
     name: ClassVar[str]
@@ -216,71 +215,71 @@ class Family(ABC):
     version: ClassVar[str] = "1"
     """Raise when the same configuration gives other data or texts; part of every record's key."""
     default_backbone: ClassVar[str] = "ViT-B-16-quickgelu/openai"
-    """Used when none is asked for."""
+    """Backbone unless `--backbone` names another."""
     default_groups: ClassVar[str] = "auto"
-    """Rule for many, medium and few when none is asked for; `auto` goes by the task."""
+    """Default rule for many, medium and few; `auto` chooses by task."""
     on_disk: ClassVar[bool] = True
-    """Read from files, which may be missing or damaged; else drawn."""
+    """True if the images are read from files, which may be missing or damaged; False if drawn."""
     published: ClassVar[bool] = True
-    """Somebody else's data, of which `download` may know something; else the user's."""
+    """True for a public data set, which `download` may handle; False for the user's own."""
 
     def resolve(self, root: Path) -> Self:
-        """This configuration with everything pinned that depends on the form of the data in `root`.
+        """Return this configuration with all fields set that depend on the data in `root`.
 
-        The result is what a record's key is made of, so it must hold no paths. Must not fail when
-        the data are missing: `plan` works without them.
+        A record's key is made from the result, so it must hold no paths. Missing data must not
+        raise an error: `plan` works without them.
         """
         return self
 
     def pinned(self) -> dict[str, Any]:
-        """The knobs as they enter a record and its key: of a file its name and content, no path."""
+        """Return the fields as a record and its key hold them: files by name and content hash."""
         return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
 
     @abstractmethod
     def load(self, root: Path, split_seed: int) -> DataSet:
-        """The data set, read from `root` (the data root of the command line).
+        """Read the data set from `root`, the data root of the command line.
 
         Raises:
-            DataMissing: not there; the line says what is missing, which command downloads it,
-                where to put it by hand and what works offline.
-            DataError: there but damaged; the path of the damaged file is named.
+            DataMissing: data not found; the message says what is missing, which command downloads
+                it, where to put it by hand and what works offline.
+            DataError: a file is damaged; the message names its path.
         """
 
     def sizes(self) -> tuple[int, int] | None:
-        """Training and test images, where they are known without reading the data."""
+        """Return the numbers of training and test images if known without reading the data."""
         return None
 
     def class_count(self) -> int | None:
-        """How many classes, where that is known without reading the data."""
+        """Return the number of classes if known without reading the data."""
         return None
 
     def absent(self, root: Path) -> str:
-        """What is not in `root`, in a few words, as far as a glance tells; "" if nothing is missed.
+        """Return a short description of the files missing in `root`; "" if none seem to be.
 
-        For `plan`, which loads nothing.
+        A quick check for `plan`, which loads nothing.
         """
         return ""
 
     def notes(self) -> tuple[str, ...]:
-        """What a reader of this configuration's results should know; printed with them."""
+        """Return footnotes on this configuration, printed with its results."""
         return ()
 
     def download(self, root: Path) -> str:
-        """Fetch the data to `root` where the publisher allows it; returns a line to print."""
+        """Download the data to `root` if the publisher allows it; return a line to print."""
         return f"{self.name} needs no download."
 
     @abstractmethod
     def card(self) -> dict[str, str]:
-        """What `show NAME` prints: source, licence, layout on disk, counts, groups, and so on."""
+        """Return what `show NAME` prints: source, licence, layout on disk, counts and groups."""
 
 
 def refuse_shared(
     owner: str, first: tuple[str, Sequence[str]], second: tuple[str, Sequence[str]]
 ) -> None:
-    """Refuse that two splits, (what it is called, its ids) each, have an image in common.
+    """Refuse two splits, each (name, ids), that have an image in common.
 
     Raises:
-        DataError: the same id in both; the first few are named.
+        DataError: an id is in both splits; the message names the first few.
     """
     shared = sorted(set(first[1]) & set(second[1]))
     if shared:
@@ -291,7 +290,7 @@ def refuse_shared(
 
 
 def _counts(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """(N,) class indices or (N, C) zeros and ones -> (C,) images a class."""
+    """Count images per class, (C,), from (N,) class indices or (N, C) zeros and ones."""
     found = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
     return np.asarray(found, dtype=np.int64)
 
@@ -299,7 +298,7 @@ def _counts(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
 def gaps(
     names: Sequence[str], train: NDArray[np.int64], test: NDArray[np.int64]
 ) -> tuple[str, ...]:
-    """Footnotes on classes (C,) of which there are no training, or no test images."""
+    """Return footnotes on classes whose (C,) training or test count is 0."""
     return tuple(
         f"{len(empty)} of {len(names)} classes have no {what} images: {some(empty)}"
         for what, counts in (("training", train), ("test", test))
@@ -308,7 +307,7 @@ def gaps(
 
 
 def hash_strings(strings: Sequence[str]) -> str:
-    """A 16-digit hash of a sequence of strings; no two different sequences are written alike."""
+    """Return a 16-digit hash of a sequence of strings, each hashed with its length."""
     digest = hashlib.sha256()
     for text in strings:
         data = text.encode()

@@ -1,4 +1,4 @@
-"""Validation images for data sets that bring none: a part of the training images, taken away."""
+"""Validation images carved from the training images of data sets that have none."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from benchmarks.datasets.base import ArrayImages, DataSet, Images, Split, hash_s
 from benchmarks.datasets.files.image_files import CropOf, crop
 
 SHARE = 0.1
-"""Of a class's training images that are taken."""
+"""Share of a class's training images that become validation images."""
 SMALLEST = 10
-"""Training images of the smallest class that anything is taken from."""
+"""Classes with fewer training images keep all of them."""
 
 
 @dataclass(frozen=True, eq=False)
-class PartOfImages:
-    """Some of the images of another split."""
+class ImageSubset:
+    """Images at some indices of another split."""
 
     whole: Images
     index: NDArray[np.int64]
@@ -30,96 +30,98 @@ class PartOfImages:
         return len(self.index)
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Image `index` of the part, (H, W, 3)."""
+        """Return image `index` of the subset, (H, W, 3)."""
         return self.whole.read(int(self.index[index]))
 
     def crop(self, index: int, part: CropOf, side: int) -> NDArray[np.uint8]:
-        """A part of image `index`, resized to (S, S, 3)."""
+        """Return a region of image `index`, resized to (S, S, 3)."""
         return crop(self.whole, int(self.index[index]), part, side)
 
     def digest(self) -> str:
-        """A hash of the whole's and of which images are taken."""
+        """Return a hash of the whole split's digest and the indices."""
         return hash_strings([self.whole.digest(), *map(str, self.index)])
 
 
 def with_validation(data: DataSet, split_seed: int) -> DataSet:
-    """The data set with validation images, its own where it has any.
+    """Return the data set with validation images, carved from train if it has none.
 
-    Else a tenth of each class's training images, at least one, is taken away from training; classes
-    with fewer than 10 keep all of theirs, and so does an image that shows one of them. Groups stay
-    those of the whole training set. The draw is by sample id and split seed.
+    The carve removes a tenth of each class's training images, at least one, from training. Classes
+    with fewer than 10 images keep all of them, including images that also show other classes.
+    Groups are still those of the whole training set. The draw is keyed by sample id and split seed.
 
     Returns:
-        `data` itself if it has validation images, or if no class is large enough.
+        `data` unchanged if it has validation images, or if no class is large enough.
     """
     if data.validation is not None:
         return data
-    taken = _taken(data, split_seed)
-    if not taken.any():
+    carved = _carved(data, split_seed)
+    if not carved.any():
         return data
-    kept, spare = (part(data.train, np.flatnonzero(which)) for which in (~taken, taken))
-    classes = spare.labels.any(0).sum() if data.task == "multi" else len(set(spare.labels.tolist()))
+    kept, held_out = (subset(data.train, np.flatnonzero(mask)) for mask in (~carved, carved))
+    labels = held_out.labels
+    classes = labels.any(0).sum() if data.task == "multi" else len(set(labels.tolist()))
     return dataclasses.replace(
         data,
         train=kept,
-        validation=lambda: spare,
+        validation=lambda: held_out,
         validation_source=(
-            f"{len(spare)} training images of {classes} classes, not trained on: a tenth of each "
-            f"class with {SMALLEST} or more"
+            f"{len(held_out)} training images of {classes} classes, not trained on: a tenth of "
+            f"each class with {SMALLEST} or more"
         ),
         group_counts=data.counts if data.group_counts is None else data.group_counts,
     )
 
 
-def _taken(data: DataSet, split_seed: int) -> NDArray[np.bool_]:
-    """(N,) which training images are taken."""
+def _carved(data: DataSet, split_seed: int) -> NDArray[np.bool_]:
+    """Return a mask (N,) of the training images that become validation images."""
     keys = randomness.sample_keys(data.train.ids)
     rank = randomness.uniform(keys, "carve", split_seed)
     labels, counts = data.train.labels, data.counts
     shares = np.maximum(1, np.round(SHARE * counts)).astype(np.int64)
     shares[counts < SMALLEST] = 0
-    taken = np.zeros(len(labels), dtype=bool)
+    carved = np.zeros(len(labels), dtype=bool)
     if data.task == "single":
         for c, share in enumerate(shares):
-            own = np.flatnonzero(labels == c)
-            taken[own[np.argsort(rank[own])[:share]]] = True
-        return taken
-    # Rare classes choose first, so that each gets its share and an image counts for all it shows.
+            members = np.flatnonzero(labels == c)
+            carved[members[np.argsort(rank[members])[:share]]] = True
+        return carved
+    # Rare classes choose first, so that each gets its share; an image counts for all its classes.
     allowed = ~labels[:, counts < SMALLEST].any(1) & labels.any(1)
     left = shares.copy()
     for c in np.argsort(counts, kind="stable"):
-        own = np.flatnonzero(allowed & ~taken & (labels[:, c] > 0))
-        for i in own[np.argsort(rank[own])]:
+        members = np.flatnonzero(allowed & ~carved & (labels[:, c] > 0))
+        for i in members[np.argsort(rank[members])]:
             if left[c] <= 0:
                 break
-            # No class gives more than twice its share: what is common accompanies what is rare.
+            # Images of rare classes also show common ones: no class loses more than twice its
+            # share.
             if (left - labels[i] >= -shares).all():
-                taken[i] = True
+                carved[i] = True
                 left -= labels[i]
-    return taken
+    return carved
 
 
-def part(split: Split, index: NDArray[np.int64]) -> Split:
-    """The samples of a split at `index`."""
+def subset(split: Split, index: NDArray[np.int64]) -> Split:
+    """Return the samples of a split at `index`."""
     images: Images = (
-        split.images.part(index)
+        split.images.subset(index)
         if isinstance(split.images, ArrayImages)
-        else PartOfImages(split.images, index)
+        else ImageSubset(split.images, index)
     )
     captions = None if split.captions is None else tuple(split.captions[i] for i in index)
     return Split(images, split.labels[index], tuple(split.ids[i] for i in index), captions)
 
 
-def without_copies(spare: Split, train: Split, test: Split) -> Split:
-    """Spare images of one size, less those that also stand in train or test.
+def without_duplicates(spare: Split, train: Split, test: Split) -> Split:
+    """Return `spare`, images of one size, without those that are identical to a train or test one.
 
-    CIFAR has exact duplicates. Which they are is remembered in the user's cache, and the images are
-    read when somebody wants them.
+    CIFAR contains exact duplicates. The user's cache holds the indices of the images kept, and
+    pixels are read only when needed.
     """
 
     def build() -> Arrays:
-        taken = {s.images.read(i).tobytes() for s in (train, test) for i in range(len(s))}
-        new = [spare.images.read(i).tobytes() not in taken for i in range(len(spare))]
+        used = {s.images.read(i).tobytes() for s in (train, test) for i in range(len(s))}
+        new = [spare.images.read(i).tobytes() not in used for i in range(len(spare))]
         return {"keep": np.flatnonzero(new)}
 
     digests = [split.images.digest() for split in (spare, train, test)]
@@ -128,6 +130,6 @@ def without_copies(spare: Split, train: Split, test: Split) -> Split:
     images = ArrayImages(
         lambda: np.stack([spare.images.read(i) for i in keep.tolist()]),
         len(keep),
-        PartOfImages(spare.images, keep).digest,
+        ImageSubset(spare.images, keep).digest,
     )
     return Split(images, spare.labels[keep], tuple(spare.ids[i] for i in keep))

@@ -1,4 +1,4 @@
-"""A look at a data set before anything is trained on it: damaged images, and images met twice."""
+"""Checks on a data set's images: damaged files, and images shared by train and test."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ from benchmarks.file_names import safe
 from benchmarks.loading import in_threads
 
 Progress = Callable[[int, int], None]
-"""Told (images done, images in all)."""
+"""Callback that receives (images done, images in all)."""
 SHOWN = 5
-"""Damaged images that are printed; the file has all of them."""
+"""Number of damaged images that are printed; the file lists all of them."""
+
+Pairs = tuple[tuple[str, str], ...]
+"""(training id, test id) of images with identical pixels."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What reading every image of a data set brought to light."""
+    """Result of reading every image of a data set."""
 
     images: int
+    """Number of images read."""
     damaged: tuple[str, ...]
-    """A line each."""
-    twice: tuple[tuple[str, str], ...]
-    """(training id, test id) of images with the very same pixels."""
+    """One line for each damaged image."""
+    duplicates: Pairs
 
 
 def examine(
@@ -41,9 +44,9 @@ def examine(
     """Read every image of a data set that a run would read.
 
     Args:
-        data: its training and test images are read.
-        progress: told how far it is.
-        validation: the run selects on validation images: read its own, where it has any.
+        data: the data set whose training and test images are read.
+        progress: called as images are read.
+        validation: also read the data set's validation images, if it has any.
     """
     splits = [data.train, data.test]
     if validation and data.validation is not None:
@@ -53,7 +56,7 @@ def examine(
     content: list[dict[str, str]] = []
     for split in splits:
         content.append({})
-        for i, (digest, problem) in enumerate(_looks(split.images)):
+        for i, (digest, problem) in enumerate(_read_all(split.images)):
             if problem:
                 damaged.append(problem)
             else:
@@ -62,46 +65,47 @@ def examine(
             if done % 256 == 0 or done == total:
                 progress(done, total)
     train, test, *_ = content
-    return Findings(total, tuple(damaged), _twice(train, test))
+    return Findings(total, tuple(damaged), _matches(train, test))
 
 
 def damaged(images: Images) -> dict[int, str]:
-    """What is wrong with images, by index, a line each; nothing for those that can be read."""
-    return {index: problem for index, (_, problem) in enumerate(_looks(images)) if problem}
+    """Return one line on each damaged image, by index."""
+    return {index: problem for index, (_, problem) in enumerate(_read_all(images)) if problem}
 
 
-def seen_twice(data: DataSet) -> tuple[tuple[str, str], ...]:
-    """(training id, test id) of images with the very same pixels; for images in memory."""
+def find_train_test_duplicates(data: DataSet) -> Pairs:
+    """Compare the pixels of all training and test images; for images held in memory."""
     digests = (
         {sid: _digest(split.images, i) for i, sid in enumerate(split.ids)}
         for split in (data.train, data.test)
     )
-    return _twice(*digests)
+    return _matches(*digests)
 
 
-def known_twice(data: DataSet) -> tuple[tuple[str, str], ...]:
-    """`seen_twice`, remembered in the user's cache: no image is read for it a second time."""
+def train_test_duplicates(data: DataSet) -> Pairs:
+    """Return `find_train_test_duplicates` from the user's cache; images are read only once."""
 
     def build() -> Arrays:
-        return {"pairs": np.array(seen_twice(data), dtype=np.str_).reshape(-1, 2)}
+        found = find_train_test_duplicates(data)
+        return {"pairs": np.array(found, dtype=np.str_).reshape(-1, 2)}
 
     splits = (data.train, data.test)
     key = hash_strings([text for s in splits for text in (s.images.digest(), "|", *s.ids)])
-    pairs = cached_arrays("twice", key, ["pairs"], build)["pairs"]
+    pairs = cached_arrays("duplicates", key, ["pairs"], build)["pairs"]
     return tuple((str(train), str(test)) for train, test in pairs)
 
 
 def report(name: str, found: Findings, folder: Path) -> str:
-    """One line on what was found, and a file `folder/NAME.txt` with all of it if there is anything.
+    """Return one line on the findings and list them, if there are any, in `folder/NAME.txt`.
 
-    What an earlier look left there is replaced, or taken away.
+    The file of an earlier check is replaced or deleted.
 
     Raises:
         DataError: some images are damaged.
     """
     file = folder / f"{safe(name)}.txt"
     file.unlink(missing_ok=True)
-    lines = [*found.damaged, *(f"{train} = {test}" for train, test in found.twice)]
+    lines = [*found.damaged, *(f"{train} = {test}" for train, test in found.duplicates)]
     if lines:
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -109,32 +113,32 @@ def report(name: str, found: Findings, folder: Path) -> str:
         first = " ".join(found.damaged[:SHOWN])
         more = "" if len(found.damaged) <= SHOWN else " …"
         raise DataError(
-            f"{name}: {len(found.damaged)} of {found.images:,} images are damaged, all listed in "
-            f"{file}. {first}{more}"
+            f"{name}: {len(found.damaged)} of {found.images:,} images are damaged (all listed in "
+            f"{file}). {first}{more}"
         )
-    said = f"{name}: {found.images:,} images read, none damaged"
-    if found.twice:
-        said += f"; {twice_note(found.twice)} ({file})"
-    return f"{said}."
+    line = f"{name}: {found.images:,} images read, none damaged"
+    if found.duplicates:
+        line += f"; {duplicates_note(found.duplicates)} ({file})"
+    return f"{line}."
 
 
-def twice_note(twice: tuple[tuple[str, str], ...]) -> str:
-    """How many test images are training images as well, in words."""
-    number = len({test for _, test in twice})
-    verb = "has" if number == 1 else "have"
-    return f"{counted(number, 'test image')} {verb} the very pixels of a training image"
+def duplicates_note(duplicates: Pairs) -> str:
+    """Return a footnote with the number of test images that are also training images."""
+    number = len({test for _, test in duplicates})
+    verb = "is" if number == 1 else "are"
+    return f"{counted(number, 'test image')} {verb} identical to a training image"
 
 
-def _looks(images: Images) -> Iterator[tuple[str, str]]:
-    """(digest, "") or ("", what is wrong) of every image, in order."""
+def _read_all(images: Images) -> Iterator[tuple[str, str]]:
+    """Yield (digest, "") or ("", problem) for every image, in order."""
 
-    def look(index: int) -> tuple[str, str]:
+    def read(index: int) -> tuple[str, str]:
         try:
             return _digest(images, index), ""
         except DataError as error:
             return "", str(error)
 
-    return in_threads(look, range(len(images)))
+    return in_threads(read, range(len(images)))
 
 
 def _digest(images: Images, index: int) -> str:
@@ -142,6 +146,6 @@ def _digest(images: Images, index: int) -> str:
     return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
 
 
-def _twice(train: dict[str, str], test: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    of = {digest: sid for sid, digest in train.items()}
-    return tuple((of[digest], sid) for sid, digest in test.items() if digest in of)
+def _matches(train: dict[str, str], test: dict[str, str]) -> Pairs:
+    by_digest = {digest: sid for sid, digest in train.items()}
+    return tuple((by_digest[digest], sid) for sid, digest in test.items() if digest in by_digest)

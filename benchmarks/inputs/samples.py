@@ -17,7 +17,7 @@ from benchmarks import randomness
 from benchmarks.augment import Crops, check, flipped, mirrored, resized_crops
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import ArrayImages, Split
-from benchmarks.datasets.carving import PartOfImages
+from benchmarks.datasets.carving import ImageSubset
 from benchmarks.datasets.files.image_files import crop
 from benchmarks.datasets.files.resized import ResizedImages
 from benchmarks.inputs.features import FeatureStore
@@ -139,7 +139,7 @@ class SplitSamples:
             progress: told (images done, images in all).
         """
         images = self._split.images
-        whole = images.whole if isinstance(images, PartOfImages) else images
+        whole = images.whole if isinstance(images, ImageSubset) else images
         if isinstance(whole, ResizedImages):
             whole.make(progress)
 

@@ -18,7 +18,7 @@ from benchmarks import device as devices
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.datasets.carving import with_validation
-from benchmarks.datasets.checking import known_twice, twice_note
+from benchmarks.datasets.checking import duplicates_note, train_test_duplicates
 from benchmarks.errors import DataError, DataMissing, NotApplicable, UserError
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.inputs.samples import SplitSamples
@@ -117,7 +117,7 @@ class Bench:
             except DataMissing as also:
                 raise DataMissing(f"{missing} And: {also}") from also
             raise
-        data = _noting_what_is_met_twice(data)
+        data = _with_duplicates_note(data)
         if cell.select == "val":
             data = with_validation(data, cell.split_seed)
         display.preparing(f"loading backbone {cell.backbone.name}")
@@ -320,12 +320,12 @@ class Bench:
             )
 
 
-def _noting_what_is_met_twice(data: DataSet) -> DataSet:
+def _with_duplicates_note(data: DataSet) -> DataSet:
     """With a footnote where training images are tested on; of images in memory, which is quick."""
     if not all(isinstance(s.images, ArrayImages) for s in (data.train, data.test)):
         return data
-    twice = known_twice(data)
-    return dataclasses.replace(data, notes=(*data.notes, twice_note(twice))) if twice else data
+    twice = train_test_duplicates(data)
+    return dataclasses.replace(data, notes=(*data.notes, duplicates_note(twice))) if twice else data
 
 
 def _state(backbone: Backbone) -> list[Any]:

@@ -98,7 +98,7 @@ def test_modules_that_know_their_samples_are_apart_from_those_of_others() -> Non
         samples: Any = second.train
         reordered = dataclasses.replace(
             data,
-            images=data.images.part(back),
+            images=data.images.subset(back),
             labels=data.labels[back],
             ids=tuple(data.ids[i] for i in back),
         )

@@ -20,9 +20,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets import long_tail as recipes
+from benchmarks.datasets import long_tail
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
-from benchmarks.datasets.carving import without_copies
+from benchmarks.datasets.carving import without_duplicates
 from benchmarks.datasets.files.cifar_files import (
     CIFAR10,
     CIFAR100,
@@ -97,7 +97,7 @@ class _CifarLT(DrawnTail):
         full, test = raws["train"], raws["test"]
         order = _order(full, config.recipe)
         counts = config.counts(len(full.labels))
-        drawn, others = recipes.draw(full.labels[order], counts, split_seed, VALIDATION_PER_CLASS)
+        drawn, others = long_tail.draw(full.labels[order], counts, split_seed, VALIDATION_PER_CLASS)
         train, test_split = _split(full, "train", order[drawn]), _split(test, "test")
         spare = _split(full, "train", order[np.concatenate(others)])
         source = validation_source(others)
@@ -111,7 +111,7 @@ class _CifarLT(DrawnTail):
             notes=notes,
             train=train,
             test=test_split,
-            validation=partial(without_copies, spare, train, test_split) if source else None,
+            validation=partial(without_duplicates, spare, train, test_split) if source else None,
             validation_source=source,
             group_counts=(
                 replace(config, imbalance=100.0).counts(len(full.labels))
@@ -271,7 +271,7 @@ def _split(raw: Raw, split: str, indices: NDArray[np.int64] | None = None) -> Sp
     images = ArrayImages(raw.images, digest=lambda: raw.digest)
     chosen = slice(None) if indices is None else indices
     return Split(
-        images=images if indices is None else images.part(indices),
+        images=images if indices is None else images.subset(indices),
         labels=raw.labels[chosen],
         ids=tuple(f"{split}/{file}" for file in raw.files[chosen].tolist()),
     )

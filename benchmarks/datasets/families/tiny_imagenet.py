@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cache import Arrays, cached_arrays
-from benchmarks.datasets import long_tail as recipes
+from benchmarks.datasets import long_tail
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
-from benchmarks.datasets.carving import without_copies
+from benchmarks.datasets.carving import without_duplicates
 from benchmarks.datasets.files.drawn import VALIDATION_PER_CLASS, DrawnTail, validation_source
 from benchmarks.datasets.files.fetch import Archive, fetch
 from benchmarks.datasets.files.image_files import FileImages, missing_files
@@ -81,7 +81,7 @@ class TinyImageNetLT(DrawnTail):
         files, labels = _training_files(folder, package.keys)
         test_files, test_labels = _test_files(folder, package.keys)
         counts = config.counts(len(files))
-        drawn, others = recipes.draw(labels, counts, split_seed, VALIDATION_PER_CLASS)
+        drawn, others = long_tail.draw(labels, counts, split_seed, VALIDATION_PER_CLASS)
         chosen = FileImages(folder, tuple(files[i] for i in drawn))
         test_chosen = FileImages(folder, test_files)
         train = Split(_decoded(chosen), labels[drawn], _ids(chosen))
@@ -101,7 +101,7 @@ class TinyImageNetLT(DrawnTail):
             notes=(*notes, *about),
             train=train,
             test=test,
-            validation=partial(without_copies, spare, train, test) if source else None,
+            validation=partial(without_duplicates, spare, train, test) if source else None,
             validation_source=source,
         )
 

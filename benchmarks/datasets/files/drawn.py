@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets import long_tail as recipes
+from benchmarks.datasets import long_tail
 from benchmarks.datasets.files.texts import WithTexts
 
 VALIDATION_PER_CLASS = 20
@@ -26,14 +26,14 @@ class DrawnTail(WithTexts):
     """Share of large classes; for `step` alone."""
 
     def _check_tail(self) -> None:
-        recipes.check(self.imbalance, self.profile, self.head_share)
-        recipes.refuse_idle_head_share(
+        long_tail.check(self.imbalance, self.profile, self.head_share)
+        long_tail.refuse_idle_head_share(
             self.name, self.profile, self.head_share, type(self).head_share
         )
 
     def _tail(self, images: float, classes: int) -> NDArray[np.int64]:
         """(C,) training images a class, drawn from `images` of all classes together."""
-        return recipes.class_counts(
+        return long_tail.class_counts(
             images / classes, classes, self.imbalance, self.profile, self.head_share
         )
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets import long_tail as recipes
+from benchmarks.datasets import long_tail
 from benchmarks.datasets.base import ArrayImages, Family, Texts
 from benchmarks.errors import UserError
 from benchmarks.glyphs import draw, ranks, world
@@ -116,7 +116,7 @@ class GlyphWorld(Family):
                     f"{self.name}.{field} must be {' or '.join(choices)}, "
                     f"not {getattr(self, field)!r}."
                 )
-        recipes.refuse_idle_head_share(
+        long_tail.refuse_idle_head_share(
             self.name, self.profile, self.head_share, type(self).head_share
         )
         if self.rank_coverage**2 + self.rank_difficulty**2 > 1:

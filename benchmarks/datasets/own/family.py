@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from benchmarks.datasets import long_tail as recipes
+from benchmarks.datasets import long_tail
 from benchmarks.datasets.base import DataSet, Split, Texts, hash_strings
 from benchmarks.datasets.files.image_files import FileImages
 from benchmarks.datasets.files.resized import InFiles
@@ -178,8 +178,8 @@ class OwnData(InFiles):
             return
         if self.task == "multi":
             raise UserError(f"{name}.imbalance: the draw is for single-label data.")
-        recipes.check(self.imbalance, self.profile, self.head_share)
-        recipes.refuse_idle_head_share(name, self.profile, self.head_share, OwnData.head_share)
+        long_tail.check(self.imbalance, self.profile, self.head_share)
+        long_tail.refuse_idle_head_share(name, self.profile, self.head_share, OwnData.head_share)
         if self.n_max is not None and self.n_max < 1:
             raise UserError(f"{name}.n_max={self.n_max}: must be 1 or more.")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets import long_tail as recipes
+from benchmarks.datasets import long_tail
 from benchmarks.datasets.base import TaskKind, gaps
 from benchmarks.datasets.own.entries import ALL, Complaints, Entry, Found
 from benchmarks.datasets.own.spec import Spec
@@ -251,7 +251,7 @@ class Tail:
         """
 
         def wanted(n: int) -> Counts:
-            return recipes.class_counts(
+            return long_tail.class_counts(
                 n, len(available), self.imbalance, self.profile, self.head_share
             )
 
@@ -276,5 +276,5 @@ class Tail:
 
     def draw(self, labels: Counts, counts: Counts, seed: int) -> tuple[Counts, Counts]:
         """Indices of the images drawn, in order, and of those left over for validation."""
-        drawn, others = recipes.draw(labels, counts, seed, VALIDATION_PER_CLASS)
+        drawn, others = long_tail.draw(labels, counts, seed, VALIDATION_PER_CLASS)
         return np.sort(drawn), np.sort(np.concatenate(others))

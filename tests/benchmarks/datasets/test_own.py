@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.datasets import long_tail as recipes
-from benchmarks.datasets import registry
+from benchmarks.datasets import long_tail, registry
 from benchmarks.errors import DataError, UserError
 from tests.benchmarks.datasets.own_files import describe, family, image, load, tree
 from tests.benchmarks.text.test_text_wordnet import write as write_wordnet
@@ -201,7 +200,7 @@ def test_a_balanced_set_is_made_long_tailed(profile: str, tmp_path: Path) -> Non
     tree(tmp_path / "p", {f"train/{c}": 30 for c in "abcd"} | {f"test/{c}": 2 for c in "abcd"})
     typed = describe(tmp_path, images="p", imbalance=10, profile=profile)
     data = load(typed)
-    expected = recipes.class_counts(30, 4, 10, profile)
+    expected = long_tail.class_counts(30, 4, 10, profile)
     assert data.counts.tolist() == expected.tolist()
     assert data.recipe == "as given, cao2019/name-order"
     # The draw itself, once more: NumPy's legacy generator shuffles the classes one after another.

@@ -14,7 +14,7 @@ from PIL import Image
 from benchmarks.augment import Crops, mirrored
 from benchmarks.conformance.tiny import tiny_backbone
 from benchmarks.datasets.base import Split
-from benchmarks.datasets.carving import part
+from benchmarks.datasets.carving import subset
 from benchmarks.datasets.families.imagenet_lt import ImageNetLT
 from benchmarks.datasets.files.image_files import FileImages
 from benchmarks.datasets.files.resized import ResizedImages
@@ -116,7 +116,7 @@ def test_batches_of_crops_and_no_others_change(files: FileImages) -> None:
     # A part that is carved out of them is cropped from the same copies.
     some = np.array([4, 1])
     carved = SplitSamples(
-        part(Split(ResizedImages(files, SIDE), labels, ids), some),
+        subset(Split(ResizedImages(files, SIDE), labels, ids), some),
         tiny_backbone(),
         FeatureStore(None),
     )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.datasets import long_tail as recipes
+from benchmarks.datasets import long_tail
 from benchmarks.datasets.base import DataSet
 from benchmarks.datasets.families import tiny_imagenet
 from benchmarks.datasets.families.tiny_imagenet import TinyImageNetLT
@@ -68,11 +68,11 @@ def load(root: Path, **fields: object) -> DataSet:
 
 def test_the_draw_is_over_sorted_wnids_and_names(release: Path) -> None:
     dataset = load(release)
-    counts = recipes.class_counts(TRAIN, 200, 4)
+    counts = long_tail.class_counts(TRAIN, 200, 4)
     assert dataset.counts.tolist() == counts.tolist()
     assert (dataset.counts[0], dataset.counts[-1]) == (12, 3)
     names = [sorted(f"train/{w}_{k}.JPEG" for k in range(TRAIN)) for w in sorted(WNIDS)]
-    drawn, _ = recipes.draw(np.repeat(np.arange(200), TRAIN), counts, 0)
+    drawn, _ = long_tail.draw(np.repeat(np.arange(200), TRAIN), counts, 0)
     assert dataset.train.ids == tuple(names[i // TRAIN][i % TRAIN] for i in drawn)
     assert dataset.recipe == "cao2019/name-order"
 
@@ -233,12 +233,12 @@ def test_download_unpacks_the_archive(
 
 def test_card_counts_for_its_own_ratio() -> None:
     card = TinyImageNetLT(imbalance=10).card()
-    expected = recipes.class_counts(500, 200, 10)
+    expected = long_tail.class_counts(500, 200, 10)
     assert card["training images"].startswith(f"{expected.sum():,} (500 to 50 a class)")
     many, medium = (expected > 100).sum(), ((expected >= 20) & (expected <= 100)).sum()
     assert f"{many} / {medium} / 0 " in card["groups"]
     assert "this project's own split" in card["recipe"]
-    assert TinyImageNetLT().sizes() == (recipes.class_counts(500, 200, 100).sum(), 10_000)
+    assert TinyImageNetLT().sizes() == (long_tail.class_counts(500, 200, 100).sum(), 10_000)
 
 
 def _must_not_run(*_: object) -> None:

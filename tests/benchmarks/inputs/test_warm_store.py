@@ -15,8 +15,8 @@ from PIL import Image
 
 from benchmarks.conformance.tiny import tiny_data
 from benchmarks.datasets.base import ArrayImages, DataSet, Family, Split, hash_pixels
-from benchmarks.datasets.carving import without_copies
-from benchmarks.datasets.checking import known_twice
+from benchmarks.datasets.carving import without_duplicates
+from benchmarks.datasets.checking import train_test_duplicates
 from benchmarks.datasets.families.cifar import Cifar10LT
 from benchmarks.datasets.families.glyphs import Glyphs
 from benchmarks.datasets.registry import register
@@ -121,14 +121,14 @@ def test_promised_images_are_those_that_are_made() -> None:
         return array
 
     images = ArrayImages(make, 5)
-    part = images.part(np.array([3, 0]))
+    part = images.subset(np.array([3, 0]))
     assert (len(images), len(part)) == (5, 2)
     assert not made
     assert np.array_equal(part.read(0), array[3])
     assert np.array_equal(part.array, array[[3, 0]])
     assert images.digest() == ArrayImages(array).digest() == hash_pixels(array)
     assert len(made) == 1
-    digests = {images.part(np.array(i)).digest() for i in ([3, 0], [0, 3], [3], [3, 1])}
+    digests = {images.subset(np.array(i)).digest() for i in ([3, 0], [0, 3], [3], [3, 1])}
     assert len(digests | {images.digest()}) == 5
     assert part.digest() in digests
 
@@ -201,8 +201,8 @@ def test_images_met_twice_are_looked_for_once(
     for spare in ([8, 4, 2, 5], [0, 1]):
         rest = counted_split(pixels[spare], "c")
         looks: list[Callable[[], object]] = [
-            lambda: known_twice(data),
-            lambda rest=rest: without_copies(rest, train, test).ids,
+            lambda: train_test_duplicates(data),
+            lambda rest=rest: without_duplicates(rest, train, test).ids,
         ]
         first = [look() for look in looks]
         CountingImages.reads = 0
@@ -211,11 +211,11 @@ def test_images_met_twice_are_looked_for_once(
         assert first[0] == (("a/3", "b/1"), ("a/3", "b/3"))
         assert first[1] == (("c/0", "c/3") if spare[0] == 8 else ())
     nothing = dataclasses.replace(data, test=counted_split(pixels[6:8], "b"))
-    assert known_twice(nothing) == known_twice(nothing) == ()
+    assert train_test_duplicates(nothing) == train_test_duplicates(nothing) == ()
     # Where nothing can be stored, they are looked for each time.
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LONGTAIL_VLM_CACHE", str(tmp_path / "file" / "cache"))
-    assert known_twice(data) == (("a/3", "b/1"), ("a/3", "b/3"))
+    assert train_test_duplicates(data) == (("a/3", "b/1"), ("a/3", "b/3"))
 
 
 def test_the_copies_that_are_left_out_can_be_read(cache: Path) -> None:
@@ -224,6 +224,6 @@ def test_the_copies_that_are_left_out_can_be_read(cache: Path) -> None:
         counted_split(pixels[i], tag) for i, tag in (([2, 1, 3], "c"), ([1], "a"), ([0], "b"))
     ]
     for _ in range(2):
-        kept = without_copies(*splits)
+        kept = without_duplicates(*splits)
         assert kept.ids == ("c/0", "c/2")
         assert np.array_equal(kept.images.read(1), pixels[3])

@@ -22,7 +22,7 @@ PLUGIN = '''
     import torch
 
     from benchmarks.datasets.base import ArrayImages, Family, Split
-    from benchmarks.datasets.carving import part
+    from benchmarks.datasets.carving import subset
     from benchmarks.datasets.families.glyphs import Glyphs
     from benchmarks.datasets.registry import register as register_data
     from methods.base import Method, Predictor
@@ -130,7 +130,7 @@ PLUGIN = '''
         def load(self, root, split_seed):
             data = super().load(root, split_seed)
             same = [np.flatnonzero(data.train.labels == c) for c in range(data.num_classes)]
-            few = part(data.train, np.concatenate([s[: self.largest] for s in same]))
+            few = subset(data.train, np.concatenate([s[: self.largest] for s in same]))
             return dataclasses.replace(data, train=few, validation=None)
 '''
 SMALL = [f"glyphs100_lt.{name}={value}" for name, value in FIELDS.items()]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.datasets import long_tail as recipes
+from benchmarks.datasets import long_tail
 from benchmarks.datasets.families.cifar import Cifar10LT, Cifar100LT
 from benchmarks.datasets.files.cifar_files import CIFAR10, CIFAR100
 from benchmarks.datasets.files.texts import assemble
@@ -30,13 +30,13 @@ pytestmark = pytest.mark.usefixtures("cache")
 def test_pickles_give_the_published_draw(pickles: Path) -> None:
     dataset = load(pickles)
     assert dataset.recipe == "cao2019"
-    expected = recipes.class_counts(TRAIN, 10, 10)
+    expected = long_tail.class_counts(TRAIN, 10, 10)
     assert dataset.counts.tolist() == expected.tolist()
     assert len(dataset.test) == 10 * TEST
     entries = [pickle.loads((pickles / CIFAR10.folder / n).read_bytes()) for n in CIFAR10.train]
     labels = np.concatenate([e["labels"] for e in entries])
     files = [f for e in entries for f in e["filenames"]]
-    drawn, _ = recipes.draw(labels, expected, 0)
+    drawn, _ = long_tail.draw(labels, expected, 0)
     assert dataset.train.ids == tuple(f"train/{CLASSES[labels[i]]}/{files[i]}" for i in drawn)
     pixels = np.concatenate([e["data"] for e in entries])[drawn[0]]
     assert (dataset.train.images.read(0) == pixels.reshape(3, 32, 32).transpose(1, 2, 0)).all()
@@ -103,7 +103,7 @@ def test_group_counts_of_ratio_100(pickles: Path) -> None:
     assert load(pickles).group_counts is None
     dataset = load(pickles, group_counts="ir100")
     assert dataset.group_counts is not None
-    assert dataset.group_counts.tolist() == recipes.class_counts(TRAIN, 10, 100).tolist()
+    assert dataset.group_counts.tolist() == long_tail.class_counts(TRAIN, 10, 100).tolist()
 
 
 def test_validation_takes_what_was_not_drawn(pickles: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.datasets import long_tail as recipes
+from benchmarks.datasets import long_tail
 from benchmarks.errors import UserError
 from benchmarks.protocol import GROUPS, group_of
 
@@ -38,14 +38,14 @@ def published(
 def test_cifar100_sizes_and_groups(
     imbalance: float, total: int, groups: tuple[int, int, int]
 ) -> None:
-    counts = recipes.class_counts(500, 100, imbalance)
+    counts = long_tail.class_counts(500, 100, imbalance)
     assert counts.sum() == total
     membership = group_of(counts, "lift")
     assert tuple((membership == g).sum() for g in GROUPS) == groups
 
 
 def test_cifar10_has_no_few_shot_class_at_ratio_100() -> None:
-    counts = recipes.class_counts(5000, 10, 100)
+    counts = long_tail.class_counts(5000, 10, 100)
     assert (counts[0], counts[-1], counts.sum()) == (5000, 50, 12_406)
 
 
@@ -55,21 +55,21 @@ def test_cifar10_has_no_few_shot_class_at_ratio_100() -> None:
 def test_same_images_as_the_published_code(kind: str, imbalance: float, seed: int) -> None:
     labels = np.random.RandomState(3).permutation(np.repeat(np.arange(100), 500))
     counts, expected = published(labels, 100, kind, 1 / imbalance, seed)
-    ours = recipes.class_counts(500, 100, imbalance, kind)
-    drawn, _ = recipes.draw(labels, ours, seed)
+    ours = long_tail.class_counts(500, 100, imbalance, kind)
+    drawn, _ = long_tail.draw(labels, ours, seed)
     assert ours.tolist() == counts
     assert drawn.tolist() == expected
 
 
 def test_leaves_the_global_generator_alone() -> None:
     before = np.random.get_state()[1].copy()  # noqa: NPY002
-    recipes.draw(np.repeat(np.arange(4), 10), np.array([10, 5, 2, 1]), seed=1)
+    long_tail.draw(np.repeat(np.arange(4), 10), np.array([10, 5, 2, 1]), seed=1)
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
 
 
 def test_spare_images_are_the_ones_not_drawn() -> None:
     labels = np.repeat(np.arange(3), 10)
-    drawn, others = recipes.draw(labels, np.array([10, 9, 2]), seed=0, spare=5)
+    drawn, others = long_tail.draw(labels, np.array([10, 9, 2]), seed=0, spare=5)
     assert [len(o) for o in others] == [0, 1, 5]
     assert not set(drawn) & set(np.concatenate(others))
     assert all((labels[o] == i).all() for i, o in enumerate(others))
@@ -79,13 +79,13 @@ def test_spare_images_are_the_ones_not_drawn() -> None:
     n_max=st.integers(1, 5000),
     classes=st.integers(1, 200),
     imbalance=st.floats(1, 1000),
-    profile=st.sampled_from(recipes.PROFILES),
+    profile=st.sampled_from(long_tail.PROFILES),
     share=st.floats(0.01, 0.99),
 )
 def test_counts_fall_from_head_to_tail(
     n_max: int, classes: int, imbalance: float, profile: str, share: float
 ) -> None:
-    counts = recipes.class_counts(n_max, classes, imbalance, profile, share)
+    counts = long_tail.class_counts(n_max, classes, imbalance, profile, share)
     assert len(counts) == classes
     assert (np.diff(counts) <= 0).all()
     assert counts.max() <= n_max
@@ -93,7 +93,7 @@ def test_counts_fall_from_head_to_tail(
 
 
 def test_head_share_sets_the_number_of_large_classes() -> None:
-    counts = recipes.class_counts(500, 100, 100, "step", head_share=0.3)
+    counts = long_tail.class_counts(500, 100, 100, "step", head_share=0.3)
     assert (counts == 500).sum() == 30
     assert (counts == 5).sum() == 70
 
@@ -110,4 +110,4 @@ def test_head_share_sets_the_number_of_large_classes() -> None:
 )
 def test_refuses_parameters_that_mean_nothing(bad: dict[str, float | str]) -> None:
     with pytest.raises(UserError, match=r"imbalance|profile|head_share"):
-        recipes.class_counts(500, 100, **bad)  # type: ignore[arg-type]
+        long_tail.class_counts(500, 100, **bad)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from PIL import Image
 import run_benchmarks
 from benchmarks.conformance.tiny import tiny_data
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
-from benchmarks.datasets.checking import examine, report, seen_twice
+from benchmarks.datasets.checking import examine, find_train_test_duplicates, report
 from benchmarks.datasets.files.image_files import FileImages
 from benchmarks.errors import DataError
 from tests.benchmarks.small import DATA
@@ -42,10 +42,10 @@ def test_nothing_is_wrong(on_disk: DataSet, tmp_path: Path) -> None:
     found = examine(on_disk, lambda done, total: told.append((done, total)))
     assert found.images == 64 + 16
     assert found.damaged == ()
-    assert found.twice == (("train/10.png", "test/3.bmp"),)
+    assert found.duplicates == (("train/10.png", "test/3.bmp"),)
     assert told[-1] == (80, 80)
     line = report("my data", found, tmp_path / "check")
-    assert "80 images read, none damaged; 1 test image has the very pixels" in line
+    assert "80 images read, none damaged; 1 test image is identical to a training image" in line
     (file,) = (tmp_path / "check").iterdir()
     assert file.read_text("utf-8") == "train/10.png = test/3.bmp\n"
 
@@ -92,7 +92,7 @@ def test_validation_images_are_read_where_a_run_would(on_disk: DataSet, tmp_path
     assert found.images == 64 + 16 + 16
     assert len(found.damaged) == 1
     assert own[5] in found.damaged[0]
-    assert found.twice == (("train/10.png", "test/3.bmp"),)
+    assert found.duplicates == (("train/10.png", "test/3.bmp"),)
 
 
 def test_each_split_seed_has_a_list_of_its_own(clip_folder: Path, tmp_path: Path) -> None:
@@ -119,9 +119,9 @@ def test_shapes_are_content() -> None:
         train=Split(ArrayImages(flat), label, ("a",)),
         test=Split(ArrayImages(tall), label, ("b",)),
     )
-    assert seen_twice(pair) == ()
+    assert find_train_test_duplicates(pair) == ()
     same = dataclasses.replace(pair, test=Split(ArrayImages(flat), label, ("b",)))
-    assert seen_twice(same) == (("a", "b"),)
+    assert find_train_test_duplicates(same) == (("a", "b"),)
 
 
 def test_the_flag_reads_all_and_the_run_goes_on(
@@ -133,4 +133,6 @@ def test_the_flag_reads_all_and_the_run_goes_on(
     assert "80 images read, none damaged." in capsys.readouterr().out
     assert not (tmp_path / "o" / "data_check").exists()
     (record,) = (tmp_path / "o" / "records").glob("*.json")
-    assert not any("very pixels" in note for note in json.loads(record.read_text())["notes"])
+    assert not any(
+        "identical to a training" in note for note in json.loads(record.read_text())["notes"]
+    )
