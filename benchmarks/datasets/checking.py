@@ -113,8 +113,8 @@ def report(name: str, found: Findings, folder: Path) -> str:
         first = " ".join(found.damaged[:SHOWN])
         more = "" if len(found.damaged) <= SHOWN else " …"
         raise DataError(
-            f"{name}: {len(found.damaged)} of {found.images:,} images are damaged (all listed in "
-            f"{file}). {first}{more}"
+            f"{name}: {len(found.damaged)} of {found.images:,} images are damaged, all listed in "
+            f"{file}. {first}{more}"
         )
     line = f"{name}: {found.images:,} images read, none damaged"
     if found.duplicates:
