@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import run_benchmarks
-from benchmarks.backbone.names import identify
+from benchmarks.backbone.identify import identify
 from benchmarks.errors import UserError
 from benchmarks.sweep import plan
 from benchmarks.sweep.settings import read_sweep

@@ -1,7 +1,8 @@
-"""The Hugging Face hub: what a backbone needs of it, asked for once, used offline.
+"""Files that a backbone needs from the Hugging Face hub.
 
-A backbone may need its weights from there, a tokenizer (SigLIP's, say), or the configuration of a
-text tower that is a Hugging Face model. What is in the cache is used without asking.
+These are its weights, a tokenizer (SigLIP's, for example) or the configuration of a text tower that
+is a Hugging Face model. Files in the cache are used without asking the hub; if some are missing, it
+is contacted once, and never offline.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.backbone.names import BackboneId, text_config, tokenizer_files
+from benchmarks.backbone.folders import CONFIG_FILE, text_config, tokenizer_files
+from benchmarks.backbone.names import BackboneId
 from benchmarks.errors import DataMissing, UserError
 
-OFFLINE_HINT = (
+_OFFLINE_HINT = (
     "offline, use --backbone glyph (embedded) or ViT-B-16/random (for speed and plumbing only)"
 )
 
-USUAL_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+_USUAL_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 @dataclass(frozen=True)
@@ -34,21 +36,21 @@ class Need:
     what: str
     repository: str
     files: tuple[tuple[str, ...], ...]
-    """One of each."""
+    """Groups of alternatives: one file of each group is needed."""
 
 
 def needs(ident: BackboneId) -> list[Need]:
-    """What a backbone needs from the hub, in the cache or not."""
+    """Everything that a backbone needs from the hub, cached or not."""
     import open_clip
 
     found = []
     if ident.form == "hf-hub":
-        files = (USUAL_FILES, ("open_clip_config.json",))
+        files = (_USUAL_FILES, (CONFIG_FILE,))
         found.append(Need("weights", ident.source, files))
     elif ident.form == "tag":  # since open_clip 3.0 all of them are on the hub
         settings = open_clip.get_pretrained_cfg(ident.arch, ident.source)
         repository, _, file = str(settings.get("hf_hub", "")).rpartition("/")
-        either = (str(Path(file).with_suffix(".safetensors")), file) if file else USUAL_FILES
+        either = (str(Path(file).with_suffix(".safetensors")), file) if file else _USUAL_FILES
         found.append(Need("weights", repository, (either,)))
     text = _text_config(ident)
     if (name := text.get("hf_tokenizer_name")) and ident.form != "local-dir":
@@ -60,7 +62,7 @@ def needs(ident: BackboneId) -> list[Need]:
 
 
 def missing(ident: BackboneId) -> list[Need]:
-    """What of it is not in the cache."""
+    """The needs that the cache does not meet."""
     return [
         need
         for need in needs(ident)
@@ -69,16 +71,16 @@ def missing(ident: BackboneId) -> list[Need]:
 
 
 def cached_revision(ident: BackboneId) -> str:
-    """The commit of an `hf-hub:` backbone that is in the cache as a whole, or ""."""
+    """The commit of an `hf-hub:` backbone that is completely cached, or ""."""
     if missing(ident):
         return ""
-    return Path(_cached(ident.source, "open_clip_config.json")).parent.name
+    return Path(_cached(ident.source, CONFIG_FILE)).parent.name
 
 
 def no_network() -> str:
-    """Why the hub cannot be reached, or "".
+    """The reason why the hub cannot be reached, or "".
 
-    It is asked once: its own client would try file after file for most of a minute.
+    One request finds out; the hub's own client would retry file after file for most of a minute.
     """
     from huggingface_hub import constants
 
@@ -88,7 +90,7 @@ def no_network() -> str:
     except urllib.error.HTTPError:
         return ""  # it answers
     except urllib.error.URLError as error:
-        # The hub's client has certificates of its own.
+        # The hub's client brings its own certificates.
         return "" if isinstance(error.reason, ssl.SSLError) else f"no network: {error.reason}"
     except (OSError, http.client.HTTPException) as error:
         return f"no network: {error}"
@@ -97,7 +99,7 @@ def no_network() -> str:
 
 @contextmanager
 def client(offline: bool) -> Iterator[None]:
-    """Have the hub's client take what is in its cache without asking, if `offline`."""
+    """Make the hub's client use its cache without asking the hub, if `offline`."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
@@ -109,7 +111,7 @@ def client(offline: bool) -> Iterator[None]:
 
 
 def require_tokenizer(ident: BackboneId) -> None:
-    """See that a Hugging Face tokenizer or text tower can be read, where the backbone has one.
+    """Check that the backbone's Hugging Face tokenizer or text tower, if any, can be read.
 
     Raises:
         UserError: its files are not in the model's folder, or the package is not installed.
@@ -128,33 +130,13 @@ def require_tokenizer(ident: BackboneId) -> None:
             )
     if find_spec("transformers") is None:
         raise UserError(
-            f"Backbone '{ident.typed}' has the Hugging Face tokenizer {name}, which the package "
-            "transformers reads, and that is not installed: pip install transformers."
-        )
-
-
-def refuse_activation_mismatch(ident: BackboneId) -> None:
-    """As the function of that name in `backbone_names`, for repositories in open_clip's table.
-
-    Of others nothing is known but what their own configuration says.
-
-    Raises:
-        UserError: the weights were trained with QuickGELU, and the configuration does not say so.
-    """
-    import open_clip
-
-    config = open_clip.get_model_config(f"hf-hub:{ident.source}")
-    settings = [open_clip.get_pretrained_cfg(*pair) for pair in open_clip.list_pretrained()]
-    published = [s for s in settings if str(s.get("hf_hub", "")).rpartition("/")[0] == ident.source]
-    if any(s.get("quick_gelu") for s in published) and not config.get("quick_gelu"):
-        raise UserError(
-            f"Backbone '{ident.name}': these weights were trained with QuickGELU, and the "
-            "configuration that lies with them does not say so."
+            f"Backbone '{ident.typed}' has the Hugging Face tokenizer {name}, which needs the "
+            "package transformers, and that is not installed: pip install transformers."
         )
 
 
 def cannot_fetch(ident: BackboneId, reason: str) -> DataMissing:
-    """The error for what is not here: what to download, and what to do without."""
+    """The error for missing files: what to download, and what to use instead."""
     absent = missing(ident) or needs(ident)
     by_hand = (
         f"or point to a checkpoint file with --backbone {ident.arch}/FILE; "
@@ -171,8 +153,8 @@ def cannot_fetch(ident: BackboneId, reason: str) -> DataMissing:
         )
         by_hand = ""
     return DataMissing(
-        f"{what} ({reason.rstrip('.')}). Where there is a network: "
-        f"python run_benchmarks.py download {ident.typed}; {by_hand}{OFFLINE_HINT}."
+        f"{what} ({reason.rstrip('.')}). With network access: "
+        f"python run_benchmarks.py download {ident.typed}; {by_hand}{_OFFLINE_HINT}."
     )
 
 
@@ -187,15 +169,15 @@ def _text_config(ident: BackboneId) -> dict[str, Any]:
     import open_clip
 
     if ident.form == "local-dir":
-        return text_config(Path(ident.source) / "open_clip_config.json")
+        return text_config(Path(ident.source) / CONFIG_FILE)
     if ident.form == "hf-hub":
-        file = _cached(ident.source, "open_clip_config.json")
+        file = _cached(ident.source, CONFIG_FILE)
         return text_config(Path(file)) if file else {}
     return dict((open_clip.get_model_config(ident.arch) or {}).get("text_cfg", {}))
 
 
 def _cached(repository: str, file: str) -> str:
-    """Where a file of the main revision lies in the cache, or ""."""
+    """Path of a file of the main revision in the cache, or ""."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(repository, file)

@@ -22,7 +22,8 @@ from rich.text import Text
 
 from benchmarks import backbones
 from benchmarks import device as devices
-from benchmarks.backbone.names import BackboneId, identify
+from benchmarks.backbone.identify import identify
+from benchmarks.backbone.names import BackboneId
 from benchmarks.backbones import Backbone
 from benchmarks.cli.console import ProgressDisplay
 from benchmarks.conformance.tiny import NoCheckpoint

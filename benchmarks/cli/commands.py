@@ -217,10 +217,10 @@ def plan_only(sweep: Sweep, console: Console) -> int:
 
 
 def _estimator(records: Sequence[Record], sweep: Sweep) -> Estimator:
-    from benchmarks.inputs.bookmarks import Bookmarks, user_folder
+    from benchmarks.inputs.feature_index import FeatureIndex, user_folder
     from benchmarks.sweep.estimate import Estimator
 
-    return Estimator(records, sweep.device, Bookmarks(user_folder()))
+    return Estimator(records, sweep.device, FeatureIndex(user_folder()))
 
 
 def list_all(what: str | None, console: Console) -> int:

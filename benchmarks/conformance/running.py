@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from benchmarks import randomness
-from benchmarks.backbone.names import EMBEDDED, identify
+from benchmarks.backbone.identify import identify
+from benchmarks.backbone.names import EMBEDDED
 from benchmarks.backbones import Backbone
 from benchmarks.conformance.demands import DoesNotApply, Violation
 from benchmarks.conformance.tiny import tiny_data, tiny_task

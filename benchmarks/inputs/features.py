@@ -22,8 +22,8 @@ from torch import Tensor
 
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import Images, hash_strings
-from benchmarks.inputs.bookmarks import Bookmarks, feature_file, user_folder
-from benchmarks.inputs.row_files import read_rows, write_rows
+from benchmarks.inputs.feature_files import read_rows, write_rows
+from benchmarks.inputs.feature_index import FeatureIndex, feature_file, user_folder
 from benchmarks.loading import ahead
 from benchmarks.protocol import FEATURES_VERSION
 
@@ -127,9 +127,9 @@ class FeatureStore:
         """Let go of what is in memory; what is on disk stays."""
         self._memory.clear()
 
-    def bookmark(self, name: str, keys: Sequence[str]) -> None:
+    def add_to_index(self, name: str, keys: Sequence[str]) -> None:
         """Note that a data set's features are those of `keys`, for who has not loaded the data."""
-        Bookmarks(self._folder).note(name, keys)
+        FeatureIndex(self._folder).add(name, keys)
 
     def _key(self, kind: str, backbone: Backbone, *content: str) -> str:
         parts = [str(FEATURES_VERSION), kind, backbone.id.weights_id, backbone.precision, *content]

@@ -204,7 +204,11 @@ class SplitSamples:
 
         def make(index: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
             images, backbone = self._split.images, self._backbone
-            return list(in_threads(lambda i: enlarged(backbone, images.read(i)), index.tolist()))
+
+            def read(i: int) -> NDArray[np.uint8]:
+                return enlarged(backbone.preprocess, backbone.image_size, images.read(i))
+
+            return list(in_threads(read, index.tolist()))
 
         with closing(ahead(make, parts)) as made:
             for index, large in zip(parts, made, strict=True):
@@ -213,5 +217,7 @@ class SplitSamples:
     def _crops_of(
         self, index: NDArray[np.int64], large: list[NDArray[np.uint8]]
     ) -> Iterator[Batch]:
-        for pixels in five_crops(self._backbone, large):
+        backbone = self._backbone
+        for crops in five_crops(large, backbone.image_size):
+            pixels = backbone.normalise(crops.to(backbone.device))
             yield Batch(torch.from_numpy(index), None, pixels)

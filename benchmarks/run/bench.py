@@ -253,7 +253,7 @@ class Bench:
         for samples, _ in splits.values():
             samples.features()
         keys = [self._features.image_key(self._backbone, s.images) for _, s in splits.values()]
-        self._features.bookmark(cell.features_name, keys)
+        self._features.add_to_index(cell.features_name, keys)
 
     def _task(self, cell: Cell, together: int = 1) -> Task:
         if cell.select == "val" and self._validation is None:

@@ -20,7 +20,7 @@ from benchmarks import device as devices
 from benchmarks.backbone import open_clip_tables
 from benchmarks.backbone.names import BackboneId
 from benchmarks.datasets.base import Family
-from benchmarks.inputs.bookmarks import Bookmarks
+from benchmarks.inputs.feature_index import FeatureIndex
 from benchmarks.sweep.plan import Cell
 from methods.registry import info_of
 from results.schema import Record
@@ -56,13 +56,13 @@ class Estimator:
     Args:
         records: of any cells, such as those in the sweep's folder.
         device: as on the command line.
-        bookmarks: which frozen features are stored.
+        index: which frozen features are stored.
     """
 
-    def __init__(self, records: Iterable[Record], device: str, bookmarks: Bookmarks) -> None:
+    def __init__(self, records: Iterable[Record], device: str, index: FeatureIndex) -> None:
         self._own = _by_names(records)
         self._kind = devices.kind(device)
-        self._bookmarks = bookmarks
+        self._index = index
         self._known: dict[Hashable, Guess] = {}
         self._sizes: dict[Family, tuple[int, int] | None] = {}
 
@@ -79,7 +79,7 @@ class Estimator:
         return {
             name: (cell, self._pass(cell))
             for name, cell in wanted.items()
-            if not self._bookmarks.at_hand(name)
+            if not self._index.is_stored(name)
         }
 
     def together(self, cells: Sequence[Cell]) -> tuple[float, int]:

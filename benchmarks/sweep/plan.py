@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from benchmarks.backbone.names import BackboneId, identify
+from benchmarks.backbone.identify import identify
+from benchmarks.backbone.names import BackboneId
 from benchmarks.datasets import registry as datasets
 from benchmarks.datasets.base import Family
 from benchmarks.errors import UserError, did_you_mean
@@ -95,7 +96,7 @@ class Cell:
 
     @cached_property
     def features_name(self) -> str:
-        """What the frozen features of this cell's images are bookmarked as in the store."""
+        """Name of the frozen features of this cell's images in the feature index."""
         spec = {
             "dataset": self.family.name,
             "dataset_version": self.family.version,

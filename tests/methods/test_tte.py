@@ -17,7 +17,7 @@ from benchmarks import backbones
 from benchmarks.backbones import Backbone
 from benchmarks.conformance.tiny import tiny_backbone, tiny_task
 from benchmarks.errors import NotApplicable
-from benchmarks.inputs.bookmarks import Bookmarks
+from benchmarks.inputs.feature_index import FeatureIndex
 from benchmarks.run import runner
 from benchmarks.run.bench import Settings
 from benchmarks.sweep import estimate, plan
@@ -49,7 +49,8 @@ def images(*shapes: tuple[int, int]) -> list[np.ndarray]:
     ("side", "enlarged"), [(224, 248), (32, 35), (240, 266), (336, 372), (384, 425)]
 )
 def test_how_far_images_are_enlarged(side, enlarged):
-    assert enlarged_size(backbone(size=side)) == enlarged  # S + 24 S / 224
+    frozen = backbone(size=side)
+    assert enlarged_size(frozen.preprocess, frozen.image_size) == enlarged  # S + 24 S / 224
 
 
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
@@ -66,7 +67,8 @@ def test_five_crops_are_those_of_torchvision(mode, interpolation):
         ]
     )
     expected = torch.stack([reference(Image.fromarray(image)) for image in raw], 1)
-    ours = torch.stack(list(five_crops(frozen, [enlarged(frozen, image) for image in raw])))
+    large = [enlarged(frozen.preprocess, frozen.image_size, image) for image in raw]
+    ours = torch.stack([frozen.normalise(crops) for crops in five_crops(large, frozen.image_size)])
     assert ours.shape == (5, 4, 3, 32, 32)
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
 
@@ -93,7 +95,7 @@ def test_predictors_ask_for_crops_only_where_it_is_wanted():
 
 
 def test_five_views_are_in_the_estimate(tmp_path: Path):
-    estimator = Estimator([], "cpu", Bookmarks(None))
+    estimator = Estimator([], "cpu", FeatureIndex(None))
     first, second = both(tmp_path)
     plain, ensembled = (estimator.cell(cell).seconds for cell in (first, second))
     assert plain and ensembled

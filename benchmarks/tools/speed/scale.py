@@ -27,8 +27,8 @@ from benchmarks import device as devices
 from benchmarks.backbones import Backbone
 from benchmarks.conformance.tiny import tiny_backbone
 from benchmarks.datasets.base import ArrayImages, DataSet, Split, Texts
+from benchmarks.inputs.feature_files import write_rows
 from benchmarks.inputs.features import FeatureStore
-from benchmarks.inputs.row_files import write_rows
 from benchmarks.run.bench import Bench, Settings
 from benchmarks.sweep import plan
 from benchmarks.sweep.settings import read_sweep

@@ -152,7 +152,8 @@ def finetune(
     if task.kind == "multi":
         head = nn.Sequential(head, SigmoidBias(_mean_logits(task, tower, head), _odds(task)))
     if tte:
-        side, enlarged = task.backbone.image_size, enlarged_size(task.backbone)
+        side = task.backbone.image_size
+        enlarged = enlarged_size(task.backbone.preprocess, side)
         task.note(f"mean logits of five {side}-pixel crops of test images resized to {enlarged}")
     module = AdaptedClassifier(tower, head)
     predictor = train(task, module, loss, recipe, "images", stage)

@@ -19,7 +19,7 @@ import torch
 
 import run_benchmarks
 from benchmarks import backbones
-from benchmarks.backbone import names as backbone_names
+from benchmarks.backbone.identify import identify
 from benchmarks.backbones import Backbone
 from benchmarks.errors import DataMissing, UserError
 from results.store import Store
@@ -147,11 +147,11 @@ def test_two_revisions_are_two_weights(
 ) -> None:
     """What is cached is used as it is, and known by its commit; `download` asks for a newer one."""
     name = "hf-hub:nobody/small"
-    assert backbone_names.identify(name).weights_id == name
+    assert identify(name).weights_id == name
     for file in clip_folder.iterdir():
         hub_server[file.name] = file.read_bytes()
     backbones.fetch(name, offline=False)
-    first = backbone_names.identify(name)
+    first = identify(name)
     assert (first.name, first.weights_id) == (name, f"{name}@abc")
     other = make_clip_folder(tmp_path / "other", seed=1) / "open_clip_model.safetensors"
     hub_server[other.name] = other.read_bytes()

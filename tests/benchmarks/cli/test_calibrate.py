@@ -14,7 +14,7 @@ from rich.console import Console
 from sklearn.metrics import average_precision_score
 
 import run_benchmarks
-from benchmarks.backbone.names import identify
+from benchmarks.backbone.identify import identify
 from benchmarks.cli.calibrate import calibrate, zero_shot
 from benchmarks.conformance.tiny import tiny_backbone, tiny_data
 from benchmarks.errors import DataMissing, UserError

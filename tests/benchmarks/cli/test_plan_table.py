@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.cli import plan_table
-from benchmarks.inputs.bookmarks import Bookmarks
+from benchmarks.inputs.feature_index import FeatureIndex
 from benchmarks.sweep import plan
 from benchmarks.sweep.estimate import Estimator, Guess
 from benchmarks.sweep.plan import Cell
@@ -33,18 +33,16 @@ def printed(every: list[Cell], estimator: Estimator, done: int = 0) -> list[list
 
 def test_frozen_features_have_a_row_of_their_own(tmp_path: Path) -> None:
     every = cells(methods="ncm,linear_probe,lift", split_seeds="0,1")
-    bookmarks = Bookmarks(tmp_path)
-    lines = printed(every, Estimator([], "cpu", bookmarks))
+    index = FeatureIndex(tmp_path)
+    lines = printed(every, Estimator([], "cpu", index))
     (row,) = (line for line in lines if line[0] == "frozen")
     assert row[2:7] == ["–", "0,1", "2", "to", "compute"]
     assert row[-1] == "operations"
-    bookmarks.note(every[0].features_name, [])
-    (row,) = (
-        line for line in printed(every, Estimator([], "cpu", bookmarks)) if line[0] == "frozen"
-    )
+    index.add(every[0].features_name, [])
+    (row,) = (line for line in printed(every, Estimator([], "cpu", index)) if line[0] == "frozen")
     assert row[2:8] == ["–", "0,1", "1", "stored,", "1", "to"]
     images = cells(methods="lift")
-    assert not any(line[0] == "frozen" for line in printed(images, Estimator([], "cpu", bookmarks)))
+    assert not any(line[0] == "frozen" for line in printed(images, Estimator([], "cpu", index)))
 
 
 def test_a_row_says_what_its_estimate_rests_on() -> None:
@@ -54,20 +52,22 @@ def test_a_row_says_what_its_estimate_rests_on() -> None:
         "linear_probe", dataset=probe.dataset, backbone="glyph", config=probe.config,
         cost_fit_s=600.0, cost_eval_s=0.0,
     )  # fmt: skip
-    lines = {line[0]: line for line in printed(every, Estimator([own], "cpu", Bookmarks(None)))}
+    lines = {line[0]: line for line in printed(every, Estimator([own], "cpu", FeatureIndex(None)))}
     assert lines["linear_probe"][1:] == ["0,1", "0", "2", "missing", "20", "min", "records"]
     assert lines["sage"][-2:] == ["not", "applicable"]
-    said = plan_table.outlook(every, Estimator([], "cpu", Bookmarks(None)))
+    said = plan_table.outlook(every, Estimator([], "cpu", FeatureIndex(None)))
     assert said.startswith("4 to run, ")
     assert ", 2 of them not applicable (" in said
-    assert "applicable" not in plan_table.outlook(every[:2], Estimator([], "cpu", Bookmarks(None)))
+    assert "applicable" not in plan_table.outlook(
+        every[:2], Estimator([], "cpu", FeatureIndex(None))
+    )
 
 
 def test_what_is_done_takes_no_time() -> None:
     every = cells(methods="lift")
     (row,) = (
         line
-        for line in printed(every, Estimator([], "cpu", Bookmarks(None)), done=2)
+        for line in printed(every, Estimator([], "cpu", FeatureIndex(None)), done=2)
         if line[0] == "lift"
     )
     assert row[1:] == ["0,1", "0", "2", "done", "–"]
@@ -75,7 +75,7 @@ def test_what_is_done_takes_no_time() -> None:
 
 def test_cells_of_unknown_length() -> None:
     every = cells(methods="lift", datasets="cifar10_lt", backbone="RN50/random")
-    estimator = Estimator([], "cpu", Bookmarks(None))
+    estimator = Estimator([], "cpu", FeatureIndex(None))
     assert estimator.cell(every[0]) == Guess(None, "")
     assert any("unknown" in line for line in printed(every, estimator))
     assert "2 of them of unknown length" in plan_table.outlook(every, estimator)

@@ -15,7 +15,7 @@ from benchmarks.backbones import Backbone
 from benchmarks.conformance.tiny import tiny_backbone
 from benchmarks.datasets.base import ArrayImages
 from benchmarks.inputs import features
-from benchmarks.inputs.bookmarks import feature_file
+from benchmarks.inputs.feature_index import feature_file
 from benchmarks.inputs.features import FeatureStore
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -248,7 +248,7 @@ from benchmarks.backbone.names import BackboneId
 from benchmarks.inputs import features
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import ArrayImages
-from benchmarks.inputs.bookmarks import feature_file
+from benchmarks.inputs.feature_index import feature_file
 from benchmarks.inputs.features import FeatureStore
 
 

@@ -7,7 +7,7 @@ import open_clip
 import pytest
 import torch
 
-from benchmarks.inputs.bookmarks import Bookmarks
+from benchmarks.inputs.feature_index import FeatureIndex
 from benchmarks.sweep import estimate, plan
 from benchmarks.sweep.estimate import Estimator
 from benchmarks.sweep.plan import Cell
@@ -17,7 +17,7 @@ from tests.results.factory import make_record
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 SWEEPS = ("paper_table", "sage_ablation", "loss_ablation", "imbalance_sweep")
-NONE_STORED = Bookmarks(None)
+NONE_STORED = FeatureIndex(None)
 
 
 def cells(methods: str, datasets: str = "glyphs100_lt", **flags: Any) -> list[Cell]:
@@ -138,11 +138,11 @@ def test_cells_share_the_pass_that_makes_their_features(reference: Any) -> None:
 
 def test_stored_features_take_no_time(tmp_path: Path, reference: Any) -> None:
     some = cells("ncm,linear_probe")
-    bookmarks = Bookmarks(tmp_path)
-    bookmarks.note(some[0].features_name, ["image-1"])
-    assert Estimator([], "cpu", bookmarks).passes(some)  # noted, but the file is not there
+    index = FeatureIndex(tmp_path)
+    index.add(some[0].features_name, ["image-1"])
+    assert Estimator([], "cpu", index).passes(some)  # noted, but the file is not there
     (tmp_path / "image-1.safetensors").touch()
-    assert Estimator([], "cpu", bookmarks).passes(some) == {}
+    assert Estimator([], "cpu", index).passes(some) == {}
 
 
 def test_cells_of_unknown_length_are_counted_once(reference: Any) -> None:

@@ -34,7 +34,7 @@ Write = Callable[..., Path]
 @pytest.fixture
 def recipe(tmp_path: Path, clip_folder: Path) -> Write:
     """Writes a recipe of linear_probe on the small world and the small backbone."""
-    from benchmarks.backbone.names import identify
+    from benchmarks.backbone.identify import identify
 
     def write(name: str = "probe.yaml", **changes: Any) -> Path:
         backbone = identify(f"local-dir:{clip_folder}").name

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks.inputs.row_files import read_rows, write_rows
+from benchmarks.inputs.feature_files import read_rows, write_rows
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from pathlib import Path
 import open_clip
 import pytest
 
-from benchmarks.backbone import names as backbone_names
+from benchmarks.backbone import activations
+from benchmarks.backbone.identify import identify
 from benchmarks.backbone.names import BackboneId
 from benchmarks.errors import UserError
 
@@ -27,41 +28,41 @@ def test_forms_of_a_name(clip_folder: Path, tmp_path: Path) -> None:
         f"local-dir:{clip_folder}": ("local-dir", ""),
     }
     for name, expected in forms.items():
-        found = backbone_names.identify(name)
+        found = identify(name)
         assert (found.form, found.arch) == expected
-    assert len({backbone_names.identify(n).weights_id for n in forms}) == len(forms)
+    assert len({identify(n).weights_id for n in forms}) == len(forms)
 
 
 def test_names_of_files_show_their_content_and_not_their_place(
     clip_folder: Path, tmp_path: Path
 ) -> None:
-    found = backbone_names.identify(f"local-dir:{clip_folder}")
+    found = identify(f"local-dir:{clip_folder}")
     assert found.name == f"local-dir:small_clip@{found.weights_id[:8]}"
     copy = shutil.copytree(clip_folder, tmp_path / "elsewhere" / "small_clip")
-    again = backbone_names.identify(f"local-dir:{copy}")
+    again = identify(f"local-dir:{copy}")
     assert (again.name, again.weights_id) == (found.name, found.weights_id)
     file = tmp_path / "weights.pt"
     file.write_bytes(b"x")
-    found = backbone_names.identify(f"ViT-B-16/{file}")
+    found = identify(f"ViT-B-16/{file}")
     assert found.name == f"ViT-B-16/weights.pt@{found.weights_id[:8]}"
     file.write_bytes(b"y")
-    assert backbone_names.identify(f"ViT-B-16/{file}").weights_id != found.weights_id
+    assert identify(f"ViT-B-16/{file}").weights_id != found.weights_id
 
 
 def test_a_folder_is_known_by_its_configuration_too(clip_folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(clip_folder, tmp_path / "small_clip")
-    before = backbone_names.identify(f"local-dir:{copy}").weights_id
+    before = identify(f"local-dir:{copy}").weights_id
     config = json.loads((copy / "open_clip_config.json").read_text("utf-8"))
     config["preprocess_cfg"]["mean"] = [0.5, 0.5, 0.5]
     (copy / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
-    assert backbone_names.identify(f"local-dir:{copy}").weights_id != before
+    assert identify(f"local-dir:{copy}").weights_id != before
 
 
 def test_a_home_folder(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shell leaves the ~ in `local-dir:~/model` as it is."""
     monkeypatch.setenv("HOME", str(tmp_path))
     shutil.copytree(clip_folder, tmp_path / "model")
-    assert backbone_names.identify("local-dir:~/model").source == str(tmp_path / "model")
+    assert identify("local-dir:~/model").source == str(tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_a_home_folder(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
 )
 def test_names_that_mean_nothing(name: str, says: str) -> None:
     with pytest.raises(UserError, match=says) as caught:
-        backbone_names.identify(name)
+        identify(name)
     assert "\n" not in str(caught.value)
 
 
@@ -93,20 +94,20 @@ def test_a_local_folder_without_weights(clip_folder: Path, tmp_path: Path) -> No
     shutil.copy(clip_folder / "open_clip_config.json", tmp_path)
     for _ in range(2):
         with pytest.raises(UserError, match="no weights") as caught:
-            backbone_names.identify(f"local-dir:{tmp_path}")
+            identify(f"local-dir:{tmp_path}")
         assert str(tmp_path) in str(caught.value)
         (tmp_path / "model.pt").write_bytes(b"x")
 
 
 def test_weights_trained_with_another_activation_are_refused() -> None:
     with pytest.raises(UserError, match="QuickGELU; use ViT-B-16-quickgelu/openai"):
-        backbone_names.identify("ViT-B-16/openai")
+        identify("ViT-B-16/openai")
     with pytest.raises(UserError, match="GELU; use ViT-B-32/laion2b_e16"):
-        backbone_names.refuse_activation_mismatch(
+        activations.refuse_mismatch(
             BackboneId("x", "tag", "ViT-B-32-quickgelu", "laion2b_e16", "x"), trained=False
         )
     with pytest.raises(UserError, match="QuickGELU; and open_clip has no convnext_base-quickgelu"):
-        backbone_names.refuse_activation_mismatch(
+        activations.refuse_mismatch(
             BackboneId("x", "file", "convnext_base", "w.pt", "x"), trained=True
         )
 
@@ -118,14 +119,14 @@ def test_the_activation_of_every_published_tag() -> None:
         trained = bool(open_clip.get_pretrained_cfg(arch, tag).get("quick_gelu"))
         built = bool(open_clip.get_model_config(arch).get("quick_gelu"))
         try:
-            backbone_names.identify(f"{arch}/{tag}")
+            identify(f"{arch}/{tag}")
             # The table's one architecture that has QuickGELU and comes in no other form.
             assert trained == built or arch == "roberta-ViT-B-32", (arch, tag)
         except UserError as error:
             assert trained != built, (arch, tag)
             refused.append(tag)
             right = str(error).rpartition(" use ")[2].removesuffix(".")
-            assert backbone_names.identify(right).form == "tag", (arch, tag)
+            assert identify(right).form == "tag", (arch, tag)
     assert refused.count("openai") == 9
     assert {"dfn2b", "dfn5b", "metaclip_400m", "metaclip_fullcc", "laion400m_e32"} <= set(refused)
 
@@ -141,16 +142,16 @@ def test_a_published_file_is_known_by_its_checksum(
     laion = f"https://github.com/mlfoundations/open_clip/releases/vit_b_32-{sha256[:8]}.pt"
     table = open_clip.pretrained._PRETRAINED
     monkeypatch.setitem(table["RN50"], "openai", {"url": openai, "quick_gelu": True})
-    assert backbone_names.identify(f"RN50-quickgelu/{file}").published == "RN50/openai"
+    assert identify(f"RN50-quickgelu/{file}").published == "RN50/openai"
     with pytest.raises(UserError, match=f"QuickGELU; use RN50-quickgelu/{file}"):
-        backbone_names.identify(f"RN50/{file}")
+        identify(f"RN50/{file}")
     monkeypatch.setitem(table["RN50"], "openai", {"url": ""})
     monkeypatch.setitem(table["ViT-B-32"], "laion2b_e16", {"url": laion})
-    assert backbone_names.identify(f"ViT-B-32/{file}").published == "ViT-B-32/laion2b_e16"
+    assert identify(f"ViT-B-32/{file}").published == "ViT-B-32/laion2b_e16"
     with pytest.raises(UserError, match=f"with GELU; use ViT-B-32/{file}"):
-        backbone_names.identify(f"ViT-B-32-quickgelu/{file}")
+        identify(f"ViT-B-32-quickgelu/{file}")
     file.write_bytes(b"other weights")
-    assert backbone_names.identify(f"ViT-B-32-quickgelu/{file}").published == ""
+    assert identify(f"ViT-B-32-quickgelu/{file}").published == ""
 
 
 # ---- what weights are known by -------------------------------------------------------------------
@@ -173,21 +174,21 @@ def _expected_id(folder: Path, *files: str) -> str:
 def test_the_id_of_a_folder_is_what_committed_records_hold(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "model", context_length="32")
     expected = _expected_id(folder, "open_clip_config.json", "a.bin", "b.safetensors")
-    assert backbone_names.identify(f"local-dir:{folder}").weights_id == expected
+    assert identify(f"local-dir:{folder}").weights_id == expected
     (folder / "tokenizer.json").write_text("{}")  # open_clip takes CLIP's own: nobody reads this
     (folder / "README.md").write_text("read me")
-    assert backbone_names.identify(f"local-dir:{folder}").weights_id == expected
+    assert identify(f"local-dir:{folder}").weights_id == expected
 
 
 def test_a_tokenizer_of_its_own_is_part_of_a_folders_id(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "model", hf_tokenizer_name="org/words")
     main = ("open_clip_config.json", "a.bin", "b.safetensors")
     seen = {_expected_id(folder, *main)}
-    assert backbone_names.identify(f"local-dir:{folder}").weights_id in seen
+    assert identify(f"local-dir:{folder}").weights_id in seen
     for name in ("tokenizer.json", "spiece.model", "tokenizer_config.json"):
         for content in ("1", "2"):
             (folder / name).write_text(content)
-            seen.add(backbone_names.identify(f"local-dir:{folder}").weights_id)
+            seen.add(identify(f"local-dir:{folder}").weights_id)
     tokenizer = ("spiece.model", "tokenizer.json", "tokenizer_config.json")
     assert _expected_id(folder, *main, *tokenizer) in seen
     assert len(seen) == 7
@@ -195,4 +196,4 @@ def test_a_tokenizer_of_its_own_is_part_of_a_folders_id(tmp_path: Path) -> None:
 
 def test_a_revision_is_no_name_for_open_clip(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"hf download org/model --revision v1\.0 .*local-dir:"):
-        backbone_names.identify("hf-hub:org/model@v1.0")
+        identify("hf-hub:org/model@v1.0")

@@ -1,4 +1,4 @@
-"""Which data sets' frozen features are stored, for who has not loaded the data: `plan`."""
+"""Index of stored features by data set, so that `plan` can check without loading the data."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from benchmarks.cache import cache_dir
 from benchmarks.protocol import FEATURES_VERSION
 
 
-class Bookmarks:
-    """Notes beside stored features that say whose they are.
+class FeatureIndex:
+    """Small files beside the stored features that list the keys of each data set's features.
 
     Args:
-        folder: where the features are; None where they are kept in memory only.
+        folder: where the features are stored; None if they are kept in memory only.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
-    def note(self, name: str, keys: Sequence[str]) -> None:
-        """Note that what goes by `name` has the features of these keys."""
+    def add(self, name: str, keys: Sequence[str]) -> None:
+        """Record that the features called `name` are those stored under `keys`."""
         if self._folder is not None and self._keys(name) != list(keys):
             with suppress(OSError):
                 self._file(name).write_text(json.dumps(list(keys)), encoding="utf-8")
 
-    def at_hand(self, name: str) -> bool:
-        """Whether the features noted under `name` are all stored."""
+    def is_stored(self, name: str) -> bool:
+        """True if all features listed under `name` are stored."""
         keys = self._keys(name)
         if self._folder is None or keys is None:
             return False
         return all(feature_file(self._folder, key).is_file() for key in keys)
 
     def _keys(self, name: str) -> list[str] | None:
-        """What is noted under `name`; None where nothing is, or nothing that can be read."""
+        """The keys listed under `name`; None if there is no entry, or it cannot be read."""
         if self._folder is None:
             return None
         try:
@@ -50,10 +50,10 @@ class Bookmarks:
 
 
 def feature_file(folder: Path, key: str) -> Path:
-    """The file of the features of this key."""
+    """The file that holds the features stored under `key`."""
     return folder / f"{key}.safetensors"
 
 
 def user_folder() -> Path:
-    """Where the features of all runs of this user are."""
+    """Folder of the features of all runs of this user."""
     return cache_dir() / "features"

@@ -1,0 +1,140 @@
+"""Identification of a backbone by its name: the form, the architecture and the weights.
+
+Nothing is loaded, but files are hashed and the hub's cache is read. No import of torch, so that
+`plan` starts quickly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.backbone import activations, hub, open_clip_tables
+from benchmarks.backbone.folders import CONFIG_FILE, tokenizer_files
+from benchmarks.backbone.names import EMBEDDED, BackboneId
+from benchmarks.errors import UserError, did_you_mean
+
+
+def identify(name: str) -> BackboneId:
+    """Identify a backbone (see `names` for the forms of a name).
+
+    Raises:
+        UserError: the architecture or tag is unknown, or there is nothing at a path.
+    """
+    if name == EMBEDDED:
+        return _embedded()
+    if name.startswith("local-dir:"):
+        return _in_folder(name)
+    if name.startswith("hf-hub:"):
+        return _on_hub(name)
+    return _of_architecture(name)
+
+
+def _embedded() -> BackboneId:
+    from benchmarks.glyphs import ASSETS
+
+    # The tokenizer is included, because the text features depend on it.
+    files = [ASSETS / n for n in ("glyph.safetensors", "glyph.json", "vocabulary.txt")]
+    if missing := [file for file in files if not file.is_file()]:
+        raise UserError(f"Backbone 'glyph': no file {missing[0]}; `make weights` makes it anew.")
+    return BackboneId(EMBEDDED, "embedded", "glyph", "", _files_id(map(_sha256, files)))
+
+
+def _in_folder(name: str) -> BackboneId:
+    """A `local-dir:` name."""
+    folder = Path(name.removeprefix("local-dir:")).expanduser()
+    if not (folder / CONFIG_FILE).is_file():
+        raise UserError(f"Backbone '{name}': no {CONFIG_FILE} in {folder.resolve()}.")
+    weights = [f for p in ("*.safetensors", "*.bin", "*.pth") for f in folder.glob(p)]
+    if not weights:
+        raise UserError(
+            f"Backbone '{name}': no weights (.safetensors, .bin or .pth) in {folder.resolve()}."
+        )
+    files = [folder / CONFIG_FILE, *sorted(weights), *tokenizer_files(folder)]
+    ident = _files_id(map(_sha256, files))
+    shown = f"local-dir:{folder.resolve().name}@{ident[:8]}"
+    return BackboneId(shown, "local-dir", "", str(folder), ident)
+
+
+def _on_hub(name: str) -> BackboneId:
+    """An `hf-hub:` name; the weights are those of the cached revision, if there is one."""
+    if re.fullmatch(r"hf-hub:[\w.-]+/[\w.-]+@[\w./-]+", name):
+        repository, _, revision = name.removeprefix("hf-hub:").partition("@")
+        raise UserError(
+            f"Backbone '{name}': open_clip loads the main revision only. For another one: "
+            f"hf download {repository} --revision {revision} --local-dir FOLDER, then "
+            "local-dir:FOLDER."
+        )
+    if not re.fullmatch(r"hf-hub:[\w.-]+/[\w.-]+", name):
+        raise UserError(f"Backbone '{name}': write hf-hub:ORG/MODEL.")
+    found = BackboneId(name, "hf-hub", "", name.removeprefix("hf-hub:"), name)
+    revision = hub.cached_revision(found)
+    return replace(found, weights_id=f"{name}@{revision}") if revision else found
+
+
+def _of_architecture(name: str) -> BackboneId:
+    """ARCH/TAG, ARCH/FILE or ARCH/random."""
+    arch, slash, weights_name = name.partition("/")
+    if arch == EMBEDDED:
+        raise UserError(f"Backbone '{name}': the embedded one has one set of weights; write glyph.")
+    configs = [n for n in open_clip_tables.models() if n != EMBEDDED]
+    if arch not in configs:
+        raise did_you_mean("backbone", name if not slash else arch, [*configs, EMBEDDED])
+    if not weights_name:
+        raise UserError(
+            f"Backbone '{name}' names no weights: write {arch}/TAG, {arch}/random or {arch}/FILE."
+        )
+    if weights_name == "random":
+        return BackboneId(name, "random", arch, "random", f"{arch}/random-seed0")
+    if Path(weights_name).is_file():
+        return _in_file(arch, weights_name)
+    tags = open_clip_tables.tags(arch)
+    if weights_name not in tags:
+        if "/" in weights_name or weights_name.endswith((".pt", ".pth", ".bin", ".safetensors")):
+            raise UserError(f"Backbone '{name}': no file at {weights_name}.")
+        raise did_you_mean(f"weights of {arch}", weights_name, [*tags, "random"])
+    found = BackboneId(name, "tag", arch, weights_name, name)
+    activations.refuse_mismatch(found, activations.trained_with_quick_gelu(name))
+    return found
+
+
+def _in_file(arch: str, file: str) -> BackboneId:
+    """An architecture with a checkpoint file."""
+    digest = _sha256(Path(file))
+    ident = _files_id([digest])
+    shown = f"{arch}/{Path(file).name}@{ident[:8]}"
+    published = _published_as(digest.hex())
+    found = BackboneId(shown, "file", arch, file, ident, published)
+    if published:
+        activations.refuse_mismatch(found, activations.trained_with_quick_gelu(published))
+    return found
+
+
+def _published_as(sha256: str) -> str:
+    """ARCH/TAG of the published file with this checksum, or "".
+
+    Some addresses in open_clip's table contain it: OpenAI's the whole checksum, those on GitHub its
+    first eight digits at their end.
+    """
+    for arch, tag in open_clip_tables.all_pretrained():
+        url = str(open_clip_tables.pretrained(arch, tag).get("url", ""))
+        known = ""
+        if "openaipublic" in url:
+            known = url.split("/")[-2]
+        elif "mlfoundations" in url:
+            known = Path(url).stem.rpartition("-")[2]
+        if known and sha256.startswith(known):
+            return f"{arch}/{tag}"
+    return ""
+
+
+def _sha256(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+def _files_id(digests: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
