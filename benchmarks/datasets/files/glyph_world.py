@@ -16,6 +16,7 @@ from benchmarks.datasets.base import ArrayImages, Family, Texts
 from benchmarks.errors import UserError
 from benchmarks.glyphs import draw, ranks, world
 from benchmarks.glyphs.counts import tail_counts
+from benchmarks.plugins import sources
 
 
 @dataclass(frozen=True)
@@ -186,4 +187,5 @@ def promised(scenes: draw.Scenes) -> ArrayImages:
 @cache
 def _drawing_code() -> bytes:
     folder = Path(draw.__file__).parent
-    return b"".join((folder / f"{name}.py").read_bytes() for name in ("draw", "shapes", "stream"))
+    names = ("draw", "shapes", "stream")
+    return sources.code_hash(folder / f"{name}.py" for name in names).encode()
