@@ -18,12 +18,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from benchmarks.errors import did_you_mean
 from benchmarks.plugins import sources
 from benchmarks.plugins.catalog import Catalog
 from benchmarks.protocol import FEATURES_VERSION, PIXELS_VERSION, PROTOCOL_VERSION
+
+if TYPE_CHECKING:
+    from benchmarks.datasets.base import TaskKind
 
 FOLDER = Path(__file__).parent
 METHODS = Catalog("method", "methods", FOLDER, "longtail_vlm.methods")
@@ -39,7 +42,7 @@ class MethodInfo:
     name: str
     paper: str
     needs: Needs
-    tasks: tuple[str, ...] = ("single",)
+    tasks: tuple[TaskKind, ...] = ("single",)
     deterministic: bool = False
     reconstruction: str = ""
     exempt: Mapping[str, str] = field(default_factory=dict)
@@ -50,7 +53,7 @@ def register(
     *,
     paper: str,
     needs: Needs,
-    tasks: tuple[str, ...] = ("single",),
+    tasks: tuple[TaskKind, ...] = ("single",),
     deterministic: bool = False,
     reconstruction: str = "",
     exempt: Mapping[str, str] | None = None,

@@ -13,7 +13,7 @@ from rich.table import Table
 from benchmarks.conformance.checks import CHECKS
 from benchmarks.conformance.running import Outcome, run_checks
 from benchmarks.errors import UserError
-from methods.registry import METHODS
+from methods.registry import METHODS, info_of
 
 _STYLES = {"failed": "bold red", "exempt": "yellow", "not run": "yellow"}
 
@@ -38,7 +38,7 @@ def check(names: Sequence[str], plugins: Sequence[Path], console: Console, *, de
         METHODS.get(name)
     failed = 0
     for name in subjects:
-        for kind in METHODS.get(name).info.tasks:  # type: ignore[attr-defined]
+        for kind in info_of(name).tasks:
             with console.status(f"checking {escape(name)}, {kind}-label"):
                 outcomes = list(run_checks(name, kind, CHECKS, debug=debug))
             console.print(_table(f"{name}, {kind}-label", outcomes))

@@ -37,7 +37,7 @@ from benchmarks.sweep import plan
 from benchmarks.sweep.plan import Cell
 from benchmarks.sweep.recipe_files import Recipe, default_file, refuse_to_lose, write_recipe
 from benchmarks.sweep.settings import Sweep
-from methods.registry import METHODS
+from methods.registry import METHODS, info_of
 from methods.space import Range, drawn
 from results.schema import Record
 from results.store import Store
@@ -224,7 +224,7 @@ def draw(fields: Mapping[str, Range], cls: type, default: Mapping[str, Any], tri
 def _trials(cells: Sequence[Cell], request: Request, by_flag: Iterable[str]) -> list[Trial]:
     """The trials on one data set, nothing of them run."""
     first = cells[0]
-    tasks = METHODS.get(first.method).info.tasks  # type: ignore[attr-defined]
+    tasks = info_of(first.method).tasks
     if first.family.task not in tasks:
         raise UserError(
             f"{first.method} serves {' and '.join(tasks)}-label data, {first.dataset} is "

@@ -29,7 +29,7 @@ from benchmarks.run import runner
 from benchmarks.run.bench import Settings
 from benchmarks.sweep.plan import Cell
 from methods.base import Method, Predictor, Samples, Task
-from methods.registry import METHODS, MethodInfo, fingerprint
+from methods.registry import METHODS, fingerprint, info_of
 from results.schema import Record
 from results.store import Store
 
@@ -103,9 +103,8 @@ class Subject:
     def __init__(self, name: str, kind: TaskKind) -> None:
         self.name = name
         self.kind = kind
-        found: Any = METHODS.get(name)
-        self.cls = found
-        self.info: MethodInfo = found.info
+        self.cls: Any = METHODS.get(name)
+        self.info = info_of(name)
         self._backbone: Backbone | None = None
 
     @property

@@ -29,7 +29,7 @@ from benchmarks.run.recording import Predictions, Recorder, membership, now
 from benchmarks.run.together import fitted_together
 from benchmarks.sweep.plan import Cell
 from methods.base import FitResult, Method, Predictor, Task
-from methods.registry import METHODS, MethodInfo
+from methods.registry import METHODS, info_of
 from results.schema import Cost, Record
 
 Outcome = tuple[Record, Predictions | None]
@@ -135,7 +135,7 @@ class Bench:
         started = now()
         devices.reset_peak_memory(self._backbone.device)
         try:
-            info: MethodInfo = METHODS.get(cells[0].method).info  # type: ignore[attr-defined]
+            info = info_of(cells[0].method)
             if self._data.task not in info.tasks:
                 raise NotApplicable(f"serves {', '.join(info.tasks)}-label data only")
             if info.needs == "features":
@@ -162,7 +162,7 @@ class Bench:
         Raises:
             UserError: what was saved is of another source than the method's present one.
         """
-        if METHODS.get(cell.method).info.needs == "features":  # type: ignore[attr-defined]
+        if info_of(cell.method).needs == "features":
             self._prepare_features(cell)
         task = dataclasses.replace(self._task(cell), checkpoint=Restored(model.stages))
         (fitted,) = self._fit([cell], [task])
@@ -208,7 +208,7 @@ class Bench:
         seconds = time.perf_counter() - clock - (self._features.seconds - shared)
         waited = (self._train.waited_s - waited) / len(cells)
         earlier = [getattr(task.checkpoint, "earlier_s", 0.0) for task in tasks]
-        needs: str = METHODS.get(cells[0].method).info.needs  # type: ignore[attr-defined]
+        needs = info_of(cells[0].method).needs
         return [
             Fitted(found[number], seconds / len(cells) + e, waited if needs == "images" else None)
             for number, e in enumerate(earlier)
@@ -283,7 +283,7 @@ class Bench:
 
     def _logits(self, cell: Cell, predictor: Predictor, samples: SplitSamples) -> Tensor:
         """(N, C) float32 logits on the CPU, the mean over the predictor's views."""
-        needs: str = METHODS.get(cell.method).info.needs  # type: ignore[attr-defined]
+        needs = info_of(cell.method).needs
         size = SAMPLES[needs]
         while True:
             try:

@@ -19,7 +19,7 @@ from benchmarks.metrics import multi_label_metrics, single_label_metrics
 from benchmarks.protocol import GROUPS, UNREPEATABLE, group_of
 from benchmarks.run.provenance import provenance
 from benchmarks.sweep.plan import Cell
-from methods.registry import METHODS
+from methods.registry import info_of
 from results.schema import Cost, Groups, Metrics, Record, Selection
 
 Predictions = dict[str, NDArray[Any]]
@@ -72,7 +72,7 @@ class Recorder:
         predictions["ids"] = np.array(self._data.test.ids)
         if self._save_logits:
             predictions["logits"] = logits.numpy()
-        own_reading: str = METHODS.get(cell.method).info.reconstruction  # type: ignore[attr-defined]
+        own_reading = info_of(cell.method).reconstruction
         standing = [*cell.family.notes(), *self._data.notes, *self._data.gaps]
         standing += [own_reading] if own_reading else []
         if not torch.are_deterministic_algorithms_enabled():

@@ -24,7 +24,7 @@ from methods.parts.losses.single_label import cross_entropy
 from methods.parts.training.learning import Learner, Learning, together
 from methods.parts.training.schedules import Recipe, Training
 from methods.prototype import Prototype
-from methods.registry import METHODS
+from methods.registry import METHODS, info_of
 from methods.tau_norm import TauNorm
 from methods.tip_adapter import TipAdapter
 from tests.methods.memory import Memory
@@ -74,7 +74,7 @@ LEARNERS = [
     (name, kind)
     for name in sorted(METHODS.entries())
     if issubclass(METHODS.get(name), Learner)
-    for kind in METHODS.get(name).info.tasks
+    for kind in info_of(name).tasks
 ]
 HEADS = [(name, kind) for name, kind in LEARNERS if name not in ("coop", "lmpt")]
 APART = {("tip_adapter", "multi")}

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from benchmarks.datasets import registry as datasets
 from benchmarks.plugins.values import apply_fields
-from methods.registry import METHODS
+from methods.registry import METHODS, info_of
 from reports.aggregate import Table, build_tables
 from reports.markup import latex, markdown
 from reports.published.published import Beside, beside
@@ -49,7 +49,7 @@ def ours(
         "dataset_version": family.version, "backbone": B16, "protocol": "paper",
         "transform": "lift", "config": apply_fields(method, cls, fields or {}),
         "dataset_config": dataclasses.asdict(family(**own | (knobs or {}))),  # type: ignore[call-overload]
-        "deterministic": cls.info.deterministic,  # type: ignore[attr-defined]
+        "deterministic": info_of(method).deterministic,
     } | changes  # fmt: skip
     return make_record(method, seed, **changes)
 
