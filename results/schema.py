@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import json
 import math
 import types
 import typing
@@ -205,6 +207,19 @@ class Record:
             lengths["class_names"] = len(self.class_names)
         if len(set(lengths.values())) > 1:
             raise RecordError(f"fields by class have different lengths: {lengths}")
+
+
+def cell_key(identity: str, fingerprint: str) -> str:
+    """Key of a cell, 16 hexadecimal digits.
+
+    Args:
+        identity: hash of its specification without the method's source.
+        fingerprint: of the method's source.
+    """
+    text = json.dumps(
+        {"identity": identity, "fingerprint": fingerprint}, separators=(",", ":"), sort_keys=True
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class _Wrong(Exception):

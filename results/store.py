@@ -98,6 +98,28 @@ class Store:
             json_temporary.unlink(missing_ok=True)
             npz_temporary.unlink(missing_ok=True)
 
+    def rename(self, old_key: str, record: Record) -> None:
+        """Move a cell to another key; its predictions move with it.
+
+        Args:
+            old_key: key that the cell has in this folder.
+            record: the cell as it shall be, with its new key.
+        """
+        old_json, old_npz = self._files(old_key)
+        json_file, npz_file = self._files(record.key)
+        temporary = self._temporary(record.key)
+        try:
+            with open(temporary, "w", encoding="utf-8") as stream:
+                stream.write(_dump(record))
+                _flush(stream)
+            if old_npz.is_file():  # a record may be kept without its predictions
+                os.replace(old_npz, npz_file)
+            os.replace(temporary, json_file)
+            if json_file != old_json:
+                old_json.unlink()
+        finally:
+            temporary.unlink(missing_ok=True)
+
     def get(self, key: str) -> Record | None:
         """The record of a cell, or None where it is absent, damaged or lacks its predictions."""
         json_file, npz_file = self._files(key)

@@ -23,7 +23,7 @@ from benchmarks.sweep.recipe_files import Recipe, RecipeBook
 from benchmarks.sweep.rows.labels import method_of
 from benchmarks.sweep.settings import Choice, Sweep, shard_of
 from methods.registry import METHODS, fingerprint, info_of
-from results.schema import Record, Tuning
+from results.schema import Record, Tuning, cell_key
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Cell:
     @cached_property
     def key(self) -> str:
         """Hash of the whole specification: the name of the cell's record."""
-        return _digest({"identity": self.identity, "fingerprint": self.fingerprint})
+        return cell_key(self.identity, self.fingerprint)
 
     @cached_property
     def features_name(self) -> str:
