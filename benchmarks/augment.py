@@ -1,11 +1,12 @@
 """Training augmentation, keyed by sample and epoch.
 
-Kinds: `none` (the evaluation pixels), `flip` (half of the images mirrored), `crop_flip` (random
-resized crop of 8–100 % of the area, aspect 3/4–4/3, then flip: torchvision's RandomResizedCrop at
-its defaults, which LIFT trains with). Crops are taken from the whole image, by whole pixels and
-resized bilinearly with anti-aliasing, as torchvision does it with PIL: images in files one by one
-by PIL itself, small ones that are held in memory in batches on the device, which differs from PIL
-by its rounding to eight bits alone. Evaluation pixels never come from here.
+Kinds: `none` (the evaluation pixels), `flip` (half of the images are mirrored), `crop_flip` (a
+random resized crop of 8–100 % of the area with aspect 3/4–4/3, then flip: torchvision's
+RandomResizedCrop at its defaults, which LIFT trains with). Crops are taken from the whole image, at
+whole pixels, and resized bilinearly with anti-aliasing, as torchvision does with PIL. PIL itself
+resizes images that are read from files; small images held in memory are resized in batches on the
+device, which differs from PIL only in its rounding to eight bits. Evaluation does not use this
+module.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ KINDS = get_args(Augmentation)
 SMALLEST_AREA = 0.08
 WIDEST_ASPECT = 4 / 3
 TRIES = 10
-"""Crops that torchvision draws until one fits into the image; after them it takes the middle."""
+"""Crops that torchvision draws until one fits into the image; if none does, it takes the centre."""
 
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a part of an image, in pixels."""
@@ -40,35 +41,35 @@ def check(kind: str) -> None:
 
 
 def mirrored(keys: randomness.UInt64, stream: tuple[Any, ...]) -> NDArray[np.bool_]:
-    """(B,) which images `flip` and `crop_flip` mirror.
+    """(B,) mask of the images that `flip` and `crop_flip` mirror.
 
     Args:
         keys: (B,) sample keys.
-        stream: what else the draw depends on, for example (seed, epoch).
+        stream: everything else that the draw depends on, for example (seed, epoch).
     """
     return randomness.uniform(keys, "augment", "flip", *stream) < 0.5
 
 
 def flipped(pixels: Tensor, which: Tensor) -> Tensor:
-    """(B, 3, H, W) with the images that `which` (B,) names mirrored."""
+    """(B, 3, H, W) images, mirrored where `which` (B,) is true."""
     return torch.where(which.view(-1, 1, 1, 1), pixels.flip(-1), pixels)
 
 
 @dataclass(frozen=True)
 class Crops:
-    """The crops of B samples in one epoch; their boxes follow from the images' sizes."""
+    """Random crops of B samples in one epoch, relative to the size of the images."""
 
     area: NDArray[np.float64]
     """(TRIES, B) share of the image's area."""
     aspect: NDArray[np.float64]
-    """(TRIES, B) width through height."""
+    """(TRIES, B) width over height."""
     x: NDArray[np.float64]
     y: NDArray[np.float64]
-    """(TRIES, B) where in the room that is left, in [0, 1)."""
+    """(TRIES, B) position within the remaining space, in [0, 1)."""
 
     @classmethod
     def drawn(cls, keys: randomness.UInt64, stream: tuple[Any, ...]) -> Crops:
-        """The crops of samples (see `mirrored`)."""
+        """Draw crops; the arguments are those of `mirrored`."""
 
         def draw(what: str) -> NDArray[np.float64]:
             streams = (("augment", what, *stream, *([n] if n else [])) for n in range(TRIES))
@@ -79,7 +80,7 @@ class Crops:
         return cls(area, aspect, draw("x"), draw("y"))
 
     def box(self, i: int, height: int, width: int) -> Box:
-        """The crop of sample `i`, of an image of that size."""
+        """The crop of sample `i`, whose image has this size."""
         for area, aspect, x, y in zip(
             self.area[:, i].tolist(),
             self.aspect[:, i].tolist(),
@@ -96,22 +97,22 @@ class Crops:
         return (height - h) // 2, (width - w) // 2, h, w
 
     def boxes(self, height: int, width: int) -> NDArray[np.int64]:
-        """(B, 4) the crops of all samples, of images of one size (see `Box`)."""
+        """(B, 4) crops of all samples, whose images have the same size (see `Box`)."""
         every = range(self.area.shape[1])
         return np.array([self.box(i, height, width) for i in every], dtype=np.int64)
 
 
 def resized_crops(pixels: Tensor, boxes: Tensor, mirror: Tensor, side: int) -> Tensor:
-    """Parts of B images, each resized and mirrored or not, in one operation on their device.
+    """Crop, resize and optionally mirror B images in one operation on their device.
 
-    The filter is PIL's bilinear one, which anti-aliases where it makes a part smaller: a sum over
-    the part's rows and columns, done as two batched matrix products.
+    The filter is PIL's bilinear one, which anti-aliases when it shrinks: a weighted sum over the
+    rows and columns of a crop, computed as two batched matrix products.
 
     Args:
         pixels: (B, 3, H, W).
-        boxes: (B, 4) the parts (see `Box`).
-        mirror: (B,) which to mirror.
-        side: S, of the result.
+        boxes: (B, 4) crops (see `Box`).
+        mirror: (B,) mask of the images to mirror.
+        side: S, side of the result.
 
     Returns:
         (B, 3, S, S).
@@ -127,11 +128,11 @@ def resized_crops(pixels: Tensor, boxes: Tensor, mirror: Tensor, side: int) -> T
 
 
 def _weights(start: Tensor, length: Tensor, size: int, side: int) -> Tensor:
-    """(B, S, size) what each pixel of a line has of its S resized ones; rows sum to one.
+    """(B, S, size) weight of each pixel of a line in each of the S resized pixels; rows sum to one.
 
     Args:
-        start: (B, 1) first pixel of the part.
-        length: (B, 1) its pixels.
+        start: (B, 1) first pixel of the crop.
+        length: (B, 1) pixels of the crop.
         size: pixels of the line.
         side: S.
     """

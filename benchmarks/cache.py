@@ -1,4 +1,4 @@
-"""The user's cache folder: things that are slow to make and can always be made again."""
+"""The user's cache folder, for files that are slow to make and can always be made again."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ ENVIRONMENT_VARIABLE = "LONGTAIL_VLM_CACHE"
 def cache_dir() -> Path:
     """The cache folder, which may not exist yet.
 
-    `$LONGTAIL_VLM_CACHE` if set, else the platform's usual place: `$XDG_CACHE_HOME/longtail-vlm`
-    (`~/.cache/longtail-vlm`), on macOS `~/Library/Caches/longtail-vlm`.
+    `$LONGTAIL_VLM_CACHE` if set, otherwise the platform's default:
+    `$XDG_CACHE_HOME/longtail-vlm` (`~/.cache/longtail-vlm`), on macOS
+    `~/Library/Caches/longtail-vlm`.
     """
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
@@ -34,18 +35,18 @@ def cache_dir() -> Path:
 
 
 def cached_arrays(kind: str, key: str, names: Sequence[str], build: Callable[[], Arrays]) -> Arrays:
-    """The arrays that `build` makes, from the cache where an earlier call stored them.
+    """The arrays that `build` returns, read from the cache if an earlier call stored them.
 
-    An entry is a folder of `.npy` files, read as read-only memory maps so that several processes
-    share one copy. It is written to a temporary folder and renamed: a reader sees all of it or
-    nothing. A folder that cannot be written, or an entry that cannot be read, means no cache and
-    never an error.
+    An entry is a folder of `.npy` files, opened as read-only memory maps so that several processes
+    share one copy. It is written to a temporary folder and renamed, so a reader sees all of it or
+    nothing. If the folder cannot be written or an entry cannot be read, the arrays are built; this
+    is never an error.
 
     Args:
         kind: sub-folder, for example `cifar`.
-        key: names the content; must change whenever what `build` returns would.
-        names: the arrays' names.
-        build: makes the arrays; strings only as NumPy's fixed-width type, no objects.
+        key: name of the content; must change whenever the result of `build` would.
+        names: names of the arrays.
+        build: makes the arrays; strings only in NumPy's fixed-width type, no objects.
     """
     entry = cache_dir() / kind / key
     stored = _read(entry, names)

@@ -1,4 +1,4 @@
-"""Which device a run uses, and what to call it."""
+"""Device of a run: its choice, its capabilities and its description."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 from benchmarks.errors import UserError
 
-if TYPE_CHECKING:  # who only plans a sweep does without it where it can
+if TYPE_CHECKING:  # slow to import; planning a sweep avoids it if possible
     import torch
 
 
 def pick(name: str) -> torch.device:
-    """The device of that name; `auto` is CUDA, else MPS, else the CPU.
+    """The device called `name`; `auto` is CUDA if present, otherwise MPS, otherwise the CPU.
 
     Raises:
-        UserError: it was asked for by name and is not there.
+        UserError: the named device is not available.
     """
     import torch
 
@@ -32,23 +32,25 @@ def pick(name: str) -> torch.device:
 
 
 def kind(name: str) -> str:
-    """What `pick` gives, as cuda, mps or cpu; torch is imported only if there may be a choice.
+    """The kind of device that `pick` returns: cuda, mps or cpu.
+
+    Torch is imported only if there may be an accelerator.
 
     Raises:
-        UserError: it was asked for by name and is not there.
+        UserError: the named device is not available.
     """
     if name == "cpu" or (name == "auto" and not _may_accelerate()):
         return "cpu"
     import torch
 
-    there = {
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if name == "auto":
-        name = next(kind for kind, is_there in there.items() if is_there)
-    if not there[name]:
+        name = next(kind for kind, is_available in available.items() if is_available)
+    if not available[name]:
         raise UserError(
             f"--device {name}: this machine or this build of torch has none; try --device auto."
         )
@@ -57,9 +59,9 @@ def kind(name: str) -> str:
 
 @cache
 def _may_accelerate() -> bool:
-    """Whether torch might find an accelerator: False only where it cannot.
+    """True unless torch certainly finds no accelerator.
 
-    Without NVIDIA's driver library a build for CUDA has none, on Linux.
+    On Linux, a CUDA build finds none without NVIDIA's driver library.
     """
     spec = find_spec("torch")  # does not import it
     if sys.platform != "linux" or spec is None or spec.origin is None:
@@ -78,10 +80,10 @@ def _may_accelerate() -> bool:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether matrix products in bfloat16 work.
+    """True if matrix products in bfloat16 work.
 
-    On a CPU that is tried in a process of its own: some virtual machines announce units that they
-    do not let a program use, and the first product kills it.
+    On a CPU, a separate process tries one: some virtual machines report instructions that they do
+    not support, and the first product then kills the process.
     """
     import torch
 
@@ -94,22 +96,22 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def make_deterministic(wanted: bool = True) -> None:
-    """Ask torch for algorithms that give the same numbers every time, where there are any.
+    """Make torch use deterministic algorithms where they exist.
 
     Args:
-        wanted: or let it take the fastest.
+        wanted: if False, let torch use the fastest algorithms instead.
     """
     import torch
 
     if wanted:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(wanted, warn_only=True)
-    # Nothing here reads memory before it writes it; filling it first was a part of every step.
+    # No code here reads uninitialised memory, and filling it took time in every step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def describe(device: torch.device) -> str:
-    """A line about the hardware for a record."""
+    """One line that describes the hardware, for a record."""
     import torch
 
     if device.type == "cuda":
@@ -125,7 +127,7 @@ def describe(device: torch.device) -> str:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory: the device's on a GPU since the last reset, the process's on a CPU."""
+    """Peak memory in MiB: of the device since the last reset on a GPU, of the process on a CPU."""
     import torch
 
     if device.type == "cuda":
@@ -135,7 +137,7 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start counting anew, where the device can."""
+    """Reset the peak of a GPU; the peak of a process cannot be reset."""
     import torch
 
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""The errors a user can cause. Each carries one line that says what is wrong and what to do."""
+"""Errors that a user can cause; each message is one line: what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
-    """Something only the user can put right: the command line prints the line and exits with 2."""
+    """An error that only the user can correct: the command line prints it and exits with 2."""
 
 
 class DataError(UserError):
-    """Data that cannot be used: it ends a run, where a method's own error ends its cell only."""
+    """Unusable data. It ends the whole run, while an error in a method ends only its cell."""
 
 
 class DataMissing(DataError):
-    """Data or weights that are not on this machine and could not be fetched."""
+    """Data or weights are not on this machine and could not be fetched."""
 
 
 class NotApplicable(Exception):
-    """A method, data set and backbone that do not go together; recorded, never a failure."""
+    """The method does not apply to this data set or backbone; recorded, not a failure."""
 
 
 def did_you_mean(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for an unknown `name`, with the nearest known ones (or all, if few)."""
+    """The error for an unknown `name`: lists similar names, or the first known ones if none is."""
     names = sorted(known)
     lower = {n.lower(): n for n in names}
     near = [lower[n] for n in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
@@ -39,7 +39,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def some(items: Sequence[str], between: str = ", ", limit: int = 3) -> str:
-    """The first few of them, and how many more there are."""
+def first_few(items: Sequence[str], between: str = ", ", limit: int = 3) -> str:
+    """The first `limit` items as text, and the number of further ones."""
     more = f"{between}and {len(items) - limit} more" if len(items) > limit else ""
     return between.join(items[:limit]) + more

@@ -1,7 +1,8 @@
-"""Work that runs ahead of the loop that needs it, in threads.
+"""Parallel and prefetched work in threads: images are loaded while the caller computes.
 
-Threads and not processes: what takes time (reading files, decoding, resizing, copying arrays) lets
-go of Python's lock, nothing has to be pickled, and an error is the very exception that was raised.
+Threads instead of processes: the slow operations (reading files, decoding, resizing, copying
+arrays) release Python's global lock, nothing has to be pickled, and errors keep their type and
+traceback.
 """
 
 from __future__ import annotations
@@ -20,27 +21,26 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 AHEAD = 2
-"""Results that are made before they are asked for."""
+"""Results that are made before the caller requests them."""
 
 
 def processors() -> int:
-    """Processors that this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 THREADS = min(16, processors())
-"""Items worked on at a time, by the whole process."""
-_NAME = "images"
-"""Of those threads."""
+"""Size of the process's thread pool for images."""
+_THREAD_NAME = "images"
 
 
 def in_threads(function: Callable[[A], B], items: Iterable[A]) -> Generator[B, None, None]:
-    """`map` by several threads, results in order.
+    """`map` by several threads, with results in order.
 
-    The process has one pool of threads for it; called from one of them, this is a plain `map`. A
-    few items more than there are threads are in the pool at a time: results do not pile up.
+    The process has one thread pool for it; called from one of its threads, this is a plain `map`.
+    At most four items per thread are submitted at a time, so that results do not pile up.
     """
-    if threading.current_thread().name.startswith(_NAME):
+    if threading.current_thread().name.startswith(_THREAD_NAME):
         return (function(item) for item in items)
     return _in_order(_pool(), function, items, 4 * THREADS)
 
@@ -48,47 +48,48 @@ def in_threads(function: Callable[[A], B], items: Iterable[A]) -> Generator[B, N
 def ahead(
     make: Callable[[A], B], parts: Iterable[A], *, depth: int = AHEAD
 ) -> Generator[B, None, None]:
-    """`map(make, parts)`, in order, made while the caller works on the results before.
+    """`map(make, parts)` in order, prefetched while the caller works on earlier results.
 
-    For parts of some size, batches for example; `make` may use `in_threads`. Nothing starts before
-    the first result is asked for. When the caller stops early, closes the iterator or raises, what
-    was not begun is never made and the threads end with what they are at. An error that `make`
-    raises is raised at the place of its result.
+    Meant for large parts such as batches; `make` may use `in_threads`. Nothing starts before the
+    first result is requested. When the caller stops early, closes the iterator or raises, parts
+    that were not started are skipped and the threads end after their current part. An error that
+    `make` raises is raised in place of its result.
 
     Args:
-        make: called in another thread: torch's autocast and gradient modes are not the caller's.
-        parts: what it is called with.
-        depth: results that may be made or waiting at a time; memory is bounded by it.
+        make: called in another thread, where torch's autocast and gradient modes are not the
+            caller's.
+        parts: arguments of `make`.
+        depth: results in progress or waiting at a time; bounds the memory.
 
     Returns:
-        The results; closing it ends the threads.
+        The results; closing the generator ends the threads.
     """
-    # Two, so that one part's images are decoded while another's are put together.
+    # Two threads: one part's images are decoded while another part is stacked.
     with ThreadPoolExecutor(min(2, depth), thread_name_prefix="ahead") as makers:
         yield from _in_order(makers, make, parts, depth)
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, function: Callable[[A], B], items: Iterable[A], most: int
+    pool: ThreadPoolExecutor, function: Callable[[A], B], items: Iterable[A], limit: int
 ) -> Generator[B, None, None]:
-    """Results of a pool in the order of the items, `most` of them in the pool at a time."""
-    left = iter(items)
-    begun: deque[Future[B]] = deque()
+    """Results of a pool in the order of the items, at most `limit` submitted at a time."""
+    remaining = iter(items)
+    submitted: deque[Future[B]] = deque()
     try:
-        begun.extend(pool.submit(function, item) for item in islice(left, most))
-        while begun:
-            result = begun.popleft().result()
-            begun.extend(pool.submit(function, item) for item in islice(left, 1))
+        submitted.extend(pool.submit(function, item) for item in islice(remaining, limit))
+        while submitted:
+            result = submitted.popleft().result()
+            submitted.extend(pool.submit(function, item) for item in islice(remaining, 1))
             yield result
     finally:
-        for future in begun:
+        for future in submitted:
             future.cancel()
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(THREADS, thread_name_prefix=_NAME)
+    return ThreadPoolExecutor(THREADS, thread_name_prefix=_THREAD_NAME)
 
 
-if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads
+if hasattr(os, "register_at_fork"):  # a forked process inherits no threads
     os.register_at_fork(after_in_child=_pool.cache_clear)

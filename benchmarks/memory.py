@@ -1,4 +1,4 @@
-"""What is done when memory does not suffice for a batch: half of it, again."""
+"""Handling of memory shortage: a batch that does not fit is repeated at half its size."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from benchmarks.errors import UserError
 
 
 class OutOfMemory(UserError):
-    """There is no room for a single sample."""
+    """A single sample does not fit into memory."""
 
 
-_SAID = ("out of memory", "can't allocate memory", "not enough memory")
-"""What torch's allocators say, on a CPU in an error that has no type of its own."""
+_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")
+"""Messages of torch's allocators; on a CPU the error has no type of its own."""
 
 
-def is_shortage(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """True if an error reports that memory was insufficient."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError | OutOfMemory):
         return True
-    return isinstance(error, RuntimeError) and any(p in str(error).lower() for p in _SAID)
+    return isinstance(error, RuntimeError) and any(p in str(error).lower() for p in _MESSAGES)
 
 
-def smaller(size: int, error: BaseException) -> int:
-    """Half of a batch that memory did not suffice for.
+def halved(size: int, error: BaseException) -> int:
+    """Half the size of a batch that did not fit into memory.
 
     Args:
-        size: samples in it.
-        error: what it ended with.
+        size: samples in the batch.
+        error: the error that the batch raised.
 
     Raises:
-        BaseException: the error, where it is another one.
-        OutOfMemory: there was one sample only.
+        BaseException: `error` itself, if it is not about memory.
+        OutOfMemory: the batch was a single sample.
     """
-    if not is_shortage(error):
+    if not is_out_of_memory(error):
         raise error
     if size <= 1:
         raise OutOfMemory(
-            "Out of memory with a single sample at a time: take a smaller backbone or a device "
+            "Out of memory with a single sample at a time: use a smaller backbone or a device "
             "with more memory."
         ) from error
     return (size + 1) // 2
 
 
 def release(device: torch.device) -> None:
-    """Give cached blocks back to the device, so that other sizes find room."""
+    """Return cached blocks to the device, so that blocks of other sizes fit."""
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -1,7 +1,7 @@
-"""Randomness keyed by what it is for, not by when it is drawn.
+"""Random numbers keyed by their purpose, not by the order in which they are drawn.
 
-A draw depends on (seed, purpose, class name or sample id, epoch) alone, so that it does not change
-with the order of classes or samples, the batch size, the number of workers or an interruption.
+A draw depends only on (seed, purpose, class name or sample id, epoch). It does not change with the
+order of classes or samples, the batch size, the number of workers or an interruption.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # it is slow to import, and who lists or plans draws nothing from it
+if TYPE_CHECKING:  # slow to import, and listing or planning draws nothing from it
     import torch
     from torch import Tensor
 
@@ -28,7 +28,7 @@ def key(*parts: str | int) -> int:
 
 
 def generator(*parts: str | int) -> torch.Generator:
-    """A CPU generator seeded by `key(*parts)`: the same numbers whatever the training device."""
+    """A CPU generator seeded by `key(*parts)`: its numbers do not depend on the training device."""
     import torch
 
     return torch.Generator().manual_seed(key(*parts))
@@ -36,11 +36,11 @@ def generator(*parts: str | int) -> torch.Generator:
 
 @contextmanager
 def seeded(*parts: str | int, device: torch.device | None = None) -> Iterator[None]:
-    """Torch's own random state set by `key(*parts)`, and put back as it was afterwards.
+    """Seed torch's global random state with `key(*parts)`, and restore it afterwards.
 
     Args:
-        parts: what the state is a function of.
-        device: whose state to set beside the CPU's.
+        parts: parts of the key.
+        device: device whose state to seed in addition to the CPU's.
     """
     import torch
 
@@ -56,19 +56,19 @@ def sample_keys(ids: tuple[str, ...]) -> UInt64:
 
 
 def uniform(keys: UInt64, *stream: str | int) -> NDArray[np.float64]:
-    """Numbers in [0, 1), of the shape of `keys`; each depends on its key and the stream alone."""
+    """Numbers in [0, 1) in the shape of `keys`; each depends only on its key and the stream."""
     with np.errstate(over="ignore"):
         mixed = _mix(keys ^ np.uint64(key(*stream)))
     return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def shuffled(keys: UInt64, *stream: str | int) -> NDArray[np.int64]:
-    """(N,) a permutation; the relative order of two samples does not depend on the others."""
+    """(N,) permutation; the relative order of two samples does not depend on the others."""
     return np.argsort(uniform(keys, *stream), kind="stable").astype(np.int64)
 
 
 def normal_per_class(names: tuple[str, ...], shape: tuple[int, ...], *parts: str | int) -> Tensor:
-    """(C, *shape) standard normal numbers, each class's own and tied to its name."""
+    """(C, *shape) standard normal numbers; those of a class depend on its name alone."""
     import torch
 
     draws = [torch.randn(shape, generator=generator(*parts, "class", name)) for name in names]
@@ -76,7 +76,7 @@ def normal_per_class(names: tuple[str, ...], shape: tuple[int, ...], *parts: str
 
 
 def _mix(x: UInt64) -> UInt64:
-    """The finaliser of splitmix64 (Steele, Lea, Flood 2014), twice for keys that differ little."""
+    """The finaliser of splitmix64 (Steele, Lea, Flood 2014), applied twice for similar keys."""
     for _ in range(2):
         x = x + np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

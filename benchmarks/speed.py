@@ -1,4 +1,4 @@
-"""Runs the speed measurements of benchmarks/tools/speed: `python -m benchmarks.speed`."""
+"""Speed measurements of benchmarks/tools/speed, run by `python -m benchmarks.speed`."""
 
 import sys
 

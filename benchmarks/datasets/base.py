@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.errors import DataError, counted, some
+from benchmarks.errors import DataError, counted, first_few
 
 TaskKind = Literal["single", "multi"]
 Scores = Literal["logits", "softmax"]
@@ -300,7 +300,7 @@ def gaps(
 ) -> tuple[str, ...]:
     """Return footnotes on classes whose (C,) training or test count is 0."""
     return tuple(
-        f"{len(empty)} of {len(names)} classes have no {what} images: {some(empty)}"
+        f"{len(empty)} of {len(names)} classes have no {what} images: {first_few(empty)}"
         for what, counts in (("training", train), ("test", test))
         if (empty := [names[c] for c in np.flatnonzero(counts == 0).tolist()])
     )

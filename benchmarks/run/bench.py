@@ -291,7 +291,7 @@ class Bench:
                     predictor, samples, self._backbone, needs, self._data.num_classes, size
                 )
             except (RuntimeError, MemoryError) as error:
-                size = memory.smaller(size, error)
+                size = memory.halved(size, error)
             memory.release(self._backbone.device)
 
     def _cost(self, cell: Cell, predictor: Predictor, fitted: Fitted, eval_s: float) -> Cost:

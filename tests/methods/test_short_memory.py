@@ -116,13 +116,13 @@ def test_no_room_for_a_single_sample_is_said_in_a_line() -> None:
 def test_other_errors_are_not_taken_for_it() -> None:
     for error in (RuntimeError("shapes differ"), ValueError("out of range")):
         with pytest.raises(type(error)):
-            memory.smaller(8, error)
+            memory.halved(8, error)
 
 
 def test_an_odd_size_is_halved_upwards() -> None:
     sizes = [7]
     while sizes[-1] > 1:
-        sizes.append(memory.smaller(sizes[-1], MemoryError()))
+        sizes.append(memory.halved(sizes[-1], MemoryError()))
     assert sizes == [7, 4, 2, 1]
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from benchmarks.datasets.base import Family, Texts
-from benchmarks.errors import UserError, did_you_mean, some
+from benchmarks.errors import UserError, did_you_mean, first_few
 from benchmarks.text import Package, Which, wordnet
-from benchmarks.yaml_files import Twice, load_json, load_yaml
+from benchmarks.yaml_files import DuplicateKey, load_json, load_yaml
 
 CHOICES = ("auto", "none", "wordnet")
 """What `descriptions` may be, apart from a file."""
@@ -92,7 +92,10 @@ class WithTexts(Family):
 
 def words_card(texts: Texts) -> dict[str, str]:
     """The first class names and templates, as cards show them."""
-    names, templates = some(texts.class_names, limit=6), some(texts.templates, "; ", limit=2)
+    names, templates = (
+        first_few(texts.class_names, limit=6),
+        first_few(texts.templates, "; ", limit=2),
+    )
     return {**({"class names": names} if names else {}), "templates": templates}
 
 
@@ -108,7 +111,7 @@ def assemble(
     if doubled:
         notes.append(
             f"{len(doubled)} class names stand for several classes each, which texts alone cannot "
-            f"tell apart: {some(doubled)}"
+            f"tell apart: {first_few(doubled)}"
         )
     texts = None
     missing = [name for name, text in zip(names, descriptions, strict=True) if not text]
@@ -117,7 +120,7 @@ def assemble(
         if missing:
             notes.append(
                 f"{len(missing)} of {len(names)} classes have no description, their names were "
-                f"used instead: {some(missing)}"
+                f"used instead: {first_few(missing)}"
             )
     return Texts(tuple(names), tuple(templates), texts), tuple(notes)
 
@@ -170,7 +173,7 @@ def read_mapping(file: Path, where: str) -> Mapping[str, Any]:
         data = load_json(text) if file.suffix == ".json" else load_yaml(text)
     except OSError as error:
         raise UserError(f"{where}={file}: {error.strerror}.") from error
-    except Twice as error:
+    except DuplicateKey as error:
         raise UserError(f"{file}: {error}.") from error
     except (ValueError, yaml.YAMLError) as error:
         raise UserError(f"{file}: not valid {_format(file)}{_line(error)}.") from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from benchmarks.datasets.own.spec import plain
-from benchmarks.errors import DataError, counted, some
+from benchmarks.errors import DataError, counted, first_few
 
 ALL = "all"
 """The split of images of which nothing says whether they are for training or for testing."""
@@ -71,7 +71,7 @@ class Complaints:
             raise DataError(f"{self._what}, {self._lines[0]}.")
         if self._lines:
             n = counted(len(self._lines), self._noun)
-            raise DataError(f"{self._what}: {n} cannot be used: {some(self._lines, '; ')}.")
+            raise DataError(f"{self._what}: {n} cannot be used: {first_few(self._lines, '; ')}.")
 
 
 class Folders:

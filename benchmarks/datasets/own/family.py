@@ -30,7 +30,7 @@ from benchmarks.datasets.own.splits import (
 )
 from benchmarks.datasets.own.table import read_table
 from benchmarks.datasets.own.tree import read_tree
-from benchmarks.errors import DataError, DataMissing, UserError, counted, did_you_mean, some
+from benchmarks.errors import DataError, DataMissing, UserError, counted, did_you_mean, first_few
 from benchmarks.plugins.values import apply_fields
 from benchmarks.text import Package, wordnet
 
@@ -304,13 +304,13 @@ class OwnData(InFiles):
                 hint = " Paths start from there: `images: FOLDER` says another place."
             raise DataMissing(
                 f"{self.name}: {len(missing)} of {counted(of, 'image')} not found under {folder}: "
-                f"{some([e.file for e in missing])}.{hint}"
+                f"{first_few([e.file for e in missing])}.{hint}"
             )
         empty = [e for e in found.entries if e.size == 0]
         if empty:
             raise DataError(
                 f"{self.name}: {counted(len(empty), 'file')} without content under "
-                f"{found.folders[empty[0].split]}: {some([e.file for e in empty])}."
+                f"{found.folders[empty[0].split]}: {first_few([e.file for e in empty])}."
             )
 
 

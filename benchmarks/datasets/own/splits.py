@@ -15,7 +15,7 @@ from benchmarks.datasets import long_tail
 from benchmarks.datasets.base import TaskKind, gaps
 from benchmarks.datasets.own.entries import ALL, Complaints, Entry, Found
 from benchmarks.datasets.own.spec import Spec
-from benchmarks.errors import DataError, UserError, counted, did_you_mean, some
+from benchmarks.errors import DataError, UserError, counted, did_you_mean, first_few
 
 Counts = NDArray[np.int64]
 
@@ -91,7 +91,7 @@ def _refuse_unknown(
         hint = str(did_you_mean("class", unknown[0], keys)).partition(". ")[2]
         raise DataError(
             f"{spec.file}, classes: {counted(len(unknown), 'folder')} without a class of its name: "
-            f"{some(unknown)}. {hint}"
+            f"{first_few(unknown)}. {hint}"
         )
     wrong, bad = Complaints(spec.table, "row"), set(unknown)
     for entry in found.entries:

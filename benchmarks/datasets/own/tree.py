@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.datasets.files.image_files import ENDINGS
 from benchmarks.datasets.own.entries import ALL, Entry, Found, file_size
 from benchmarks.datasets.own.spec import plain
-from benchmarks.errors import DataError, DataMissing, counted, some
+from benchmarks.errors import DataError, DataMissing, counted, first_few
 
 _SPLIT_FOLDERS = {
     "train": "train",
@@ -68,7 +68,7 @@ def read_tree(images: Mapping[str, Path]) -> Found:
             f"{where}: the {len(keys)} class folders hold no images ({', '.join(ENDINGS)})."
         )
     passed = [f"{counted(n, noun)} {which}" for (noun, which), n in unused.items()]
-    notes = [f"not used: {some(passed)}"] if passed else []
+    notes = [f"not used: {first_few(passed)}"] if passed else []
     ordered = tuple(entries[sid] for sid in sorted(entries))
     return Found(ordered, folders, tuple(sorted(keys)), notes=tuple(notes))
 
@@ -92,7 +92,7 @@ def _splits(folder: Path) -> dict[str, Path]:
     if len(known) < len(names):
         other = [name for name in names if name not in known]
         raise DataError(
-            f"{folder}: beside {', '.join(known)} stands {some(other)}; name the folders in "
+            f"{folder}: beside {', '.join(known)} stands {first_few(other)}; name the folders in "
             "`images:`, a split each."
         )
     return {split: folder / name for name, split in known.items()}

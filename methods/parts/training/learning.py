@@ -102,6 +102,6 @@ def _in_lock_step(pairs: Sequence[tuple[Learner, Task]]) -> tuple[list[FitResult
                 answers[number] = member.predictor()
             except Exception as error:
                 found[number] = error
-                if member.together > 1 and memory.is_shortage(error):
+                if member.together > 1 and memory.is_out_of_memory(error):
                     short.append(number)
     return [found[number] for number in range(len(pairs))], short

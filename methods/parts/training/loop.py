@@ -137,7 +137,7 @@ class _Loop:
                     return self._in_two_passes(batch, labels, size)
                 return self._accumulated(batch, labels, size)
             except (RuntimeError, MemoryError) as error:
-                self._micro = memory.smaller(min(self._micro, size), error)
+                self._micro = memory.halved(min(self._micro, size), error)
             # Only here, where the failed pass and all that it held are gone.
             memory.release(device)
             _set_random_state(state, device)

@@ -51,7 +51,7 @@ def validation_score(task: Task, module: nn.Module, needs: str, batch_size: int)
         try:
             return _scored(task, module, needs, size)
         except (RuntimeError, MemoryError) as error:
-            size = memory.smaller(size, error)
+            size = memory.halved(size, error)
         memory.release(task.device)
 
 

@@ -329,7 +329,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
         ("images: p\nclasses:\n  a: first\n  b: other\n  a: last", "a", 5),
     ):
         file.write_text(text)
-        with pytest.raises(UserError, match=rf"'{key}' stands there twice \(line {line}\)"):
+        with pytest.raises(UserError, match=rf"'{key}' appears twice \(line {line}\)"):
             load(str(file))
     # A merge is no repetition.
     file.write_text("images: p\nclasses: {<<: {a: first, b: other}, a: own}")
