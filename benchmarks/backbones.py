@@ -149,7 +149,7 @@ class Backbone:
         """(B, 3, S, S) -> (B, D) L2-normalised float32 features."""
         visual, images = getattr(self.model, "visual", None), images.to(self.device)
         with self.autocast():
-            if not image_towers.serves(visual):
+            if not image_towers.supports(visual):
                 features = self.model.encode_image(images)  # type: ignore[operator]
             else:
                 features = image_towers.projected(visual, image_towers.pooled(visual, images))

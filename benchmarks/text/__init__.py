@@ -1,18 +1,20 @@
-"""Text packages: class names, prompt templates and descriptions, one YAML file a package.
+"""Text packages: class names, prompt templates and descriptions, one YAML file per package.
 
-`NAME.yaml` is the public package of a data set, the one that published zero-shot values were made
-with; `NAME.own.yaml` is this project's own. What a file does not say it takes from the package that
-its `like` names. Its fields:
+`NAME.yaml` is the public package of a data set, which published zero-shot values were computed
+with; `NAME.own.yaml` is this project's. Fields that a file omits are taken from the package that
+its field `like` names. The fields are:
 
 - `version`, `source`: where names, templates and descriptions come from.
 - `classes`: {key: description or nothing}, or a list of keys.
-- `names`: {key: name}, or a list beside the keys.
-- `templates`: a list, each with one `{}`. Methods that use a single one take the first; `first`
-  names it where the list, which stands elsewhere, begins with another.
-- `synsets`: {key: wnid}, the meaning of a name in WordNet where that is not the first one.
+- `names`: {key: name}, or a list in the order of the keys.
+- `templates`: a list, each with one `{}`. Methods that use a single template use the first one;
+  `first` sets it if an external list begins with another.
+- `synsets`: {key: wnid}, the meaning of a name in WordNet if it is not the first sense.
 
-Lists may stand elsewhere: `open_clip:NAME` in `open_clip.zero_shot_metadata`, `timm:FILE` among the
-class lists that timm (which open_clip needs) ships, `package:NAME` for the keys of another package.
+A list may be external: `open_clip:NAME` is in `open_clip.zero_shot_metadata`, `timm:FILE` is one of
+the class lists in timm (a dependency of open_clip), `package:NAME` are the keys of another package.
+
+Base floor: imported by the data sets. `wordnet` reads descriptions from a WordNet installation.
 """
 
 from __future__ import annotations
@@ -31,31 +33,31 @@ import yaml
 _FOLDER = Path(__file__).parent
 _WNID = re.compile(r"n\d{8}")
 
-Which = Literal["public", "own"]
-"""public: what published zero-shot values were made with; own: this project's."""
+Variant = Literal["public", "own"]
+"""public: the texts that published zero-shot values were computed with; own: this project's."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """A data set's texts before a choice among the descriptions is made."""
+    """All texts of a data set; the data set then selects one set of descriptions."""
 
     source: str
-    """Where names, templates and descriptions come from, in a line."""
+    """Origin of names, templates and descriptions, in one line."""
     version: str
-    """Raised when the package changes; two versions differ in their text hash as well."""
+    """Increased when the package changes; two versions also differ in their text hash."""
     keys: tuple[str, ...]
     """(C,) class names as the publisher's folders and label files spell them."""
     names: tuple[str, ...]
-    """(C,) as prompts spell them: the key with spaces where nothing else is said."""
+    """(C,) class names as prompts spell them; by default the key with spaces."""
     templates: tuple[str, ...]
-    """With one `{}` for the name each."""
+    """Prompt templates, each with one `{}` for the name."""
     descriptions: tuple[str | None, ...]
-    """(C,) one sentence a class; None where the package has none."""
+    """(C,) one sentence per class; None if the package has none."""
     synsets: tuple[str | None, ...]
-    """(C,) wnids (`n01440764`) of WordNet 3.0; None where the name alone says what is meant."""
+    """(C,) wnids (`n01440764`) of WordNet 3.0; None if the first sense of the name is meant."""
 
     def of_classes(self, keys: Sequence[str], names: Sequence[str] | None = None) -> Self:
-        """This package for classes that a family reads with its data, from a file or folders."""
+        """This package with classes that a data set reads from its files or folders."""
         names = [key.replace("_", " ") for key in keys] if names is None else names
         if len(names) != len(keys):
             raise ValueError("keys and names differ in length")
@@ -68,9 +70,9 @@ class Package:
         )
 
 
-def read_package(name: str, which: Which = "public") -> Package:
-    """The text package of the data set `name`; without classes where they come with the data."""
-    return _package(name if which == "public" else f"{name}.own")
+def read_package(name: str, variant: Variant = "public") -> Package:
+    """Read the text package of the data set `name`; without classes if they come with the data."""
+    return _package(name if variant == "public" else f"{name}.own")
 
 
 @cache
@@ -106,13 +108,13 @@ def _synset(key: str) -> str | None:
 
 
 def _resolved(value: Any) -> Any:
-    """`value`, or the list it refers to."""
+    """`value`, or the list that it refers to."""
     if not isinstance(value, str):
         return value
     where, _, name = value.partition(":")
     if where == "package":
         return _package(name).keys
-    # Packages are found without importing them, which takes seconds.
+    # Find the package without importing it, which would take seconds.
     spec = importlib.util.find_spec(where)
     assert spec is not None and spec.submodule_search_locations is not None, value
     folder = Path(spec.submodule_search_locations[0])

@@ -1,7 +1,7 @@
 """Class descriptions from a WordNet on this machine: the gloss of each class's noun.
 
-Reads WordNet's own files, `index.noun` and `data.noun` (their format: WordNet's manual, wndb(5WN)),
-as Debian's package, nltk's corpus (a folder or a .zip) and WordNet itself install them.
+Reads the files `index.noun` and `data.noun` (format: wndb(5WN) in WordNet's manual), as installed
+by Debian's package, by nltk's corpus (a folder or a .zip) or by WordNet itself.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from benchmarks.errors import DataError, DataMissing
 from benchmarks.text import Package
 
 WNID_VERSION = "3.0"
-"""Wnids (`n01440764`) are byte positions in this version's data.noun, and meaningless in others."""
+"""Wnids (`n01440764`) are byte positions in this version's data.noun; other versions differ."""
 
 _INDEX, _DATA = "index.noun", "data.noun"
 _EXAMPLES = re.compile(r'(?:^|[;:])\s*"')
-"""Where the examples of a gloss begin."""
+"""Beginning of the examples in a gloss."""
 
 
 @dataclass(frozen=True)
 class WordNet:
-    """A WordNet's nouns."""
+    """The nouns of a WordNet."""
 
     version: str
-    """As the licence text in its data file states it; empty if it does not."""
+    """Version stated in the licence text of its data file; empty if there is none."""
     digest: str
     """The first 8 digits of the SHA-256 of its data file."""
     data: bytes
@@ -48,7 +48,7 @@ class WordNet:
         return _EXAMPLES.split(gloss)[0].strip(" ;:") or None
 
     def first_senses(self, lemmas: Collection[str]) -> dict[str, str]:
-        """The byte positions of the first noun senses of those lemmas that it has."""
+        """{lemma: byte position of its first noun sense} of the lemmas that WordNet contains."""
         wanted = {lemma.encode() for lemma in lemmas}
         found = {}
         for line in self.index.splitlines():
@@ -60,14 +60,14 @@ class WordNet:
 
 
 def glosses(package: Package) -> tuple[list[str | None], tuple[str, ...]]:
-    """(C,) a gloss a class where WordNet has one, and footnotes.
+    """(C,) glosses, None for classes that WordNet lacks, and footnotes.
 
-    A class whose synset is known (its key is a wnid, or the package says which) gets that very
-    synset's; any other the first noun sense of its name, or of its key.
+    If the synset of a class is known (its key is a wnid, or the package names one), its gloss is
+    used; otherwise that of the first noun sense of the class's name, or of its key.
 
     Raises:
         DataMissing: there is no WordNet on this machine.
-        DataError: there is one that cannot be read.
+        DataError: the WordNet cannot be read.
     """
     wordnet = find()
     exact = wordnet.version == WNID_VERSION
@@ -105,7 +105,7 @@ def find() -> WordNet:
         DataError: it cannot be read.
     """
     for place in _places():
-        if _holds(place):
+        if _contains_wordnet(place):
             return _read(place, _file(place).stat().st_mtime_ns)
     raise DataMissing(
         "descriptions=wordnet: no WordNet (index.noun, data.noun) in $WNSEARCHDIR, $WNHOME/dict, "
@@ -115,24 +115,24 @@ def find() -> WordNet:
 
 
 def _places() -> Iterator[Path]:
-    """Where a WordNet may be: folders, and .zip files that hold one."""
+    """Places where a WordNet may be: folders, and .zip files that contain one."""
     if os.environ.get("WNSEARCHDIR"):
         yield Path(os.environ["WNSEARCHDIR"])
     if os.environ.get("WNHOME"):
         yield Path(os.environ["WNHOME"]) / "dict"
-    # The order of nltk.data.path.
+    # In the order of nltk.data.path.
     roots = [Path(root) for root in os.environ.get("NLTK_DATA", "").split(os.pathsep) if root]
     roots.append(Path.home() / "nltk_data")
     roots += [Path(sys.prefix) / part / "nltk_data" for part in ("", "share", "lib")]
     roots += [Path("/usr") / p / "nltk_data" for p in ("share", "local/share", "lib", "local/lib")]
     for root in roots:
-        # `wordnet`, version 3.0, sorts before wordnet2021 and the like.
+        # `wordnet`, version 3.0, sorts before wordnet2021 and others.
         yield from sorted((root / "corpora").glob("wordnet*"))
     yield Path("/usr/share/wordnet")
     yield Path("/usr/local/WordNet-3.0/dict")
 
 
-def _holds(place: Path) -> bool:
+def _contains_wordnet(place: Path) -> bool:
     if place.suffix != ".zip":
         return (place / _DATA).is_file() and (place / _INDEX).is_file()
     try:
@@ -141,7 +141,7 @@ def _holds(place: Path) -> bool:
     except OSError:
         return False
     except zipfile.BadZipFile as error:
-        raise DataError(f"{place}: a damaged archive ({error}).") from error
+        raise DataError(f"{place}: the archive is damaged ({error}).") from error
 
 
 def _member(place: Path, file: str) -> str:
@@ -154,7 +154,7 @@ def _file(place: Path) -> Path:
 
 @cache
 def _read(place: Path, _changed: int) -> WordNet:
-    """The WordNet at `place`, read once as long as its file does not change."""
+    """Read the WordNet at `place`; the result is cached until its file changes."""
     try:
         if place.suffix == ".zip":
             with zipfile.ZipFile(place) as archive:

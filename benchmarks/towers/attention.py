@@ -1,9 +1,9 @@
-"""Scaled dot-product attention by the kernel that is fast where it runs.
+"""Scaled dot-product attention with the kernel that is fastest on the device.
 
-Torch's fused kernel for CPUs is slow in its backward pass (`python -m benchmarks.speed attention`
-compares): there, batched matrix products with a backward written out take its place wherever a
-gradient is wanted or sequences are short. The choice goes by device and shape alone, never by a
-clock, so that a run repeats its numbers. B images, H heads, t queries, T keys, d = W / H.
+Torch's fused CPU kernel has a slow backward pass (`python -m benchmarks.speed attention` compares).
+On a CPU, batched matrix products with an explicit backward pass therefore replace it if a gradient
+is needed or the sequences are short. The choice depends only on device and shape, never on a
+timing, so that a run repeats its numbers. B images, H heads, t queries, T keys, d = W / H.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SHORT = 64
-"""Up to this many keys, matrix products beat the fused forward pass too."""
+"""Up to this many keys, matrix products are also faster than the fused forward pass."""
 CACHE = 2**22
-"""Bytes of weights (H, t, T) that are worked on at a time: what stays in a core's cache."""
+"""Bytes of attention weights (H, t, T) processed at a time, so that they stay in a core's cache."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -31,9 +31,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 class _Products(torch.autograd.Function):
-    """Attention by batched products; the softmax weights are kept for the backward pass.
+    """Attention by batched products; the softmax weights are saved for the backward pass.
 
-    Rows lie side by side (N = B * H), so that no product has to copy what it reads.
+    Images and heads form one batch dimension (N = B * H), so that no product copies its inputs.
     """
 
     @staticmethod
@@ -58,7 +58,7 @@ class _Products(torch.autograd.Function):
         for part in _parts(weights):
             torch.bmm(weights[part].transpose(1, 2), of_out[part], out=of_v[part])
             of_weights = torch.bmm(of_out[part], v[part].transpose(1, 2))
-            # weights * (of_weights - sum of weights * of_weights), in one pass
+            # weights * (of_weights - sum(weights * of_weights)) in one pass
             of_logits = torch._softmax_backward_data(of_weights, weights[part], -1, weights.dtype)
             torch.bmm(of_logits, k[part], out=of_q[part]).mul_(ctx.scale)
             torch.bmm(of_logits.transpose(1, 2), q[part], out=of_k[part])
@@ -67,6 +67,6 @@ class _Products(torch.autograd.Function):
 
 
 def _parts(weights: Tensor) -> list[slice]:
-    """Slices of the (N, t, T) weights that fit into `CACHE` bytes."""
+    """Slices of the (N, t, T) weights that fit into `CACHE` bytes each."""
     size = max(1, CACHE // (weights[0].numel() * weights.element_size()))
     return [slice(low, low + size) for low in range(0, len(weights), size)]

@@ -1,11 +1,11 @@
-"""The linear layers of a ViT's block, in the number type that is computed in.
+"""The linear layers of a ViT block, folded and cast to the type of the computation.
 
-Gain and shift of the layer norm before a layer, and the layer scale behind it, are linear too: they
-are multiplied into its weight and bias, so that a block is four linear layers between two
-standardisations (mean 0 and variance 1). What is frozen is folded and rounded once and kept
-as long as the weight lives; what is trained is folded anew in every pass, with gradients. A weight
-that is changed in place is noticed, unless it is changed through `.data`, which torch does not
-count. W width.
+The gain and shift of the layer norm before a layer, and the layer scale after it, are linear too.
+They are multiplied into the layer's weight and bias, so that a block consists of four linear layers
+and two standardisations (to mean 0 and variance 1). Frozen parameters are folded and rounded once,
+and the result is cached for the lifetime of the weight; trained parameters are folded in every
+pass, with gradients. A change of a weight in place is detected, except through `.data`, which torch
+does not count. W is the width.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from torch.utils.weak import TensorWeakRef, WeakTensorKeyDictionary
 
 
 def compute_type(images: Tensor) -> torch.dtype:
-    """The number type to compute in: autocast's where it is on, else the images' own."""
+    """The dtype to compute in: autocast's if it is enabled, otherwise that of the images."""
     device = images.device.type
     on = torch.is_autocast_enabled(device)
     return torch.get_autocast_dtype(device) if on else images.dtype
 
 
 def are_plain(transformer: Any) -> bool:
-    """Whether there are blocks, and all of them are such that `layers` knows them."""
+    """True if a transformer has blocks and `layers` supports all of them."""
     blocks = getattr(transformer, "resblocks", ())
     attention = [getattr(block, "attn", None) for block in blocks]
     return bool(attention) and all(isinstance(a, nn.MultiheadAttention) for a in attention)
@@ -37,15 +37,15 @@ def are_plain(transformer: Any) -> bool:
 
 def standardised(x: Tensor, eps: float = 1e-5) -> Tensor:
     """(n, W) -> (n, W), rows of mean 0 and variance 1: a layer norm without gain and shift."""
-    with torch.autocast(x.device.type, enabled=False):  # on CUDA it would give float32
+    with torch.autocast(x.device.type, enabled=False):  # which would return float32 on CUDA
         return F.layer_norm(x, x.shape[-1:], eps=eps)
 
 
 def typed(parameter: Tensor, dtype: torch.dtype) -> Tensor:
-    """A parameter in a number type."""
+    """A parameter cast to `dtype`; cached if it is frozen."""
     if parameter.dtype == dtype:
         return parameter
-    return _kept("typed", lambda p: p, dtype, parameter)
+    return _cached("typed", lambda p: p, dtype, parameter)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Layer:
         return F.linear(x, self.weight, self.bias)
 
     def __getitem__(self, part: slice) -> Layer:
-        """Some of its outputs."""
+        """The layer restricted to some of its outputs."""
         return Layer(self.weight[part], None if self.bias is None else self.bias[part])
 
 
@@ -71,21 +71,21 @@ class Layers:
     """The layers of one block."""
 
     project: Layer
-    """Standardised tokens to queries, keys and values, 3 W."""
+    """Standardised tokens -> queries, keys and values, 3 W."""
     out: Layer
-    """Attended values to what is added to the tokens."""
+    """Attended values -> update of the tokens."""
     up: Layer
-    """Standardised tokens to the hidden layer of the MLP."""
+    """Standardised tokens -> hidden layer of the MLP."""
     down: Layer
-    """The hidden layer to what is added to the tokens."""
+    """Hidden layer of the MLP -> update of the tokens."""
 
 
 def layers(block: Any, dtype: torch.dtype) -> Layers:
-    """The layers of an open_clip `ResidualAttentionBlock`.
+    """The folded layers of an open_clip `ResidualAttentionBlock`.
 
     Args:
-        block: frozen, trained, or in part.
-        dtype: the number type of the result.
+        block: frozen, trained, or partly trained.
+        dtype: dtype of the folded layers.
     """
     attn, mlp = block.attn, block.mlp
     return Layers(
@@ -97,7 +97,7 @@ def layers(block: Any, dtype: torch.dtype) -> Layers:
 
 
 def activation(kind: nn.Module, x: Tensor) -> Tensor:
-    """What the MLP's own activation module gives; quick in both directions for QuickGELU."""
+    """Apply the MLP's activation module; QuickGELU runs a faster equivalent in both directions."""
     if isinstance(kind, QuickGELU):
         out: Tensor = _QuickGelu.apply(x)
         return out
@@ -109,61 +109,63 @@ def _after_norm(norm: nn.LayerNorm, weight: Tensor, bias: Tensor, dtype: torch.d
     """The layer x -> W (gain * x + shift) + b."""
     gain, shift = norm.weight, norm.bias
     return Layer(
-        _kept("gain", lambda w, g: w * g, dtype, weight, gain),
-        _kept("shift", lambda b, w, s: b + w @ s, dtype, bias, weight, shift),
+        _cached("gain", lambda w, g: w * g, dtype, weight, gain),
+        _cached("shift", lambda b, w, s: b + w @ s, dtype, bias, weight, shift),
     )
 
 
 def _scaled(linear: nn.Linear, scale: nn.Module, dtype: torch.dtype) -> Layer:
-    """A layer with the block's layer scale, if it has one, behind it."""
+    """A layer followed by the block's layer scale, if it has one."""
     gamma = getattr(scale, "gamma", None)
     if gamma is None:
         return Layer(typed(linear.weight, dtype), typed(linear.bias, dtype))
     return Layer(
-        _kept("rows", lambda w, g: w * g[:, None], dtype, linear.weight, gamma),
-        _kept("rows", lambda b, g: b * g, dtype, linear.bias, gamma),
+        _cached("rows", lambda w, g: w * g[:, None], dtype, linear.weight, gamma),
+        _cached("rows", lambda b, g: b * g, dtype, linear.bias, gamma),
     )
 
 
-class _Kept:
-    """What was computed from some parameters while all of them were frozen.
+class _CacheEntry:
+    """A value computed from frozen parameters, and the state of these parameters.
 
     Args:
-        value: shares no memory with them, or they would live as long as it.
-        of: the parameters; held weakly.
+        value: must not share memory with the parameters, or it would keep them alive.
+        sources: the parameters; referenced weakly.
     """
 
-    def __init__(self, value: Tensor, of: tuple[Tensor, ...]) -> None:
+    def __init__(self, value: Tensor, sources: tuple[Tensor, ...]) -> None:
         self.value = value
-        self._of = [(TensorWeakRef(p), p._version, p.data_ptr()) for p in of]
+        self._sources = [(TensorWeakRef(p), p._version, p.data_ptr()) for p in sources]
 
-    def stands(self, of: tuple[Tensor, ...]) -> bool:
-        """Whether these are the same parameters with the same contents."""
+    def is_valid_for(self, sources: tuple[Tensor, ...]) -> bool:
+        """True if these are the same parameters with unchanged contents."""
         return all(
-            ref() is p and version == p._version and place == p.data_ptr()
-            for (ref, version, place), p in zip(self._of, of, strict=True)
+            ref() is p and version == p._version and address == p.data_ptr()
+            for (ref, version, address), p in zip(self._sources, sources, strict=True)
         )
 
 
-_KEPT: Any = WeakTensorKeyDictionary()
-"""By parameter, name and number type, the last `_Kept` that was computed from it and others."""
+_CACHE: Any = WeakTensorKeyDictionary()
+"""First source parameter -> {(name, dtype): latest `_CacheEntry`}; ends with the parameter."""
 
 
-def _kept(name: str, compute: Callable[..., Tensor], dtype: torch.dtype, *of: Tensor) -> Tensor:
-    """`compute(*of)` in a number type, computed once as long as nothing in `of` is trained."""
-    if any(parameter.requires_grad for parameter in of):
-        return compute(*of).to(dtype)
-    known = _KEPT.setdefault(of[0], {})
-    kept = known.get((name, dtype))
-    if kept is None or not kept.stands(of):
+def _cached(
+    name: str, compute: Callable[..., Tensor], dtype: torch.dtype, *sources: Tensor
+) -> Tensor:
+    """`compute(*sources)` cast to `dtype`, and cached unless a source is trained."""
+    if any(parameter.requires_grad for parameter in sources):
+        return compute(*sources).to(dtype)
+    entries = _CACHE.setdefault(sources[0], {})
+    entry = entries.get((name, dtype))
+    if entry is None or not entry.is_valid_for(sources):
         with torch.no_grad():
-            kept = known[name, dtype] = _Kept(compute(*of).to(dtype), of)
-    found: Tensor = kept.value
+            entry = entries[name, dtype] = _CacheEntry(compute(*sources).to(dtype), sources)
+    found: Tensor = entry.value
     return found
 
 
 class _QuickGelu(torch.autograd.Function):
-    """x * sigmoid(1.702 x) = silu(1.702 x) / 1.702, which torch has a fused backward for."""
+    """x * sigmoid(1.702 x) = silu(1.702 x) / 1.702, for which torch has a fused backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

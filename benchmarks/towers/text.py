@@ -1,10 +1,10 @@
-"""The forward of CLIP's text tower without the padding behind the texts.
+"""The forward pass of CLIP's text tower without the padding after the texts.
 
-No token of a causal tower sees what stands behind it, and a text's feature is read at its end: what
-follows the longest text of a batch changes nothing. Names in a prompt take 10 of CLIP's 77 tokens.
-As in `image`, linear layers run on one (n * T, W) matrix, with folded weights in the number type
-that is computed in; the tokens themselves stay in the tower's own. n texts, T tokens, W width, D
-joint space.
+A token of a causal tower does not see later tokens, and a text's feature is read at its end token.
+Tokens after the end of the longest text in a batch therefore change nothing. A prompt with a name
+takes about 10 of CLIP's 77 tokens. As in `image`, linear layers run on one (n * T, W) matrix, with
+folded weights in the dtype of the computation; the tokens keep the tower's dtype. n texts, T
+tokens, W width, D joint space.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from benchmarks.towers.blocks import (
 
 
 def ends(model: nn.Module, tokens: Tensor) -> Tensor | None:
-    """(n,) the position that each text's feature is read at, for (n, T) tokens.
+    """(n,) position at which the feature of each text is read, for (n, T) tokens.
 
-    None where the tower is not open_clip's causal one (SigLIP's sees all tokens, CoCa's has one of
-    its own behind them), has other blocks, or reads its feature elsewhere.
+    None if the tower is not open_clip's causal one (SigLIP's sees all tokens, CoCa's appends a
+    token), has other blocks, or reads the feature elsewhere.
     """
     from open_clip import CLIP
 
@@ -40,12 +40,12 @@ def ends(model: nn.Module, tokens: Tensor) -> Tensor | None:
 
 
 def encode(model: nn.Module, tokens: Tensor, end: Tensor) -> Tensor:
-    """(n, T) tokens -> (n, D) as `model.encode_text`, for a tower that `ends` knows.
+    """(n, T) tokens -> (n, D) as `model.encode_text`, for a tower that `ends` supports.
 
     Args:
         model: the tower.
-        tokens: of texts that are best about equally long.
-        end: (n,) what `ends` says of them.
+        tokens: texts of similar length are fastest.
+        end: (n,) result of `ends`.
     """
     length = int(end.max()) + 1
     tower: Any = model
@@ -61,7 +61,7 @@ def encode(model: nn.Module, tokens: Tensor, end: Tensor) -> Tensor:
         )  # (n, H, T, W / H) each
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         attended = attended.transpose(1, 2).flatten(2).flatten(0, 1)
-        if i + 1 == len(blocks):  # only the ends are read
+        if i + 1 == len(blocks):  # only the end tokens are read
             read = length * torch.arange(len(end), device=end.device) + end
             x, attended = x[read], attended[read]
         x = x + layer.out(attended)
@@ -71,7 +71,7 @@ def encode(model: nn.Module, tokens: Tensor, end: Tensor) -> Tensor:
 
 
 def read_out(tower: Any, x: Tensor) -> Tensor:
-    """Last outputs at the ends (n, W) -> (n, D), in full precision."""
+    """Outputs of the last block at the end tokens (n, W) -> (n, D), in full precision."""
     with torch.autocast(x.device.type, enabled=False):
         out: Tensor = tower.ln_final(x)
         projection = tower.text_projection

@@ -1,4 +1,4 @@
-"""Which of a data set's texts its methods are given: the knobs, and what they find."""
+"""Texts that a data set passes to its methods: the fields that choose them, and the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 
 from benchmarks.datasets.base import Family, Texts
 from benchmarks.errors import UserError, did_you_mean, first_few
-from benchmarks.text import Package, Which, wordnet
+from benchmarks.text import Package, Variant, wordnet
 from benchmarks.yaml_files import DuplicateKey, load_json, load_yaml
 
 CHOICES = ("auto", "none", "wordnet")
@@ -24,7 +24,7 @@ CHOICES = ("auto", "none", "wordnet")
 class WithTexts(Family):
     """A family whose texts come from a package of `benchmarks/text`."""
 
-    texts: Which = "public"
+    texts: Variant = "public"
     """Names and templates: `public`, those that published zero-shot values were made with, or
     `own`, this project's (ambiguous names told apart)."""
     descriptions: str = "auto"

@@ -54,7 +54,7 @@ def vit(backbone: Backbone) -> Any:
             pooling.
     """
     visual: Any = backbone.model.visual
-    if not image.serves(visual):
+    if not image.supports(visual):
         raise NotApplicable(
             "needs a ViT of plain residual attention blocks, pooled by class token or average, and "
             f"the image tower of {backbone.id.name} is none"

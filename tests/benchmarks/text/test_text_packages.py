@@ -11,7 +11,7 @@ import yaml
 
 from benchmarks import text
 from benchmarks.datasets.files.texts import assemble
-from benchmarks.text import Package, Which, read_package
+from benchmarks.text import Package, Variant, read_package
 
 FOLDER = Path(text.__file__).parent
 CLASSES = {
@@ -128,9 +128,9 @@ def test_imagenets_duplicates_are_named() -> None:
     assert len(set(apart)) == 4
 
 
-@pytest.mark.parametrize("which", ["public", "own"])
-def test_tiny_imagenet_is_200_classes_of_imagenet(which: Which) -> None:
-    tiny, full = read_package("tiny_imagenet", which), read_package("imagenet", which)
+@pytest.mark.parametrize("variant", ["public", "own"])
+def test_tiny_imagenet_is_200_classes_of_imagenet(variant: Variant) -> None:
+    tiny, full = read_package("tiny_imagenet", variant), read_package("imagenet", variant)
     named = dict(zip(full.keys, full.names, strict=True))
     assert tiny.keys == tuple(sorted(tiny.keys))
     assert tiny.names == tuple(named[key] for key in tiny.keys)
@@ -166,9 +166,9 @@ def test_templates_of_one_sentence() -> None:
 # ---- classes that come with the data -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("which", ["public", "own"])
-def test_classes_of_a_familys_own_reading(which: Which) -> None:
-    empty = read_package("inaturalist2018", which)
+@pytest.mark.parametrize("variant", ["public", "own"])
+def test_classes_of_a_familys_own_reading(variant: Variant) -> None:
+    empty = read_package("inaturalist2018", variant)
     assert empty.keys == ()
     found = empty.of_classes(["Ursus_arctos", "n02132136"])
     assert found.names == ("Ursus arctos", "n02132136")

@@ -214,7 +214,7 @@ def test_a_damaged_archive_is_named(nowhere: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("NLTK_DATA", str(nowhere))
     (nowhere / "corpora").mkdir()
     (nowhere / "corpora/wordnet.zip").write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(DataError, match=r"wordnet\.zip: a damaged archive"):
+    with pytest.raises(DataError, match=r"wordnet\.zip: the archive is damaged"):
         wordnet.find()
 
 

@@ -148,7 +148,7 @@ def test_other_towers_go_open_clips_way():
     settings = {"layers": [1, 1, 1, 1], "width": 16, "image_size": 64}  # a ResNet
     model = open_clip.CLIP(embed_dim=10, vision_cfg=settings, text_cfg=TEXT).eval()
     frozen = dataclasses.replace(tiny_backbone(), model=model.requires_grad_(False))
-    assert not image.serves(model.visual)
+    assert not image.supports(model.visual)
     images = torch.randn(2, 3, 64, 64)
     expected = F.normalize(model.encode_image(images), dim=-1)
     assert torch.equal(frozen.encode_images(images), expected)
