@@ -1,14 +1,245 @@
-"""Metrics of test predictions. Accuracies are in percent; an empty group or class is None."""
+"""Metrics of test predictions: their names, how they are computed and how they are reported.
+
+A metric is declared once: a function of an `Outcome` and one line in `Metrics`. Records, tables,
+CSV files, comparisons and figures follow from that line. Accuracies are percentages. A metric
+without a value (the few-shot accuracy of data without few-shot classes) is None, never 0 or NaN.
+"""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.protocol import GROUPS
-from results.schema import Metrics
-
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Test result of one run: everything that a metric is computed from."""
+
+    values: Array
+    """(C,) accuracy or average precision of each class in percent; NaN without test images."""
+    images: NDArray[np.int64]
+    """(C,) test images of each class."""
+    membership: NDArray[np.str_]
+    """(C,) group of each class."""
+    right: NDArray[np.bool_] | None = None
+    """(N,) True where the prediction is the label; None for multi-label data."""
+    confidence: Array | None = None
+    """(N,) probability of the predicted class; None for multi-label data and in comparisons."""
+
+    def tested(self, group: str | None = None) -> NDArray[np.bool_]:
+        """(C,) True for the classes with test images, of one group or of all."""
+        tested = self.images > 0
+        return tested if group is None else tested & (self.membership == group)
+
+
+# ---- functions -----------------------------------------------------------------------------------
+
+
+def class_mean(outcome: Outcome, group: str | None = None) -> float | None:
+    """Unweighted mean over the tested classes, of one group or of all."""
+    values = outcome.values[outcome.tested(group)]
+    return float(values.mean()) if values.size else None
+
+
+def class_weights(outcome: Outcome, group: str | None = None) -> Array:
+    """(C,) weights of the class values in `class_mean`."""
+    tested = outcome.tested(group)
+    return np.asarray(tested / max(tested.sum(), 1))
+
+
+def overall_value(outcome: Outcome) -> float | None:
+    """Accuracy over images (single-label), or the mean average precision over classes."""
+    if outcome.right is None:
+        return class_mean(outcome)
+    return float(100.0 * outcome.right.mean()) if len(outcome.right) else None
+
+
+def overall_weights(outcome: Outcome) -> Array:
+    """(C,) weights of the class values in `overall_value`."""
+    if outcome.right is None:
+        return class_weights(outcome)
+    return np.asarray(outcome.images / max(len(outcome.right), 1))
+
+
+def lowest_class(outcome: Outcome) -> float | None:
+    """Value of the worst tested class."""
+    values = outcome.values[outcome.tested()]
+    return float(values.min()) if values.size else None
+
+
+def calibration_error(outcome: Outcome) -> float | None:
+    """Expected calibration error of the predicted class in 15 bins."""
+    if outcome.right is None or outcome.confidence is None:
+        return None
+    return expected_calibration_error(outcome.confidence, outcome.right)
+
+
+# ---- declarations --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Declaration of a metric, made by `metric`."""
+
+    function: Callable[[Outcome], float | None]
+    title: str
+    """Column title in tables and figures."""
+    multi_title: str
+    """Column title for multi-label data."""
+    tasks: tuple[str, ...]
+    """`single`, `multi` or both; the metric is None for any other."""
+    higher_is_better: bool
+    unit: str
+    printed: bool
+    """A column of the tables."""
+    compared: bool
+    """`compare` reports an interval of its difference."""
+    drawn: bool
+    """A group of bars in the figure."""
+    group: str | None
+    """Group whose classes it covers, which depends on the group rule; None for no group."""
+    weights: Callable[[Outcome], Array] | None
+    key: str = ""
+    """Name of the field of `Metrics`, and in a record's JSON."""
+
+    def title_for(self, task: str) -> str:
+        """Column title for single- or multi-label data."""
+        title = self.multi_title if task == "multi" else self.title
+        return title if self.unit == "%" else f"{title} [{self.unit}]"
+
+    def slopes(self, outcome: Outcome) -> Array:
+        """(C,) derivative of the metric by each class value."""
+        if self.weights is not None:
+            return self.weights(outcome)
+        slopes = np.zeros(len(outcome.values))
+        for c in np.flatnonzero(outcome.tested()):
+            # Central difference, one-sided at 0 and 100 %.
+            ends = np.clip(outcome.values[c] + np.array([-1e-3, 1e-3]), 0.0, 100.0)
+            low, high = (self.function(_with_value(outcome, c, end)) for end in ends)
+            if low is not None and high is not None:
+                slopes[c] = (high - low) / (ends[1] - ends[0])
+        return slopes
+
+
+def _with_value(outcome: Outcome, c: np.intp, value: float) -> Outcome:
+    values = outcome.values.copy()
+    values[c] = value
+    return dataclasses.replace(outcome, values=values)
+
+
+def metric(
+    function: Callable[[Outcome], float | None],
+    *,
+    title: str = "",
+    multi_title: str = "",
+    tasks: tuple[str, ...] = ("single", "multi"),
+    higher_is_better: bool = True,
+    unit: str = "%",
+    printed: bool = False,
+    compared: bool = False,
+    drawn: bool = False,
+    group: str | None = None,
+    weights: Callable[[Outcome], Array] | None = None,
+    required: bool = False,
+) -> Any:
+    """Declare a field of `Metrics`.
+
+    Args:
+        function: computes the value; None where there is none.
+        title: column title, by default the name of the field with spaces.
+        multi_title: column title for multi-label data, by default the same.
+        tasks: kinds of data that have the metric.
+        higher_is_better: tables mark the highest value as best, otherwise the lowest.
+        unit: "%" unless the column title is to name another one.
+        printed: whether the tables have a column of it; the CSV files always list it.
+        compared: whether `compare` reports its difference. It must then be a function of
+            `values`, `images` and `membership` alone.
+        drawn: whether the figure of bars shows it.
+        group: group of classes that it covers.
+        weights: (C,) weights of the class values, for a weighted mean of them. Without weights
+            `compare` uses numerical derivatives.
+        required: whether a record must have it. Leave it off for a metric that older records do
+            not have: it is None there.
+    """
+    declared = Metric(
+        function, title, multi_title, tasks, higher_is_better, unit, printed, compared, drawn,
+        group, weights,
+    )  # fmt: skip
+    metadata = {"metric": declared}
+    if required:
+        return dataclasses.field(metadata=metadata)
+    return dataclasses.field(default=None, metadata=metadata)
+
+
+def _group_metric(group: str) -> Any:
+    return metric(
+        partial(class_mean, group=group), weights=partial(class_weights, group=group), group=group,
+        printed=True, compared=True, drawn=True, required=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Test metrics of one run; for multi-label tasks they are of average precisions."""
+
+    overall: float | None = metric(
+        overall_value, multi_title="mAP", weights=overall_weights, printed=True, compared=True,
+        drawn=True, required=True,
+    )  # fmt: skip
+    """Top-1 accuracy over images (single-label) or mAP over classes (multi-label)."""
+    many: float | None = _group_metric("many")
+    medium: float | None = _group_metric("medium")
+    few: float | None = _group_metric("few")
+    """Unweighted means of the group's class accuracies (or average precisions)."""
+    balanced: float | None = metric(
+        class_mean, tasks=("single",), weights=class_weights, printed=True, compared=True,
+        required=True,
+    )  # fmt: skip
+    """Unweighted mean over classes; None for multi-label, where `overall` is that already."""
+    worst_class: float | None = metric(lowest_class, required=True)
+    ece: float | None = metric(
+        calibration_error, tasks=("single",), higher_is_better=False, required=True
+    )
+    """Expected calibration error, 15 equal bins of the top-1 probability; None for multi-label."""
+    per_class: tuple[float | None, ...]
+    """(C,) accuracies or average precisions by class; None for a class without test images."""
+
+
+def _declared() -> dict[str, Metric]:
+    found = {}
+    for field in dataclasses.fields(Metrics):
+        if "metric" in field.metadata:
+            own: Metric = field.metadata["metric"]
+            title = own.title or field.name.replace("_", " ")
+            found[field.name] = dataclasses.replace(
+                own, key=field.name, title=title, multi_title=own.multi_title or title
+            )
+    return found
+
+
+METRICS: Mapping[str, Metric] = _declared()
+"""Every metric by its key, in the order of the columns."""
+
+
+def metrics_of(task: str) -> list[Metric]:
+    """The metrics that `single`- or `multi`-label data have."""
+    return [metric for metric in METRICS.values() if task in metric.tasks]
+
+
+def title_of(key: str, task: str) -> str:
+    """Column title of a metric."""
+    return METRICS[key].title_for(task)
+
+
+# ---- values --------------------------------------------------------------------------------------
 
 
 def single_label_metrics(
@@ -17,93 +248,79 @@ def single_label_metrics(
     labels: NDArray[np.int64],
     membership: NDArray[np.str_],
 ) -> Metrics:
-    """Accuracies of single-label predictions.
+    """Metrics of single-label predictions.
 
     Args:
-        predicted: (N,) likeliest classes.
+        predicted: (N,) most likely classes.
         confidence: (N,) their probabilities.
         labels: (N,) true classes.
         membership: (C,) groups, as from `group_of`.
-
-    `overall` is over images; `balanced` and the groups are unweighted means over the classes that
-    have test images.
     """
-    classes = len(membership)
-    right = predicted == labels
-    total = np.bincount(labels, minlength=classes)
-    hits = np.bincount(labels[right], minlength=classes)
-    with np.errstate(invalid="ignore"):
-        accuracy = 100.0 * hits / total  # NaN for a class without test images
-    tested = accuracy[total > 0]
-    return Metrics(
-        overall=float(100.0 * right.mean()) if len(labels) else None,
-        **_group_means(accuracy, membership),
-        balanced=_mean(accuracy),
-        worst_class=float(tested.min()) if tested.size else None,
-        ece=expected_calibration_error(confidence, right),
-        per_class=_by_class(accuracy),
-    )
+    return _measure(single_label_outcome(predicted == labels, labels, membership, confidence))
 
 
 def multi_label_metrics(
     scores: NDArray[np.floating], labels: NDArray[np.int64], membership: NDArray[np.str_]
 ) -> Metrics:
-    """Average precisions of multi-label predictions.
+    """Metrics of multi-label predictions.
 
     Args:
         scores: (N, C); only their order within a class counts.
-        labels: (N, C) zeros and ones; a sample may have no class, which then counts for none.
+        labels: (N, C) zeros and ones; a sample without labels counts as a negative of each class.
         membership: (C,) groups, as from `group_of`.
-
-    `overall` (mAP) and the groups are unweighted means over the classes that have test images.
     """
-    precision = 100.0 * average_precisions(scores, labels)
-    tested = precision[~np.isnan(precision)]
-    return Metrics(
-        overall=_mean(precision),
-        **_group_means(precision, membership),
-        balanced=None,
-        worst_class=float(tested.min()) if tested.size else None,
-        ece=None,
-        per_class=_by_class(precision),
-    )
+    precisions = 100.0 * average_precisions(scores, labels)
+    return _measure(Outcome(precisions, np.asarray(labels.sum(0)), membership))
 
 
-def _group_means(values: Array, membership: NDArray[np.str_]) -> dict[str, float | None]:
-    """Means of (C,) `values` over the classes of each group."""
-    return {name: _mean(values[membership == name]) for name in GROUPS}
+def single_label_outcome(
+    right: NDArray[np.bool_],
+    labels: NDArray[np.int64],
+    membership: NDArray[np.str_],
+    confidence: Array | None = None,
+) -> Outcome:
+    """The outcome of predictions of which (N,) `right` are the label."""
+    images = np.bincount(labels, minlength=len(membership))
+    hits = np.bincount(labels[right], minlength=len(membership))
+    with np.errstate(invalid="ignore"):
+        accuracies = 100.0 * hits / images  # NaN for a class without test images
+    return Outcome(accuracies, images, membership, right, confidence)
 
 
-def _mean(values: Array) -> float | None:
-    """Mean of the classes that have a value; None where none has."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else None
-
-
-def _by_class(values: Array) -> tuple[float | None, ...]:
-    return tuple(None if np.isnan(value) else float(value) for value in values)
+def _measure(outcome: Outcome) -> Metrics:
+    task = "multi" if outcome.right is None else "single"
+    values = {m.key: m.function(outcome) for m in metrics_of(task)}
+    absent = dict.fromkeys(METRICS.keys() - values.keys())
+    per_class = tuple(None if np.isnan(value) else float(value) for value in outcome.values)
+    return Metrics(**values, **absent, per_class=per_class)
 
 
 def average_precisions(scores: NDArray[np.floating], labels: NDArray[np.int64]) -> Array:
-    """(C,) average precision of each class, in [0, 1]; NaN where no sample has the class.
+    """(C,) average precision of each class, in [0, 1]; NaN if no sample has the class.
 
     AP = sum_k (R_k - R_{k-1}) P_k over the distinct scores in falling order, without interpolation
-    (as scikit-learn's `average_precision_score`): samples of equal score are taken together.
+    (as scikit-learn's `average_precision_score`): samples of equal score count together.
 
     Args:
-        scores: (N, C); only their order within a class counts.
+        scores: (N, C), infinities allowed; only their order within a class counts.
         labels: (N, C) zeros and ones.
     """
     result = np.full(labels.shape[1], np.nan)
     for c in range(labels.shape[1]):
         order = np.argsort(-scores[:, c], kind="stable")
-        sorted_scores, hits = scores[order, c], np.cumsum(labels[order, c])
+        hits = np.cumsum(labels[order, c])
         if not len(hits) or hits[-1] == 0:
             continue
-        last = np.append(np.flatnonzero(np.diff(sorted_scores)), len(hits) - 1)  # of equal scores
+        last = last_of_ties(scores[order, c])
         precision, recall = hits[last] / (last + 1), hits[last] / hits[-1]
         result[c] = float((np.diff(recall, prepend=0.0) * precision).sum())
     return result
+
+
+def last_of_ties(scores: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Indices of the last of each run of equal scores, of one or more sorted (N,) scores."""
+    # Not `np.diff`: the difference of two equal infinities is NaN.
+    return np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
 
 
 def expected_calibration_error(
@@ -113,7 +330,7 @@ def expected_calibration_error(
 
     Args:
         confidence: (N,) probability of the predicted class.
-        right: (N,) whether it was the true class.
+        right: (N,) True where it was the true class.
         bins: number of bins on (0, 1].
     """
     if not len(confidence):

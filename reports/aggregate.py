@@ -1,90 +1,27 @@
-"""From records to tables: the model that every renderer and plot draws from.
+"""Builds tables from records.
 
-One table for each data set and backbone, one row for each variant of a method, a mean and a sample
-standard deviation for each metric. Nothing is dropped in silence: failed and inapplicable cells
-keep their rows and reasons; what a reader has to know stands in the caption and the footnotes.
+Nothing is dropped without a word: failed and inapplicable cells keep their rows and reasons, and
+whatever a reader has to know is in the caption or a footnote.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 
+from benchmarks.metrics import METRICS
+from benchmarks.protocol import GROUPS
 from benchmarks.sweep.rows.comparability import Difference, differences, refuse
 from benchmarks.sweep.rows.variants import Variant, variants
 from reports import notes
-from reports.published.published import Beside, beside
+from reports.published.matching import published_values
+from reports.table import Row, Summary, Table
 from results.schema import Record
 
-METRICS = ("overall", "many", "medium", "few", "balanced", "worst_class", "ece")
 COSTS = (
     "trainable_params", "epochs", "images_seen", "tuning_trials", "fit_s", "eval_s",
     "peak_memory_mb",
 )  # fmt: skip
-GROUPS = ("many", "medium", "few")
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One value over a row's runs; accuracies in percent, times in seconds, memory in MB."""
-
-    mean: float | None
-    """None where no run has the value (an empty group)."""
-    std: float | None
-    """Sample standard deviation (ddof=1); None for fewer than two runs."""
-    n: int
-    """Runs that have the value."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A variant of a method in a table."""
-
-    label: str
-    method: str
-    values: Mapping[str, Summary]
-    """By name, for METRICS and COSTS."""
-    spread: str | None
-    """What varies between the runs ("3 run seeds"), or None for one run."""
-    done: tuple[Record, ...]
-    """The records behind the values: one for each run seed and split seed."""
-    failed: tuple[Record, ...]
-    """Cells of the variant that failed or do not apply."""
-    stale: bool
-    """A value comes from a record made with another version of the method's source."""
-
-    @property
-    def not_applicable(self) -> bool:
-        """No cell of the variant applies to the data."""
-        return not self.done and all(r.status == "not_applicable" for r in self.failed)
-
-    @property
-    def cells(self) -> int:
-        """All cells of the variant."""
-        return len(self.done) + len(self.failed)
-
-
-@dataclass(frozen=True)
-class Table:
-    """What is reported of one data set and backbone."""
-
-    dataset: str
-    backbone: str
-    task: str
-    """`single` (accuracies) or `multi` (average precisions)."""
-    rows: tuple[Row, ...]
-    """From the lowest overall value to the highest; rows without values last."""
-    sizes: Mapping[str, str]
-    """Classes in each of GROUPS ("35"; "34–36" where splits differ; "" if no cell is done)."""
-    caption: str
-    footnotes: tuple[str, ...]
-    warnings: tuple[str, ...]
-    """What went wrong with the set of records itself, such as duplicates."""
-    remark: str = ""
-    """The caveats that the sweeps' authors want every caption to end with."""
-    published: Beside | None = None
-    """What others have published on it; None where that is nothing."""
 
 
 def build_tables(
@@ -132,13 +69,13 @@ def _table(records: Sequence[Record], found: Sequence[Difference], stale: Collec
         footnotes=tuple(notes.footnotes(rows, found, label_notes)),
         warnings=tuple(warnings),
         remark=" ".join(sorted({record.remark for record in records} - {""})),
-        published=beside(first.dataset, first.backbone, rows),
+        published=published_values(first.dataset, first.backbone, rows),
     )
 
 
 def _row(variant: Variant, stale: Collection[str]) -> Row:
     done = tuple(record for record in variant.records if record.status == "done")
-    columns: dict[str, list[float | None]] = {name: [] for name in METRICS + COSTS}
+    columns: dict[str, list[float | None]] = {name: [] for name in (*METRICS, *COSTS)}
     for record in done:
         for names, part in ((METRICS, record.metrics), (COSTS, record.cost)):
             for name in names:

@@ -1,12 +1,14 @@
-"""What every renderer shares: columns, marks and the way numbers are written."""
+"""What every format shares: columns, marks, the cells of a table and the notation of numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.aggregate import GROUPS, Row, Summary, Table
+from benchmarks.metrics import METRICS, Metric, metrics_of
 from reports.notes import INCOMPLETE, STALE
+from reports.table import Row, Summary, Table
 
 NONE = "–"
 """Printed where a value does not exist: an empty group, the ± of a single run."""
@@ -19,31 +21,40 @@ class Column:
     """A column of the printed tables."""
 
     key: str
-    """Name in Row.values."""
+    """Name in `Row.values`."""
     title: str
-    size: str
-    """Number of classes, or "" where the column is no group."""
+    size: str = ""
+    """Number of classes, or "" if the column is not a group."""
+
+    @property
+    def head(self) -> str:
+        """Title and size on one line."""
+        return f"{self.title} ({self.size})" if self.size else self.title
+
+
+def column(table: Table, metric: Metric) -> Column:
+    """The column of a metric in a table."""
+    size = table.sizes[metric.group] if metric.group else ""
+    return Column(metric.key, metric.title_for(table.task), size)
 
 
 def columns(table: Table) -> list[Column]:
-    """The metric columns; `balanced` only where it does not repeat `overall`."""
-    multi = table.task == "multi"
-    result = [Column("overall", "mAP" if multi else "overall", "")]
-    result += [Column(name, name, table.sizes[name]) for name in GROUPS]
-    return result if multi else [*result, Column("balanced", "balanced", "")]
+    """The columns of the metrics that are printed."""
+    return [column(table, metric) for metric in metrics_of(table.task) if metric.printed]
 
 
-COST_COLUMNS = (Column("trainable_params", "params", ""), Column("fit_s", "fit", ""))
+COST_COLUMNS = (Column("trainable_params", "params"), Column("fit_s", "fit"))
 
 
 def marks(table: Table, key: str) -> list[Mark | None]:
-    """For each row, whether it has the best or the second-best mean of a column.
+    """The mark of each row for the best or second-best mean of a metric, or None.
 
     The order is that of the unrounded means, but rows that print the same number share a mark: a
-    reader could not see why one of two equal numbers is bold. A lone row gets none.
+    reader could not see why one of two equal numbers is bold. A single value gets no mark.
     """
     means = [row.values[key].mean for row in table.rows]
-    present = sorted((mean for mean in means if mean is not None), reverse=True)
+    highest_first = METRICS[key].higher_is_better
+    present = sorted((mean for mean in means if mean is not None), reverse=highest_first)
     if len(present) < 2:
         return [None] * len(means)
     shown = list(dict.fromkeys(number(mean) for mean in present))
@@ -51,6 +62,30 @@ def marks(table: Table, key: str) -> list[Mark | None]:
     if len(shown) > 1:
         names[shown[1]] = "second"
     return [None if mean is None else names.get(number(mean)) for mean in means]
+
+
+Write = Callable[[str], str]
+
+
+def body(
+    table: Table, label: Write, text: Write, value: Callable[[Summary, Mark | None], str]
+) -> list[list[str]]:
+    """The cells of each row in a markup language.
+
+    Args:
+        table: what to write.
+        label: escapes a row's label.
+        text: escapes any other text.
+        value: writes a metric with its mark.
+    """
+    rows = [[f"{label(row.label)} {text(flags(row))}".rstrip()] for row in table.rows]
+    for column in columns(table):
+        for cells, row, mark in zip(rows, table.rows, marks(table, column.key), strict=True):
+            cells.append(value(row.values[column.key], mark))
+    for column in COST_COLUMNS:
+        for cells, row in zip(rows, table.rows, strict=True):
+            cells.append(text(cost(column.key, row.values[column.key])))
+    return rows
 
 
 def number(value: float | None) -> str:

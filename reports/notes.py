@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from benchmarks.sweep.rows.comparability import Difference
+from reports.table import Row
 from results.schema import Record
-
-if TYPE_CHECKING:
-    from reports.aggregate import Row
 
 K = TypeVar("K", bound=Hashable)
 

@@ -1,25 +1,31 @@
-"""A report of records: tables on the terminal and files in a folder, from records alone."""
+"""A report of records: tables on the terminal and files in a folder, made from records alone."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+import importlib
+import pkgutil
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from benchmarks.errors import UserError
 from benchmarks.file_names import safe
-from reports.aggregate import Table, build_tables
-from reports.figures.head_tail import head_tail
-from reports.figures.plots import group_bars, save
-from reports.figures.sweep_figure import sweep_csv, sweep_figure, sweep_stems
-from reports.figures.sweeps import find_sweeps
-from reports.markup import latex, markdown
-from reports.published.published_tables import published_csv
+from reports import figures, formats
+from reports.aggregate import build_tables
+from reports.figures.style import save
+from reports.knob_sweeps import KnobSweep, find_sweeps
+from reports.outputs import SWEEP_OUTPUTS, TABLE_OUTPUTS, Content
+from reports.records_csv import records_csv
+from reports.table import Table
 from reports.terminal import print_table
-from reports.tidy import records_csv, table_csv
 from results.schema import Record
+
+for _package in (formats, figures):
+    for _module in pkgutil.iter_modules(_package.__path__):
+        importlib.import_module(f"{_package.__name__}.{_module.name}")  # registers its output
 
 
 def write_report(
@@ -63,43 +69,47 @@ def write_report(
     try:
         out.mkdir(parents=True, exist_ok=True)
         for table, stem in zip(tables, file_stems(tables), strict=True):
-            renderers: dict[str, Callable[[Table], str]] = {
-                "md": markdown, "tex": latex, "csv": table_csv
-            }  # fmt: skip
-            for ending, render in renderers.items():
-                written.append(_write(out / f"{stem}.{ending}", render(table)))
-            if table.published is not None and table.published.lines:
-                written.append(
-                    _write(out / f"{stem}__published.csv", published_csv(table.published))
-                )
-            if any(row.done for row in table.rows):
-                written += save(head_tail(table), out / f"{stem}__head_tail")
-                written += save(group_bars(table), out / f"{stem}__groups")
+            for ending, output in TABLE_OUTPUTS.items():
+                written += _write(output(table), out / f"{stem}{ending}")
         sweeps = find_sweeps(tables)
         for sweep, stem in zip(sweeps, sweep_stems(sweeps), strict=True):
-            written += save(sweep_figure(sweep), out / stem)
-            written.append(_write(out / f"{stem}.csv", sweep_csv(sweep)))
+            for ending, of_sweep in SWEEP_OUTPUTS.items():
+                written += _write(of_sweep(sweep), out / f"{stem}{ending}")
         ordered = sorted(records, key=lambda record: record.key)
-        written.append(_write(out / "records.csv", records_csv(ordered)))
+        written += _write(records_csv(ordered), out / "records.csv")
     except OSError as error:
         raise UserError(f"Cannot write the report to {out}: {error.strerror or error}.") from error
     return written
 
 
 def file_stems(tables: Sequence[Table]) -> list[str]:
-    """A file name without ending for each table: safe on any system, and no two alike."""
+    """A file name without ending for each table: safe on any system, and all different."""
     stems = [f"{safe(table.dataset)}__{safe(table.backbone)}" for table in tables]
-    lower = [stem.lower() for stem in stems]  # some file systems do not tell case apart
+    return _all_different(stems, [f"{table.dataset}\n{table.backbone}" for table in tables])
+
+
+def sweep_stems(sweeps: Sequence[KnobSweep]) -> list[str]:
+    """A file name without ending for each sweep: BASE__KNOB__BACKBONE, and all different."""
+    stems = [f"{safe(s.base)}__{safe(s.knob)}__{safe(s.backbone)}" for s in sweeps]
+    return _all_different(stems, map(repr, sweeps))
+
+
+def _all_different(stems: Sequence[str], contents: Iterable[str]) -> list[str]:
+    """The stems, with a hash of the content added to those that a file system could confuse."""
+    lower = [stem.lower() for stem in stems]  # some file systems ignore case
     return [
-        f"{stem}-{_digest(table)}" if lower.count(stem.lower()) > 1 else stem
-        for stem, table in zip(stems, tables, strict=True)
+        f"{stem}-{hashlib.sha256(content.encode()).hexdigest()[:6]}"
+        if lower.count(stem.lower()) > 1
+        else stem
+        for stem, content in zip(stems, contents, strict=True)
     ]
 
 
-def _digest(table: Table) -> str:
-    return hashlib.sha256(f"{table.dataset}\n{table.backbone}".encode()).hexdigest()[:6]
-
-
-def _write(file: Path, text: str) -> Path:
-    file.write_text(text, encoding="utf-8")
-    return file
+def _write(content: Content, file: Path) -> list[Path]:
+    """Write a text to a file, or a figure to a PNG and a PDF; nothing for None."""
+    if content is None:
+        return []
+    if isinstance(content, Figure):
+        return save(content, file)
+    file.write_text(content, encoding="utf-8")
+    return [file]

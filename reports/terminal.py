@@ -8,9 +8,9 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from reports.aggregate import Table
 from reports.layout import COST_COLUMNS, Mark, columns, cost, flags, marks, mean_std
-from reports.published.published_tables import print_published
+from reports.published.tables import print_published
+from reports.table import Table
 
 _STYLES: dict[Mark | None, str] = {"best": "bold", "second": "underline", None: ""}
 

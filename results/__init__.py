@@ -1,1 +1,6 @@
-"""What was measured: the record schema and the store of records."""
+"""Records of cells and published results: their form and where they are stored.
+
+Everything above the backbones may import it, but no method does. Open `schema.py` first (a record),
+then `store.py` (one JSON file for each cell); `published.py` reads `published.yaml`. `reference/`
+holds committed results, `runs/` is written to and ignored by git.
+"""

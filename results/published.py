@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.metrics import METRICS
 from benchmarks.protocol import GroupRule
 from benchmarks.yaml_files import yaml_mapping
 
 FILE = Path(__file__).with_name("published.yaml")
 UNKNOWN = "unknown"
 KINDS = ("paper", "authors' code", "third party", "calibration")
-METRICS = ("overall", "many", "medium", "few")
 GROUPS = ("", *get_args(GroupRule), UNKNOWN)
 TRANSFORMS = ("checkpoint", "lift", "lmpt", UNKNOWN)
 SCORES = ("", "logits", "softmax", UNKNOWN)
@@ -119,7 +119,7 @@ def _entry(data: dict[str, Any], where: str) -> Published:
     values = data["values"]
     if values is not None and (data["dataset"] is None or data.get("tolerance") is None):
         raise UserError(f"{where}: values need a data set and a tolerance.")
-    if data["groups"] == "" and set(values or ()) - {"overall"}:
+    if data["groups"] == "" and any(METRICS[name].group for name in values or ()):
         raise UserError(f"{where}: values of groups need their rule in 'groups'.")
     return Published(**data | {"inferred": tuple(data.get("inferred", ()))})
 

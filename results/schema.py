@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from benchmarks.metrics import Metrics
+
 SCHEMA_VERSION = 1
 
 Status = Literal["done", "failed", "not_applicable"]
@@ -24,25 +26,6 @@ Status = Literal["done", "failed", "not_applicable"]
 
 class RecordError(ValueError):
     """A record file that is damaged or of a schema this version does not know."""
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Test metrics in percent; for multi-label tasks the same fields hold average precisions."""
-
-    overall: float | None
-    """Top-1 accuracy over images (single-label) or mAP over classes (multi-label)."""
-    many: float | None
-    medium: float | None
-    few: float | None
-    """Unweighted means of the group's class accuracies (or average precisions)."""
-    balanced: float | None
-    """Unweighted mean over classes; None for multi-label, where `overall` is that already."""
-    worst_class: float | None
-    ece: float | None
-    """Expected calibration error, 15 equal bins of the top-1 probability; None for multi-label."""
-    per_class: tuple[float | None, ...]
-    """(C,) accuracies or average precisions by class; None where a class has no test image."""
 
 
 @dataclass(frozen=True)

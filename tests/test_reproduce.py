@@ -13,7 +13,7 @@ from benchmarks.backbone.identify import identify
 from benchmarks.errors import UserError
 from benchmarks.sweep import plan
 from benchmarks.sweep.settings import read_sweep
-from reports.published.published import differences, on_data
+from reports.published.matching import differences, on_data
 from results.published import Published, published
 from tests.results.factory import make_record
 

@@ -9,7 +9,6 @@ from rich.console import Console
 from benchmarks.cli.gathering import say
 from benchmarks.errors import UserError
 from benchmarks.sweep.baselines import Baselines
-from reports.aggregate import Row, Table
 from reports.compare.comparison import (
     Comparer,
     Comparison,
@@ -18,6 +17,7 @@ from reports.compare.comparison import (
     find_row,
     unknown_variant,
 )
+from reports.table import Row, Table
 
 
 class Search:

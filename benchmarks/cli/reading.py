@@ -15,7 +15,7 @@ from benchmarks.sweep.settings import read_sweep, split_labels
 
 if TYPE_CHECKING:
     from benchmarks.sweep.baselines import Baselines
-    from reports.aggregate import Table
+    from reports.table import Table
     from results.schema import Record
 
 DEFAULT_REPORT = Path("reports/out")
@@ -97,7 +97,7 @@ def compare(
     """
     from benchmarks.cli.pairing import Search, all_against, pairs
     from reports.compare.comparison import Comparer
-    from reports.compare.comparison_tables import (
+    from reports.compare.tables import (
         against_markdown,
         comparisons_csv,
         pair_markdown,
@@ -173,7 +173,7 @@ def compare_with(
     from benchmarks.cli.pairing import Search, all_against
     from reports.aggregate import build_tables
     from reports.compare.comparison import NEEDED, Comparer
-    from reports.compare.comparison_tables import against_markdown, comparisons_csv, print_against
+    from reports.compare.tables import against_markdown, comparisons_csv, print_against
     from reports.report import file_stems
     from results.store import Store
 

@@ -15,12 +15,12 @@ from torch import Tensor
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import DataSet
 from benchmarks.errors import UserError
-from benchmarks.metrics import multi_label_metrics, single_label_metrics
+from benchmarks.metrics import Metrics, multi_label_metrics, single_label_metrics
 from benchmarks.protocol import GROUPS, UNREPEATABLE, group_of
 from benchmarks.run.provenance import provenance
 from benchmarks.sweep.plan import Cell
 from methods.registry import info_of
-from results.schema import Cost, Groups, Metrics, Record, Selection
+from results.schema import Cost, Groups, Record, Selection
 
 Predictions = dict[str, NDArray[Any]]
 TOP = 5

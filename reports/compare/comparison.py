@@ -10,26 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.metrics import METRICS, Metric, metrics_of
 from benchmarks.sweep.rows import labels
 from benchmarks.sweep.rows.labels import Named, choose
-from reports.aggregate import Row, Table
-from reports.compare.statistics import (
+from reports.compare.intervals import (
     Array,
     Interval,
     accuracy_parts,
     paired_interval,
     precision_parts,
 )
+from reports.table import Row, Table
 from results.schema import Record
 
 Read = Callable[[Record], Mapping[str, NDArray[Any]]]
 """Gives the predictions that were stored with a record."""
 NEEDED = frozenset({"ids", "labels", "top5", "scores"})
 """What of the predictions is looked at, where there is such."""
-METRICS = {
-    "single": ("overall", "many", "medium", "few", "balanced"),
-    "multi": ("overall", "many", "medium", "few"),
-}
 
 
 @dataclass(frozen=True)
@@ -41,20 +38,26 @@ class Comparison:
     b: str
     """Labels of the two rows."""
     intervals: Mapping[str, Interval | None]
-    """By name, for the METRICS of the task; None for an empty group."""
+    """By name, for the metrics that are compared; None for an empty group."""
     covers: str
     """What the intervals are about: test images and, where there are several, runs."""
     notes: tuple[str, ...]
     """What a reader has to know: runs left out, stale records."""
 
 
-def verdict(interval: Interval | None) -> str:
+def compared(task: str) -> list[Metric]:
+    """The metrics of which intervals are reported."""
+    return [metric for metric in metrics_of(task) if metric.compared]
+
+
+def verdict(metric: str, interval: Interval | None) -> str:
     """`A better`, `B better`, `no difference shown`, or nothing for an empty group."""
     if interval is None:
         return ""
-    if interval.low > 0:
-        return "A better"
-    return "B better" if interval.high < 0 else "no difference shown"
+    if interval.low <= 0 <= interval.high:
+        return "no difference shown"
+    a_better = (interval.low > 0) == METRICS[metric].higher_is_better
+    return "A better" if a_better else "B better"
 
 
 def find_row(table: Table, wanted: str) -> Row | None:
@@ -146,7 +149,7 @@ class Comparer:
         strata = labels if table.task == "single" else np.zeros(len(ids), dtype=int)
         parts = {key: run.parts() for key, run in runs.items()}
         intervals: dict[str, Interval | None] = {}
-        for name in METRICS[table.task]:
+        for name in (metric.key for metric in compared(table.task)):
             if any(name not in found for found in parts.values()):
                 intervals[name] = None
                 continue

@@ -11,8 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from reports.aggregate import GROUPS, Row, Table
-from reports.figures.plots import WIDTH, look, shown, style, wrap
+from benchmarks.protocol import GROUPS
+from reports.figures.style import WIDTH, axis_title, look, shown, style, wrap
+from reports.outputs import table_output
+from reports.table import Row, Table
 from results.schema import Record
 
 Array = NDArray[np.float64]
@@ -20,16 +22,20 @@ Array = NDArray[np.float64]
 _LEADING = 0.3  # lines of text between two labels
 
 
-def head_tail(table: Table) -> Figure:
+@table_output("__head_tail")
+def head_tail(table: Table) -> Figure | None:
     """Accuracy by class against training frequency, one line a row of the table.
 
     Lines are running means over neighbouring ranks; dots are the classes themselves, both averaged
-    over a row's runs. A strip on top has the training images of each class, shades show the groups.
+    over a row's runs. A strip at the top shows the training images of each class, shades show the
+    groups.
 
-    Args:
-        table: with at least one row that has values.
+    Returns:
+        None if no row has values.
     """
     rows, note = shown([row for row in table.rows if row.done])
+    if not rows:
+        return None
     first = rows[0].done[0]
     order = _head_first(first)
     assert first.groups is not None
@@ -37,7 +43,6 @@ def head_tail(table: Table) -> Figure:
     groups = [first.groups.membership[i] for i in order]
     curves = [_curve(row) for row in rows]
     window = smoothing_window(max(map(len, curves)))
-    multi = table.task == "multi"
 
     with style():
         # Inches, like the line of text of 0.15 and the strip of 0.45: many rows need height.
@@ -69,7 +74,7 @@ def head_tail(table: Table) -> Figure:
                 markevery=(step * i // len(curves) if step > 1 else 0, step), zorder=4,
             )  # fmt: skip
             ends.append(float(smooth[~np.isnan(smooth)][-1]) if not np.isnan(smooth).all() else 0.0)
-        axes.set_ylabel("Average precision (%)" if multi else "Accuracy (%)")
+        axes.set_ylabel(axis_title(table.task))
         how = f" (dots: classes; lines: mean over {window} neighbours)" if window > 1 else ""
         more = f"\n{note}" if note else ""
         axes.set_xlabel(f"Class, by falling number of training images{how}{more}")

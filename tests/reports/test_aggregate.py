@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.aggregate import Summary, build_tables, summarise
+from reports.aggregate import build_tables, summarise
+from reports.table import Summary
 from tests.results.factory import failed_record, fake_study, make_record
 
 

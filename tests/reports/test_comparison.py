@@ -15,7 +15,7 @@ from benchmarks.errors import UserError
 from benchmarks.metrics import multi_label_metrics
 from reports.aggregate import build_tables
 from reports.compare.comparison import Comparer, against, find_row, verdict
-from reports.compare.comparison_tables import (
+from reports.compare.tables import (
     against_markdown,
     comparisons_csv,
     pair_markdown,
@@ -190,7 +190,7 @@ def test_an_empty_group_has_no_interval():
         made.add(method, 0, 0.5, groups_membership=group, groups_few=0, metrics_few=None)
     comparison = made.compare("sage", "lift")
     assert comparison.intervals["few"] is None
-    assert verdict(None) == ""
+    assert verdict("few", None) == ""
     assert " few (0)" in text_of(print_pair, comparison)
     assert "| few (0) | – | – | – | – |  |" in pair_markdown(comparison)
     (few,) = (
@@ -223,7 +223,7 @@ def test_multi_label_runs_are_compared_by_average_precision():
     for name, interval in comparison.intervals.items():
         table_mean = find_row(made.table(), "sage").values[name].mean
         assert interval.a == pytest.approx(table_mean)
-        assert verdict(interval) == "A better"
+        assert verdict(name, interval) == "A better"
     assert "mAP" in text_of(print_pair, comparison)
 
 
@@ -283,11 +283,14 @@ def test_verdicts_follow_the_interval():
     made.add("same", 0, 0.4)
     better = made.compare("sage", "lift").intervals["overall"]
     worse = made.compare("lift", "sage").intervals["overall"]
-    assert (verdict(better), verdict(worse)) == ("A better", "B better")
+    assert (verdict("overall", better), verdict("overall", worse)) == ("A better", "B better")
     assert worse.low == pytest.approx(-better.high)
     unclear = made.compare("same", "lift").intervals["overall"]
     assert unclear.low < 0 < unclear.high
-    assert verdict(unclear) == "no difference shown"
+    assert verdict("overall", unclear) == "no difference shown"
+    # Of a metric of which lower is better, the one with the lower value.
+    assert (verdict("ece", better), verdict("ece", worse)) == ("B better", "A better")
+    assert verdict("ece", unclear) == "no difference shown"
 
 
 def everyone():

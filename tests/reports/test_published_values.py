@@ -14,11 +14,13 @@ from rich.console import Console
 from benchmarks.datasets import registry as datasets
 from benchmarks.plugins.values import apply_fields
 from methods.registry import METHODS, info_of
-from reports.aggregate import Table, build_tables
-from reports.markup import latex, markdown
-from reports.published.published import Beside, beside
-from reports.published.published_tables import published_csv
+from reports.aggregate import build_tables
+from reports.formats.latex import latex
+from reports.formats.markdown import markdown
+from reports.formats.published_csv import published_csv
+from reports.published.matching import published_values
 from reports.report import write_report
+from reports.table import PublishedValues, Table
 from reports.terminal import print_table
 from results.published import Published
 from results.schema import Record
@@ -59,9 +61,9 @@ def table(*records: Record, **options: Any) -> Table:
     return built
 
 
-def compared(records: list[Record], *entries: Published) -> Beside | None:
+def compared(records: list[Record], *entries: Published) -> PublishedValues | None:
     built = table(*records)
-    return beside(built.dataset, built.backbone, built.rows, entries)
+    return published_values(built.dataset, built.backbone, built.rows, entries)
 
 
 # ---- what stands beside what -----------------------------------------------------------------
@@ -72,7 +74,7 @@ def test_the_same_variant_is_compared() -> None:
     found = compared(records, ENTRY)
     assert found is not None
     assert found.others == ()
-    first, few = found.lines
+    first, few = found.values
     assert (first.label, first.metric, first.published) == ("lift", "overall", 80.0)
     assert first.ours.mean == pytest.approx(80.6667, abs=1e-4)
     assert first.ours.std == pytest.approx(1.5275, abs=1e-4)
@@ -105,7 +107,7 @@ def test_the_same_variant_is_compared() -> None:
 def test_another_variant_of_ours_is_not(changes: dict[str, Any], reason: str) -> None:
     found = compared([ours(**changes)], ENTRY)
     assert found is not None
-    assert found.lines == ()
+    assert found.values == ()
     assert found.others == (f"{reason}: LIFT 80.0",)
 
 
@@ -124,7 +126,7 @@ def test_another_published_variant_is_not(changes: dict[str, Any], reason: str) 
     other = dataclasses.replace(ENTRY, name="other", **changes)
     found = compared([ours(overall=80.0)], other, ENTRY)
     assert found is not None
-    assert [line.source.startswith("LIFT, paper: a page") for line in found.lines] == [True] * 2
+    assert [line.source.startswith("LIFT, paper: a page") for line in found.values] == [True] * 2
     assert found.others == (f"{reason}: other 80.0",)
 
 
@@ -132,9 +134,9 @@ def test_of_two_rows_the_one_that_fits_is_taken() -> None:
     tte = dataclasses.replace(ENTRY, fields={"tte": True}, tte=True, values={"overall": 82.0})
     found = compared([ours(overall=80.0), ours(overall=82.0, fields={"tte": True})], ENTRY, tte)
     assert found is not None
-    shown = [(line.label, line.published) for line in found.lines if line.metric == "overall"]
+    shown = [(line.label, line.published) for line in found.values if line.metric == "overall"]
     assert shown == [("lift (tte=false)", 80.0), ("lift (tte=true)", 82.0)]
-    assert all(abs(line.difference or 0.0) < 1e-9 for line in found.lines[::2])
+    assert all(abs(line.difference or 0.0) < 1e-9 for line in found.values[::2])
 
 
 def test_groups_only_under_the_same_rule_and_counts() -> None:
@@ -148,8 +150,8 @@ def test_groups_only_under_the_same_rule_and_counts() -> None:
         compared([own], ENTRY),
     ):
         assert found is not None
-        assert [line.metric for line in found.lines] == ["overall"]
-        assert "are not compared" in found.lines[0].source
+        assert [line.metric for line in found.values] == ["overall"]
+        assert "are not compared" in found.values[0].source
 
 
 def test_a_ratio_is_another_data_set_but_not_for_what_is_untrained() -> None:
@@ -162,13 +164,13 @@ def test_a_ratio_is_another_data_set_but_not_for_what_is_untrained() -> None:
     trained = dataclasses.replace(zero, split="cao2019")
     found = compared([record], zero)
     assert found is not None
-    assert [line.published for line in found.lines] == [66.91]
+    assert [line.published for line in found.values] == [66.91]
     assert compared([record], trained) is None
     own = ours("zero_shot", dataset="cifar100_lt (texts=own)", knobs={"texts": "own"},
                transform="checkpoint")  # fmt: skip
     found = compared([own], zero)
     assert found is not None
-    assert found.lines == ()
+    assert found.values == ()
 
 
 def test_scores_of_average_precision_must_agree() -> None:
@@ -180,7 +182,7 @@ def test_scores_of_average_precision_must_agree() -> None:
     soft = ours("lmpt", dataset="voc_lt (scores=softmax)", knobs={"scores": "softmax"}, **common)
     found = compared([soft], entry)
     assert found is not None
-    assert [line.title for line in found.lines] == ["mAP"]
+    assert [line.title for line in found.values] == ["mAP"]
     raw = compared([ours("lmpt", dataset="voc_lt", **common)], entry)
     assert raw is not None
     assert raw.others == ("ours with average precision on logits: LIFT 87.88",)
@@ -261,8 +263,9 @@ def test_markdown_and_latex(shown_table: Table) -> None:
 
 
 def test_csv_is_unrounded_and_a_file_of_its_own(shown_table: Table, tmp_path: Path) -> None:
-    assert shown_table.published is not None
-    rows = list(csv.DictReader(io.StringIO(published_csv(shown_table.published))))
+    text = published_csv(shown_table)
+    assert text is not None
+    rows = list(csv.DictReader(io.StringIO(text)))
     assert [(r["variant"], r["published"], r["beyond_tolerance"]) for r in rows] == [
         ("zero_shot", "66.91", "True"),
         ("zero_shot", "66.95", "True"),

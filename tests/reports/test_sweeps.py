@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from reports.aggregate import build_tables
-from reports.figures.sweep_figure import PANELS, sweep_csv, sweep_figure, sweep_stems
-from reports.figures.sweeps import THIRDS, find_sweeps
-from reports.report import write_report
+from reports.figures.knob_panels import PANELS, sweep_figure
+from reports.formats.sweep_csv import sweep_csv
+from reports.knob_sweeps import THIRDS, find_sweeps
+from reports.report import sweep_stems, write_report
 from tests.results.factory import failed_record, make_record
 
 STEEP = (400, 300, 200, 100, 50, 20)

@@ -6,11 +6,15 @@ import re
 import pytest
 from rich.console import Console
 
-from reports.aggregate import METRICS, Summary, build_tables
+from benchmarks.metrics import METRICS
+from reports.aggregate import build_tables
+from reports.formats.latex import latex
+from reports.formats.long_csv import table_csv
+from reports.formats.markdown import markdown
 from reports.layout import columns, cost, marks, mean_std
-from reports.markup import latex, markdown
+from reports.records_csv import records_csv
+from reports.table import Summary
 from reports.terminal import print_table
-from reports.tidy import records_csv, table_csv
 from tests.results.factory import failed_record, fake_study, make_record
 
 
@@ -66,6 +70,13 @@ def test_a_lone_value_is_no_winner():
 
 def test_a_value_that_is_missing_gets_no_mark():
     assert marks_of(70.0, None, 60.0) == ["best", None, "second"]
+
+
+def test_of_a_metric_of_which_lower_is_better_the_lowest_is_best():
+    errors = {"a": 3.0, "b": 20.0, "c": 4.5}
+    table = one_table([make_record(m, metrics_ece=value) for m, value in errors.items()])
+    found = dict(zip([row.label for row in table.rows], marks(table, "ece"), strict=True))
+    assert found == {"a": "best", "c": "second", "b": None}
 
 
 def test_numbers_have_one_decimal():

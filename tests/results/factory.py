@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from results.schema import Cost, Groups, Metrics, Provenance, Record, Selection
+from benchmarks.metrics import Metrics
+from results.schema import Cost, Groups, Provenance, Record, Selection
 
 
 def tail_counts(classes: int, largest: int = 500, ratio: float = 100.0) -> tuple[int, ...]:

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.metrics import Metrics
 from benchmarks.sweep import plan
 from benchmarks.sweep.plan import Cell
 from benchmarks.sweep.settings import Choice, Sweep
 from benchmarks.tools.speed.machine import Machine
 from benchmarks.tools.speed.timing import Row
-from results.schema import Cost, Groups, Metrics, Provenance, Record, Selection
+from results.schema import Cost, Groups, Provenance, Record, Selection
 from results.store import Store, _dump
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -11,8 +11,9 @@ from benchmarks.errors import UserError
 from benchmarks.sweep import plan
 from benchmarks.sweep.plan import Cell
 from benchmarks.sweep.settings import Sweep, read_sweep
-from reports.aggregate import Table, build_tables
+from reports.aggregate import build_tables
 from reports.compare.comparison import also_named, find_row
+from reports.table import Table
 from tests.results.factory import make_record
 
 CONFIGS = Path(__file__).parents[3] / "configs"

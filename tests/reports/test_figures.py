@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.aggregate import build_tables
+from reports.figures.group_bars import group_bars
 from reports.figures.head_tail import head_tail, running_mean, smoothing_window, spread_out
-from reports.figures.plots import group_bars, look, save
+from reports.figures.style import look, save
 from tests.results.factory import failed_record, fake_study, make_record
 
 ROOT = Path(__file__).resolve().parents[2]

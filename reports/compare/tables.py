@@ -13,11 +13,11 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from reports.aggregate import Table
-from reports.compare.comparison import Comparison, verdict
-from reports.compare.statistics import CONFIDENCE, Interval
-from reports.escaping import code, escape_markdown, pipes
-from reports.layout import NONE, columns, number
+from reports.compare.comparison import Comparison, compared, verdict
+from reports.compare.intervals import CONFIDENCE, Interval
+from reports.layout import NONE, column, number
+from reports.markdown_text import code, escape_markdown, pipes
+from reports.table import Table
 
 _LEVEL = f"{100 * CONFIDENCE:.0f} %"
 _ONE_BY_ONE = (
@@ -60,9 +60,9 @@ def _pair_grid(comparison: Comparison, to: str) -> Grid:
     heads, rows = _pair_heads(), _pair_rows(comparison, to)
     grid.add_column(heads[0], overflow="fold", min_width=8)
     for i, head in enumerate(heads[1:], start=1):
-        _add_figures(grid, head, [cells[i] for cells, _ in rows], left=i == len(heads) - 1)
-    for cells, interval in rows:
-        shown = verdict(interval).endswith("better")
+        _add_figures(grid, head, [cells[i] for cells in rows], left=i == len(heads) - 1)
+    for cells in rows:
+        shown = cells[-1].endswith("better")
         grid.add_row(*cells[:-1], Text(cells[-1], style="bold" if shown else ""))
     return grid
 
@@ -74,12 +74,12 @@ def _against_grid(comparisons: Sequence[Comparison], to: str) -> Grid:
     for name, title in _titles(comparisons).items():
         intervals = [comparison.intervals[name] for comparison in comparisons]
         texts = [
-            NONE if i is None else f"{_signed(i.difference)} {_sign(i)}\n{_ends(i, to)}"
+            NONE if i is None else f"{_signed(i.difference)} {_sign(name, i)}\n{_ends(i, to)}"
             for i in intervals
         ]
         _add_figures(grid, title.replace(" ", "\n", 1), texts)
         for row, i, text in zip(rows, intervals, texts, strict=True):
-            row.append(Text(text, style="" if _sign(i) == _UNSHOWN else "bold"))
+            row.append(Text(text, style="" if _sign(name, i) == _UNSHOWN else "bold"))
     for row in rows:
         grid.add_row(*row)
     return grid
@@ -101,8 +101,8 @@ def pair_markdown(comparison: Comparison) -> str:
         pipes(_pair_heads()),
         pipes([":--", "--:", "--:", "--:", "--:", ":--"]),
     ]
-    for cells, interval in _pair_rows(comparison):
-        shown = verdict(interval).endswith("better")
+    for cells in _pair_rows(comparison):
+        shown = cells[-1].endswith("better")
         lines.append(pipes([*cells[:-1], f"**{cells[-1]}**" if shown else cells[-1]]))
     notes = [f"- {escape_markdown(line)}" for line in _pair_notes(comparison)]
     return "\n".join([*lines, "", *notes]) + "\n"
@@ -125,8 +125,8 @@ def against_markdown(comparisons: Sequence[Comparison]) -> str:
             if i is None:
                 cells.append(NONE)
                 continue
-            mean = f"{_signed(i.difference)} {_sign(i)}"
-            mean = mean if _sign(i) == _UNSHOWN else f"**{mean}**"
+            mean = f"{_signed(i.difference)} {_sign(name, i)}"
+            mean = mean if _sign(name, i) == _UNSHOWN else f"**{mean}**"
             cells.append(f"{mean}<br>{_ends(i)}")
         lines.append(pipes(cells))
     notes = [f"- {escape_markdown(line)}" for line in _against_notes(comparisons)]
@@ -153,7 +153,7 @@ def comparisons_csv(comparisons: Sequence[Comparison]) -> str:
                     )
                 ]  # fmt: skip
             where = [c.table.dataset, c.table.backbone, c.a, c.b, metric]
-            writer.writerow([*where, *values, verdict(i), c.covers])
+            writer.writerow([*where, *values, verdict(metric, i), c.covers])
     return stream.getvalue()
 
 
@@ -162,9 +162,9 @@ def comparisons_csv(comparisons: Sequence[Comparison]) -> str:
 _UNSHOWN = "="
 
 
-def _sign(interval: Interval | None) -> str:
+def _sign(name: str, interval: Interval | None) -> str:
     """`↑` where A is better, `↓` where B is, `=` where neither is shown to be."""
-    return {"A better": "↑", "B better": "↓"}.get(verdict(interval), _UNSHOWN)
+    return {"A better": "↑", "B better": "↓"}.get(verdict(name, interval), _UNSHOWN)
 
 
 def _title(table: Table) -> str:
@@ -176,10 +176,8 @@ def _titles(comparisons: Sequence[Comparison]) -> Mapping[str, str]:
 
     A test set with as many images in each class has one accuracy over images and over classes.
     """
-    titles = {
-        column.key: f"{column.title} ({column.size})" if column.size else column.title
-        for column in columns(comparisons[0].table)
-    }
+    table = comparisons[0].table
+    titles = {m.key: column(table, m).head for m in compared(table.task)}
     if "balanced" in titles and all(
         _same(c.intervals["overall"], c.intervals["balanced"]) for c in comparisons
     ):
@@ -199,14 +197,14 @@ def _pair_heads() -> list[str]:
     return ["metric", "A", "B", "A − B", f"{_LEVEL} interval", ""]
 
 
-def _pair_rows(comparison: Comparison, to: str = " to ") -> list[tuple[list[str], Interval | None]]:
+def _pair_rows(comparison: Comparison, to: str = " to ") -> list[list[str]]:
     rows = []
     for name, title in _titles([comparison]).items():
         i = comparison.intervals[name]
         values = [NONE] * 4
         if i is not None:
             values = [number(i.a), number(i.b), _signed(i.difference), _ends(i, to)]
-        rows.append(([title, *values, verdict(i)], i))
+        rows.append([title, *values, verdict(name, i)])
     return rows
 
 

@@ -1,4 +1,4 @@
-"""What the figures share, and the bars by group.
+"""What the figures share: size, looks, saving and legends.
 
 Figures are made for the full width of a two-column page (7 inches, so that 8-point text stays
 8-point) and legible in print and in grey: methods differ in lightness, dashes, markers and hatching
@@ -14,12 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import matplotlib as mpl
-import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-
-from reports.aggregate import GROUPS, Table
-from reports.layout import NONE
 
 WIDTH = 7.0
 """Inches."""
@@ -117,67 +113,19 @@ def wrap(label: str) -> str:
     return "\n".join([name, *lines])
 
 
-def group_bars(table: Table) -> Figure:
-    """Bars for the whole and each group, one bar a row of the table, with ± as error bars.
+def axis_title(task: str) -> str:
+    """Title of an axis of metrics."""
+    return "Average precision (%)" if task == "multi" else "Accuracy (%)"
 
-    Args:
-        table: with at least one row that has values.
-    """
-    rows, note = shown([row for row in table.rows if row.done])
-    multi = table.task == "multi"
-    names = ["overall", *GROUPS]
-    ticks = ["mAP" if multi else "overall", *(f"{g} ({table.sizes[g]})" for g in GROUPS)]
-    width = 0.84 / max(len(rows), 3)
-    with style():
-        ncols = legend_columns([row.label for row in rows])
-        height = 2.7 + 0.17 * -(-len(rows) // ncols)
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        axes = figure.add_subplot()
-        top = 0.0
-        spreads: list[tuple[float, float, float]] = []
-        for i, row in enumerate(rows):
-            drawn = look(i)
-            values = [(place, row.values[name]) for place, name in enumerate(names)]
-            offset = (i - (len(rows) - 1) / 2) * width
-            bars = [(place + offset, v.mean, v.std) for place, v in values if v.mean is not None]
-            if bars:
-                axes.bar(
-                    [x for x, _, _ in bars], [mean for _, mean, _ in bars], width * 0.92,
-                    facecolor=drawn.colour, hatch=drawn.hatch,
-                    edgecolor="white" if drawn.hatch else drawn.colour, linewidth=0, zorder=2,
-                )  # fmt: skip
-            spreads += [(x, mean, std) for x, mean, std in bars if std is not None]
-            top = max([top, *(mean + (std or 0.0) for _, mean, std in bars)])
-        if spreads:
-            # Black on white: black alone is lost on a dark bar.
-            for colour, thick in (("white", 2.4), ("black", 0.9)):
-                axes.errorbar(
-                    *np.transpose(spreads), color=colour, linestyle="none",
-                    elinewidth=thick, capthick=thick, capsize=min(2.5, 25 * width), zorder=4,
-                )  # fmt: skip
-        for place, name in enumerate(names):
-            if all(row.values[name].mean is None for row in rows):
-                axes.text(place, 0.01 * max(top, 1.0), NONE, ha="center", va="bottom", fontsize=11)
-        axes.set_xticks(range(len(names)), ticks)
-        axes.tick_params(axis="x", length=0)
-        axes.set_xlim(-0.5, len(names) - 0.5)
-        axes.set_ylim(0, max(1.04 * top, 1.0))
-        axes.set_ylabel("Average precision (%)" if multi else "Accuracy (%)")
-        axes.set_xlabel(note)
-        axes.yaxis.grid(True, color="#dddddd", lw=0.6, zorder=0)
-        axes.set_axisbelow(True)
-        handles = [
-            Patch(facecolor=look(i).colour, hatch=2 * look(i).hatch, edgecolor="white", linewidth=0,
-                  label=row.label)
-            for i, row in enumerate(rows)
-        ]  # fmt: skip
-        figure.legend(
-            # matplotlib fills column by column, but bars are read from left to right.
-            handles=[handle for column in range(ncols) for handle in handles[column::ncols]],
-            loc="outside upper center", frameon=False, handlelength=1.8, ncols=ncols,
-            columnspacing=1.4,
-        )  # fmt: skip
-    return figure
+
+def legend(figure: Figure, handles: Sequence[Artist], ncols: int, handlelength: float) -> None:
+    """Add a legend above a figure, in the order of the handles from left to right."""
+    figure.legend(
+        # matplotlib fills column by column.
+        handles=[handle for column in range(ncols) for handle in handles[column::ncols]],
+        loc="outside upper center", frameon=False, handlelength=handlelength, ncols=ncols,
+        columnspacing=1.4,
+    )  # fmt: skip
 
 
 def legend_columns(labels: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score
 
 from benchmarks.metrics import single_label_metrics
-from reports.compare.statistics import (
+from reports.compare.intervals import (
     accuracy_parts,
     paired_interval,
     precision_parts,

@@ -14,20 +14,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.datasets import registry as datasets
 from benchmarks.errors import UserError
+from benchmarks.metrics import Metric, metrics_of
 from benchmarks.plugins.values import apply_fields
 from benchmarks.protocol import budget
 from benchmarks.sweep.rows.variants import shown
 from methods.registry import METHODS
-from results.published import METRICS, UNKNOWN, Published, published
+from reports.table import PublishedValue, PublishedValues, Row
+from results.published import UNKNOWN, Published, published
 from results.schema import Record
-
-if TYPE_CHECKING:
-    from reports.aggregate import Row, Summary
 
 NAMED = 4
 """Values of one kind that are named one by one; of more of them, the lowest and the highest."""
@@ -37,62 +35,12 @@ _WORDS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Line:
-    """One published value beside ours."""
-
-    label: str
-    """Our row."""
-    metric: str
-    """One of `results.published.METRICS`."""
-    published: float
-    ours: Summary
-    tolerance: float
-    """Points."""
-    source: str
-    """Where it was read, and what to know of it."""
-    multi: bool = False
-    """Of multi-label data."""
-
-    @property
-    def title(self) -> str:
-        """The metric as tables call it."""
-        return "mAP" if self.multi and self.metric == "overall" else self.metric
-
-    @property
-    def difference(self) -> float | None:
-        """Ours minus published, in points."""
-        return None if self.ours.mean is None else self.ours.mean - self.published
-
-    @property
-    def beyond(self) -> bool:
-        """Whether the difference is larger than the tolerance."""
-        return self.difference is not None and abs(self.difference) > self.tolerance + 1e-9
-
-
-@dataclass(frozen=True)
-class Beside:
-    """What is published on a table's data set."""
-
-    lines: tuple[Line, ...]
-    """In the order of the table's rows."""
-    others: tuple[str, ...]
-    """What is not compared, one text for each thing that keeps it apart."""
-    unread: tuple[str, ...] = ()
-    """Methods of the table whose published values could not be read, with their source."""
-
-    @property
-    def sources(self) -> list[str]:
-        """The sources of the lines, in their order."""
-        return list(dict.fromkeys(line.source for line in self.lines))
-
-
-def beside(
+def published_values(
     dataset: str,
     backbone: str,
     rows: Sequence[Row],
     entries: Iterable[Published] | None = None,
-) -> Beside | None:
+) -> PublishedValues | None:
     """Published values for a table, None where there are none for its data set and backbone.
 
     Args:
@@ -106,29 +54,30 @@ def beside(
     fitting = [e for e in known if e.values is not None and on_data(e, name)]
     if not any(entry.backbone == backbone for entry in fitting):
         return None
-    lines: list[Line] = []
+    values: list[PublishedValue] = []
     apart: dict[str, list[Published]] = {}
     for entry in fitting:
         matches = [row for row in rows if row.done and not _reasons(entry, row)]
         for row in matches:
-            lines += _lines(entry, row)
+            values += _values(entry, row)
         # Of calibration rows those of other backbones say nothing about this one.
         if not matches and (entry.backbone == backbone or entry.kind != "calibration"):
             apart.setdefault(_nearest_reason(entry, backbone, rows), []).append(entry)
     order = [row.label for row in rows]
-    lines.sort(key=lambda line: order.index(line.label))
+    values.sort(key=lambda value: order.index(value.label))
     others = [f"{reason}: {_several(found)}" for reason, found in apart.items()]
     run = {row.method for row in rows}
     unread = [f"{e.method} ({e.source})" for e in known if e.values is None and e.method in run]
-    return Beside(tuple(lines), tuple(others), tuple(unread))
+    return PublishedValues(tuple(values), tuple(others), tuple(unread))
 
 
-def _lines(entry: Published, row: Row) -> list[Line]:
-    values = entry.values or {}
-    metrics = [metric for metric in METRICS if metric in values and _same(entry, metric, row)]
-    source = _source(entry, metrics)
-    limit, multi = entry.tolerance or 0.0, row.done[0].task == "multi"
-    return [Line(row.label, m, values[m], row.values[m], limit, source, multi) for m in metrics]
+def _values(entry: Published, row: Row) -> list[PublishedValue]:
+    values, task = entry.values or {}, row.done[0].task
+    metrics = [m.key for m in metrics_of(task) if m.key in values and _same(entry, m, row)]
+    source, limit = _source(entry, metrics), entry.tolerance or 0.0
+    return [
+        PublishedValue(row.label, m, task, values[m], row.values[m], limit, source) for m in metrics
+    ]
 
 
 def on_data(entry: Published, name: str) -> bool:
@@ -223,11 +172,11 @@ def _other_data(entry: Published, record: Record) -> list[str]:
     return found
 
 
-def _same(entry: Published, metric: str, row: Row) -> bool:
-    """Whether a metric means the same: overall always does, groups under one rule and counts."""
+def _same(entry: Published, metric: Metric, row: Row) -> bool:
+    """True if a metric means the same: of a group, only under one rule and one set of counts."""
     groups = row.done[0].groups
     own = row.done[0].dataset_config.get("group_counts", "own") == "own"
-    return metric == "overall" or (groups is not None and groups.rule == entry.groups and own)
+    return metric.group is None or (groups is not None and groups.rule == entry.groups and own)
 
 
 def _source(entry: Published, compared: Sequence[str]) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from reports.escaping import code, escape_latex, escape_markdown, pipes
+from reports.latex_text import escape_latex
 from reports.layout import NONE
-from reports.published.published import Beside, Line, decimals
+from reports.markdown_text import code, escape_markdown, pipes
+from reports.published.matching import decimals
+from reports.table import PublishedValue, PublishedValues
 
 BEYOND = "!"
 HEADS = ("method", "value", "published", "ours", "difference", "source")
@@ -24,10 +23,10 @@ LEGEND = (
 )
 
 
-def print_published(found: Beside, console: Console) -> None:
+def print_published(found: PublishedValues, console: Console) -> None:
     """Print them under a table."""
     console.print(Text(TITLE, style="bold"))
-    if found.lines:
+    if found.values:
         grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
         for head in HEADS:
             left = head in HEADS[:2]
@@ -42,10 +41,10 @@ def print_published(found: Beside, console: Console) -> None:
         console.print(Padding(Text(text), (0, 0, 0, 1)))
 
 
-def published_markdown(found: Beside) -> list[str]:
+def published_markdown(found: PublishedValues) -> list[str]:
     """The lines of a Markdown section."""
     lines = [f"### {TITLE}", ""]
-    if found.lines:
+    if found.values:
         lines += [pipes(HEADS), pipes([":--", ":--", "--:", "--:", "--:", "--:"])]
         for label, *rest in _rows(found):
             lines.append(pipes([code(label), *map(escape_markdown, rest)]))
@@ -53,7 +52,7 @@ def published_markdown(found: Beside) -> list[str]:
     return [*lines, *(f"- {escape_markdown(text)}" for text in _texts(found))]
 
 
-def published_latex(found: Beside, dataset: str, backbone: str, label: str) -> list[str]:
+def published_latex(found: PublishedValues, dataset: str, backbone: str, label: str) -> list[str]:
     r"""The lines of a `table` environment of its own.
 
     Args:
@@ -70,7 +69,7 @@ def published_latex(found: Beside, dataset: str, backbone: str, label: str) -> l
         rf"\label{{{label}-published}}",
         r"\footnotesize",
     ]
-    if found.lines:
+    if found.values:
         lines += [r"\begin{tabular}{@{}llrrrr@{}}", r"\toprule"]
         lines += [" & ".join(HEADS) + r" \\", r"\midrule"]
         lines += [" & ".join(map(escape_latex, cells)) + r" \\" for cells in _rows(found)]
@@ -80,46 +79,31 @@ def published_latex(found: Beside, dataset: str, backbone: str, label: str) -> l
     return [*lines, r"\end{table}"]
 
 
-def published_csv(found: Beside) -> str:
-    """One line a comparison, unrounded."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    head = ("variant", "metric", "published", "mean", "std", "n", "difference", "tolerance")
-    writer.writerow((*head, "beyond_tolerance", "source"))
-    for line in found.lines:
-        ours = line.ours
-        writer.writerow(
-            (line.label, line.metric, line.published, ours.mean, ours.std, ours.n, line.difference,
-             line.tolerance, line.beyond, line.source)
-        )  # fmt: skip
-    return stream.getvalue()
-
-
-def _rows(found: Beside) -> list[tuple[str, ...]]:
+def _rows(found: PublishedValues) -> list[tuple[str, ...]]:
     """The lines as HEADS want them, with the digits that were published."""
     rows: list[tuple[str, ...]] = []
-    for line in found.lines:
-        ours, like = line.ours, line.published
+    for value in found.values:
+        ours, like = value.ours, value.published
         mean = NONE if ours.mean is None else decimals(ours.mean, like)
         std = "" if ours.std is None else f" ± {decimals(ours.std, like)}"
-        number = found.sources.index(line.source) + 1
-        figures = (decimals(like), mean + std, _gap(line))
-        rows.append((line.label, line.title, *figures, f"({number})"))
+        number = found.sources.index(value.source) + 1
+        figures = (decimals(like), mean + std, _gap(value))
+        rows.append((value.label, value.title, *figures, f"({number})"))
     return rows
 
 
-def _gap(line: Line) -> str:
-    if line.difference is None:
+def _gap(value: PublishedValue) -> str:
+    if value.difference is None:
         return NONE
-    size = decimals(abs(line.difference), line.published)
-    sign = "" if float(size) == 0 else "+" if line.difference > 0 else "−"
-    return f"{sign}{size}{f' {BEYOND}' if line.beyond else ''}"
+    size = decimals(abs(value.difference), value.published)
+    sign = "" if float(size) == 0 else "+" if value.difference > 0 else "−"
+    return f"{sign}{size}{f' {BEYOND}' if value.beyond else ''}"
 
 
-def _texts(found: Beside) -> list[str]:
+def _texts(found: PublishedValues) -> list[str]:
     """What stands under the lines."""
     texts = [f"({i}) {text}" for i, text in enumerate(found.sources, 1)]
-    legend = [LEGEND] if found.lines else ["No row here is the variant of a published value."]
+    legend = [LEGEND] if found.values else ["No row here is the variant of a published value."]
     others = "; ".join(found.others)
     unread = "; ".join(found.unread)
     return [

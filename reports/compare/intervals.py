@@ -19,16 +19,23 @@ By simulation, with the variance between runs from a tenth to a hundred times th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.metrics import (
+    Outcome,
+    average_precisions,
+    class_weights,
+    last_of_ties,
+    metrics_of,
+    single_label_outcome,
+)
+
 Array = NDArray[np.float64]
 
-GROUPS = ("many", "medium", "few")
 CONFIDENCE = 0.95
 
 
@@ -126,61 +133,67 @@ class _Strata:
 def accuracy_parts(
     right: NDArray[np.bool_], labels: NDArray[np.int64], membership: NDArray[np.str_]
 ) -> dict[str, Array]:
-    """What each image contributes to overall accuracy, to the groups' and to balanced accuracy.
+    """Contribution of each image to each metric of single-label data that is compared.
 
     Args:
-        right: (N,) whether the prediction is the label.
+        right: (N,) True where the prediction is the label.
         labels: (N,) true classes, the strata.
         membership: (C,) group of each class.
 
     Returns:
         Metric -> (N,) parts in percent; a group without tested classes is left out.
     """
-    counts = np.bincount(labels, minlength=len(membership))
-    weights = {"overall": counts / len(labels)}
-    for name, mask in _groups(membership, counts > 0):
-        weights[name] = mask / mask.sum()
-    return {name: 100.0 * right * weight[labels] for name, weight in weights.items()}
+    outcome = single_label_outcome(right, labels, membership)
+    share = class_weights(outcome)
+    return {
+        name: 100.0 * right * slopes[labels] + rest * share[labels]
+        for name, slopes, rest in _linear(outcome, "single")
+    }
 
 
 def precision_parts(
     scores: NDArray[np.floating], labels: NDArray[np.int64], membership: NDArray[np.str_]
 ) -> dict[str, Array]:
-    """What each image contributes to the mean average precision, over all classes and by group.
+    """Contribution of each image to each metric of multi-label data that is compared.
 
     These are jackknife values: N - 1 times what the metric loses without the image, about the
     metric itself. Their mean is the metric; all images are one stratum. The bootstrap is no better
     where positives are few, and a thousand times slower.
 
     Args:
-        scores: (N, C) of which the order within a class counts.
+        scores: (N, C); only their order within a class counts.
         labels: (N, C) zeros and ones.
         membership: (C,) group of each class.
 
     Returns:
         Metric -> (N,) parts in percent; a group without tested classes is left out.
     """
-    tested = np.asarray(labels.any(0), dtype=bool)
-    masks = dict(_groups(membership, tested))
-    masks["overall"] = masks.pop("balanced")  # the mean over classes
-    parts = {name: np.zeros(len(labels)) for name in masks}
-    for c in np.flatnonzero(tested):
-        own = _precision_parts(scores[:, c], labels[:, c])
-        for name, mask in masks.items():
-            if mask[c]:
-                parts[name] += 100.0 * own / mask.sum()
+    values = 100.0 * average_precisions(scores, labels)
+    outcome = Outcome(values, np.asarray(labels.sum(0)), membership)
+    linear = _linear(outcome, "multi")
+    parts = {name: np.full(len(labels), rest) for name, _, rest in linear}
+    for c in np.flatnonzero(outcome.tested()):
+        own = 100.0 * _precision_parts(scores[:, c], labels[:, c])
+        for name, slopes, _ in linear:
+            if slopes[c]:
+                parts[name] += slopes[c] * own
     return parts
 
 
-def _groups(
-    membership: NDArray[np.str_], tested: NDArray[np.bool_]
-) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """The groups that have tested classes, with masks (C,) of these, and all as `balanced`."""
-    for name in GROUPS:
-        mask = (membership == name) & tested
-        if mask.any():
-            yield name, mask
-    yield "balanced", tested
+def _linear(outcome: Outcome, task: str) -> list[tuple[str, Array, float]]:
+    """Each compared metric as a linear function of the class values: name, slopes, intercept.
+
+    The function is exact for a weighted mean of the values. Any other metric is replaced by its
+    tangent (the delta method), which needs class values in whose spread the metric is smooth.
+    """
+    found = []
+    for metric in metrics_of(task):
+        value = metric.function(outcome) if metric.compared else None
+        if value is not None:
+            slopes = metric.slopes(outcome)
+            rest = value - float(slopes @ np.nan_to_num(outcome.values))
+            found.append((metric.key, slopes, 0.0 if metric.weights is not None else rest))
+    return found
 
 
 def _precision_parts(scores: NDArray[np.floating], labels: NDArray[np.int64]) -> Array:
@@ -193,7 +206,7 @@ def _precision_parts(scores: NDArray[np.floating], labels: NDArray[np.int64]) ->
     number = len(scores)
     order = np.argsort(-scores, kind="stable")
     y = labels[order].astype(np.float64)
-    last = np.append(np.flatnonzero(np.diff(scores[order])), number - 1)  # of each block
+    last = last_of_ties(scores[order])  # of each block
     block = np.repeat(np.arange(len(last)), np.diff(last, prepend=-1))
     hits, above = np.cumsum(y)[last], last + 1.0
     new, total, fewer = np.diff(hits, prepend=0.0), hits[-1], np.maximum(last, 1.0)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.aggregate import Row, Summary, Table, summarise
+from reports.aggregate import summarise
+from reports.table import Row, Summary, Table
 from results.schema import Record
 
 THIRDS = ("head third", "middle third", "tail third")

@@ -1,12 +1,9 @@
-"""The figure and the CSV of a sweep over a knob of a data set."""
+"""The figure of a sweep over a knob of a data set."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,49 +11,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from benchmarks.file_names import safe
-from reports.aggregate import Summary
-from reports.figures.plots import WIDTH, legend_columns, look, shown, style
-from reports.figures.sweeps import WORDS, KnobSweep
+from benchmarks.metrics import title_of
+from reports.figures.style import WIDTH, axis_title, legend, legend_columns, look, shown, style
+from reports.knob_sweeps import WORDS, KnobSweep
+from reports.outputs import sweep_output
+from reports.table import Summary
 
 PANELS = ("overall", "head third", "tail third")
 """What the figure shows; the CSV has the middle third as well."""
 
 
-def sweep_stems(sweeps: Sequence[KnobSweep]) -> list[str]:
-    """A file name without ending for each: BASE__KNOB__BACKBONE, and no two alike."""
-    stems = [f"{safe(s.base)}__{safe(s.knob)}__{safe(s.backbone)}" for s in sweeps]
-    lower = [stem.lower() for stem in stems]
-    return [
-        f"{stem}-{hashlib.sha256(repr(sweep).encode()).hexdigest()[:6]}"
-        if lower.count(stem.lower()) > 1
-        else stem
-        for stem, sweep in zip(stems, sweeps, strict=True)
-    ]
-
-
-def sweep_csv(sweep: KnobSweep) -> str:
-    """One line for each variant, value of the knob and metric; empty where there is no value."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(
-        ["dataset", "backbone", "knob", "value", "method", "variant", "metric", "mean", "std", "n"]
-    )
-    for line in sweep.lines:
-        for x, values in line.points:
-            for name, s in values.items():
-                where = [sweep.base, sweep.backbone, sweep.knob, f"{x:g}", line.method, line.label]
-                writer.writerow([*where, name, s.mean, s.std, s.n])
-    return stream.getvalue()
-
-
+@sweep_output("")
 def sweep_figure(sweep: KnobSweep) -> Figure:
     """A panel for the whole, the head third and the tail third; one line a variant.
 
     Bands are standard deviations over runs (ddof=1); a variant that is not random has none.
     """
-    multi = sweep.task == "multi"
-    titles = {"overall": "mAP" if multi else "overall"}
+    titles = {"overall": title_of("overall", sweep.task)}
     titles |= {name: f"{name} ({size} classes)" for name, size in sweep.sizes.items()}
     lines, more = shown(sweep.lines)
     with style():
@@ -75,17 +46,12 @@ def sweep_figure(sweep: KnobSweep) -> Figure:
             axes.yaxis.grid(True, color="#dddddd", lw=0.6, zorder=0)
             axes.set_axisbelow(True)
         _scale(panels[0], sweep)
-        panels[0].set_ylabel("Average precision (%)" if multi else "Accuracy (%)")
+        panels[0].set_ylabel(axis_title(sweep.task))
         title = WORDS.get(sweep.knob, ("", sweep.knob))[1]
         title += " (log scale)" if panels[0].get_xscale() == "log" else ""
         figure.supxlabel("\n".join([title, *below]), fontsize=8.5, linespacing=1.4)
         handles = [_handle(i, label) for i, label in enumerate(labels)]
-        figure.legend(
-            # matplotlib fills column by column, but names are read from left to right.
-            handles=[handle for column in range(ncols) for handle in handles[column::ncols]],
-            loc="outside upper center", frameon=False, handlelength=2.6, ncols=ncols,
-            columnspacing=1.4,
-        )  # fmt: skip
+        legend(figure, handles, ncols, handlelength=2.6)
     return figure
 
 

@@ -1,0 +1,123 @@
+"""The table model that every format and figure is made from.
+
+One table for each data set and backbone, one row for each variant of a method, a mean and a sample
+standard deviation for each metric. `aggregate` builds it from records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from benchmarks.metrics import title_of
+from results.schema import Record
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One value over the runs of a row; metrics in percent, times in seconds, memory in MB."""
+
+    mean: float | None
+    """None if no run has the value (an empty group)."""
+    std: float | None
+    """Sample standard deviation (ddof=1); None for fewer than two runs."""
+    n: int
+    """Runs that have the value."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant of a method in a table."""
+
+    label: str
+    method: str
+    values: Mapping[str, Summary]
+    """By name, for every metric of `benchmarks.metrics` and every cost of `aggregate.COSTS`."""
+    spread: str | None
+    """What varies between the runs ("3 run seeds"); None for one run."""
+    done: tuple[Record, ...]
+    """The records behind the values: one for each run seed and split seed."""
+    failed: tuple[Record, ...]
+    """Cells of the variant that failed or do not apply."""
+    stale: bool
+    """True if a value comes from a record made with another version of the method's source."""
+
+    @property
+    def not_applicable(self) -> bool:
+        """True if no cell of the variant applies to the data."""
+        return not self.done and all(r.status == "not_applicable" for r in self.failed)
+
+    @property
+    def cells(self) -> int:
+        """Number of all cells of the variant."""
+        return len(self.done) + len(self.failed)
+
+
+@dataclass(frozen=True)
+class PublishedValue:
+    """A published value and the row of the table that repeats it."""
+
+    label: str
+    """Label of our row."""
+    metric: str
+    task: str
+    published: float
+    ours: Summary
+    tolerance: float
+    """In points."""
+    source: str
+    """Where the value was read, and what a reader has to know about it."""
+
+    @property
+    def title(self) -> str:
+        """The metric as tables call it."""
+        return title_of(self.metric, self.task)
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus published, in points."""
+        return None if self.ours.mean is None else self.ours.mean - self.published
+
+    @property
+    def beyond(self) -> bool:
+        """True if the difference is larger than the tolerance."""
+        return self.difference is not None and abs(self.difference) > self.tolerance + 1e-9
+
+
+@dataclass(frozen=True)
+class PublishedValues:
+    """Published results on the data set of a table."""
+
+    values: tuple[PublishedValue, ...]
+    """Those that a row repeats, in the order of the rows."""
+    others: tuple[str, ...]
+    """Those that no row repeats, one text for each reason."""
+    unread: tuple[str, ...] = ()
+    """Methods of the table whose published values could not be read, with their source."""
+
+    @property
+    def sources(self) -> list[str]:
+        """The sources of the values, in their order."""
+        return list(dict.fromkeys(value.source for value in self.values))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Results on one data set with one backbone."""
+
+    dataset: str
+    backbone: str
+    task: str
+    """`single` (accuracies) or `multi` (average precisions)."""
+    rows: tuple[Row, ...]
+    """From the lowest overall value to the highest; rows without values last."""
+    sizes: Mapping[str, str]
+    """Number of classes in each group ("35"; "34–36" if splits differ; "" if no cell is done)."""
+    caption: str
+    footnotes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    """Faults of the set of records itself, such as duplicates."""
+    remark: str = ""
+    """Remarks of the sweeps' authors, printed after the caption."""
+    published: PublishedValues | None = None
+    """None if nothing is published on the data set with the backbone."""
