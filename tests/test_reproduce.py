@@ -23,7 +23,7 @@ FILES = sorted((ROOT / "configs" / "reproduce").glob("*.yaml"))
 
 def cell_of(file: Path) -> plan.Cell:
     """The one kind of cell that a file asks for, with its own backbone."""
-    cells = plan.expand(read_sweep(file, {"device": "cpu"}))
+    cells = plan.expand(read_sweep(file, {"device": "cpu"})).cells
     assert len({(c.label, c.dataset) for c in cells}) == 1
     return cells[0]
 
@@ -74,7 +74,7 @@ def test_its_row_is_the_published_variant(file: Path, found: dict[str, list[Publ
     cell = cell_of(file)
     assert cell.protocol == "paper"
     assert cell.select == "last"
-    assert cell.backbone_name == "ViT-B-16-quickgelu/openai"
+    assert cell.backbone.typed == "ViT-B-16-quickgelu/openai"
     entries = found[file.stem]
     assert any(entry.backbone == cell.backbone.name for entry in entries)
     dataset = file.stem.split("__")[1]

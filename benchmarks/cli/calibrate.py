@@ -36,7 +36,7 @@ from benchmarks.protocol import group_of
 from benchmarks.run.evaluating import SAMPLES, logits_of
 from benchmarks.run.recording import ranked
 from benchmarks.sweep import plan
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import Choice, Sweep
 from methods.base import Method, Task
 from methods.registry import METHODS
@@ -104,7 +104,7 @@ def calibrate(sweep: Sweep, console: Console, known: Sequence[Published] | None 
         seeds=(0,), backbone=sweep.backbone, data_root=sweep.data_root, device=sweep.device,
         precision=sweep.precision, protocol="paper",
     )  # fmt: skip
-    cells = plan.expand(asked)
+    cells = plan.expand(asked).cells
     with ProgressDisplay(console, len(cells), 0) as display:
 
         @cache
@@ -113,7 +113,7 @@ def calibrate(sweep: Sweep, console: Console, known: Sequence[Published] | None 
             device = devices.pick(sweep.device)
             offline, precision = sweep.offline, cells[0].precision
             return backbones.load(
-                cells[0].backbone_name, device=device, precision=precision, offline=offline
+                cells[0].backbone.typed, device=device, precision=precision, offline=offline
             )
 
         outcomes = []

@@ -22,8 +22,12 @@ from benchmarks.plugins.values import choices
 from benchmarks.sweep.settings import Sweep, shard_of
 
 if TYPE_CHECKING:
+    from benchmarks.run.data_sets import DataSets
+    from benchmarks.run.display import Display
+    from benchmarks.sweep.baselines import Baselines
+    from benchmarks.sweep.cell import Cell
     from benchmarks.sweep.estimate import Estimator
-    from benchmarks.sweep.plan import Cell, Planned
+    from benchmarks.sweep.plan import Planned
     from methods.space import Range
     from results.schema import Record
 
@@ -39,7 +43,8 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
         from benchmarks import backbones
 
         backbones.fetch(sweep.backbone, offline=sweep.offline)
-    cells = plan.expand(sweep, partial(say, console))
+    expansion = plan.expand(sweep, partial(say, console))
+    cells = expansion.cells
     if not cells:
         return _empty_part(sweep, console)
     if sweep.data_root != Sweep().data_root and not sweep.data_root.is_dir():
@@ -53,12 +58,11 @@ def run(sweep: Sweep, console: Console, *, allow_mixed: bool, debug: bool) -> in
         _say_what_changed(planned, records, sweep, console)
         console.print(f"{counted(len(planned), 'cell')}, {estimated}.")
     if todo or sweep.save_model or sweep.check_data:  # else nothing that needs torch
-        if not _run_cells(planned, todo, sweep, console, debug):
+        made = _run_cells(planned, todo, sweep, console, debug)
+        if made is None:
             return 130
-        planned = plan.look_up(
-            cells, records_in(store, console), repeatable=not sweep.no_deterministic
-        )
-    return _report_cells(planned, sweep, console, allow_mixed)
+        planned = plan.look_up(cells, [*records, *made], repeatable=not sweep.no_deterministic)
+    return _report_cells(planned, expansion.baselines, sweep, console, allow_mixed)
 
 
 def _say_what_changed(
@@ -74,12 +78,13 @@ def _say_what_changed(
 
 def _run_cells(
     planned: Sequence[Planned], todo: Sequence[Cell], sweep: Sweep, console: Console, debug: bool
-) -> bool:
-    """Run cells of a plan; False after an interruption."""
-    from benchmarks import device
+) -> list[Record] | None:
+    """Run cells of a plan and return their records; None after an interruption."""
     from benchmarks.cli.console import ProgressDisplay
-    from benchmarks.run import bench, runner
+    from benchmarks.run import runner
+    from benchmarks.run.data_sets import DataSets
     from benchmarks.run.model_files import model_file
+    from benchmarks.run.options import RunOptions
     from methods.registry import METHODS
 
     for name in dict.fromkeys(cell.method for cell in todo):
@@ -94,25 +99,16 @@ def _run_cells(
                 f"{counted(bare, 'finished cell')} without a saved model: --rerun always computes "
                 "all cells of the command again, and keeps their models.",
             )
-    settings = bench.Settings(
-        sweep.out,
-        sweep.data_root,
-        device.pick(sweep.device),
-        sweep.offline,
-        debug,
-        sweep.save_logits,
-        sweep.save_model,
-        deterministic=not sweep.no_deterministic,
-    )
+    options = RunOptions.of(sweep, debug=debug)
     display = ProgressDisplay(console, len(todo), len(planned) - len(todo))
+    data_sets = DataSets(options, display)
     if sweep.check_data:
         with display:
-            _check_data([p.cell for p in planned], settings, display, console)
+            _check_data([p.cell for p in planned], data_sets, sweep.out, display, console)
     try:
         with display:
-            if not sweep.check_data:
-                runner.find_all_data(todo, settings, display)
-            runner.run(todo, settings, display)
+            data_sets.load_all(todo)
+            return runner.run(todo, options, display, data_sets)
     except KeyboardInterrupt:
         console.print(
             f"\nInterrupted: {display.done} of {counted(len(planned), 'cell')} "
@@ -124,28 +120,28 @@ def _run_cells(
             ),
             markup=False,
         )
-        return False
-    return True
+        return None
 
 
-def _check_data(cells: Sequence[Cell], settings: Any, display: Any, console: Console) -> None:
+def _check_data(
+    cells: Sequence[Cell], data_sets: DataSets, out: Path, display: Display, console: Console
+) -> None:
     """Read every image of the cells' data sets and say what is wrong with any of them.
 
     Raises:
         DataError: some images are damaged; all data sets were looked at.
     """
     from benchmarks.datasets import checking
-    from benchmarks.run import bench
 
     problems = []
     for cell in {(cell.dataset, cell.split_seed): cell for cell in cells}.values():
-        data = bench.load_data(cell, settings, display)
+        data = data_sets.get(cell)
         said = partial(display.preparing, f"reading {cell.dataset}")
         found = checking.examine(data, said, validation=cell.select == "val")
         # Another seed may draw other images, and has a file of its own.
         name = f"{cell.dataset}, split seed {cell.split_seed}" if cell.split_seed else cell.dataset
         try:
-            line = checking.report(name, found, settings.out / "data_check")
+            line = checking.report(name, found, out / "data_check")
             console.print(line, markup=False, soft_wrap=True)
         except DataError as error:
             problems.append(str(error))
@@ -160,19 +156,22 @@ def _empty_part(sweep: Sweep, console: Console) -> int:
     return 0
 
 
-def _report_cells(planned: Sequence[Any], sweep: Sweep, console: Console, allow_mixed: bool) -> int:
-    from benchmarks.sweep import plan
+def _report_cells(
+    planned: Sequence[Planned],
+    baselines: Baselines,
+    sweep: Sweep,
+    console: Console,
+    allow_mixed: bool,
+) -> int:
     from reports.report import write_report
 
     records = [p.record for p in planned if p.record is not None]
-    stale = {p.record.key for p in planned if p.state == "stale"}
+    stale = {p.record.key for p in planned if p.state == "stale" and p.record is not None}
     failed = [p for p in planned if p.state == "failed"]
     folder = DEFAULT_REPORT if sweep.out == Sweep().out else sweep.out / "report"
     console.print()
     files = write_report(records, folder, stale=stale, allow_mixed=allow_mixed, console=console)
     if sweep.compare:
-        every = plan.baselines(sweep, sweep.compare)
-        baselines = {label: cells for label, cells in every.items() if cells}  # of these flags
         files += compare_with(baselines, records, stale, sweep.out, console, folder)
     say_where(console, files, sweep.out)
     if sweep.shard:
@@ -196,7 +195,7 @@ def plan_only(sweep: Sweep, console: Console) -> int:
     from benchmarks.sweep import plan
     from results.store import Store
 
-    cells = plan.expand(sweep, partial(say, console))
+    cells = plan.expand(sweep, partial(say, console)).cells
     if not cells:
         return _empty_part(sweep, console)
     records = records_in(Store(sweep.out), console)

@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.table import Column
 
 from benchmarks.datasets.files.resized import InFiles
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from results.schema import Cost, Record
 
 MUCH_WAITING = 0.05

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from benchmarks.errors import UserError, did_you_mean
-from benchmarks.sweep.settings import Sweep, split_labels
+from benchmarks.sweep.settings import split_labels
 
 if TYPE_CHECKING:
+    from benchmarks.sweep.plan import Expansion
     from reports.compare.comparison import Read
     from results.schema import Record
 
@@ -45,10 +46,9 @@ def gather(folders: Sequence[Path], plugins: Sequence[Path], console: Console) -
     Raises:
         UserError: a folder without records, or nothing that can be read.
     """
-    from benchmarks.sweep import plan
     from methods.registry import METHODS
     from reports.compare.comparison import NEEDED
-    from results.store import Store
+    from results.store import Store, preference
 
     for file in plugins:
         METHODS.load_file(file)
@@ -70,7 +70,7 @@ def gather(folders: Sequence[Path], plugins: Sequence[Path], console: Console) -
     # folder the same cell from several versions of a method. One of today's code goes first.
     by_cell = {
         r.identity or r.key: r
-        for r in sorted(records, key=lambda r: (r.key not in old, *plan.preference(r)))
+        for r in sorted(records, key=lambda r: (r.key not in old, *preference(r)))
     }
 
     def read(record: Record) -> Mapping[str, Any]:
@@ -79,15 +79,13 @@ def gather(folders: Sequence[Path], plugins: Sequence[Path], console: Console) -
     return Gathered(list(by_cell.values()), old, read)
 
 
-def of_sweep(records: Sequence[Record], sweep: Sweep, file: Path) -> list[Record]:
+def of_sweep(records: Sequence[Record], expansion: Expansion, file: Path) -> list[Record]:
     """The records of a sweep's cells, made with whatever version of their methods.
 
     Raises:
         UserError: there are none.
     """
-    from benchmarks.sweep import plan
-
-    identities = {cell.identity for cell in plan.expand(sweep)}
+    identities = {cell.identity for cell in expansion.cells}
     found = [record for record in records if record.identity in identities]
     if not found:
         raise UserError(f"No records of the cells of {file} in these folders.")

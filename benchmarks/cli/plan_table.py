@@ -17,7 +17,8 @@ from rich.text import Text
 from benchmarks.sweep.estimate import Estimator, Guess, needs_features, serves
 
 if TYPE_CHECKING:
-    from benchmarks.sweep.plan import Cell, Planned
+    from benchmarks.sweep.cell import Cell
+    from benchmarks.sweep.plan import Planned
 
 HEADS = ("method", "seeds", "split seeds", "state", "estimate", "from")
 NONE = "–"

@@ -23,10 +23,11 @@ from benchmarks.datasets.files.image_files import ENDINGS, FileImages
 from benchmarks.errors import DataError, UserError, counted
 from benchmarks.file_names import may_write
 from benchmarks.inputs.features import user_store
-from benchmarks.run.bench import Bench, Settings
+from benchmarks.run.bench import Bench
 from benchmarks.run.model_files import model_file, read_model
+from benchmarks.run.options import RunOptions
 from benchmarks.sweep import plan
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import Choice, Sweep
 from methods.registry import METHODS
 from results.schema import Record, RecordError
@@ -66,15 +67,15 @@ def predict(
     cell = _cell(record, model.origin, flags)
     if cell.key != record.key:
         say(console, f"{cell.method} has changed since this record was made.")
-    settings = Settings(
-        record_file.parent.parent,
-        Path(flags["data_root"] or model.origin["data_root"]),
-        device.pick(flags["device"]),
-        flags["offline"],
+    options = RunOptions(
+        out=record_file.parent.parent,
+        data_root=Path(flags["data_root"] or model.origin["data_root"]),
+        device=device.pick(flags["device"]),
+        offline=flags["offline"],
     )
     display = ProgressDisplay(console, 1, 0)
     with display:
-        bench = Bench.load(cell, settings, user_store(), display)
+        bench = Bench.load(cell, options, user_store(), display)
         split, problems = _readable(images, files, record, upright=bench.upright)
         predictor = bench.restored(cell, model)
         logits = bench.logits(cell, predictor, split)
@@ -177,7 +178,7 @@ def _cell(record: Record, origin: dict[str, Any], flags: dict[str, Any]) -> Cell
         device=flags["device"],
         offline=flags["offline"],
     )
-    (cell,) = plan.expand(sweep)
+    (cell,) = plan.expand(sweep).cells
     cell = replace(cell, tuning=record.tuning)
     if cell.identity != record.identity:
         provenance = record.provenance

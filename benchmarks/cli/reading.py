@@ -47,12 +47,13 @@ def report(
     Raises:
         UserError: unknown names, nothing to report, or records that do not belong in one table.
     """
+    from benchmarks.sweep.plan import expand
     from reports.report import write_report
 
     found = gather(folders, plugins, console)
     records = found.records
     if choice.config is not None:
-        records = of_sweep(records, read_sweep(choice.config, {}), choice.config)
+        records = of_sweep(records, expand(read_sweep(choice.config, {})), choice.config)
     if choice.methods is not None:
         known = {record.method for record in records}
         wanted = set(split_labels(choice.methods))
@@ -113,14 +114,15 @@ def compare(
     records = found.records
     cells: Baselines = {}
     if request.config is not None:
-        from benchmarks.sweep import plan
+        from benchmarks.sweep.plan import expand
 
         sweep = read_sweep(request.config, {})
-        records = of_sweep(records, sweep, request.config)
+        expansion = expand(sweep)
+        records = of_sweep(records, expansion, request.config)
         if not (request.a or request.b):
             baselines = baselines or sweep.compare
         typed = [label for label in (*baselines, request.a, *others) if label]
-        cells = plan.baselines(sweep, typed)
+        cells = expansion.named(typed)
     if bool(request.a) != bool(others) or bool(request.a) == bool(baselines):
         raise UserError(
             "Name two variants with --a and --b, or with --against what all others are compared "

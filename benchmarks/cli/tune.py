@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks import backbones, device, randomness
+from benchmarks import backbones, randomness
 from benchmarks.cli.console import ProgressDisplay
 from benchmarks.cli.gathering import records_in
 from benchmarks.datasets.base import DataSet, Family
@@ -32,9 +32,9 @@ from benchmarks.file_names import safe
 from benchmarks.plugins.values import apply_fields
 from benchmarks.protocol import budget
 from benchmarks.run import runner
-from benchmarks.run.bench import Settings
+from benchmarks.run.options import RunOptions
 from benchmarks.sweep import plan
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.recipe_files import Recipe, default_file, refuse_to_lose, write_recipe
 from benchmarks.sweep.settings import Sweep
 from methods.registry import METHODS, info_of
@@ -154,7 +154,9 @@ def tune(sweep: Sweep, request: Request, console: Console, *, debug: bool) -> in
     if sweep.data_root != Sweep().data_root and not sweep.data_root.is_dir():
         raise UserError(f"--data-root {sweep.data_root}: no such folder.")
     backbones.fetch(sweep.backbone, offline=sweep.offline)
-    studies = [list(cells) for _, cells in groupby(plan.expand(sweep), key=lambda c: c.dataset)]
+    studies = [
+        list(cells) for _, cells in groupby(plan.expand(sweep).cells, key=lambda c: c.dataset)
+    ]
     by_flag = [field for owner, field, _ in sweep.set if owner == sweep.methods[0].name]
     prepared = [_trials(cells, request, by_flag) for cells in studies]
     pairs = zip(studies, prepared, strict=True)
@@ -262,18 +264,19 @@ def _run(
     store = Store(out)
     store.check_writable()
     cells = list({cell.key: cell for trial in trials for cell in trial.cells}.values())
-    planned = plan.look_up(cells, records_in(store, console))
+    records = records_in(store, console)
+    planned = plan.look_up(cells, records)
     todo = [p.cell for p in planned if p.to_run("missing", accept_stale=False)]
     console.print(
         f"{first.method} on {first.dataset} with {first.backbone.name}: "
         f"{counted(len(trials), 'trial')}, measured on validation images.",
         markup=False,
     )
-    settings = Settings(out, sweep.data_root, device.pick(sweep.device), sweep.offline, debug)
+    options = RunOptions.of(dataclasses.replace(sweep, out=out), debug=debug)
     display = ProgressDisplay(console, len(todo), len(cells) - len(todo))
     try:
         with display:
-            runner.run(todo, settings, display)
+            records += runner.run(todo, options, display)
     except KeyboardInterrupt:
         console.print(
             f"\nInterrupted: {display.done} of {len(cells)} runs are done and kept in {out}. "
@@ -281,7 +284,7 @@ def _run(
             markup=False,
         )
         return None
-    by_key = {record.key: record for record in records_in(store, console)}
+    by_key = {record.key: record for record in records}
     return [dataclasses.replace(t, records=tuple(by_key[c.key] for c in t.cells)) for t in trials]
 
 

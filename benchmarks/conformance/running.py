@@ -26,8 +26,8 @@ from benchmarks.conformance.worlds import TinyFamily, changed, own_backbone, sta
 from benchmarks.datasets.base import DataSet, TaskKind
 from benchmarks.plugins.catalog import first_line
 from benchmarks.run import runner
-from benchmarks.run.bench import Settings
-from benchmarks.sweep.plan import Cell
+from benchmarks.run.options import RunOptions
+from benchmarks.sweep.cell import Cell
 from methods.base import Method, Predictor, Samples, Task
 from methods.registry import METHODS, fingerprint, info_of
 from results.schema import Record
@@ -189,7 +189,6 @@ class Subject:
             family=TinyFamily(self.kind),
             dataset=TinyFamily.name,
             backbone=identify(EMBEDDED),
-            backbone_name=EMBEDDED,
             seed=0,
             split_seed=0,
             protocol="equal",
@@ -206,13 +205,18 @@ class Subject:
         Raises:
             Exception: whatever the method raised, in place of a failed record.
         """
-        cpu = torch.device("cpu")
-        settings = Settings(
-            out, out, cpu, offline=True, debug=True, save_logits=True, checkpoint_s=0.0
+        options = RunOptions(
+            out=out,
+            data_root=out,
+            device=torch.device("cpu"),
+            offline=True,
+            debug=True,
+            save_logits=True,
+            checkpoint_s=0.0,
         )
         gc.freeze()  # the runner collects garbage after each cell: only what is new is looked at
         try:
-            runner.run([self.cell()], settings, display)
+            runner.run([self.cell()], options, display)
         finally:
             gc.unfreeze()
 

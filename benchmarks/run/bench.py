@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import gc
 import time
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,53 +14,26 @@ from torch import Tensor
 from benchmarks import backbones, memory, randomness
 from benchmarks import device as devices
 from benchmarks.backbones import Backbone
-from benchmarks.datasets.base import ArrayImages, DataSet, Split
+from benchmarks.datasets.base import DataSet, Split
 from benchmarks.datasets.carving import with_validation
-from benchmarks.datasets.checking import duplicates_note, train_test_duplicates
 from benchmarks.errors import DataError, DataMissing, NotApplicable, UserError
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.inputs.samples import SplitSamples
-from benchmarks.run.checkpoints import SECONDS_BETWEEN, FileCheckpoint, checkpoint_file
+from benchmarks.run.checkpoints import FileCheckpoint, checkpoint_file
+from benchmarks.run.data_sets import DataSets
+from benchmarks.run.display import Display
 from benchmarks.run.evaluating import SAMPLES, logits_of
 from benchmarks.run.model_files import Restored, SavedModel, model_file, put_back, save_model
+from benchmarks.run.options import RunOptions
 from benchmarks.run.recording import Predictions, Recorder, membership, now
 from benchmarks.run.together import fitted_together
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from methods.base import FitResult, Method, Predictor, Task
 from methods.registry import METHODS, info_of
 from results.schema import Cost, Record
 
 Outcome = tuple[Record, Predictions | None]
 """A record and, where the cell is done, its predictions."""
-
-
-class Display(Protocol):
-    """What the runner tells while it works; `benchmarks.cli.console` shows it."""
-
-    def preparing(self, what: str, done: int = 0, total: int = 0) -> None: ...
-
-    def started(self, cell: Cell) -> None: ...
-
-    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None: ...
-
-    def finished(self, cell: Cell, record: Record) -> None: ...
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Where and on what to run; none of it is in a record's key."""
-
-    out: Path
-    data_root: Path
-    device: torch.device
-    offline: bool = False
-    debug: bool = False
-    save_logits: bool = False
-    save_model: bool = False
-    checkpoint_s: float = SECONDS_BETWEEN
-    """Least time between two writes of a cell's training state."""
-    deterministic: bool = True
-    """Algorithms that repeat their numbers, at some cost."""
 
 
 class Fitted(NamedTuple):
@@ -83,7 +54,7 @@ class Bench:
         data: DataSet,
         backbone: Backbone,
         features: FeatureStore,
-        settings: Settings,
+        options: RunOptions,
         display: Display,
     ) -> None:
         self.spoiled = False
@@ -91,9 +62,9 @@ class Bench:
         self._data = data
         self._backbone = backbone
         self._features = features
-        self._settings = settings
+        self._options = options
         self._display = display
-        self._recorder = Recorder(data, backbone, settings.out, save_logits=settings.save_logits)
+        self._recorder = Recorder(data, backbone, options.out, save_logits=options.save_logits)
         self._train = self._samples("train", data.train)
         self._test = self._samples("test", data.test)
         self._validation: SplitSamples | None = None
@@ -101,34 +72,45 @@ class Bench:
 
     @classmethod
     def load(
-        cls, cell: Cell, settings: Settings, features: FeatureStore, display: Display
+        cls,
+        cell: Cell,
+        options: RunOptions,
+        features: FeatureStore,
+        display: Display,
+        data_sets: DataSets | None = None,
     ) -> Bench:
-        """Load what `cell` needs, downloading what is missing unless offline.
+        """Load the data set and the backbone of `cell`; download missing ones unless offline.
+
+        Args:
+            cell: any of the cells that will share them.
+            options: of the run.
+            features: store of frozen features.
+            display: shows the progress.
+            data_sets: those of the run, loaded or not.
 
         Raises:
-            DataMissing: data or weights that are not here; where both are, the line says both.
+            DataMissing: data or weights are missing; if both are, the line says so.
         """
         display.preparing(f"loading {cell.dataset}")
         try:
-            data = load_data(cell, settings, display)
+            data = (data_sets or DataSets(options, display)).get(cell)
         except DataMissing as missing:
-            try:  # a look only: nobody waits for weights that cannot be used yet
-                backbones.require(cell.backbone, offline=settings.offline)
+            try:  # check only, do not download: weights are of no use yet
+                backbones.require(cell.backbone, offline=options.offline)
             except DataMissing as also:
                 raise DataMissing(f"{missing} And: {also}") from also
             raise
-        data = _with_duplicates_note(data)
         if cell.select == "val":
             data = with_validation(data, cell.split_seed)
         display.preparing(f"loading backbone {cell.backbone.name}")
         backbone = backbones.load(
-            cell.backbone_name,
-            device=settings.device,
+            cell.backbone.typed,
+            device=options.device,
             precision=cell.precision,
             transform=cell.transform,
-            offline=settings.offline,
+            offline=options.offline,
         )
-        return cls(data, backbone, features, settings, display)
+        return cls(data, backbone, features, options, display)
 
     def measure(self, cells: list[Cell]) -> list[Outcome]:
         """Fit and evaluate cells that the runner hands over together: see `together`."""
@@ -224,10 +206,10 @@ class Bench:
             logits = self._logits(cell, predictor, self._test)
             cost = self._cost(cell, predictor, fitted, time.perf_counter() - clock)
             notes = [*task.notes, *predictor.notes]
-            if self._settings.save_model:
+            if self._options.save_model:
                 stages = getattr(task.checkpoint, "stages", ())
-                file = model_file(self._settings.out, cell.key)
-                save_model(file, cell, self._settings.data_root, stages, predictor)
+                file = model_file(self._options.out, cell.key)
+                save_model(file, cell, self._options.data_root, stages, predictor)
             return self._recorder.done(cell, logits, cost, notes, started)
         except Exception as error:
             return self._without_result(cell, error, started)
@@ -238,7 +220,7 @@ class Bench:
             raise error
         if isinstance(error, NotApplicable):
             return self._recorder.not_applicable(cell, str(error), started), None
-        if self._settings.debug:
+        if self._options.debug:
             raise error
         return self._recorder.failed(cell, error, started), None
 
@@ -272,7 +254,7 @@ class Bench:
             device=self._backbone.device,
             progress=self._display.stepped,
             checkpoint=FileCheckpoint(
-                checkpoint_file(self._settings.out, cell), self._settings.checkpoint_s, together
+                checkpoint_file(self._options.out, cell), self._options.checkpoint_s, together
             ),
             text_cache=partial(
                 self._features.texts,
@@ -320,37 +302,8 @@ class Bench:
             )
 
 
-def _with_duplicates_note(data: DataSet) -> DataSet:
-    """With a footnote where training images are tested on; of images in memory, which is quick."""
-    if not all(isinstance(s.images, ArrayImages) for s in (data.train, data.test)):
-        return data
-    twice = train_test_duplicates(data)
-    return dataclasses.replace(data, notes=(*data.notes, duplicates_note(twice))) if twice else data
-
-
 def _state(backbone: Backbone) -> list[Any]:
     """Torch's counts of in-place changes, and the flags, of a backbone's parts."""
     tensors = [*backbone.model.parameters(), *backbone.model.buffers()]
     versions = [(tensor._version, tensor.requires_grad) for tensor in tensors]
     return [versions, [module.training for module in backbone.model.modules()]]
-
-
-def load_data(cell: Cell, settings: Settings, display: Display) -> DataSet:
-    """The cell's data set, downloaded if it is missing and may be.
-
-    Raises:
-        DataMissing: it is not here and could not be fetched.
-        DataError: it is damaged.
-    """
-    try:
-        return cell.family.load(settings.data_root, cell.split_seed)
-    except DataMissing as missing:
-        if settings.offline or not cell.family.published:
-            raise
-        display.preparing(f"downloading {cell.dataset}")
-        try:
-            cell.family.download(settings.data_root)
-        except DataMissing as error:  # what is to be done stands in the first line
-            reason = " ".join(str(error.__cause__ or error).split())
-            raise DataMissing(f"{missing} (Downloading failed: {reason})") from error
-    return cell.family.load(settings.data_root, cell.split_seed)

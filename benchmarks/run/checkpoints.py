@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.sweep.plan import Cell
+from benchmarks.run.options import SECONDS_BETWEEN_CHECKPOINTS
+from benchmarks.sweep.cell import Cell
 
-SECONDS_BETWEEN = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -27,7 +27,9 @@ class FileCheckpoint:
         together: cells that are fitted in the time of this one; it bears a share of it.
     """
 
-    def __init__(self, file: Path, seconds: float = SECONDS_BETWEEN, together: int = 1) -> None:
+    def __init__(
+        self, file: Path, seconds: float = SECONDS_BETWEEN_CHECKPOINTS, together: int = 1
+    ) -> None:
         self._file = file
         self._together = together
         self._trained: dict[int, Mapping[str, Any]] = {}

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks.backbone.names import BackboneId
 from benchmarks.errors import UserError
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from methods.base import Predictor
 
 State = dict[str, Tensor]
@@ -115,7 +115,7 @@ def _origin(cell: Cell, data_root: Path) -> dict[str, Any]:
     return {
         "method": cell.method,
         "config": cell.config,
-        "dataset": _absolute(cell.dataset_name),
+        "dataset": _absolute(cell.dataset_as_typed),
         "dataset_config": {name: _absolute(value) for name, value in knobs.items()},
         "backbone": _found_anywhere(cell.backbone),
         "data_root": str(data_root.resolve()),

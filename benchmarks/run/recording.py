@@ -18,7 +18,7 @@ from benchmarks.errors import UserError
 from benchmarks.metrics import Metrics, multi_label_metrics, single_label_metrics
 from benchmarks.protocol import GROUPS, UNREPEATABLE, group_of
 from benchmarks.run.provenance import provenance
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from methods.registry import info_of
 from results.schema import Cost, Groups, Record, Selection
 

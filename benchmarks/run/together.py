@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from methods.base import FitResult, Method, Predictor, Task
 from methods.parts.training import learning
 from methods.parts.training.learning import Learner

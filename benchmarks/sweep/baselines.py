@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.rows.labels import Named, choose
 from benchmarks.sweep.rows.variants import table_labels
 
-if TYPE_CHECKING:
-    from benchmarks.sweep.plan import Cell
-
-Baselines = Mapping[str, frozenset[str]]
+Baselines = dict[str, frozenset[str]]
 """Label -> identities of the cells that it names, on every data set; empty if it names none."""
 
 

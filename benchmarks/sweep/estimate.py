@@ -21,7 +21,7 @@ from benchmarks.backbone import open_clip_tables
 from benchmarks.backbone.names import BackboneId
 from benchmarks.datasets.base import Family
 from benchmarks.inputs.feature_index import FeatureIndex
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from methods.registry import info_of
 from results.schema import Record
 from results.store import Store

@@ -3,117 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from benchmarks.backbone.identify import identify
-from benchmarks.backbone.names import BackboneId
 from benchmarks.datasets import registry as datasets
 from benchmarks.datasets.base import Family
 from benchmarks.errors import UserError, did_you_mean
 from benchmarks.plugins.values import apply_fields
 from benchmarks.protocol import UNREPEATABLE, budget
 from benchmarks.sweep.baselines import Baselines, resolve
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.recipe_files import Recipe, RecipeBook
 from benchmarks.sweep.rows.labels import method_of
 from benchmarks.sweep.settings import Choice, Sweep, shard_of
 from methods.registry import METHODS, fingerprint, info_of
-from results.schema import Record, Tuning, cell_key
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run, fully specified: a method on a data set with a backbone and seeds."""
-
-    method: str
-    label: str
-    """Method with the fields that a sweep's file sets for it, for example zero_shot (text=both)."""
-    config: dict[str, Any]
-    """Every hyper-parameter, resolved."""
-    family: Family
-    dataset: str
-    """Name with what it says of the knobs, for example cifar100_lt_ir50."""
-    backbone: BackboneId
-    backbone_name: str
-    """As typed, to load it by."""
-    seed: int
-    split_seed: int
-    protocol: str
-    select: str
-    precision: str
-    groups: str
-    deterministic: bool
-    fingerprint: str
-    tuning: Tuning | None = None
-    """The recipe that set some of the fields."""
-    transform: str = "checkpoint"
-    remark: str = ""
-    """In no key: the numbers are the same."""
-    dataset_name: str = ""
-    """As typed, to find the data set by."""
-
-    @cached_property
-    def dataset_config(self) -> dict[str, Any]:
-        """The data set's knobs, resolved."""
-        return self.family.pinned()
-
-    @cached_property
-    def identity(self) -> str:
-        """Hash of the specification without the method's source.
-
-        Two records of one identity and different keys were made by different code.
-        """
-        spec = {
-            "method": self.method,
-            "config": self.config,
-            "dataset": self.family.name,
-            "dataset_version": self.family.version,
-            "dataset_config": self.dataset_config,
-            "weights": self.backbone.weights_id,
-            "seed": self.seed,
-            "split_seed": self.split_seed,
-            "protocol": self.protocol,
-            "select": self.select,
-            "precision": self.precision,
-            "groups": self.groups,
-        }
-        # What tuning cost stands in the record: the same fields without a recipe are another cell.
-        if self.tuning is not None:
-            spec["tuning_trials"] = self.tuning.trials
-        if self.transform != "checkpoint":
-            spec["transform"] = self.transform
-        return _digest(spec)
-
-    @cached_property
-    def key(self) -> str:
-        """Hash of the whole specification: the name of the cell's record."""
-        return cell_key(self.identity, self.fingerprint)
-
-    @cached_property
-    def features_name(self) -> str:
-        """Name of the frozen features of this cell's images in the feature index."""
-        spec = {
-            "dataset": self.family.name,
-            "dataset_version": self.family.version,
-            "dataset_config": self.dataset_config,
-            "split_seed": self.split_seed,
-            "select": self.select,  # validation images may be taken away from training
-            "weights": self.backbone.weights_id,
-            "precision": self.precision,
-            "transform": self.transform,
-        }
-        return _digest(spec)
-
-    @property
-    def title(self) -> str:
-        """For progress and messages."""
-        seed = "" if self.deterministic else f" · seed {self.seed}"
-        return f"{self.label} · {self.dataset}{seed}"
+from results.schema import Record, Tuning
+from results.store import preference
 
 
 @dataclass(frozen=True)
@@ -135,41 +43,53 @@ class Planned:
         return self.state == "failed" and rerun == "failed"
 
 
-def expand(sweep: Sweep, say: Callable[[str], None] = lambda line: None) -> list[Cell]:
-    """The cells of a sweep's part, in the order they run: data set, then method, then seeds.
+@dataclass(frozen=True)
+class Expansion:
+    """The cells of a sweep and the rows that the others are compared with."""
+
+    cells: list[Cell]
+    """Cells of the sweep's part (`shard`) in running order: data set, method, seeds. Each once."""
+    baselines: Baselines
+    """Cells, of all parts, that the labels of the sweep's `compare` name; no label names none."""
+    labelled: tuple[Cell, ...]
+    """Cells of all parts; a cell with two labels appears twice."""
+
+    def named(self, labels: Iterable[str]) -> Baselines:
+        """Return the cells, of all parts, that each label names.
+
+        Raises:
+            UserError: a label that names several rows of a table.
+        """
+        return resolve(labels, self.labelled)
+
+
+def expand(sweep: Sweep, say: Callable[[str], None] = lambda line: None) -> Expansion:
+    """Return the cells of a sweep and its baselines.
 
     Args:
-        sweep: what is asked for.
-        say: told in a line what of the sweep's file has no use with the flags.
+        sweep: the request.
+        say: receives a line for each part of the sweep's file that the flags made useless.
 
     Raises:
         UserError: unknown names, fields or values, or a baseline that is not one row.
     """
-    cells = _every(sweep, say)
-    for label, identities in resolve(sweep.compare, cells).items():
-        if not identities and sweep.narrowed:
-            if method_of(label) in {cell.method for cell in cells}:
-                say(f"Not compared with '{label}': with these flags no row is called so.")
-        elif not identities:
-            known = {cell.label for cell in cells}
+    labelled = _labelled(sweep, say)
+    baselines = resolve(sweep.compare, labelled)
+    for label in [label for label, identities in baselines.items() if not identities]:
+        if not sweep.narrowed:
+            known = {cell.label for cell in labelled}
             raise did_you_mean("row of this sweep, asked for in 'compare',", label, known)
-    # The same thing under two names (cifar100_lt and cifar100_lt_ir100) is one cell.
-    unique = list({cell.key: cell for cell in cells}.values())
+        if method_of(label) in {cell.method for cell in labelled}:
+            say(f"Not compared with '{label}': with these flags no row is called so.")
+        del baselines[label]
+    # One configuration under two names (cifar100_lt and cifar100_lt_ir100) is one cell.
+    unique = list({cell.key: cell for cell in labelled}.values())
     part, parts = shard_of(sweep.shard)
-    return unique[part::parts]
+    return Expansion(unique[part::parts], baselines, tuple(labelled))
 
 
-def baselines(sweep: Sweep, labels: Iterable[str]) -> Baselines:
-    """The cells of a sweep, of all its parts, that labels name.
-
-    Raises:
-        UserError: as `expand`, or a label that names several rows.
-    """
-    return resolve(labels, _every(sweep, lambda line: None))
-
-
-def _every(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
-    """All cells in order, under each label that they have."""
+def _labelled(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
+    """Return all cells in running order, once for each of their labels."""
     for file in sweep.plugin:
         METHODS.load_file(file)
     if not sweep.methods or not sweep.datasets:
@@ -189,37 +109,45 @@ def _every(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
     cells = []
     named: dict[str, tuple[str, Any]] = {}
     for wanted in sweep.datasets:
-        family, shown = _family(sweep, wanted, used)
+        family, dataset = _family(sweep, wanted, used)
         _refuse_namesake(named, wanted.name, family)
-        typed = sweep.backbone or family.default_backbone
-        backbone = identify(typed)
-        embedded = backbone.form == "embedded"
-        protocol = sweep.protocol or ("equal" if embedded else "paper")
-        groups = sweep.groups if sweep.groups != "auto" else family.default_groups
-        if groups == "auto":
-            groups = "lift" if family.task == "single" else "lmpt"
+        backbone = identify(sweep.backbone or family.default_backbone)
+        protocol = sweep.protocol or ("equal" if backbone.form == "embedded" else "paper")
         configs = []
         for choice in sweep.methods:
-            info = info_of(choice.name)
-            recipe = recipes.of(choice.recipes, choice.name, shown, backbone.name, protocol)
-            if recipe is None and choice.recipes and family.task in info.tasks:
+            recipe = recipes.of(choice.recipes, choice.name, dataset, backbone.name, protocol)
+            if recipe is None and choice.recipes and family.task in info_of(choice.name).tasks:
                 raise UserError(
                     f"{choice}: none of its recipes ({', '.join(map(str, choice.recipes))}) is for "
-                    f"{choice.name} on {shown} with {backbone.name} under protocol {protocol}."
+                    f"{choice.name} on {dataset} with {backbone.name} under protocol {protocol}."
                 )
-            configs.append((choice, info, *_config(sweep, choice, recipe, protocol, used)))
+            configs.append((choice, *_config(sweep, choice, recipe, protocol, used)))
         for split_seed in sweep.split_seeds:
-            for choice, info, config, tuning in configs:
-                label = str(choice) if tuning is None else f"{choice} [{tuning}]"
+            for choice, config, tuning in configs:
+                deterministic = info_of(choice.name).deterministic
                 cells += [
                     Cell(
-                        choice.name, label, config, family, shown, backbone, typed, seed,
-                        split_seed, protocol, sweep.select, precision, groups,
-                        info.deterministic, fingerprint(choice.name), tuning, sweep.transform,
-                        sweep.remark, wanted.name,
+                        method=choice.name,
+                        label=str(choice) if tuning is None else f"{choice} [{tuning}]",
+                        config=config,
+                        family=family,
+                        dataset=dataset,
+                        dataset_as_typed=wanted.name,
+                        backbone=backbone,
+                        seed=seed,
+                        split_seed=split_seed,
+                        protocol=protocol,
+                        select=sweep.select,
+                        precision=precision,
+                        groups=_group_rule(sweep, family),
+                        deterministic=deterministic,
+                        fingerprint=fingerprint(choice.name),
+                        tuning=tuning,
+                        transform=sweep.transform,
+                        remark=sweep.remark,
                     )
-                    for seed in ((0,) if info.deterministic else sweep.seeds)
-                ]  # fmt: skip
+                    for seed in ((0,) if deterministic else sweep.seeds)
+                ]
     for i, (owner, field, _) in enumerate(sweep.set):
         if i not in used:
             raise UserError(
@@ -232,6 +160,14 @@ def _every(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
         if any(_near(recipe, cell) for cell in cells):
             say(f"Not used: {recipe.file} is for {recipe}.")
     return cells
+
+
+def _group_rule(sweep: Sweep, family: Family) -> str:
+    """Return the group rule: the sweep's, else the family's, else that of the task."""
+    for rule in (sweep.groups, family.default_groups):
+        if rule != "auto":
+            return rule
+    return "lift" if family.task == "single" else "lmpt"
 
 
 def _near(recipe: Recipe, cell: Cell) -> bool:
@@ -291,11 +227,6 @@ def _content(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
     """What of a data set's configuration is no knob: it stands for the content of files."""
     knobs = {field.name for field in dataclasses.fields(family)}  # type: ignore[arg-type]
     return {name: value for name, value in config.items() if name not in knobs}
-
-
-def preference(record: Record) -> tuple[bool, str]:
-    """Of several records of one cell, what sorts last stands for it: a finished one, the newest."""
-    return record.status == "done", record.provenance.finished if record.provenance else ""
 
 
 def _family(sweep: Sweep, choice: Choice, used: set[int]) -> tuple[Family, str]:
@@ -385,8 +316,3 @@ def _precision(sweep: Sweep) -> str:
     if not works:
         raise UserError("--precision bf16: this device cannot multiply in it; use fp32 or auto.")
     return sweep.precision
-
-
-def _digest(spec: dict[str, Any]) -> str:
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

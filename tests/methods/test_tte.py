@@ -19,10 +19,10 @@ from benchmarks.conformance.tiny import tiny_backbone, tiny_task
 from benchmarks.errors import NotApplicable
 from benchmarks.inputs.feature_index import FeatureIndex
 from benchmarks.run import runner
-from benchmarks.run.bench import Settings
+from benchmarks.run.options import RunOptions
 from benchmarks.sweep import estimate, plan
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.estimate import Estimator
-from benchmarks.sweep.plan import Cell
 from benchmarks.sweep.settings import read_sweep
 from benchmarks.views import enlarged, enlarged_size, five_crops
 from methods.lift import Lift
@@ -115,13 +115,17 @@ def both(folder: Path) -> list[Cell]:
         f"device: cpu\nset: {{glyphs100_lt: {json.dumps(FIELDS)}}}\n",
         encoding="utf-8",
     )
-    return plan.expand(read_sweep(file, {}))
+    return plan.expand(read_sweep(file, {})).cells
 
 
 def test_what_is_recorded_is_the_mean_over_the_crops(tmp_path: Path):
     cells = both(tmp_path)
     plain, ensembled = runner.run(
-        cells, Settings(tmp_path / "out", tmp_path, torch.device("cpu"), save_logits=True), Quiet()
+        cells,
+        RunOptions(
+            out=tmp_path / "out", data_root=tmp_path, device=torch.device("cpu"), save_logits=True
+        ),
+        Quiet(),
     )
     assert plain.status == ensembled.status == "done"
     assert 0 <= plain.cost.data_wait_s < plain.cost.fit_s

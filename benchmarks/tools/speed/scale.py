@@ -29,8 +29,10 @@ from benchmarks.conformance.tiny import tiny_backbone
 from benchmarks.datasets.base import ArrayImages, DataSet, Split, Texts
 from benchmarks.inputs.feature_files import write_rows
 from benchmarks.inputs.features import FeatureStore
-from benchmarks.run.bench import Bench, Settings
+from benchmarks.run.bench import Bench
+from benchmarks.run.options import RunOptions
 from benchmarks.sweep import plan
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import read_sweep
 from benchmarks.tools.speed.machine import Machine
 from benchmarks.tools.speed.silent import Silent
@@ -106,7 +108,7 @@ def measure(method: str, images: int, classes: int, width: int) -> Measured:
 
 def world(
     method: str, images: int, classes: int, width: int, folder: Path, seeds: str = "0"
-) -> tuple[Bench, list[plan.Cell]]:
+) -> tuple[Bench, list[Cell]]:
     """A bench over features that are stored in `folder`, and the cells of a method on it."""
     words = _Words(classes, width).requires_grad_(False)
     backbone: Backbone = dataclasses.replace(tiny_backbone(), model=words, tokenizer=_tokens)
@@ -123,10 +125,10 @@ def world(
     }  # fmt: skip
     if method not in ("ncm", "zero_shot"):
         flags["set"] = [f"{method}.epochs=1", f"{method}.batch_size={BATCH}"]
-    cells = plan.expand(read_sweep(None, flags))
+    cells = plan.expand(read_sweep(None, flags)).cells
     data = DataSet("many", "single", "1", "none", texts, train, test)
-    settings = Settings(folder, folder, torch.device("cpu"))
-    return Bench(data, backbone, store, settings, Silent()), cells
+    options = RunOptions(out=folder, data_root=folder, device=torch.device("cpu"))
+    return Bench(data, backbone, store, options, Silent()), cells
 
 
 class _Words(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from results.schema import Record
 
 

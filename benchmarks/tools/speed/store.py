@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.run import runner
-from benchmarks.run.bench import Settings
+from benchmarks.run.options import RunOptions
 from benchmarks.sweep import plan
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import read_sweep
 from benchmarks.text import read_package
 from benchmarks.tools.speed.machine import Machine, caching_in
@@ -76,14 +76,14 @@ def _cells(root: Path, machine: Machine, imbalance: int) -> list[Cell]:
         "data_root": str(root), "device": machine.device.type, "precision": machine.precision,
         "set": [f"cifar100_lt.imbalance={imbalance}", "tip_adapter.finetune=true"],
     }  # fmt: skip
-    return plan.expand(read_sweep(None, flags))
+    return plan.expand(read_sweep(None, flags)).cells
 
 
 def _sweep(cells: list[Cell], folder: Path, name: str, machine: Machine, display: Silent) -> float:
     """Seconds from loading the data to the last record."""
-    settings = Settings(folder / name, folder / "data", machine.device)
+    options = RunOptions(out=folder / name, data_root=folder / "data", device=machine.device)
     clock = time.perf_counter()
-    records = runner.run(cells, settings, display)
+    records = runner.run(cells, options, display)
     seconds = time.perf_counter() - clock
     failed = [record.error for record in records if record.status != "done"]
     if failed:

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.metrics import Metrics
 from benchmarks.sweep import plan
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import Choice, Sweep
 from benchmarks.tools.speed.machine import Machine
 from benchmarks.tools.speed.timing import Row
@@ -87,7 +87,9 @@ def _large(folder: Path, number: int) -> list[Row]:
     text = "methods:\n" + "\n".join(lines) + "\ndatasets: [glyphs100_lt]\nseeds: [0, 1, 2, 3, 4]\n"
     file.write_text(text, encoding="utf-8")
     chosen = tuple(Choice("linear_probe", (("lr", 0.001 * (i + 1)),)) for i in range(number // 5))
-    cells = plan.expand(Sweep(chosen, (Choice("glyphs100_lt"),), (0, 1, 2, 3, 4), device="cpu"))
+    cells = plan.expand(
+        Sweep(chosen, (Choice("glyphs100_lt"),), (0, 1, 2, 3, 4), device="cpu")
+    ).cells
     clock = time.perf_counter()
     for cell in cells:  # a fresh copy: hashes are kept
         _ = dataclasses.replace(cell).key

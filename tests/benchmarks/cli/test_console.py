@@ -13,7 +13,7 @@ from rich.console import Console
 from benchmarks.cli.console import ProgressDisplay
 from benchmarks.datasets.families.imagenet_lt import ImageNetLT
 from benchmarks.sweep import plan
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import read_sweep
 from tests.benchmarks.small import FIELDS
 from tests.results.factory import failed_record, make_record
@@ -23,7 +23,7 @@ from tests.results.factory import failed_record, make_record
 def cell(tmp_path: Path) -> Cell:
     sets = [f"glyphs100_lt.{name}={value}" for name, value in FIELDS.items()]
     flags = {"methods": "lift", "datasets": "glyphs100_lt", "device": "cpu", "set": sets}
-    return plan.expand(read_sweep(None, flags))[0]
+    return plan.expand(read_sweep(None, flags)).cells[0]
 
 
 def printed(cell: Cell, *records: Any) -> list[str]:

@@ -11,15 +11,15 @@ from rich.console import Console
 from benchmarks.cli import plan_table
 from benchmarks.inputs.feature_index import FeatureIndex
 from benchmarks.sweep import plan
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.estimate import Estimator, Guess
-from benchmarks.sweep.plan import Cell
 from benchmarks.sweep.settings import read_sweep
 from tests.results.factory import make_record
 
 
 def cells(**flags: object) -> list[Cell]:
     chosen = {"datasets": "glyphs100_lt", "device": "cpu", "seeds": "0,1"}
-    return plan.expand(read_sweep(None, chosen | flags))
+    return plan.expand(read_sweep(None, chosen | flags)).cells
 
 
 def printed(every: list[Cell], estimator: Estimator, done: int = 0) -> list[list[str]]:

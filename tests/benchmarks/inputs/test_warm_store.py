@@ -21,9 +21,9 @@ from benchmarks.datasets.families.cifar import Cifar10LT
 from benchmarks.datasets.families.glyphs import Glyphs
 from benchmarks.datasets.registry import register
 from benchmarks.run import runner
-from benchmarks.run.bench import Settings
+from benchmarks.run.options import RunOptions
 from benchmarks.sweep import plan
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import read_sweep
 from results.schema import Record
 from tests.benchmarks.run.runs.worlds import Watcher
@@ -80,7 +80,9 @@ class Counted(Family):
 
 
 def run(cells: list[Cell], out: Path) -> list[Record]:
-    return runner.run(cells, Settings(out, out, torch.device("cpu")), Watcher())
+    return runner.run(
+        cells, RunOptions(out=out, data_root=out, device=torch.device("cpu")), Watcher()
+    )
 
 
 @pytest.mark.parametrize("promised", [False, True])
@@ -97,7 +99,7 @@ def test_on_a_warm_store_no_image_is_read(
             "seeds": "0,1",
             "set": [*fields, "logit_adjustment.epochs=1"],
         }
-        cells = plan.expand(read_sweep(None, flags))
+        cells = plan.expand(read_sweep(None, flags)).cells
         CountingImages.reads = 0
         cold = run(cells, tmp_path / "cold")
         assert CountingImages.reads == len(tiny_data().train) + len(tiny_data().test)

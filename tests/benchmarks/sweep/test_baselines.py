@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.errors import UserError
 from benchmarks.sweep import plan
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import Sweep, read_sweep
 from reports.aggregate import build_tables
 from reports.compare.comparison import also_named, find_row
@@ -22,8 +22,9 @@ ABLATION = CONFIGS / "sage_ablation.yaml"
 
 def _named(sweep: Sweep, label: str) -> list[Cell]:
     """The cells a label names, of the first seed."""
-    identities = plan.baselines(sweep, [label])[label]
-    return [c for c in plan.expand(sweep) if c.identity in identities and c.seed == 0]
+    expansion = plan.expand(sweep)
+    identities = expansion.named([label])[label]
+    return [c for c in expansion.cells if c.identity in identities and c.seed == 0]
 
 
 def _sweep(tmp_path: Path, text: str) -> Sweep:
@@ -38,7 +39,7 @@ def _table(sweep: Sweep) -> Table:
             c.method, c.seed, config=c.config, tuning=c.tuning, identity=c.identity,
             protocol=c.protocol, deterministic=c.deterministic,
         )
-        for c in plan.expand(sweep)
+        for c in plan.expand(sweep).cells
     ]  # fmt: skip
     (table,) = build_tables(records)
     return table
@@ -46,14 +47,14 @@ def _table(sweep: Sweep) -> Table:
 
 def test_every_label_of_a_plan_names_its_own_row() -> None:
     sweep = read_sweep(ABLATION, {"device": "cpu"})
-    for cell in plan.expand(sweep):
+    for cell in plan.expand(sweep).cells:
         if cell.seed == 0:
             assert [c.key for c in _named(sweep, cell.label)] == [cell.key], cell.label
 
 
 def test_every_label_of_a_table_that_is_no_rows_own_names_what_it_does_there() -> None:
     sweep = read_sweep(ABLATION, {"device": "cpu"})
-    own = {cell.label for cell in plan.expand(sweep)}
+    own = {cell.label for cell in plan.expand(sweep).cells}
     labels = [row.label for row in _table(sweep).rows]
     assert {"lift (bottleneck=62)", "lift (tuned, 8 trials)", "lift (text=names)"} <= set(labels)
     for row in _table(sweep).rows:
@@ -69,7 +70,7 @@ def test_the_labels_of_plans_and_tables_find_rows_of_records_too() -> None:
     printed = {row.label for row in table.rows}
     for row in table.rows:
         assert find_row(table, row.label) is row
-    for cell in plan.expand(sweep):
+    for cell in plan.expand(sweep).cells:
         if cell.label not in printed:
             row = find_row(table, cell.label)
             assert row is not None
@@ -155,16 +156,19 @@ def test_a_part_of_a_sweep_may_hold_no_cell_of_the_baseline(tmp_path: Path) -> N
         shard: 2/2
         """,
     )
-    assert [c.method for c in plan.expand(sweep)] == ["zero_shot"]
-    assert len(plan.baselines(sweep, ["ncm"])["ncm"]) == 1
+    expansion = plan.expand(sweep)
+    assert [c.method for c in expansion.cells] == ["zero_shot"]
+    assert len(expansion.baselines["ncm"]) == 1
 
 
 def test_flags_may_leave_baselines_of_a_file_out_and_what_is_not_plain_is_said() -> None:
     said: list[str] = []
     one = read_sweep(ABLATION, {"device": "cpu", "methods": "sage"})
-    assert {c.method for c in plan.expand(one, said.append)} == {"sage"}
+    expansion = plan.expand(one, said.append)
+    assert {c.method for c in expansion.cells} == {"sage"}
+    assert list(expansion.baselines) == ["sage"]
     assert said == []  # who names the methods knows which are out
     other = read_sweep(ABLATION, {"device": "cpu", "methods": "lift,sage"})
-    assert plan.expand(other, said.append)
+    assert plan.expand(other, said.append).cells
     (line,) = said
     assert line == "Not compared with 'lift (text=both)': with these flags no row is called so."

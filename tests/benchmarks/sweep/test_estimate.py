@@ -9,8 +9,8 @@ import torch
 
 from benchmarks.inputs.feature_index import FeatureIndex
 from benchmarks.sweep import estimate, plan
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.estimate import Estimator
-from benchmarks.sweep.plan import Cell
 from benchmarks.sweep.settings import read_sweep
 from results.store import Store
 from tests.results.factory import make_record
@@ -22,7 +22,7 @@ NONE_STORED = FeatureIndex(None)
 
 def cells(methods: str, datasets: str = "glyphs100_lt", **flags: Any) -> list[Cell]:
     chosen = {"methods": methods, "datasets": datasets, "device": "cpu", "seeds": "0"}
-    return plan.expand(read_sweep(None, chosen | flags))
+    return plan.expand(read_sweep(None, chosen | flags)).cells
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_cells_of_unknown_length_are_counted_once(reference: Any) -> None:
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_reference_sweeps_fit_an_hour_on_two_cores(name: str) -> None:
-    every = plan.expand(read_sweep(CONFIGS / f"{name}.yaml", {}))
+    every = plan.expand(read_sweep(CONFIGS / f"{name}.yaml", {})).cells
     estimator = Estimator([], "cpu", NONE_STORED)
     guesses = [estimator.cell(cell) for cell in every]
     assert {guess.basis for guess in guesses} <= {"reference", ""}

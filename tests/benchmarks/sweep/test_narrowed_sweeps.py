@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 def _plan(file: Path, **flags: Any) -> tuple[dict[tuple[str, str], bool], list[str]]:
     """Whether each method is tuned on each data set, and what was said."""
     said: list[str] = []
-    cells = plan.expand(read_sweep(file, flags), said.append)
+    cells = plan.expand(read_sweep(file, flags), said.append).cells
     return {(c.method, c.family.name): c.tuning is not None for c in cells}, said
 
 

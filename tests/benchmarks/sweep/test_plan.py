@@ -12,7 +12,8 @@ from benchmarks import device as devices
 from benchmarks.errors import UserError
 from benchmarks.protocol import EQUAL_BUDGET
 from benchmarks.sweep import plan
-from benchmarks.sweep.plan import Cell, Planned
+from benchmarks.sweep.cell import Cell
+from benchmarks.sweep.plan import Planned
 from benchmarks.sweep.settings import Choice, Sweep, read_sweep
 from tests.benchmarks.small import make_clip_folder
 from tests.results.factory import make_record
@@ -24,12 +25,12 @@ def _sweep(folder: Path, methods: str = "linear_probe", **flags: Any) -> Sweep:
 
 
 def _keys(sweep: Sweep) -> list[str]:
-    return [cell.key for cell in plan.expand(sweep)]
+    return [cell.key for cell in plan.expand(sweep).cells]
 
 
 @pytest.fixture
 def cell(clip_folder: Path) -> Cell:
-    return plan.expand(_sweep(clip_folder, seeds="0"))[0]
+    return plan.expand(_sweep(clip_folder, seeds="0")).cells[0]
 
 
 # ---- expanding -----------------------------------------------------------------------------------
@@ -43,7 +44,7 @@ def test_cells_come_by_data_set_then_method_then_seed(clip_folder: Path) -> None
         seeds="1,0",
         split_seeds="0,1",
     )
-    cells = [(c.dataset, c.split_seed, c.method, c.seed) for c in plan.expand(sweep)]
+    cells = [(c.dataset, c.split_seed, c.method, c.seed) for c in plan.expand(sweep).cells]
     assert cells == [
         (data, split, method, seed)
         for data in ("glyphs100_lt", "cifar10_lt")
@@ -55,7 +56,7 @@ def test_cells_come_by_data_set_then_method_then_seed(clip_folder: Path) -> None
 
 def test_a_method_is_fully_specified(clip_folder: Path) -> None:
     sweep = _sweep(clip_folder, **{"set": ["linear_probe.lr=0.5"]})
-    config = plan.expand(sweep)[0].config
+    config = plan.expand(sweep).cells[0].config
     assert config["lr"] == 0.5
     assert {"head", "init", "epochs", "batch_size", "weight_decay"} <= config.keys()
 
@@ -65,7 +66,7 @@ def test_one_method_with_several_fields_in_a_sweep(clip_folder: Path) -> None:
     sweep = dataclasses.replace(
         _sweep(clip_folder, seeds="0"), methods=(Choice("linear_probe"), lists)
     )
-    assert [(c.config["head"], c.config["epochs"]) for c in plan.expand(sweep)] == [
+    assert [(c.config["head"], c.config["epochs"]) for c in plan.expand(sweep).cells] == [
         ("cosine", 10),
         ("linear", 3),
     ]
@@ -79,7 +80,7 @@ def test_one_data_set_with_several_knobs_in_a_sweep(clip_folder: Path) -> None:
         _sweep(clip_folder, seeds="0", **{"set": ["glyphs100_lt.n_max=50"]}),
         datasets=(Choice("glyphs100_lt"), *shares, ratio),
     )
-    cells = plan.expand(sweep)
+    cells = plan.expand(sweep).cells
     assert [c.dataset for c in cells] == [
         "glyphs100_lt (n_max=50)",
         "glyphs100_lt (profile=step, head_share=0.1, n_max=50)",
@@ -114,7 +115,7 @@ def test_set_goes_before_the_fields_of_a_yaml_file(clip_folder: Path) -> None:
         _sweep(clip_folder, **{"set": ["linear_probe.epochs=7"]}),
         methods=(Choice("linear_probe", (("epochs", 3), ("lr", 1))),),
     )
-    config = plan.expand(sweep)[0].config
+    config = plan.expand(sweep).cells[0].config
     assert (config["epochs"], config["lr"]) == (7, 1.0)
 
 
@@ -129,7 +130,7 @@ def test_a_field_value_that_python_cannot_hash_is_refused_in_a_line(clip_folder:
 def test_protocol_equal_gives_everyone_one_budget(clip_folder: Path) -> None:
     def configs(**flags: Any) -> dict[str, dict[str, Any]]:
         sweep = _sweep(clip_folder, "zero_shot,linear_probe,lift", seeds="0", **flags)
-        return {c.method: c.config for c in plan.expand(sweep)}
+        return {c.method: c.config for c in plan.expand(sweep).cells}
 
     paper, equal = configs(protocol="paper"), configs(protocol="equal")
     assert paper["linear_probe"]["epochs"] != EQUAL_BUDGET["epochs"]
@@ -144,21 +145,23 @@ def test_protocol_equal_gives_everyone_one_budget(clip_folder: Path) -> None:
     in_yaml = dataclasses.replace(
         _sweep(clip_folder, protocol="equal"), methods=(Choice("lift", (("epochs", 3),)),)
     )
-    assert plan.expand(in_yaml)[0].config["epochs"] == 3
+    assert plan.expand(in_yaml).cells[0].config["epochs"] == 3
 
 
 def test_the_protocol_is_paper_unless_the_backbone_is_the_embedded_one(clip_folder: Path) -> None:
-    assert plan.expand(_sweep(clip_folder))[0].protocol == "paper"
-    embedded = plan.expand(_sweep(clip_folder, backbone=""))[0]
+    assert plan.expand(_sweep(clip_folder)).cells[0].protocol == "paper"
+    embedded = plan.expand(_sweep(clip_folder, backbone="")).cells[0]
     assert (embedded.backbone.form, embedded.protocol) == ("embedded", "equal")
-    assert plan.expand(_sweep(clip_folder, backbone="", protocol="paper"))[0].protocol == "paper"
+    assert (
+        plan.expand(_sweep(clip_folder, backbone="", protocol="paper")).cells[0].protocol == "paper"
+    )
 
 
 def test_precision_is_full_on_a_cpu_unless_asked_for(clip_folder: Path) -> None:
-    assert plan.expand(_sweep(clip_folder))[0].precision == "fp32"
+    assert plan.expand(_sweep(clip_folder)).cells[0].precision == "fp32"
     asked = _sweep(clip_folder, precision="bf16")
     if devices.has_bf16(torch.device("cpu")):
-        assert plan.expand(asked)[0].precision == "bf16"
+        assert plan.expand(asked).cells[0].precision == "bf16"
     else:  # a processor, or a virtual machine, on which the product would end the process
         with pytest.raises(UserError, match="fp32 or auto"):
             plan.expand(asked)
@@ -166,19 +169,21 @@ def test_precision_is_full_on_a_cpu_unless_asked_for(clip_folder: Path) -> None:
 
 def test_the_same_thing_under_several_names_is_one_cell(clip_folder: Path) -> None:
     names = "glyphs100_lt_ir50,glyphs100_lt_ir50.0,glyphs100_lt_ir50"
-    by_name = plan.expand(_sweep(clip_folder, datasets=names, seeds="0"))
-    by_field = plan.expand(_sweep(clip_folder, seeds="0", **{"set": ["glyphs100_lt.imbalance=50"]}))
+    by_name = plan.expand(_sweep(clip_folder, datasets=names, seeds="0")).cells
+    by_field = plan.expand(
+        _sweep(clip_folder, seeds="0", **{"set": ["glyphs100_lt.imbalance=50"]})
+    ).cells
     assert [(c.dataset, c.key) for c in by_name] == [(c.dataset, c.key) for c in by_field]
     assert [c.dataset for c in by_name] == ["glyphs100_lt_ir50"]
-    default = plan.expand(_sweep(clip_folder, datasets="glyphs100_lt_ir100", seeds="0"))
-    assert default[0].key == plan.expand(_sweep(clip_folder, seeds="0"))[0].key
+    default = plan.expand(_sweep(clip_folder, datasets="glyphs100_lt_ir100", seeds="0")).cells
+    assert default[0].key == plan.expand(_sweep(clip_folder, seeds="0")).cells[0].key
     assert default[0].dataset == "glyphs100_lt"
     twice = _sweep(clip_folder, "linear_probe,linear_probe", seeds="0")
-    assert len(plan.expand(twice)) == 1
+    assert len(plan.expand(twice).cells) == 1
     defaults_spelt_out = dataclasses.replace(
         twice, methods=(Choice("linear_probe"), Choice("linear_probe", (("head", "cosine"),)))
     )
-    assert len(plan.expand(defaults_spelt_out)) == 1
+    assert len(plan.expand(defaults_spelt_out).cells) == 1
 
 
 def test_cifar_by_name_and_by_field(clip_folder: Path, tmp_path: Path) -> None:
@@ -237,7 +242,7 @@ def test_own_data_cannot_have_the_name_of_a_method(
 
 def test_what_is_compared_must_be_in_the_sweep(clip_folder: Path) -> None:
     sweep = _sweep(clip_folder, "lift,ncm")
-    assert plan.expand(dataclasses.replace(sweep, compare=("lift (epochs=10)", "ncm")))
+    assert plan.expand(dataclasses.replace(sweep, compare=("lift (epochs=10)", "ncm"))).cells
     with pytest.raises(UserError, match=r"'lfit \(epochs=3\)'.*lift"):
         plan.expand(dataclasses.replace(sweep, compare=("lfit (epochs=3)",)))
 
@@ -283,7 +288,7 @@ def test_keys_know_everything_else(clip_folder: Path, tmp_path: Path) -> None:
         {"set": ["linear_probe.lr=0.5"]},
         {"methods": "logit_adjustment"},
     ]
-    cells = [plan.expand(_sweep(clip_folder, **{"seeds": "0"} | v))[0] for v in variants]
+    cells = [plan.expand(_sweep(clip_folder, **{"seeds": "0"} | v)).cells[0] for v in variants]
     cells.append(dataclasses.replace(cells[0], precision="bf16"))  # which not every machine has
     assert len({c.key for c in cells}) == len(cells)
     assert len({c.identity for c in cells}) == len(cells)
@@ -297,7 +302,7 @@ def test_a_methods_source_changes_the_key_and_not_the_identity(cell: Cell) -> No
 
 def test_groups_are_named_in_the_cell(clip_folder: Path) -> None:
     """`auto` and the rule it stands for are one cell."""
-    assert plan.expand(_sweep(clip_folder))[0].groups == "lift"
+    assert plan.expand(_sweep(clip_folder)).cells[0].groups == "lift"
     assert _keys(_sweep(clip_folder)) == _keys(_sweep(clip_folder, groups="lift"))
 
 
@@ -371,7 +376,7 @@ def test_a_knob_is_part_of_the_name_and_so_of_the_table(clip_folder: Path) -> No
 
     def name(*assignments: str, data: str = "glyphs100_lt", **flags: Any) -> str:
         sweep = _sweep(clip_folder, datasets=data, seeds="0", set=list(assignments), **flags)
-        return plan.expand(sweep)[0].dataset
+        return plan.expand(sweep).cells[0].dataset
 
     assert name() == "glyphs100_lt"
     assert name("glyphs100_lt.imbalance=10") == "glyphs100_lt_ir10"
@@ -383,7 +388,7 @@ def test_a_knob_is_part_of_the_name_and_so_of_the_table(clip_folder: Path) -> No
 
 def test_the_default_backbone_and_protocol_follow_the_data(clip_folder: Path) -> None:
     def first(**flags: Any) -> Cell:
-        return plan.expand(read_sweep(None, {"methods": "ncm", "device": "cpu"} | flags))[0]
+        return plan.expand(read_sweep(None, {"methods": "ncm", "device": "cpu"} | flags)).cells[0]
 
     embedded, real = first(datasets="glyphs100_lt"), first(datasets="cifar100_lt")
     assert (embedded.backbone.name, embedded.protocol) == ("glyph", "equal")

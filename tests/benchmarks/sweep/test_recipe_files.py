@@ -14,9 +14,9 @@ import torch
 from benchmarks.errors import UserError
 from benchmarks.protocol import EQUAL_BUDGET
 from benchmarks.run import runner
-from benchmarks.run.bench import Settings
+from benchmarks.run.options import RunOptions
 from benchmarks.sweep import plan
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.recipe_files import Recipe, default_file, read_recipe, write_recipe
 from benchmarks.sweep.settings import Choice, read_sweep
 from results.schema import Record, Tuning
@@ -62,7 +62,7 @@ def expand(clip_folder: Path, tmp_path: Path) -> Expand:
         } | flags  # fmt: skip
         if text:
             flags["methods"] = text
-        return plan.expand(read_sweep(None, flags))
+        return plan.expand(read_sweep(None, flags)).cells
 
     return cells
 
@@ -205,7 +205,7 @@ def test_the_sweeps_that_come_with_the_suite_can_be_planned(
     root = Path(__file__).parents[3]
     monkeypatch.chdir(root)
     file = root / "configs" / f"{sweep}.yaml"
-    assert plan.expand(read_sweep(file, {"device": "cpu"}))
+    assert plan.expand(read_sweep(file, {"device": "cpu"})).cells
     recipe = "configs/recipes/lift_text-both__glyphs100_lt__glyph.yaml"
     flags = {"methods": "lift", "datasets": "glyphs100_lt", "device": "cpu", "recipes": [recipe]}
     with pytest.raises(UserError, match=r"tuned with text=both, this row has text=names"):
@@ -230,7 +230,7 @@ def test_a_record_says_which_recipe_and_what_it_cost(
 ) -> None:
     cells = expand("linear_probe,ncm", recipes=[str(recipe())])
     out = tmp_path / "runs"
-    runner.run(cells, Settings(out, tmp_path, torch.device("cpu")), Quiet())
+    runner.run(cells, RunOptions(out=out, data_root=tmp_path, device=torch.device("cpu")), Quiet())
     records = {r.method: r for r in Store(out).all()[0]}
     tuned, other = records["linear_probe"], records["ncm"]
     assert tuned.tuning == cells[0].tuning

@@ -27,7 +27,7 @@ def runs(work: Path) -> None:
     for name, text in SWEEPS.items():
         file = work / name
         file.write_text(f"{text}datasets: [glyphs100_lt, glyphs100_lt_ir10]\n", encoding="utf-8")
-        for cell in plan.expand(read_sweep(file, {})) if name != "other.yaml" else ():
+        for cell in plan.expand(read_sweep(file, {})).cells if name != "other.yaml" else ():
             record = make_record(
                 cell.method, cell.seed, key=cell.key, identity=cell.identity,
                 dataset=cell.dataset, backbone="glyph", protocol=cell.protocol,

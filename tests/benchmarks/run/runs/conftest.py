@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.sweep import plan
-from benchmarks.sweep.plan import Cell
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import read_sweep
 from methods.registry import METHODS
 from tests.benchmarks.small import FIELDS
@@ -244,6 +244,6 @@ def cells(
             "data_root": str(tmp_path / "data"),
         }
         flags = defaults | flags | {"methods": methods, "set": [*fields, *assignments]}
-        return plan.expand(read_sweep(None, flags))
+        return plan.expand(read_sweep(None, flags)).cells
 
     return expand

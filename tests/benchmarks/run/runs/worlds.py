@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from benchmarks.run import runner
-from benchmarks.run.bench import Settings
-from benchmarks.sweep.plan import Cell
+from benchmarks.run.options import RunOptions
+from benchmarks.sweep.cell import Cell
 from results.schema import Record
 
 SMALL = "glyphs100_lt_ir8 (n_max=35, classes=4, test_per_class=4)"
@@ -39,9 +39,11 @@ class Watcher:
 
 
 def run(
-    cells: list[Cell], out: Path, watcher: Watcher | None = None, **settings: Any
+    cells: list[Cell], out: Path, watcher: Watcher | None = None, **options: Any
 ) -> list[Record]:
-    where = Settings(out, out.parent / "data", torch.device("cpu"), **settings)
+    where = RunOptions(
+        out=out, data_root=out.parent / "data", device=torch.device("cpu"), **options
+    )
     return runner.run(cells, where, watcher or Watcher())
 
 

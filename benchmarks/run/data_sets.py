@@ -1,0 +1,86 @@
+"""The data sets of a run, each loaded once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from benchmarks.datasets.base import ArrayImages, DataSet, Family
+from benchmarks.datasets.checking import duplicates_note, train_test_duplicates
+from benchmarks.errors import DataMissing
+from benchmarks.run.display import Display
+from benchmarks.run.options import RunOptions
+from benchmarks.sweep.cell import Cell
+
+
+class DataSets:
+    """Loads data sets on first use and keeps them while cells need them.
+
+    Most data sets hold lists of files; the largest that hold pixels, CIFAR's, take 180 MB each.
+    """
+
+    def __init__(self, options: RunOptions, display: Display) -> None:
+        self._options = options
+        self._display = display
+        self._loaded: dict[tuple[Family, int], DataSet] = {}
+
+    def get(self, cell: Cell) -> DataSet:
+        """Return the cell's data set; if it is missing, download it unless offline.
+
+        Raises:
+            DataMissing: it is not here and could not be fetched.
+            DataError: it is damaged.
+        """
+        key = (cell.family, cell.split_seed)
+        if key not in self._loaded:
+            self._loaded[key] = _with_duplicates_note(self._load(cell))
+        return self._loaded[key]
+
+    def load_all(self, cells: Iterable[Cell]) -> None:
+        """Load each data set of several that are on disk, so that a missing one is found now.
+
+        Hours later would be too late.
+
+        Raises:
+            DataError: one cannot be used.
+        """
+        families = {cell.family: cell for cell in cells}
+        for family, cell in families.items() if len(families) > 1 else ():
+            if family.on_disk:
+                self._display.preparing(f"looking for {cell.dataset}")
+                self.get(cell)
+
+    def keep_for(self, cells: Iterable[Cell]) -> None:
+        """Release the data sets that none of these cells needs."""
+        needed = {(cell.family, cell.split_seed) for cell in cells}
+        self._loaded = {key: data for key, data in self._loaded.items() if key in needed}
+
+    def release(self, cell: Cell) -> None:
+        """Release the cell's data set: the next use loads it anew."""
+        self._loaded.pop((cell.family, cell.split_seed), None)
+
+    def _load(self, cell: Cell) -> DataSet:
+        root = self._options.data_root
+        try:
+            return cell.family.load(root, cell.split_seed)
+        except DataMissing as missing:
+            if self._options.offline or not cell.family.published:
+                raise
+            self._display.preparing(f"downloading {cell.dataset}")
+            try:
+                cell.family.download(root)
+            except DataMissing as error:  # the first line says what to do
+                reason = " ".join(str(error.__cause__ or error).split())
+                raise DataMissing(f"{missing} (Downloading failed: {reason})") from error
+        return cell.family.load(root, cell.split_seed)
+
+
+def _with_duplicates_note(data: DataSet) -> DataSet:
+    """Add a footnote if training images are also test images; only in-memory images are checked.
+
+    That is quick; those on disk would have to be read.
+    """
+    if not all(isinstance(s.images, ArrayImages) for s in (data.train, data.test)):
+        return data
+    twice = train_test_duplicates(data)
+    return dataclasses.replace(data, notes=(*data.notes, duplicates_note(twice))) if twice else data

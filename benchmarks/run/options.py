@@ -1,0 +1,49 @@
+"""Options of a run that are in no record's key: where to run, and what to keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks import device as devices
+from benchmarks.sweep.settings import Sweep
+
+SECONDS_BETWEEN_CHECKPOINTS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where and how cells are run; `of` takes them from a sweep."""
+
+    out: Path
+    data_root: Path
+    device: torch.device
+    offline: bool = False
+    debug: bool = False
+    """Raise what a method raises instead of writing a failed record."""
+    save_logits: bool = False
+    save_model: bool = False
+    checkpoint_s: float = SECONDS_BETWEEN_CHECKPOINTS
+    """Least time between two writes of a cell's training state."""
+    deterministic: bool = True
+    """Use algorithms that repeat their numbers, at some cost."""
+
+    @classmethod
+    def of(cls, sweep: Sweep, *, debug: bool = False) -> RunOptions:
+        """Return the options of a sweep, with a device that this machine has.
+
+        Raises:
+            UserError: the sweep names a device that is not available.
+        """
+        return cls(
+            out=sweep.out,
+            data_root=sweep.data_root,
+            device=devices.pick(sweep.device),
+            offline=sweep.offline,
+            debug=debug,
+            save_logits=sweep.save_logits,
+            save_model=sweep.save_model,
+            deterministic=not sweep.no_deterministic,
+        )
