@@ -22,7 +22,7 @@ from benchmarks import randomness
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import TaskKind, Texts
 from methods.registry import MethodInfo
-from methods.space import Range
+from methods.space import Distribution
 
 TextSource = Literal["names", "descriptions", "both"]
 """Which of a data set's texts a prompt is made of."""
@@ -261,7 +261,7 @@ class Method(ABC):
     """Base class of every method: a frozen dataclass, registered with `@register`."""
 
     info: ClassVar[MethodInfo]
-    space: ClassVar[Mapping[str, Range]] = {}
+    space: ClassVar[Mapping[str, Distribution]] = {}
     """What `tune` may try, by field."""
 
     @abstractmethod

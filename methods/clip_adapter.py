@@ -13,18 +13,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.plugins.ranges import Count, NonNegative, Share
 from methods.base import Batch, Task, TextSource
 from methods.parts.losses.single_label import cross_entropy
 from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import Recipe, Training
 from methods.registry import register
-from methods.space import LogUniform, Range, Uniform
+from methods.space import Distribution, LogUniform, Uniform
 
 
 @register("clip_adapter", paper="Gao et al. 2021, arXiv 2110.04544", needs="features")
@@ -32,22 +33,22 @@ from methods.space import LogUniform, Range, Uniform
 class ClipAdapter(Learner):
     """A residual bottleneck adapter on the image feature; the text classifier stays fixed."""
 
-    ratio: float = 0.2
+    ratio: Annotated[float, Share] = 0.2
     """Share of the adapted feature (authors' code); 0 is zero-shot CLIP."""
-    reduction: int = 4
+    reduction: Annotated[int, Count] = 4
     """Feature width over bottleneck width (authors' code)."""
     text: TextSource = "names"
     """What fills the prompt of the text classifier."""
     ensemble: bool = False
     """Average the text features of all templates; the authors' code takes one prompt."""
-    lr: float = 0.002
+    lr: Annotated[float, NonNegative] = 0.002
     """CoOp's code, as all that follow."""
-    epochs: int = 50
+    epochs: Annotated[int, Count] = 50
     """CoOp's value for the whole of ImageNet; 200 with 16 shots a class."""
-    batch_size: int = 32
-    weight_decay: float = 5e-4
+    batch_size: Annotated[int, Count] = 32
+    weight_decay: Annotated[float, NonNegative] = 5e-4
 
-    space: ClassVar[Mapping[str, Range]] = {
+    space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(1e-3, 1.0),
         "ratio": Uniform(0.1, 0.9),
     }

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from benchmarks.plugins.ranges import Count, NonNegative, Positive, Share
 from methods.base import Task
 from methods.parts.losses.multi_label import multi_label_loss
 from methods.parts.losses.single_label import cross_entropy
@@ -23,7 +24,7 @@ from methods.parts.text.prompts import PromptClassifier, PromptLearner, prompt_r
 from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import Loss, Training
 from methods.registry import register
-from methods.space import LogUniform, OneOf, Range
+from methods.space import Distribution, LogUniform, OneOf
 
 
 @register(
@@ -37,23 +38,23 @@ from methods.space import LogUniform, OneOf, Range
 class CoOp(Learner):
     """Context vectors before the class names, learned through the frozen text tower."""
 
-    contexts: int = 16
+    contexts: Annotated[int, Count] = 16
     """M, context vectors of a prompt."""
     class_specific: bool = False
     """Own contexts for every class (CSC in the paper) instead of shared ones."""
     loss: Literal["bce", "db", "asl", "focal"] = "bce"
     """Multi-label: the loss, a sum over the classes."""
-    db_neg_scale: float = 2.0
+    db_neg_scale: Annotated[float, Positive] = 2.0
     """lambda of db: 2 for COCO-LT, 5 for VOC-LT."""
-    db_mu: float = 0.2
+    db_mu: Annotated[float, Share] = 0.2
     """mu of db: 0.2 for COCO-LT, 0.3 for VOC-LT."""
-    lr: float = 0.002
-    epochs: int = 50
+    lr: Annotated[float, NonNegative] = 0.002
+    epochs: Annotated[int, Count] = 50
     """The value for the whole of ImageNet; 200 with 16 shots a class."""
-    batch_size: int = 32
-    weight_decay: float = 5e-4
+    batch_size: Annotated[int, Count] = 32
+    weight_decay: Annotated[float, NonNegative] = 5e-4
 
-    space: ClassVar[Mapping[str, Range]] = {
+    space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(1e-3, 1.0),
         "class_specific": OneOf((False, True)),
     }

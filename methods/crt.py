@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from benchmarks.augment import Augmentation
+from benchmarks.plugins.ranges import Count, NonNegative, OpenShare
 from methods.base import Method, Predictor, Task
 from methods.parts.heads.heads import LinearHead, OnFeatures, initial_weight
 from methods.parts.image.two_stage import FirstStage, epochs_of_stages, representation, untrained
 from methods.parts.losses.single_label import cross_entropy
 from methods.parts.training.loop import ONLY, Recipe, Stage, train
 from methods.registry import register
-from methods.space import LogUniform, Range
+from methods.space import Distribution, LogUniform
 
 
 @register(
@@ -36,20 +37,20 @@ class Crt(Method):
     stage1: FirstStage = "adapter"
     """What stage 1 trains: adapter (AdaptFormer in every block), full (the whole tower) or frozen
     (nothing: no stage 1, and crt is only a balanced sampler)."""
-    lr: float = 0.01
+    lr: Annotated[float, NonNegative] = 0.01
     """Of stage 1, LIFT's for adapters; LIFT's scripts take 5e-4 to 1e-3 for the whole tower."""
-    head_lr: float = 0.1
+    head_lr: Annotated[float, NonNegative] = 0.1
     """Of stage 2, for a batch of 256; in proportion for others, as the authors' configs have it."""
-    epochs: int = 20
+    epochs: Annotated[int, Count] = 20
     """Of both stages together."""
-    head_share: float = 0.5
+    head_share: Annotated[float, OpenShare] = 0.5
     """Share of the epochs that stage 2 takes: 10 (the authors' code) after LIFT's 10."""
-    batch_size: int = 128
-    weight_decay: float = 5e-4
+    batch_size: Annotated[int, Count] = 128
+    weight_decay: Annotated[float, NonNegative] = 5e-4
     augment: Augmentation = "crop_flip"
     """Of stage 1; stage 2 sees the features of unaugmented images."""
 
-    space: ClassVar[Mapping[str, Range]] = {
+    space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(0.002, 0.05),
         "head_lr": LogUniform(0.01, 1.0),
     }

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from benchmarks.augment import Augmentation
+from benchmarks.plugins.ranges import Count, NonNegative
 from methods.base import Method, Predictor, Task, TextSource
 from methods.parts.image.finetune import TowerLoss, finetune, text_head, tower_loss, unfrozen
 from methods.parts.training.loop import Recipe
 from methods.registry import register
-from methods.space import LogUniform, Range, Uniform
+from methods.space import Distribution, LogUniform, Uniform
 
 
 @register(
@@ -33,12 +34,12 @@ class FullFinetune(Method):
     """blocks: patch embedding, positions, first and last norm stay frozen, as in LIFT's code."""
     loss: TowerLoss = "auto"
     """auto: la on single-label data (LIFT's scripts), bce on multi-label (ours)."""
-    lr: float = 5e-4
+    lr: Annotated[float, NonNegative] = 5e-4
     """LIFT's scripts for ImageNet-LT; 1e-3 for Places-LT."""
-    epochs: int = 10
-    batch_size: int = 128
-    weight_decay: float = 5e-4
-    tau: float = 1.0
+    epochs: Annotated[int, Count] = 10
+    batch_size: Annotated[int, Count] = 128
+    weight_decay: Annotated[float, NonNegative] = 5e-4
+    tau: Annotated[float, NonNegative] = 1.0
     """Strength of la."""
     text: TextSource = "names"
     """What the head is initialised from."""
@@ -46,7 +47,7 @@ class FullFinetune(Method):
     tte: bool = False
     """Test-time ensembling: mean logits of five crops, as in LIFT's table."""
 
-    space: ClassVar[Mapping[str, Range]] = {
+    space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(1e-4, 1e-2),
         "tau": Uniform(0.5, 2.0),
     }

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from benchmarks.augment import Augmentation
+from benchmarks.plugins.ranges import Count, NonNegative
 from methods.base import Method, Predictor, Task, TextSource
 from methods.parts.image.finetune import (
     AdapterKind,
@@ -25,7 +26,7 @@ from methods.parts.image.finetune import (
 )
 from methods.parts.training.loop import Recipe
 from methods.registry import register
-from methods.space import LogUniform, Range, Uniform
+from methods.space import Distribution, LogUniform, Uniform
 
 
 @register(
@@ -40,17 +41,17 @@ class Lift(Method):
     tokens in every block), bitfit (the biases of the blocks) or none (the head alone)."""
     loss: TowerLoss = "auto"
     """auto: la on single-label data, bce on multi-label, as linear_probe."""
-    lr: float = 0.01
-    epochs: int = 10
+    lr: Annotated[float, NonNegative] = 0.01
+    epochs: Annotated[int, Count] = 10
     """20 on iNaturalist 2018."""
-    batch_size: int = 128
-    weight_decay: float = 5e-4
-    tau: float = 1.0
+    batch_size: Annotated[int, Count] = 128
+    weight_decay: Annotated[float, NonNegative] = 5e-4
+    tau: Annotated[float, NonNegative] = 1.0
     """Strength of la."""
-    bottleneck: int = 0
+    bottleneck: Annotated[int, NonNegative] = 0
     """Width of adaptformer and adapter, rank of lora; 0 takes LIFT's rule for K classes and L
     blocks, 2^floor(log2(K / 2L))."""
-    prompts: int = 10
+    prompts: Annotated[int, Count] = 10
     """Tokens a block of vpt."""
     text: TextSource = "names"
     """What the head is initialised from (the first template alone, as in LIFT)."""
@@ -58,7 +59,7 @@ class Lift(Method):
     tte: bool = False
     """Test-time ensembling: mean logits of five crops, as in LIFT's published headline numbers."""
 
-    space: ClassVar[Mapping[str, Range]] = {
+    space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(0.002, 0.05),
         "tau": Uniform(0.5, 2.0),
     }

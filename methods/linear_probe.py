@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from benchmarks.errors import NotApplicable
+from benchmarks.plugins.ranges import Count, NonNegative, Positive, Share
 from methods.base import Task
 from methods.parts.heads.heads import SCALE, head_training
 from methods.parts.losses.multi_label import multi_label_loss
@@ -14,7 +15,7 @@ from methods.parts.losses.single_label import single_label_loss
 from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import Loss, Recipe
 from methods.registry import register
-from methods.space import LogUniform, Range
+from methods.space import Distribution, LogUniform
 
 
 @register(
@@ -33,21 +34,21 @@ class LinearProbe(Learner):
     ] = "auto"  # fmt: skip
     """auto: ce on single-label, bce on multi-label data. ce to lade are for single-label data, bce,
     db and asl for multi-label, focal has a form for each."""
-    tau: float = 1.0
+    tau: Annotated[float, NonNegative] = 1.0
     """Strength of la (LIFT's code)."""
-    db_neg_scale: float = 2.0
+    db_neg_scale: Annotated[float, Positive] = 2.0
     """lambda of db: 2 for COCO-LT, whose 80 classes are the nearer to most data; 5 for VOC-LT."""
-    db_mu: float = 0.2
+    db_mu: Annotated[float, Share] = 0.2
     """mu of db: 0.2 for COCO-LT, 0.3 for VOC-LT (the authors' configs)."""
     head: Literal["cosine", "linear"] = "cosine"
     init: Literal["random", "text", "class_mean"] = "random"
-    lr: float = 0.03
+    lr: Annotated[float, NonNegative] = 0.03
     """LIFT+ names 0.03 as the best of its linear probes (arXiv 2504.13282, code)."""
-    epochs: int = 10
-    batch_size: int = 128
-    weight_decay: float = 5e-4
+    epochs: Annotated[int, Count] = 10
+    batch_size: Annotated[int, Count] = 128
+    weight_decay: Annotated[float, NonNegative] = 5e-4
 
-    space: ClassVar[Mapping[str, Range]] = {
+    space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(0.003, 0.3),
         "weight_decay": LogUniform(5e-6, 5e-3),
     }

@@ -36,13 +36,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.errors import NotApplicable
+from benchmarks.plugins.ranges import Count, NonNegative, Positive, Share
 from methods.base import Batch, Task
 from methods.parts.losses.multi_label import multi_label_loss
 from methods.parts.losses.single_label import LogitAdjusted
@@ -51,7 +52,7 @@ from methods.parts.text.text_tower import mean_direction, words
 from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import Loss, Training
 from methods.registry import register
-from methods.space import LogUniform, Range, Uniform
+from methods.space import Distribution, LogUniform, Uniform
 
 CHUNK = 1024
 """Texts at a time, for memory."""
@@ -69,35 +70,35 @@ CHUNK = 1024
 class Lmpt(Learner):
     """Class-specific prompts held to captions or descriptions by a class-aware soft margin."""
 
-    contexts: int = 16
+    contexts: Annotated[int, Count] = 16
     """Context vectors of a prompt (this and the next as in README and train.sh of their code)."""
     class_specific: bool = True
     """Own contexts for every class instead of shared ones."""
-    cse_weight: float = 0.5
+    cse_weight: Annotated[float, Share] = 0.5
     """w, share of the class-specific embedding loss (1 - lambda of the code); 0 leaves it out."""
-    margin: float = 0.2
+    margin: Annotated[float, NonNegative] = 0.2
     """mu_c = margin / n_c^(1/4) (train.py)."""
-    gamma: float = 2.0
+    gamma: Annotated[float, NonNegative] = 2.0
     """omega_c is proportional to n_c^-gamma (csel.py)."""
     sign: Literal["pull", "code"] = "pull"
     """pull: a prompt nears the texts of its own class; code: the sign as released."""
     terms: Literal["balanced", "mean"] = "balanced"
     """balanced: positive and negative terms of a class weigh the same; mean: each pair does."""
-    tau: float = 1.0
+    tau: Annotated[float, NonNegative] = 1.0
     """Single-label: strength of the logit adjustment."""
     loss: Literal["db", "bce", "asl", "focal"] = "db"
     """Multi-label: the classification loss."""
-    db_neg_scale: float = 2.0
+    db_neg_scale: Annotated[float, Positive] = 2.0
     """lambda of db: 2 for COCO-LT, 5 for VOC-LT."""
-    db_mu: float = 0.2
+    db_mu: Annotated[float, Share] = 0.2
     """mu of db: 0.2 for COCO-LT, 0.3 for VOC-LT."""
-    lr: float = 5e-4
+    lr: Annotated[float, NonNegative] = 5e-4
     """train.sh, where both losses are means over the classes; here they are sums."""
-    epochs: int = 50
-    batch_size: int = 64
-    weight_decay: float = 1e-4
+    epochs: Annotated[int, Count] = 50
+    batch_size: Annotated[int, Count] = 64
+    weight_decay: Annotated[float, NonNegative] = 1e-4
 
-    space: ClassVar[Mapping[str, Range]] = {
+    space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(5e-4, 1.0),
         "cse_weight": Uniform(0.1, 0.95),
         "gamma": Uniform(0.0, 2.0),

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from benchmarks.plugins.ranges import Count, NonNegative
 from methods.base import Predictor, Task
 from methods.parts.heads.heads import head_training
 from methods.parts.heads.priors import prior_from_images, prior_from_texts
@@ -26,7 +27,7 @@ from methods.parts.losses.single_label import LogitAdjusted, cross_entropy
 from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import Recipe
 from methods.registry import register
-from methods.space import LogUniform, Range, Uniform
+from methods.space import Distribution, LogUniform, Uniform
 
 
 @register("logit_adjustment", paper="Menon et al. 2021, arXiv 2007.07314", needs="features")
@@ -39,17 +40,17 @@ class LogitAdjustment(Learner):
     prior: Literal["reweighted", "texts"] = "reweighted"
     """mode=zero_shot: the pre-training prior from the training images, all classes weighing the
     same, or from the class texts alone."""
-    tau: float = 1.0
+    tau: Annotated[float, NonNegative] = 1.0
     """Strength; 1 is the Bayes classifier for balanced classes."""
     head: Literal["cosine", "linear"] = "cosine"
     init: Literal["random", "text", "class_mean"] = "random"
-    lr: float = 0.03
+    lr: Annotated[float, NonNegative] = 0.03
     """As linear_probe, so that the two differ by the adjustment alone."""
-    epochs: int = 10
-    batch_size: int = 128
-    weight_decay: float = 5e-4
+    epochs: Annotated[int, Count] = 10
+    batch_size: Annotated[int, Count] = 128
+    weight_decay: Annotated[float, NonNegative] = 5e-4
 
-    space: ClassVar[Mapping[str, Range]] = {
+    space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(0.003, 0.3),
         "tau": Uniform(0.5, 2.0),
         "weight_decay": LogUniform(5e-6, 5e-3),

@@ -31,12 +31,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.plugins.ranges import Count, NonNegative, OpenShare, Positive, Share
 from methods.base import Batch, Predictor, Task, TextSource
 from methods.parts.heads.heads import SCALE
 from methods.parts.heads.matching import GuidedClassifier, Matching, Whitening, class_means
@@ -47,7 +48,7 @@ from methods.parts.text.class_texts import TextFilter, distinctive, fused, piece
 from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import ONLY, Recipe, Stage, Training
 from methods.registry import register
-from methods.space import LogUniform, Range, Uniform
+from methods.space import Distribution, LogUniform, Uniform
 
 
 @register(
@@ -67,7 +68,7 @@ class Prototype(Learner):
     """Whether a class gets a prototype near its text, or just any."""
     centre: bool = True
     """Take the mean off images and texts."""
-    shrinkage: float = 0.2
+    shrinkage: Annotated[float, Share] = 0.2
     """Of the covariance that images are whitened by, towards a round one; 1 whitens nothing."""
     text: TextSource = "both"
     """Which pieces of text a class has: its name, its description and the sentences of that where
@@ -78,32 +79,32 @@ class Prototype(Learner):
     """Weight pieces by the probability of their class instead of equally."""
     matching: Literal["both", "image", "none"] = "both"
     """What stage 1 matches with the prototypes; none: no stage 1."""
-    matching_scale: float = 30.0
+    matching_scale: Annotated[float, Positive] = 30.0
     """One over the temperature of the contrastive loss."""
-    text_weight: float = 1.0
+    text_weight: Annotated[float, NonNegative] = 1.0
     """Of the texts' loss beside the images'."""
     classifier: Literal["guided", "free", "none"] = "guided"
     """free: a cosine head started at the class means, as guided with prototype_share = pull = 0;
     none: no stage 2, the prototypes classify."""
-    prototype_share: float = 0.5
+    prototype_share: Annotated[float, Share] = 0.5
     """Of the fixed prototypes in the guided classifier."""
-    pull: float = 3.0
+    pull: Annotated[float, NonNegative] = 3.0
     """As many training images as a class's text is worth."""
-    scale: float = SCALE
+    scale: Annotated[float, Positive] = SCALE
     """Of the classifier's logits, as LIFT's."""
-    tau: float = 1.0
+    tau: Annotated[float, NonNegative] = 1.0
     """Logit adjustment of both stages."""
-    lr: float = 0.03
+    lr: Annotated[float, NonNegative] = 0.03
     """Of both stages, as linear_probe's."""
-    epochs: int = 20
+    epochs: Annotated[int, Count] = 20
     """Of both stages together; LIFT's 10 for each."""
-    classifier_share: float = 0.5
+    classifier_share: Annotated[float, OpenShare] = 0.5
     """Share of the epochs that stage 2 takes."""
-    batch_size: int = 128
+    batch_size: Annotated[int, Count] = 128
     """This and the decay as LIFT's."""
-    weight_decay: float = 5e-4
+    weight_decay: Annotated[float, NonNegative] = 5e-4
 
-    space: ClassVar[Mapping[str, Range]] = {
+    space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(0.003, 0.3),
         "matching_scale": LogUniform(15.0, 100.0),
         "prototype_share": Uniform(0.0, 1.0),

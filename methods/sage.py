@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from benchmarks import randomness
 from benchmarks.augment import Augmentation
+from benchmarks.plugins.ranges import Count, NonNegative, Range
 from methods.base import Batch, Method, Predictor, Task, TextSource
 from methods.parts.heads.heads import SCALE
 from methods.parts.image.adapters import AdaptFormer, Slots, Sum, bottleneck_rule
@@ -33,7 +34,7 @@ from methods.parts.image.guidance import CrossAttention, GuideSource, KeyValueAt
 from methods.parts.image.vit import AdaptedViT, vit
 from methods.parts.training.loop import Recipe
 from methods.registry import register
-from methods.space import LogUniform, Range, Uniform
+from methods.space import Distribution, LogUniform, Uniform
 
 
 @register(
@@ -51,9 +52,9 @@ class Sage(Method):
     self-attention, behind a gate."""
     guides: GuideSource = "own"
     """own: the data set's descriptions; random and foreign are controls, see `parts.guidance`."""
-    attention_width: int = 32
+    attention_width: Annotated[int, Range(16, 4096)] = 32
     """Of queries, keys and values; 16 or more."""
-    max_guides: int = 512
+    max_guides: Annotated[int, Range(2)] = 512
     """More descriptions than this are pooled to so many (k-means)."""
     text: TextSource = "descriptions"
     """What guides."""
@@ -62,19 +63,19 @@ class Sage(Method):
     compensation: Literal["class", "margin", "none"] = "class"
     """class: the constant -d_eff / (2 n_c) on every class in the training softmax; margin: d_eff /
     n_y off the logit of a sample's own class."""
-    max_nats: float = 3.0
+    max_nats: Annotated[float, NonNegative] = 3.0
     """The compensation is cut here: a class with one image has no estimate worth more."""
-    tau: float = 1.0
+    tau: Annotated[float, NonNegative] = 1.0
     """Strength of logit adjustment. This and what follows as LIFT, for want of Sage's values."""
-    bottleneck: int = 0
+    bottleneck: Annotated[int, NonNegative] = 0
     """Width of the AdaptFormer; 0 takes LIFT's rule."""
-    lr: float = 0.01
-    epochs: int = 10
-    batch_size: int = 128
-    weight_decay: float = 5e-4
+    lr: Annotated[float, NonNegative] = 0.01
+    epochs: Annotated[int, Count] = 10
+    batch_size: Annotated[int, Count] = 128
+    weight_decay: Annotated[float, NonNegative] = 5e-4
     augment: Augmentation = "crop_flip"
 
-    space: ClassVar[Mapping[str, Range]] = {
+    space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(0.002, 0.05),
         "tau": Uniform(0.5, 2.0),
     }

@@ -1,4 +1,4 @@
-"""What `tune` may try: the range of a field, declared by the method it belongs to."""
+"""Distributions that `tune` draws a field from; a method declares them in its `space`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Uniform:
     def __contains__(self, value: Any) -> bool:
         return bool(self.low <= value <= self.high)
 
-    def at(self, share: float) -> float:
-        """The value a share in [0, 1) of the way through the range."""
-        return self.low + share * (self.high - self.low)
+    def at(self, quantile: float) -> float:
+        """The value at a quantile in [0, 1)."""
+        return self.low + quantile * (self.high - self.low)
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class LogUniform:
     def __contains__(self, value: Any) -> bool:
         return bool(self.low <= value <= self.high)
 
-    def at(self, share: float) -> float:
-        """The value a share in [0, 1) of the way through the range, on a logarithmic scale."""
-        return self.low * math.exp(share * math.log(self.high / self.low))
+    def at(self, quantile: float) -> float:
+        """The value at a quantile in [0, 1)."""
+        return self.low * math.exp(quantile * math.log(self.high / self.low))
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """One of some values."""
+    """One of some values, all equally likely."""
 
     options: tuple[Any, ...]
 
@@ -55,23 +55,23 @@ class OneOf:
     def __contains__(self, value: Any) -> bool:
         return value in self.options
 
-    def at(self, share: float) -> Any:
-        """The value a share in [0, 1) of the way through the options."""
-        return self.options[int(share * len(self.options))]
+    def at(self, quantile: float) -> Any:
+        """The value at a quantile in [0, 1)."""
+        return self.options[int(quantile * len(self.options))]
 
 
-Range = Uniform | LogUniform | OneOf
+Distribution = Uniform | LogUniform | OneOf
 
 
-def drawn(reach: Range, share: float, whole: bool) -> Any:
-    """The value a share in [0, 1) of the way through a range, as a field holds it.
+def drawn(distribution: Distribution, quantile: float, *, whole: bool) -> Any:
+    """The value at a quantile in [0, 1) of a distribution, as a field holds it.
 
     Args:
-        reach: the range.
-        share: where in it.
-        whole: the field holds whole numbers; others get four significant digits.
+        distribution: declared for the field.
+        quantile: position in it.
+        whole: True if the field holds whole numbers; others are rounded to four significant digits.
     """
-    value = reach.at(share)
-    if isinstance(reach, OneOf):
+    value = distribution.at(quantile)
+    if isinstance(distribution, OneOf):
         return value
     return round(value) if whole else float(f"{value:.4g}")

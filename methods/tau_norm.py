@@ -13,10 +13,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from benchmarks.plugins.ranges import Count, NonNegative
 from methods.base import Task
 from methods.parts.heads.heads import LinearHead, OnFeatures, initial_weight
 from methods.parts.losses.single_label import cross_entropy
@@ -24,7 +25,7 @@ from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import Recipe, Training
 from methods.parts.training.scoring import validation_score
 from methods.registry import register
-from methods.space import LogUniform, Range
+from methods.space import Distribution, LogUniform
 
 STEPS = 20
 """Parts of [0, 1] in the search."""
@@ -35,17 +36,17 @@ STEPS = 20
 class TauNorm(Learner):
     """A linear head with its weights normalised to length^(1 - tau) after plain training."""
 
-    tau: float = 1.0
+    tau: Annotated[float, NonNegative] = 1.0
     """Used without validation images; with them (`--select val`) it is searched in steps of 0.05.
     The default is full normalisation, which needs no search (ours)."""
     init: Literal["random", "text", "class_mean"] = "random"
-    lr: float = 0.03
+    lr: Annotated[float, NonNegative] = 0.03
     """This and the rest as linear_probe."""
-    epochs: int = 10
-    batch_size: int = 128
-    weight_decay: float = 5e-4
+    epochs: Annotated[int, Count] = 10
+    batch_size: Annotated[int, Count] = 128
+    weight_decay: Annotated[float, NonNegative] = 5e-4
 
-    space: ClassVar[Mapping[str, Range]] = {
+    space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(0.003, 0.3),
         "weight_decay": LogUniform(5e-6, 5e-3),
     }

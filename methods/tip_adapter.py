@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks import randomness
+from benchmarks.plugins.ranges import Count, NonNegative
 from methods.base import Batch, Predictor, Task, TextSource
 from methods.parts.heads.calibration import Calibration
 from methods.parts.losses.multi_label import binary_cross_entropy
@@ -35,7 +36,7 @@ from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import Recipe, Training
 from methods.parts.training.scoring import score as score_of
 from methods.registry import register
-from methods.space import LogUniform, OneOf, Range
+from methods.space import Distribution, LogUniform, OneOf
 
 ALPHAS = 0.1 + (3 - 0.1) * torch.arange(20) / 20
 BETAS = 0.1 + (7 - 0.1) * torch.arange(20) / 20
@@ -55,11 +56,11 @@ class TipAdapter(Learner):
 
     finetune: bool = False
     """Train the keys (Tip-Adapter-F); lr, epochs and batch size are used by that alone."""
-    shots: int = 16
+    shots: Annotated[int, NonNegative] = 16
     """Training images a class in the cache, fewer where a class has fewer; 0 takes all."""
-    alpha: float = 1.17
+    alpha: Annotated[float, NonNegative] = 1.17
     """Weight of the cache (ImageNet configuration; 2 in those of DTD and EuroSAT)."""
-    beta: float = 1.0
+    beta: Annotated[float, NonNegative] = 1.0
     """Sharpness of the affinity (all configurations)."""
     search: bool = True
     """With `--select val`: take the alpha and beta that are best on the validation images."""
@@ -69,13 +70,13 @@ class TipAdapter(Learner):
     """What fills the prompts of the text classifier."""
     ensemble: bool = True
     """Average the text features of all templates (authors' code)."""
-    lr: float = 1e-3
-    epochs: int = 20
-    batch_size: int = 256
-    weight_decay: float = 0.01
+    lr: Annotated[float, NonNegative] = 1e-3
+    epochs: Annotated[int, Count] = 20
+    batch_size: Annotated[int, Count] = 256
+    weight_decay: Annotated[float, NonNegative] = 0.01
     """AdamW's default, which the authors' code leaves."""
 
-    space: ClassVar[Mapping[str, Range]] = {
+    space: ClassVar[Mapping[str, Distribution]] = {
         "alpha": LogUniform(0.1, 10.0),
         "beta": LogUniform(0.1, 10.0),
         "normalise": OneOf(("none", "count")),

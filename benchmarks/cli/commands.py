@@ -17,7 +17,8 @@ from benchmarks.cli.gathering import records_in, say
 from benchmarks.cli.reading import DEFAULT_REPORT, compare_with, say_where
 from benchmarks.errors import DataError, UserError, counted, did_you_mean
 from benchmarks.plugins.catalog import first_line
-from benchmarks.plugins.declared import Declared, Field, read_docs
+from benchmarks.plugins.fields import Fields, fields_of
+from benchmarks.plugins.static_reader import read_docs
 from benchmarks.plugins.values import choices
 from benchmarks.sweep.settings import Sweep, shard_of
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from benchmarks.sweep.cell import Cell
     from benchmarks.sweep.estimate import Estimator
     from benchmarks.sweep.plan import Planned
-    from methods.space import Range
+    from methods.space import Distribution
     from results.schema import Record
 
 
@@ -271,7 +272,7 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
         METHODS.load_file(file)
     if name in METHODS.entries():
         info, entry = info_of(name), METHODS.entries()[name]
-        space: Mapping[str, Range] = METHODS.attribute(name, "space")
+        space: Mapping[str, Distribution] = METHODS.attribute(name, "space")
         console.print(f"[bold]{name}[/bold]  {escape(entry.summary)}")
         facts = {
             "paper": info.paper,
@@ -284,7 +285,7 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
             "source": f"{entry.file} (fingerprint {fingerprint(name)})",
         }
         _print_facts(console, {k: v for k, v in facts.items() if v})
-        fields = METHODS.declared(name).fields
+        fields = METHODS.fields(name)
         docs = read_docs(entry.file, entry.class_name)
         _print_fields(console, name, fields, {n: f.default for n, f in fields.items()}, docs)
         return 0
@@ -307,7 +308,7 @@ def show(name: str, console: Console, data_root: Path, plugins: Sequence[Path]) 
     docs = {}
     for cls in reversed([cls for cls in family.mro() if dataclasses.is_dataclass(cls)]):
         docs |= read_docs(Path(inspect.getfile(cls)), cls.__name__)
-    fields = Declared.of(type(configured)).fields
+    fields = fields_of(type(configured))
     values = {field: getattr(configured, field) for field in fields}
     _print_fields(console, family.name, fields, values, docs)
     return 0
@@ -334,7 +335,7 @@ def download(names: Sequence[str], console: Console, data_root: Path) -> int:
 def _print_fields(
     console: Console,
     owner: str,
-    fields: Mapping[str, Field],
+    fields: Fields,
     values: Mapping[str, Any],
     docs: Mapping[str, str],
 ) -> None:

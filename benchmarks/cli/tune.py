@@ -38,7 +38,7 @@ from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.recipe_files import Recipe, default_file, refuse_to_lose, write_recipe
 from benchmarks.sweep.settings import Sweep
 from methods.registry import METHODS, info_of
-from methods.space import Range, drawn
+from methods.space import Distribution, drawn
 from results.schema import Record
 from results.store import Store
 
@@ -172,7 +172,9 @@ def tune(sweep: Sweep, request: Request, console: Console, *, debug: bool) -> in
     return status
 
 
-def tuned_fields(method: str, wanted: Sequence[str], fixed: Mapping[str, str]) -> dict[str, Range]:
+def tuned_fields(
+    method: str, wanted: Sequence[str], fixed: Mapping[str, str]
+) -> dict[str, Distribution]:
     """The fields to try values of, with their ranges.
 
     Args:
@@ -183,7 +185,7 @@ def tuned_fields(method: str, wanted: Sequence[str], fixed: Mapping[str, str]) -
     Raises:
         UserError: there is no space, or nothing of it is left.
     """
-    space: Mapping[str, Range] = METHODS.get(method).space  # type: ignore[attr-defined]
+    space: Mapping[str, Distribution] = METHODS.get(method).space  # type: ignore[attr-defined]
     if not space:
         raise UserError(f"{method} declares no space to tune in (`space` in its class).")
     for name in wanted:
@@ -201,7 +203,9 @@ def tuned_fields(method: str, wanted: Sequence[str], fixed: Mapping[str, str]) -
     return fields
 
 
-def draw(fields: Mapping[str, Range], cls: type, default: Mapping[str, Any], trials: int) -> Any:
+def draw(
+    fields: Mapping[str, Distribution], cls: type, default: Mapping[str, Any], trials: int
+) -> Any:
     """The values of every trial: the defaults, then draws keyed by trial and field.
 
     Args:
@@ -217,7 +221,7 @@ def draw(fields: Mapping[str, Range], cls: type, default: Mapping[str, Any], tri
     found = [{name: default[name] for name in fields}]
     for number in range(1, trials):
         shares = {name: randomness.key("tune", number, name) / 2**63 for name in fields}
-        values = {n: drawn(reach, shares[n], hints[n] is int) for n, reach in fields.items()}
+        values = {n: drawn(reach, shares[n], whole=hints[n] is int) for n, reach in fields.items()}
         checked = apply_fields(f"method {cls.__name__}", cls, {**default, **values})
         found.append({name: checked[name] for name in fields})
     return found
@@ -233,8 +237,8 @@ def _trials(cells: Sequence[Cell], request: Request, by_flag: Iterable[str]) -> 
             f"{first.family.task}-label data."
         )
     cls = METHODS.get(first.method)
-    declared = METHODS.declared(first.method)
-    given = dict.fromkeys(budget(first.protocol, declared.fields), f"protocol {first.protocol}")
+    of_protocol = budget(first.protocol, METHODS.fields(first.method))
+    given = dict.fromkeys(of_protocol, f"protocol {first.protocol}")
     fixed = given | dict.fromkeys(by_flag, "--set")
     fields = tuned_fields(first.method, request.fields, fixed)
     found = []

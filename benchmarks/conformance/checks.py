@@ -122,7 +122,7 @@ def space(s: Subject) -> None:
             fields[name] in reach, f"the default of {name}, {fields[name]}, lies outside its range"
         )
         for share in (0.0, 0.5, 0.999):
-            apply_fields(s.name, s.cls, {name: drawn(reach, share, hints[name] is int)})
+            apply_fields(s.name, s.cls, {name: drawn(reach, share, whole=hints[name] is int)})
 
 
 # ---- logits --------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def together(s: Subject) -> None:
     method = s.built()
     if isinstance(method, Learner) and s.cls.space:
         hints = get_type_hints(s.cls)
-        values = {n: drawn(reach, 0.5, hints[n] is int) for n, reach in s.cls.space.items()}
+        values = {n: drawn(reach, 0.5, whole=hints[n] is int) for n, reach in s.cls.space.items()}
         other = dataclasses.replace(method, **values)  # type: ignore[type-var]
         found = learnt_together([(method, s.task()[0]), (other, s.task()[0])])[1]
         demand(isinstance(found, Predictor), f"another configuration failed: {found}")

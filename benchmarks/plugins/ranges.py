@@ -1,26 +1,29 @@
-"""Which numbers a method's field may hold, by its name: what no method could use ends in one line.
+"""Ranges of numeric fields, declared at the field: `lr: Annotated[float, NonNegative] = 0.01`.
 
-A name means the same in every method, plug-ins included. These are outer limits; a method may ask
-for more in its `fit`. Names that are not here take any number.
+A range excludes the numbers that no run could use, before anything is loaded. A field without one
+takes any number; `fit` may demand more.
 """
 
 from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
-class FieldRange:
-    """From `low` to `high`, with the ends unless it is `open`."""
+class Range:
+    """Numbers from `low` to `high`, including the ends unless it is `open`."""
 
     low: float
     high: float | None = None
     open: bool = False
 
+    def __post_init__(self) -> None:
+        if self.high is not None and not self.low < self.high:
+            raise ValueError(f"a range from {self.low:g} to {self.high:g} is empty")
+
     def complaint(self, value: float) -> str | None:
-        """What is wrong with a value, for example "less than 2"; None where nothing is."""
+        """The reason why a value is outside, for example "less than 2"; None if it is inside."""
         inside = operator.lt if self.open else operator.le
         if not inside(self.low, value):
             return f"{'not above' if self.open else 'less than'} {self.low:g}"
@@ -29,54 +32,9 @@ class FieldRange:
         return None
 
 
-COUNT = FieldRange(1)
-NONNEGATIVE = FieldRange(0)
-POSITIVE = FieldRange(0, open=True)
-SHARE = FieldRange(0, 1)
-STAGE_SHARE = FieldRange(0, 1, open=True)
-"""Of the epochs, where each of two stages gets one at least."""
-
-RANGES: dict[str, FieldRange] = {
-    # training; a learning rate of 0 trains nothing, which is a control
-    "epochs": COUNT,
-    "batch_size": COUNT,
-    "lr": NONNEGATIVE,
-    "head_lr": NONNEGATIVE,
-    "scale_lr": NONNEGATIVE,
-    "weight_decay": NONNEGATIVE,
-    "head_share": STAGE_SHARE,
-    "scale_share": STAGE_SHARE,
-    "classifier_share": STAGE_SHARE,
-    # sizes
-    "attention_width": FieldRange(16, 4096),
-    "bottleneck": NONNEGATIVE,  # 0: LIFT's rule
-    "contexts": COUNT,
-    "max_guides": FieldRange(2),
-    "prompts": COUNT,
-    "reduction": COUNT,
-    "shots": NONNEGATIVE,  # 0: all
-    # losses
-    "cse_weight": SHARE,
-    "db_mu": SHARE,
-    "db_neg_scale": POSITIVE,
-    "gamma": NONNEGATIVE,
-    "margin": NONNEGATIVE,
-    "max_nats": NONNEGATIVE,
-    "tau": NONNEGATIVE,
-    "text_weight": NONNEGATIVE,
-    # logits
-    "alpha": NONNEGATIVE,
-    "beta": NONNEGATIVE,
-    "matching_scale": POSITIVE,
-    "prototype_share": SHARE,
-    "pull": NONNEGATIVE,
-    "ratio": SHARE,
-    "scale": POSITIVE,
-    "shrinkage": SHARE,
-}
-
-
-def complaint(name: str, value: Any) -> str | None:
-    """What is wrong with the value of a method's field, or None; only numbers are judged."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return RANGES[name].complaint(value) if number and name in RANGES else None
+Count = Range(1)
+NonNegative = Range(0)
+Positive = Range(0, open=True)
+Share = Range(0, 1)
+OpenShare = Range(0, 1, open=True)
+"""For two parts that each need some, such as the epochs of two stages."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
-from benchmarks.plugins.declared import parsed
+from benchmarks.plugins.static_reader import parsed
 
 ROOT = Path(__file__).resolve().parents[2]
 """Folder of the project's packages."""
@@ -33,6 +33,7 @@ NOT_COUNTED = {
     # These compute nothing.
     "methods.registry": "declares methods",
     "methods.space": "declares the ranges of `tune`",
+    "benchmarks.plugins.ranges": "declares the ranges of fields",
     "benchmarks.errors": "messages",
     "benchmarks.memory": "recovers from a shortage of memory",
 }

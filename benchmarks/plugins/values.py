@@ -8,43 +8,40 @@ import typing
 from typing import Any
 
 from benchmarks.errors import UserError, did_you_mean
-from benchmarks.plugins import ranges as field_ranges
-from benchmarks.plugins.declared import MISSING, Declared
+from benchmarks.plugins.fields import MISSING, Fields, fields_of
 from benchmarks.protocol import GroupRule
 
 GROUP_RULES = ("auto", *typing.get_args(GroupRule))
 """Rules that divide classes into many, medium and few; `auto` takes the task's own."""
 
 
-def apply_fields(kind: str, of: type | Declared, fields: dict[str, Any]) -> dict[str, Any]:
-    """The complete, checked configuration of a dataclass: defaults with `fields` over them.
+def apply_fields(kind: str, of: type | Fields, given: dict[str, Any]) -> dict[str, Any]:
+    """The complete, checked configuration of a dataclass: its defaults, and `given` over them.
 
     Args:
         kind: what to call it in a message, for example "method lift".
-        of: a method, whose numbers must lie in `field_ranges`, or another dataclass; the class, or
-            what it declares.
-        fields: field name -> value, possibly strings from the command line.
+        of: the dataclass or its fields.
+        given: field name -> value, possibly strings from the command line.
 
     Raises:
-        UserError: unknown field, wrong type or a method's number out of range.
+        UserError: unknown field, wrong type or a number out of its field's range.
     """
-    declared = of if isinstance(of, Declared) else Declared.of(of)
-    known = declared.fields
+    known = fields_of(of) if isinstance(of, type) else of
     values = {name: field.default for name, field in known.items()}
-    for name, value in fields.items():
+    for name, value in given.items():
         if name not in known:
             raise did_you_mean(f"field of {kind}", name, known)
         values[name] = coerce(value, known[name].hint, f"{kind}, field {name}")
-        if declared.is_method and (wrong := field_ranges.complaint(name, values[name])):
+        if wrong := known[name].complaint(values[name]):
             raise UserError(f"{kind}, field {name}: {value} is {wrong}.")
     for name, value in values.items():
         if value is MISSING:
-            raise UserError(f"{kind}: field {name} has no default and was not set.")
+            raise UserError(f"{kind}: field {name} has no default and is not set.")
     return values
 
 
 def coerce(value: Any, hint: Any, where: str) -> Any:
-    """`value` as the annotated type, reading strings as the command line writes them.
+    """`value` as the annotated type; strings are read as the command line writes them.
 
     Raises:
         UserError: it does not fit; the line says what would.
@@ -80,7 +77,7 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
 
 
 def choices(hint: Any) -> list[str]:
-    """What an annotation of literals, or of literals and None, leaves the choice of; else empty."""
+    """Options of an annotation of literals, or of literals and None; empty for any other."""
     inner = typing.get_args(hint)
     if typing.get_origin(hint) is typing.Literal:
         return [str(value) for value in inner]

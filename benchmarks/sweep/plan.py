@@ -271,18 +271,18 @@ def _config(
     The defaults, and over them in this order: the protocol's budget, the recipe, the sweep's own
     fields, `--set`.
     """
-    declared = METHODS.declared(choice.name)
-    given = budget(protocol, declared.fields)
+    fields = METHODS.fields(choice.name)
+    given = budget(protocol, fields)
     explicit = dict(choice.fields) | _set_for(sweep, {choice.name}, used)
     tuning = None
     if recipe is not None:
         read = apply_fields(  # names the file
-            f"method {choice.name} in {recipe.file}", declared, recipe.fixed | recipe.fields
+            f"method {choice.name} in {recipe.file}", fields, recipe.fixed | recipe.fields
         )
         given |= recipe.fields
         kept = tuple(name for name in recipe.fields if name not in explicit)
         tuning = Tuning(recipe.origin, recipe.trials, kept) if kept else None
-    config = apply_fields(f"method {choice.name}", declared, given | explicit)
+    config = apply_fields(f"method {choice.name}", fields, given | explicit)
     if recipe is not None and tuning is not None:
         for name in recipe.fixed:
             if config[name] != read[name]:

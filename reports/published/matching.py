@@ -138,9 +138,9 @@ def _nearest_reason(entry: Published, backbone: str, rows: Sequence[Row]) -> str
 
 def _other_fields(entry: Published, record: Record) -> list[str]:
     """Hyper-parameters that are not at the published recipe."""
-    declared = METHODS.declared(record.method)
-    recipe = budget("paper", declared.fields) | dict(entry.fields)
-    wanted = apply_fields(f"method {record.method}", declared, recipe)
+    fields = METHODS.fields(record.method)
+    recipe = budget("paper", fields) | dict(entry.fields)
+    wanted = apply_fields(f"method {record.method}", fields, recipe)
     other = [
         f"{name}={shown(record.config[name])}"
         for name, value in wanted.items()

@@ -141,5 +141,5 @@ def _defaults(method: str, protocol: str) -> dict[str, Any] | None:
     """The configuration of a row for which nothing is set, None for a method not known here."""
     if method not in METHODS.entries():
         return None
-    declared = METHODS.declared(method)
-    return apply_fields(f"method {method}", declared, budget(protocol, declared.fields))
+    fields = METHODS.fields(method)
+    return apply_fields(f"method {method}", fields, budget(protocol, fields))

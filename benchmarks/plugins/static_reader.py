@@ -1,9 +1,10 @@
-"""The fields of a plug-in's class, known without importing its module.
+"""Classes of plug-ins, read from their source without importing it.
 
-A method's module brings torch, which takes seconds to import; who plans a sweep or reads records
-needs to know its fields only. They are read from the source: annotations and defaults that are
-literals, arithmetic on them, or names of such things, here or in another module of this project.
-A class that says it in any other way is imported.
+The module of a method imports torch, which takes seconds. `list`, `plan`, `report` and `show` need
+only names, fields, defaults and ranges, and with this reader they start at once. It is a small
+interpreter of class bodies: it evaluates literals, arithmetic, types, and names of such things in
+the same module or in another one of this project. Whatever it cannot evaluate, it leaves to an
+import (`benchmarks.plugins.catalog`), so it may be slow but never wrong. A test compares the two.
 """
 
 from __future__ import annotations
@@ -14,74 +15,80 @@ import importlib
 import itertools
 import operator
 import sys
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.errors import UserError
+from benchmarks.plugins.fields import MISSING, Field, Fields, fields_of
+
 ROOT = Path(__file__).resolve().parents[2]
-MISSING = dataclasses.MISSING
+
+_LIGHT = {"benchmarks.plugins.ranges", "methods.space"}
+"""Modules that are imported instead of read, and whose calls are evaluated: they import nothing
+heavy."""
+_BUILT_IN = {kind.__name__: kind for kind in (int, float, str, bool, tuple)}
+_SIGNS: dict[type, Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+_OPERATIONS: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.BitOr: operator.or_,
+}
 
 
 @dataclass(frozen=True)
-class Field:
-    """A field of a dataclass."""
+class Registered:
+    """A class under `@register("name", …)`."""
 
-    hint: Any
-    """Its type, evaluated."""
-    default: Any
-    """MISSING where it has none."""
-
-
-Fields = dict[str, Field]
+    name: str
+    options: dict[str, Any]
+    """Keyword arguments of the decorator."""
+    class_name: str
+    doc: str | None
 
 
-@dataclass(frozen=True)
-class Declared:
-    """What a dataclass says of itself."""
+def registered(file: Path) -> Iterator[Registered]:
+    """The plug-ins that a file registers.
 
-    fields: Mapping[str, Field]
-    """By name, in the order of the constructor's arguments."""
-    is_method: bool
-    """Its numbers must lie in `benchmarks.plugins.ranges`."""
-
-    @classmethod
-    def of(cls, klass: type) -> Declared:
-        """The same from a class that is at hand."""
-        base = sys.modules.get("methods.base")  # else nobody has a method yet
-        is_method = base is not None and issubclass(klass, base.Method)
-        return cls(_of_class(klass), is_method)
-
-
-def _of_class(klass: type) -> Fields:
-    hints = typing.get_type_hints(klass)
-    return {
-        f.name: Field(
-            hints[f.name],
-            f.default if f.default_factory is MISSING else f.default_factory(),
-        )
-        for f in dataclasses.fields(klass)
-    }
-
-
-@lru_cache(maxsize=256)
-def parsed(source: bytes) -> ast.Module:
-    """The syntax tree of a source text: a process meets the same files again and again."""
-    return ast.parse(source)
+    Raises:
+        UserError: the file is not Python, or a decorator's arguments are not literals.
+    """
+    try:
+        tree = parsed(file.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{file} is not valid Python: {error}") from error
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for call in node.decorator_list:
+            if not (isinstance(call, ast.Call) and _decorator_name(call) == "register"):
+                continue
+            try:
+                name = ast.literal_eval(call.args[0])
+                options = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
+            except (IndexError, ValueError):
+                raise UserError(
+                    f"{file}, line {call.lineno}: @register takes its name first and literals "
+                    "only, since it is read without being run."
+                ) from None
+            yield Registered(name, options, node.name, ast.get_docstring(node))
 
 
 def read_fields(file: Path, class_name: str) -> Fields | None:
-    """The fields of a dataclass in a file, or None where only an import can tell."""
+    """The fields of a dataclass in a file; None if only an import can tell."""
     try:
         return _Module(file).fields(class_name)
-    except _STUMBLES:
+    except _READ_ERRORS:
         return None
 
 
 def read_docs(file: Path, class_name: str) -> dict[str, str]:
-    """The string under each field of a class in a file, as one line, those of its bases too."""
+    """The string under each field of a class, as one line, with those of its bases."""
     try:
         return _Module(file).docs(class_name)
     except (OSError, SyntaxError):
@@ -89,28 +96,34 @@ def read_docs(file: Path, class_name: str) -> dict[str, str]:
 
 
 def read_value(file: Path, class_name: str, name: str) -> Any:
-    """What a class attribute is set to, or None where only an import can tell."""
+    """The value of a class attribute; None if only an import can tell."""
     try:
         return _Module(file).attribute(class_name, name)
-    except _STUMBLES:
+    except _READ_ERRORS:
         return None
 
 
+@lru_cache(maxsize=256)
+def parsed(source: bytes) -> ast.Module:
+    """The syntax tree of a source text, cached: a process reads the same files many times."""
+    return ast.parse(source)
+
+
 class _Unreadable(Exception):
-    """Not to be known without running the module."""
+    """Only running the module can tell."""
 
 
-_STUMBLES = (
+_READ_ERRORS = (
     _Unreadable, OSError, SyntaxError, TypeError, ValueError, ArithmeticError, LookupError,
     RecursionError,  # names that mean each other
 )  # fmt: skip
 
 
 class _Module:
-    """A source file, of which single names are evaluated.
+    """A source file, in which single names are evaluated.
 
     Args:
-        file: where it is.
+        file: its path.
     """
 
     def __init__(self, file: Path) -> None:
@@ -129,8 +142,10 @@ class _Module:
                 case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                     self._values[name] = value
 
+    # ---- classes -----------------------------------------------------------------------------
+
     def fields(self, class_name: str) -> Fields:
-        """The fields of a class, those that it inherits first; none of a class that has none."""
+        """The fields of a class, inherited ones first; empty if it is not a dataclass."""
         if class_name not in self._classes:
             return self._imported_fields(class_name)
         node = self._classes[class_name]
@@ -141,22 +156,23 @@ class _Module:
             if not isinstance(base, ast.Name):
                 raise _Unreadable
             found |= self.fields(base.id)
-        if any(_name(decorator) == "dataclass" for decorator in node.decorator_list):
+        if any(_decorator_name(decorator) == "dataclass" for decorator in node.decorator_list):
             for line in node.body:
-                if isinstance(line, ast.AnnAssign) and not _no_field(line.annotation):
+                if isinstance(line, ast.AnnAssign) and not _is_class_variable(line.annotation):
                     if not isinstance(line.target, ast.Name):
                         raise _Unreadable
                     default = MISSING if line.value is None else self.value(line.value)
-                    if isinstance(default, list | dict | set):  # a dataclass refuses it
+                    if isinstance(default, list | dict | set):  # dataclasses refuse it
                         raise _Unreadable
-                    found[line.target.id] = Field(self.value(line.annotation), default)
+                    annotation = self.value(line.annotation)
+                    found[line.target.id] = Field.annotated(annotation, default)
         return found
 
     def docs(self, class_name: str) -> dict[str, str]:
-        """The strings under the fields of a class, those that it inherits first."""
+        """The strings under the fields of a class, inherited ones first."""
         node = self._classes.get(class_name)
         if node is None:
-            there = _on_disk(self._imports.get(class_name, ("", ""))[0])
+            there = _project_module(self._imports.get(class_name, ("", ""))[0])
             return {} if there is None else there.docs(self._imports[class_name][1])
         found: dict[str, str] = {}
         for base in node.bases:
@@ -168,10 +184,10 @@ class _Module:
         return found
 
     def attribute(self, class_name: str, name: str) -> Any:
-        """What a class, or the one that it inherits from, sets an attribute to."""
+        """The value of an attribute of a class or its base."""
         if class_name not in self._classes:
             module, original = self._imported(class_name)
-            if (there := _on_disk(module)) is None:
+            if (there := _project_module(module)) is None:
                 raise _Unreadable
             return there.attribute(original, name)
         node = self._classes[class_name]
@@ -186,15 +202,17 @@ class _Module:
 
     def _imported_fields(self, class_name: str) -> Fields:
         module, name = self._imported(class_name)
-        if (there := _on_disk(module)) is not None:
+        if (there := _project_module(module)) is not None:
             return there.fields(name)
-        klass = getattr(sys.modules.get(module), name, None)
-        if not isinstance(klass, type):
+        cls = getattr(sys.modules.get(module), name, None)
+        if not isinstance(cls, type):
             raise _Unreadable
-        return _of_class(klass) if dataclasses.is_dataclass(klass) else {}
+        return fields_of(cls) if dataclasses.is_dataclass(cls) else {}
+
+    # ---- expressions -------------------------------------------------------------------------
 
     def value(self, node: ast.expr) -> Any:
-        """What an expression is: a default, or a type."""
+        """The value of an expression, which is a default or a type."""
         if isinstance(node, ast.Constant):
             return node.value
         if isinstance(node, ast.Name):
@@ -202,10 +220,11 @@ class _Module:
         if isinstance(node, ast.Dict) and None not in node.keys:
             keys = [self.value(key) for key in node.keys if key is not None]
             return dict(zip(keys, map(self.value, node.values), strict=True))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
-            if self._imports.get(node.func.id, ("", ""))[0] != _RANGES:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if self._imports.get(node.func.id, ("", ""))[0] not in _LIGHT:
                 raise _Unreadable
-            return self.named(node.func.id)(*map(self.value, node.args))
+            keywords = {k.arg: self.value(k.value) for k in node.keywords if k.arg}
+            return self.named(node.func.id)(*map(self.value, node.args), **keywords)
         if isinstance(node, ast.Tuple):
             return tuple(self.value(item) for item in node.elts)
         if isinstance(node, ast.UnaryOp) and type(node.op) in _SIGNS:
@@ -218,15 +237,15 @@ class _Module:
         raise _Unreadable
 
     def named(self, name: str) -> Any:
-        """What a name of the module means."""
+        """The value of a name of the module."""
         if name in self._values:
             return self.value(self._values[name])
         if name in _BUILT_IN:
             return _BUILT_IN[name]
         module, original = self._imported(name)
-        if module == _RANGES:
+        if module in _LIGHT:
             return getattr(importlib.import_module(module), original)
-        if (there := _on_disk(module)) is not None:
+        if (there := _project_module(module)) is not None:
             return there.named(original)
         if not hasattr(sys.modules.get(module), original):
             raise _Unreadable
@@ -238,36 +257,22 @@ class _Module:
         return self._imports[name]
 
 
-_RANGES = "methods.space"
-"""Of which calls are evaluated: it needs nothing to import."""
-_BUILT_IN = {kind.__name__: kind for kind in (int, float, str, bool, tuple)}
-_SIGNS: dict[type, Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
-_OPERATIONS: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Pow: operator.pow,
-    ast.BitOr: operator.or_,
-}
-
-
-def _on_disk(module: str) -> _Module | None:
+def _project_module(name: str) -> _Module | None:
     """A module of this project; None for one of a library."""
-    base = ROOT.joinpath(*module.split("."))
+    base = ROOT.joinpath(*name.split("."))
     for file in (base.with_suffix(".py"), base / "__init__.py"):
         if file.is_file():
             return _Module(file)
     return None
 
 
-def _name(decorator: ast.expr) -> str:
+def _decorator_name(decorator: ast.expr) -> str:
     node = decorator.func if isinstance(decorator, ast.Call) else decorator
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _no_field(annotation: ast.expr) -> bool:
-    """Whether a line is of the class alone; raises _Unreadable for what dataclasses treat apart."""
+def _is_class_variable(annotation: ast.expr) -> bool:
+    """True for `ClassVar`; raises _Unreadable for other annotations special to dataclasses."""
     node = annotation.value if isinstance(annotation, ast.Subscript) else annotation
     name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
     if name in ("InitVar", "KW_ONLY") or isinstance(annotation, ast.Constant):

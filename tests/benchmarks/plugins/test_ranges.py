@@ -1,17 +1,16 @@
-"""Numbers that no method could use are refused by the name of their field."""
+"""Numbers that no run could use are refused by the range of their field."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.errors import UserError
-from benchmarks.plugins.ranges import RANGES
+from benchmarks.plugins.ranges import OpenShare, Range, Share
 from benchmarks.plugins.values import apply_fields
 from benchmarks.sweep import plan
 from benchmarks.sweep.recipe_files import read_recipe
@@ -68,17 +67,26 @@ def test_a_number_out_of_range_is_refused(name: str, field: str, value: Any, say
     assert str(caught.value) == f"method {name}, field {field}: {says}."
 
 
-def test_every_range_has_a_refused_value_above_and_a_method_that_it_serves() -> None:
-    assert {field for _, field, _, _ in REFUSED} == RANGES.keys()
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_number_of_a_method_has_a_range_that_is_enforced(name: str) -> None:
+    cls = METHODS.get(name)
+    for field, declared in METHODS.fields(name).items():
+        if declared.hint not in (int, float):
+            continue
+        assert declared.range is not None, field
+        assert field in {field for _, field, _, _ in REFUSED}
+        low, high = declared.range.low, declared.range.high
+        for value in [low - 1, *([high + 1] if high is not None else [])]:
+            with pytest.raises(UserError, match=f"^{name}, field {field}: .* is "):
+                apply_fields(name, cls, {field: value})
 
 
 def test_the_ends_belong_to_a_range_unless_it_is_open() -> None:
-    for field, value in (("lr", 0), ("bottleneck", 0), ("shots", 0), ("epochs", 1)):
-        assert RANGES[field].complaint(value) is None
-    for field in ("ratio", "cse_weight"):
-        assert RANGES[field].complaint(0) is RANGES[field].complaint(1) is None
-    for value in (1e-9, 0.5, 1 - 1e-9):
-        assert RANGES["head_share"].complaint(value) is None
+    assert Range(1).complaint(1) is Range(1).complaint(1e9) is None
+    assert Share.complaint(0) is Share.complaint(1) is None
+    assert (Share.complaint(-0.1), Share.complaint(1.1)) == ("less than 0", "more than 1")
+    assert OpenShare.complaint(1e-9) is OpenShare.complaint(1 - 1e-9) is None
+    assert (OpenShare.complaint(0), OpenShare.complaint(1)) == ("not above 0", "not below 1")
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -99,43 +107,38 @@ def test_the_recipes_of_the_repository_lie_inside() -> None:
         apply_fields(str(file), METHODS.get(recipe.method), recipe.fields)
 
 
-def test_a_data_set_has_ranges_of_its_own() -> None:
-    @dataclass(frozen=True)
-    class Knobs:
-        head_share: float = 0.5
-
-    assert apply_fields("data set d", Knobs, {"head_share": 1}) == {"head_share": 1.0}
-
-
 PLUGIN = '''
+from __future__ import annotations
 from dataclasses import dataclass
+from typing import Annotated
 
-from methods.base import Method
+from benchmarks.plugins.ranges import NonNegative, Share
+from methods.lift import Lift
 from methods.registry import register
 
 
-@register("ranged", paper="-", needs="features")
+@register("ranged", paper="-", needs="images")
 @dataclass(frozen=True)
-class Ranged(Method):
-    """Has a number, a text and a choice under names that have a range."""
+class Ranged(Lift):
+    """A number with a range, one without, and those of LIFT."""
 
-    epochs: int = 3
-    scale: str = "-1"
-    margin: bool = False
-    ratio: float | None = None
-
-    def fit(self, task): ...
+    margin: Annotated[float, NonNegative] = 0.5
+    ratio: Annotated[float | None, Share] = None
+    gamma: float = 1.0
+    tau: float = 1.0
 '''
 
 
-def test_plug_ins_are_held_to_them_and_only_their_numbers(plugin: Callable[..., Path]) -> None:
+def test_a_plug_in_has_the_ranges_that_it_declares_or_inherits(
+    plugin: Callable[..., Path],
+) -> None:
     METHODS.load_file(plugin(PLUGIN))
     cls = METHODS.get("ranged")
-    fields = {"scale": "-3", "margin": True, "ratio": "none", "epochs": "1"}
-    assert apply_fields("ranged", cls, fields) == {
-        "epochs": 1, "scale": "-3", "margin": True, "ratio": None,
+    fields = {"margin": "0", "ratio": "none", "gamma": -3, "tau": "-1"}
+    assert apply_fields("ranged", cls, fields).items() >= {
+        ("margin", 0.0), ("ratio", None), ("gamma", -3.0), ("tau", -1.0)
     }  # fmt: skip
-    for field, value in (("epochs", 0), ("ratio", 2)):
+    for field, value in (("margin", -1), ("ratio", 2), ("epochs", 0)):
         with pytest.raises(UserError, match=f"field {field}: {value} is"):
             apply_fields("ranged", cls, {field: value})
 

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import sys
-import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 from types import ModuleType
-from typing import Any
 
 import pytest
 
-from benchmarks.plugins.declared import MISSING, Declared, Field, read_fields
+from benchmarks.plugins.fields import Field, Fields, fields_of
+from benchmarks.plugins.static_reader import read_fields
 from methods.registry import METHODS
-
-
-def by_python(cls: Any) -> dict[str, tuple[Any, Any]]:
-    hints = typing.get_type_hints(cls)
-    return {f.name: (hints[f.name], f.default) for f in dataclasses.fields(cls)}
-
-
-def plain(fields: Any) -> dict[str, tuple[Any, Any]]:
-    return {name: (field.hint, field.default) for name, field in fields.items()}
 
 
 @contextmanager
@@ -41,22 +30,26 @@ def imported(file: Path) -> Iterator[ModuleType]:
         del sys.modules[file.stem]
 
 
+def same(found: Fields, expected: Fields) -> None:
+    assert found == expected
+    assert list(found) == list(expected)  # the order of the constructor's arguments
+
+
 @pytest.mark.parametrize("name", [n for n, e in METHODS.entries().items() if e.class_name])
 def test_every_built_in_method_is_read_without_an_import(name: str) -> None:
     entry = METHODS.entries()[name]
     fields = read_fields(entry.file, entry.class_name)
     assert fields is not None, "write defaults and types as literals, or names of such"
-    expected = by_python(METHODS.get(name))
-    assert plain(fields) == expected
-    assert list(fields) == list(expected)  # the order of the constructor's arguments
+    same(fields, fields_of(METHODS.get(name)))
 
 
 HEAD = """
     from __future__ import annotations
     from collections.abc import Mapping
     from dataclasses import dataclass, field
-    from typing import ClassVar, Literal
+    from typing import Annotated, ClassVar, Literal
     from benchmarks.augment import Augmentation as Way
+    from benchmarks.plugins.ranges import NonNegative, Range
     from benchmarks.protocol import GroupRule, PROTOCOL_VERSION
 
     HALF = 1 / 2
@@ -89,7 +82,16 @@ READABLE = {
             d: float = 2 * HALF**2
             e: int = PROTOCOL_VERSION
     """,
-    "what is no field": """
+    "ranges": """
+        Wide = Range(2, high=9.5, open=True)
+
+        @dataclass
+        class C:
+            a: Annotated[float, NonNegative] = 0.5
+            b: Annotated[int | None, Wide] = 3
+            c: Annotated[int, Range(16, 4096)] | None = None
+    """,
+    "what is not a field": """
         @dataclass(frozen=True)
         class C:
             '''A class.'''
@@ -152,9 +154,7 @@ def test_what_can_be_read(tmp_path: Path, body: str) -> None:
     fields = read_fields(file, "C")
     assert fields is not None
     with imported(file) as module:
-        expected = by_python(module.C)
-    assert plain(fields) == expected
-    assert list(fields) == list(expected)
+        same(fields, fields_of(module.C))
 
 
 @pytest.mark.parametrize("body", ONLY_BY_IMPORT.values(), ids=ONLY_BY_IMPORT)
@@ -162,7 +162,7 @@ def test_what_only_an_import_can_tell(tmp_path: Path, body: str) -> None:
     file = written(tmp_path, body)
     assert read_fields(file, "C") is None
     with imported(file) as module:
-        assert "a" in by_python(module.C)
+        assert "a" in fields_of(module.C)
 
 
 def test_no_code_of_the_file_is_run(tmp_path: Path) -> None:
@@ -170,13 +170,8 @@ def test_no_code_of_the_file_is_run(tmp_path: Path) -> None:
     assert read_fields(file, "C") == {"a": Field(int, 1)}
 
 
-def test_a_class_at_hand_says_the_same() -> None:
-    @dataclasses.dataclass
-    class Knobs:
-        a: int
-        b: tuple[int, ...] = dataclasses.field(default_factory=tuple)
-
-    found = Declared.of(Knobs)
-    assert found.fields == {"a": Field(int, MISSING), "b": Field(tuple[int, ...], ())}
-    assert not found.is_method
-    assert Declared.of(METHODS.get("lift")).is_method
+def test_a_field_declared_wrongly_is_left_to_the_import(tmp_path: Path) -> None:
+    """It says what is wrong."""
+    for line in ("Annotated[float, NonNegative] = -1.0", "Annotated[float, Range] = 1.0"):
+        file = written(tmp_path, f"@dataclass\nclass C:\n    a: {line}\n")
+        assert read_fields(file, "C") is None
