@@ -3,6 +3,9 @@
 A metric is declared once: a function of an `Outcome` and one line in `Metrics`. Records, tables,
 CSV files, comparisons and figures follow from that line. Accuracies are percentages. A metric
 without a value (the few-shot accuracy of data without few-shot classes) is None, never 0 or NaN.
+
+A new metric makes no record stale. A change in the numbers of a metric must increase
+`PROTOCOL_VERSION`, because this module is not part of the methods' fingerprints.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks.average_precision import average_precisions
 
 Array = NDArray[np.float64]
 
@@ -293,34 +298,6 @@ def _measure(outcome: Outcome) -> Metrics:
     absent = dict.fromkeys(METRICS.keys() - values.keys())
     per_class = tuple(None if np.isnan(value) else float(value) for value in outcome.values)
     return Metrics(**values, **absent, per_class=per_class)
-
-
-def average_precisions(scores: NDArray[np.floating], labels: NDArray[np.int64]) -> Array:
-    """(C,) average precision of each class, in [0, 1]; NaN if no sample has the class.
-
-    AP = sum_k (R_k - R_{k-1}) P_k over the distinct scores in falling order, without interpolation
-    (as scikit-learn's `average_precision_score`): samples of equal score count together.
-
-    Args:
-        scores: (N, C), infinities allowed; only their order within a class counts.
-        labels: (N, C) zeros and ones.
-    """
-    result = np.full(labels.shape[1], np.nan)
-    for c in range(labels.shape[1]):
-        order = np.argsort(-scores[:, c], kind="stable")
-        hits = np.cumsum(labels[order, c])
-        if not len(hits) or hits[-1] == 0:
-            continue
-        last = last_of_ties(scores[order, c])
-        precision, recall = hits[last] / (last + 1), hits[last] / hits[-1]
-        result[c] = float((np.diff(recall, prepend=0.0) * precision).sum())
-    return result
-
-
-def last_of_ties(scores: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Indices of the last of each run of equal scores, of one or more sorted (N,) scores."""
-    # Not `np.diff`: the difference of two equal infinities is NaN.
-    return np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
 
 
 def expected_calibration_error(

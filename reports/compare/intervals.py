@@ -25,14 +25,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.metrics import (
-    Outcome,
-    average_precisions,
-    class_weights,
-    last_of_ties,
-    metrics_of,
-    single_label_outcome,
-)
+from benchmarks.average_precision import average_precisions, last_of_ties
+from benchmarks.metrics import Outcome, class_weights, metrics_of, single_label_outcome
 
 Array = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import memory
-from benchmarks.metrics import average_precisions
+from benchmarks.average_precision import average_precisions
 from methods.base import Task
 
 AT_ONCE = 1024

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.average_precision import average_precisions
 from benchmarks.datasets import registry
 from benchmarks.datasets.families.glyphs import Glyphs
 from benchmarks.datasets.families.glyphscenes import GlyphScenes
 from benchmarks.errors import UserError
 from benchmarks.glyphs import draw, load_tokenizer, world
 from benchmarks.glyphs.stream import key_of
-from benchmarks.metrics import average_precisions
 from benchmarks.protocol import group_of
 from benchmarks.tools import glyph_evaluation as evaluation
 

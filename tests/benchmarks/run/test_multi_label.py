@@ -1,4 +1,4 @@
-"""Multi-label data through the suite: average precision, records, validation, what not applies."""
+"""Multi-label data through the suite: validation, data, records, methods that do not apply."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score
 
 import run_benchmarks
 from benchmarks.conformance.tiny import permuted, tiny_data, tiny_task
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
-from benchmarks.metrics import average_precisions, multi_label_metrics
 from methods.parts.training.scoring import validation_score
 from results.store import Store
+from tests.benchmarks.oracles import sklearn_precisions
 
 PLUGIN = '''
     from dataclasses import dataclass
@@ -69,83 +68,7 @@ SINGLE = ("classes=4", "n_max=35", "imbalance=8", "test_per_class=4")
 Command = Callable[..., tuple[int, str]]
 
 
-def sample(n: int, classes: int, seed: int, decimals: int = 9) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and labels that have to do with each other."""
-    rng = np.random.default_rng(seed)
-    labels = (rng.uniform(size=(n, classes)) < rng.uniform(0.02, 0.6, classes)).astype(np.int64)
-    return np.round(rng.normal(size=(n, classes)) + labels, decimals), labels
-
-
-def scikit(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return np.array(
-        [average_precision_score(y, s) for y, s in zip(labels.T, scores.T, strict=True)]
-    )
-
-
-# ---- average precision ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "decimals", [9, 1, 0]
-)  # without ties, with some, with hardly anything else
-@pytest.mark.parametrize("seed", range(5))
-def test_average_precision_is_that_of_scikit_learn(seed: int, decimals: int) -> None:
-    scores, labels = sample(200, 7, seed, decimals)
-    assert (labels.sum(1) == 0).any()  # images without any label count as negatives
-    assert average_precisions(scores, labels) == pytest.approx(scikit(scores, labels), abs=1e-12)
-    single = scores.astype(np.float32)
-    assert average_precisions(single, labels) == pytest.approx(scikit(single, labels), abs=1e-12)
-
-
-@pytest.mark.parametrize("n", [1, 2, 30])
-def test_equal_scores_give_the_share_of_positives(n: int) -> None:
-    labels = np.arange(n)[:, None] % 3 == 0
-    found = average_precisions(np.zeros((n, 1)), labels.astype(np.int64))
-    assert found == pytest.approx([labels.mean()])
-
-
-def test_only_the_order_within_a_class_counts() -> None:
-    scores, labels = sample(100, 5, 0)
-    expected = average_precisions(scores, labels)
-    assert average_precisions(np.exp(3 * scores + np.arange(5)), labels) == pytest.approx(expected)
-    order = np.random.default_rng(1).permutation(100)
-    assert average_precisions(scores[order], labels[order]) == pytest.approx(expected)
-    classes = np.random.default_rng(2).permutation(5)
-    moved = average_precisions(scores[:, classes], labels[:, classes])
-    assert moved.tolist() == expected[classes].tolist()
-    assert average_precisions(labels - 0.5, labels).tolist() == [1.0] * 5
-
-
-def test_means_are_over_the_classes_that_are_tested() -> None:
-    scores, labels = sample(120, 6, 3)
-    labels[:, 1] = 0
-    membership = np.array(["many", "many", "many", "medium", "medium", "few"])
-    labels[:, 5] = 0
-    metrics = multi_label_metrics(scores, labels, membership)
-    tested = [0, 2, 3, 4]
-    expected = 100 * scikit(scores[:, tested], labels[:, tested])
-    assert metrics.overall == pytest.approx(expected.mean())
-    assert metrics.many == pytest.approx(expected[:2].mean())
-    assert metrics.medium == pytest.approx(expected[2:].mean())
-    assert metrics.few is None
-    assert metrics.worst_class == pytest.approx(expected.min())
-    assert (metrics.balanced, metrics.ece) == (None, None)
-    assert [value is None for value in metrics.per_class] == [
-        False,
-        True,
-        False,
-        False,
-        False,
-        True,
-    ]
-
-
-def test_a_test_set_without_any_label() -> None:
-    metrics = multi_label_metrics(
-        np.zeros((3, 2)), np.zeros((3, 2), dtype=np.int64), np.array(["many", "few"])
-    )
-    assert (metrics.overall, metrics.many, metrics.few, metrics.worst_class) == (None,) * 4
-    assert metrics.per_class == (None, None)
+# ---- validation -------------------------------------------------------------------------------
 
 
 class Linear(torch.nn.Module):
@@ -161,7 +84,7 @@ def test_validation_goes_by_mean_average_precision(size: int) -> None:
     assert task.validation is not None
     scores, labels = task.validation.features()[:, :4].numpy(), task.validation.labels.numpy()
     found = validation_score(task, Linear(), "features", size)
-    assert found == pytest.approx(scikit(scores, labels).mean())
+    assert found == pytest.approx(sklearn_precisions(scores, labels).mean())
 
 
 # ---- data ----------------------------------------------------------------------------------------
@@ -257,7 +180,7 @@ def test_records_hold_the_scores_and_what_scikit_learn_makes_of_them(
         assert kept["scores"].dtype == np.float32 and kept["scores"].shape == (17, 4)
         assert kept["ids"].tolist() == list(test.ids)
         assert (kept["labels"] == test.labels).all()
-        expected = 100 * scikit(kept["scores"], kept["labels"])
+        expected = 100 * sklearn_precisions(kept["scores"], kept["labels"])
         assert record.metrics is not None and record.groups is not None
         assert record.metrics.per_class == pytest.approx(expected)
         assert record.metrics.overall == pytest.approx(expected.mean())
@@ -280,7 +203,9 @@ def test_softmax_scores_are_an_option_with_a_table_of_its_own(
     probabilities = torch.from_numpy(raw["logits"]).double().softmax(-1).numpy()
     metrics = by_scores["softmax"].metrics
     assert metrics is not None
-    assert metrics.per_class == pytest.approx(100 * scikit(probabilities, raw["labels"]))
+    assert metrics.per_class == pytest.approx(
+        100 * sklearn_precisions(probabilities, raw["labels"])
+    )
     assert metrics.per_class != by_scores["logits"].metrics.per_class  # type: ignore[union-attr]
 
 
