@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.backbones import Backbone
-from benchmarks.conformance.tiny import tiny_backbone, tiny_task
+from benchmarks.conformance.tiny import tiny_backbone
 from benchmarks.device import has_bf16
 from methods.coop import CoOp
 from methods.lmpt import Lmpt
 from methods.parts.text import packing, prompt_encoder
 from methods.parts.text.prompt_encoder import PromptEncoder
 from methods.parts.text.text_tower import text_tower, tokenised
+from tests.methods.double import double_task
 
 NAMES = ("drisobir", "blue circle with dots", "a", "cyan Zz 9, triangle", "red", "green dots")
 CONTEXTS, WIDTH = 3, 32
@@ -213,14 +214,14 @@ def test_in_bf16_values_and_gradients_are_near(class_specific):
 @pytest.mark.parametrize("kind", ["single", "multi"])
 @pytest.mark.parametrize("build", [CoOp, Lmpt])
 @KINDS
-def test_seeds_together_are_the_seeds_one_by_one(build, kind, class_specific):
+def test_seeds_together_are_the_seeds_one_by_one(build, kind, class_specific, double):
     """Over 20 steps."""
     method = build(contexts=3, class_specific=class_specific, epochs=5, batch_size=16, lr=0.05)
-    tasks = [tiny_task(seed, kind=kind) for seed in range(3)]
+    tasks = [double_task(seed, kind=kind) for seed in range(3)]
     together = method.fit_many([task for task, _ in tasks])
     contexts = []
     for seed, predictor in enumerate(together):
-        task, test = tiny_task(seed, kind=kind)
+        task, test = double_task(seed, kind=kind)
         alone = method.fit(task)
         if isinstance(predictor, Exception):
             raise predictor
@@ -228,11 +229,10 @@ def test_seeds_together_are_the_seeds_one_by_one(build, kind, class_specific):
         assert predictor.notes == alone.notes
         batch = test.batch(np.arange(len(test)), needs="features")
         with torch.no_grad():
-            torch.testing.assert_close(
-                predictor.logits(batch), alone.logits(batch), atol=1e-4, rtol=1e-4
-            )
+            logits = predictor.logits(batch)
+            torch.testing.assert_close(logits, alone.logits(batch), atol=1e-9, rtol=0)
         contexts.append(predictor.logits.prompts.context.detach())
-        torch.testing.assert_close(
-            contexts[-1], alone.logits.prompts.context.detach(), atol=1e-4, rtol=1e-4
-        )
+        expected = alone.logits.prompts.context.detach()
+        torch.testing.assert_close(contexts[-1], expected, atol=1e-9, rtol=0)
+        assert logits.dtype == contexts[-1].dtype == torch.float64
     assert not torch.equal(contexts[0], contexts[1])

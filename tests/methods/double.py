@@ -1,0 +1,41 @@
+"""Tasks in double precision, in which a difference in rounding stays small over many steps."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from functools import cache
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.backbones import Backbone
+from benchmarks.conformance.tiny import tiny_backbone, tiny_task
+from methods.base import Task
+from methods.parts.image.two_stage import FeaturesOf
+
+
+@cache
+def double_backbone() -> Backbone:
+    """The tiny backbone with weights in double precision."""
+    backbone = tiny_backbone()
+    return dataclasses.replace(backbone, model=copy.deepcopy(backbone.model).double())
+
+
+def unit(rows: Tensor) -> Tensor:
+    """Rows of unit length in double precision."""
+    return F.normalize(rows.double(), dim=-1)
+
+
+def double_task(seed: int = 0, **more: Any) -> tuple[Task, FeaturesOf]:
+    """The tiny task for methods on features, and its test samples; use the fixture `double`."""
+    task, test = tiny_task(seed, **more)
+    task.train = FeaturesOf(task.train, unit(task.train.features()))
+    if task.validation is not None:
+        task.validation = FeaturesOf(task.validation, unit(task.validation.features()))
+    task.counts = task.counts.double()
+    task.backbone = double_backbone()
+    texts = task.text_cache
+    task.text_cache = lambda *given: unit(texts(*given))
+    return task, FeaturesOf(test, unit(test.features()))
