@@ -7,6 +7,7 @@ import dataclasses
 from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,9 +29,14 @@ def unit(rows: Tensor) -> Tensor:
     return F.normalize(rows.double(), dim=-1)
 
 
-def double_task(seed: int = 0, **more: Any) -> tuple[Task, FeaturesOf]:
-    """The tiny task for methods on features, and its test samples; use the fixture `double`."""
+def precise_task(seed: int = 0, **more: Any) -> tuple[Task, Any]:
+    """The tiny task for methods on features and its test samples, in torch's default type.
+
+    In float32 they are what `tiny_task` returns; with the fixture `double` all is float64.
+    """
     task, test = tiny_task(seed, **more)
+    if torch.get_default_dtype() == torch.float32:
+        return task, test
     task.train = FeaturesOf(task.train, unit(task.train.features()))
     if task.validation is not None:
         task.validation = FeaturesOf(task.validation, unit(task.validation.features()))

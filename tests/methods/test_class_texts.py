@@ -103,14 +103,14 @@ def test_pieces_that_are_alike_all_stay_and_so_does_whatever_has_no_reference():
 # ---- what they weigh ----------------------------------------------------------------------------
 
 
-def test_distinctive_is_the_softmax_of_nearest_class_means(monkeypatch):
+def test_distinctive_is_the_softmax_of_nearest_class_means(monkeypatch, double):
     found, means = some([0, 0, 1, 2, 2]), torch.randn(3, 6)
     unit = means.numpy() / np.linalg.norm(means.numpy(), axis=1, keepdims=True)
     chances = softmax(7 * found.features.numpy() @ unit.T, axis=1)
     expected = chances[np.arange(5), found.owner.numpy()]
     for chunk in (2, 100):
         monkeypatch.setattr(class_texts, "CHUNK", chunk)
-        np.testing.assert_allclose(distinctive(found, means, 7.0).numpy(), expected, atol=1e-6)
+        np.testing.assert_allclose(distinctive(found, means, 7.0).numpy(), expected, atol=1e-12)
 
 
 def test_fused_by_hand():

@@ -9,7 +9,7 @@ import torch
 from benchmarks.conformance.tiny import tiny_task
 from methods.clip_adapter import AdaptedFeatures, ClipAdapter
 from methods.zero_shot import ZeroShot
-from tests.methods.double import double_task
+from tests.methods.double import precise_task
 
 
 def module(ratio: float = 0.2, reduction: int = 4) -> AdaptedFeatures:
@@ -42,7 +42,7 @@ def test_the_bottleneck_has_a_width_of_its_own(reduction, width):
 
 
 def test_ratio_zero_is_zero_shot(double):
-    task, test = double_task()
+    task, test = precise_task()
     batch = test.batch(np.arange(16), needs="features")
     for ensemble in (False, True):
         ours = ClipAdapter(ratio=0.0, ensemble=ensemble, epochs=1).fit(task).logits(batch)

@@ -15,9 +15,11 @@ from benchmarks.conformance.tiny import tiny_task
 from methods.base import Batch, Predictor, Task
 from methods.lmpt import Lmpt
 from methods.parts.heads.heads import LinearHead, OnFeatures
+from methods.parts.image.two_stage import FeaturesOf
 from methods.parts.losses.single_label import cross_entropy
 from methods.parts.training.learning import Learner, Learning, together
 from methods.parts.training.schedules import Recipe, Training
+from tests.methods.double import precise_task, unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,45 +77,46 @@ class Plain:
     [(Late, 3), (Scaled, 3), (lambda task: Plain(1.0 + task.seed), 1)],
     ids=["buffers that become one", "parameters", "no hash"],
 )
-def test_losses(make: Callable[[Task], Any], many: int) -> None:
-    tasks = [tiny_task(seed)[0] for seed in range(3)]
+def test_losses(make: Callable[[Task], Any], many: int, double: None) -> None:
+    tasks = [precise_task(seed)[0] for seed in range(3)]
     for seed, found in enumerate(together([(Under(make), task) for task in tasks])):
         assert isinstance(found, Predictor), found
         assert found.together == many
-        alone = Under(make).fit(tiny_task(seed)[0])
+        alone = Under(make).fit(precise_task(seed)[0])
         assert found.trainable_params == alone.trainable_params
         for one, other in zip(
             found.logits.parameters(), alone.logits.parameters(), strict=True  # type: ignore[attr-defined]
         ):  # fmt: skip
-            torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+            torch.testing.assert_close(one, other, atol=1e-9, rtol=0)
 
 
-def test_modules_that_know_their_samples_are_apart_from_those_of_others() -> None:
+def test_modules_that_know_their_samples_are_apart_from_those_of_others(double: None) -> None:
     """lmpt's loss holds the texts of the training samples by their places."""
     data = tiny_task()[0].train._split  # type: ignore[attr-defined]
     back = np.arange(len(data))[::-1]
 
     def tasks() -> list[Task]:
-        first, second = (tiny_task(seed)[0] for seed in range(2))
-        samples: Any = second.train
+        first, second = (precise_task(seed)[0] for seed in range(2))
+        samples: Any = tiny_task(1)[0].train
         reordered = dataclasses.replace(
             data,
             images=data.images.subset(back),
             labels=data.labels[back],
             ids=tuple(data.ids[i] for i in back),
         )
-        second.train = type(samples)(reordered, samples._backbone, samples._store)
+        again = type(samples)(reordered, samples._backbone, samples._store)
+        second.train = FeaturesOf(again, unit(again.features()))
         second.texts = first.texts
         return [first, second]
 
     method = Lmpt(contexts=2, epochs=4, batch_size=16, lr=0.1)
-    batch = tiny_task()[0].train.batch(np.arange(16), needs="features")
+    batch = precise_task()[0].train.batch(np.arange(16), needs="features")
     found = together([(method, task) for task in tasks()])
     for one, task in zip(found, tasks(), strict=True):
         assert isinstance(one, Predictor)
         alone = method.fit(task)
         with torch.no_grad():
-            torch.testing.assert_close(one.logits(batch), alone.logits(batch), atol=1e-4, rtol=0)
+            torch.testing.assert_close(one.logits(batch), alone.logits(batch), atol=1e-9, rtol=0)
 
 
 def test_one_that_raises_at_once_leaves_the_others() -> None:

@@ -21,6 +21,7 @@ from methods.coop import CoOp
 from methods.lmpt import EmbeddingLoss, Lmpt
 from methods.parts.text.prompts import PromptLearner
 from methods.parts.text.text_tower import mean_direction
+from tests.methods.double import precise_task
 
 KINDS = pytest.mark.parametrize("kind", ["single", "multi"])
 SIGNS = pytest.mark.parametrize("sign", ["pull", "code"])
@@ -241,16 +242,15 @@ def test_every_field_of_the_loss_changes_what_is_learned(kind, fields):
 
 
 @KINDS
-def test_the_total_is_the_weighted_sum_of_its_two_parts(kind):
+def test_the_total_is_the_weighted_sum_of_its_two_parts(kind, double):
     """One step with the whole training set as its batch moves the contexts by their gradients."""
     contexts = {}
     for w in (0.0, 0.3, 1.0):
-        task, _ = tiny_task(kind=kind)
+        task, _ = precise_task(kind=kind)
         method = Lmpt(cse_weight=w, epochs=1, batch_size=64, contexts=3, lr=0.01, weight_decay=0.0)
         contexts[w] = method.fit(task).logits.prompts.context.detach()
-    torch.testing.assert_close(
-        contexts[0.3], 0.7 * contexts[0.0] + 0.3 * contexts[1.0], atol=1e-6, rtol=1e-5
-    )
+    expected = 0.7 * contexts[0.0] + 0.3 * contexts[1.0]
+    torch.testing.assert_close(contexts[0.3], expected, atol=1e-12, rtol=0)
     assert float((contexts[0.0] - contexts[1.0]).abs().max()) > 1e-5
 
 

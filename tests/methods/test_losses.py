@@ -30,6 +30,7 @@ from methods.parts.losses.single_label import (
     single_label_loss,
 )
 from methods.parts.training.loop import Loss
+from tests.methods.double import precise_task
 
 COUNTS = torch.tensor([500.0, 50.0, 5.0])
 
@@ -253,28 +254,28 @@ def test_log_prior_of_a_task_by_hand():
 
 
 def logits_of(method, data=None) -> Tensor:
-    task, test = tiny_task(data=data)
+    task, test = precise_task(data=data)
     predictor = method.fit(task)
     with torch.no_grad():
         return predictor.logits(test.batch(np.arange(len(test)), needs="features"))
 
 
 @pytest.mark.parametrize("tau", [1.0, 0.4])
-def test_post_hoc_adjustment_is_cross_entropy_minus_the_prior(tau):
+def test_post_hoc_adjustment_is_cross_entropy_minus_the_prior(tau, double):
     plain = logits_of(LinearProbe(epochs=2))
     shifted = logits_of(LogitAdjustment(mode="posthoc", tau=tau, epochs=2))
     by_hand = torch.tensor([tau * math.log(n / 64) for n in tiny_data().counts])
-    torch.testing.assert_close(shifted, plain - by_hand, atol=1e-5, rtol=0)
+    torch.testing.assert_close(shifted, plain - by_hand, atol=1e-9, rtol=0)
 
 
-def test_tau_zero_and_balanced_data_make_logit_adjustment_a_linear_probe():
+def test_tau_zero_and_balanced_data_make_logit_adjustment_a_linear_probe(double):
     plain = logits_of(LinearProbe(epochs=2))
     assert torch.equal(logits_of(LogitAdjustment(tau=0.0, epochs=2)), plain)
     assert not torch.allclose(logits_of(LogitAdjustment(epochs=2)), plain, atol=1e-3)
     balanced = Glyphs(classes=4, n_max=8, imbalance=1, test_per_class=4).load(None, 0)
     plain = logits_of(LinearProbe(epochs=2), balanced)
     adjusted = logits_of(LogitAdjustment(epochs=2), balanced)
-    torch.testing.assert_close(adjusted, plain, atol=1e-4, rtol=0)
+    torch.testing.assert_close(adjusted, plain, atol=1e-9, rtol=0)
 
 
 def test_validation_scores_what_post_hoc_adjustment_predicts():
@@ -288,9 +289,9 @@ def test_validation_scores_what_post_hoc_adjustment_predicts():
 
 
 @pytest.mark.parametrize("loss", ["ce", "grw"])
-def test_a_converged_linear_head_is_scikit_learns_logistic_regression(loss):
+def test_a_converged_linear_head_is_scikit_learns_logistic_regression(loss, double):
     decay = 0.1
-    task, test = tiny_task()
+    task, test = precise_task()
     probe = LinearProbe(
         loss=loss, head="linear", lr=0.3, epochs=180, batch_size=64, weight_decay=decay
     )
@@ -326,8 +327,8 @@ def test_linear_probe_takes_the_loss_that_fits_the_task_and_refuses_others():
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_linear_probe_under_every_loss_knows_no_order_of_classes(name):
+def test_linear_probe_under_every_loss_knows_no_order_of_classes(name, double):
     order = [2, 0, 3, 1]
     probe = LinearProbe(loss=name, epochs=2)
     moved = logits_of(probe, permuted(tiny_data(), order))
-    torch.testing.assert_close(moved, logits_of(probe)[:, order], atol=1e-4, rtol=0)
+    torch.testing.assert_close(moved, logits_of(probe)[:, order], atol=1e-9, rtol=0)

@@ -101,10 +101,10 @@ def test_directions_without_any_spread_need_shrinkage():
 # ---- matching -----------------------------------------------------------------------------------
 
 
-def test_starts_at_the_cosines_with_the_prototypes():
+def test_starts_at_the_cosines_with_the_prototypes(double):
     prototypes, x = unit(5, 8), unit(7, 8)
     matching = Matching(prototypes, unit(5, 8), plain(8), 30.0)
-    torch.testing.assert_close(matching(batch(x)), 30 * x @ prototypes.T, atol=1e-5, rtol=0)
+    torch.testing.assert_close(matching(batch(x)), 30 * x @ prototypes.T, atol=1e-12, rtol=0)
     assert torch.equal(matching.text(torch.tensor([3])), matching.text()[3:4])
 
 
@@ -163,7 +163,7 @@ def classifier(
     return made, means
 
 
-def test_guided_logits_by_hand():
+def test_guided_logits_by_hand(double):
     counts = torch.tensor([100.0, 9.0, 1.0, 0.0])
     made, means = classifier(0.3, 3.0, counts)
     x = unit(5, 8)
@@ -176,7 +176,7 @@ def test_guided_logits_by_hand():
         w = (1 - r) * t / t.norm() + (r * means[c] / means[c].norm() if r else 0)
         cosines = [F.cosine_similarity(z, v, dim=0) for v in (m.prototypes[c], w)]
         expected = 25 * (0.3 * float(cosines[0]) + 0.7 * float(cosines[1]))
-        assert found[i, c] == pytest.approx(expected, abs=1e-4)
+        assert found[i, c] == pytest.approx(expected, abs=1e-12)
 
 
 def test_texts_weigh_more_the_fewer_images_a_class_has():
@@ -187,15 +187,15 @@ def test_texts_weigh_more_the_fewer_images_a_class_has():
     assert to_mean[0] > 0.99 and to_mean[1] > to_mean[2]
 
 
-def test_share_and_pull_at_their_ends():
+def test_share_and_pull_at_their_ends(double):
     counts, x = torch.tensor([100.0, 9.0, 1.0, 5.0]), unit(5, 8)
     all_prototypes, _ = classifier(1.0, 3.0, counts)
     mapped = all_prototypes.matching.images(x)
     expected = 25 * mapped @ all_prototypes.matching.prototypes.T
-    torch.testing.assert_close(all_prototypes(batch(x)), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(all_prototypes(batch(x)), expected, atol=1e-12, rtol=0)
     free, means = classifier(0.0, 0.0, counts)
     expected = 25 * free.matching.images(x) @ F.normalize(means, dim=-1).T
-    torch.testing.assert_close(free(batch(x)), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(free(batch(x)), expected, atol=1e-12, rtol=0)
 
 
 def test_only_the_directions_are_learned():

@@ -24,6 +24,7 @@ from methods.parts.losses.multi_label import (
     multi_label_loss,
 )
 from methods.parts.training.loop import Loss
+from tests.methods.double import precise_task
 
 COUNTS = torch.tensor([60.0, 20.0, 4.0], dtype=torch.float64)
 IMAGES = 80
@@ -218,13 +219,13 @@ def test_training_raises_the_training_precision(loss):
 
 
 @pytest.mark.parametrize("loss", EVERY)
-def test_permuting_the_classes_permutes_the_logits(loss):
+def test_permuting_the_classes_permutes_the_logits(loss, double):
     order = [2, 0, 3, 1]
     logits = []
     for data in (tiny_data("multi"), permuted(tiny_data("multi"), order)):
-        task, test = tiny_task(data=data)
+        task, test = precise_task(data=data)
         logits.append(predicted(LinearProbe(loss=loss, epochs=2), task, test))
-    torch.testing.assert_close(logits[1], logits[0][:, order], atol=1e-4, rtol=0)
+    torch.testing.assert_close(logits[1], logits[0][:, order], atol=1e-9, rtol=0)
 
 
 def test_the_default_loss_is_binary_cross_entropy_and_the_record_says_so():

@@ -20,7 +20,7 @@ from methods.lmpt import Lmpt
 from methods.parts.text import packing, prompt_encoder
 from methods.parts.text.prompt_encoder import PromptEncoder
 from methods.parts.text.text_tower import text_tower, tokenised
-from tests.methods.double import double_task
+from tests.methods.double import precise_task
 
 NAMES = ("drisobir", "blue circle with dots", "a", "cyan Zz 9, triangle", "red", "green dots")
 CONTEXTS, WIDTH = 3, 32
@@ -217,11 +217,11 @@ def test_in_bf16_values_and_gradients_are_near(class_specific):
 def test_seeds_together_are_the_seeds_one_by_one(build, kind, class_specific, double):
     """Over 20 steps."""
     method = build(contexts=3, class_specific=class_specific, epochs=5, batch_size=16, lr=0.05)
-    tasks = [double_task(seed, kind=kind) for seed in range(3)]
+    tasks = [precise_task(seed, kind=kind) for seed in range(3)]
     together = method.fit_many([task for task, _ in tasks])
     contexts = []
     for seed, predictor in enumerate(together):
-        task, test = double_task(seed, kind=kind)
+        task, test = precise_task(seed, kind=kind)
         alone = method.fit(task)
         if isinstance(predictor, Exception):
             raise predictor

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.conformance.tiny import permuted, tiny_data, tiny_task
+from benchmarks.conformance.tiny import permuted, tiny_data
 from benchmarks.datasets.base import DataSet
 from benchmarks.datasets.families.glyphs import Glyphs
 from methods.base import Predictor, Task
@@ -20,12 +20,13 @@ from methods.parts.heads.matching import Whitening
 from methods.parts.losses.single_label import LogitAdjusted
 from methods.parts.text.class_texts import Pieces, fused, pieces
 from methods.prototype import MatchingLoss, Prototype
+from tests.methods.double import precise_task
 
 SHORT = {"epochs": 4, "batch_size": 16}
 
 
 def fitted(method, data: DataSet | None = None, seed: int = 0) -> tuple[Tensor, Predictor, Task]:
-    task, test = tiny_task(seed, data=data)
+    task, test = precise_task(seed, data=data)
     predictor = method.fit(task)
     with torch.no_grad():
         logits = predictor.logits(test.batch(np.arange(len(test)), needs="features"))
@@ -79,22 +80,22 @@ def test_every_field_changes_something(fields):
 # ---- off means off ------------------------------------------------------------------------------
 
 
-def test_with_everything_off_it_is_a_logit_adjusted_head_from_the_class_means():
+def test_with_everything_off_it_is_a_logit_adjusted_head_from_the_class_means(double):
     plain = {"centre": False, "shrinkage": 1.0, "matching": "none", "classifier": "free"}
     head = LogitAdjustment(init="class_mean", lr=0.03, **SHORT)
     for tau in (0.0, 1.0):
         expected = fitted(dataclasses.replace(head, tau=tau))[0]
-        torch.testing.assert_close(logits_of(**plain, tau=tau), expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(logits_of(**plain, tau=tau), expected, atol=1e-9, rtol=0)
 
 
-def test_without_any_training_prototypes_classify_whitened_images():
+def test_without_any_training_prototypes_classify_whitened_images(double):
     method = Prototype(matching="none", classifier="none", prototypes="text", text="names")
     found, predictor, task = fitted(method)
     assert (predictor.trainable_params, predictor.epochs, predictor.images_seen) == (0, 0, 0)
     names = task.text_features()
     centred = F.normalize(names - names.mean(0), dim=-1)
-    images = Whitening.of(task, 0.2, centre=True)(tiny_task()[1].features())
-    torch.testing.assert_close(found, 30 * images @ centred.T, atol=1e-4, rtol=0)
+    images = Whitening.of(task, 0.2, centre=True)(precise_task()[1].features())
+    torch.testing.assert_close(found, 30 * images @ centred.T, atol=1e-9, rtol=0)
 
 
 def test_free_is_guided_without_prototypes_and_texts():
@@ -102,19 +103,19 @@ def test_free_is_guided_without_prototypes_and_texts():
     assert torch.equal(logits_of(classifier="free", prototype_share=0.9, pull=5.0), guided)
 
 
-def test_image_matching_is_matching_with_texts_of_no_weight():
+def test_image_matching_is_matching_with_texts_of_no_weight(double):
     off = logits_of(matching="image", text_weight=7.0)
-    torch.testing.assert_close(off, logits_of(text_weight=0.0), atol=1e-6, rtol=0)
+    torch.testing.assert_close(off, logits_of(text_weight=0.0), atol=1e-9, rtol=0)
 
 
-def test_one_piece_of_text_cannot_be_filtered_or_weighted():
+def test_one_piece_of_text_cannot_be_filtered_or_weighted(double):
     alone = logits_of(text="names")
     for fields in ({"text_filter": "none"}, {"text_filter": "name"}, {"enhance": False}):
         found = logits_of(text="names", **fields)
-        torch.testing.assert_close(found, alone, atol=1e-5, rtol=0)
+        torch.testing.assert_close(found, alone, atol=1e-9, rtol=0)
 
 
-def test_matching_adds_up_the_loss_of_an_image_and_of_its_class_text():
+def test_matching_adds_up_the_loss_of_an_image_and_of_its_class_text(double):
     predictor, task = fitted(Prototype(text_weight=0.3, classifier="none", **SHORT))[1:]
     matching, labels = predictor.logits, torch.tensor([0, 0, 2, 1])
     batch = task.train.batch(np.array([3, 1, 4, 2]), needs="features")
@@ -125,7 +126,7 @@ def test_matching_adds_up_the_loss_of_an_image_and_of_its_class_text():
         found = loss(logits, labels, batch)
     for i, c in enumerate(labels.tolist()):
         parts = [-float((z + task.log_prior).log_softmax(-1)[c]) for z in (logits[i], texts[c])]
-        assert float(found[i]) == pytest.approx(parts[0] + 0.3 * parts[1], abs=1e-5)
+        assert float(found[i]) == pytest.approx(parts[0] + 0.3 * parts[1], abs=1e-9)
 
 
 def texts_of(data: DataSet, **fields) -> tuple[Tensor, Pieces]:
@@ -186,18 +187,18 @@ def many_classes() -> DataSet:
 
 
 @pytest.mark.parametrize("assignment", ["text", "random"])
-def test_permuting_more_classes_than_a_simplex_has_room_for(assignment):
+def test_permuting_more_classes_than_a_simplex_has_room_for(assignment, double):
     data, order = many_classes(), [7, *range(7), *range(19, 7, -1)]
     logits = logits_of(data, assignment=assignment)
     moved = logits_of(permuted(data, order), assignment=assignment)
-    torch.testing.assert_close(moved, logits[:, order], atol=1e-4, rtol=0)
+    torch.testing.assert_close(moved, logits[:, order], atol=1e-9, rtol=0)
     assert not torch.allclose(moved, logits, atol=0.1)
 
 
-def test_classes_with_the_same_text_are_told_apart_by_their_names():
+def test_classes_with_the_same_text_are_told_apart_by_their_names(double):
     data, order = with_descriptions(*["a red star"] * 4), [2, 0, 3, 1]
     fields = {"text": "descriptions", "matching": "none", "classifier": "none"}
     logits = logits_of(data, **fields)
     moved = logits_of(permuted(data, order), **fields)
-    torch.testing.assert_close(moved, logits[:, order], atol=1e-4, rtol=0)
+    torch.testing.assert_close(moved, logits[:, order], atol=1e-9, rtol=0)
     assert float(logits.std(1).min()) > 0.1

@@ -22,6 +22,7 @@ from methods.parts.training.loop import train
 from methods.parts.training.schedules import Loss, Recipe, Training
 from methods.parts.training.scoring import validation_score
 from tests.conftest import ROOT
+from tests.methods.double import precise_task
 
 
 class Limited(nn.Module):
@@ -54,7 +55,7 @@ def trained(
     recipe: Recipe = PLANNED,
     dropout: float = 0.0,
 ) -> tuple[Limited, Task]:
-    task, _ = tiny_task(seed=4)
+    task, _ = precise_task(seed=4)
     module = Limited(task, room, error, dropout)
     own = single_label_loss(loss, task, tau=1.0, scale=SCALE)
     train(task, module, own, recipe, "features")
@@ -66,7 +67,7 @@ def weights(module: Limited) -> Tensor:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, torch.OutOfMemoryError, MemoryError])
-def test_a_batch_too_large_is_halved_until_it_fits(error: type[Exception]) -> None:
+def test_a_batch_too_large_is_halved_until_it_fits(error: type[Exception], double: None) -> None:
     whole, task = trained(1000)
     assert task.notes == []
     parts, task = trained(7, error=error)
@@ -74,15 +75,15 @@ def test_a_batch_too_large_is_halved_until_it_fits(error: type[Exception]) -> No
     first = [24, 12, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 4]
     assert parts.sizes[: len(first)] == first
     assert len(parts.sizes) == len(first) + 2 * 11
-    torch.testing.assert_close(weights(parts), weights(whole), atol=1e-5, rtol=0)
+    torch.testing.assert_close(weights(parts), weights(whole), atol=1e-9, rtol=0)
     assert task.notes == ["out of memory at 24: micro-batch 6"]
 
 
 @pytest.mark.parametrize("loss", ["cb", "ldam_drw", "lade", "grw"])
-def test_a_loss_of_the_whole_batch_still_sees_all_of_it(loss: str) -> None:
+def test_a_loss_of_the_whole_batch_still_sees_all_of_it(loss: str, double: None) -> None:
     whole, _ = trained(1000, loss=loss)
     parts, task = trained(5, loss=loss)
-    torch.testing.assert_close(weights(parts), weights(whole), atol=1e-5, rtol=0)
+    torch.testing.assert_close(weights(parts), weights(whole), atol=1e-9, rtol=0)
     assert task.notes == ["out of memory at 24: micro-batch 3"]
 
 
@@ -100,11 +101,11 @@ def test_the_second_pass_draws_what_the_first_drew() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
 
 
-def test_a_step_that_failed_draws_again_what_it_drew() -> None:
+def test_a_step_that_failed_draws_again_what_it_drew(double: None) -> None:
     given = Recipe(3, 24, 0.1, micro_batch=6)
     planned, _ = trained(1000, recipe=given, dropout=0.5)
     found, _ = trained(7, dropout=0.5)
-    torch.testing.assert_close(weights(found), weights(planned), atol=1e-6, rtol=0)
+    torch.testing.assert_close(weights(found), weights(planned), atol=1e-9, rtol=0)
 
 
 def test_no_room_for_a_single_sample_is_said_in_a_line() -> None:
@@ -155,11 +156,11 @@ class Several(Learner):
 
 
 @pytest.mark.parametrize("loss", ["ce", "cb", "lade"])
-def test_several_trained_together_share_the_room(loss: str, monkeypatch: Any) -> None:
+def test_several_trained_together_share_the_room(loss: str, monkeypatch: Any, double: None) -> None:
     def fitted(room: int) -> tuple[list[Tensor], list[Task]]:
         monkeypatch.setattr(Head, "room", room)
         Head.sizes.clear()
-        tasks = [tiny_task(seed)[0] for seed in range(3)]
+        tasks = [precise_task(seed)[0] for seed in range(3)]
         found = together([(Several(loss), task) for task in tasks])
         assert all(isinstance(one, Predictor) and one.together == 3 for one in found)
         return [one.logits.head.weight.detach() for one in found], tasks  # type: ignore[union-attr,attr-defined]
@@ -168,7 +169,7 @@ def test_several_trained_together_share_the_room(loss: str, monkeypatch: Any) ->
     parts, tasks = fitted(3 * 8)
     assert max(Head.sizes) == 3 * 24 and Head.sizes.count(3 * 6) > 8
     for one, other in zip(parts, whole, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+        torch.testing.assert_close(one, other, atol=1e-9, rtol=0)
     assert all(task.notes == ["out of memory at 24: micro-batch 6"] for task in tasks)
 
 

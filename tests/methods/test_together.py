@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from benchmarks.conformance.tiny import tiny_task
 from benchmarks.datasets.base import TaskKind
 from benchmarks.errors import NotApplicable
 from methods.base import Batch, Predictor, Task
@@ -26,7 +25,7 @@ from methods.prototype import Prototype
 from methods.registry import METHODS, info_of
 from methods.tau_norm import TauNorm
 from methods.tip_adapter import TipAdapter
-from tests.methods.double import double_task
+from tests.methods.double import precise_task
 from tests.methods.memory import Memory
 
 Pairs = list[tuple[Learner, Task]]
@@ -41,8 +40,7 @@ def short(name: str, **fields: Any) -> Learner:
 
 
 def world(seed: int, kind: TaskKind = "single", **more: Any) -> Task:
-    build = double_task if torch.get_default_dtype() == torch.float64 else tiny_task
-    return build(seed, kind=kind, **more)[0]
+    return precise_task(seed, kind=kind, **more)[0]
 
 
 def logits_of(predictor: Any, task: Task) -> Tensor:

@@ -34,9 +34,8 @@ def spread(count: int, dim: int, generator: torch.Generator, device: torch.devic
     """
     start = torch.randn(count, dim, generator=generator, dtype=torch.float64)
     frame = F.normalize(_isometry(start - start.mean(0)), dim=-1)
-    if count <= dim + 1:
-        return frame.float().to(device)
-    return _optimised(frame.float().to(device))
+    points = frame.to(device, torch.get_default_dtype())
+    return points if count <= dim + 1 else _optimised(points)
 
 
 def _isometry(matrix: Tensor) -> Tensor:
