@@ -1,7 +1,8 @@
-"""What open_clip knows by name: its architectures and their pretrained weights, without torch.
+"""open_clip's tables of architectures and pretrained weights, read without importing torch.
 
-Importing open_clip takes seconds, for torch and its models; who plans a sweep only asks which names
-there are. Architectures are files of JSON, pretrained weights a table in one of its modules.
+Importing open_clip takes seconds, because of torch and its models, while planning a sweep needs
+only names. Architectures are JSON files in the package; pretrained weights are a table in its
+module `pretrained`, which is executed under another package name with its heavy imports blocked.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from typing import Any
 
 _ALIAS = "_open_clip_tables"
 _HEAVY = ("safetensors.torch", "huggingface_hub")
-"""What open_clip's table of weights imports for downloads, and does without where they are not."""
+"""Modules that open_clip's table of weights imports for downloads; it works without them."""
 
 
 def models() -> list[str]:
-    """Names of architectures; where open_clip is loaded, with those that were added to it."""
+    """Names of architectures; if open_clip is loaded, including those that were added to it."""
     if "open_clip" in sys.modules:
         return list(sys.modules["open_clip"].list_models())
     return sorted(file.stem for file in (_folder() / "model_configs").glob("*.json"))
 
 
 def config(arch: str) -> dict[str, Any]:
-    """An architecture's configuration; {} of an unknown one."""
+    """The configuration of an architecture; {} if it is unknown."""
     if "open_clip" in sys.modules:
         return dict(sys.modules["open_clip"].get_model_config(arch) or {})
     try:
@@ -42,18 +43,18 @@ def config(arch: str) -> dict[str, Any]:
 
 
 def tags(arch: str) -> list[str]:
-    """The pretrained weights of an architecture."""
+    """Tags of the pretrained weights of an architecture."""
     return list(_table().list_pretrained_tags_by_model(arch))
 
 
 def pretrained(arch: str, tag: str) -> Mapping[str, Any]:
-    """What the table says of such weights; {} of unknown ones."""
+    """The table's entry for pretrained weights; {} if they are unknown."""
     found: Mapping[str, Any] = _table().get_pretrained_cfg(arch, tag)
     return found
 
 
 def all_pretrained() -> list[tuple[str, str]]:
-    """Every architecture with every tag."""
+    """All pairs of an architecture and a tag."""
     return list(_table().list_pretrained())
 
 
@@ -67,23 +68,23 @@ def _folder() -> Path:
 
 @cache
 def _table() -> Any:
-    """open_clip's module `pretrained`: its own where that is loaded, else a copy without torch."""
+    """open_clip's module `pretrained` if open_clip is loaded, otherwise a copy without torch."""
     if "open_clip" in sys.modules:
         return importlib.import_module("open_clip.pretrained")
     package = types.ModuleType(_ALIAS)
-    package.__path__ = [str(_folder())]  # what its relative imports are looked up in
+    package.__path__ = [str(_folder())]  # its relative imports are resolved here
     sys.modules[_ALIAS] = package
-    with _absent(*_HEAVY):
+    with _blocked(*_HEAVY):
         return importlib.import_module(f"{_ALIAS}.pretrained")
 
 
 @contextmanager
-def _absent(*modules: str) -> Iterator[None]:
-    """Modules that are not loaded yet cannot be, for a while."""
-    blocked = [name for name in modules if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]
+def _blocked(*modules: str) -> Iterator[None]:
+    """Make imports of modules fail that are not loaded yet."""
+    unloaded = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(unloaded))  # type: ignore[arg-type]
     try:
         yield
     finally:
-        for name in blocked:
+        for name in unloaded:
             del sys.modules[name]

@@ -1,16 +1,16 @@
-"""Evaluation transforms by name: the checkpoint's own, and those of two papers' code.
+"""Evaluation transforms by name: that of the checkpoint, and those in the code of two papers.
 
-`checkpoint` is what the weights were evaluated with, and the default. The others are here to
-reproduce those papers, for an input of side S:
+`checkpoint` is the default: the transform that the weights were evaluated with. The others
+reproduce the papers, for an input of side S:
 
 lift    the shorter side to S * 8 / 7 (256 for 224), bilinear, centre crop, the checkpoint's mean
         and std (github.com/shijxcs/LIFT, trainer.py, 1643432: `transform_test`)
-lmpt    both sides to S, bilinear, whatever the aspect, ImageNet's mean and std
+lmpt    both sides to S regardless of the aspect ratio, bilinear, ImageNet's mean and std
         (github.com/richard-peng-xia/LMPT, lmpt/imagelist.py, 6a2dd5b)
 
-The settings are open_clip's: size, mean, std, interpolation, resize_mode. Two more may stand
-beside them: `resize`, where the shorter side is not resized to the input's, and `margin`, by how
-many pixels an image is larger before five crops are taken.
+The settings are open_clip's: size, mean, std, interpolation, resize_mode. Two more are optional:
+`resize`, the length of the shorter side if it is not S, and `margin`, the number of pixels by which
+an image is enlarged before five crops are taken (`benchmarks/views.py`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def named(name: str, checkpoint: dict[str, Any], visual: nn.Module) -> dict[str,
 
     Args:
         name: one of `TRANSFORMS`.
-        checkpoint: open_clip's settings of the checkpoint.
+        checkpoint: open_clip's settings for the checkpoint.
         visual: the image tower.
 
     Raises:
@@ -48,7 +48,7 @@ def named(name: str, checkpoint: dict[str, Any], visual: nn.Module) -> dict[str,
             "resize_mode": "shortest",
             "resize": side * 8 // 7,
         }
-        # The code's `expand`: 24 with patches of 16 pixels, 21 with patches of 14, at 224 and 336.
+        # `expand` in LIFT's code: 24 for patches of 16 pixels, 21 for 14, at both 224 and 336.
         patch = getattr(visual, "patch_size", None)
         return found if patch is None else found | {"margin": 3 * _first(patch) // 2}
     if name == "lmpt":
@@ -66,17 +66,17 @@ def pipeline(settings: dict[str, Any]) -> Pipeline:
     from open_clip.transform import PreprocessCfg, image_transform_v2
     from torchvision import transforms
 
-    own = {key: value for key, value in settings.items() if key not in ("resize", "margin")}
-    found: Any = image_transform_v2(PreprocessCfg(**own), is_train=False)
+    known = {key: value for key, value in settings.items() if key not in ("resize", "margin")}
+    found: Any = image_transform_v2(PreprocessCfg(**known), is_train=False)
     if "resize" in settings:
-        _, *rest = found.transforms  # the crop and what follows it are the same
+        _, *rest = found.transforms  # everything from the crop on is the same
         mode = transforms.InterpolationMode(settings["interpolation"])
         found = transforms.Compose([transforms.Resize(settings["resize"], mode), *rest])
     return found  # type: ignore[no-any-return]
 
 
 def framing(pipeline: Pipeline) -> Callable[[Image.Image], Image.Image]:
-    """The part of a transform that resizes and crops, before pixels become numbers."""
+    """The part of a transform that resizes and crops, without conversion and normalisation."""
     from torchvision import transforms
 
     *steps, _, _ = pipeline.transforms  # type: ignore[attr-defined]  # to tensor, normalise
@@ -92,7 +92,7 @@ def input_side(settings: dict[str, Any]) -> int:
     """
     size = settings["size"]
     if not isinstance(size, int) and len(set(size)) > 1:
-        raise UserError(f"Backbones with an input that is not square, here {size}, do not run.")
+        raise UserError(f"Backbones whose input is not square (here {size}) are not supported.")
     return _first(size)
 
 

@@ -1,7 +1,7 @@
-"""Checkpoint files of CLIP models: every usual way to save one, loaded strictly.
+"""Checkpoint files of CLIP models in all common formats, loaded strictly.
 
-open_clip's own reader is more forgiving than numbers allow: it resizes positions that do not fit
-and makes up a bias that is missing. Here every parameter of the model equals the file's.
+open_clip's reader is too lenient for a benchmark: it resizes position embeddings that do not fit
+and invents a bias that is missing. Here every parameter of the model equals that of the file.
 """
 
 from __future__ import annotations
@@ -16,24 +16,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.errors import counted
+
 OPENAI_EXTRAS = {"input_resolution", "context_length", "vocab_size"}
-"""What the state dicts that OpenAI published hold beside the weights, and nobody else's do."""
+"""Entries besides the weights that only the state dicts published by OpenAI contain."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What a checkpoint file holds."""
+    """The weights in a checkpoint file."""
 
     tensors: Mapping[str, Tensor]
     openai: bool
-    """They are in OpenAI's own naming: the weights of their release, trained with QuickGELU."""
+    """True if the file is in the format of OpenAI's release, trained with QuickGELU."""
 
 
 def read(file: Path) -> Weights:
-    """The weights in a file: safetensors, TorchScript, or a state dict, bare or in a wrapper.
+    """Read a file: safetensors, TorchScript, or a state dict, possibly inside a checkpoint.
 
     Raises:
-        Exception: whatever the file's reader raises for one that is damaged or something else.
+        Exception: the file is damaged or of another kind; the type depends on the reader.
     """
     found: Any
     if file.suffix == ".safetensors":
@@ -42,14 +44,14 @@ def read(file: Path) -> Weights:
         found = load_file(file)
     elif _is_torchscript(file):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch would rather see another format
+            warnings.simplefilter("ignore")  # torch deprecates TorchScript
             found = torch.jit.load(str(file), map_location="cpu").state_dict()
     else:
         found = torch.load(file, map_location="cpu", weights_only=True)
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         found = found["state_dict"]
     if not isinstance(found, dict) or not all(isinstance(t, Tensor) for t in found.values()):
-        raise ValueError("the file holds no state dict")
+        raise ValueError("the file contains no state dict")
     if found and all(name.startswith("module.") for name in found):  # saved from several GPUs
         found = {name.removeprefix("module."): tensor for name, tensor in found.items()}
     openai = found.keys() >= OPENAI_EXTRAS
@@ -59,30 +61,30 @@ def read(file: Path) -> Weights:
 
 
 def load_into(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give `model` the weights of a file, all of them and no others.
+    """Load the weights of a file into `model`, all of them and no others.
 
     Raises:
-        ValueError: a tensor is missing, left over or of another shape.
+        ValueError: a tensor is missing, superfluous or of another shape.
     """
     from open_clip.factory import convert_state_dict, convert_to_custom_text_state_dict
 
-    given = convert_state_dict(model, dict(tensors))  # MobileCLIP's own naming
+    given = convert_state_dict(model, dict(tensors))  # from MobileCLIP's naming
     wanted = model.state_dict()
     if "positional_embedding" in given and "positional_embedding" not in wanted:
         given = convert_to_custom_text_state_dict(given)
-    for name in ("logit_scale", "logit_bias"):  # a number, or a list of one
+    for name in ("logit_scale", "logit_bias"):  # a scalar, or a vector of length one
         if name in given and name in wanted and given[name].numel() == 1:
             given[name] = given[name].reshape(wanted[name].shape)
     if missing := wanted.keys() - given.keys():
-        raise ValueError(f"of the architecture's tensors the file lacks {_some(missing)}")
+        raise ValueError(f"the file lacks {_summary(missing)}")
     if extra := given.keys() - wanted.keys():
-        raise ValueError(f"the file holds what the architecture has no place for: {_some(extra)}")
+        raise ValueError(f"the architecture lacks {_summary(extra)}")
     if other := {name for name in wanted if given[name].shape != wanted[name].shape}:
         first = min(other)
         shapes = [" × ".join(map(str, t[first].shape)) or "a number" for t in (given, wanted)]
         raise ValueError(
             f"another size: {first} is {shapes[0]} in the file and {shapes[1]} in the "
-            f"architecture; so are {len(other)} of {len(wanted)} tensors"
+            f"architecture; {len(other)} of {len(wanted)} tensors differ"
         )
     model.load_state_dict(given)
 
@@ -94,7 +96,7 @@ def _is_torchscript(file: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def _some(names: Collection[str], shown: int = 3) -> str:
-    """How many names, and the first few."""
+def _summary(names: Collection[str], shown: int = 3) -> str:
+    """The number of names, and the first few."""
     first = ", ".join(sorted(names)[:shown])
-    return f"{len(names)}: {first}{', …' if len(names) > shown else ''}"
+    return f"{counted(len(names), 'tensor')}: {first}{', …' if len(names) > shown else ''}"

@@ -254,10 +254,10 @@ def test_openai_naming_is_loaded_strictly(
     state = dict(archs[VIT])
     if case == "missing":
         del state["ln_final.bias"], state["visual.proj"]
-        says = "the file lacks 2: ln_final.bias, visual.proj$"
+        says = "the file lacks 2 tensors: ln_final.bias, visual.proj$"
     else:
         state["visual.adapter"] = torch.zeros(2)
-        says = "the file holds what the architecture has no place for: 1: visual.adapter$"
+        says = "the architecture lacks 1 tensor: visual.adapter$"
     _save(state, tmp_path / "published.pt", form)
     with pytest.raises(UserError, match=says) as caught:
         load_on_cpu(f"{VIT}/{tmp_path / 'published.pt'}")
