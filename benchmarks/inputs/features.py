@@ -1,9 +1,9 @@
-"""Frozen features, computed once: a store on disk keyed by what they are features of.
+"""Store of frozen features, computed once and kept on disk under a hash of their inputs.
 
-The key of image features holds the weights, the evaluation transform, the precision and the images;
-that of text features the weights, the precision and the strings. Methods, seeds, losses and
-processes share them. A pass goes to disk in blocks: what was interrupted goes on behind the last
-one that is whole, and nothing but the block at hand is held in memory.
+The key of image features contains the weights, the evaluation transform, the precision and the
+images; that of text features the weights, the precision and the strings. Methods, seeds, losses and
+processes share them. A pass is written to disk in blocks: after an interruption it continues with
+the first missing block, and only the current block is held in memory.
 """
 
 from __future__ import annotations
@@ -28,35 +28,36 @@ from benchmarks.loading import ahead
 from benchmarks.protocol import FEATURES_VERSION
 
 CPU_BATCH, DEVICE_BATCH = 32, 256
-"""Images a forward pass. On a CPU 16 took as long an image, 64 a quarter longer (ViT-B/16)."""
+"""Images per forward pass. On a CPU, batches of 16 took the same time per image, batches of 64 a
+quarter more (ViT-B/16)."""
 BLOCK = 1024
-"""Images that are lost at most when a pass is interrupted."""
+"""Images per block: the most that an interruption can lose."""
 TEXTS = 4096
-"""Strings that are encoded together, and lost likewise."""
+"""Strings per block."""
 
 _log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
-"""Told (done, in all)."""
+"""Called with (done, total)."""
 Compute = Callable[[Sequence[range]], Iterator[Tensor]]
-"""Ranges of rows -> (n, D) float32 rows of each on the CPU, in order."""
+"""Ranges of rows -> (n, D) float32 rows of each range on the CPU, in order."""
 
 
 class FeatureStore:
     """Image and text features of frozen backbones, in memory and in `folder`.
 
     Args:
-        folder: where to keep them; None keeps them in memory only.
-        batch_size: images a forward pass; by default as many as suit the device.
+        folder: where to store them; None keeps them in memory only.
+        batch_size: images per forward pass; the default depends on the device.
     """
 
     def __init__(self, folder: Path | None, batch_size: int | None = None) -> None:
         self._folder = folder
         self._batch_size = batch_size
         self._memory: dict[str, Tensor] = {}
-        self._said = False
+        self._warned = False
         self.seconds = 0.0
-        """Time spent computing features so far: no cost of the method that happens to ask first."""
+        """Time spent computing features so far, so that it is not counted as the first method's."""
 
     def images(
         self, backbone: Backbone, images: Images, progress: Progress | None = None
@@ -72,10 +73,10 @@ class FeatureStore:
                 CPU_BATCH if backbone.device.type == "cpu" else DEVICE_BATCH
             )
             parts = [_cut(block, size) for block in blocks]
-            with closing(ahead(read, [part for own in parts for part in own])) as made:
-                for own in parts:
+            with closing(ahead(read, [part for block in parts for part in block])) as made:
+                for block in parts:
                     rows = []
-                    for part in own:
+                    for part in block:
                         pixels = next(made).to(backbone.device, non_blocking=True)
                         rows.append(backbone.encode_images(backbone.normalise(pixels)))
                         if progress is not None:
@@ -95,11 +96,11 @@ class FeatureStore:
         """(n, D) L2-normalised float32 features of n strings, on the CPU.
 
         Args:
-            backbone: whose text tower.
-            texts: the strings; those that are there several times are encoded once.
-            mean_of: give the means over each so many successive ones instead, (n / mean_of, D):
-                650,000 prompts of 8,142 classes are 1.3 GB, their means 16 MB.
-            progress: told (strings done, strings in all) where they are many.
+            backbone: the backbone that encodes them.
+            texts: the strings; repeated ones are encoded once.
+            mean_of: return the means of groups of this many successive strings, (n / mean_of, D).
+                650,000 prompts of 8,142 classes take 1.3 GB, their means 16 MB.
+            progress: called with (strings done, total) if there is more than one block.
         """
         groups = [tuple(texts[i : i + mean_of]) for i in range(0, len(texts), mean_of)]
         place = {group: i for i, group in enumerate(dict.fromkeys(groups))}
@@ -120,15 +121,15 @@ class FeatureStore:
         return found if len(distinct) == len(groups) else found[[place[g] for g in groups]]
 
     def image_key(self, backbone: Backbone, images: Images) -> str:
-        """The name under which `images` keeps its result."""
+        """The key under which `images` stores its result."""
         return self._key("image", backbone, backbone.preprocess_hash, images.digest())
 
     def forget(self) -> None:
-        """Let go of what is in memory; what is on disk stays."""
+        """Free the features in memory; those on disk remain."""
         self._memory.clear()
 
     def add_to_index(self, name: str, keys: Sequence[str]) -> None:
-        """Note that a data set's features are those of `keys`, for who has not loaded the data."""
+        """Record the keys of a data set's features, so that they are found without the data."""
         FeatureIndex(self._folder).add(name, keys)
 
     def _key(self, kind: str, backbone: Backbone, *content: str) -> str:
@@ -153,56 +154,57 @@ class FeatureStore:
         return None if self._folder is None else read_rows(self._file(key))
 
     def _computed(self, key: str, blocks: Sequence[range], compute: Compute) -> Tensor:
-        """The rows of all blocks, computed as far as no earlier pass left them."""
-        with self._alone(key) as place:
-            found = self._read(key)  # of another process that was waited for
+        """The rows of all blocks; only blocks that no earlier pass stored are computed."""
+        with self._locked(key) as folder:
+            found = self._read(key)  # another process may have stored it meanwhile
             if found is None:
-                kept = {} if place is None else _kept(place, blocks)
-                missing = [block for block in blocks if block not in kept]
+                done = {} if folder is None else _stored_blocks(folder, blocks)
+                missing = [block for block in blocks if block not in done]
                 for block, rows in zip(missing, compute(missing), strict=True):
-                    part = None if place is None else place / f"{block.start}.safetensors"
+                    part = None if folder is None else folder / f"{block.start}.safetensors"
                     written = part is not None and write_rows(part, len(block), [rows])
-                    # Where the disk is full the rest stays in memory: a cache that cannot be
-                    # written is none, no error.
+                    # A full disk is not an error: the remaining blocks stay in memory.
                     again = read_rows(part) if written and part is not None else None
-                    kept[block] = rows if again is None else again
-                parts = [kept[block] for block in blocks]
-                if place is not None and write_rows(self._file(key), blocks[-1].stop, parts):
+                    done[block] = rows if again is None else again
+                parts = [done[block] for block in blocks]
+                if folder is not None and write_rows(self._file(key), blocks[-1].stop, parts):
                     found = self._read(key)
                 elif self._folder is not None:
-                    self._complain()
+                    self._warn()
                 found = torch.cat(parts) if found is None else found
-            if place is not None:
-                shutil.rmtree(place, ignore_errors=True)
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
         return found
 
-    def _complain(self) -> None:
-        """Say once that others will compute these features again."""
-        if not self._said:
-            _log.warning("Features cannot be kept in %s: every run computes them.", self._folder)
-        self._said = True
+    def _warn(self) -> None:
+        """Warn once that these features are not stored."""
+        if not self._warned:
+            _log.warning(
+                "Features cannot be stored in %s: every run computes them again.", self._folder
+            )
+        self._warned = True
 
     @contextmanager
-    def _alone(self, key: str) -> Iterator[Path | None]:
+    def _locked(self, key: str) -> Iterator[Path | None]:
         """A folder for the blocks of a pass, held by one process at a time; None without a disk.
 
-        Others that want the same features wait. Where the file system has no locks all compute, and
-        write the same.
+        Other processes that need the same features wait. On a file system without locks all of them
+        compute, and write the same rows.
         """
         if self._folder is None:
             yield None
             return
-        place = self._folder / f"{key}.parts"
+        folder = self._folder / f"{key}.parts"
         try:
-            place.mkdir(parents=True, exist_ok=True)
-            handle = os.open(place, os.O_RDONLY)
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder, os.O_RDONLY)
         except OSError:
             yield None
             return
         try:
             with suppress(OSError):
                 fcntl.flock(handle, fcntl.LOCK_EX)
-            yield place
+            yield folder
         finally:
             os.close(handle)
 
@@ -213,13 +215,13 @@ def user_store() -> FeatureStore:
 
 
 def _cut(whole: range, size: int) -> list[range]:
-    """A range in pieces of `size`, the last one may be shorter."""
+    """A range cut into pieces of `size`; the last one may be shorter."""
     return [whole[start : start + size] for start in range(0, len(whole), size)]
 
 
-def _kept(place: Path, blocks: Sequence[range]) -> dict[range, Tensor]:
-    """The blocks that an interrupted pass left whole."""
-    found = {block: read_rows(place / f"{block.start}.safetensors") for block in blocks}
+def _stored_blocks(folder: Path, blocks: Sequence[range]) -> dict[range, Tensor]:
+    """The blocks that an interrupted pass stored completely."""
+    found = {block: read_rows(folder / f"{block.start}.safetensors") for block in blocks}
     return {
         block: rows for block, rows in found.items() if rows is not None and len(rows) == len(block)
     }

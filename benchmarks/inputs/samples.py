@@ -27,16 +27,16 @@ from methods.base import Batch
 
 
 class _Raw(NamedTuple):
-    """What the device makes a batch of images of, on the CPU."""
+    """A batch of images on the CPU, before the device normalises and augments it."""
 
     where: Tensor
     """(B,) positions in the split."""
     pixels: Tensor
-    """(B, h, w, 3) uint8: as large as they are held, else cropped or resized for evaluation."""
+    """(B, h, w, 3) uint8: as stored, or already cropped or resized for evaluation."""
     boxes: Tensor | None
-    """(B, 4) parts to crop on the device."""
+    """(B, 4) boxes to crop on the device."""
     mirror: Tensor | None
-    """(B,) which to mirror."""
+    """(B,) mask of the images to mirror."""
 
 
 class SplitSamples:
@@ -44,9 +44,9 @@ class SplitSamples:
 
     Args:
         split: images, labels, ids.
-        backbone: whose features and evaluation transform are used.
-        store: where frozen features are kept.
-        progress: told (images done, images in all) while features are computed.
+        backbone: computes the features and defines the evaluation transform.
+        store: the store of frozen features.
+        progress: called with (images done, total) while features are computed.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class SplitSamples:
         self._store = store
         self._progress = progress
         self.waited_s = 0.0
-        """Seconds that those who asked `loader` for images waited for them so far."""
+        """Seconds that callers of `loader` have waited for images so far."""
         self.labels: Tensor = torch.tensor(split.labels, device=backbone.device)
         self._versions = {"labels": self.labels._version}
 
@@ -81,12 +81,12 @@ class SplitSamples:
 
     @property
     def captions(self) -> tuple[str, ...] | None:
-        """N captions, where the data set has any."""
+        """N captions; None if the data set has none."""
         return self._split.captions
 
     @property
     def untouched(self) -> bool:
-        """Whether nobody changed labels or features in place: torch counts such changes."""
+        """True if labels and features were not changed in place: torch counts such changes."""
         return all(getattr(self, name)._version == v for name, v in self._versions.items())
 
     def features(self) -> Tensor:
@@ -101,7 +101,7 @@ class SplitSamples:
         augment: str = "none",
         stream: tuple[Any, ...] = (),
     ) -> Batch:
-        """Samples at `index`, as `methods.base.Samples.batch` says."""
+        """The samples at `index` (see `methods.base.Samples.batch`)."""
         if needs == "features":
             return self._of_features(index)
         check(augment)
@@ -115,9 +115,9 @@ class SplitSamples:
         augment: str = "none",
         stream: tuple[Any, ...] = (),
     ) -> Iterator[Batch]:
-        """`batch` of each of `parts`, in their order; images are read while the caller computes."""
+        """`batch` for each of `parts` in order; images are read while the caller computes."""
         if needs == "features":
-            # One copy of all positions to the device: a copy a step would make the host wait.
+            # All positions are copied to the device at once: a copy per step would stall the host.
             every = torch.from_numpy(np.concatenate(parts)).to(self._features.device)
             for where in every.split([len(part) for part in parts]):
                 yield Batch(where, self._features.index_select(0, where), None)
@@ -133,10 +133,10 @@ class SplitSamples:
                 clock = time.perf_counter()
 
     def make_copies(self, progress: Callable[[int, int], None]) -> None:
-        """Make the smaller copies that crops are taken from, where the data set asks for them.
+        """Make the smaller copies that crops are taken from, if the data set is set to use them.
 
         Args:
-            progress: told (images done, images in all).
+            progress: called with (images done, total).
         """
         images = self._split.images
         whole = images.whole if isinstance(images, ImageSubset) else images
@@ -149,7 +149,7 @@ class SplitSamples:
         return Batch(where, rows, None)
 
     def _raw(self, index: NDArray[np.int64], augment: str, stream: tuple[Any, ...]) -> _Raw:
-        """What the device needs for a batch of images."""
+        """Read a batch of images and draw its augmentation."""
         images, backbone = self._split.images, self._backbone
         boxes = None
         if augment != "crop_flip":
@@ -167,7 +167,7 @@ class SplitSamples:
         mirror = None if augment == "none" else mirrored(self.keys[index], stream)
 
         def ready(part: Tensor) -> Tensor:
-            # Pinned, so that copying it makes nobody wait.
+            # Pinned, so that the copy to the device is asynchronous.
             return part.pin_memory() if backbone.device.type == "cuda" else part
 
         return _Raw(
@@ -178,7 +178,7 @@ class SplitSamples:
         )
 
     def _finished(self, raw: _Raw) -> Batch:
-        """The batch: on the device it is normalised and augmented."""
+        """Copy a batch to the device, normalise and augment it."""
         backbone = self._backbone
         move = partial(torch.Tensor.to, device=backbone.device, non_blocking=True)
         pixels = backbone.normalise(move(raw.pixels))
@@ -193,10 +193,11 @@ class SplitSamples:
     def views(
         self, parts: Sequence[NDArray[np.int64]], *, needs: str, views: str = "whole"
     ) -> Iterator[Iterator[Batch]]:
-        """Unaugmented samples with the views that a predictor wants (see `Predictor.views`).
+        """Unaugmented samples in the views that a predictor requests (see `Predictor.views`).
 
         Yields:
-            For each of `parts`, read while the caller computes: one batch, or five, one a crop.
+            For each of `parts`, read while the caller computes: one batch, or one for each of the
+            five crops.
         """
         if views == "whole":
             yield from (iter([batch]) for batch in self.loader(parts, needs=needs))

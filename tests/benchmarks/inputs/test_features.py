@@ -84,7 +84,7 @@ def test_a_place_that_cannot_be_written_is_told_once(
     store.images(backbone, images)
     store.texts(backbone, ["a red ring"])
     assert [r.getMessage() for r in caplog.records] == [
-        f"Features cannot be kept in {tmp_path / 'file' / 'features'}: every run computes them."
+        f"Features cannot be stored in {tmp_path / 'file' / 'features'}: every run computes them."
     ]
 
 
