@@ -1,7 +1,7 @@
-"""Captions of scenes: names, descriptions or both of the glyphs, some vague, some with chatter.
+"""Captions of scenes: names, descriptions or both, some of them vague or with irrelevant words.
 
-In pre-training a few descriptions follow a name that nobody has met before (spelt in bytes, since
-no vocabulary holds it), so that the text tower learns to read on when a name tells it nothing.
+In pre-training, a few descriptions follow an invented name (spelt in bytes, because it is not in
+the vocabulary), so that the text tower learns to use the description of an unknown name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from benchmarks.glyphs import world
 from benchmarks.glyphs.stream import Source
 
 NAME, DESCRIPTION, BOTH, VAGUE = range(4)
-"""What a caption says of a glyph."""
+"""What a caption says about a glyph."""
 
 _FRAMES = (
     "{}",
@@ -54,11 +54,11 @@ _EXTRA = (
     "one some object type kind class called named shape colour texture pattern also it its has "
     "have which photograph small large bright dark very"
 )
-"""Words that prompts may use; they turn up in a few captions so that no embedding stays raw."""
+"""Words that prompts may use; a few captions contain them, so that all embeddings are trained."""
 
 
 def caption(source: Source, scene: Sequence[tuple[int, int]]) -> str:
-    """A caption for a pre-training scene of (combination, what to say of it)."""
+    """A caption for a pre-training scene of (combination, what to say about it)."""
     body = _listed([_phrase(source, number, what) for number, what in scene])
     if source.below(12) == 0:
         body += " " + _choose(source, _CHATTER)
@@ -71,8 +71,9 @@ def caption(source: Source, scene: Sequence[tuple[int, int]]) -> str:
 def of_scene(source: Source, numbers: Sequence[int], noise: float) -> str:
     """The caption of a benchmark scene: name, description or both of each combination in it.
 
-    With the chance `noise`, 0 to 1, it leaves one of several glyphs out; says irrelevant words; and
-    drops attributes, for each glyph by itself. Less noise changes nothing else.
+    With probability `noise`, 0 to 1, and independently of each other, it omits one of several
+    glyphs, adds irrelevant words, and drops attributes of each glyph. Everything else in a caption
+    is the same at any noise.
     """
     million = 1_000_000
     unlucky = [source.below(million) < noise * million for _ in range(len(numbers) + 2)]
@@ -80,7 +81,7 @@ def of_scene(source: Source, numbers: Sequence[int], noise: float) -> str:
     said = []
     for number, drops_attributes in zip(numbers, unlucky[2:], strict=True):
         what = (NAME, DESCRIPTION, BOTH)[source.below(3)]
-        clear = _phrase(source, number, what, strangers=False)
+        clear = _phrase(source, number, what, invented_names=False)
         vague = _phrase(source, number, VAGUE)
         said.append(vague if drops_attributes else clear)
     if unlucky[0] and len(said) > 1:
@@ -93,12 +94,12 @@ def _listed(said: list[str]) -> str:
     return said[0] if len(said) == 1 else ", ".join(said[:-1]) + " and " + said[-1]
 
 
-def _phrase(source: Source, number: int, what: int, *, strangers: bool = True) -> str:
+def _phrase(source: Source, number: int, what: int, *, invented_names: bool = True) -> str:
     form = source.below(world.forms())
     if what == DESCRIPTION:
-        stranger = strangers and source.below(20) == 0
+        is_invented = invented_names and source.below(20) == 0
         sentence = world.describe(number, form)
-        return f"{world.invent(source)}, {sentence}" if stranger else sentence
+        return f"{world.invent(source)}, {sentence}" if is_invented else sentence
     if what == VAGUE:
         return world.fill(_choose(source, _VAGUE), number)
     name = world.names()[number]
@@ -111,7 +112,7 @@ def _choose(source: Source, options: Sequence[str]) -> str:
 
 
 def vocabulary() -> list[str]:
-    """Every word that a caption, template, name or description can hold, sorted."""
+    """All words that a caption, template, name or description can contain, sorted."""
     texts = [*_FRAMES, *_CHATTER, *_EXTRA.split(), *world.TEMPLATES, "something thing"]
     texts += [world.describe(n, f) for n in range(world.COMBINATIONS) for f in range(world.forms())]
     texts += world.names().values()

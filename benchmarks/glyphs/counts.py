@@ -1,4 +1,4 @@
-"""How many training images each class of a long tail has."""
+"""Numbers of training images per class in a long tail."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def tail_counts(
 
     Args:
         classes: C, 2 or more.
-        n_max: count of the largest class where the total is free.
-        imbalance: largest over smallest count.
-        profile: `exp` (the CIFAR-LT recipe) or `step`.
+        n_max: count of the largest class if the total is free.
+        imbalance: ratio of the largest to the smallest count.
+        profile: `exp` (as in CIFAR-LT) or `step`.
         head_share: share of head classes in a step.
-        total: `free`, or `fixed`: as many in all as `exp` at ratio 100 with this n_max.
+        total: `free`, or `fixed` to the total of `exp` at ratio 100 with this n_max.
     """
     weights = _weights(classes, imbalance, profile, head_share)
     if total == "free":
@@ -30,7 +30,7 @@ def _weights(classes: int, imbalance: float, profile: str, head_share: float) ->
     """Counts relative to the largest, by rank."""
     smallest = 1.0 / imbalance
     if profile == "exp":
-        # Rounded, so that the last bit of a platform's pow() cannot decide an int() below.
+        # Rounded, so that the last bit of a platform's pow() cannot change an int() below.
         return [round(smallest ** (rank / (classes - 1)), 12) for rank in range(classes)]
     head = max(1, round(head_share * classes))
     return [1.0] * head + [smallest] * (classes - head)
@@ -39,8 +39,8 @@ def _weights(classes: int, imbalance: float, profile: str, head_share: float) ->
 def _share_out(total: int, weights: list[float]) -> NDArray[np.int64]:
     """`total` split in proportion to `weights`, at least 1 each.
 
-    The largest n_max whose counts, rounded down, do not exceed the total; what is then left goes,
-    one each, to the largest fractions, lower ranks first.
+    Bisection finds the largest n_max whose counts, rounded down, do not exceed the total. The
+    remainder is distributed one by one to the largest fractions, lower ranks first.
     """
     low, high = 0.0, 2.0 * total  # weights[0] is 1, so n_max = 2 · total is too much
     for _ in range(100):

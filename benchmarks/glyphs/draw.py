@@ -1,9 +1,9 @@
-"""Drawing the embedded world: scenes of one to four glyphs as 32×32 RGB images.
+"""Images of the embedded world: scenes of one to four glyphs, drawn as 32×32 RGB.
 
-Every glyph is looked up in a table that holds its shape and texture at a high resolution, through
-an affine map in 16.16 fixed point; a whole batch is painted at once in integers. What varies from
-image to image comes from the image's key alone (`stream`), so an image's bytes depend on neither
-the batch it is drawn in, nor the machine.
+Every glyph is looked up in a table that contains its shape and texture at a high resolution,
+through an affine map in 16.16 fixed point; a whole batch is painted at once in integers. All
+variation between images comes from the image's key (`stream`), so an image's bytes depend neither
+on its batch nor on the machine.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from benchmarks.glyphs import shapes, stream
 
 SIZE = 32
 """Side of an image in pixels."""
-_CHUNK = 64  # images painted at once: their int32 planes stay in the second-level cache
+_CHUNK = 64  # images painted at once, so that their int32 planes fit into the second-level cache
 _CLUTTER = 3  # slots for marks behind the glyphs
-_NOISE_AT = 4096  # first word of the pixel noise, past every word that a layer may read
+_NOISE_AT = 4096  # first word of the pixel noise, after all words that a layer may read
 
 PALETTE: NDArray[np.float64] = np.array(
     [
@@ -41,14 +41,14 @@ PALETTE: NDArray[np.float64] = np.array(
 
 @dataclass(frozen=True)
 class Scenes:
-    """What to draw, one row an image; glyph slots that stay empty hold −1."""
+    """Scenes to draw, one row per image; empty glyph slots contain −1."""
 
     keys: NDArray[np.uint64]
-    """(N,) key of everything that is random in an image."""
+    """(N,) key of all randomness in an image."""
     glyphs: NDArray[np.int64]
     """(N, G) combinations (`world.combination`), filled from the left, G from 1 to 4."""
     style: NDArray[np.float64]
-    """(N,) style shift, 0 (plain) to 1."""
+    """(N,) style shift, from 0 (plain) to 1."""
     difficulty: NDArray[np.float64]
     """(N, G) visual difficulty of each glyph, 0 to 1: smaller, paler, partly hidden."""
 
@@ -63,7 +63,7 @@ class Scenes:
 
 @dataclass(frozen=True)
 class _Layer:
-    """One painted thing per image."""
+    """One painted object per image."""
 
     active: NDArray[np.bool_]  # (N,)
     table: NDArray[np.int64]  # (N,)
@@ -123,7 +123,7 @@ def _background(
 
 
 def _clutter(v: NDArray[np.float64], index: int, style: NDArray[np.float64]) -> _Layer:
-    """Bars and specks behind the glyphs: seldom in the plain style, common in the shifted one."""
+    """Bars and specks behind the glyphs: rare in the plain style, common in the shifted one."""
     ink = 40.0 + 170.0 * v[:, 6:9]
     return _Layer(
         active=v[:, 0] < (0.15 + 0.6 * style) / (1.0 + index),
@@ -146,13 +146,13 @@ def _glyph(
     scenes: Scenes,
     base: NDArray[np.float64],
 ) -> _Layer:
-    """Glyph number `slot`: where it sits depends on how many there are."""
+    """Glyph number `slot`; its position depends on the number of glyphs."""
     style, hard = scenes.style, scenes.difficulty[:, slot]
     glyph = scenes.glyphs[:, slot]
     combination = np.maximum(glyph, 0)
     colour = (combination // 5) % 10
     x, y, radius = _place(v, u, slot, count)
-    # The shifted palette turns the hue by some 40 degrees (grey stays grey): red becomes orange.
+    # The shifted palette turns the hue by about 40 degrees (grey stays grey): red becomes orange.
     pure = PALETTE[colour]
     turned = 0.85 * pure + 0.45 * pure[:, (2, 0, 1)] - 0.3 * pure[:, (1, 2, 0)]
     ink = pure + style[:, None] * (turned - pure)
@@ -179,9 +179,9 @@ _SPOTS = np.array([(9.0, 9.0), (23.0, 23.0), (23.0, 9.0), (9.0, 23.0)])
 def _place(
     v: NDArray[np.float64], u: NDArray[np.float64], slot: int, count: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Centre and radius: alone near the middle, two side by side, three or four in the corners."""
+    """Centre and radius: one glyph near the middle, two side by side, three or four in corners."""
     dx, dy = 2.0 * v[:, 0] - 1.0, 2.0 * v[:, 1] - 1.0
-    turn = (4.0 * u[:, 10]).astype(np.int64)  # which corner, or which side, comes first
+    turn = (4.0 * u[:, 10]).astype(np.int64)  # the corner, or side, of the first glyph
     spot = _SPOTS[(slot + turn) % 4]
     side = np.where((slot + turn) % 2 == 0, 9.0, 23.0)
     across = turn < 2
@@ -254,11 +254,11 @@ def _paint(canvas: NDArray[np.int32], layer: _Layer) -> None:
 
 
 def _finish(canvas: NDArray[np.int32], u: NDArray[np.float64], scenes: Scenes) -> NDArray[np.uint8]:
-    """Contrast about mid-grey, brightness, noise of each pixel; (N, 32, 32, 3) uint8."""
+    """Apply contrast about mid-grey, brightness and pixel noise; (N, 32, 32, 3) uint8."""
     style = scenes.style
     contrast = _fixed((1.0 - 0.3 * style) * (0.8 + 0.25 * u[:, 11])) >> 8  # in 256ths
     bright = _whole(118.0 + (24.0 + 30.0 * style) * (u[:, 12] - 0.5))
-    strength = _whole(6.0 + (10.0 + 36.0 * style) * u[:, 13])  # half-width in 2ths of a level
+    strength = _whole(6.0 + (10.0 + 36.0 * style) * u[:, 13])  # half-width in halves of a level
     noise = stream.raw(scenes.keys, _NOISE_AT, SIZE * SIZE * 3 // 8)
     levels = noise.astype("<u8").view(np.int8).reshape(-1, 3, SIZE, SIZE).astype(np.int32)
     levels *= strength[:, None, None, None]

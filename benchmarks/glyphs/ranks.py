@@ -1,7 +1,7 @@
-"""Which classes a world has, how hard each is to see, and in which order they line up in the tail.
+"""Classes of a world, their visual difficulty and their order in the long tail.
 
-By default the tail rank tells nothing about a class: it is stratified by coverage and difficulty,
-and shapes, colours, textures and look-alikes are spread evenly over head, middle and tail.
+By default, the tail rank is uninformative: it is stratified by coverage and difficulty, and shapes,
+colours, textures and look-alikes are spread evenly over head, middle and tail.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from benchmarks.glyphs.stream import Source
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The classes of a world in class-index order (by name, which tells nothing about them)."""
+class WorldClasses:
+    """The classes of a world in class-index order (by name, which is uninformative)."""
 
     numbers: NDArray[np.int64]
     """(C,) combinations."""
     covered: NDArray[np.bool_]
-    """(C,) whether pre-training taught the name well."""
+    """(C,) True if the name is frequent in pre-training."""
     difficulty: NDArray[np.float64]
     """(C,) 0 to 1, evenly spread among the covered and among the other classes."""
 
 
-def choose(world_seed: int, classes: int, coverage: float) -> Chosen:
-    """`classes` of the 300 named combinations, a share `coverage` of them covered."""
+def choose_classes(world_seed: int, classes: int, coverage: float) -> WorldClasses:
+    """Draw `classes` of the 300 named combinations; a share `coverage` of them is covered."""
     source = Source("glyphs", "classes", world_seed)
     pools = [
         pool[source.permutation(len(pool))] for pool in (world.covered(), world.hardly_trained())
@@ -42,7 +42,7 @@ def choose(world_seed: int, classes: int, coverage: float) -> Chosen:
         numbers += [int(n) for n in pool[:size]]
         difficulty += [(float(d) + 0.5) / size for d in source.permutation(size)]
     order = sorted(range(classes), key=lambda c: world.names()[numbers[c]])
-    return Chosen(
+    return WorldClasses(
         np.array(numbers, dtype=np.int64)[order],
         np.array([c < known for c in order]),
         np.array(difficulty)[order],
@@ -50,18 +50,22 @@ def choose(world_seed: int, classes: int, coverage: float) -> Chosen:
 
 
 def tail_order(
-    world_seed: int, chosen: Chosen, rank_coverage: float, rank_difficulty: float, even_draw: int
+    world_seed: int,
+    chosen: WorldClasses,
+    rank_coverage: float,
+    rank_difficulty: float,
+    even_draw: int,
 ) -> NDArray[np.int64]:
     """(C,) class indices from head to tail.
 
-    `even_draw` is the number of the even order. Classes are of unequal difficulty even so (a linear
-    probe's accuracy has a standard deviation of 15 points over those of glyphs100_lt), so a random
-    even order leaves groups of 35, 35 and 30 classes some 7 points apart: a data set has one picked
-    by measuring on validation images.
+    `even_draw` selects one of the even orders. Classes still differ in how easily they are
+    recognised (the accuracy of a linear probe has a standard deviation of 15 points over those of
+    glyphs100_lt), so groups of 35, 35 and 30 classes in a random even order are about 7 points
+    apart. A data set therefore uses an order that was chosen by measuring on validation images.
 
-    At 0 both pulls leave the stratified order as it is. At ±1 rank follows coverage (or difficulty)
-    wholly, with the stratified order among equals. In between the three are weighted so that the
-    score that is ranked has these correlations; that of the rank itself comes close.
+    If both correlations are 0, the result is the even order. At ±1 the rank is determined by
+    coverage (or difficulty), with ties in the even order. In between, the three are weighted so
+    that the ranked score has exactly these correlations; those of the rank itself are close.
     """
     even = _even_order(world_seed, chosen, even_draw)
     place = np.empty(len(even))
@@ -81,12 +85,12 @@ def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return standard
 
 
-def _even_order(world_seed: int, chosen: Chosen, even_draw: int) -> NDArray[np.int64]:
-    """An order in which all that is known of a class is spread evenly along the ranks.
+def _even_order(world_seed: int, chosen: WorldClasses, even_draw: int) -> NDArray[np.int64]:
+    """An order in which all known properties of classes are spread evenly along the ranks.
 
-    Covered and hardly trained classes are each dealt, from easy to hard, into bins of three that
-    hold neighbours in difficulty; each bin sends one class to each third of the ranks. Which goes
-    where starts at random and is then changed, bin by bin, while that evens out the attributes.
+    Covered and hardly trained classes are separately sorted by difficulty and cut into bins of
+    three neighbours; each bin sends one class to each third of the ranks. The assignment starts at
+    random and is then changed bin by bin as long as that makes the attributes more even.
     """
     source = Source("glyphs", "ranks", world_seed, even_draw)
     third = np.empty(len(chosen.numbers), dtype=np.int64)
@@ -114,9 +118,9 @@ def _even_order(world_seed: int, chosen: Chosen, even_draw: int) -> NDArray[np.i
 
 
 def _traits(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(C, 28) a 1 for each attribute value a class has; last, how many look-alikes it has.
+    """(C, 28) indicators of the attribute values of each class, then its number of look-alikes.
 
-    A look-alike differs in one attribute only: classes with many of them are confused the most.
+    A look-alike differs in only one attribute; classes with many of them are confused the most.
     """
     parts = np.array([world.attributes(int(n)) for n in numbers])
     values = [parts[:, column, None] == np.arange(size) for column, size in enumerate((12, 10, 5))]

@@ -1,9 +1,9 @@
-"""Which glyphs meet in an image: scenes drawn from an urn, so that class counts come out exactly.
+"""Composition of scenes: glyphs drawn from an urn, so that the class counts are exact.
 
-The urn holds every class as often as it is to be counted. A scene takes one to four different
-classes from it, each in proportion to how many of it are left, until the urn is empty. A companion
-is thus common in proportion to its count, whatever it accompanies: images of a tail class mostly
-show head classes too, and not the other way round.
+The urn contains each class as often as its count. A scene draws one to four different classes from
+it, in proportion to the remaining numbers, until the urn is empty. Companions are therefore
+frequent in proportion to their count, for every class: images of a tail class mostly show head
+classes too, but not the reverse.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.glyphs.stream import Source
 
 SIZES = (8, 7, 4, 1)
-"""In 20 scenes, how many have one, two, three and four glyphs."""
+"""Numbers of scenes with one, two, three and four glyphs, out of 20."""
 MEAN_SIZE = sum((i + 1) * n for i, n in enumerate(SIZES)) / sum(SIZES)
 MOST = len(SIZES)
 
@@ -22,20 +22,21 @@ MOST = len(SIZES)
 def compose(
     source: Source, counts: NDArray[np.int64], partners: NDArray[np.int64], cooccurrence: float
 ) -> NDArray[np.int64]:
-    """(N, 4) classes in each scene from the left, −1 where there is none; N follows.
+    """(N, 4) classes in each scene, filled from the left with −1 after the last; N results.
 
     Args:
-        source: where the randomness comes from.
-        counts: (C,) scenes with the class.
-        partners: (C,) the class that a class likes to bring along, −1 for none.
-        cooccurrence: how often it does, 0 to 1, where there is room and the partner is left.
+        source: source of randomness.
+        counts: (C,) number of scenes with each class.
+        partners: (C,) the class that each class brings along, −1 for none.
+        cooccurrence: probability, 0 to 1, that it does so if the scene has room and the urn still
+            contains the partner.
     """
-    left = counts.copy()
+    remaining = counts.copy()
     often = round(cooccurrence * 1_000_000)
     scenes = []
-    while left.any():
+    while remaining.any():
         size = int(np.searchsorted(np.cumsum(SIZES), source.below(sum(SIZES)), "right")) + 1
-        free = left.copy()
+        free = remaining.copy()
         scene: list[int] = []
         while len(scene) < size and free.any():
             partner = int(partners[scene[-1]]) if scene else -1
@@ -43,6 +44,6 @@ def compose(
                 partner = int(np.searchsorted(np.cumsum(free), source.below(free.sum()), "right"))
             scene.append(partner)
             free[partner] = 0
-        left[scene] -= 1
+        remaining[scene] -= 1
         scenes.append(scene + [-1] * (MOST - len(scene)))
     return np.array(scenes, dtype=np.int64)

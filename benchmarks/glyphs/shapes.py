@@ -1,4 +1,4 @@
-"""The glyphs' outlines and textures as look-up tables, made once with + − × ÷ and comparisons."""
+"""Look-up tables of the glyphs' outlines and textures, made with + − × ÷ and comparisons only."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 SIDE = 128
 """Side of a table in cells."""
 CELLS = 56.0
-"""Cells to a glyph's radius; the rest is an empty margin."""
+"""Cells per glyph radius; the rest is an empty margin."""
 BAR = 60
-"""Table of the clutter bar; the next one is a speck. Tables 0–59 are shape · 5 + texture."""
+"""Index of the table of the clutter bar; the next is a speck. Tables 0–59: shape · 5 + texture."""
 _FINE = 3  # each cell is the mean of 3×3 points
 _RIM = 11  # width of a hollow glyph's outline in cells
 
 Mask = NDArray[np.bool_]
 _Polygon = tuple[tuple[float, float], ...]
 
-# Corners in units of the radius, y downwards. In the order of `world.SHAPES`; None: see `_outline`.
+# Corners in units of the radius, y downwards, ordered as `world.SHAPES`; `_outline` draws None.
 _POLYGONS: tuple[_Polygon | None, ...] = (
     None,  # circle
     ((-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)),  # square
@@ -125,7 +125,7 @@ def _outline(shape: int, x: NDArray[np.float64], y: NDArray[np.float64]) -> Mask
 def _inks(
     inside: Mask, texture: int, x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[Mask, Mask]:
-    """Where the first and where the second ink goes."""
+    """Masks of the first and of the second ink."""
     if texture == 4:  # hollow: nothing inside the rim
         return inside & ~_shrink(inside, _RIM * _FINE), np.zeros_like(inside)
     if texture == 1:  # striped
@@ -145,7 +145,7 @@ def _pack(first: Mask, second: Mask) -> NDArray[np.int32]:
 
 
 def _weights(mask: Mask) -> NDArray[np.int32]:
-    """(128, 128) share of each cell and its neighbours covered, in 256ths; the blur smooths edges.
+    """(128, 128) covered share of each cell and its neighbours in 256ths; the blur smooths edges.
 
     At a radius of 10 pixels a pixel is 5.6 cells wide, about the width of the blur.
     """
@@ -160,7 +160,7 @@ def _weights(mask: Mask) -> NDArray[np.int32]:
 
 
 def _inside(polygon: _Polygon, x: NDArray[np.float64], y: NDArray[np.float64]) -> Mask:
-    """Even–odd rule."""
+    """Mask of the points inside a polygon, by the even–odd rule."""
     inside = np.zeros(x.shape, dtype=bool)
     for (x1, y1), (x2, y2) in zip(polygon, polygon[1:] + polygon[:1], strict=True):
         if y1 != y2:
@@ -176,7 +176,7 @@ def _disc(
 
 
 def _shrink(mask: Mask, steps: int) -> Mask:
-    """`mask` without its outermost `steps` points; square and diamond steps alternate."""
+    """`mask` eroded by `steps` points; square and diamond steps alternate."""
     for step in range(steps):
         kept = mask.copy()
         kept[1:] &= mask[:-1]
@@ -195,5 +195,5 @@ def _odd(values: NDArray[np.float64]) -> Mask:
 
 
 def _to_nearest(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance to the centre of the unit interval that each value lies in."""
+    """Distance of each value to the centre of its unit interval."""
     return values - np.floor(values) - 0.5

@@ -1,7 +1,7 @@
 """Randomness of the embedded world: SplitMix64's raw stream, the same on every machine.
 
-Nothing here or in `draw` uses NumPy's distribution methods, whose streams may change between
-releases: only 64-bit integers, and from those + − × ÷ in float64, which IEEE 754 fixes bit by bit.
+This module and `draw` avoid NumPy's distribution methods, whose streams may change between
+releases. They use only 64-bit integers, and + − × ÷ in float64, which IEEE 754 defines bit by bit.
 The stream is addressed by position, so any part of it can be computed for many keys at once.
 """
 
@@ -17,7 +17,7 @@ _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 def key_of(*parts: object) -> int:
-    """A 64-bit key: the first 8 bytes of the sha256 of the parts, written one a line."""
+    """A 64-bit key: the first 8 bytes of the SHA-256 of the parts, one per line."""
     text = "\n".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
@@ -40,7 +40,7 @@ def uniform(words: NDArray[np.uint64]) -> NDArray[np.float64]:
 
 
 class Source:
-    """One key's stream, read from the front: for shuffles and choices, not for pixels."""
+    """The stream of one key, read sequentially: for shuffles and choices, not for pixels."""
 
     def __init__(self, *parts: object) -> None:
         self._key = np.array([key_of(*parts)], dtype=np.uint64)
@@ -52,13 +52,13 @@ class Source:
         return uniform(self._words(count))
 
     def below(self, bound: int) -> int:
-        """The next integer in [0, bound); `bound` is far under 2^32, so the bias is nil."""
+        """The next integer in [0, bound); the bias is negligible for bounds far below 2^32."""
         if not self._ahead:
             self._ahead = self._read(32)[::-1].tolist()
         return (self._ahead.pop() >> 32) * bound >> 32
 
     def permutation(self, count: int) -> NDArray[np.int64]:
-        """A random order of 0 … count - 1: the order of as many words (ties keep their place)."""
+        """A random permutation of 0 … count - 1: the sort order of `count` words (stable)."""
         return np.argsort(self._words(count), kind="stable").astype(np.int64)
 
     def _words(self, count: int) -> NDArray[np.uint64]:

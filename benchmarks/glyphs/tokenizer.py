@@ -1,11 +1,10 @@
-"""The backbone's tokenizer: whole words where it knows them, bytes where it does not.
+"""The backbone's tokenizer: one token for a known word, bytes for everything else.
 
-No two strings have the same tokens (before truncation), and `decode` undoes `encode`. The rules:
+No two strings have the same tokens (before truncation), and `decode` inverts `encode`. The rules:
 a run of ASCII letters that is a known word is one token, preceded by a `capital` token if its
-first letter is upper case; common punctuation is one token each; all else is spelt in bytes. The
-one space that usually stands between two words, or between punctuation and a word, is left
-unwritten; where there is none after punctuation, a `glue` token says so, and any other space is a
-byte.
+first letter is upper case; each common punctuation mark is one token; everything else is spelt in
+bytes. The single space between two words, or between punctuation and a word, has no token; a `glue`
+token marks its absence, and any other space is a byte.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ _PIECES = re.compile(r"[A-Za-z]+|[^A-Za-z]")
 
 
 class GlyphTokenizer:
-    """Words to token ids; called like open_clip's tokenizers.
+    """Converts words to token ids; called like open_clip's tokenizers.
 
     Args:
         words: known words in the order of their ids, lower-case ASCII letters.
-        context_length: longest sequence the text tower takes, start and end included.
+        context_length: longest sequence of the text tower, including start and end.
     """
 
     pad_token_id = 0
@@ -46,7 +45,7 @@ class GlyphTokenizer:
     def __call__(
         self, texts: str | Sequence[str], context_length: int | None = None
     ) -> torch.Tensor:
-        """(N, L) int64 tokens: start, text, end of text, padding; long texts lose their end."""
+        """(N, L) int64 tokens: start, text, end, padding; long texts are truncated."""
         length = context_length or self.context_length
         out = torch.zeros(1 if isinstance(texts, str) else len(texts), length, dtype=torch.long)
         for row, text in zip(out, [texts] if isinstance(texts, str) else texts, strict=True):
@@ -55,14 +54,14 @@ class GlyphTokenizer:
         return out
 
     def knows(self, text: str) -> bool:
-        """Whether every word of `text` is in the vocabulary, none spelt in bytes."""
+        """True if every word of `text` is in the vocabulary, so that none is spelt in bytes."""
         return all(_word(piece) in self._ids for piece in re.findall(r"[^\W\d_]+", text))
 
     def encode(self, text: str) -> list[int]:
         """The tokens of `text`, without start, end or padding."""
         pieces: list[str] = _PIECES.findall(text)
         ids: list[int] = []
-        joined = False  # the last token is a word or punctuation: a space may follow unwritten
+        joined = False  # after a word or punctuation, a space has no token
         for i, piece in enumerate(pieces):
             word = self._ids.get(_word(piece))
             if word is not None:
@@ -76,7 +75,7 @@ class GlyphTokenizer:
                 ids.append(self._mark + _PUNCTUATION.index(piece))
                 joined = True
             elif piece == " " and joined and self._word_at(pieces, i + 1):
-                pass  # the unwritten space; the next piece is a known word
+                pass  # the space without a token; the next piece is a known word
             else:
                 ids += [self._byte + b for b in piece.encode("utf-8", "surrogatepass")]
                 joined = False
@@ -108,5 +107,5 @@ class GlyphTokenizer:
 
 
 def _word(piece: str) -> str:
-    """`piece` in lower case if it is lower or capitalised; other spellings are no known word."""
+    """`piece` in lower case if it is lower-case or capitalised; otherwise `piece` unchanged."""
     return piece.lower() if piece.islower() or piece == piece.capitalize() else piece

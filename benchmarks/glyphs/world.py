@@ -1,8 +1,8 @@
 """The embedded world: 600 combinations of shape, colour and texture, 300 of them with a name.
 
-Names, descriptions and how well the backbone was taught each name are fixed here once and for all,
-because the shipped weights were trained on them; which classes a benchmark draws, in which order
-and with which images, is its own business (`benchmarks.datasets.families.glyphs`).
+Names, descriptions and the training frequency of each name are fixed here, because the shipped
+weights were trained on them. The classes of a benchmark, their order and their images are defined
+in `benchmarks.datasets.families.glyphs`.
 """
 
 from __future__ import annotations
@@ -67,18 +67,18 @@ def attributes(number: int) -> tuple[int, int, int]:
 
 @cache
 def covered() -> NDArray[np.int64]:
-    """The 150 combinations whose names the backbone was taught well, commonest name first."""
+    """The 150 combinations whose names are frequent in pre-training, most frequent first."""
     return _shuffled(0, "covered")
 
 
 @cache
 def hardly_trained() -> NDArray[np.int64]:
-    """The 150 combinations whose names it met a handful of times in all of pre-training."""
+    """The 150 combinations whose names occur only a few times in all of pre-training."""
     return _shuffled(1, "hardly trained")
 
 
 def _shuffled(residue: int, tag: str) -> NDArray[np.int64]:
-    # A quarter of the combinations, equally many of each colour and texture and, to one, shape.
+    # A quarter of the combinations, balanced over colours and textures, and over shapes up to one.
     chosen = [n for n in range(COMBINATIONS) if sum(attributes(n)) % 4 == residue]
     return np.array(chosen, dtype=np.int64)[Source("glyphs", tag).permutation(len(chosen))]
 
@@ -96,7 +96,7 @@ def names() -> dict[int, str]:
 
 
 def invent(source: Source) -> str:
-    """A pronounceable word of three syllables that means nothing."""
+    """A pronounceable, meaningless word of three syllables."""
     syllables = [_pick(source, _ONSETS) + _pick(source, _VOWELS) for _ in range(3)]
     return "".join(syllables) + _pick(source, _CODAS)
 
@@ -106,7 +106,7 @@ def _pick(source: Source, options: tuple[str, ...]) -> str:
 
 
 def describe(number: int, form: int) -> str:
-    """A combination in words, in one of `forms()` forms of sentence; never contains its name."""
+    """Describe a combination with one of `forms()` sentence forms; never contains its name."""
     return fill(_SENTENCES[form], number)
 
 
@@ -123,7 +123,7 @@ def fill(sentence: str, number: int) -> str:
 
 
 def forms() -> int:
-    """How many forms of sentence `describe` knows."""
+    """Number of sentence forms that `describe` knows."""
     return len(_SENTENCES)
 
 

@@ -179,9 +179,7 @@ class FeatureStore:
     def _warn(self) -> None:
         """Warn once that these features are not stored."""
         if not self._warned:
-            _log.warning(
-                "Features cannot be stored in %s: every run computes them again.", self._folder
-            )
+            _log.warning("Features cannot be stored in %s: every run computes them.", self._folder)
         self._warned = True
 
     @contextmanager

@@ -59,7 +59,7 @@ class Glyphs(GlyphWorld):
             facts=classes.facts,
         )
 
-    def _split(self, chosen: ranks.Chosen, tag: str, counts: NDArray[np.int64]) -> Split:
+    def _split(self, chosen: ranks.WorldClasses, tag: str, counts: NDArray[np.int64]) -> Split:
         """`counts[c]` images of each class, in class order.
 
         An image's key knows its world, split, class and number and nothing else: the same images

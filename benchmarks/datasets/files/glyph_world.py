@@ -23,7 +23,7 @@ from benchmarks.plugins import sources
 class TailClasses:
     """The classes of a world, in class-index order."""
 
-    chosen: ranks.Chosen
+    chosen: ranks.WorldClasses
     counts: NDArray[np.int64]
     """(C,) training images with the class."""
     rank: NDArray[np.int64]
@@ -159,7 +159,7 @@ class GlyphWorld(Family):
     def _classes(self) -> TailClasses:
         """Which classes there are, how many images each has and in which order of ranks."""
         self._check()
-        chosen = ranks.choose(self.world_seed, self.classes, self.coverage)
+        chosen = ranks.choose_classes(self.world_seed, self.classes, self.coverage)
         order = ranks.tail_order(
             self.world_seed, chosen, self.rank_coverage, self.rank_difficulty, self.even_draw
         )

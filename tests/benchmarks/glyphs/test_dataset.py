@@ -236,6 +236,6 @@ def test_the_card_and_the_download_need_nothing():
 
 
 def test_choose_takes_classes_from_both_pools_evenly():
-    chosen = ranks.choose(0, 10, 0.5)
+    chosen = ranks.choose_classes(0, 10, 0.5)
     assert chosen.covered.sum() == 5
     assert sorted(chosen.difficulty[chosen.covered]) == pytest.approx([0.1, 0.3, 0.5, 0.7, 0.9])
