@@ -1,35 +1,60 @@
-"""The verb `check`: a table of checks for each method and each task it serves."""
+"""The verb `check`: try on a tiny world what every method must do."""
 
 from __future__ import annotations
 
-from collections import Counter
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
-from benchmarks.conformance.checks import CHECKS
-from benchmarks.conformance.running import Outcome, run_checks
+from benchmarks.cli.parts.flags import add_plugin
 from benchmarks.errors import UserError
-from methods.registry import METHODS, info_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from benchmarks.conformance.running import Outcome
+
+HELP = "check that a method does what every method must do"
+EXAMPLES = {"check lift": "or your own: --plugin FILE"}
 
 _STYLES = {"failed": "bold red", "exempt": "yellow", "not run": "yellow"}
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take names of methods."""
+    parser.add_argument(
+        "names", nargs="*", metavar="METHOD", help="see `list` (default: those of --plugin)"
+    )
+    add_plugin(parser)
+
+
+def execute(options: argparse.Namespace, console: Console) -> int:
+    """Check the methods named."""
+    return check(options.names, options.plugin, console, debug=options.debug)
+
+
 def check(names: Sequence[str], plugins: Sequence[Path], console: Console, *, debug: bool) -> int:
-    """Check methods and print a table for each; the exit status.
+    """Check methods, print a table for each of their tasks, and return the exit status.
 
     Args:
         names: methods; empty takes those of the plug-in files.
         plugins: files to load first.
-        console: where to.
-        debug: raise what the first failing check finds.
+        console: where to print.
+        debug: raise the first error that a check finds.
 
     Raises:
         UserError: nothing to check, or an unknown name.
     """
+    from collections import Counter
+
+    from rich.markup import escape
+
+    from benchmarks.conformance.checks import CHECKS
+    from benchmarks.conformance.running import run_checks
+    from methods.registry import METHODS, info_of
+
     found = [name for file in plugins for name in METHODS.load_file(file)]
     subjects = list(dict.fromkeys(names or (name for name in found if name in METHODS.entries())))
     if not subjects:
@@ -49,7 +74,10 @@ def check(names: Sequence[str], plugins: Sequence[Path], console: Console, *, de
 
 
 def _table(title: str, outcomes: Sequence[Outcome]) -> Table:
-    """One line a check: what it demands, or why it did not simply pass."""
+    """One line for each check: what it demands, or why it did not simply pass."""
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
     for head in ("check", "outcome", ""):
         table.add_column(head, no_wrap=bool(head))

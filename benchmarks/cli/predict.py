@@ -1,207 +1,56 @@
-"""`predict`: a finished cell's classes for images of one's own."""
+"""The verb `predict`: classify images with a model that a run saved."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-from rich.console import Console
-from torch import Tensor
+from benchmarks.cli.parts.flags import OFFLINE, add_plugin
 
-from benchmarks import device
-from benchmarks.cli.console import ProgressDisplay
-from benchmarks.cli.gathering import say
-from benchmarks.datasets.base import Split
-from benchmarks.datasets.checking import damaged
-from benchmarks.datasets.files.image_files import ENDINGS, FileImages
-from benchmarks.errors import DataError, UserError, counted
-from benchmarks.file_names import may_write
-from benchmarks.inputs.features import user_store
-from benchmarks.run.bench import Bench
-from benchmarks.run.model_files import model_file, read_model
-from benchmarks.run.options import RunOptions
-from benchmarks.sweep import plan
-from benchmarks.sweep.cell import Cell
-from benchmarks.sweep.settings import Choice, Sweep
-from methods.registry import METHODS
-from results.schema import Record, RecordError
+if TYPE_CHECKING:
+    from rich.console import Console
 
-TOP = 5
-"""Classes that are written for each image of single-label data."""
+HELP = "classify your own images with a saved model"
+EXAMPLES = {"predict OUT/records/KEY.json --images DIR": "with a saved model"}
 
 
-def predict(
-    record_file: Path, images: Path, out: Path, console: Console, flags: dict[str, Any]
-) -> int:
-    """Write what a cell's method says of every image under a folder.
-
-    Single-label: the five likeliest classes with their probabilities (softmax). Multi-label: a
-    column of logits for each class.
-
-    Args:
-        record_file: the cell's record, beside whose folder `models/` holds the trained part.
-        images: the folder; those below it are looked at too.
-        out: a CSV file.
-        console: where to print.
-        flags: `data_root`, `device`, `offline` and `plugin` as the command line has them.
-
-    Returns:
-        0, or 1 where some images could not be read.
-
-    Raises:
-        UserError: no such record or model, data or weights that are not those of the record, or no
-            images.
-    """
-    for file in flags["plugin"]:
-        METHODS.load_file(file)
-    record = _read(record_file)
-    model = read_model(model_file(record_file.parent.parent, record.key))
-    files = image_files(images)
-    _refuse_unwritable(out)
-    cell = _cell(record, model.origin, flags)
-    if cell.key != record.key:
-        say(console, f"{cell.method} has changed since this record was made.")
-    options = RunOptions(
-        out=record_file.parent.parent,
-        data_root=Path(flags["data_root"] or model.origin["data_root"]),
-        device=device.pick(flags["device"]),
-        offline=flags["offline"],
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take a record, a folder of images and a file to write."""
+    add = parser.add_argument
+    add(
+        "record",
+        type=Path,
+        metavar="RECORD",
+        help="OUT/records/KEY.json of a run with --save-model",
     )
-    display = ProgressDisplay(console, 1, 0)
-    with display:
-        bench = Bench.load(cell, options, user_store(), display)
-        split, problems = _readable(images, files, record, upright=bench.upright)
-        predictor = bench.restored(cell, model)
-        logits = bench.logits(cell, predictor, split)
-    table = table_of(logits, split.ids, record)
-    try:
-        table.to_csv(out, index=False)
-    except OSError as error:
-        raise UserError(f"Cannot write {out}: {error.strerror or error}.") from error
-    console.print(f"{counted(len(split), 'image')}: {out}", markup=False, soft_wrap=True)
-    for problem in problems:
-        say(console, f"Left out: {problem}")
-    return 1 if problems else 0
-
-
-def _refuse_unwritable(out: Path) -> None:
-    """Before hours of work: see that the file can be written."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"Cannot write {out}: {error.strerror or error}.") from error
-    if not may_write(out):
-        raise UserError(f"Cannot write {out}: it is a folder or write-protected.")
-
-
-def image_files(folder: Path) -> list[str]:
-    """Paths of the images under a folder, sorted, with slashes; hidden ones are left out.
-
-    Raises:
-        UserError: no such folder, or none in it.
-    """
-    if not folder.is_dir():
-        what = "is a file, a folder is wanted" if folder.is_file() else "no such folder"
-        raise UserError(f"--images {folder}: {what}.")
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    found = sorted(
-        path.as_posix()
-        for path in paths
-        if path.suffix.lower() in ENDINGS and not any(part.startswith(".") for part in path.parts)
+    add("--images", type=Path, required=True, metavar="DIR", help="folder of images")
+    add(
+        "--out",
+        type=Path,
+        default=Path("predictions.csv"),
+        metavar="FILE",
+        help="CSV file to write (default predictions.csv)",
     )
-    if not found:
-        raise UserError(f"--images {folder}: no images in it ({', '.join(ENDINGS)}).")
-    return found
-
-
-def table_of(logits: Tensor, files: Sequence[str], record: Record) -> pd.DataFrame:
-    """What is written of (N, C) logits: a row for each image."""
-    names = np.array(_told_apart(record.class_names))
-    columns: dict[str, Any] = {"path": list(files)}
-    if record.task == "multi":
-        return pd.DataFrame(columns | dict(zip(names, logits.numpy().T, strict=True)))
-    probabilities, top = logits.double().softmax(-1).topk(min(TOP, len(names)))
-    for rank in range(top.shape[1]):
-        columns[f"class_{rank + 1}"] = names[top[:, rank]]
-        columns[f"probability_{rank + 1}"] = probabilities[:, rank].numpy().round(6)
-    return pd.DataFrame(columns)
-
-
-def _told_apart(names: Sequence[str]) -> list[str]:
-    """Names of the classes; of several classes, with their place behind, from 0: `mouse (3)`.
-
-    So also a class that is called as the column of paths.
-    """
-    times = Counter(["path", *names])
-    return [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]
-
-
-def _read(file: Path) -> Record:
-    try:
-        record = Record.from_json(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecordError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        if isinstance(error, ValueError) and not isinstance(error, RecordError):
-            reason = "not valid JSON"
-        raise UserError(
-            f"{file}: no record ({reason}); they are called OUT/records/KEY.json."
-        ) from error
-    if record.status != "done":
-        raise UserError(f"{file}: the cell is not done ({record.error}).")
-    return record
-
-
-def _cell(record: Record, origin: dict[str, Any], flags: dict[str, Any]) -> Cell:
-    """The record's cell, planned anew.
-
-    Raises:
-        UserError: what it was made from is not there or has changed.
-    """
-    sweep = Sweep(
-        methods=(Choice(record.method, tuple(origin["config"].items()), ()),),
-        datasets=(Choice(origin["dataset"], tuple(origin["dataset_config"].items())),),
-        seeds=(origin["seed"],),
-        split_seeds=(origin["split_seed"],),
-        backbone=origin["backbone"],
-        data_root=Path(flags["data_root"] or origin["data_root"]),
-        protocol=origin["protocol"],
-        select=origin["select"],
-        precision=origin["precision"],
-        groups=origin["groups"],
-        transform=origin["transform"],
-        device=flags["device"],
-        offline=flags["offline"],
+    add(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="folder of the data sets (default: that of the run)",
     )
-    (cell,) = plan.expand(sweep).cells
-    cell = replace(cell, tuning=record.tuning)
-    if cell.identity != record.identity:
-        provenance = record.provenance
-        weights = provenance is None or provenance.weights_id != cell.backbone.weights_id
-        raise UserError(
-            f"The {'weights' if weights else 'data set'} of {cell.method} on {cell.dataset} with "
-            f"{cell.backbone.name} are not those of the record any more."
-        )
-    return cell
+    add(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda", "mps"),
+        help="auto uses a GPU if there is one",
+    )
+    add("--offline", action="store_true", help=OFFLINE)
+    add_plugin(parser)
 
 
-def _readable(
-    folder: Path, files: Sequence[str], record: Record, *, upright: bool
-) -> tuple[Split, list[str]]:
-    """The images that can be read, as a split without meaningful labels; what ails the others.
+def execute(options: argparse.Namespace, console: Console) -> int:
+    """Write the predictions for every image under a folder."""
+    from benchmarks.cli.parts.prediction import predict
 
-    Raises:
-        DataError: none can.
-    """
-    problems = damaged(FileImages(folder, tuple(files), upright))
-    kept = tuple(file for i, file in enumerate(files) if i not in problems)
-    if not kept:
-        raise DataError(f"{folder}: none of its {len(files)} images can be read.")
-    shape = (len(kept), len(record.class_names)) if record.task == "multi" else (len(kept),)
-    split = Split(FileImages(folder, kept, upright), np.zeros(shape, dtype=np.int64), kept)
-    return split, list(problems.values())
+    flags = {name: getattr(options, name) for name in ("data_root", "device", "offline", "plugin")}
+    return predict(options.record, options.images, options.out, console, flags)

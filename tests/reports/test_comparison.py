@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks.cli.pairing import Search, pairs
+from benchmarks.cli.parts.comparisons import RowFinder, compare_pairs
 from benchmarks.errors import UserError
 from benchmarks.metrics import multi_label_metrics
 from reports.aggregate import build_tables
@@ -330,9 +330,9 @@ def test_a_pair_is_passed_over_where_one_of_them_does_not_apply():
     ])  # fmt: skip
     console = Console(file=io.StringIO(), width=100)
     comparer = Comparer(lambda record: made.predictions[record.key])
-    found = pairs(tables, "sage", ["lift"], comparer, Search({}, console))
+    found = compare_pairs(tables, "sage", ["lift"], comparer, RowFinder({}, console))
     assert [(c.a, c.b) for c in found] == [("sage", "lift")]
-    assert "Not on scenes: 'sage' does not apply there." in console.file.getvalue()
+    assert "'sage' does not apply to scenes: left out." in console.file.getvalue()
 
 
 @pytest.mark.parametrize("width", [80, 120])

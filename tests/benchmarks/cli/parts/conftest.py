@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks.cli.tune import Request, tune
+from benchmarks.cli.parts.random_search import SearchOptions, tune
 from benchmarks.sweep.settings import read_sweep
 from methods.registry import METHODS
-from tests.benchmarks.cli.tuning.worlds import PLUGIN, SMALL, Tune, Tuned
+from tests.benchmarks.cli.parts.searches import PLUGIN, SMALL, Tune, Tuned
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def search(
 
     def run(method: str = "mine", *assignments: str, **options: Any) -> Tuned:
         names = [name for name in ("trials", "fields", "write") if name in options]
-        request = {"trials": 6} | {name: options.pop(name) for name in names}
+        given = {"trials": 6} | {name: options.pop(name) for name in names}
         flags = {
             "methods": method, "datasets": "glyphs100_lt", "seeds": "0", "device": "cpu",
             "backbone": f"local-dir:{clip_folder}", "out": "o",
@@ -37,7 +37,7 @@ def search(
         small = SMALL if "glyphs100_lt" in flags["datasets"] else []
         shown = io.StringIO()
         sweep = read_sweep(None, {**flags, "set": [*small, *assignments]})
-        status = tune(sweep, Request(**request), Console(file=shown, width=200), debug=False)
+        status = tune(sweep, SearchOptions(**given), Console(file=shown, width=200), debug=False)
         return Tuned(status, shown.getvalue(), Path(flags["out"]))
 
     return run

@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.benchmarks.cli.command_line.commands import Command, records, start
+from tests.benchmarks.cli.commands import Command, records, start
 
 # ---- running -------------------------------------------------------------------------------------
 

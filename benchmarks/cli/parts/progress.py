@@ -1,4 +1,4 @@
-"""What a user sees while cells run: progress bars, or plain lines without a terminal."""
+"""The display while cells run: progress bars, or plain lines if there is no terminal."""
 
 from __future__ import annotations
 
@@ -20,14 +20,12 @@ from benchmarks.datasets.files.resized import InFiles
 from benchmarks.sweep.cell import Cell
 from results.schema import Cost, Record
 
-MUCH_WAITING = 0.05
-"""Share of training spent waiting for images from which on something should be done about it,"""
-LONG_WAITING_S = 10.0
-"""if it is more than these seconds: the first batch of a short run is always waited for."""
-
-
-SECONDS_BETWEEN = 0.1
-"""Least time between two looks at the steps: bars cost as much as a small head's step."""
+WAITING_SHARE = 0.05
+"""Share of training spent waiting for images above which the display suggests a remedy."""
+WAITING_S = 10.0
+"""Seconds below which it does not: a short run always waits for its first batch."""
+REFRESH_S = 0.1
+"""Least time between two updates of the steps: drawing costs as much as a small head's step."""
 
 
 class ProgressDisplay:
@@ -38,7 +36,7 @@ class ProgressDisplay:
     Args:
         console: where to print.
         cells: cells to run.
-        before: cells of the sweep that were done already.
+        before: cells of the sweep that are done already.
     """
 
     def __init__(self, console: Console, cells: int, before: int) -> None:
@@ -47,7 +45,7 @@ class ProgressDisplay:
         self.done = before
         self._started = time.monotonic()
         self._progress = Progress(
-            # What is left of the line, so that a long name of a data set pushes nothing out.
+            # Takes the rest of the line, so that a long data set name pushes nothing out.
             TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True)),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -74,7 +72,7 @@ class ProgressDisplay:
         self._progress.stop()
 
     def preparing(self, what: str, done: int = 0, total: int = 0) -> None:
-        """Loading, or frozen features being computed."""
+        """Show what is being loaded or computed before a cell starts."""
         self._progress.update(
             self._cell, description=escape(what), completed=done, total=total or None
         )
@@ -83,14 +81,14 @@ class ProgressDisplay:
         self._last_preparing = what
 
     def started(self, cell: Cell) -> None:
-        """A cell begins."""
+        """Show that a cell starts."""
         self._progress.reset(self._cell, description=escape(cell.title), total=None)
         self._progress.reset(self._epoch, description="epoch", total=None)
 
     def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
-        """`step` of `steps` of epoch `epoch` (from 0) of `epochs` is done."""
+        """Show that `step` of `steps` is done in epoch `epoch` (from 0) of `epochs`."""
         now = time.monotonic()
-        if step < steps and now - self._shown < SECONDS_BETWEEN:
+        if step < steps and now - self._shown < REFRESH_S:
             return
         self._shown = now
         self._progress.update(self._cell, total=epochs * steps, completed=epoch * steps + step)
@@ -99,7 +97,7 @@ class ProgressDisplay:
         )
 
     def finished(self, cell: Cell, record: Record) -> None:
-        """A cell ended; its record is written."""
+        """Print the result of a cell; its record is written."""
         self.done += 1
         self._progress.update(self._sweep, completed=self.done)
         head = f"[dim]{self.done}/{self._total}[/dim] {escape(cell.title)}"
@@ -122,32 +120,32 @@ class ProgressDisplay:
         self._console.print(f"{head}  {outcome}", highlight=False, soft_wrap=True)
         for note in record.notes:
             self._once(note, f"    note: {note}")
-        if record.cost is not None and _waited_long(record.cost):
-            self._once(f"data wait {cell.dataset}", f"    {waiting(cell, record.cost)}")
+        if record.cost is not None and _waits_long(record.cost):
+            self._once(f"data wait {cell.dataset}", f"    {waiting_advice(cell, record.cost)}")
 
     def _once(self, key: str, line: str) -> None:
-        """Print a line unless one of that key was: once is enough, the table repeats the notes."""
+        """Print a line the first time its key occurs; the tables repeat the notes anyway."""
         if key not in self._noted:
             self._noted.add(key)
             self._console.print(line, style="yellow", highlight=False, markup=False)
 
 
 def data_wait(cost: Cost) -> float | None:
-    """The share of training that was spent waiting for images; None where there were none."""
+    """Share of training spent waiting for images; None for methods that read none."""
     return None if cost.data_wait_s is None or not cost.fit_s else cost.data_wait_s / cost.fit_s
 
 
-def _waited_long(cost: Cost) -> bool:
-    return (data_wait(cost) or 0) > MUCH_WAITING and (cost.data_wait_s or 0) > LONG_WAITING_S
+def _waits_long(cost: Cost) -> bool:
+    return (data_wait(cost) or 0) > WAITING_SHARE and (cost.data_wait_s or 0) > WAITING_S
 
 
-def waiting(cell: Cell, cost: Cost) -> str:
-    """What to do about training that waits for its images."""
+def waiting_advice(cell: Cell, cost: Cost) -> str:
+    """A line that says how to shorten the wait for images."""
     waited = cost.data_wait_s or 0.0
-    came = cost.images_seen / cost.fit_s
-    could = cost.images_seen / max(cost.fit_s - waited, 1e-9)
-    said = f"images came at {came:.0f} a second, training could take {could:.0f}: "
-    knob = f"{cell.family.name}.cache_images"
+    rate = cost.images_seen / cost.fit_s
+    possible = cost.images_seen / max(cost.fit_s - waited, 1e-9)
+    line = f"images arrive at {rate:.0f} a second, training could use {possible:.0f}: "
+    field = f"{cell.family.name}.cache_images"
     if isinstance(cell.family, InFiles) and not cell.family.cache_images:
-        return f"{said}more processors help, or --set {knob}=256 (resized once, on the disk)"
-    return f"{said}more processors help"
+        return f"{line}more CPU cores help, or --set {field}=256 (resizes them once, on disk)"
+    return f"{line}more CPU cores help"

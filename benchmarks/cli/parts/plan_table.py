@@ -1,6 +1,6 @@
-"""What `plan` prints: the cells, what is known of each, and an estimate of time for every row.
+"""The tables of `plan`: the cells, their state and an estimate of time for every row.
 
-The rows add up to the total: frozen features, which several methods share, have a row of their own.
+The rows add up to the total: frozen features, which several methods share, have their own row.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ NONE = "–"
 def print_plan(
     planned: Sequence[Planned], todo: Sequence[Cell], estimator: Estimator, console: Console
 ) -> None:
-    """A table for each data set and backbone.
+    """Print a table for each data set and backbone.
 
     Args:
         planned: all cells.
-        todo: those to run.
-        estimator: of the sweep.
+        todo: the cells to run.
+        estimator: estimates the time of each.
         console: where to print.
     """
     running = {cell.key for cell in todo}
@@ -59,7 +59,7 @@ def print_plan(
 def _features_row(
     wanted: dict[str, Cell], missing: dict[str, tuple[Cell, Guess]]
 ) -> tuple[str, ...]:
-    """Of the frozen features that cells of a table are to use."""
+    """The row of the frozen features that the cells of a table use."""
     state = Counter("to compute" if name in missing else "stored" for name in wanted)
     return (
         "frozen features",
@@ -71,7 +71,7 @@ def _features_row(
 
 
 def _row(row: Sequence[Planned], guesses: Sequence[Guess]) -> tuple[str, ...]:
-    """Of a method with one configuration."""
+    """The row of a method with one configuration."""
     first = row[0].cell
     return (
         first.label,
@@ -83,7 +83,7 @@ def _row(row: Sequence[Planned], guesses: Sequence[Guess]) -> tuple[str, ...]:
 
 
 def _sum(guesses: Sequence[Guess]) -> tuple[str, str]:
-    """How long together, and what that rests on."""
+    """Total time, and what the estimates are based on."""
     known = [guess for guess in guesses if guess.seconds is not None]
     if not guesses:
         return NONE, ""
@@ -94,19 +94,19 @@ def _sum(guesses: Sequence[Guess]) -> tuple[str, str]:
 
 
 def outlook(todo: Sequence[Cell], estimator: Estimator) -> str:
-    """How many cells are to run, and for about how long."""
+    """Number of cells to run and the time they take, in words."""
     seconds, unknown = estimator.together(todo)
     unserved = sum(not serves(cell) for cell in todo)
-    extra = f", {unknown} of them of unknown length" if unknown else ""
+    extra = f", {unknown} of them without an estimate" if unknown else ""
     extra += f", {unserved} of them not applicable" if unserved else ""
     return (
         f"{len(todo)} to run, about {duration(seconds)}{extra} "
-        "(rough, from earlier records where there are any; loading not included)"
+        "(rough, based on earlier records if there are any; excludes loading)"
     )
 
 
 def duration(seconds: float) -> str:
-    """In words, to a few digits."""
+    """A duration in words, to a few digits."""
     if seconds < 1:
         return "1 s" if seconds else "0 s"
     if seconds < 90:
@@ -121,5 +121,5 @@ def _counts(states: Counter[str]) -> str:
 
 
 def _numbers(values: Iterable[int]) -> str:
-    """Each once, with commas."""
+    """Each number once, separated by commas."""
     return ",".join(map(str, dict.fromkeys(values)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from results.store import Store
-from tests.benchmarks.cli.command_line.commands import ROOT
+from tests.benchmarks.cli.commands import ROOT
 from tests.results.factory import make_record
 
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "transformers", "pandas", "scipy"}

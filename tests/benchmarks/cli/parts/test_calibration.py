@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score
 
 import run_benchmarks
 from benchmarks.backbone.identify import identify
-from benchmarks.cli.calibrate import calibrate, zero_shot
+from benchmarks.cli.parts.calibration import calibrate, zero_shot
 from benchmarks.conformance.tiny import tiny_backbone, tiny_data
 from benchmarks.errors import DataMissing, UserError
 from benchmarks.inputs.features import FeatureStore

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.cli import plan_table
+from benchmarks.cli.parts import plan_table
 from benchmarks.inputs.feature_index import FeatureIndex
 from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
@@ -78,7 +78,7 @@ def test_cells_of_unknown_length() -> None:
     estimator = Estimator([], "cpu", FeatureIndex(None))
     assert estimator.cell(every[0]) == Guess(None, "")
     assert any("unknown" in line for line in printed(every, estimator))
-    assert "2 of them of unknown length" in plan_table.outlook(every, estimator)
+    assert "2 of them without an estimate" in plan_table.outlook(every, estimator)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks.cli.console import ProgressDisplay
+from benchmarks.cli.parts.progress import ProgressDisplay
 from benchmarks.datasets.families.imagenet_lt import ImageNetLT
 from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
@@ -52,8 +52,8 @@ def test_much_waiting_is_put_beside_the_step_rate_once(cell: Cell) -> None:
     first, said, second = printed(cell, much, much)
     assert first.endswith("data wait 20.0 %")
     assert second.endswith("data wait 20.0 %")
-    assert "images came at 80 a second, training could take 100" in said
-    assert said.endswith("more processors help")
+    assert "images arrive at 80 a second, training could use 100" in said
+    assert said.endswith("more CPU cores help")
     photographs = dataclasses.replace(cell, family=ImageNetLT(), dataset="imagenet_lt")
     _, said = printed(photographs, much)
     assert "--set imagenet_lt.cache_images=256" in said

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.benchmarks.cli.command_line.commands import Command, content, the_line
+from tests.benchmarks.cli.commands import Command, content, the_line
 
 # ---- bad input -----------------------------------------------------------------------------------
 
 WORDS = {
-    "an unknown verb": (["runn"], "Unknown verb 'runn'.*run, plan"),
+    "a verb like no other": (["xyz"], r"Unknown verb 'xyz'. Known: .*\blist, .*\brun, "),
+    "an unknown verb": (["runn"], r"Unknown verb 'runn'\. Did you mean: run, tune\?"),
     "a method in place of a verb": (["lift"], "Unknown verb 'lift'.*--methods"),
     "an unknown flag": (["--metods", "ncm"], "'--metods'.*--methods"),
     "an unknown flag of show": (["show", "lift", "--ot"], "'--ot'"),

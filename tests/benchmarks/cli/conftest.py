@@ -7,7 +7,7 @@ from textwrap import dedent
 import pytest
 
 import run_benchmarks
-from tests.benchmarks.cli.command_line.commands import Command, Ended
+from tests.benchmarks.cli.commands import Command, Ended
 from tests.benchmarks.small import DATA, forgetting_plugins, make_clip_folder
 
 PLUGIN = '''

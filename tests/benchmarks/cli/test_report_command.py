@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from benchmarks.sweep import plan
 from benchmarks.sweep.settings import read_sweep
 from results.store import Store
-from tests.benchmarks.cli.command_line.commands import Command, the_line
+from tests.benchmarks.cli.commands import Command, the_line
 from tests.results.factory import make_record
 
 SWEEPS = {
@@ -79,3 +80,18 @@ def test_methods_and_data_sets_of_a_report(command: Command, runs: None, work: P
 )
 def test_what_is_not_there(command: Command, runs: None, words: list[str], says: str) -> None:
     assert says in the_line(command("report", "runs", *words))
+
+
+def test_report_counts_a_cell_once(command: Command, fast: list[str], work: Path) -> None:
+    """Else the seeds of a copied folder would count twice, and ± come out too small."""
+    command(*fast)
+    shutil.copytree("runs/records", "copy/records")
+    ended = command("report", "runs", "copy", "runs", "--out", "there")
+    assert ended.status == 0
+    assert "linear_probe" in ended.out
+    assert "3 run seeds" in ended.out
+    assert "Tables and plots: there/" in ended.out
+    kinds = {p.suffix for p in (work / "there").iterdir()}
+    assert kinds == {".md", ".tex", ".csv", ".png", ".pdf"}
+    with (work / "there" / "records.csv").open(encoding="utf-8") as stream:
+        assert len(list(csv.reader(stream))) == 1 + 4

@@ -190,7 +190,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_and_after(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("benchmarks.cli.predict.Bench.load", None)  # nothing is loaded for it
+        patched.setattr("benchmarks.run.bench.Bench.load", None)  # refused before loading
         assert run_benchmarks.main(flags(tmp_path)) == 2
     assert f"Cannot write {tmp_path}: it is a folder" in capsys.readouterr().err
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
@@ -209,15 +209,15 @@ def test_what_cannot_be_done_is_said_in_a_line(
         return error
 
     record, here = str(records["ncm"]), ["--images", str(images)]
-    assert "no record (No such file" in said(str(tmp_path / "r.json"), *here)
+    assert "cannot be read as a record (No such file" in said(str(tmp_path / "r.json"), *here)
     (tmp_path / "empty").mkdir()
     assert "no images in it" in said(record, "--images", str(tmp_path / "empty"))
     assert "no such folder" in said(record, "--images", str(tmp_path / "nowhere"))
-    assert "is a file, a folder is wanted" in said(record, "--images", record)
-    assert "no record (not valid JSON)" in said(str(images / "000.png"), *here)
+    assert "is a file, not a folder" in said(record, "--images", record)
+    assert "cannot be read as a record (not valid JSON)" in said(str(images / "000.png"), *here)
     assert "--images" in said(record)
     (tmp_path / "a.json").write_text("{}")
-    assert "no record (not a record" in said(str(tmp_path / "a.json"), *here)
+    assert "cannot be read as a record (not a record" in said(str(tmp_path / "a.json"), *here)
     flags = ["--methods", "ncm", *DATA, "--backbone", f"local-dir:{clip_folder}", "--device", "cpu"]
     assert run_benchmarks.main([*flags, "--out", str(tmp_path / "unsaved")]) == 0
     capsys.readouterr()

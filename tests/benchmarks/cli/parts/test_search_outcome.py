@@ -10,7 +10,7 @@ import pytest
 import run_benchmarks
 from benchmarks.errors import UserError
 from benchmarks.sweep.recipe_files import read_recipe
-from tests.benchmarks.cli.tuning.worlds import SMALL, Tune
+from tests.benchmarks.cli.parts.searches import SMALL, Tune
 
 
 def test_the_best_trial_becomes_the_recipe(search: Tune) -> None:
@@ -61,7 +61,7 @@ def test_a_trial_counts_with_all_its_seeds_alone(search: Tune) -> None:
 def test_without_a_finished_trial_there_is_no_recipe(search: Tune) -> None:
     ended = search("mine", "mine.limit=0")
     assert ended.status == 1
-    assert "no recipe: ValueError: diverged" in ended.shown
+    assert "so no recipe was written: ValueError: diverged" in ended.shown
     assert not Path("configs").exists()
 
 
@@ -96,7 +96,7 @@ def test_an_interrupted_search_goes_on_to_the_same_recipe(search: Tune) -> None:
         (["nothing"], "Unknown method 'nothing'"),
         (["mine,lift"], "one method"),
         (["mine", "--datasets", ""], "no name given"),
-        (["fixed"], "fixed declares no space"),
+        (["fixed"], "fixed declares no search space"),
         (["mine", "--trials", "0"], "--trials: 0"),
         (["mine", "--trials", "few"], "--trials"),
         (["mine", "--fields", "rate"], "'rate'"),
@@ -109,7 +109,7 @@ def test_an_interrupted_search_goes_on_to_the_same_recipe(search: Tune) -> None:
         (["mine", "--out", "file"], "Cannot write to file"),
         (
             ["fixed", "--datasets", "glyphscenes_lt"],
-            "serves single-label data, glyphscenes_lt is multi-label data",
+            "is for single-label data, but glyphscenes_lt is multi-label data",
         ),
         (["mine", "--select", "val"], "--select"),
     ],

@@ -1,0 +1,136 @@
+"""The verb `compare`: paired differences between variants, from records."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.cli.parts.flags import (
+    DATASETS_OF_RECORDS,
+    RECORD_FOLDERS,
+    SWEEP_OF_RECORDS,
+    add_plugin,
+)
+from benchmarks.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmarks.sweep.baselines import Baselines
+    from reports.table import Table
+    from results.schema import Record
+
+HELP = "compare variants: paired differences with intervals"
+EXAMPLES = {"compare results/runs --a sage --b lift": "more than noise?"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take folders of records and the labels of variants."""
+    add = parser.add_argument
+    add("folders", nargs="+", type=Path, metavar="DIR", help=RECORD_FOLDERS)
+    add("--a", metavar="VARIANT", help="a variant, as the tables label it, or a method's name")
+    add("--b", metavar="VARIANT[,V2]", help="variants to compare it with")
+    add(
+        "--against",
+        metavar="VARIANT[,V2]",
+        help="compare every other variant with these, in place of --a and --b",
+    )
+    add("--datasets", metavar="D[,D2]", help=DATASETS_OF_RECORDS)
+    add("--config", type=Path, metavar="FILE", help=SWEEP_OF_RECORDS)
+    add("--out", type=Path, metavar="FILE", help="also write a .md or .csv file")
+    add_plugin(parser)
+
+
+def execute(options: argparse.Namespace, console: Console) -> int:
+    """Compare variants on each data set and backbone that both were run on.
+
+    Raises:
+        UserError: unknown or ambiguous variants, nothing in common, records that do not belong in
+            one table, or predictions that are missing.
+    """
+    from benchmarks.cli.parts.comparisons import RowFinder, compare_all, compare_pairs, write_text
+    from benchmarks.cli.parts.records import load_records, records_of_sweep
+    from benchmarks.sweep.plan import expand
+    from benchmarks.sweep.settings import read_sweep, split_labels
+    from reports.compare.comparison import Comparer
+    from reports.compare.tables import (
+        against_markdown,
+        comparisons_csv,
+        pair_markdown,
+        print_against,
+        print_pair,
+    )
+
+    if options.out is not None and options.out.suffix not in (".md", ".csv"):
+        raise UserError(f"--out {options.out}: name a file that ends in .md or .csv.")
+    baselines = split_labels(options.against or "")
+    others = split_labels(options.b or "")
+    loaded = load_records(options.folders, options.plugin, console)
+    records = loaded.records
+    cells: Baselines = {}
+    if options.config is not None:
+        sweep = read_sweep(options.config, {})
+        expansion = expand(sweep)
+        records = records_of_sweep(records, expansion, options.config)
+        if not (options.a or options.b):
+            baselines = baselines or sweep.compare
+        typed = [label for label in (*baselines, options.a, *others) if label]
+        cells = expansion.named(typed)
+    if bool(options.a) != bool(others) or bool(options.a) == bool(baselines):
+        raise UserError(
+            "Name two variants with --a and --b, or with --against the variants that all others "
+            "are compared with; `report` prints their labels."
+        )
+    named = [] if baselines else [options.a, *others]
+    tables = _tables(records, loaded.stale, options.datasets, named)
+    finder = RowFinder(cells, console)
+    comparer = Comparer(loaded.read)
+    if options.a:
+        everything = compare_pairs(tables, options.a, others, comparer, finder)
+        for pair in everything:
+            print_pair(pair, console)
+        text = "\n".join(map(pair_markdown, everything))
+    else:
+        groups = compare_all(tables, baselines, comparer, finder)
+        for group in groups:
+            print_against(group, console)
+        text = "\n".join(map(against_markdown, groups))
+        everything = [comparison for group in groups for comparison in group]
+    if options.out is not None:
+        as_csv = options.out.suffix == ".csv"
+        write_text(options.out, comparisons_csv(everything) if as_csv else text)
+        console.print(f"Written: {options.out}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _tables(
+    records: Sequence[Record], stale: Collection[str], datasets: str | None, named: Sequence[str]
+) -> list[Table]:
+    """The tables of the data sets chosen.
+
+    Args:
+        records: cells of any status.
+        stale: keys of records made with another version of the method's source.
+        datasets: names with or without their fields, as typed; None for all.
+        named: labels of the variants to be compared; empty for all.
+
+    Raises:
+        UserError: an unknown data set, or records that do not belong in one table.
+    """
+    from benchmarks.cli.parts.records import matching_datasets
+    from benchmarks.sweep.rows.comparability import refuse_mixture
+    from benchmarks.sweep.rows.labels import method_of
+    from reports.aggregate import build_tables
+
+    if datasets is not None:
+        wanted = matching_datasets(datasets, {record.dataset for record in records})
+        records = [record for record in records if record.dataset in wanted]
+    methods = {method_of(label) for label in named}
+    for where in sorted({(r.dataset, r.backbone) for r in records}):
+        members = [r for r in records if (r.dataset, r.backbone) == where]
+        if named:  # the settings of other methods do not matter
+            members = [r for r in members if r.method in methods]
+        refuse_mixture(members, "Name a folder that holds only one of them.")
+    return build_tables(records, stale=stale, allow_mixed=True)

@@ -1,0 +1,76 @@
+"""The verb `list`: methods, data sets and backbones, without importing any of them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+HELP = "list methods, data sets and backbones"
+EXAMPLES = {"list methods": "names for --methods"}
+
+BACKBONES = {
+    "glyph": "the embedded one, for the embedded world",
+    "ViT-B-16-quickgelu/openai": "the default; any open_clip ARCH/TAG",
+    "ARCH/FILE": "an open_clip architecture with a checkpoint file, also OpenAI's .pt files",
+    "ARCH/random": "seeded random weights, for tests of speed and plumbing",
+    "hf-hub:ORG/MODEL": "an open_clip model on the Hugging Face hub",
+    "local-dir:PATH": "a folder with open_clip_config.json and weights",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take a kind of things, or all kinds."""
+    parser.add_argument(
+        "what", nargs="?", choices=("methods", "datasets", "backbones"), help="list only these"
+    )
+
+
+def execute(options: argparse.Namespace, console: Console) -> int:
+    """Print a table of each kind."""
+    tables = {"methods": _methods, "datasets": _datasets, "backbones": _backbones}
+    chosen = [options.what] if options.what else list(tables)
+    for kind in chosen:
+        console.print(tables[kind]())
+        if kind != "backbones":
+            console.print()
+    return 0
+
+
+def _methods() -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from methods.registry import METHODS
+
+    table = Table("method", "needs", "tasks", "", title="Methods", title_justify="left", box=None)
+    for name, entry in sorted(METHODS.entries().items()):
+        tasks = ", ".join(entry.options.get("tasks", ("single",)))
+        table.add_row(name, str(entry.options.get("needs", "")), tasks, escape(entry.summary))
+    return table
+
+
+def _datasets() -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from benchmarks.datasets.registry import DATASETS
+
+    title = "Data sets (NAME_irR: imbalance ratio R)"
+    table = Table("data set", "task", "", title=title, title_justify="left", box=None)
+    for name, entry in sorted(DATASETS.entries().items()):
+        table.add_row(name, str(entry.options.get("task", "")), escape(entry.summary))
+    table.add_row("FILE.yaml", "single, multi", "your own data (docs/own_data.md)")
+    return table
+
+
+def _backbones() -> Table:
+    from rich.table import Table
+
+    table = Table("backbone", "", title="Backbones", title_justify="left", box=None)
+    for name, what in BACKBONES.items():
+        table.add_row(name, what)
+    return table

@@ -1,0 +1,165 @@
+"""Flags that several verbs share, and the sweep that they describe."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmarks.sweep.settings import Sweep
+
+DATASETS_OF_RECORDS = "only these data sets, named as in the tables (default all)"
+RECORD_FOLDERS = "folders with records, such as results/runs"
+SWEEP_OF_RECORDS = "only the cells of this sweep"
+OFFLINE = "do not use the network"
+_PLUGIN = "Python file with your own methods or data sets; may be given several times"
+
+
+def sweep_from(options: argparse.Namespace, file: Path | None = None, **flags: Any) -> Sweep:
+    """The sweep that flags describe.
+
+    Args:
+        options: parsed flags; those that no field of `Sweep` is named after are ignored.
+        file: a sweep in YAML that the flags override.
+        **flags: more fields, in place of parsed flags.
+
+    Raises:
+        UserError: an unusable value, or a file that cannot be read.
+    """
+    from benchmarks.sweep.settings import Sweep, read_sweep
+
+    given = {name: getattr(options, name, None) for name in Sweep.__dataclass_fields__}
+    return read_sweep(file, given | flags)
+
+
+def add_data_root(parser: argparse.ArgumentParser) -> None:
+    """Add `--data-root` to a verb that runs no cells."""
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        default=Path("data"),
+        metavar="DIR",
+        help="folder of the data sets (default data)",
+    )
+
+
+def add_plugin(parser: argparse.ArgumentParser) -> None:
+    """Add `--plugin` to a verb that runs no sweep."""
+    parser.add_argument(
+        "--plugin", type=Path, action="append", default=[], metavar="FILE", help=_PLUGIN
+    )
+
+
+def add_allow_mixed(parser: argparse.ArgumentParser) -> None:
+    """Add `--allow-mixed` to a verb that prints a table."""
+    parser.add_argument(
+        "--allow-mixed",
+        action="store_true",
+        help="put records that are not comparable into one table",
+    )
+
+
+def add_machine_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the backbone, the data folder and the device of a sweep."""
+    add = parser.add_argument
+    add("--backbone", metavar="B", help="ARCH/WEIGHTS, glyph, hf-hub:NAME or local-dir:PATH")
+    add("--data-root", metavar="DIR", help="folder of the data sets (default data)")
+    add("--device", metavar="auto|cpu|cuda|mps", help="auto uses a GPU if there is one")
+    add("--precision", metavar="auto|fp32|bf16", help="auto uses bf16 on a GPU that supports it")
+    add("--offline", action="store_const", const=True, help=OFFLINE)
+
+
+def add_cell_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every verb that runs cells."""
+    add = parser.add_argument
+    add_machine_flags(parser)
+    add(
+        "--set",
+        action="append",
+        metavar="NAME.FIELD=VALUE",
+        help="set a field of a method or data set; may be given several times",
+    )
+    add("--out", metavar="DIR", help="folder for the records (default results/runs)")
+    add(
+        "--protocol",
+        metavar="paper|equal",
+        help="each method's published settings, or the same budget for all methods",
+    )
+    add("--plugin", action="append", metavar="FILE", help=_PLUGIN)
+
+
+def add_sweep_flags(parser: argparse.ArgumentParser) -> None:
+    """Add all flags of a sweep; `sweep.settings` checks their values, as it does those of YAML."""
+    add = parser.add_argument
+    add("--methods", metavar="A,B", help="methods to run, see `list`")
+    add(
+        "--datasets",
+        metavar="D[,D2]",
+        help="data sets to run on, see `list`; cifar100_lt_ir50 has imbalance ratio 50",
+    )
+    add_cell_flags(parser)
+    add("--seeds", metavar="0,1,2", help="run seeds (default 0,1,2)")
+    add("--split-seeds", metavar="0", help="seeds of the long-tailed split (default 0)")
+    add("--config", type=Path, metavar="FILE", help="a sweep in YAML; flags override it")
+    add(
+        "--recipe",
+        dest="recipes",
+        action="append",
+        metavar="FILE",
+        help="tuned hyper-parameters of a method on a data set (configs/recipes); may be given "
+        "several times, and --set wins over it",
+    )
+    add(
+        "--select",
+        metavar="last|val",
+        help="epoch to report: the last, or the best on validation images (default last)",
+    )
+    add(
+        "--transform",
+        metavar="checkpoint|lift|lmpt",
+        help="evaluation transform: the checkpoint's own (default) or that of a paper's code",
+    )
+    add("--remark", metavar="TEXT", help="a caveat to print in the captions of the tables")
+    add("--rerun", metavar="missing|failed|always", help="which cells to compute (default missing)")
+    add(
+        "--accept-stale",
+        action="store_const",
+        const=True,
+        help="keep records made with an older version of a method's code",
+    )
+    add(
+        "--groups",
+        metavar="lift|oltr|lmpt|thirds",
+        help="rule that divides the classes into many, medium and few",
+    )
+    add(
+        "--group-counts",
+        metavar="own|ir100",
+        help="class counts that decide the groups of CIFAR-LT: its own, or those of ratio 100",
+    )
+    add(
+        "--save-logits",
+        action="store_const",
+        const=True,
+        help="save all logits, not only the top 5 classes",
+    )
+    add(
+        "--save-model",
+        action="store_const",
+        const=True,
+        help="save the trained weights of each cell, for `predict`",
+    )
+    add(
+        "--no-deterministic",
+        action="store_const",
+        const=True,
+        help="use the fastest algorithms, even if their results vary between runs",
+    )
+    add(
+        "--check-data",
+        action="store_const",
+        const=True,
+        help="first read every image and list those that are damaged or in both train and test",
+    )
+    add("--shard", metavar="I/N", help="run the I-th of N parts of the sweep")

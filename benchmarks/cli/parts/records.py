@@ -1,0 +1,115 @@
+"""The records of the folders that a user names, and the choice of some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.cli.parts.messages import warn
+from benchmarks.errors import UserError, did_you_mean
+from benchmarks.sweep.plan import Expansion
+from benchmarks.sweep.settings import split_labels
+from methods.registry import METHODS, fingerprint
+from reports.compare.comparison import NEEDED, Read
+from results.schema import Record
+from results.store import Store, preference
+
+
+def read_records(store: Store, console: Console) -> list[Record]:
+    """The readable records of a store; print a line for each of the others."""
+    records, problems = store.all()
+    for problem in problems:
+        warn(console, f"Ignored: {problem}")
+    return list(records)
+
+
+@dataclass(frozen=True)
+class LoadedRecords:
+    """The records of several folders, one for each cell."""
+
+    records: list[Record]
+    stale: set[str]
+    """Keys of records made with another version of their method's source."""
+    read: Read
+    """Reads the predictions of a record."""
+
+
+def load_records(
+    folders: Sequence[Path], plugins: Sequence[Path], console: Console
+) -> LoadedRecords:
+    """Read the records under folders; a cell that is in several counts once.
+
+    Raises:
+        UserError: a folder without records, or none that can be read.
+    """
+    for file in plugins:
+        METHODS.load_file(file)
+    records: list[Record] = []
+    stores: dict[str, Store] = {}
+    for folder in folders:
+        if not (folder / "records").is_dir():
+            raise UserError(
+                f"No records under {folder}: name a folder that a run wrote to with --out."
+            )
+        store = Store(folder)
+        found = read_records(store, console)
+        records += found
+        stores = {record.key: store for record in found} | stores
+    if not records:
+        raise UserError(f"No readable records under {', '.join(map(str, folders))}.")
+    stale = stale_keys(records)
+    # One record for each cell, or its seeds would count twice: several folders may hold the same
+    # cell, and one folder the same cell from several versions of a method. Today's code wins.
+    by_cell = {
+        r.identity or r.key: r
+        for r in sorted(records, key=lambda r: (r.key not in stale, *preference(r)))
+    }
+
+    def read(record: Record) -> Mapping[str, Any]:
+        return stores[record.key].predictions(record.key, NEEDED)
+
+    return LoadedRecords(list(by_cell.values()), stale, read)
+
+
+def records_of_sweep(records: Sequence[Record], expansion: Expansion, file: Path) -> list[Record]:
+    """The records of a sweep's cells, whatever version of their methods made them.
+
+    Raises:
+        UserError: no record is of this sweep.
+    """
+    identities = {cell.identity for cell in expansion.cells}
+    found = [record for record in records if record.identity in identities]
+    if not found:
+        raise UserError(f"No records of the cells of {file} in these folders.")
+    return found
+
+
+def stale_keys(records: Sequence[Record]) -> set[str]:
+    """Keys of records that another version of their method's source made."""
+    known = METHODS.entries()
+    return {
+        r.key
+        for r in records
+        if r.provenance is not None
+        and r.method in known
+        and r.provenance.fingerprint != fingerprint(r.method)
+    }
+
+
+def matching_datasets(typed: str, known: Collection[str]) -> set[str]:
+    """The known data sets with the typed names; a name without fields matches any fields.
+
+    Raises:
+        UserError: a name that matches none.
+    """
+    found = set()
+    for name in split_labels(typed):
+        same = {name} & set(known) or {k for k in known if k.partition(" (")[0] == name}
+        if not same:
+            raise did_you_mean("data set of these records", name, known)
+        found |= same
+    return found

@@ -1,0 +1,56 @@
+"""What `run` and `plan` do alike with a sweep."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from benchmarks.cli.parts.flags import sweep_from
+from benchmarks.cli.parts.messages import warn
+from benchmarks.errors import counted
+from benchmarks.inputs.feature_index import FeatureIndex, user_folder
+from benchmarks.sweep import plan
+from benchmarks.sweep.estimate import Estimator
+from benchmarks.sweep.plan import Planned
+from benchmarks.sweep.settings import QUICK_START, Sweep, shard_of
+from results.schema import Record
+
+
+def requested_sweep(options: argparse.Namespace, console: Console) -> Sweep:
+    """The sweep of a command line: the quick start if it names no methods, data sets or file.
+
+    Raises:
+        UserError: an unusable value, or a file that cannot be read.
+    """
+    file = options.config
+    if file is None and options.methods is None and options.datasets is None:
+        file = QUICK_START
+        console.print("Quick start: the embedded world, nothing is downloaded (see --help).")
+    return sweep_from(options, file)
+
+
+def estimator_for(records: Sequence[Record], sweep: Sweep) -> Estimator:
+    """An estimator of the sweep's time, from earlier records and the features already stored."""
+    return Estimator(records, sweep.device, FeatureIndex(user_folder()))
+
+
+def warn_of_changed_data(
+    planned: Sequence[Planned], records: Sequence[Record], sweep: Sweep, console: Console
+) -> None:
+    """Name the data sets whose files have changed since records in the folder were made."""
+    for dataset, count in plan.of_other_data(planned, records).items():
+        made = f"{counted(count, 'record')} in {sweep.out} made before its files changed"
+        warn(console, f"note: {dataset}: {made}; not used")
+
+
+def print_empty_part(sweep: Sweep, console: Console) -> int:
+    """Report a part without cells, which is no error: a small sweep may have fewer than parts.
+
+    Returns:
+        The exit status.
+    """
+    part, parts = shard_of(sweep.shard)
+    console.print(f"Part {part + 1} of {parts} holds no cells.")
+    return 0

@@ -1,0 +1,118 @@
+"""What a verb is, and the parser of all verbs.
+
+`run_benchmarks.py --help` must be quick, so a verb's module imports nothing beyond the standard
+library, `benchmarks.errors` and `parts.flags` at its top; the rest is imported by its functions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
+
+from benchmarks import cli
+from benchmarks.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PROGRAM = "run_benchmarks.py"
+DEFAULT = "run"
+"""The verb of a command line that names none."""
+DESCRIPTION = "Benchmark methods for long-tailed recognition with CLIP-like models."
+
+
+class Verb(Protocol):
+    """A module in `benchmarks/cli/`, called as the verb: `new_method.py` is `new-method`."""
+
+    HELP: str
+    """One line for the list of verbs, starting with a verb in lower case."""
+    EXAMPLES: Mapping[str, str]
+    """Arguments of an example -> what it does; the overall help shows them."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments; `--debug` is there already."""
+
+    def execute(self, options: argparse.Namespace, console: Console) -> int:
+        """Do it and return the exit status.
+
+        Raises:
+            UserError: the arguments are unusable; exit status 2.
+        """
+
+
+def find_verbs() -> dict[str, Verb]:
+    """All verbs by name, the default one first."""
+    modules = sorted(m.name for m in pkgutil.iter_modules(cli.__path__) if not m.ispkg)
+    modules.sort(key=lambda name: name != DEFAULT)
+    return {
+        name.replace("_", "-"): cast(Verb, importlib.import_module(f"{cli.__name__}.{name}"))
+        for name in modules
+    }
+
+
+class _Parser(argparse.ArgumentParser):
+    """Accepts flags by their full names only and raises its complaints as a UserError."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False} | options)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def build_parsers(
+    verbs: Mapping[str, Verb],
+) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of the whole command line, and that of each verb in it."""
+    parser = _Parser(
+        prog=PROGRAM,
+        description=f"{DESCRIPTION}\n\n{_examples(verbs)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    group = parser.add_subparsers(dest="verb", metavar="VERB")
+    parsers: dict[str, argparse.ArgumentParser] = {}
+    for name, verb in verbs.items():
+        parsers[name] = group.add_parser(name, help=verb.HELP)
+        verb.add_arguments(parsers[name])
+        parsers[name].add_argument(
+            "--debug", action="store_true", help="show tracebacks and stop at the first failure"
+        )
+    return parser, parsers
+
+
+def _examples(verbs: Mapping[str, Verb]) -> str:
+    lines = [
+        (f"python {PROGRAM} {arguments}".strip(), what)
+        for verb in verbs.values()
+        for arguments, what in verb.EXAMPLES.items()
+    ]
+    width = max(len(line) for line, _ in lines)
+    return "\n".join(f"{line:{width}}  {what}".rstrip() for line, what in lines)
+
+
+def parse(words: Sequence[str]) -> tuple[Verb, argparse.Namespace]:
+    """The verb that a command line calls and its options.
+
+    Raises:
+        UserError: an unknown verb, or arguments that the verb does not take.
+    """
+    verbs = find_verbs()
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+        words = [DEFAULT, *words]
+    elif words[0] not in (*verbs, "-h", "--help"):
+        hint = did_you_mean("verb", words[0], verbs)
+        raise UserError(f"{hint} Methods go behind --methods.")
+    parser, parsers = build_parsers(verbs)
+    options, unknown = parser.parse_known_args(words)
+    if unknown and not unknown[0].startswith("-"):
+        raise UserError(
+            f"Unexpected argument '{unknown[0]}': write a list with commas and no spaces, "
+            "behind its flag."
+        )
+    if unknown:
+        flags = parsers[words[0]]._option_string_actions
+        raise did_you_mean(f"argument of {words[0]}", unknown[0], flags)
+    return verbs[options.verb], options

@@ -1,0 +1,57 @@
+"""The verb `plan`: the cells of a sweep, the state of each and an estimate of time."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmarks.cli.parts.flags import add_allow_mixed, add_sweep_flags
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+HELP = "list the cells of a sweep with their state and time; run nothing"
+EXAMPLES = {"plan --methods lift --datasets places_lt": "what a run would compute"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take every flag of `run`, so that one word turns a run into its plan."""
+    add_sweep_flags(parser)
+    add_allow_mixed(parser)
+
+
+def execute(options: argparse.Namespace, console: Console) -> int:
+    """Print the plan of a sweep."""
+    from benchmarks.cli.parts.messages import warn
+    from benchmarks.cli.parts.plan_table import outlook, print_plan
+    from benchmarks.cli.parts.records import read_records
+    from benchmarks.cli.parts.sweeps import (
+        estimator_for,
+        print_empty_part,
+        requested_sweep,
+        warn_of_changed_data,
+    )
+    from benchmarks.errors import counted
+    from benchmarks.sweep import plan
+    from results.store import Store
+
+    sweep = requested_sweep(options, console)
+    cells = plan.expand(sweep, partial(warn, console)).cells
+    if not cells:
+        return print_empty_part(sweep, console)
+    records = read_records(Store(sweep.out), console)
+    planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
+    todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
+    estimator = estimator_for(records, sweep)
+    print_plan(planned, todo, estimator, console)
+    families = dict.fromkeys((p.cell.dataset, p.cell.family) for p in planned)
+    for dataset, family in families:
+        missing = family.absent(sweep.data_root)
+        if missing:
+            warn(console, f"note: {dataset}: {missing} (`show {family.name}` says where it goes)")
+        for note in family.notes():
+            warn(console, f"note: {dataset}: {note}")
+    warn_of_changed_data(planned, records, sweep, console)
+    console.print(f"\n{counted(len(planned), 'cell')}, {outlook(todo, estimator)}.")
+    return 0

@@ -1,0 +1,72 @@
+"""The verb `report`: tables and figures of records that are there already."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.cli.parts.flags import (
+    DATASETS_OF_RECORDS,
+    RECORD_FOLDERS,
+    SWEEP_OF_RECORDS,
+    add_allow_mixed,
+    add_plugin,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+HELP = "write tables and figures of records"
+EXAMPLES = {"report results/runs": "the tables of earlier runs"}
+
+DEFAULT_FOLDER = Path("reports/out")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take folders of records and a choice of what is in them."""
+    add = parser.add_argument
+    add("folders", nargs="+", type=Path, metavar="DIR", help=RECORD_FOLDERS)
+    add("--out", type=Path, metavar="DIR", help=f"folder to write to (default {DEFAULT_FOLDER})")
+    add("--config", type=Path, metavar="FILE", help=SWEEP_OF_RECORDS)
+    add("--methods", metavar="A,B", help="only these methods (default all)")
+    add("--datasets", metavar="D[,D2]", help=DATASETS_OF_RECORDS)
+    add_plugin(parser)
+    add_allow_mixed(parser)
+
+
+def execute(options: argparse.Namespace, console: Console) -> int:
+    """Print the tables of the records chosen and write the report.
+
+    Raises:
+        UserError: unknown names, nothing to report, or records that do not belong in one table.
+    """
+    from benchmarks.cli.parts.messages import print_report_files
+    from benchmarks.cli.parts.records import load_records, matching_datasets, records_of_sweep
+    from benchmarks.errors import did_you_mean
+    from benchmarks.sweep.plan import expand
+    from benchmarks.sweep.settings import read_sweep, split_labels
+    from reports.report import write_report
+
+    loaded = load_records(options.folders, options.plugin, console)
+    records = loaded.records
+    if options.config is not None:
+        records = records_of_sweep(records, expand(read_sweep(options.config, {})), options.config)
+    if options.methods is not None:
+        known = {record.method for record in records}
+        wanted = set(split_labels(options.methods))
+        for name in sorted(wanted - known):
+            raise did_you_mean("method of these records", name, known)
+        records = [record for record in records if record.method in wanted]
+    if options.datasets is not None:
+        names = matching_datasets(options.datasets, {record.dataset for record in records})
+        records = [record for record in records if record.dataset in names]
+    files = write_report(
+        records,
+        options.out or DEFAULT_FOLDER,
+        stale=loaded.stale,
+        allow_mixed=options.allow_mixed,
+        console=console,
+    )
+    print_report_files(console, files, None)
+    return 0

@@ -1,0 +1,215 @@
+"""The verb `run`: compute the missing cells of a sweep, then write its report."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.cli.parts.flags import add_allow_mixed, add_sweep_flags
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmarks.run.data_sets import DataSets
+    from benchmarks.run.display import Display
+    from benchmarks.sweep.baselines import Baselines
+    from benchmarks.sweep.cell import Cell
+    from benchmarks.sweep.plan import Planned
+    from benchmarks.sweep.settings import Sweep
+    from results.schema import Record
+
+HELP = "run a sweep (the default verb)"
+EXAMPLES = {
+    "": "the embedded quick start",
+    "--methods lift,sage --datasets cifar100_lt": "a sweep of your own",
+    "run --help": "every flag",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the flags of a sweep."""
+    add_sweep_flags(parser)
+    add_allow_mixed(parser)
+
+
+def execute(options: argparse.Namespace, console: Console) -> int:
+    """Run what is not done yet, then print the tables and write the report."""
+    from benchmarks.cli.parts.messages import warn
+    from benchmarks.cli.parts.plan_table import outlook
+    from benchmarks.cli.parts.records import read_records
+    from benchmarks.cli.parts.sweeps import (
+        estimator_for,
+        print_empty_part,
+        requested_sweep,
+        warn_of_changed_data,
+    )
+    from benchmarks.errors import UserError, counted
+    from benchmarks.sweep import plan
+    from benchmarks.sweep.settings import Sweep
+    from results.store import Store
+
+    sweep = requested_sweep(options, console)
+    store = Store(sweep.out)
+    if sweep.backbone.startswith("hf-hub:"):
+        from benchmarks import backbones
+
+        backbones.fetch(sweep.backbone, offline=sweep.offline)
+    expansion = plan.expand(sweep, partial(warn, console))
+    cells = expansion.cells
+    if not cells:
+        return print_empty_part(sweep, console)
+    if sweep.data_root != Sweep().data_root and not sweep.data_root.is_dir():
+        raise UserError(f"--data-root {sweep.data_root}: no such folder.")
+    store.check_writable()
+    records = read_records(store, console)
+    planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
+    todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
+    if todo:
+        estimated = outlook(todo, estimator_for(records, sweep))
+        warn_of_changed_data(planned, records, sweep, console)
+        console.print(f"{counted(len(planned), 'cell')}, {estimated}.")
+    if todo or sweep.save_model or sweep.check_data:  # otherwise nothing needs torch
+        made = _run_cells(planned, todo, sweep, console, debug=options.debug)
+        if made is None:
+            return 130
+        planned = plan.look_up(cells, [*records, *made], repeatable=not sweep.no_deterministic)
+    return _report(planned, expansion.baselines, sweep, console, allow_mixed=options.allow_mixed)
+
+
+def _run_cells(
+    planned: Sequence[Planned],
+    todo: Sequence[Cell],
+    sweep: Sweep,
+    console: Console,
+    *,
+    debug: bool,
+) -> list[Record] | None:
+    """Run cells of a plan and return their records; None after an interruption."""
+    from benchmarks.cli.parts.progress import ProgressDisplay
+    from benchmarks.run import runner
+    from benchmarks.run.data_sets import DataSets
+    from benchmarks.run.options import RunOptions
+    from methods.registry import METHODS
+
+    for name in dict.fromkeys(cell.method for cell in todo):
+        METHODS.get(name)  # a module that does not import is reported before anything slow
+    if sweep.save_model:
+        _warn_of_missing_models(planned, todo, sweep.out, console)
+    options = RunOptions.of(sweep, debug=debug)
+    display = ProgressDisplay(console, len(todo), len(planned) - len(todo))
+    data_sets = DataSets(options, display)
+    if sweep.check_data:
+        with display:
+            _check_data([p.cell for p in planned], data_sets, sweep.out, display, console)
+    try:
+        with display:
+            data_sets.load_all(todo)
+            return runner.run(todo, options, display, data_sets)
+    except KeyboardInterrupt:
+        _print_interruption(display.done, len(planned), sweep, console)
+        return None
+
+
+def _warn_of_missing_models(
+    planned: Sequence[Planned], todo: Sequence[Cell], out: Path, console: Console
+) -> None:
+    """Say how many finished cells have no saved model and would not be run for it."""
+    from benchmarks.cli.parts.messages import warn
+    from benchmarks.errors import counted
+    from benchmarks.run.model_files import model_file
+
+    running = {cell.key for cell in todo}
+    kept = [p.cell for p in planned if p.state == "done" and p.cell.key not in running]
+    missing = sum(not model_file(out, cell.key).is_file() for cell in kept)
+    if missing:
+        warn(
+            console,
+            f"{counted(missing, 'finished cell')} without a saved model: --rerun always computes "
+            "all cells of the command again and saves their models.",
+        )
+
+
+def _check_data(
+    cells: Sequence[Cell], data_sets: DataSets, out: Path, display: Display, console: Console
+) -> None:
+    """Read every image of the cells' data sets and report what is wrong with any of them.
+
+    Raises:
+        DataError: some images are damaged; all data sets have been read.
+    """
+    from benchmarks.datasets import checking
+    from benchmarks.errors import DataError
+
+    problems = []
+    for cell in {(cell.dataset, cell.split_seed): cell for cell in cells}.values():
+        data = data_sets.get(cell)
+        progress = partial(display.preparing, f"reading {cell.dataset}")
+        found = checking.examine(data, progress, validation=cell.select == "val")
+        # Another seed may draw other images, so it has its own file.
+        name = f"{cell.dataset}, split seed {cell.split_seed}" if cell.split_seed else cell.dataset
+        try:
+            line = checking.report(name, found, out / "data_check")
+            console.print(line, markup=False, soft_wrap=True)
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError(" And: ".join(problems))
+
+
+def _print_interruption(done: int, cells: int, sweep: Sweep, console: Console) -> None:
+    """Say what an interrupted run has kept and how to continue it."""
+    from benchmarks.errors import counted
+
+    console.print(
+        f"\nInterrupted: {done} of {counted(cells, 'cell')} {'is' if cells == 1 else 'are'} done "
+        f"and kept in {sweep.out}. "
+        + (
+            "The same command starts over; without --rerun always it keeps them."
+            if sweep.rerun == "always"
+            else "The same command continues from here."
+        ),
+        markup=False,
+    )
+
+
+def _report(
+    planned: Sequence[Planned],
+    baselines: Baselines,
+    sweep: Sweep,
+    console: Console,
+    *,
+    allow_mixed: bool,
+) -> int:
+    """Print and write the tables, figures and comparisons of a sweep; return the exit status."""
+    from benchmarks.cli.parts.comparisons import write_comparisons
+    from benchmarks.cli.parts.messages import print_report_files, warn
+    from benchmarks.cli.report import DEFAULT_FOLDER
+    from benchmarks.errors import counted
+    from benchmarks.sweep.settings import Sweep
+    from reports.report import write_report
+
+    records = [p.record for p in planned if p.record is not None]
+    stale = {p.record.key for p in planned if p.record is not None and p.state == "stale"}
+    failed = [p for p in planned if p.state == "failed"]
+    folder = DEFAULT_FOLDER if sweep.out == Sweep().out else sweep.out / "report"
+    console.print()
+    files = write_report(records, folder, stale=stale, allow_mixed=allow_mixed, console=console)
+    if sweep.compare:
+        files += write_comparisons(baselines, records, stale, sweep.out, folder, console)
+    print_report_files(console, files, sweep.out / "records")
+    if sweep.shard:
+        warn(
+            console,
+            f"This table has the cells of part {sweep.shard} alone. Once all parts are done, "
+            f"run_benchmarks.py report {sweep.out} puts them into one table.",
+        )
+    if failed:
+        console.print(
+            f"{len(failed)} of {counted(len(planned), 'cell')} failed; --rerun failed runs "
+            f"{'it' if len(failed) == 1 else 'them'} again.",
+            style="red",
+        )
+    return 1 if failed else 0

@@ -1,0 +1,60 @@
+"""The verbs `list`, `show` and `download`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.cli.commands import Command
+
+
+def test_list(command: Command) -> None:
+    everything = command("list")
+    assert everything.status == 0
+    parts = {
+        "methods": ("lift", "zero_shot", "images", "features", "Zero-shot CLIP"),
+        "datasets": ("cifar100_lt", "glyphs100_lt", "_irR", "single"),
+        "backbones": ("glyph", "ARCH/random", "local-dir:PATH", "ViT-B-16-quickgelu/openai"),
+    }
+    for what, words in parts.items():
+        part = command("list", what)
+        assert part.status == 0
+        for word in words:
+            assert word in part.out
+            assert word in everything.out
+        assert len(part.out) < len(everything.out)
+
+
+def test_show_a_method(command: Command, mine: Path) -> None:
+    ended = command("show", "lift")
+    assert ended.status == 0
+    for word in ("arXiv 2309.10019", "images", "fingerprint", "epochs", "0.01", "lift.py"):
+        assert word in ended.out
+    assert "Width of adaptformer" in ended.out  # the documentation of a field
+    assert "reconstruction" in command("show", "sage").out
+    assert "mine.py" in command("show", "mine", "--plugin", "mine.py").out
+
+
+def test_show_prints_the_choices_of_a_field(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = command("show", "linear_probe").out
+    assert "cosine | linear" in shown
+    folded = " ".join(shown.split())
+    assert "auto | ce | balanced_softmax | la | ldam_drw | cb | grw | focal | lade | bce" in folded
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "logits | softmax" in command("show", "glyphscenes_lt").out
+
+
+def test_show_a_data_set(command: Command) -> None:
+    ended = command("show", "cifar100_lt_ir50")
+    assert ended.status == 0
+    for word in ("12,608", "41 / 41 / 18", "imbalance 50", "cifar-100-python"):
+        assert word in ended.out
+
+
+def test_download_where_nothing_is_needed(command: Command) -> None:
+    assert "needs no download" in command("download", "glyphs100_lt").out
+    assert "in place" in command("download", "glyph").out
