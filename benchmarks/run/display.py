@@ -1,4 +1,4 @@
-"""Interface through which a run reports its progress; `benchmarks.cli.console` implements it."""
+"""Interface through which a run reports its progress; `cli.parts.progress` implements it."""
 
 from __future__ import annotations
 
