@@ -13,7 +13,7 @@ from benchmarks.errors import UserError, did_you_mean
 from benchmarks.plugins.catalog import Catalog
 
 OWN = (".yaml", ".yml")
-"""What the description of a user's own data ends in, which stands in a name's stead."""
+"""File suffixes that mark the description of a user's own data."""
 
 F = TypeVar("F", bound=type)
 
@@ -26,7 +26,7 @@ DATASETS = Catalog(
 
 
 def register(name: str, *, task: TaskKind) -> Callable[[F], F]:
-    """Class decorator: `cls` is the data set family called `name`."""
+    """Class decorator that registers a data set family under `name`."""
 
     def add(cls: F) -> F:
         cls.name, cls.task = name, task  # type: ignore[attr-defined]
@@ -37,7 +37,7 @@ def register(name: str, *, task: TaskKind) -> Callable[[F], F]:
 
 
 def is_own(name: str) -> bool:
-    """Whether the name of a data set is the path of a user's own description."""
+    """True if the name of a data set is the path of a user's own description."""
     return name.lower().endswith(OWN)
 
 
@@ -47,7 +47,7 @@ def without_ratio(name: str) -> str:
 
 
 def taken(file: str, kind: str, name: str) -> UserError:
-    """The error of a user's own data under a name that something of the suite has."""
+    """The error for a user's own data whose name is that of a data set or method of the suite."""
     return UserError(
         f"{file}: a {kind} of the suite is called '{name}'; give the data another name with "
         "`name:`."
@@ -55,17 +55,17 @@ def taken(file: str, kind: str, name: str) -> UserError:
 
 
 def resolve(name: str) -> tuple[type[Family], dict[str, Any]]:
-    """The family that `name` means, and the fields that the name itself sets.
+    """The family of a data set's name, and the fields that the name itself sets.
 
-    A path that ends in .yaml or .yml is a user's own data, and the fields are those of the file.
+    A path that ends in .yaml or .yml is a user's own data, and the file sets the fields.
 
     Raises:
         UserError: no such data set, an imbalance ratio below 1, a file that cannot be used, or
-            one whose data set has the name of a family here.
+            own data under a registered name.
     """
     known = DATASETS.entries()
     if is_own(name):
-        from benchmarks.datasets.own.family import family_of  # a heavy import, for YAML files only
+        from benchmarks.datasets.own.family import family_of  # heavy, needed only for YAML files
 
         own, fields = family_of(Path(name))
         if without_ratio(own.name) in known:
@@ -75,8 +75,8 @@ def resolve(name: str) -> tuple[type[Family], dict[str, Any]]:
     if name in known or match is None or match[1] not in known:
         if name not in known and Path(name).exists():
             raise UserError(
-                f"'{name}' is a place on disk: your own data are described in a YAML file, whose "
-                "name stands in its stead (docs/own_data.md)."
+                f"'{name}' is a path on disk: to use your own data, describe them in a YAML file "
+                "and give its path instead (docs/own_data.md)."
             )
         return DATASETS.get(name), {}
     family: type[Family] = DATASETS.get(match[1])

@@ -1,1 +1,7 @@
-"""See docs/architecture.md."""
+"""Registries of methods and data sets, and the typed, checked fields of both.
+
+Open catalog.py first. fields.py, ranges.py and values.py hold what a field declares and how a value
+is checked against it; static_reader.py reads all that from source, so that `plan` and `list` need
+no torch; sources.py hashes source code. These modules use base only; everything above may import
+them.
+"""

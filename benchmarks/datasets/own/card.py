@@ -51,7 +51,7 @@ def data_card(spec: Spec, keys: Sequence[str], data: Splits, texts: Texts) -> di
     facts["validation"] = (
         f"{len(data.splits['val']):,} images: {data.validation_source}"
         if data.splits["val"]
-        else "no images of its own"
+        else "no validation images of its own"
     )
     facts["groups"] = _groups(spec, train)
     described = "descriptions" if texts.descriptions else "no descriptions"
@@ -78,5 +78,5 @@ def _groups(spec: Spec, train: NDArray[np.int64]) -> str:
     sizes = [int((groups == name).sum()) for name in GROUPS]
     said = f"many / medium / few {' / '.join(map(str, sizes))} (rule {rule})"
     if 0 in sizes and rule != "thirds":
-        said += "; an empty group shows '–', `groups: thirds` ranks the classes instead"
+        said += "; empty groups show '–', write `groups: thirds` to rank the classes instead"
     return said

@@ -1,4 +1,4 @@
-"""The images of a user's own data before labels become indices: what trees and tables give."""
+"""Images of a user's own data as a tree or table lists them, before labels become indices."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from benchmarks.datasets.own.spec import plain
+from benchmarks.datasets.own.spec import nfc
 from benchmarks.errors import DataError, counted, first_few
 
-ALL = "all"
-"""The split of images of which nothing says whether they are for training or for testing."""
+UNASSIGNED = "all"
+"""Split of images that neither a folder nor a column assigns to training or testing."""
 
 
 @dataclass(frozen=True)
@@ -18,35 +18,35 @@ class Entry:
     """One image."""
 
     sid: str
-    """Its id: the path in one form of Unicode, with the split in front where a tree has splits."""
+    """Its id: the path in NFC, starting with the split if a tree has splits."""
     file: str
     """Its path under the split's folder, as the file system spells it."""
     split: str
-    """train, test, val or `ALL`."""
+    """train, test, val or `UNASSIGNED`."""
     labels: tuple[str, ...]
-    """Keys of its classes, or numbers that stand for them."""
+    """Keys of its classes, or their places in `classes:`."""
     caption: str = ""
     size: int | None = None
-    """Of the file in bytes; None where there is no such file."""
+    """Bytes of the file; None if there is no such file."""
     where: str = ""
-    """Where it is listed, for messages: the line of a table."""
+    """Line or row of a table, for messages."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """All of them."""
+class Listing:
+    """All images."""
 
     entries: tuple[Entry, ...]
     folders: dict[str, Path]
-    """Split -> the folder that the files of its entries are under."""
+    """Split -> the folder that contains the files of its entries."""
     keys: tuple[str, ...] = ()
-    """Classes that the form itself names, in its order: a class folder may be empty."""
+    """Classes that the tree or table names itself, in its order: a class folder may be empty."""
     captioned: bool = False
     notes: tuple[str, ...] = ()
 
 
 class Complaints:
-    """What is wrong with rows of a table, told in one line.
+    """Collects the errors in a table's rows and reports them in one line.
 
     Args:
         what: the file.
@@ -58,7 +58,7 @@ class Complaints:
         self._lines: list[str] = []
 
     def add(self, text: str) -> None:
-        """Note one more."""
+        """Add one error."""
         self._lines.append(text)
 
     def refuse(self) -> None:
@@ -71,11 +71,12 @@ class Complaints:
             raise DataError(f"{self._what}, {self._lines[0]}.")
         if self._lines:
             n = counted(len(self._lines), self._noun)
-            raise DataError(f"{self._what}: {n} cannot be used: {first_few(self._lines, '; ')}.")
+            lines = first_few(self._lines, "; ")
+            raise DataError(f"{self._what}: {n} cannot be used: {lines}.")
 
 
 class Folders:
-    """Looks files up, each folder listed once: asking for every file is slow on network drives."""
+    """Looks files up; each folder is listed once, because network drives are slow per file."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -83,36 +84,36 @@ class Folders:
         self._spelt: dict[str, str] = {}
 
     def find(self, file: str) -> tuple[str, int | None]:
-        """A file as the disk spells it and its size; None where it is not there."""
+        """A file's path as the disk spells it, and its size; None if there is no such file."""
         folder, _, name = file.rpartition("/")
         if folder not in self._known:
             self._spelt[folder] = self._on_disk(folder)
             self._known[folder] = _listing(self._root / self._spelt[folder])
-        found = self._known[folder].get(plain(name))
+        found = self._known[folder].get(nfc(name))
         if found is None:
             return file, None
         return str(PurePosixPath(self._spelt[folder], found[0])), found[1]
 
     def _on_disk(self, folder: str) -> str:
-        """A folder as the disk spells it, or as it is where there is none."""
+        """A folder as the disk spells it; unchanged if there is none."""
         if (self._root / folder).is_dir():
             return folder
         above, _, name = folder.rpartition("/")
         above = self._on_disk(above) if above else ""
         place = self._root / above
         names = os.listdir(place) if place.is_dir() else []
-        spelt = next((n for n in names if plain(n) == plain(name)), name)
+        spelt = next((n for n in names if nfc(n) == nfc(name)), name)
         return f"{above}/{spelt}" if above else spelt
 
-    def nearly(self, file: str) -> str | None:
-        """A file that is spelled alike but for upper and lower case."""
+    def other_case(self, file: str) -> str | None:
+        """A file whose name differs only in upper and lower case."""
         folder, _, name = file.rpartition("/")
         known = self._known.get(folder, {})
         return next((n for n in known if n.lower() == name.lower()), None)
 
 
 def _listing(folder: Path) -> dict[str, tuple[str, int]]:
-    """Plain name -> (name on disk, size) of a folder's files."""
+    """Name in NFC -> (name on disk, size) for each file of a folder."""
     try:
         with os.scandir(folder) as found:
             sizes = [(entry.name, file_size(entry)) for entry in found]
@@ -120,11 +121,11 @@ def _listing(folder: Path) -> dict[str, tuple[str, int]]:
         return {}
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror}).") from error
-    return {plain(name): (name, size) for name, size in sizes if size is not None}
+    return {nfc(name): (name, size) for name, size in sizes if size is not None}
 
 
 def file_size(entry: os.DirEntry[str]) -> int | None:
-    """Of a file, in bytes; None of a folder, or of a link that leads nowhere or to itself."""
+    """Bytes of a file; None for a folder, or a link that leads nowhere or to itself."""
     try:
         return entry.stat().st_size if entry.is_file() else None
     except OSError:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from benchmarks.datasets import long_tail
 from benchmarks.datasets.base import DataSet, Split, Texts, hash_strings
@@ -18,78 +18,79 @@ from benchmarks.datasets.files.resized import InFiles
 from benchmarks.datasets.files.texts import assemble
 from benchmarks.datasets.own.card import data_card, description_card
 from benchmarks.datasets.own.entries import Folders
-from benchmarks.datasets.own.spec import Spec, read_spec, shown
+from benchmarks.datasets.own.spec import SPLITS, Spec, display_name, read_spec
 from benchmarks.datasets.own.splits import (
     TEST_SHARE,
-    Numbered,
+    IndexedImages,
+    LongTail,
     Splits,
-    Tail,
-    choose,
+    index_classes,
     label_array,
-    number,
+    make_splits,
 )
 from benchmarks.datasets.own.table import read_table
 from benchmarks.datasets.own.tree import read_tree
 from benchmarks.errors import DataError, DataMissing, UserError, counted, did_you_mean, first_few
+from benchmarks.plugins.ranges import Count, OpenShare
 from benchmarks.plugins.values import apply_fields
 from benchmarks.text import Package, wordnet
 
 _FORMAT = "1"
-"""Raise when the same files would give another data set."""
+"""Increase it when the same files give another data set than before."""
 
 
 @dataclass(frozen=True)
 class OwnData(InFiles):
-    """A user's own images. Each file has a subclass of its own; fields are the knobs."""
+    """A user's own images. Each YAML file becomes a subclass; the fields are its knobs."""
 
-    test_share: float | None = None
-    """Share of each class that is drawn for testing, by the split seed. 0.2 where neither folders
-    nor a column say what is for testing; where they name no test, it has to be given."""
+    test_share: Annotated[float | None, OpenShare] = None
+    """Share of each class that is drawn for testing, by the split seed: 0.2 if neither folders nor
+    a column assign splits; required if they assign no image to testing."""
     imbalance: float | None = None
-    """Ratio of the largest to the smallest class, to make a balanced training set long-tailed;
-    none takes the images as they are."""
+    """Ratio of the largest to the smallest class of the long tail that is drawn from the training
+    images; none takes all images."""
     profile: str = "exp"
     """`exp`, or `step` (the first classes are large, the others small)."""
     head_share: float = 0.5
-    """Share of large classes; for `step` alone."""
-    n_max: int | None = None
-    """Training images of the largest class of the long tail; none takes as many as there are."""
+    """Share of large classes; only for `step`."""
+    n_max: Annotated[int | None, Count] = None
+    """Training images of the largest class of the long tail; none takes as many as possible."""
 
     spec: ClassVar[Spec]
     published: ClassVar[bool] = False
 
     def resolve(self, root: Path) -> Self:
-        """This configuration, its values checked, and with them a tree or table that is there.
+        """This configuration after checks of its values and, if present, of the tree or table.
 
         Raises:
             UserError: a value out of its range.
             DataError: a table or tree that cannot be used.
         """
         self._check()
-        with suppress(DataMissing):  # `plan` needs none
+        with suppress(DataMissing):  # `plan` works without the data
             self.load_splits(0)
             self.texts()
         return self
 
     def pinned(self) -> dict[str, Any]:
-        """The knobs, and, where the data are here, a hash of what else decides them: of no path."""
+        """The knobs and, if the data are present, a hash of their content without paths."""
         try:
             return super().pinned() | {"data": self.digest}
         except DataMissing:
             return super().pinned()
 
     def load(self, root: Path, split_seed: int) -> DataSet:
-        """The data set; `root` is not read, paths start from the file.
+        """Load the data set; `root` is not used, since paths are relative to the YAML file.
 
         Raises:
-            DataMissing: no folder or table, or images that are not there: counted, three named.
+            DataMissing: no folder or table, or missing images: counted, the first three named.
             DataError: labels, splits or files that cannot be used.
         """
         self._check()
         self._refuse_missing()
         texts, text_notes = self.texts()
-        chosen = self.load_splits(split_seed)
-        train, validation = chosen.splits["train"], chosen.splits["val"]
+        splits = self.load_splits(split_seed)
+        train, test, validation = (splits.splits[split] for split in SPLITS)
         captions, caption_notes = self._captions(train)
         return DataSet(
             name=self.name,
@@ -98,22 +99,22 @@ class OwnData(InFiles):
             recipe=self._recipe(),
             texts=texts,
             train=self._for_training(self._split(train, captions)),
-            test=self._split(chosen.splits["test"]),
+            test=self._split(test),
             validation=(lambda: self._split(validation)) if validation else None,
-            validation_source=chosen.validation_source,
-            notes=(*self.images.found.notes, *text_notes, *caption_notes),
+            validation_source=splits.validation_source,
+            notes=(*self.images.listing.notes, *text_notes, *caption_notes),
         )
 
     def load_splits(self, split_seed: int) -> Splits:
-        """Which image is for what; the images themselves need not be there."""
-        if split_seed not in self._chosen:
-            self._chosen[split_seed] = choose(
-                self.images, self.name, self.test_share, self._tail(), split_seed
+        """The splits of a split seed; the image files may be missing."""
+        if split_seed not in self._splits:
+            self._splits[split_seed] = make_splits(
+                self.images, self.name, self.test_share, self._long_tail(), split_seed
             )
-        return self._chosen[split_seed]
+        return self._splits[split_seed]
 
     def sizes(self) -> tuple[int, int] | None:
-        """Training and test images, where the data are there."""
+        """Number of training and test images; None if the data are missing."""
         try:
             splits = self.load_splits(0).splits
         except UserError:
@@ -121,22 +122,22 @@ class OwnData(InFiles):
         return len(splits["train"]), len(splits["test"])
 
     def class_count(self) -> int | None:
-        """Classes, where the data are there."""
+        """Number of classes; None if the data are missing."""
         try:
             return len(self.images.keys)
         except UserError:
             return None
 
     def notes(self) -> tuple[str, ...]:
-        """How the splits came about; of data that are not here, what is missing."""
+        """Footnotes on the draws, and on missing data."""
         notes = []
         try:
             self._refuse_missing()
         except DataError as error:
             said = str(error).removeprefix(f"{self.name}: ")
             notes.append(f"cannot be loaded: {said.rstrip('.')}")
-        share = TEST_SHARE if self.test_share is None else self.test_share
-        if self._test_drawn():
+        if self._test_is_drawn():
+            share = TEST_SHARE if self.test_share is None else self.test_share
             notes.append(f"test images: {100 * share:g} % of each class, drawn by the split seed")
         if self.imbalance is not None:
             notes.append(
@@ -146,8 +147,8 @@ class OwnData(InFiles):
         return (*notes, *super().notes())
 
     def download(self, root: Path) -> str:
-        """Nothing: the data are the user's."""
-        return f"{self.name}: these are your own data, described in {self.spec.file}."
+        """Download nothing: the data are the user's."""
+        return f"{self.name}: nothing to download, {self.spec.file} describes your own data."
 
     def card(self) -> dict[str, str]:
         """Facts that `show` prints; counts are those of split seed 0."""
@@ -159,7 +160,7 @@ class OwnData(InFiles):
         splits = self.load_splits(0)
         texts, text_notes = self.texts()
         facts |= data_card(self.spec, images.keys, splits, texts)
-        notes = (*self.notes(), *images.found.notes, *text_notes, *splits.gaps)
+        notes = (*self.notes(), *images.listing.notes, *text_notes, *splits.gaps)
         facts["note"] = "; ".join(notes)
         facts["data"] = f"hash {self.digest}, of everything but places on disk"
         return {name: text for name, text in facts.items() if text}
@@ -169,34 +170,31 @@ class OwnData(InFiles):
     def _check(self) -> None:
         self._check_cache()
         name = self.name
-        if self.test_share is not None and not 0 < self.test_share < 1:
-            raise UserError(f"{name}.test_share={self.test_share:g}: must lie between 0 and 1.")
         if self.imbalance is None:
             for knob in ("profile", "head_share", "n_max"):
                 if getattr(self, knob) != getattr(OwnData, knob):
                     raise UserError(f"{name}.{knob}={getattr(self, knob)} needs an imbalance.")
             return
         if self.task == "multi":
-            raise UserError(f"{name}.imbalance: the draw is for single-label data.")
+            raise UserError(f"{name}.imbalance: a long tail is drawn for single-label data only.")
         long_tail.check(self.imbalance, self.profile, self.head_share)
         long_tail.refuse_idle_head_share(name, self.profile, self.head_share, OwnData.head_share)
-        if self.n_max is not None and self.n_max < 1:
-            raise UserError(f"{name}.n_max={self.n_max}: must be 1 or more.")
 
     @cached_property
-    def images(self) -> Numbered:
-        """What the tree or table holds, with numbered classes. Opens no image.
+    def images(self) -> IndexedImages:
+        """The images that the tree or table lists; none is opened.
 
         Raises:
             DataMissing: there is no such folder or table.
             DataError: it cannot be used.
         """
         spec = self.spec
-        return number(spec, read_table(spec) if spec.table is not None else read_tree(spec.images))
+        listing = read_table(spec) if spec.table is not None else read_tree(spec.images)
+        return index_classes(spec, listing)
 
     @cached_property
     def digest(self) -> str:
-        """A hash of ids, labels, splits, captions and sizes of the images, and of the texts."""
+        """Hash of the images' ids, labels, splits, captions and sizes, and of the texts."""
         images, texts = self.images, self.texts()[0]
         said = [
             json.dumps([e.split, e.sid, labels, e.caption, e.size], ensure_ascii=False)
@@ -205,33 +203,33 @@ class OwnData(InFiles):
         return hash_strings([_FORMAT, self.task, *images.keys, texts.digest, *said])
 
     @cached_property
-    def _chosen(self) -> dict[int, Splits]:
+    def _splits(self) -> dict[int, Splits]:
         """Splits by seed: with many images it takes a while, and `plan` asks again and again."""
         return {}
 
-    def _tail(self) -> Tail | None:
+    def _long_tail(self) -> LongTail | None:
         if self.imbalance is None:
             return None
-        return Tail(self.imbalance, self.profile, self.head_share, self.n_max)
+        return LongTail(self.imbalance, self.profile, self.head_share, self.n_max)
 
-    def _test_drawn(self) -> bool:
+    def _test_is_drawn(self) -> bool:
         try:
             return not any(entry.split == "test" for entry in self.images.entries)
         except DataMissing:
             return False
 
     def _recipe(self) -> str:
-        test = "test drawn" if self._test_drawn() else "as given"
+        test = "test drawn" if self._test_is_drawn() else "as given"
         return test if self.imbalance is None else f"{test}, cao2019/name-order"
 
     def texts(self) -> tuple[Texts, tuple[str, ...]]:
         """The text package, and footnotes.
 
         Raises:
-            UserError: descriptions of unknown classes, or no WordNet where there should be one.
+            UserError: a description of an unknown class, or no WordNet although one is requested.
         """
         spec, keys = self.spec, self.images.keys
-        names = tuple(spec.classes.get(key) or shown(key) for key in keys)
+        names = tuple(spec.classes.get(key) or display_name(key) for key in keys)
         texts: list[str | None] = [None] * len(keys)
         notes: tuple[str, ...] = ()
         if spec.descriptions == "wordnet":
@@ -239,14 +237,15 @@ class OwnData(InFiles):
             texts, notes = wordnet.glosses(empty.of_classes(keys, names))
         else:
             place = {n: i for i, n in enumerate(names)} | {key: i for i, key in enumerate(keys)}
-            called = Counter(name for name, key in zip(names, keys, strict=True) if name != key)
+            sharing = Counter(name for name, key in zip(names, keys, strict=True) if name != key)
             for key, text in spec.descriptions.items():
                 if key not in place:
                     raise did_you_mean(f"class in the descriptions of {spec.file}", key, place)
-                if called[key] > 1 and key not in keys:
+                if sharing[key] > 1 and key not in keys:
+                    several = (k for k, n in zip(keys, names, strict=True) if n == key)
                     raise UserError(
-                        f"{spec.file}, descriptions: '{key}' stands for several classes: write "
-                        f"{', '.join(k for k, n in zip(keys, names, strict=True) if n == key)}."
+                        f"{spec.file}, descriptions: '{key}' is the name of several classes: write "
+                        f"their keys, {', '.join(several)}."
                     )
                 if texts[place[key]] is not None:
                     raise UserError(
@@ -256,12 +255,12 @@ class OwnData(InFiles):
                 texts[place[key]] = text
         found, more = assemble(names, spec.templates, texts)
         if all(name.isdigit() for name in names):
-            more = (*more, "the classes are called by numbers, which tell a text tower nothing")
+            more = (*more, "the class names are numbers, which mean nothing to a text tower")
         return found, (*notes, *more)
 
     def _split(self, indices: Sequence[int], captions: tuple[str, ...] | None = None) -> Split:
         entries = [self.images.entries[i] for i in indices]
-        folder = self.images.found.folders[entries[0].split]
+        folder = self.images.listing.folders[entries[0].split]
         files = FileImages(folder, tuple(e.file for e in entries), upright=True)
         return Split(
             files,
@@ -271,8 +270,11 @@ class OwnData(InFiles):
         )
 
     def _captions(self, indices: Sequence[int]) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-        """Captions of the training images; of an image without one, its classes in the template."""
-        if not self.images.found.captioned:
+        """Captions of the training images, and footnotes; None if there are none.
+
+        An image without a caption gets the first template with the names of its classes.
+        """
+        if not self.images.listing.captioned:
             return None, ()
         texts = self.texts()[0]
         captions, blank = [], 0
@@ -284,38 +286,38 @@ class OwnData(InFiles):
                 caption = texts.templates[0].replace("{}", named or "scene")
             captions.append(caption)
         note = (
-            f"{blank} of {len(captions)} training images have no caption, the first template with "
-            "their classes was used instead"
+            f"{blank} of {len(captions)} training images have no caption; the first template with "
+            "their class names is used instead"
         )
         return tuple(captions), (note,) if blank else ()
 
     def _refuse_missing(self) -> None:
-        """Name what is listed and not there, and files without content."""
-        found = self.images.found
-        missing = [e for e in found.entries if e.size is None]
+        """Refuse images that are listed but missing, and empty files."""
+        listing = self.images.listing
+        missing = [e for e in listing.entries if e.size is None]
         if missing:
-            first, of = missing[0], len(found.entries)
-            folder = found.folders[first.split]
+            first, of = missing[0], len(listing.entries)
+            folder = listing.folders[first.split]
             folders = Folders(folder)
             folders.find(first.file)
-            near = folders.nearly(first.file)
-            hint = f" There is '{near}', spelt with other capitals." if near else ""
+            near = folders.other_case(first.file)
+            hint = f" There is '{near}', which differs in case." if near else ""
             if len(missing) == of:
-                hint = " Paths start from there: `images: FOLDER` says another place."
+                hint = " To have paths start from another folder, write `images: FOLDER`."
             raise DataMissing(
                 f"{self.name}: {len(missing)} of {counted(of, 'image')} not found under {folder}: "
                 f"{first_few([e.file for e in missing])}.{hint}"
             )
-        empty = [e for e in found.entries if e.size == 0]
+        empty = [e for e in listing.entries if e.size == 0]
         if empty:
             raise DataError(
-                f"{self.name}: {counted(len(empty), 'file')} without content under "
-                f"{found.folders[empty[0].split]}: {first_few([e.file for e in empty])}."
+                f"{self.name}: {counted(len(empty), 'empty file')} under "
+                f"{listing.folders[empty[0].split]}: {first_few([e.file for e in empty])}."
             )
 
 
 def family_of(file: Path) -> tuple[type[OwnData], dict[str, Any]]:
-    """The data set that a YAML file describes, and the fields that the file sets.
+    """Return the class of the data set that a YAML file describes, and the fields it sets.
 
     Raises:
         UserError: the file cannot be read or used.

@@ -1,4 +1,4 @@
-"""The YAML file that describes a user's own data: what it may say, checked key by key."""
+"""The YAML file that describes a user's own data, checked key by key."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from benchmarks.yaml_files import yaml_mapping
 
 SPLITS = ("train", "test", "val")
 KNOBS = ("test_share", "imbalance", "profile", "head_share", "n_max")
-"""Keys that are fields of the data set as well: `--set NAME.FIELD` changes them."""
+"""Keys that are also fields of the data set, so that `--set NAME.FIELD` can change them."""
 ROLES = ("path", "label", "labels", "split", "caption")
-"""What a column of a table may be."""
+"""Roles of a table's columns."""
 TEMPLATES = ("a photo of a {}.",)
 SEPARATORS = "|;"
 
@@ -31,24 +31,24 @@ _KEYS = (
 
 @dataclass(frozen=True)
 class Spec:
-    """What a file says of a data set, without what may be changed from outside."""
+    """Description of a data set in a file; `--set` can change nothing of it but `knobs`."""
 
     file: Path
     name: str
     task: TaskKind
     images: Mapping[str, Path] = field(default_factory=dict)
-    """Folders of class folders by split, with "" for one folder of whatever form; of a table, the
-    folder that its paths start from, under ""."""
+    """Split -> folder of class folders. Under "": one folder for all splits, or for a table the
+    folder that its paths start from."""
     table: Path | None = None
     columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
-    """Role -> name of the column; of `labels`, also several names, a column of 0 and 1 a class."""
+    """Role -> name of the column; for `labels` also several, a column of 0 and 1 per class."""
     separator: str = SEPARATORS
-    """Each of these characters stands between two labels."""
+    """Characters, each of which separates two labels."""
     classes: Mapping[str, str] = field(default_factory=dict)
-    """Key -> name in prompts, in the order of the class indices; empty takes what is there."""
+    """Key -> name in prompts, in the order of the class indices; empty for the classes found."""
     templates: tuple[str, ...] = TEMPLATES
     descriptions: Mapping[str, str] | Literal["wordnet"] = field(default_factory=dict)
-    """By key or name of a class; or glosses, from a WordNet on this machine."""
+    """Key or name of a class -> text; `wordnet` for the glosses of an installed WordNet."""
     groups: str = "auto"
     version: str = "1"
     source: str = ""
@@ -58,12 +58,12 @@ class Spec:
 
 
 def read_spec(file: Path) -> Spec:
-    """What a file says.
+    """Read a description.
 
     Raises:
-        UserError: it cannot be read; an unknown key, a wrong type or value. One line.
+        UserError: the file cannot be read, or has an unknown key or a wrong type or value.
     """
-    values = yaml_mapping(file, "your own data are described by lines such as 'images: photos'")
+    values = yaml_mapping(file, "a description of your own data has lines such as 'images: photos'")
     for key in values:
         if key not in _KEYS:
             raise did_you_mean(f"key in {file}", key, _KEYS)
@@ -94,13 +94,13 @@ def read_spec(file: Path) -> Spec:
     )
 
 
-def plain(text: str) -> str:
-    """A name or path in the one form of Unicode that macOS and Linux files are compared in."""
+def nfc(text: str) -> str:
+    """A name or path in Unicode's form NFC, so that macOS and Linux spell files alike."""
     return unicodedata.normalize("NFC", text)
 
 
 def _text(value: Any, where: str) -> str:
-    """A text, or a number that was meant as one: `version: 2`."""
+    """A text; a number is taken as one: `version: 2`."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     text: str = coerce(str(value) if number else value, str, where)
     return text.strip()
@@ -111,30 +111,30 @@ def _name(value: Any, file: Path) -> str:
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise UserError(
             f"{file}: the data set cannot be called '{name}': write `name:` with letters, digits, "
-            "'-', '_' and '.' alone."
+            "'-', '_' and '.' only."
         )
     return name
 
 
 def _places(values: dict[str, Any], file: Path, task: str) -> tuple[dict[str, Path], Path | None]:
-    """The folders of images and the table, as paths that can be opened from here."""
+    """The folders of images and the table, as paths from the working directory."""
     images = values.get("images")
     if "table" in values:
         table = _path(values["table"], file, "table")
         if isinstance(images, dict):
-            raise UserError(f"{file}, images: beside a table one folder is wanted.")
+            raise UserError(f"{file}, images: with a table, give one folder.")
         return {"": table.parent if images is None else _path(images, file, "images")}, table
     for key in ("columns", "separator"):
         if key in values:
-            raise UserError(f"{file}, {key}: goes with a table, and there is no `table:`.")
+            raise UserError(f"{file}, {key}: needs a table, and there is no `table:`.")
     if task == "multi":
         raise UserError(
             f"{file}: task multi needs a table of paths and labels: write `table: FILE`."
         )
     if images is None:
         raise UserError(
-            f"{file}: say where the images are: `images: FOLDER` with a folder for each class, or "
-            "`table: FILE` with a path and a label a row."
+            f"{file}: where are the images? Write `images: FOLDER` with a folder for each class, "
+            "or `table: FILE` with a path and a label in each row."
         )
     if not isinstance(images, dict):
         return {"": _path(images, file, "images")}, None
@@ -142,7 +142,7 @@ def _places(values: dict[str, Any], file: Path, task: str) -> tuple[dict[str, Pa
         if split not in SPLITS:
             raise did_you_mean(f"split in {file}, images", str(split), SPLITS)
     if "train" not in images:
-        raise UserError(f"{file}, images: a folder for train is wanted among them.")
+        raise UserError(f"{file}, images: the folder for train is missing.")
     return {s: _path(images[s], file, f"images, {s}") for s in SPLITS if s in images}, None
 
 
@@ -155,26 +155,26 @@ def _path(value: Any, file: Path, key: str) -> Path:
 
 def _columns(value: Any, where: str, task: str) -> dict[str, str | tuple[str, ...]]:
     if not isinstance(value, dict):
-        raise UserError(f"{where}: a mapping such as {{path: filename}} is wanted, not {value!r}.")
+        raise UserError(f"{where}: write a mapping such as {{path: filename}}, not {value!r}.")
     found: dict[str, str | tuple[str, ...]] = {}
     for role, column in value.items():
         if role not in ROLES:
             raise did_you_mean(f"role in {where}", str(role), ROLES)
         if role == "labels" and isinstance(column, list):
             if task != "multi":
-                raise UserError(f"{where}: several columns of labels need `task: multi`.")
+                raise UserError(f"{where}: several label columns need `task: multi`.")
             found[role] = tuple(_text(name, f"{where}, labels") for name in column)
         else:
             found[role] = _text(column, f"{where}, {role}")
     if "label" in found and "labels" in found:
-        raise UserError(f"{where}: label and labels are the same; name one.")
+        raise UserError(f"{where}: label and labels mean the same; give one of them.")
     return found
 
 
 def _separator(value: Any, where: str) -> str:
     text: str = coerce(value, str, where)
     if not text:
-        raise UserError(f"{where}: one or more characters are wanted.")
+        raise UserError(f"{where}: give one or more characters.")
     return text
 
 
@@ -185,37 +185,37 @@ def _classes(value: Any, where: str) -> dict[str, str]:
     elif isinstance(value, dict):
         pairs = value.items()
     else:
-        raise UserError(f"{where}: a list of names or a mapping {{key: name}} is wanted.")
+        raise UserError(f"{where}: write a list of names or a mapping {{key: name}}.")
     found: dict[str, str] = {}
     for key, name in pairs:
         if isinstance(key, bool) or key is None:
             raise UserError(f"{where}: YAML reads one of the names as {key}; put it in quotes.")
-        text = plain(_text(key, where))
+        text = nfc(_text(key, where))
         if not text:
             raise UserError(f"{where}: a class has a blank name.")
         if text in found:
-            raise UserError(f"{where}: '{text}' stands there twice.")
-        found[text] = shown(text) if name is None else plain(_text(name, f"{where}, {text}"))
+            raise UserError(f"{where}: '{text}' is listed twice.")
+        found[text] = display_name(text) if name is None else nfc(_text(name, f"{where}, {text}"))
         if not found[text]:
             raise UserError(f"{where}: the name of '{text}' is blank.")
     if value and len(found) < 2:
-        raise UserError(f"{where}: at least two are wanted.")
+        raise UserError(f"{where}: name at least two.")
     return found
 
 
-def shown(key: str) -> str:
-    """A class's key as prompts spell it."""
+def display_name(key: str) -> str:
+    """The name of a class in prompts, made from its key."""
     return " ".join(key.replace("_", " ").split())
 
 
 def _templates(value: Any, where: str) -> tuple[str, ...]:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not texts:
-        raise UserError(f"{where}: a text or a list of texts is wanted, not {value!r}.")
+        raise UserError(f"{where}: write a text or a list of texts, not {value!r}.")
     for text in texts:
         rest = text.replace("{}", "", 1) if isinstance(text, str) else "{"
         if rest == text or "{" in rest or "}" in rest:
-            raise UserError(f"{where}: '{text}' is no text with one {{}} for the class name.")
+            raise UserError(f"{where}: '{text}' needs exactly one {{}} for the class name.")
     return tuple(texts)
 
 
@@ -228,7 +228,7 @@ def _descriptions(value: Any, file: Path) -> dict[str, str] | Literal["wordnet"]
         value = read_mapping(where, f"{file}, descriptions")
     if not isinstance(value, dict):
         raise UserError(
-            f"{where}: a mapping {{class: text}}, a JSON or YAML file or wordnet is wanted."
+            f"{where}: write a mapping {{class: text}}, a JSON or YAML file, or wordnet."
         )
     found = {}
     for key, text in value.items():
@@ -236,5 +236,5 @@ def _descriptions(value: Any, file: Path) -> dict[str, str] | Literal["wordnet"]
             raise UserError(f"{where}: YAML reads one of the names as {key}; put it in quotes.")
         if not isinstance(text, str) or not text.strip():
             raise UserError(f"{where}: the description of '{key}' is not a text.")
-        found[plain(str(key))] = " ".join(text.split())
+        found[nfc(str(key))] = " ".join(text.split())
     return found

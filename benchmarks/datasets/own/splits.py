@@ -1,4 +1,4 @@
-"""From a user's images to numbered classes and splits: label indices and the draws."""
+"""Class indices and splits of a user's images, with the draws of test set and long tail."""
 
 from __future__ import annotations
 
@@ -13,42 +13,46 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import long_tail
 from benchmarks.datasets.base import TaskKind, gaps
-from benchmarks.datasets.own.entries import ALL, Complaints, Entry, Found
+from benchmarks.datasets.own.entries import UNASSIGNED, Complaints, Entry, Listing
 from benchmarks.datasets.own.spec import Spec
 from benchmarks.errors import DataError, UserError, counted, did_you_mean, first_few
 
 Counts = NDArray[np.int64]
 
 TEST_SHARE = 0.2
-"""Of each class, where nothing says what is for testing."""
+"""Share of each class that is drawn for testing if nothing assigns images to it."""
 VALIDATION_PER_CLASS = 20
-"""Images that a long-tailed draw leaves over and `--select val` may have, as for CIFAR-LT."""
+"""Number of images not drawn for the long tail that `--select val` may use, as for CIFAR-LT."""
 
 
 @dataclass(frozen=True)
-class Numbered:
-    """Images with the classes they are of."""
+class IndexedImages:
+    """Images with class indices."""
 
     keys: tuple[str, ...]
-    """(C,) in the order of the indices."""
-    entries: tuple[Entry, ...]
+    """(C,) classes in the order of their indices."""
     labels: tuple[tuple[int, ...], ...]
-    """The class indices of each."""
-    found: Found
+    """Class indices of each image."""
+    listing: Listing
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The images."""
+        return self.listing.entries
 
 
-def number(spec: Spec, found: Found) -> Numbered:
-    """Give the classes indices, in the order of `classes:` or, without, of names or numbers.
+def index_classes(spec: Spec, listing: Listing) -> IndexedImages:
+    """Index the classes in the order of `classes:`, or sorted by name or number without it.
 
-    Labels that are whole numbers and no key of `classes:` are places in it, from 0.
+    Labels that are whole numbers and not keys of `classes:` are places in it, from 0.
 
     Raises:
-        DataError: labels that are no class, or fewer than two classes.
+        DataError: a label is not a class, or there are fewer than two classes.
     """
-    used = dict.fromkeys(label for entry in found.entries for label in entry.labels)
+    used = dict.fromkeys(label for entry in listing.entries for label in entry.labels)
     whole = {label: n for label in used if (n := _whole(label)) is not None}
     numeric = bool(used) and len(whole) == len(used)
-    declared = dict.fromkeys(tuple(spec.classes) or found.keys)
+    declared = dict.fromkeys(tuple(spec.classes) or listing.keys)
     named = {n: str(whole[n]) if numeric and n not in declared else n for n in used}
     keys = tuple(declared or sorted(set(named.values()), key=int if numeric else str))
     place = {key: i for i, key in enumerate(keys)}
@@ -56,45 +60,47 @@ def number(spec: Spec, found: Found) -> Numbered:
     index = {label: place.get(key) for label, key in named.items()}
     if by_place:
         index = {label: n if 0 <= n < len(keys) else None for label, n in whole.items()}
-    _refuse_unknown(spec, found, [label for label in used if index[label] is None], by_place, keys)
+    _refuse_unknown(
+        spec, listing, [label for label in used if index[label] is None], by_place, keys
+    )
     if len(keys) < 2:
-        raise DataError(f"{spec.file}: there is one class alone, '{keys[0]}'.")
+        raise DataError(f"{spec.file}: there is only one class, '{keys[0]}'.")
     labels = tuple(
         tuple(sorted({i for label in entry.labels if (i := index[label]) is not None}))
-        for entry in found.entries
+        for entry in listing.entries
     )
     if spec.table is not None and not spec.classes:
-        found = replace(found, notes=(*found.notes, *_of_several(spec, keys)))
-    return Numbered(keys, found.entries, labels, found)
+        listing = replace(listing, notes=(*listing.notes, *_unsplit_labels(spec, keys)))
+    return IndexedImages(keys, labels, listing)
 
 
-def _of_several(spec: Spec, keys: Sequence[str]) -> tuple[str, ...]:
-    """A note on classes that look like several labels of an image that were not taken apart."""
+def _unsplit_labels(spec: Spec, keys: Sequence[str]) -> tuple[str, ...]:
+    """A note on classes that look like several labels of an image."""
     known = set(keys)
     for mark in "|;,":
         joined = [k for k in keys if mark in k and any(p.strip() in known for p in k.split(mark))]
         if joined:
             wanted = "task: multi" if spec.task == "single" else f"separator: '{mark}'"
             return (
-                f"{counted(len(joined), 'label')} such as '{joined[0]}' taken as a class of its "
-                f"own; `{wanted}` takes several labels of an image apart",
+                f"labels such as '{joined[0]}' ({len(joined)} in all) are taken as one class each; "
+                f"`{wanted}` splits them",
             )
     return ()
 
 
 def _refuse_unknown(
-    spec: Spec, found: Found, unknown: Sequence[str], by_place: bool, keys: Sequence[str]
+    spec: Spec, listing: Listing, unknown: Sequence[str], by_place: bool, keys: Sequence[str]
 ) -> None:
     if not unknown:
         return
     if spec.table is None:
         hint = str(did_you_mean("class", unknown[0], keys)).partition(". ")[2]
         raise DataError(
-            f"{spec.file}, classes: {counted(len(unknown), 'folder')} without a class of its name: "
+            f"{spec.file}, classes: {counted(len(unknown), 'folder')} not listed: "
             f"{first_few(unknown)}. {hint}"
         )
     wrong, bad = Complaints(spec.table, "row"), set(unknown)
-    for entry in found.entries:
+    for entry in listing.entries:
         for label in entry.labels:
             if label in bad and by_place:
                 wrong.add(
@@ -103,22 +109,22 @@ def _refuse_unknown(
                 )
             elif label in bad:
                 hint = str(did_you_mean("class", label, keys)).partition(". ")[2]
-                wrong.add(f"{entry.where}: '{label}' is no class ({hint.rstrip('.')})")
+                wrong.add(f"{entry.where}: '{label}' is not a class ({hint.rstrip('.')})")
     wrong.refuse()
 
 
 def _whole(label: str) -> int | None:
-    """The whole number that a label is, also as 3.0, which tools write for 3."""
+    """A label's value if it is a whole number, also written 3.0 as some tools do."""
     match = re.fullmatch(r"(-?[0-9]{1,18})(\.0+)?", label)
     return int(match[1]) if match else None
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Which image is for what."""
+    """Assignment of images to training, testing and validation."""
 
     splits: dict[str, list[int]]
-    """train, test, val -> indices of images, in the order of their ids."""
+    """train, test, val -> indices of images, ordered by id."""
     counts: tuple[Counts, Counts]
     """(C,) training and test images of each class."""
     validation_source: str
@@ -126,22 +132,22 @@ class Splits:
     """Footnotes on classes without images."""
 
 
-def choose(
-    images: Numbered, name: str, share: float | None, tail: Tail | None, seed: int
+def make_splits(
+    images: IndexedImages, name: str, share: float | None, tail: LongTail | None, seed: int
 ) -> Splits:
-    """Give the images their splits and draw the long tail, if there is to be one.
+    """Assign the images to splits and draw the long tail, if there is one.
 
     Args:
         images: all of them.
-        name: of the data set, for messages.
-        share: of each class for testing, where it is to be drawn.
-        tail: what the training images are thinned out to.
+        name: the data set's name, for messages.
+        share: share of each class to draw for testing; None if not set.
+        tail: long tail to draw from the training images.
         seed: the split seed.
 
     Raises:
-        UserError: as `give_splits` and `Tail.counts`.
+        UserError: as `_assign` and `LongTail.counts`.
     """
-    splits, classes = give_splits(images, name, share, seed), len(images.keys)
+    splits, classes = _assign(images, name, share, seed), len(images.keys)
     source = "the data's own validation images" if splits["val"] else ""
     if tail is not None:
         labels = label_array(images, "single", splits["train"])
@@ -158,13 +164,13 @@ def choose(
     return Splits(splits, (train, test), source, gaps(images.keys, train, test))
 
 
-def _counts(images: Numbered, indices: Sequence[int]) -> Counts:
+def _counts(images: IndexedImages, indices: Sequence[int]) -> Counts:
     labels = [c for i in indices for c in images.labels[i]]
     found = np.bincount(np.array(labels, dtype=np.int64), minlength=len(images.keys))
     return found.astype(np.int64)
 
 
-def label_array(images: Numbered, task: TaskKind, indices: Sequence[int]) -> NDArray[np.int64]:
+def label_array(images: IndexedImages, task: TaskKind, indices: Sequence[int]) -> NDArray[np.int64]:
     """(N,) class indices, or (N, C) zeros and ones for multi-label."""
     labels = [images.labels[i] for i in indices]
     if task == "single":
@@ -175,31 +181,31 @@ def label_array(images: Numbered, task: TaskKind, indices: Sequence[int]) -> NDA
     return found
 
 
-def give_splits(
-    images: Numbered, name: str, share: float | None, seed: int
+def _assign(
+    images: IndexedImages, name: str, share: float | None, seed: int
 ) -> dict[str, list[int]]:
-    """Split -> indices of its images, in the order of their ids.
+    """Split -> indices of its images, ordered by id.
 
-    Where nothing says what is for testing, a share of each class is drawn by the split seed: an
-    image's place in the draw depends on its id and the seed alone, so that adding images moves few
+    If nothing assigns images to testing, a share of each class is drawn by the split seed. An
+    image's place in the draw depends only on its id and the seed, so that adding images moves few
     others. A multi-label image counts for the rarest of its classes.
 
     Raises:
-        DataError: nothing to train or to test on.
-        UserError: a share that has no use, or is needed and not given.
+        DataError: no image to train or test on.
+        UserError: a share that is set but not needed, or needed but not set.
     """
-    splits: dict[str, list[int]] = {split: [] for split in (ALL, "train", "test", "val")}
+    splits: dict[str, list[int]] = {split: [] for split in (UNASSIGNED, "train", "test", "val")}
     for i, entry in enumerate(images.entries):
         splits[entry.split].append(i)
-    pool = splits.pop(ALL)
+    pool = splits.pop(UNASSIGNED)
     if not pool:
         if splits["test"] and share is not None:
-            raise UserError(f"{name}.test_share={share:g}: the data say what is for testing.")
+            raise UserError(f"{name}.test_share={share:g}: the data already have test images.")
         if not splits["test"] and share is None:
             given = " and ".join(split for split in splits if splits[split])
             raise DataError(
-                f"{name}: the images are for {given}, none for testing: name those of test, or let "
-                "a part of train be drawn with `test_share: 0.2`."
+                f"{name}: there are images for {given}, but none for testing: add test images, or "
+                "write `test_share: 0.2` to draw them from train."
             )
         if not splits["test"]:
             pool, splits["train"] = splits["train"], []
@@ -213,8 +219,8 @@ def give_splits(
     return splits
 
 
-def _drawn(images: Numbered, pool: Sequence[int], share: float, seed: int) -> set[int]:
-    """The images drawn for testing: of a class with two or more at least one, and never all."""
+def _drawn(images: IndexedImages, pool: Sequence[int], share: float, seed: int) -> set[int]:
+    """Indices drawn for testing: at least one of a class with two or more images, never all."""
     counts = Counter(c for i in pool for c in images.labels[i])
     strata: dict[int, list[int]] = {}
     for i in pool:
@@ -233,8 +239,8 @@ def _place(sid: str, seed: int) -> bytes:
 
 
 @dataclass(frozen=True)
-class Tail:
-    """How a balanced training set is made long-tailed."""
+class LongTail:
+    """Parameters of the draw that makes a training set long-tailed."""
 
     imbalance: float
     profile: str
@@ -242,9 +248,9 @@ class Tail:
     n_max: int | None
 
     def counts(self, available: Counts, name: str, keys: Sequence[str]) -> Counts:
-        """(C,) images to draw of each class; the first class has the most.
+        """(C,) number of images to draw from each class; the first class has the most.
 
-        Without `n_max` as many as the data allow.
+        Without `n_max`, as many as the data allow.
 
         Raises:
             UserError: a class has too few images.
@@ -262,7 +268,7 @@ class Tail:
                 c = int(short[0])
                 raise UserError(
                     f"{name}.n_max={self.n_max}: {len(short)} of {len(counts)} classes have too "
-                    f"few images, '{keys[c]}' would need {counts[c]} and has {available[c]}."
+                    f"few images: '{keys[c]}' needs {counts[c]} and has {available[c]}."
                 )
             return counts
         low, high = 0, int(available.max())
@@ -271,10 +277,10 @@ class Tail:
             low, high = (middle, high) if (wanted(middle) <= available).all() else (low, middle - 1)
         if low == 0:
             empty = keys[int(available.argmin())]
-            raise UserError(f"{name}.imbalance: '{empty}' has no training image.")
+            raise UserError(f"{name}.imbalance: '{empty}' has no training images.")
         return wanted(low)
 
     def draw(self, labels: Counts, counts: Counts, seed: int) -> tuple[Counts, Counts]:
-        """Indices of the images drawn, in order, and of those left over for validation."""
+        """Sorted indices of the images drawn, and of those kept for validation."""
         drawn, others = long_tail.draw(labels, counts, seed, VALIDATION_PER_CLASS)
         return np.sort(drawn), np.sort(np.concatenate(others))

@@ -1,6 +1,6 @@
-"""A user's own table of images: CSV or Parquet, a row an image.
+"""A user's own table of images, CSV or Parquet, with one row per image.
 
-Comma, semicolon or tab between the fields, UTF-8 with or without a byte-order mark, any line ends.
+A CSV file may have commas, semicolons or tabs, any line ends, and be UTF-8 or UTF-16.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.datasets.own.entries import ALL, Complaints, Entry, Folders, Found
-from benchmarks.datasets.own.spec import Spec, plain
+from benchmarks.datasets.own.entries import UNASSIGNED, Complaints, Entry, Folders, Listing
+from benchmarks.datasets.own.spec import Spec, nfc
 from benchmarks.errors import DataError, DataMissing, counted, did_you_mean
 
 _SPLITS = {
@@ -22,21 +22,21 @@ _SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
     **dict.fromkeys(("val", "valid", "validation"), "val"),
 }
-"""What a split may be called."""
+"""Name of a split in a table -> split."""
 _DELIMITERS = ",;\t"
 _TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 
 Row = tuple[str, Sequence[Any]]
-"""Where it stands ("line 7"), and its fields."""
+"""Its position ("line 7") and its fields."""
 
 
-def read_table(spec: Spec) -> Found:
-    """The images that a table lists, by their paths; a row that repeats another is dropped.
+def read_table(spec: Spec) -> Listing:
+    """List the images of a table, sorted by id; a row that repeats another is dropped.
 
     Raises:
         DataMissing: there is no such table.
-        DataError: it cannot be read, a column is missing, or rows that cannot be used: all of them
-            are counted and the first few named.
+        DataError: it cannot be read, a column is missing, or rows cannot be used; these are
+            counted and the first few named.
     """
     assert spec.table is not None
     table, folder = spec.table, spec.images[""]
@@ -55,7 +55,8 @@ def read_table(spec: Spec) -> Found:
             entries[entry.sid] = replace(entry, file=file, size=size)
         elif first.split != entry.split:
             wrong.add(
-                f"{where}: {entry.sid} is in {entry.split}, in {first.where} in {first.split}"
+                f"{where}: {entry.sid} is in {entry.split}, but {first.where} has it in "
+                f"{first.split}"
             )
         elif first.labels == entry.labels:
             repeated += 1
@@ -65,17 +66,18 @@ def read_table(spec: Spec) -> Found:
             entries[entry.sid] = replace(first, labels=both)
         else:
             wrong.add(
-                f"{where}: {entry.sid} is '{entry.labels[0]}', in {first.where} '{first.labels[0]}'"
+                f"{where}: {entry.sid} is '{entry.labels[0]}', but {first.where} has "
+                f"'{first.labels[0]}'"
             )
     wrong.refuse()
     if not entries:
         raise DataError(f"{table}: no rows below the header.")
-    notes = [f"{counted(repeated, 'row')} dropped that list an image again"] if repeated else []
+    notes = [f"{counted(repeated, 'repeated row')} dropped"] if repeated else []
     if merged:
-        notes.append(f"{counted(merged, 'row')} with further labels of an image put together")
-    return Found(
+        notes.append(f"{counted(merged, 'row')} merged into others of the same image")
+    return Listing(
         tuple(entries[sid] for sid in sorted(entries)),
-        dict.fromkeys((ALL, *_SPLITS.values()), folder),
+        dict.fromkeys((UNASSIGNED, *_SPLITS.values()), folder),
         columns.keys,
         captioned=columns.caption is not None,
         notes=tuple(notes),
@@ -84,14 +86,14 @@ def read_table(spec: Spec) -> Found:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where in a row things stand."""
+    """Positions of the columns in a row."""
 
     path: int
     labels: tuple[int, ...]
     split: int | None
     caption: int | None
     keys: tuple[str, ...]
-    """The classes, where each has a column of 0 and 1."""
+    """The classes, if each has a column of 0 and 1; otherwise empty."""
     multi: bool
     separator: str
 
@@ -100,7 +102,7 @@ class _Columns:
         """Find the columns by their names.
 
         Raises:
-            DataError: one is not there, or there twice; the line says which are.
+            DataError: one is missing, or two have its name; the line names the columns.
         """
 
         def place(name: str, role: str) -> int:
@@ -110,14 +112,14 @@ class _Columns:
                 return header.index(name)
             hint = str(did_you_mean("column", name, header)).partition(". ")[2]
             raise DataError(
-                f"{table} has no column '{name}'. {hint} If it is called otherwise, say so with "
+                f"{table} has no column '{name}'. {hint} If it has another name, write "
                 f"`columns: {{{role}: NAME}}`."
             )
 
         wanted: Mapping[str, Any] = spec.columns
         usual = ("labels", "label") if spec.task == "multi" else ("label", "labels")
-        there = [r for r in usual if r in wanted] or [r for r in usual if r in header]
-        role = (there or usual)[0]
+        named = [r for r in usual if r in wanted] or [r for r in usual if r in header]
+        role = (named or usual)[0]
         labels = wanted.get(role, role)
         several = labels if isinstance(labels, tuple) else ()
         optional = {
@@ -130,7 +132,7 @@ class _Columns:
             labels=tuple(place(name, role) for name in several or (labels,)),
             split=optional.get("split"),
             caption=optional.get("caption"),
-            keys=tuple(map(plain, several)),
+            keys=tuple(map(nfc, several)),
             multi=spec.task == "multi",
             separator=spec.separator,
         )
@@ -138,24 +140,24 @@ class _Columns:
     def entry(
         self, where: str, fields: Sequence[Any], folder: Path, complain: Callable[[str], None]
     ) -> Entry | None:
-        """The image of a row; what is wrong with it is told, and then there is none."""
+        """The image of a row; None after a complaint about it."""
         file, trouble = _relative(_text(fields[self.path]), folder)
-        split = ALL
+        split = UNASSIGNED
         if self.split is not None:
             named = _text(fields[self.split])
             split = _SPLITS.get(named.lower(), "")
             if not split:
-                trouble = trouble or f"the split '{named}' is none of train, test, val"
+                trouble = trouble or f"the split '{named}' is not train, test or val"
         labels, wrong = self._labels(fields)
         trouble = trouble or wrong
         if trouble:
             complain(f"{where}: {trouble}")
             return None
         caption = "" if self.caption is None else _text(fields[self.caption])
-        return Entry(plain(file), file, split, labels, caption, where=where)
+        return Entry(nfc(file), file, split, labels, caption, where=where)
 
     def _labels(self, fields: Sequence[Any]) -> tuple[tuple[str, ...], str]:
-        """Labels, and what is wrong with them."""
+        """Labels, and an error or an empty text."""
         if self.keys:
             found = []
             for key, at in zip(self.keys, self.labels, strict=True):
@@ -168,23 +170,23 @@ class _Columns:
         value = fields[self.labels[0]]
         if self.multi:
             parts = value if _is_list(value) else _split(_text(value), self.separator)
-            kept = dict.fromkeys(plain(_text(part)) for part in parts)
+            kept = dict.fromkeys(nfc(_text(part)) for part in parts)
             return tuple(label for label in kept if label), ""
-        label = plain(_text(value))
+        label = nfc(_text(value))
         return ((label,), "") if label else ((), "there is no label")
 
 
 def _relative(path: str, folder: Path) -> tuple[str, str]:
-    """A path under the folder, and what is wrong with it."""
+    """A path relative to the folder, and an error or an empty text."""
     path = path.replace("\\", "/")
     if not path:
         return "", "there is no path"
     if "\0" in path:
-        return "", "the path holds a zero byte"
+        return "", "the path contains a zero byte"
     whole = path.startswith("/")
     inside = posixpath.relpath(path, folder.absolute()) if whole else posixpath.normpath(path)
     if inside.startswith("../") or inside in ("..", "."):
-        return "", f"{path} leads out of {folder}: set `images:` to a folder above"
+        return "", f"{path} is outside {folder}: set `images:` to a folder that contains it"
     return inside, ""
 
 
@@ -204,13 +206,13 @@ def _text(value: Any) -> str:
 
 
 def _read(table: Path) -> tuple[list[str], Iterable[Row]]:
-    """Names of the columns, and the rows."""
+    """Names of the columns and the rows."""
     if not table.exists():
         raise DataMissing(f"{table}: no such file.")
     if table.suffix.lower() in (".parquet", ".pq"):
         return _read_parquet(table)
     if table.suffix.lower() not in _TABLES:
-        raise DataError(f"{table}: a table is a {' or '.join(_TABLES)} file.")
+        raise DataError(f"{table}: a table must be one of {', '.join(_TABLES)}.")
     return _read_csv(table)
 
 
@@ -231,7 +233,7 @@ def _read_csv(table: Path) -> tuple[list[str], Iterable[Row]]:
     header = next(rows, None)
     if header is None:
         raise DataError(f"{table}: the table is empty.")
-    names = [plain(str(name).strip()) for name in header[1]]
+    names = [nfc(str(name).strip()) for name in header[1]]
     return names, _of_width(table, rows, len(names))
 
 
@@ -254,8 +256,8 @@ def _of_width(table: Path, rows: Iterator[Row], width: int) -> Iterator[Row]:
             yield where, fields
         else:
             wrong.add(
-                f"{where}: {counted(len(fields), 'field')} instead of {width}; a text with a "
-                "comma is put in quotes"
+                f"{where}: {counted(len(fields), 'field')} instead of {width}; put a text that "
+                "contains a comma in quotes"
             )
     wrong.refuse()
 
@@ -269,8 +271,8 @@ def _read_parquet(table: Path) -> tuple[list[str], Iterable[Row]]:
         raise DataError(
             f"{table}: reading Parquet needs pyarrow: `pip install pyarrow`, or save it as CSV."
         ) from error
-    except Exception as error:  # its readers have errors of their own
+    except Exception as error:  # pyarrow and fastparquet raise their own errors
         raise DataError(f"{table}: not a readable Parquet file.") from error
     frame = frame.astype(object).where(frame.notna(), None)
     rows = enumerate(frame.itertuples(index=False, name=None), 1)
-    return [plain(str(name)) for name in frame.columns], ((f"row {n}", row) for n, row in rows)
+    return [nfc(str(name)) for name in frame.columns], ((f"row {n}", row) for n, row in rows)

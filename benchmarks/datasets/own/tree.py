@@ -1,4 +1,4 @@
-"""A user's own images in folders named after their class."""
+"""A user's own images in folders that are named after their class."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.datasets.files.image_files import ENDINGS
-from benchmarks.datasets.own.entries import ALL, Entry, Found, file_size
-from benchmarks.datasets.own.spec import plain
+from benchmarks.datasets.own.entries import UNASSIGNED, Entry, Listing, file_size
+from benchmarks.datasets.own.spec import nfc
 from benchmarks.errors import DataError, DataMissing, counted, first_few
 
 _SPLIT_FOLDERS = {
@@ -19,19 +19,19 @@ _SPLIT_FOLDERS = {
     "valid": "val",
     "validation": "val",
 }
-"""Folder -> split."""
+"""Name of a folder -> split."""
 
 
-def read_tree(images: Mapping[str, Path]) -> Found:
-    """All images under the class folders, by name; hidden files are passed over.
+def read_tree(images: Mapping[str, Path]) -> Listing:
+    """List the images under the class folders, sorted by id; hidden files are skipped.
 
     Args:
-        images: split -> folder of class folders; "" -> one that holds either class folders or a
-            folder of them for each split.
+        images: split -> folder of class folders; "" -> a folder of either class folders or one
+            such folder for each split.
 
     Raises:
         DataMissing: there is no such folder.
-        DataError: no class folder, one that cannot be read, or names that no record can hold.
+        DataError: no class folder, one that cannot be read, or a name that is not UTF-8.
     """
     folders = _splits(images[""]) if "" in images else dict(images)
     _refuse_overlap(folders)
@@ -41,59 +41,59 @@ def read_tree(images: Mapping[str, Path]) -> Found:
     for split, folder in folders.items():
         there = _children(folder)
         classes = [child.name for child in there if _is_folder(child)]
-        beside = sum(_is_image(child.name) for child in there if not _is_folder(child))
-        if beside:
-            unused["image", "beside the class folders"] += beside
+        loose = sum(_is_image(child.name) for child in there if not _is_folder(child))
+        if loose:
+            unused["image", "outside the class folders"] += loose
         if not classes:
             raise DataError(
-                f"{folder} holds no class folders, {counted(beside, 'image')}: put the images of "
+                f"{folder} has no class folders, but {counted(loose, 'image')}: put the images of "
                 "each class into a folder named after it, or list them in a table."
             )
         for name in classes:
-            keys.add(plain(name))
+            keys.add(nfc(name))
             for file, size in _files(folder / name, f"{name}/", frozenset()):
                 if not _is_image(file):
                     unused["file", f"with the ending '{os.path.splitext(file)[1]}'"] += 1
                     continue
-                sid = _checked(file if split == ALL else f"{split}/{file}", folder)
+                sid = _checked(file if split == UNASSIGNED else f"{split}/{file}", folder)
                 if sid in entries:
                     raise DataError(
-                        f"{folder / file}: another file's name differs from this one in the form "
-                        "of its Unicode alone; rename one."
+                        f"{folder / file}: the name of another file differs only in its Unicode "
+                        "form; rename one of them."
                     )
-                entries[sid] = Entry(sid, file, split, (plain(name),), size=size)
+                entries[sid] = Entry(sid, file, split, (nfc(name),), size=size)
     if not entries:
         where = ", ".join(map(str, folders.values()))
         raise DataError(
-            f"{where}: the {len(keys)} class folders hold no images ({', '.join(ENDINGS)})."
+            f"{where}: the {len(keys)} class folders have no images ({', '.join(ENDINGS)})."
         )
     passed = [f"{counted(n, noun)} {which}" for (noun, which), n in unused.items()]
     notes = [f"not used: {first_few(passed)}"] if passed else []
     ordered = tuple(entries[sid] for sid in sorted(entries))
-    return Found(ordered, folders, tuple(sorted(keys)), notes=tuple(notes))
+    return Listing(ordered, folders, tuple(sorted(keys)), notes=tuple(notes))
 
 
 def _splits(folder: Path) -> dict[str, Path]:
-    """Split -> folder; the folder itself where its folders are classes.
+    """Split -> folder; just the folder itself if its folders are classes.
 
-    A class may be called train, so that alone among other folders says nothing.
+    A class may be called train: a single such folder among others is taken as a class.
     """
     names = [child.name for child in _children(folder) if _is_folder(child)]
     known = {name: _SPLIT_FOLDERS[name.lower()] for name in names if name.lower() in _SPLIT_FOLDERS}
     if "train" not in known.values() or (len(known) == 1 and len(names) > 1):
-        return {ALL: folder}
-    twice = [split for split, n in Counter(known.values()).items() if n > 1]
-    if twice:
-        both = " and ".join(name for name, split in known.items() if split == twice[0])
+        return {UNASSIGNED: folder}
+    repeated = [split for split, n in Counter(known.values()).items() if n > 1]
+    if repeated:
+        both = " and ".join(name for name, split in known.items() if split == repeated[0])
         raise DataError(
-            f"{folder}: {both} are both for '{twice[0]}'; name the folders in "
-            "`images:`, a split each."
+            f"{folder}: {both} are both for '{repeated[0]}'; write `images:` with one folder for "
+            "each split."
         )
     if len(known) < len(names):
         other = [name for name in names if name not in known]
         raise DataError(
-            f"{folder}: beside {', '.join(known)} stands {first_few(other)}; name the folders in "
-            "`images:`, a split each."
+            f"{folder}: besides {', '.join(known)} it contains {first_few(other)}; write `images:` "
+            "with one folder for each split."
         )
     return {split: folder / name for name, split in known.items()}
 
@@ -103,7 +103,7 @@ def _refuse_overlap(folders: Mapping[str, Path]) -> None:
     for i, (split, folder) in enumerate(resolved):
         for other, second in resolved[:i]:
             if folder.is_relative_to(second) or second.is_relative_to(folder):
-                raise DataError(f"{folder}: the images of {split} would also be those of {other}.")
+                raise DataError(f"{folder}: its images would be in both {other} and {split}.")
 
 
 def _is_image(name: str) -> bool:
@@ -111,7 +111,7 @@ def _is_image(name: str) -> bool:
 
 
 def _visible(name: str) -> bool:
-    """Whether a name is not one that file managers and macOS leave behind."""
+    """False for files that file managers and macOS leave behind."""
     return not name.startswith((".", "__MACOSX")) and name.lower() not in (
         "thumbs.db",
         "desktop.ini",
@@ -119,7 +119,7 @@ def _visible(name: str) -> bool:
 
 
 def _children(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, by name."""
+    """The visible contents of a folder, sorted by name."""
     try:
         with os.scandir(folder) as found:
             return sorted((e for e in found if _visible(e.name)), key=lambda e: e.name)
@@ -137,9 +137,9 @@ def _is_folder(child: os.DirEntry[str]) -> bool:
 
 
 def _files(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[tuple[str, int | None]]:
-    """(path, size) of the files under a folder at any depth; a link that leads nowhere has no size.
+    """(path, size) of the files under a folder at any depth; the size of a broken link is None.
 
-    Links are followed, but not back up to a folder that holds them.
+    Links are followed, but not up to a folder that contains them.
     """
     here = os.path.realpath(folder)
     if here in above:
@@ -152,7 +152,7 @@ def _files(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[tuple[s
 
 
 def _checked(name: str, folder: Path) -> str:
-    """The name as an id.
+    """A file's path as an id.
 
     Raises:
         DataError: it is not UTF-8.
@@ -162,4 +162,4 @@ def _checked(name: str, folder: Path) -> str:
     except UnicodeEncodeError as error:
         printable = name.encode(errors="surrogateescape").decode(errors="replace")
         raise DataError(f"{folder}: the name '{printable}' is not UTF-8; rename it.") from error
-    return plain(name)
+    return nfc(name)

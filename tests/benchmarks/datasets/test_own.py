@@ -85,7 +85,7 @@ def test_what_is_passed_over(tmp_path: Path) -> None:
     assert data.texts.class_names == ("a", "b", "empty")
     assert data.counts.tolist() == [5, 4, 0]
     notes = " ".join(data.notes)
-    assert "1 image beside the class folders" in notes
+    assert "1 image outside the class folders" in notes
     assert "1 file with the ending '.txt'" in notes
     assert "1 of 3 classes have no training images: empty" in data.gaps
     assert "1 of 3 classes have no test images: empty" in data.gaps
@@ -136,7 +136,7 @@ def test_folders_called_by_numbers_are_places_in_the_list(tmp_path: Path) -> Non
     assert data.texts.class_names == ("c", "a", "b")
     assert data.counts.tolist() == [1, 2, 3]
     unnamed = load(describe(tmp_path, images="p"))
-    assert any("called by numbers" in note for note in unnamed.notes)
+    assert any("class names are numbers" in note for note in unnamed.notes)
 
 
 def test_descriptions_from_a_wordnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def test_a_test_draw_moves_few_images_when_some_are_added(tmp_path: Path) -> Non
 def test_test_images_may_be_drawn_from_train_on_request_alone(tmp_path: Path) -> None:
     tree(tmp_path / "p", {"train/a": 10, "train/b": 10, "val/a": 2, "val/b": 2})
     typed = describe(tmp_path, images="p")
-    with pytest.raises(DataError, match="for train and val, none for testing"):
+    with pytest.raises(DataError, match="for train and val, but none for testing"):
         load(typed)
     data = load(typed, test_share=0.2)
     assert {sid.split("/")[0] for sid in data.test.ids} == {"train"}
@@ -272,24 +272,24 @@ def test_versions_and_groups_are_the_users(tmp_path: Path) -> None:
     ("keys", "line"),
     [
         ({"image": "p"}, "Unknown key in .* 'image'. Did you mean: images?"),
-        ({}, "not {}|say where the images are"),
+        ({}, "not {}|where are the images"),
         ({"task": "singel", "images": "p"}, "task: 'singel' is none of single, multi"),
         ({"images": [3]}, r"images: '\[3\]' is not text"),
         ({"images": ""}, "images: no path is given"),
         ({"images": {"train": "p", "tst": "p"}}, "'tst'. Did you mean: test"),
-        ({"images": {"test": "p"}}, "a folder for train is wanted"),
-        ({"images": {"train": "p", "test": "p/a"}}, "would also be those of train"),
-        ({"images": "p", "columns": {"path": "f"}}, "columns: goes with a table"),
+        ({"images": {"test": "p"}}, "the folder for train is missing"),
+        ({"images": {"train": "p", "test": "p/a"}}, "its images would be in both train and test"),
+        ({"images": "p", "columns": {"path": "f"}}, "columns: needs a table"),
         ({"images": "p", "task": "multi"}, "task multi needs a table"),
         ({"images": "p", "name": "my birds"}, "cannot be called 'my birds'"),
         ({"images": "p", "name": "cifar100_lt"}, "data set of the suite is called 'cifar100_lt'"),
         ({"images": "p", "name": "cifar100_lt_ir50"}, "the suite is called 'cifar100_lt_ir50'"),
-        ({"images": "p", "classes": ["a", "a"]}, "'a' stands there twice"),
+        ({"images": "p", "classes": ["a", "a"]}, "'a' is listed twice"),
         ({"images": "p", "classes": ["a", True]}, "YAML reads one of the names as True"),
         ({"images": "p", "classes": ["a"]}, "at least two"),
-        ({"images": "p", "classes": ["a", "c"]}, "1 folder without a class of its name: b"),
-        ({"images": "p", "templates": ["a {} {}"]}, "is no text with one {}"),
-        ({"images": "p", "templates": "a photo"}, "is no text with one {}"),
+        ({"images": "p", "classes": ["a", "c"]}, "1 folder not listed: b"),
+        ({"images": "p", "templates": ["a {} {}"]}, "needs exactly one {}"),
+        ({"images": "p", "templates": "a photo"}, "needs exactly one {}"),
         ({"images": "p", "descriptions": {"a": 3}}, "description of 'a' is not a text"),
         ({"images": "p", "descriptions": "none.json"}, "No such file"),
         ({"images": "p", "descriptions": {"aa": "x"}}, "Unknown class .* 'aa'. Did you mean: a"),
@@ -300,7 +300,7 @@ def test_versions_and_groups_are_the_users(tmp_path: Path) -> None:
         ),
         (
             {"images": "p", "classes": {"a": "x", "b": "x"}, "descriptions": {"x": "t"}},
-            "'x' stands for several classes: write a, b",
+            "'x' is the name of several classes: write their keys, a, b",
         ),
         ({"images": "p", "groups": "halves"}, "groups: 'halves' is none of"),
         ({"images": "p", "imbalance": "high"}, "imbalance: 'high' is not a number"),
@@ -308,7 +308,7 @@ def test_versions_and_groups_are_the_users(tmp_path: Path) -> None:
         ({"images": "p", "profile": "step"}, "profile=step needs an imbalance"),
         ({"images": "p", "imbalance": 2, "head_share": 0.3}, "needs profile=step"),
         ({"images": "p", "imbalance": 2, "n_max": 99}, "n_max=99: 2 of 2 classes have too few"),
-        ({"images": "p", "test_share": 1.5}, "must lie between 0 and 1"),
+        ({"images": "p", "test_share": 1.5}, "field test_share: 1.5 is not below 1"),
     ],
 )
 def test_a_description_that_cannot_be_used_is_one_line(
@@ -339,7 +339,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
 def test_places_that_are_no_description(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Cannot read .*none\.yaml: No such file"):
         registry.resolve(str(tmp_path / "none.yaml"))
-    with pytest.raises(UserError, match=r"a place on disk.*own_data\.md"):
+    with pytest.raises(UserError, match=r"a path on disk.*own_data\.md"):
         registry.resolve(str(tmp_path))
     with pytest.raises(UserError, match="needs an imbalance"):
         tree(tmp_path / "p", {"a": 3, "b": 3})

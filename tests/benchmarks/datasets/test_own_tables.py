@@ -116,17 +116,17 @@ def test_a_separator_of_the_users(tmp_path: Path) -> None:
     assert data.texts.class_names == ("a|b", "c")
 
 
-def test_several_labels_that_are_not_taken_apart_are_a_note(tmp_path: Path) -> None:
+def test_labels_that_look_like_several_are_noted(tmp_path: Path) -> None:
     rows = "path,label,split\na.png,x,train\nb.png,{},train\nc.png,y,test\nd.png,{},test"
 
     def notes(label: str, **keys: str) -> tuple[str, ...]:
         table(tmp_path, rows.format(label, label))
         return load(describe(tmp_path, table="labels.csv", **keys)).notes
 
-    note = "1 label such as 'x{}y' taken as a class of its own; `{}` takes several labels of an "
-    assert notes("x|y") == (note.format("|", "task: multi") + "image apart",)
+    note = "labels such as 'x{}y' (1 in all) are taken as one class each; `{}` splits them"
+    assert notes("x|y") == (note.format("|", "task: multi"),)
     assert notes("x|y", task="multi") == ()
-    assert notes('"x,y"', task="multi") == (note.format(",", "separator: ','") + "image apart",)
+    assert notes('"x,y"', task="multi") == (note.format(",", "separator: ','"),)
     assert notes('"x,y"', task="multi", separator=",") == ()
     assert notes('"Bath, Somerset"') == ()  # a name with a comma
 
@@ -148,11 +148,11 @@ def test_rows_that_repeat_an_image(tmp_path: Path) -> None:
     table(tmp_path, PLAIN + "./a/1.png,jay,train\na/1.png,jay,train\n")
     data = load(describe(tmp_path, table="labels.csv"))
     assert len(data.train) == 2
-    assert data.notes == ("2 rows dropped that list an image again",)
+    assert data.notes == ("2 repeated rows dropped",)
     table(tmp_path, "path,labels,split\n1.png,a,train\n2.png,b,test\n1.png,b,train\n")
     many = load(describe(tmp_path, table="labels.csv", task="multi"))
     assert many.train.labels.tolist() == [[1, 1]]
-    assert many.notes[0] == "1 row with further labels of an image put together"
+    assert many.notes[0] == "1 row merged into others of the same image"
 
 
 def test_without_a_split_column_test_images_are_drawn(tmp_path: Path) -> None:
@@ -209,19 +209,19 @@ def test_what_is_pinned_follows_the_tables_meaning(tmp_path: Path) -> None:
     [
         ("jay,test", ",test", "labels.csv, line 3: there is no label."),
         ("a/2.png", " ", "labels.csv, line 3: there is no path."),
-        ("jay,test", "jay,dev", "line 3: the split 'dev' is none of train, test, val."),
-        ("jay,test", "jay,", "line 3: the split '' is none of"),
+        ("jay,test", "jay,dev", "line 3: the split 'dev' is not train, test or val."),
+        ("jay,test", "jay,", "line 3: the split '' is not train"),
         ("jay,test", "jay,test,x", "line 3: 4 fields instead of 3"),
-        ("a/2.png", "../2.png", "line 3: ../2.png leads out of"),
-        ("a/2.png", "/else/2.png", "line 3: /else/2.png leads out of"),
-        ("a/2.png,jay", "a/1.png,jay", "a/1.png is in test, in line 2 in train"),
-        ("a/2.png,jay,test", "a/1.png,crow,train", "a/1.png is 'crow', in line 2 'jay'"),
+        ("a/2.png", "../2.png", "line 3: ../2.png is outside"),
+        ("a/2.png", "/else/2.png", "line 3: /else/2.png is outside"),
+        ("a/2.png,jay", "a/1.png,jay", "a/1.png is in test, but line 2 has it in train"),
+        ("a/2.png,jay,test", "a/1.png,crow,train", "a/1.png is 'crow', but line 2 has 'jay'"),
         ('jay,test', '"jay,test', "line 3: unexpected end of data"),
         ("path,", "paths,", "no column 'path'. Did you mean: paths?"),
         ("label,", "name,", "no column 'label'."),
         ("path,label,split", "path,label,label", "two columns are called 'label'"),
-        ("crow", "jay", "there is one class alone, 'jay'"),
-        (",test", ",train", "the images are for train, none for testing"),
+        ("crow", "jay", "there is only one class, 'jay'"),
+        (",test", ",train", "there are images for train, but none for testing"),
         (",train", ",test", "there are no images to train on"),
         (PLAIN, "", "the table is empty"),
         (PLAIN, "path,label\n", "no rows below the header"),
@@ -231,10 +231,10 @@ def test_damage_names_the_line(old: str, new: str, line: str, tmp_path: Path) ->
     assert line in refused(tmp_path, PLAIN.replace(old, new))
 
 
-def test_labels_that_are_no_class(tmp_path: Path) -> None:
+def test_labels_that_are_not_classes(tmp_path: Path) -> None:
     line = refused(tmp_path, PLAIN, classes=["jay", "crows", "wren"])
     assert "2 rows cannot be used" in line
-    assert "line 4: 'crow' is no class (Did you mean: crows?)" in line
+    assert "line 4: 'crow' is not a class (Did you mean: crows?)" in line
     numbers = PLAIN.replace("jay", "0").replace("crow", "7")
     line = refused(tmp_path, numbers, classes=["jay", "crow"])
     assert "line 4: label 7 is out of range, there are 2 classes (0 to 1)" in line
@@ -262,7 +262,7 @@ def test_text_that_is_not_utf8(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 4: not UTF-8"):
         load(describe(tmp_path, table="labels.csv"))
     (tmp_path / "labels.xlsx").write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"a table is a \.csv"):
+    with pytest.raises(DataError, match=r"a table must be one of \.csv"):
         load(describe(tmp_path, table="labels.xlsx"))
 
 
@@ -276,14 +276,14 @@ def test_images_that_are_not_there_are_counted(tmp_path: Path) -> None:
     line = refused(tmp_path / "none", PLAIN, images=False)
     assert "4 of 4 images not found" in line
     assert "a/1.png, a/2.png, b/3.png, and 1 more" in line
-    assert "`images: FOLDER` says another place" in line
+    assert "start from another folder, write `images: FOLDER`" in line
 
 
 def test_damaged_images(tmp_path: Path) -> None:
     table(tmp_path, PLAIN)
     typed = describe(tmp_path, table="labels.csv")
     (tmp_path / "a/1.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"1 file without content under .*: a/1\.png"):
+    with pytest.raises(DataError, match=r"1 empty file under .*: a/1\.png"):
         load(typed)
     (tmp_path / "a/1.png").write_text("no image")
     whole = (tmp_path / "b/4.png").read_bytes()
@@ -303,10 +303,10 @@ def test_damaged_trees(tmp_path: Path) -> None:
     with pytest.raises(DataMissing, match=r"p: no such folder"):
         load(typed)
     tree(tmp_path / "p", {".": 2})
-    with pytest.raises(DataError, match="holds no class folders, 2 images"):
+    with pytest.raises(DataError, match="has no class folders, but 2 images"):
         load(typed)
     tree(tmp_path / "p", {"a": 0, "b": 0})
-    with pytest.raises(DataError, match="2 class folders hold no images"):
+    with pytest.raises(DataError, match="2 class folders have no images"):
         load(typed)
     tree(tmp_path / "p", {"a": 2})
     (tmp_path / "p" / "a" / "broken.jpg").symlink_to(tmp_path / "unplugged" / "0.jpg")
@@ -314,7 +314,7 @@ def test_damaged_trees(tmp_path: Path) -> None:
     with pytest.raises(DataMissing, match=r"2 of 4 images not .*: a/broken\.jpg, a/itself\.jpg"):
         load(typed)
     tree(tmp_path / "q", {"train/a": 1, "test/a": 1, "extra/a": 1})
-    with pytest.raises(DataError, match="beside test, train stands extra"):
+    with pytest.raises(DataError, match="besides test, train it contains extra"):
         load(describe(tmp_path, images="q"))
 
 
