@@ -9,6 +9,7 @@ from sklearn.metrics import average_precision_score
 
 from benchmarks.metrics import single_label_metrics
 from reports.compare.intervals import (
+    Interval,
     accuracy_parts,
     paired_interval,
     precision_parts,
@@ -94,6 +95,41 @@ def test_classes_of_one_image_share_a_stratum():
     assert paired_interval(parts[None], np.zeros((1, 11)), labels).se_images >= 50
 
 
+def half_width(interval: Interval) -> float:
+    return (interval.high - interval.low) / 2
+
+
+@pytest.mark.parametrize("runs", [2, 3, 5])
+def test_runs_add_their_variance_without_the_share_that_images_explain(runs: int) -> None:
+    """Half-widths add in quadrature: the interval of the mean run, and that of the runs."""
+    number = 60
+    rng = np.random.default_rng(runs)
+    difference = rng.normal(size=(runs, number)) + rng.normal(0, 0.3, (runs, 1))
+    zero = np.zeros_like(difference)
+    interval = paired_interval(difference, zero, at_large(number))
+    images = paired_interval(difference.mean(0)[None], zero[:1], at_large(number))
+    between = stats.sem(difference.mean(1)) ** 2
+    own = difference - difference.mean(0)
+    explained = own.var(axis=1, ddof=1).sum() / number / (runs * (runs - 1))
+    left = between - explained * (runs - 2) / (runs - 1)
+    assert 0 < left and (left < between or runs == 2)
+    expected = half_width(images) ** 2 + stats.t.ppf(0.975, runs - 1) ** 2 * left
+    assert half_width(interval) ** 2 == pytest.approx(expected, rel=1e-4)
+    assert interval.se_runs == pytest.approx(np.sqrt(between))
+
+
+def test_runs_that_differ_less_than_their_images_explain_add_nothing() -> None:
+    """Three runs whose totals are equal by construction, though each image differs."""
+    rng = np.random.default_rng(9)
+    difference = rng.normal(size=(3, 60))
+    difference -= difference.mean(1, keepdims=True)
+    zero = np.zeros_like(difference)
+    interval = paired_interval(difference, zero, at_large(60))
+    images = paired_interval(difference.mean(0)[None], zero[:1], at_large(60))
+    assert (interval.low, interval.high) == pytest.approx((images.low, images.high))
+    assert interval.se_runs == pytest.approx(0, abs=1e-12)
+
+
 # ---- pairing -------------------------------------------------------------------------------------
 
 
@@ -164,6 +200,18 @@ def test_precision_parts_are_jackknife_values(seed):
     expected = value + (number - 1) * (np.mean(without) - without)
     np.testing.assert_allclose(parts, expected, atol=1e-12)
     assert parts.mean() == pytest.approx(value)
+
+
+def test_infinite_scores_that_are_equal_are_ties():
+    scores = np.array([np.inf, np.inf, 1.0, -np.inf, -np.inf, -np.inf])
+    y = np.array([1, 0, 1, 0, 1, 0])
+    group = np.array(["few"])
+    parts, expected = (
+        precision_parts(own[:, None], y[:, None], group)["overall"]
+        for own in (scores, np.clip(scores, -9, 9))
+    )
+    assert parts.tolist() == expected.tolist()
+    assert parts.mean() == pytest.approx(100 * average_precision_score(y, np.clip(scores, -9, 9)))
 
 
 def test_precision_is_averaged_over_the_tested_classes_of_a_group():
