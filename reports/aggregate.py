@@ -1,6 +1,6 @@
-"""Builds tables from records.
+"""Tables built from records.
 
-Nothing is dropped without a word: failed and inapplicable cells keep their rows and reasons, and
+Nothing is dropped silently: failed and inapplicable cells keep their rows and reasons, and
 whatever a reader has to know is in the caption or a footnote.
 """
 
@@ -27,13 +27,13 @@ COSTS = (
 def build_tables(
     records: Iterable[Record], *, stale: Collection[str] = (), allow_mixed: bool = False
 ) -> list[Table]:
-    """One table for each data set and backbone, in order of their names.
+    """One table for each data set and backbone, sorted by their names.
 
     Args:
-        records: in any order; the tables do not depend on it.
+        records: records in any order; the tables do not depend on it.
         stale: keys of records made with another version of the method's source.
-        allow_mixed: build a table even from records that differ in more than the method. What
-            differs becomes part of the variant and a footnote.
+        allow_mixed: build a table even from records that differ in more than the method. The
+            differences become part of the variants and footnotes.
 
     Raises:
         MixedRecords: records of a table differ in more than the method, and `allow_mixed` is off.

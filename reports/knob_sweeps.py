@@ -1,4 +1,4 @@
-"""What a knob of a data set does to each method: the sweeps that there are among tables."""
+"""Sweeps over a knob of a data set, found among tables: its effect on each method."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ from results.schema import Record
 
 THIRDS = ("head third", "middle third", "tail third")
 SWAPPED = 0.05
-"""Share of class pairs that may change places before a ranking is not the same any more."""
+"""Fraction of class pairs that may swap ranks before two rankings count as different."""
 WORDS = {
     "imbalance": ("ratio", "Imbalance ratio, largest to smallest class"),
     "head_share": ("share", "Share of head classes"),
 }
-"""What to call a value of a knob, and its axis; other knobs go by their own names."""
+"""Words for a value of a knob and for its axis; other knobs use their own names."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A variant of a method over the values of the knob."""
+    """A variant of a method at several values of the knob."""
 
     label: str
     method: str
     points: tuple[tuple[float, Mapping[str, Summary]], ...]
-    """Value of the knob, and by name the overall value and those of THIRDS."""
+    """Value of the knob with the overall value and those of THIRDS by name."""
 
 
 @dataclass(frozen=True)
 class KnobSweep:
-    """Tables of one data set that differ in one knob alone."""
+    """Tables of one data set that differ in a single knob."""
 
     base: str
-    """The data set with what its tables have in common, for example glyphs100_lt (total=fixed)."""
+    """Data set with the knobs its tables share, for example glyphs100_lt (total=fixed)."""
     backbone: str
     task: str
     knob: str
     lines: tuple[Line, ...]
-    """Each with two points or more, from the lowest overall value to the highest: the mean over
-    all tables of these knobs, so that figures of one report draw a variant in one look."""
+    """Lines of two or more points, sorted by the mean overall value over all tables of the data
+    set, so that a variant looks the same in all figures of a report."""
     sizes: Mapping[str, str]
-    """Classes in each of THIRDS."""
+    """Number of classes in each of THIRDS."""
     notes: tuple[str, ...]
-    """What a reader has to know: which classes the thirds are, what the bands are."""
+    """Notes for the reader: the classes in the thirds, the meaning of the bands."""
 
     @property
     def values(self) -> list[float]:
-        """The values of the knob that any line has."""
+        """All values of the knob that a line has a point at."""
         return sorted({x for line in self.lines for x, _ in line.points})
 
 
 def find_sweeps(tables: Sequence[Table]) -> list[KnobSweep]:
-    """Every set of two or more tables that differ in one numeric knob and in nothing else.
+    """Every set of two or more tables that differ in one numeric knob and nothing else.
 
-    A table whose own records have different knobs (mixed on request) is in none.
+    A table whose own records have different knobs (mixed on request) belongs to no sweep.
     """
     worlds: dict[tuple[Any, ...], list[Table]] = {}
     for table in tables:
@@ -97,7 +97,7 @@ def _text(values: Any) -> str:
 
 
 def _world(table: Table, record: Record) -> tuple[Any, ...]:
-    """What tables of one sweep must have in common beside their other knobs."""
+    """Settings that tables of one sweep must share in addition to their other knobs."""
     assert record.selection is not None and record.provenance is not None
     return (
         _family(table), table.backbone, table.task, record.dataset_version, record.protocol,
@@ -107,14 +107,14 @@ def _world(table: Table, record: Record) -> tuple[Any, ...]:
 
 
 def _family(table: Table) -> str:
-    """The data set's name without what it says of its knobs."""
+    """Name of the data set without its knobs."""
     name = table.dataset.partition(" (")[0]
     ratio = _knobs(table).get("imbalance")
     return name.removesuffix(f"_ir{ratio:g}") if isinstance(ratio, int | float) else name
 
 
 Key = tuple[str, str]
-"""What a row is in every table."""
+"""Identity of a row across tables: method, and configuration without tuned fields."""
 
 
 def _sweep(
@@ -147,9 +147,9 @@ def _sweep(
 
 
 def _identity(row: Row) -> Key:
-    """What a row is in every table: its method with all fields but those of a recipe.
+    """The method of a row with all fields except those that a recipe set.
 
-    A recipe may have tuned them on each data set anew.
+    A recipe may have tuned these for each data set separately.
     """
     record = row.done[0]
     tuned = record.tuning.fields if record.tuning is not None else ()
@@ -158,7 +158,7 @@ def _identity(row: Row) -> Key:
 
 
 def _line(rows: Sequence[Row], values: Sequence[float], fixed: NDArray[np.int64] | None) -> Line:
-    # A label says what tells a row from its siblings, of which there may be more in one table.
+    # A label depends on the neighbours of its row, so it may differ between tables.
     label = max(Counter(row.label for row in rows).items(), key=lambda i: (i[1], len(i[0])))[0]
     points = []
     for value, row in zip(values, rows, strict=True):
@@ -169,7 +169,7 @@ def _line(rows: Sequence[Row], values: Sequence[float], fixed: NDArray[np.int64]
 
 
 def _heights(world: Sequence[Table]) -> dict[Key, float]:
-    """The mean overall value of each variant, for sorting."""
+    """Mean overall value of each variant, for sorting."""
     found: dict[Key, list[float | None]] = {}
     for row in (row for table in world for row in table.rows if row.done):
         found.setdefault(_identity(row), []).append(row.values["overall"].mean)
@@ -178,7 +178,7 @@ def _heights(world: Sequence[Table]) -> dict[Key, float]:
 
 
 def _thirds_of(record: Record, fixed: NDArray[np.int64] | None) -> dict[str, float | None]:
-    """The mean of the class values of each third, by the fixed thirds or the record's own."""
+    """Mean class value of each third: the `fixed` thirds, or by rank within the record."""
     assert record.metrics is not None and record.groups is not None
     thirds = fixed
     if thirds is None:
@@ -197,18 +197,18 @@ def _thirds_of(record: Record, fixed: NDArray[np.int64] | None) -> dict[str, flo
 
 
 def _same_ranks(tables: Sequence[Table], world: Sequence[Table]) -> NDArray[np.int64] | None:
-    """(C,) the third of each class where its rank is the same in all `tables`, else None.
+    """(C,) third of each class if the ranking is the same in all `tables`, otherwise None.
 
-    One setting alone leaves ties (all classes at ratio 1, two levels in a step): the ranks are the
-    mean ones over all settings of the same classes, in the sweep or beside it.
+    A single setting leaves ties (all classes at ratio 1, two levels in a step), so ranks are
+    averaged over all settings of the same classes, in the sweep or elsewhere in the `world`.
     """
     names = _first(tables[0]).class_names
     counts = [_counts(table) for table in tables]
     if any(_first(t).class_names != names or len(c) != len(counts[0]) for t, c in
            zip(tables, counts, strict=True)):  # fmt: skip
         return None
-    beside = [_counts(table) for table in world if _first(table).class_names == names]
-    ranks = np.mean([_ranks(own) for own in beside if len(own) == len(counts[0])], axis=0)
+    every = [_counts(table) for table in world if _first(table).class_names == names]
+    ranks = np.mean([_ranks(own) for own in every if len(own) == len(counts[0])], axis=0)
     order = np.argsort(ranks, kind="stable")
     pairs = len(order) * (len(order) - 1) / 2
     for own in counts:
@@ -226,13 +226,13 @@ def _counts(table: Table) -> NDArray[np.int64]:
 
 
 def _ranks(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(C,) ranks from the largest count to the smallest; equal counts share their mean rank."""
+    """(C,) ranks from the largest count to the smallest; equal counts get their mean rank."""
     _, level, number = np.unique(-counts, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(number) - (number + 1) / 2)[level])
 
 
 def _into_thirds(order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(C,) 0, 1 or 2 by the place in `order`; the larger thirds come first."""
+    """(C,) 0, 1 or 2 by the position in `order`; the larger thirds come first."""
     thirds = np.empty(len(order), dtype=np.int64)
     thirds[order] = np.arange(len(order)) * 3 // len(order)
     return thirds
@@ -242,7 +242,7 @@ def _into_thirds(order: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _base(tables: Sequence[Table], knob: str) -> str:
-    """The name that the tables share, with the knobs that all of them name."""
+    """Name of the data set with the knobs that all tables name."""
     name = _family(tables[0])
     if knob != "imbalance":
         name = tables[0].dataset.partition(" (")[0]
@@ -264,7 +264,7 @@ def _sizes(tables: Sequence[Table]) -> dict[str, str]:
 
 def _notes(tables: Sequence[Table], knob: str, same: bool, spreads: Sequence[str]) -> Iterator[str]:
     word = WORDS.get(knob, (knob, ""))[0]
-    which = "the same classes at every" if same else "by the ranks at each"
+    which = "the same classes at every" if same else "separately at each"
     note = f"Groups: thirds by rank, {which} {word}"
     if tables[0].task == "single":
         totals = sorted({int(_counts(table).sum()) for table in tables})

@@ -94,7 +94,7 @@ def number(value: float | None) -> str:
 
 
 def mean_std(summary: Summary) -> tuple[str, str | None]:
-    """Mean and standard deviation as printed; the second is None where there is no mean either."""
+    """Mean and standard deviation as printed; the latter is None if there is no mean either."""
     if summary.mean is None:
         return NONE, None
     return number(summary.mean), number(summary.std)
@@ -124,5 +124,5 @@ def _duration(seconds: float) -> str:
 
 
 def flags(row: Row) -> str:
-    """The signs after a row's label that point to footnotes."""
+    """Signs after a row's label that point to footnotes."""
     return (STALE if row.stale else "") + (INCOMPLETE if row.failed else "")

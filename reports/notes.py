@@ -1,4 +1,4 @@
-"""The words around a table: its caption and its footnotes."""
+"""Caption and footnotes of a table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
+from benchmarks.metrics import metrics_of
 from benchmarks.sweep.rows.comparability import Difference
 from reports.table import Row
 from results.schema import Record
@@ -17,7 +18,7 @@ INCOMPLETE = "‡"
 
 
 def caption(first: Record, rows: Sequence[Row]) -> str:
-    """What was measured, under which rules, and what every ± means."""
+    """The measured quantity, the rules it was measured by, and the meaning of every ±."""
     done = [record for row in rows for record in row.done]
     what = "Average precision" if first.task == "multi" else "Top-1 accuracy"
     if first.task == "multi":
@@ -30,7 +31,8 @@ def caption(first: Record, rows: Sequence[Row]) -> str:
     if done:
         rules = sorted({r.groups.rule for r in done if r.groups is not None})
         parts.append(
-            f"Groups (classes in brackets) by rule {' / '.join(rules)}: mean over their classes."
+            f"Groups (number of classes in brackets) by rule {' / '.join(rules)}: mean over their "
+            "classes."
         )
         chosen = sorted(
             {
@@ -42,11 +44,15 @@ def caption(first: Record, rows: Sequence[Row]) -> str:
         transforms = _all(done, "transform")
         transform = "" if transforms == "checkpoint" else f"evaluation transform {transforms}, "
         parts.append(
-            f"Split recipe {_all(done, 'recipe')}, protocol {_all(done, 'protocol')}, "
+            f"Long-tail draw {_all(done, 'recipe')}, protocol {_all(done, 'protocol')}, "
             f"precision {_all(done, 'precision')}, {transform}"
             f"epoch reported: {' / '.join(chosen)}."
         )
         parts.append(_spread_text(rows))
+    lower = [m.title_for(first.task) for m in metrics_of(first.task)
+             if m.printed and not m.higher_is_better]  # fmt: skip
+    if lower:
+        parts.append(f"Lower is better: {', '.join(lower)}.")
     return " ".join(parts)
 
 
@@ -55,7 +61,7 @@ def _all(records: Iterable[Record], name: str) -> str:
 
 
 def _spread_text(rows: Sequence[Row]) -> str:
-    """What ± is, over how many of what, and why some rows have none."""
+    """The meaning of ±, the number of runs behind it, and why some rows have none."""
     spreads = Counter(row.spread for row in rows if row.spread is not None)
     parts = []
     if spreads:
@@ -68,9 +74,9 @@ def _spread_text(rows: Sequence[Row]) -> str:
     fixed = [row.label for row in single if row.done[0].deterministic]
     once = [row.label for row in single if not row.done[0].deterministic]
     if fixed:
-        parts.append(f"no ± where nothing is random ({', '.join(fixed)})")
+        parts.append(f"no ± for deterministic methods ({', '.join(fixed)})")
     if once:
-        parts.append(f"no ± from one run ({', '.join(once)})")
+        parts.append(f"no ± for a single run ({', '.join(once)})")
     text = "; ".join(parts)
     return text[:1].upper() + text[1:] + "."
 
@@ -78,7 +84,7 @@ def _spread_text(rows: Sequence[Row]) -> str:
 def footnotes(
     rows: Sequence[Row], found: Sequence[Difference], label_notes: Sequence[str]
 ) -> list[str]:
-    """Everything a reader of the table has to know, one line each, the gravest first."""
+    """Everything a reader of the table has to know, one line each, the most serious first."""
     lines = [f"Mixed on request, so rows may not be comparable: {what}." for what in found]
     if any(row.stale for row in rows):
         lines.append(f"{STALE} made with another version of the method's source.")
@@ -125,7 +131,7 @@ def _failures(row: Row) -> str:
 
 
 def _unequal(rows: Sequence[Row]) -> list[str]:
-    """Budgets that differ between rows: allowed, but a reader must be told."""
+    """Budgets that differ between rows, which is allowed but must be reported."""
     lines = []
     for name, title in (
         ("epochs", "epochs"), ("images_seen", "training images seen"),
@@ -138,7 +144,7 @@ def _unequal(rows: Sequence[Row]) -> list[str]:
             lines.append(f"Unequal {title}: {shown}.")
     for name, title in (("augment", "Training augmentation"), ("text", "Class texts used")):
         has = [row for row in rows if name in row.done[0].config or name == "augment"]
-        # A method on frozen features has no such field: it sees every image as it is.
+        # A method on frozen features has no such field: it sees unaugmented images.
         used = _by(has, lambda row, name=name: str(row.done[0].config.get(name, "none")))  # type: ignore[misc]
         if len(used) > 1:
             shown = "; ".join(f"{value} ({', '.join(who)})" for value, who in sorted(used.items()))
@@ -157,7 +163,7 @@ def _unequal(rows: Sequence[Row]) -> list[str]:
 
 
 def _by(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[str]]:
-    """Labels of the rows by a property of theirs."""
+    """Labels of the rows by a property of the row."""
     result: dict[K, list[str]] = {}
     for row in rows:
         result.setdefault(key(row), []).append(row.label)

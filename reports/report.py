@@ -36,27 +36,25 @@ def write_report(
     allow_mixed: bool = False,
     console: Console | None = None,
 ) -> list[Path]:
-    """Write `DATASET__BACKBONE.{md,tex,csv}` and its figures for each table, and `records.csv`.
+    """Write every format and figure of each table and each sweep over a knob, and `records.csv`.
 
-    The figures, `…__head_tail` and `…__groups` as PNG and PDF, need at least one finished cell.
-    Tables that differ in one knob of their data set alone make up a sweep, which gets a figure and
-    a CSV of its own: `DATASET__KNOB__BACKBONE.{png,pdf,csv}`. Where published values stand beside
-    ours, they are in `…__published.csv` as well.
+    The files of a table are named `DATASET__BACKBONE` with the ending of the output, for example
+    `.md` or `__head_tail.png`. Tables that differ in a single knob of their data set form a sweep,
+    whose files are named `DATASET__KNOB__BACKBONE`.
 
     Args:
-        records: cells of any status.
-        out: folder, created if need be; files of the same names are replaced.
+        records: records of any status.
+        out: folder, created if necessary; files of the same names are replaced.
         stale: keys of records made with another version of the method's source, marked †.
-        allow_mixed: mark what differs and must not, instead of refusing.
-        console: where to print the tables as well; its width decides between a roomy and a tight
-            one. They are there before the figures, which take longer.
+        allow_mixed: mark settings that differ but must not, instead of raising an error.
+        console: console to print the tables on before the files are written, which takes longer.
 
     Returns:
         The files written.
 
     Raises:
-        MixedRecords: records of a table differ in more than the method. Nothing is printed or
-            written.
+        MixedRecords: records of a table differ in more than the method. Nothing has been printed
+            or written.
         UserError: there are no records, or the folder cannot be written.
     """
     if not records:

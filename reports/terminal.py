@@ -24,7 +24,7 @@ def print_table(table: Table, console: Console) -> None:
         grid = _grid(table, roomy=False)
     console.print(Text(f"{table.dataset} / {table.backbone}", style="bold"))
     console.print(grid)
-    # A Text per line: captions and error messages may hold what rich would read as markup.
+    # A Text for each line: captions and error messages may contain what rich reads as markup.
     for line in (f"{table.caption}{_LEGEND} {table.remark}".rstrip(), *table.footnotes):
         console.print(Padding(Text(line), (0, 0, 0, 1)))
     for line in table.warnings:
@@ -39,7 +39,7 @@ _LEGEND = " Best bold, second underlined."
 
 
 def _grid(table: Table, *, roomy: bool) -> Grid:
-    """The rows; a roomy one has spaces around ± and group sizes beside the names."""
+    """The rows; if roomy, with spaces around ± and group sizes on the line of the titles."""
     grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1) if roomy else 0, pad_edge=False)
     grid.add_column("method", overflow="fold", min_width=12)
     cells = [[Text(f"{row.label} {flags(row)}".rstrip())] for row in table.rows]
@@ -49,8 +49,8 @@ def _grid(table: Table, *, roomy: bool) -> Grid:
         title = f"{column.title}{' ' if roomy and size else chr(10)}{size}".strip()
         pairs = [mean_std(row.values[column.key]) for row in table.rows]
         tails = ["" if std is None else joint + std for _, std in pairs]
-        # Padded by hand on both sides, so that decimal points stand in one line: rich would
-        # strip the spaces on the right of a right-justified cell.
+        # Padded by hand on both sides to align decimal points: rich would strip the spaces on the
+        # right of a right-justified cell.
         after = max(map(len, tails))
         width = max(*(len(mean) + after for mean, _ in pairs), *map(len, title.split("\n")))
         grid.add_column(Text(title, justify="right"), justify="left", no_wrap=True)

@@ -1,4 +1,4 @@
-"""The published results in `published.yaml`, read strictly: a slip of the pen is one clear line."""
+"""Strict reader of the published results in `published.yaml`: a mistake is one clear line."""
 
 from __future__ import annotations
 
@@ -24,69 +24,69 @@ SCORES = ("", "logits", "softmax", UNKNOWN)
 
 @dataclass(frozen=True)
 class Published:
-    """One published result, with what decides which of ours it may stand beside."""
+    """One published result, with the facts that decide which of our rows it is compared with."""
 
     source: str
-    """Where it was read."""
+    """Publication that the values were read in."""
     kind: str
     """One of KINDS."""
     name: str
-    """The method as published."""
+    """Name of the method in the publication."""
     dataset: str | None
-    """As `list` has it, with the ratio; None where it was not read."""
+    """Name in `list`, with the ratio; None if it was not read."""
     method: str | None
-    """Ours, None where the suite does not have it."""
+    """Our name of the method; None if the suite does not have it."""
     backbone: str
-    """By our name, or in words where it is none of ours."""
+    """Our name of the backbone, or a description if the suite does not have it."""
     values: Mapping[str, float] | None
-    """Percent, by METRICS; None where nothing could be read."""
+    """Percentages by the name of the metric; None if nothing could be read."""
     tte: bool | str
-    """Test-time ensembling; UNKNOWN where that was not read."""
+    """Test-time ensembling; UNKNOWN if that was not read."""
     external_data: bool | str
-    """Images or texts beyond the training set; UNKNOWN where that was not read."""
+    """Images or texts beyond the training set; UNKNOWN if that was not read."""
     split: str
-    """Recipe of the training subset; empty where nothing is trained."""
+    """Draw of the training subset; empty if nothing is trained."""
     groups: str
     """Rule of the groups, one of GROUPS; empty without values of groups."""
     transform: str
     """Evaluation transform, one of TRANSFORMS."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Of our method, where they are not the defaults."""
+    """Fields of our method that differ from the defaults."""
     scores: str = ""
-    """Multi-label: what average precision was taken on, one of SCORES."""
+    """Multi-label: scores that average precision was computed from, one of SCORES."""
     inferred: tuple[str, ...] = ()
-    """Which of the fields above are a conclusion and not in the source."""
+    """Names of the fields above that we inferred because the source does not state them."""
     test_images: int | None = None
-    """Size of the complete test set, where `calibrate` has to know it."""
+    """Size of the complete test set, for `calibrate`."""
     tolerance: float | None = None
-    """Points within which a repetition counts as the same; None where there are no values."""
+    """Points within which a repetition counts as the same; None without values."""
     note: str | None = None
 
     @property
     def unread(self) -> tuple[str, ...]:
-        """Which facts about the variant could not be read."""
+        """Names of the facts about the variant that could not be read."""
         return tuple(n for n in ("tte", "split", "transform") if getattr(self, n) == UNKNOWN)
 
 
 @functools.cache
 def published(file: Path = FILE) -> tuple[Published, ...]:
-    """Every published result of a file, in its order.
+    """Every published result of a file, in the order of the file.
 
     Raises:
-        UserError: the file cannot be read, or an entry has an unknown or missing key or a value of
-            the wrong type; the line names the entry.
+        UserError: the file cannot be read, or an entry has an unknown key, lacks a key or has a
+            value of the wrong type; the message names the entry.
     """
     data = yaml_mapping(file, "published results are a mapping with the key 'tables'")
     tables = data.get("tables")
     if list(data) != ["tables"] or not isinstance(tables, list):
-        raise UserError(f"{file}: one key is wanted, 'tables', and in it a list.")
+        raise UserError(f"{file}: expected one key, 'tables', with a list.")
     return tuple(entry for i, table in enumerate(tables, 1) for entry in _table(file, i, table))
 
 
 def _table(file: Path, number: int, table: Any) -> list[Published]:
     where = f"{file}, table {number}"
     if not isinstance(table, dict):
-        raise UserError(f"{where}: a mapping is wanted, not {table!r}.")
+        raise UserError(f"{where}: expected a mapping, not {table!r}.")
     if isinstance(table.get("source"), str):
         where += f" ({table['source'][:40]})"
     for key in table:
@@ -94,11 +94,11 @@ def _table(file: Path, number: int, table: Any) -> list[Published]:
             raise did_you_mean(f"key in {where}", str(key), ("source", "kind", "shared", "rows"))
     shared, rows = table.get("shared", {}), table.get("rows")
     if not isinstance(shared, dict) or not isinstance(rows, list) or not rows:
-        raise UserError(f"{where}: 'shared' is a mapping and 'rows' a list of mappings.")
+        raise UserError(f"{where}: 'shared' must be a mapping and 'rows' a list of mappings.")
     entries = []
     for i, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise UserError(f"{where}, row {i}: a mapping is wanted, not {row!r}.")
+            raise UserError(f"{where}, row {i}: expected a mapping, not {row!r}.")
         own = {"source": table.get("source"), "kind": table.get("kind")} | shared | row
         entries.append(_entry(own, f"{where}, row {i} ({own.get('name')}, {own.get('dataset')})"))
     return entries
@@ -120,7 +120,7 @@ def _entry(data: dict[str, Any], where: str) -> Published:
     if values is not None and (data["dataset"] is None or data.get("tolerance") is None):
         raise UserError(f"{where}: values need a data set and a tolerance.")
     if data["groups"] == "" and any(METRICS[name].group for name in values or ()):
-        raise UserError(f"{where}: values of groups need their rule in 'groups'.")
+        raise UserError(f"{where}: values by group need the group rule in 'groups'.")
     return Published(**data | {"inferred": tuple(data.get("inferred", ()))})
 
 

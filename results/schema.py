@@ -1,7 +1,7 @@
-"""The record of one cell, and the only code that turns it into JSON and back.
+"""The record of one cell, and the only code that converts it to JSON and back.
 
 Accuracies are percentages. A value that does not exist (the few-shot accuracy of a data set without
-few-shot classes) is None, never 0 and never NaN.
+few-shot classes) is None, never 0 and never NaN. `benchmarks.metrics` declares the metrics.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ Status = Literal["done", "failed", "not_applicable"]
 
 
 class RecordError(ValueError):
-    """A record file that is damaged or of a schema this version does not know."""
+    """A record file is damaged, or of a schema that this version does not know."""
 
 
 @dataclass(frozen=True)
 class Groups:
-    """How classes were grouped: the rule's name, the group of each class and the group sizes."""
+    """Groups of classes: name of the rule, group of each class and sizes of the groups."""
 
     rule: str
     many: int
     medium: int
     few: int
     train_counts: tuple[int, ...]
-    """(C,) training images a class, in class order."""
+    """(C,) training images of each class, in class order."""
     membership: tuple[str, ...]
     """(C,) "many", "medium" or "few"."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which epoch was reported: `last`, or `val` with the source of the validation images."""
+    """The epoch that is reported: `last`, or `val` with the source of the validation images."""
 
     rule: str
     source: str
@@ -55,14 +55,14 @@ class Tuning:
     """The recipe that set hyper-parameters."""
 
     origin: str
-    """Where their values come from, for example "tuned-on-glyphs100_lt, 16 trials"."""
+    """Source of the values, for example "tuned-on-glyphs100_lt, 16 trials"."""
     trials: int
-    """Configurations that were tried to find them; 0 for those of a paper."""
+    """Configurations tried to find them; 0 for values from a paper."""
     fields: tuple[str, ...]
-    """Which ones it set, and nothing else set again."""
+    """Hyper-parameters whose final value the recipe set."""
 
     def __str__(self) -> str:
-        """As tables show it."""
+        """The recipe as tables show it."""
         if not self.trials:
             return f"recipe: {self.origin}"
         return f"tuned, {self.trials} trial{'' if self.trials == 1 else 's'}"
@@ -70,7 +70,7 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the cell cost. `peak_memory_mb` is the device's, or the process's on a CPU."""
+    """Cost of the cell. `peak_memory_mb` is that of the device, or of the process on a CPU."""
 
     trainable_params: int
     epochs: int
@@ -81,14 +81,14 @@ class Cost:
     peak_memory_mb: float
     gpu: str | None
     data_wait_s: float | None = None
-    """Of `fit_s`, what training waited for images; None on frozen features, and in old records."""
+    """Part of `fit_s` spent waiting for images; None on frozen features and in old records."""
     fitted_together: int = 1
-    """Trainings that were one batched problem, this one included; `fit_s` is its share."""
+    """Number of trainings batched into one problem, this one included; `fit_s` is its share."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the numbers come from."""
+    """Code, hardware, weights and data that the numbers come from."""
 
     git: str
     dirty: bool
@@ -102,7 +102,7 @@ class Provenance:
     started: str
     finished: str
     deterministic_algorithms: bool = True
-    """Whether torch was kept to algorithms that repeat their numbers."""
+    """True if torch was restricted to algorithms that repeat their numbers."""
 
 
 @dataclass(frozen=True)
@@ -123,45 +123,45 @@ class Record:
     protocol: str
     precision: str
     deterministic: bool
-    """The method uses no randomness: one run stands for every seed, and its ± prints as "–"."""
+    """True if the method uses no randomness: one run serves every seed, and its ± prints as "–"."""
     config: dict[str, Any]
     """Resolved hyper-parameters of the method."""
     dataset_config: dict[str, Any]
     """Resolved knobs of the data set."""
     class_names: tuple[str, ...] = ()
     identity: str = ""
-    """Hash of the specification without the method's source: a stale record shares it."""
+    """Hash of the specification without the method's source; a stale record has the same."""
     notes: tuple[str, ...] = ()
-    """Footnotes: reconstructions, warnings, what a reader of the table has to know."""
+    """Footnotes: reconstructions, warnings, anything a reader of the table has to know."""
     metrics: Metrics | None = None
     groups: Groups | None = None
     selection: Selection | None = None
     transform: str = "checkpoint"
     """Name of the evaluation transform: the checkpoint's own, or that of a paper's code."""
     remark: str = ""
-    """What the sweep says of all its numbers; ends the caption of their table."""
+    """Remark of the sweep on all its numbers, printed after the caption of their table."""
     tuning: Tuning | None = None
-    """None where no recipe was used: defaults, the protocol's, or what the sweep set."""
+    """None without a recipe: defaults, values of the protocol, or values that the sweep set."""
     cost: Cost | None = None
     provenance: Provenance | None = None
     schema_version: int = field(default=SCHEMA_VERSION)
 
     def to_json(self) -> dict[str, Any]:
-        """A dictionary of JSON types, tuples as lists.
+        """The record as JSON types, with tuples as lists.
 
         Raises:
-            RecordError: a NaN, an infinity or something JSON cannot hold, anywhere in the record.
+            RecordError: the record contains a NaN, an infinity or a value that JSON cannot hold.
         """
         data: dict[str, Any] = _to_json(dataclasses.asdict(self), "")
         return data
 
     @classmethod
     def from_json(cls, data: Any) -> Record:
-        """The record that `to_json` wrote; every list in it becomes a tuple.
+        """Read the output of `to_json`; every list becomes a tuple.
 
         Raises:
-            RecordError: not a record, fields missing, unknown or of a wrong type, class-wise fields
-                of different lengths, or another schema version.
+            RecordError: the data are not a record, fields are missing, unknown or of a wrong type,
+                fields by class differ in length, or the schema version is another.
         """
         if not isinstance(data, dict) or "schema_version" not in data:
             raise RecordError("not a record: it has no schema_version")
@@ -180,7 +180,7 @@ class Record:
     def _check_done(self) -> None:
         parts = (self.metrics, self.groups, self.selection, self.cost, self.provenance)
         if self.metrics is None or self.groups is None or None in parts:
-            raise RecordError("status is done, but a part of the record is missing")
+            raise RecordError("the status is done, but a part of the record is missing")
         lengths = {
             "metrics.per_class": len(self.metrics.per_class),
             "groups.train_counts": len(self.groups.train_counts),
@@ -206,15 +206,15 @@ def cell_key(identity: str, fingerprint: str) -> str:
 
 
 class _Wrong(Exception):
-    """A value of a wrong type, which who knows its place turns into a message."""
+    """Wrong type; the caller adds the path of the field."""
 
 
 Reader = Callable[[Any, str], Any]
-"""Gives a JSON value as a field holds it; the text names the record's part in messages."""
+"""Converts a JSON value to the value of a field; the text is the path of its part for messages."""
 
 
 def _build(cls: Any, data: Any, path: str) -> Any:
-    """`cls(**data)` with every field's type checked; `path` names the place in messages."""
+    """`cls(**data)` with the type of every field checked; messages start with `path`."""
     if not isinstance(data, dict):
         raise RecordError(f"{path} is not a mapping")
     readers, required = _readers(cls)
@@ -233,7 +233,7 @@ def _build(cls: Any, data: Any, path: str) -> Any:
 
 @functools.cache
 def _readers(cls: type) -> tuple[dict[str, Reader], set[str]]:
-    """A reader for each field of a dataclass, made once, and the fields without a default."""
+    """A reader for each field of a dataclass, and the names of the fields without a default."""
     hints = typing.get_type_hints(cls)
     fields = dataclasses.fields(cls)
     required = {
@@ -267,11 +267,11 @@ def _reader_of_tuples(allowed: set[Any]) -> Reader:
     known: dict[Any, Any] = {}
 
     def read(value: Any, _: str) -> Any:
-        # By sets of types, not one by one: a thousand records may hold a thousand classes each.
+        # Sets of types, because a thousand records may hold a thousand classes each.
         if not isinstance(value, list) or not set(map(type, value)) <= allowed:
             raise _Wrong
         found = tuple(value)
-        # Records of one data set have the same names and groups: held once, not a thousand times.
+        # Records of one data set have the same names and groups; keep one copy in memory.
         return known.setdefault(found, found) if str in allowed else found
 
     return read
@@ -295,13 +295,13 @@ def _wrong() -> Any:
 
 
 def _types(hint: Any) -> set[Any]:
-    """The Python types JSON may give for a scalar annotated `hint`: 3 will do for 3.0."""
+    """Types that JSON may contain for a scalar annotated `hint`; an int is valid as a float."""
     arms = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     return {*arms, int} if float in arms else set(arms)
 
 
 def _tuples(value: Any) -> Any:
-    """Lists as tuples all the way down: configurations are frozen, so they held tuples."""
+    """`value` with all lists as tuples at any depth: configurations are frozen."""
     if isinstance(value, list):
         return tuple(_tuples(item) for item in value)
     if isinstance(value, dict):
@@ -318,4 +318,4 @@ def _to_json(value: Any, path: str) -> Any:
         return {key: _to_json(item, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_to_json(item, f"{path}[{i}]") for i, item in enumerate(value)]
-    raise RecordError(f"{path} holds a {type(value).__name__}, which JSON cannot")
+    raise RecordError(f"{path} holds a {type(value).__name__}, which JSON cannot represent")

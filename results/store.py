@@ -1,8 +1,8 @@
-"""The store of records: one JSON file a cell, and beside it the predictions.
+"""The store of records: for each cell one JSON file and one file of predictions.
 
-Processes share nothing but the folder. Each file is written under a temporary name and renamed, so
-that a reader sees a whole file or none; the predictions come first, so that a record implies them.
-A cell is done when a valid record says so, whatever else lies in the folder.
+Processes share only the folder. Each file is written under a temporary name and then renamed, so
+that a reader sees a complete file or none. The predictions are renamed first, so that a record
+implies them. A cell is done if a valid record says so, whatever else is in the folder.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _AGAIN = "run the cell again with --rerun always"
 
 
 class Store:
-    """The records under `out/records`: `KEY.json`, and `KEY.npz` where the cell is done.
+    """The records under `out/records`: `KEY.json`, and `KEY.npz` if the cell is done.
 
     Predictions, single-label: `ids` (N,), `labels` (N,), `top5` (N, ≤5) class indices, `top5_prob`
-    (N, ≤5), `true_prob` (N,). Multi-label: `ids` (N,), `labels` (N, C), `scores` (N, C) float32, on
-    which average precision was taken (where that is after a softmax, its logarithm).
+    (N, ≤5), `true_prob` (N,). Multi-label: `ids` (N,), `labels` (N, C), `scores` (N, C) float32,
+    from which average precision is computed (the log-softmax if the data set asks for a softmax).
     """
 
     def __init__(self, out: Path) -> None:
         self.folder = Path(out) / "records"
         self._read: dict[str, tuple[tuple[int, ...], Record]] = {}
-        """Records by file name, each with what the file looked like."""
+        """Records by file name, each with the file's inode, size and time."""
 
     def check_writable(self) -> None:
-        """Create the folder and a file in it, so that a sweep does not find out after an hour.
+        """Create the folder and a file in it, so that a sweep fails now and not in an hour.
 
         Raises:
-            UserError: the folder cannot be created or written.
+            UserError: the folder cannot be created or written to.
         """
         probe = self._temporary("check")
         try:
@@ -60,17 +60,19 @@ class Store:
 
         Args:
             record: the cell; its key is the file name.
-            predictions: arrays by name as the class describes, or None where the cell is not done.
+            predictions: arrays by name as the class describes, or None if the cell is not done.
 
         Raises:
             RecordError: the record could not be read back, is done without predictions, or an array
-                holds Python objects. Nothing is written then.
-            OSError: the disk is full or the folder went away.
+                holds Python objects. Nothing is written.
+            OSError: the disk is full or the folder is gone.
         """
         text = _dump(record)
         Record.from_json(json.loads(text))
         if (predictions is None) == (record.status == "done"):
-            raise RecordError("a done cell, and no other, is written with its predictions")
+            raise RecordError(
+                "a cell must be written with predictions if it is done, and only then"
+            )
         arrays = {name: np.asarray(array) for name, array in (predictions or {}).items()}
         for name, array in arrays.items():
             if array.dtype.hasobject:
@@ -87,7 +89,7 @@ class Store:
                 with open(npz_temporary, "wb") as binary:
                     np.savez_compressed(binary, **arrays)  # type: ignore[arg-type]
                     _flush(binary)
-            # An earlier record goes first: it must not stand beside the new predictions.
+            # Remove an earlier record first: it must not be paired with the new predictions.
             json_file.unlink(missing_ok=True)
             if predictions is not None:
                 os.replace(npz_temporary, npz_file)
@@ -121,7 +123,7 @@ class Store:
             temporary.unlink(missing_ok=True)
 
     def get(self, key: str) -> Record | None:
-        """The record of a cell, or None where it is absent, damaged or lacks its predictions."""
+        """The record of a cell, or None if it is absent, damaged or lacks its predictions."""
         json_file, npz_file = self._files(key)
         try:
             record = _load(json_file)
@@ -130,9 +132,9 @@ class Store:
         return record if record.status != "done" or npz_file.is_file() else None
 
     def all(self) -> tuple[list[Record], list[str]]:
-        """Every record, by key, and one line for each file that is none.
+        """Every record in order of its key, and one line for each file that is not a record.
 
-        Tables need no predictions, so a record that came without them counts here.
+        Tables need no predictions, so a record without them is included.
         """
         records, problems = [], []
         for file in sorted(self.folder.glob("*.json")):
@@ -143,18 +145,18 @@ class Store:
         return records, problems
 
     def _loaded(self, file: Path) -> Record:
-        """The record in a file, which is read again only if it is another than last time."""
+        """The record in a file, read again only if the file has changed."""
         stat = file.stat()
-        looks = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
         before = self._read.get(file.name)
-        if before is not None and before[0] == looks:
+        if before is not None and before[0] == state:
             return before[1]
         record = _load(file)
-        self._read[file.name] = looks, record
+        self._read[file.name] = state, record
         return record
 
     def predictions(self, key: str, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
-        """The arrays written with a cell: all, or `only` those of these names that there are.
+        """The arrays written with a cell: all of them, or `only` those with these names.
 
         Raises:
             UserError: the file is absent or damaged.
@@ -172,7 +174,7 @@ class Store:
         return self.folder / f"{key}.json", self.folder / f"{key}.npz"
 
     def _temporary(self, key: str) -> Path:
-        # Not tempfile: its files are private to the user, and a group may share results.
+        # Not `tempfile`: its files are private to the user, but a group may share results.
         return self.folder / f".{key}.{uuid.uuid4().hex}.tmp"
 
 
@@ -192,7 +194,7 @@ def preference(record: Record) -> tuple[bool, datetime, str]:
 
 
 def _dump(record: Record) -> str:
-    """JSON with one top-level field a line: readable, and no line for each of 1,000 classes."""
+    """JSON with one line for each top-level field, and not one for each of 1,000 classes."""
     lines = [
         f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
         for name, value in record.to_json().items()
@@ -204,16 +206,14 @@ def _load(file: Path) -> Record:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise RecordError(
-            f"damaged, not JSON ({error}): delete it and run the cell again"
-        ) from None
+        raise RecordError(f"not JSON ({error}): delete it and run the cell again") from None
     record = Record.from_json(data)
     if record.key != file.stem:
-        raise RecordError(f"holds the record of another cell, {record.key}")
+        raise RecordError(f"contains the record of another cell, {record.key}")
     return record
 
 
 def _flush(stream: IO[Any]) -> None:
-    """Have the data on disk before the rename, so that a power cut cannot leave an empty file."""
+    """Put the data on disk before the rename, so that a power cut cannot leave an empty file."""
     stream.flush()
     os.fsync(stream.fileno())

@@ -1,4 +1,4 @@
-"""Two variants of a table, paired: what is compared with what, and what the intervals cover."""
+"""Paired comparisons of two rows of a table: which runs are paired, and what is measured."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from reports.table import Row, Table
 from results.schema import Record
 
 Read = Callable[[Record], Mapping[str, NDArray[Any]]]
-"""Gives the predictions that were stored with a record."""
+"""Returns the predictions stored with a record."""
 NEEDED = frozenset({"ids", "labels", "top5", "scores"})
-"""What of the predictions is looked at, where there is such."""
+"""Names of the prediction arrays that comparisons use, if present."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Comparison:
     intervals: Mapping[str, Interval | None]
     """By name, for the metrics that are compared; None for an empty group."""
     covers: str
-    """What the intervals are about: test images and, where there are several, runs."""
+    """Sources of variation in the intervals: test images and, if there are several, runs."""
     notes: tuple[str, ...]
-    """What a reader has to know: runs left out, stale records."""
+    """Notes for the reader: runs left out, stale records."""
 
 
 def compared(task: str) -> list[Metric]:
@@ -67,14 +67,14 @@ def find_row(table: Table, wanted: str) -> Row | None:
         None if there is no such row.
 
     Raises:
-        UserError: the label names several.
+        UserError: the label names several rows.
     """
     index = choose(wanted, _named(table), table.dataset)
     return None if index is None else table.rows[index]
 
 
 def also_named(table: Table, wanted: str) -> Row | None:
-    """Another row than `find_row`'s that a sweep would call so; None if there is none."""
+    """A row other than that of `find_row` which the label could mean; None if there is none."""
     rows = _named(table)
     index = choose(wanted, rows, table.dataset)
     other = None if index is None else labels.also_named(wanted, rows, index)
@@ -90,14 +90,14 @@ def _named(table: Table) -> list[Named]:
 
 
 def unknown_variant(tables: Sequence[Table], wanted: str) -> UserError:
-    """The error for a label that no table has."""
+    """The error for a label that is in no table."""
     return did_you_mean("variant", wanted, {row.label for table in tables for row in table.rows})
 
 
 def against(table: Table, baseline: Row, comparer: Comparer) -> tuple[list[Comparison], list[str]]:
-    """Every other row of a table against one of them, and a line for each that cannot be.
+    """Comparisons of all other rows of a table with one row, and a line for each that fails.
 
-    Rows that do not apply to the data are passed over: their table says why.
+    Rows that do not apply to the data are skipped; the table says why.
     """
     found, problems = [], []
     if not baseline.done:
@@ -113,10 +113,10 @@ def against(table: Table, baseline: Row, comparer: Comparer) -> tuple[list[Compa
 
 
 class Comparer:
-    """Compares rows of tables, reading the predictions of each run once.
+    """Compares rows of tables and reads the predictions of each run once.
 
     Args:
-        read: gives the predictions of a record.
+        read: returns the predictions of a record.
     """
 
     def __init__(self, read: Read) -> None:
@@ -125,11 +125,11 @@ class Comparer:
         self._images: list[Images] = []
 
     def compare(self, table: Table, a: Row, b: Row) -> Comparison:
-        """A against B over the run seeds and splits that both have.
+        """Compare A with B over the run seeds and splits that both have.
 
         Raises:
-            UserError: no finished runs in common, or predictions that are missing, damaged or of
-                other test images.
+            UserError: the rows share no finished runs, or predictions are missing, damaged or of
+                different test images.
         """
         units = _units(a, b)
         if not units:
@@ -153,7 +153,7 @@ class Comparer:
             if any(name not in found for found in parts.values()):
                 intervals[name] = None
                 continue
-            # A split's run seeds are averaged: splits are then what varies.
+            # With several splits the run seeds of each are averaged, and the splits vary.
             side_a, side_b = (
                 np.stack(
                     [np.mean([parts[p[side].key][name] for p in unit], axis=0) for unit in units]
@@ -171,7 +171,7 @@ class Comparer:
         return self._runs[record.key]
 
     def _shared(self, ids: NDArray[np.str_], labels: NDArray[np.int64]) -> Images:
-        """The same object for equal images, which a hundred runs hold once."""
+        """The same object for equal images, so that a hundred runs keep one copy."""
         for known in self._images:
             if np.array_equal(known[0], ids) and np.array_equal(known[1], labels):
                 return known
@@ -182,7 +182,7 @@ class Comparer:
 Images = tuple[NDArray[np.str_], NDArray[np.int64]]
 """Sample ids in their order and labels, (N,) or (N, C)."""
 Parts = Mapping[str, Array]
-"""Metric -> (N,) what each image contributes."""
+"""Metric -> (N,) contributions of the images."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class _Run:
 
     images: Images
     parts: Callable[[], Parts]
-    """Made anew each time where that is quick: they are long."""
+    """Computes the parts; those that are quick to compute are not kept in memory."""
 
 
 def _load(
@@ -206,7 +206,7 @@ def _load(
         kept = precision_parts(data["scores"][order], labels, membership)
         return data["ids"][order], labels, lambda: kept
     right = data["top5"][order, 0] == labels
-    # As few bytes as labels need: a table may hold hundreds of runs.
+    # The smallest integer type for the labels, because a table may have hundreds of runs.
     small = labels.astype(np.min_scalar_type(max(len(membership) - 1, 0)))
     return data["ids"][order], small, lambda: accuracy_parts(right, small, membership)
 
@@ -215,9 +215,9 @@ Pair = tuple[Record, Record]
 
 
 def _units(a: Row, b: Row) -> list[list[Pair]]:
-    """The pairs of runs, in the units that vary: runs of one split, or splits.
+    """Pairs of runs, grouped by the unit that varies: runs of a single split, or splits.
 
-    A method without randomness has one run a split, which is paired with each of the other's.
+    A deterministic method has one run for each split, paired with every run of the other method.
     """
     splits: dict[int, list[Pair]] = {}
     for record in a.done:
@@ -231,7 +231,7 @@ def _units(a: Row, b: Row) -> list[list[Pair]]:
 
 
 def _covers(a: Row, b: Row, units: list[list[Pair]], images: int) -> str:
-    """What the interval is about, in words."""
+    """Sources of variation in the interval, in words."""
     text = f"the choice of {images:,} test images"
     splits = list(dict.fromkeys(unit[0][0].split_seed for unit in units))
     pairs = [pair for unit in units for pair in unit]
@@ -243,7 +243,7 @@ def _covers(a: Row, b: Row, units: list[list[Pair]], images: int) -> str:
         inner = "" if sizes == [1] else f", the mean over {number} run seeds on each"
         text += f" and of {len(splits)} splits (split seeds {_list(splits)}{inner})"
     elif fixed:
-        text += "; neither variant is random"
+        text += "; both variants are deterministic"
     elif len(units) == 1:
         text += f" alone: there is one run (seed {_list(seeds)})"
     else:
@@ -260,10 +260,10 @@ def _notes(a: Row, b: Row, units: list[list[Pair]]) -> tuple[str, ...]:
             seeds = _list(f"{r.seed}/{r.split_seed}" for r in left_out)
             notes.append(
                 f"{row.label}: {len(left_out)} of {len(row.done)} runs left out (run/split seed "
-                f"{seeds}), for {other.label} has none to pair them with."
+                f"{seeds}), because {other.label} has no runs to pair them with."
             )
         if row.done[0].deterministic and not other.done[0].deterministic:
-            notes.append(f"{row.label} is not random: its one run stands for every seed.")
+            notes.append(f"{row.label} is deterministic: its one run is paired with every seed.")
         if row.stale:
             notes.append(f"{row.label}: made with another version of the method's source.")
         if row.failed:

@@ -1,20 +1,21 @@
-"""How far two variants lie apart, with an interval over test images and over runs.
+"""Differences between two variants, with intervals over test images and over runs.
 
-Every metric is a sum over strata of means over test images of a part that each image contributes:
-exactly so for accuracies (`accuracy_parts`; the strata are the classes, whose numbers of test
-images are fixed by design), by the jackknife for average precision (`precision_parts`; a single
-stratum). So the variance from having drawn these test images has a closed form, and nothing is
-resampled. The classes count as given: another set of classes is another data set.
+Every metric is a sum over strata of means of the parts that the test images contribute. For
+accuracies this is exact (`accuracy_parts`; the strata are the classes, whose numbers of test images
+are fixed by design). For average precision the parts are jackknife values (`precision_parts`; a
+single stratum). So the variance due to the choice of test images has a closed form, and nothing is
+resampled. The classes are fixed: another set of classes is another data set.
 
-Runs are few, three as a rule, so their part needs Student's t and not a bootstrap, whose variance
-over three runs is a third too small. The two parts are combined by their intervals (MOVER; Zou and
-Donner 2008, Statistics in Medicine 27:1693): half-widths add in quadrature. What differs between
-runs image by image stands in both variances and is taken off the second; of R runs only the share
-(R - 2) / (R - 1) of it, because with all of it two runs gave 90 % in place of 95.
+Runs are few, usually three, so their part needs Student's t. A bootstrap would underestimate the
+variance over three runs by a third. The two parts are combined through their intervals (MOVER; Zou
+and Donner 2008, Statistics in Medicine 27:1693): half-widths add in quadrature. Variation between
+runs on single images is in both variances and is subtracted from that of R runs, but only the
+fraction (R - 2) / (R - 1) of it: subtracting all of it gave 90 % coverage with two runs, not 95 %.
 
-By simulation, with the variance between runs from a tenth to a hundred times that between images,
-95 % intervals held the truth in 95 to 100 % of the worlds with two runs, 94 to 98 % with three and
-94 to 97 % with five; those of mean average precision in 93 to 98 % with 5 to 30 positives a class.
+In simulations, with the variance between runs from a tenth to a hundred times that between images,
+95 % intervals covered the true value in 95 to 100 % of the worlds with two runs, 94 to 98 % with
+three and 94 to 97 % with five; those of mean average precision in 93 to 98 % with 5 to 30 positives
+a class.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ class Interval:
     high: float
     """Ends of the interval at the level CONFIDENCE."""
     se_images: float
-    """Standard error from the test images."""
+    """Standard error due to the test images."""
     se_runs: float | None
-    """Standard error from the runs; None for a single run, whose interval leaves them out."""
+    """Standard error due to the runs; None for a single run, whose interval omits it."""
 
 
 def paired_interval(a: Array, b: Array, strata: NDArray[np.int64]) -> Interval:
@@ -55,9 +56,9 @@ def paired_interval(a: Array, b: Array, strata: NDArray[np.int64]) -> Interval:
 
     Args:
         a: (R, N) parts that N images contribute to the metric in R runs of A, in percent.
-        b: (R, N) the same of B; row r shares whatever seeds both have with row r of `a`. A variant
-            without randomness has R equal rows.
-        strata: (N,) stratum of each image: the class, or zeros where images are drawn at large.
+        b: (R, N) parts in the runs of B; row r is paired with row r of `a`. A deterministic variant
+            has R equal rows.
+        strata: (N,) stratum of each image: its class, or zeros for a single stratum.
     """
     sample = _Strata(strata)
     difference = a - b
@@ -99,14 +100,15 @@ class _Strata:
     def variance(self, parts: Array) -> tuple[float, float]:
         """The variance of the total of (N,) parts, and its degrees of freedom.
 
-        The latter are Satterthwaite's, or fewer where the variance hangs on few images (classes
-        with few positives, variants that hardly ever disagree): as many as the fourth moment says.
+        The degrees of freedom are Satterthwaite's, or those from the fourth moment if these are
+        fewer, because the variance then depends on few images (classes with few positives,
+        variants that rarely disagree).
         """
         sizes, means = self._sizes, self._means(parts)
         shares = (parts[self._order] - np.repeat(means, sizes)) / np.repeat(sizes, sizes)
         squares, freedom = np.add.reduceat(shares**2, self._first), sizes - 1.0
         lone = sizes == 1
-        if lone.any():  # classes of one image share a stratum, which overstates if anything
+        if lone.any():  # classes of one image share a stratum, which may overstate the variance
             alone = means[lone] - (means[lone].mean() if lone.sum() > 1 else 0.0)
             shares = np.append(shares, alone)
             squares = np.append(squares[~lone], (alone**2).sum())
@@ -150,9 +152,9 @@ def precision_parts(
 ) -> dict[str, Array]:
     """Contribution of each image to each metric of multi-label data that is compared.
 
-    These are jackknife values: N - 1 times what the metric loses without the image, about the
-    metric itself. Their mean is the metric; all images are one stratum. The bootstrap is no better
-    where positives are few, and a thousand times slower.
+    These are jackknife values: the metric plus N - 1 times its loss without the image, centred so
+    that their mean is the metric. All images are one stratum. The bootstrap is no better with few
+    positives, and a thousand times slower.
 
     Args:
         scores: (N, C); only their order within a class counts.
@@ -178,7 +180,7 @@ def _linear(outcome: Outcome, task: str) -> list[tuple[str, Array, float]]:
     """Each compared metric as a linear function of the class values: name, slopes, intercept.
 
     The function is exact for a weighted mean of the values. Any other metric is replaced by its
-    tangent (the delta method), which needs class values in whose spread the metric is smooth.
+    tangent at the values (the delta method).
     """
     found = []
     for metric in metrics_of(task):
@@ -194,8 +196,8 @@ def _precision_parts(scores: NDArray[np.floating], labels: NDArray[np.int64]) ->
     """(N,) jackknife values of a class's average precision, which is their mean.
 
     AP = sum over blocks of equal score of (new positives) · (precision so far) / (positives).
-    Without an image, precisions change at its own block and below, by one image and by a positive
-    or none.
+    Leaving out an image changes the precisions at its own block and below by one image, and by one
+    positive if it is one.
     """
     number = len(scores)
     order = np.argsort(-scores, kind="stable")
@@ -209,7 +211,7 @@ def _precision_parts(scores: NDArray[np.floating], labels: NDArray[np.int64]) ->
     at = hits / fewer
     without_negative = (before + new * at + _after(new * at)) / total
     at = (hits - 1) / fewer
-    # Without its only positive a class has no precision: nothing is what it has then.
+    # Without its only positive a class has no average precision; it counts as 0 then.
     without_positive = (before + (new - 1) * at + _after(new * at)) / max(total - 1, 1.0)
     without = np.where(y > 0, without_positive[block], without_negative[block])
     parts = np.empty(number)
@@ -218,16 +220,16 @@ def _precision_parts(scores: NDArray[np.floating], labels: NDArray[np.int64]) ->
 
 
 def _after(values: Array) -> Array:
-    """For each place, the sum of what follows it."""
+    """The sum of the values after each position."""
     return np.asarray(np.cumsum(values[::-1])[::-1] - values)
 
 
 def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
-    """The half-width, in standard errors, of a two-sided interval by Student's t distribution.
+    """Half-width, in standard errors, of a two-sided interval by Student's t distribution.
 
     Args:
-        freedom: degrees of freedom, 1 or more, not necessarily whole.
-        confidence: probability within.
+        freedom: degrees of freedom, 1 or more, not necessarily an integer.
+        confidence: probability of the interval.
     """
     if freedom > 1000:
         z = NormalDist().inv_cdf((1 + confidence) / 2)

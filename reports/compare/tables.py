@@ -1,4 +1,4 @@
-"""Comparisons as text: for the terminal, as Markdown and as CSV."""
+"""Comparisons for the terminal, as Markdown and as CSV."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from reports.table import Table
 
 _LEVEL = f"{100 * CONFIDENCE:.0f} %"
 _ONE_BY_ONE = (
-    f"Each interval is one of {_LEVEL} by itself: of 20 comparisons of equals one is expected to "
-    "exclude 0."
+    f"The level of {_LEVEL} holds for each interval separately: of 20 comparisons between equal "
+    "variants, one is expected to exclude 0."
 )
 
 
 def print_pair(comparison: Comparison, console: Console) -> None:
-    """Print a comparison with one line a metric."""
+    """Print a comparison with one line for each metric."""
     console.print(Text(_title(comparison.table), style="bold"))
     console.print(Text(f"A: {comparison.a}\nB: {comparison.b}"))
     _print_grid(lambda to: _pair_grid(comparison, to), console)
@@ -35,7 +35,7 @@ def print_pair(comparison: Comparison, console: Console) -> None:
 
 
 def print_against(comparisons: Sequence[Comparison], console: Console) -> None:
-    """Print comparisons of one table with the same B, one row each."""
+    """Print comparisons of rows of one table with the same B, one line each."""
     first = comparisons[0]
     console.print(Text(_title(first.table), style="bold"))
     console.print(Text(f"A − B, B = {first.b}"))
@@ -44,9 +44,9 @@ def print_against(comparisons: Sequence[Comparison], console: Console) -> None:
 
 
 def _print_grid(build: Callable[[str], Grid], console: Console) -> None:
-    """Print a grid with what stands between the ends of intervals: a line break if it must be.
+    """Print a grid, breaking intervals into two lines if they do not fit.
 
-    Where that is not enough labels fold, and no figure is cut in any width.
+    If that is not enough, labels fold. Numbers are never cut.
     """
     grid = build(" to ")
     widest = console.options.update(max_width=10_000)
@@ -86,13 +86,13 @@ def _against_grid(comparisons: Sequence[Comparison], to: str) -> Grid:
 
 
 def _add_figures(grid: Grid, head: str, cells: Sequence[str], *, left: bool = False) -> None:
-    """Add a column as wide as its cells, whatever the width of the terminal."""
+    """Add a column as wide as its cells, even if the terminal is narrower."""
     width = max(len(line) for text in (head, *cells) for line in text.split("\n"))
     grid.add_column(head, justify="left" if left else "right", no_wrap=True, min_width=width)
 
 
 def pair_markdown(comparison: Comparison) -> str:
-    """A Markdown section with one line a metric."""
+    """A Markdown section with one line for each metric."""
     lines = [
         f"## {escape_markdown(_title(comparison.table))}",
         "",
@@ -109,7 +109,7 @@ def pair_markdown(comparison: Comparison) -> str:
 
 
 def against_markdown(comparisons: Sequence[Comparison]) -> str:
-    """A Markdown section with one row for each comparison of one table with the same B."""
+    """A Markdown section with one row for each comparison of a table with the same B."""
     first = comparisons[0]
     titles = _titles(comparisons)
     lines = [
@@ -134,7 +134,7 @@ def against_markdown(comparisons: Sequence[Comparison]) -> str:
 
 
 def comparisons_csv(comparisons: Sequence[Comparison]) -> str:
-    """One line for each comparison and metric, unrounded; empty where a group is."""
+    """One line for each comparison and metric, unrounded; values of an empty group are empty."""
     stream = io.StringIO()
     names = (
         "dataset", "backbone", "a", "b", "metric", "mean_a", "mean_b", "difference", "low", "high",
@@ -163,7 +163,7 @@ _UNSHOWN = "="
 
 
 def _sign(name: str, interval: Interval | None) -> str:
-    """`↑` where A is better, `↓` where B is, `=` where neither is shown to be."""
+    """`↑` if A is better, `↓` if B is, `=` if no difference is shown."""
     return {"A better": "↑", "B better": "↓"}.get(verdict(name, interval), _UNSHOWN)
 
 
@@ -172,9 +172,9 @@ def _title(table: Table) -> str:
 
 
 def _titles(comparisons: Sequence[Comparison]) -> Mapping[str, str]:
-    """The metrics as tables head them, with the sizes of the groups.
+    """Column heads of the metrics, with the sizes of the groups.
 
-    A test set with as many images in each class has one accuracy over images and over classes.
+    On a balanced test set overall and balanced accuracy are equal and share one column.
     """
     table = comparisons[0].table
     titles = {m.key: column(table, m).head for m in compared(table.task)}
@@ -233,7 +233,7 @@ def _print_lines(lines: Sequence[str], console: Console) -> None:
 
 
 def _signed(value: float) -> str:
-    """With two decimals and a sign, but for what rounds to zero."""
+    """The value with two decimals and a sign; no sign if it rounds to zero."""
     text = f"{value:+.2f}".replace("-", "−")
     return "0.00" if text in ("+0.00", "−0.00") else text
 

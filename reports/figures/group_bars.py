@@ -1,4 +1,4 @@
-"""The figure of bars: each metric that is drawn, one bar a row."""
+"""Bar chart of the metrics that are declared as drawn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reports.table import Table
 
 @table_output("__groups")
 def group_bars(table: Table) -> Figure | None:
-    """Bars for the metrics that are drawn, one bar a row of the table, with ± as error bars.
+    """Groups of bars, one for each drawn metric, with a bar for each row and ± as error bars.
 
     Returns:
         None if no row has values.
@@ -48,7 +48,7 @@ def group_bars(table: Table) -> Figure | None:
             spreads += [(x, mean, std) for x, mean, std in bars if std is not None]
             top = max([top, *(mean + (std or 0.0) for _, mean, std in bars)])
         if spreads:
-            # Black on white: black alone is lost on a dark bar.
+            # Black on white, because black alone is invisible on a dark bar.
             for colour, thick in (("white", 2.4), ("black", 0.9)):
                 axes.errorbar(
                     *np.transpose(spreads), color=colour, linestyle="none",

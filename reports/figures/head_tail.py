@@ -24,9 +24,9 @@ _LEADING = 0.3  # lines of text between two labels
 
 @table_output("__head_tail")
 def head_tail(table: Table) -> Figure | None:
-    """Accuracy by class against training frequency, one line a row of the table.
+    """Accuracy by class against training frequency, one line for each row of the table.
 
-    Lines are running means over neighbouring ranks; dots are the classes themselves, both averaged
+    Lines are running means over neighbouring ranks; dots are the classes themselves; both averaged
     over a row's runs. A strip at the top shows the training images of each class, shades show the
     groups.
 
@@ -89,12 +89,12 @@ def head_tail(table: Table) -> Figure | None:
 
 
 def smoothing_window(classes: int) -> int:
-    """Ranks averaged into one point of a line: a tenth of the classes, odd; 1 for few classes."""
+    """Ranks averaged into a point of a line: a tenth of the classes, odd; 1 below 20 classes."""
     return 1 if classes < 20 else classes // 10 // 2 * 2 + 1
 
 
 def running_mean(values: Array, window: int) -> Array:
-    """Centred mean of (C,) `values` over `window` ranks, fewer at the ends; NaN is left out."""
+    """Centred mean of (C,) `values` over `window` ranks, fewer at the ends; NaN is ignored."""
     kernel = np.ones(window)
     present = ~np.isnan(values)
     total = np.convolve(np.where(present, values, 0.0), kernel, mode="full")
@@ -115,9 +115,9 @@ def _head_first(record: Record) -> list[int]:
 
 
 def _curve(row: Row) -> Array:
-    """(C,) values by rank, averaged over the runs; NaN where no run has one.
+    """(C,) values by rank, averaged over the runs; NaN if no run has a value.
 
-    By rank and not by class: another split may put another class at the head.
+    The average is by rank and not by class, because the largest class differs between splits.
     """
     curves = []
     for record in row.done:
@@ -135,12 +135,12 @@ def _dot_size(classes: int) -> float:
 
 
 def _dot_alpha(rows: int, classes: int) -> float:
-    """The more dots, the lighter: they are the background of the lines."""
+    """Opacity of the dots; lower for more dots, because they are the background of the lines."""
     return float(np.clip(9.0 / np.sqrt(rows * classes), 0.1, 0.45))
 
 
 def _runs(groups: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Each group that has classes, with its first and last rank."""
+    """Each non-empty group with its first and last rank."""
     present = [name for name in GROUPS if name in groups]
     return [(g, groups.index(g) + 1, groups.index(g) + groups.count(g)) for g in present]
 
@@ -154,7 +154,7 @@ def _shade(axes: Axes, groups: Sequence[str]) -> None:
 
 
 def _strip(strip: Axes, counts: Array, groups: Sequence[str]) -> None:
-    """The training images of each class, on a logarithmic axis, with the groups' names above."""
+    """Draw the training images of each class on a logarithmic axis, with the groups above."""
     _shade(strip, groups)
     shown = np.maximum(counts, 0.5)  # a class without images has no logarithm
     edges = np.arange(len(counts) + 1) + 0.5
@@ -166,7 +166,7 @@ def _strip(strip: Axes, counts: Array, groups: Sequence[str]) -> None:
     strip.minorticks_off()
     runs = _runs(groups)
     centres = [((first + last) / 2 - 0.5) / len(groups) for _, first, last in runs]
-    # A group of a few classes is narrower than its name.
+    # A group of few classes may be narrower than its name.
     places = spread_out(centres, [0.0125 * (len(name) + 5) for name, _, _ in runs])
     for (name, first, last), place in zip(runs, places, strict=True):
         strip.annotate(
@@ -180,17 +180,17 @@ def _limit(axes: Axes, curves: Sequence[Array]) -> None:
     values = values[~np.isnan(values)]
     low, high = (values.min(), values.max()) if len(values) else (0.0, 100.0)
     room = max(0.04 * (high - low), 5.0 - (high - low) / 2, 1.0)
-    # Percentages end at 0 and 100; a little beyond keeps the marks there whole.
+    # Percentages end at 0 and 100; the margin keeps markers there from being cut.
     axes.set_ylim(max(low - room, -2.0), min(high + room, 102.0))
 
 
 def _label_ends(
     axes: Axes, labels: Sequence[str], ends: Sequence[tuple[float, float]], line: float
 ) -> None:
-    """Names at the right of the lines they belong to, kept apart, with a piece of the line.
+    """Write each label, with a sample of its line, to the right of the line without overlaps.
 
-    `ends` has where the lines end, x as a part of the axes' width and y in percent; `line` is the
-    height of a line of text as a part of the axes' height.
+    `ends` are the ends of the lines, x as a fraction of the axes' width and y in percent; `line`
+    is the height of a line of text as a fraction of the axes' height.
     """
     low, high = axes.get_ylim()
     texts = [wrap(label) for label in labels]
@@ -213,10 +213,10 @@ def _label_ends(
 
 
 def spread_out(wanted: Sequence[float], sizes: Sequence[float]) -> list[float]:
-    """Centres as near as possible to `wanted`, so that intervals of `sizes` do not overlap.
+    """Centres as close as possible to `wanted` such that intervals of `sizes` do not overlap.
 
-    Least squares by pooling neighbours that would overlap, then moved into [0, 1] as far as they
-    fit.
+    A least-squares fit that merges neighbours that would overlap (isotonic regression), then
+    shifted into [0, 1] if possible.
     """
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     offsets, total = [], 0.0

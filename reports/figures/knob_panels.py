@@ -1,4 +1,4 @@
-"""The figure of a sweep over a knob of a data set."""
+"""Figure of a sweep over a knob of a data set."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from reports.outputs import sweep_output
 from reports.table import Summary
 
 PANELS = ("overall", "head third", "tail third")
-"""What the figure shows; the CSV has the middle third as well."""
+"""Values in the figure; the CSV has the middle third as well."""
 
 
 @sweep_output("")
 def sweep_figure(sweep: KnobSweep) -> Figure:
-    """A panel for the whole, the head third and the tail third; one line a variant.
+    """A panel for all classes, the head third and the tail third; one line for each variant.
 
-    Bands are standard deviations over runs (ddof=1); a variant that is not random has none.
+    Bands are standard deviations over runs (ddof=1); deterministic variants have none.
     """
     titles = {"overall": title_of("overall", sweep.task)}
     titles |= {name: f"{name} ({size} classes)" for name, size in sweep.sizes.items()}
@@ -56,7 +56,7 @@ def sweep_figure(sweep: KnobSweep) -> Figure:
 
 
 def _draw(axes: Axes, i: int, points: Iterable[tuple[float, Summary]]) -> None:
-    """A line through the means with a band of one standard deviation to each side."""
+    """Draw a line through the means with a band of one standard deviation on either side."""
     present = [(x, s.mean, s.std or 0.0) for x, s in points if s.mean is not None]
     if not present:
         return
@@ -79,7 +79,7 @@ def _handle(i: int, label: str) -> Line2D:
 
 
 def _scale(axes: Axes, sweep: KnobSweep) -> None:
-    """The axes that all panels share: ticks where values are, and room around the lines."""
+    """Set the scale that all panels share: ticks at the values, and margins around the lines."""
     values = sweep.values
     if values[0] > 0 and values[-1] > 1 and values[-1] / values[0] >= 5:  # ratios, not shares
         axes.set_xscale("log")

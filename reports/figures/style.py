@@ -1,8 +1,8 @@
 """What the figures share: size, looks, saving and legends.
 
-Figures are made for the full width of a two-column page (7 inches, so that 8-point text stays
-8-point) and legible in print and in grey: methods differ in lightness, dashes, markers and hatching
-as well as in hue. They are built without pyplot: nothing global is changed, no display is needed.
+Figures have the full width of a two-column page (7 inches, so that 8-point text stays 8-point).
+They are legible in print and in grey: methods differ in lightness, dashes, markers and hatching as
+well as in hue. They are built without pyplot, so no global state changes and no display is needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WIDTH = 7.0
 
 DPI = 200
 MOST = 24
-"""Rows that a figure shows: of more, nobody can tell the lines apart."""
+"""Largest number of rows in a figure; more lines would be indistinguishable."""
 T = TypeVar("T")
 
 _STYLE: dict[Any, Any] = {
@@ -41,7 +41,7 @@ _STYLE: dict[Any, Any] = {
 
 
 class Look(NamedTuple):
-    """How a method is drawn, in lines and in bars."""
+    """Appearance of a row in lines and bars."""
 
     colour: str
     dashes: tuple[float, tuple[float, ...]]
@@ -50,7 +50,7 @@ class Look(NamedTuple):
 
 
 _SOLID = (0.0, ())
-# Neighbours differ in lightness and in everything else.
+# Neighbours differ in lightness and in every other property.
 _LOOKS = (
     Look("#000000", _SOLID, "o", ""),
     Look("#e69f00", _SOLID, "s", "///"),
@@ -66,16 +66,16 @@ _LOOKS = (
 
 
 def look(index: int) -> Look:
-    """The look of the row `index`, the same in every figure of a table."""
+    """Appearance of the row `index`, the same in every figure of a table."""
     again, place = divmod(index, len(_LOOKS))
-    # A second round of the colours comes with other markers and hatches.
+    # Colours repeat with other markers and hatches.
     shape = _LOOKS[(place + 3 * again) % len(_LOOKS)]
     return _LOOKS[place]._replace(marker=shape.marker, hatch=shape.hatch)
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The figures' own settings, whatever the user's matplotlibrc says."""
+    """Settings of the figures, independent of the user's matplotlibrc."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
@@ -83,7 +83,7 @@ def style() -> Iterator[None]:
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write `stem`.png (200 dpi) and `stem`.pdf; equal figures give equal bytes."""
+    """Write `stem`.png (200 dpi) and `stem`.pdf; equal figures yield equal bytes."""
     png, pdf = (stem.parent / f"{stem.name}.{ending}" for ending in ("png", "pdf"))
     with style():
         figure.set_dpi(DPI)
@@ -97,9 +97,9 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 
 
 def shown(items: Sequence[T]) -> tuple[Sequence[T], str]:
-    """Of rows from the lowest to the highest those that a figure has room for, and a note.
+    """The highest of the sorted rows that fit in a figure, and a note on those left out.
 
-    The note is empty where that is all of them.
+    The note is empty if all fit.
     """
     if len(items) <= MOST:
         return items, ""
@@ -107,7 +107,7 @@ def shown(items: Sequence[T]) -> tuple[Sequence[T], str]:
 
 
 def wrap(label: str) -> str:
-    """A label on as many lines as it needs beside a figure."""
+    """A label broken into lines that fit next to a figure."""
     name, bracket, settings = label.partition(" (")
     lines = textwrap.wrap(bracket.strip() + settings, 24, break_on_hyphens=False)
     return "\n".join([name, *lines])
@@ -129,7 +129,7 @@ def legend(figure: Figure, handles: Sequence[Artist], ncols: int, handlelength: 
 
 
 def legend_columns(labels: Sequence[str]) -> int:
-    """As many columns as fit the figure's width."""
+    """Largest number of columns of labels that fits the width of a figure."""
     for ncols in range(len(labels), 1, -1):
         longest = [max(map(len, labels[column::ncols])) for column in range(ncols)]
         # In points: a character of 8-point text, then the patch and the gaps around it.

@@ -1,4 +1,4 @@
-"""Published values beside ours as CSV, unrounded."""
+"""Published values and ours as CSV, unrounded."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Published values beside a table's own, and which of them may stand there.
+"""Matches published values to the rows of a table that repeat them.
 
 A published value is compared with a row only if both are the same variant: the same data set with
 its split and ratio, backbone, evaluation transform, test-time ensembling and scores, no external
-data, and every hyper-parameter of the row at the published recipe, which is the method's defaults
-under protocol `paper` with the fields that the entry names. So a row of protocol `equal`, of fewer
-epochs, of tuned values or of an epoch chosen on validation images stands beside nothing. Values of
-groups are compared under the same rule for groups only. All else that is published on the data set
-is named shortly under the table with what keeps it apart; facts that a source leaves open or that
-are our conclusion are named with the source.
+data, and every hyper-parameter of the row as published, that is the method's defaults under
+protocol `paper` with the fields that the entry names. So nothing is compared with a row of protocol
+`equal`, of fewer epochs, of tuned values or of an epoch chosen on validation images. Values of
+groups are compared only under the same group rule. All other published values on the data set are
+listed under the table with the reason why they are not compared. Facts that a source leaves open,
+and those that we inferred, are named with the source.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from results.published import UNKNOWN, Published, published
 from results.schema import Record
 
 NAMED = 4
-"""Values of one kind that are named one by one; of more of them, the lowest and the highest."""
+"""Largest number of values listed individually; of more, only the lowest and the highest are."""
 _WORDS = {
     "tte": "test-time ensembling", "external_data": "external data", "dataset": "imbalance ratio",
     "fields": "hyper-parameters", "groups": "group rule",
@@ -41,13 +41,13 @@ def published_values(
     rows: Sequence[Row],
     entries: Iterable[Published] | None = None,
 ) -> PublishedValues | None:
-    """Published values for a table, None where there are none for its data set and backbone.
+    """Published values for a table; None if there are none for its data set and backbone.
 
     Args:
-        dataset: as the table calls it, knobs included.
-        backbone: its name.
-        rows: of the table.
-        entries: what is published, by default all of `results/published.yaml`.
+        dataset: name of the data set in the table, knobs included.
+        backbone: name of the backbone.
+        rows: rows of the table.
+        entries: published results, by default all of `results/published.yaml`.
     """
     name = dataset.partition(" (")[0]
     known = list(published() if entries is None else entries)
@@ -60,7 +60,7 @@ def published_values(
         matches = [row for row in rows if row.done and not _reasons(entry, row)]
         for row in matches:
             values += _values(entry, row)
-        # Of calibration rows those of other backbones say nothing about this one.
+        # Calibration values of other backbones say nothing about this one.
         if not matches and (entry.backbone == backbone or entry.kind != "calibration"):
             apart.setdefault(_nearest_reason(entry, backbone, rows), []).append(entry)
     order = [row.label for row in rows]
@@ -81,14 +81,14 @@ def _values(entry: Published, row: Row) -> list[PublishedValue]:
 
 
 def on_data(entry: Published, name: str) -> bool:
-    """Whether an entry is on the data set called so; untrained methods' on every ratio of it."""
+    """True if an entry is on this data set; entries without training are on every ratio of it."""
     if entry.dataset is None or entry.dataset == name:
         return entry.dataset is not None
     return entry.split == "" and entry.dataset == _family_name(name)
 
 
 def differences(entry: Published, record: Record) -> list[str]:
-    """What of a record of the entry's method and backbone is not the entry's variant, in words."""
+    """How a record of the entry's method and backbone differs from the published variant."""
     found = []
     if record.protocol != "paper":
         found.append(f"protocol {record.protocol}")
@@ -105,7 +105,7 @@ def differences(entry: Published, record: Record) -> list[str]:
 
 
 def _reasons(entry: Published, row: Row) -> list[str]:
-    """What keeps an entry and a row with results apart."""
+    """Reasons why an entry is not compared with a row that has results."""
     record = row.done[0]
     if entry.external_data is True:
         return ["external data"]
@@ -119,7 +119,7 @@ def _reasons(entry: Published, row: Row) -> list[str]:
 
 
 def _nearest_reason(entry: Published, backbone: str, rows: Sequence[Row]) -> str:
-    """What keeps an entry apart from every row: from the nearest one."""
+    """Reason why an entry is compared with no row: that of the row that differs least."""
     if entry.external_data is True:
         return "external data"
     if entry.backbone != backbone:
@@ -137,7 +137,7 @@ def _nearest_reason(entry: Published, backbone: str, rows: Sequence[Row]) -> str
 
 
 def _other_fields(entry: Published, record: Record) -> list[str]:
-    """Hyper-parameters that are not at the published recipe."""
+    """Hyper-parameters that differ from the published ones."""
     fields = METHODS.fields(record.method)
     recipe = budget("paper", fields) | dict(entry.fields)
     wanted = apply_fields(f"method {record.method}", fields, recipe)
@@ -150,7 +150,7 @@ def _other_fields(entry: Published, record: Record) -> list[str]:
 
 
 def _other_data(entry: Published, record: Record) -> list[str]:
-    """What of the data is not as published."""
+    """Properties of the data that differ from the published ones."""
     family, _ = datasets.resolve(record.dataset.partition(" (")[0])
     found = []
     if record.dataset_version != family.version:
@@ -160,7 +160,7 @@ def _other_data(entry: Published, record: Record) -> list[str]:
     knobs = record.dataset_config
     if entry.scores not in ("", UNKNOWN, knobs.get("scores", entry.scores)):
         found.append(f"average precision on {knobs['scores']}")
-    # Without training only the texts count; the groups' counts are no matter of the split.
+    # Without training only the texts matter; the counts of groups do not change the split.
     free = {"imbalance", "recipe", "group_counts", "scores"}
     if record.config.get("text") == "names":
         free.add("descriptions")
@@ -173,14 +173,14 @@ def _other_data(entry: Published, record: Record) -> list[str]:
 
 
 def _same(entry: Published, metric: Metric, row: Row) -> bool:
-    """True if a metric means the same: of a group, only under one rule and one set of counts."""
+    """True if a metric means the same; that of a group needs the same rule and counts."""
     groups = row.done[0].groups
     own = row.done[0].dataset_config.get("group_counts", "own") == "own"
     return metric.group is None or (groups is not None and groups.rule == entry.groups and own)
 
 
 def _source(entry: Published, compared: Sequence[str]) -> str:
-    """Where the values of an entry come from, and what to know of them."""
+    """Source of the values of an entry, with the facts that a reader has to know."""
     parts = [f"{entry.name}, {entry.kind}: {entry.source} (tolerance {entry.tolerance:g})"]
     if entry.inferred:
         parts.append(f"inferred: {_words(entry.inferred)}")
@@ -197,7 +197,7 @@ def _words(names: Iterable[str]) -> str:
 
 
 def _several(entries: Sequence[Published]) -> str:
-    """Some entries in a few words."""
+    """Several entries in a few words."""
     texts = list(dict.fromkeys(f"{e.name} {_first(e.values or {})}" for e in entries))
     if len(texts) <= NAMED:
         return ", ".join(texts)
@@ -215,7 +215,7 @@ def _first(values: Mapping[str, float]) -> str:
 
 
 def decimals(value: float, like: float | None = None) -> str:
-    """A percentage with the digits that `like`, by default itself, was published with."""
+    """A percentage with as many decimals as `like` (by default the value itself) was published."""
     like = value if like is None else like
     return f"{value:.2f}" if abs(like * 10 - round(like * 10)) > 1e-6 else f"{value:.1f}"
 
@@ -223,5 +223,5 @@ def decimals(value: float, like: float | None = None) -> str:
 def _family_name(name: str) -> Any:
     try:
         return datasets.resolve(name)[0].name
-    except UserError:  # a data set that is not here any more
+    except UserError:  # a data set that no longer exists
         return None

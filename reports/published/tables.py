@@ -1,4 +1,4 @@
-"""Published values beside ours, written for the terminal, as Markdown, LaTeX and CSV."""
+"""Published values and ours, for the terminal, as Markdown and as LaTeX."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ HEADS = ("method", "value", "published", "ours", "difference", "source")
 TITLE = "Published values"
 LEGEND = (
     "Difference: ours minus published, in points; "
-    f"{BEYOND} marks one beyond the tolerance that stands with its source."
+    f"{BEYOND} marks a difference beyond the tolerance given with the source."
 )
 
 
 def print_published(found: PublishedValues, console: Console) -> None:
-    """Print them under a table."""
+    """Print the published values of a table."""
     console.print(Text(TITLE, style="bold"))
     if found.values:
         grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
@@ -53,15 +53,15 @@ def published_markdown(found: PublishedValues) -> list[str]:
 
 
 def published_latex(found: PublishedValues, dataset: str, backbone: str, label: str) -> list[str]:
-    r"""The lines of a `table` environment of its own.
+    r"""The lines of a separate `table` environment.
 
     Args:
-        found: what to write.
-        dataset: of the table that it belongs to.
-        backbone: likewise.
-        label: that table's `\label`.
+        found: the published values of a table.
+        dataset: data set of the table.
+        backbone: backbone of the table.
+        label: `\label` of the table.
     """
-    title = f"{TITLE} on {dataset} with {backbone} beside ours."
+    title = f"{TITLE} on {dataset} with {backbone}, and ours."
     lines = [
         r"\begin{table}[t]",
         r"\centering",
@@ -80,7 +80,7 @@ def published_latex(found: PublishedValues, dataset: str, backbone: str, label: 
 
 
 def _rows(found: PublishedValues) -> list[tuple[str, ...]]:
-    """The lines as HEADS want them, with the digits that were published."""
+    """Cells under HEADS, with as many decimals as were published."""
     rows: list[tuple[str, ...]] = []
     for value in found.values:
         ours, like = value.ours, value.published
@@ -101,9 +101,11 @@ def _gap(value: PublishedValue) -> str:
 
 
 def _texts(found: PublishedValues) -> list[str]:
-    """What stands under the lines."""
+    """Legend, sources and values that are not compared."""
     texts = [f"({i}) {text}" for i, text in enumerate(found.sources, 1)]
-    legend = [LEGEND] if found.values else ["No row here is the variant of a published value."]
+    legend = (
+        [LEGEND] if found.values else ["No row of this table is the variant of a published value."]
+    )
     others = "; ".join(found.others)
     unread = "; ".join(found.unread)
     return [

@@ -72,13 +72,13 @@ def test_a_deterministic_method_has_no_deviation_and_the_caption_says_why():
     assert rows["zero_shot"].spread is None
     assert rows["lift"].spread == "3 run seeds"
     assert "standard deviation (ddof=1) over 3 run seeds;" in table.caption
-    assert "no ± where nothing is random (zero_shot)" in table.caption
+    assert "no ± for deterministic methods (zero_shot)" in table.caption
 
 
 def test_a_single_run_of_a_random_method_is_said_to_be_one():
     table = one_table([make_record("lift")])
     assert table.rows[0].values["overall"].std is None
-    assert table.caption.endswith("No ± from one run (lift).")
+    assert table.caption.endswith("No ± for a single run (lift).")
 
 
 @pytest.mark.parametrize(

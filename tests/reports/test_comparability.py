@@ -7,7 +7,7 @@ from tests.results.factory import failed_record, make_record
 
 MUST_AGREE = {
     "data-set version": {"dataset_version": "2"},
-    "recipe": {"recipe": "cao2019/name-order"},
+    "long-tail draw": {"recipe": "cao2019/name-order"},
     "protocol": {"protocol": "paper"},
     "precision": {"precision": "bf16"},
     "transform": {"transform": "lift"},

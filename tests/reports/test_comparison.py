@@ -112,7 +112,8 @@ def test_seeds_that_one_of_them_lacks_are_left_out_and_named():
     assert comparison.intervals == study().compare("sage", "lift").intervals
     (note,) = comparison.notes
     assert note == (
-        "sage: 1 of 4 runs left out (run/split seed 5/0), for lift has none to pair them with."
+        "sage: 1 of 4 runs left out (run/split seed 5/0), because lift has no runs to pair them "
+        "with."
     )
 
 
@@ -135,7 +136,7 @@ def test_a_deterministic_run_stands_for_every_seed():
     comparison = made.compare("lift", "ncm")
     row = find_row(made.table(), "lift")
     assert comparison.covers.endswith("of 3 run seeds (1, 2, 3).")
-    assert comparison.notes == ("ncm is not random: its one run stands for every seed.",)
+    assert comparison.notes == ("ncm is deterministic: its one run is paired with every seed.",)
     overall = comparison.intervals["overall"]
     assert overall.se_runs == pytest.approx(row.values["overall"].std / np.sqrt(3))
 
@@ -145,7 +146,7 @@ def test_two_deterministic_methods():
     for method in ("ncm", "zero_shot"):
         made.add(method, 0, 0.4, deterministic=True)
     comparison = made.compare("zero_shot", "ncm")
-    assert comparison.covers == "the choice of 120 test images; neither variant is random."
+    assert comparison.covers == "the choice of 120 test images; both variants are deterministic."
     assert comparison.notes == ()
 
 

@@ -112,7 +112,7 @@ def test_runs_add_their_variance_without_the_share_that_images_explain(runs: int
     own = difference - difference.mean(0)
     explained = own.var(axis=1, ddof=1).sum() / number / (runs * (runs - 1))
     left = between - explained * (runs - 2) / (runs - 1)
-    assert 0 < left and (left < between or runs == 2)
+    assert left > 0 and (left < between or runs == 2)
     expected = half_width(images) ** 2 + stats.t.ppf(0.975, runs - 1) ** 2 * left
     assert half_width(interval) ** 2 == pytest.approx(expected, rel=1e-4)
     assert interval.se_runs == pytest.approx(np.sqrt(between))

@@ -283,7 +283,7 @@ def test_the_caption_ends_with_the_remark() -> None:
     remark = "Numbers of 100 % random_weights."
     records = [make_record("lift", s, remark=remark) for s in range(2)] + [make_record("ncm")]
     built = table(*records)
-    console = Console(width=400, file=io.StringIO(), color_system=None)
+    console = Console(width=1000, file=io.StringIO(), color_system=None)
     print_table(built, console)
     assert f"second underlined. {remark}" in console.file.getvalue()  # type: ignore[attr-defined]
     assert f"second <u>underlined</u>. {remark}\n" in markdown(built)

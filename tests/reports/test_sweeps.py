@@ -189,7 +189,7 @@ def test_where_a_knob_changes_the_ranks_each_setting_has_its_own_thirds():
         name = "glyphs100_lt" + (" (rank_coverage=1.0)" if value else "")
         records += world(100, counts, dataset=name, dataset_config=knobs)
     sweep = one(records)
-    assert "by the ranks at each rank_coverage" in sweep.notes[0]
+    assert "separately at each rank_coverage" in sweep.notes[0]
     (_, first), (_, second) = sweep.lines[0].points
     assert first["tail third"].mean == second["head third"].mean
     assert first["tail third"].mean != second["tail third"].mean
@@ -201,7 +201,7 @@ def test_where_classes_differ_each_setting_has_its_own_thirds():
                  dataset_config={"imbalance": 10.0, "classes": 6})  # fmt: skip
     sweep = one([*few, *many])
     assert sweep.sizes == {name: "1–2" for name in THIRDS}
-    assert "by the ranks at each classes" in sweep.notes[0]
+    assert "separately at each classes" in sweep.notes[0]
     assert sweep.lines[0].points[0][1]["tail third"].mean == pytest.approx(1.0 + 20)
 
 

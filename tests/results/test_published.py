@@ -148,7 +148,7 @@ def test_an_entry_is_read(tmp_path: Path) -> None:
         ({"values": {"overall": "52.2"}}, "values: .* is not a mapping of percentages"),
         ({"tte": "sometimes"}, "tte: 'sometimes' is not yes, no or unknown"),
         ({"groups": "lifts"}, "groups: 'lifts' is not one of lift, oltr"),
-        ({"values": {"few": 50.0}}, "values of groups need their rule"),
+        ({"values": {"few": 50.0}}, "values by group need the group rule"),
         ({"transform": "clip"}, "transform: 'clip' is not one of"),
         ({"inferred": ["tts"]}, "inferred: .* is not a list of keys"),
         ({"tolerance": None}, "values need a data set and a tolerance"),

@@ -1,7 +1,7 @@
-"""What may share a table.
+"""Conditions for records to share a table.
 
-Numbers are compared only where everything but the method is the same. What must be the same is
-listed here; what may differ (epochs, trainable parameters, ...) is a footnote's business.
+Numbers are comparable only if everything but the method is the same. The list of what must be the
+same is here; whatever may differ (epochs, trainable parameters, ...) becomes a footnote.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from results.schema import Record
 
 ABSENT = "unset"
 WAY_OUT = (
-    "A sweep's own command shows its cells alone and repeats none that is finished, as does "
-    "`report --config`; --allow-mixed marks what differs."
+    "To see the cells of one sweep alone, use `report --config` or the sweep's own command, which "
+    "does not repeat finished cells; --allow-mixed shows all in one table and marks what differs."
 )
 
 
 class MixedRecords(UserError):
-    """Records that differ in more than the method were asked into one table."""
+    """Records that differ in more than the method were to share a table."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that differs between records of one table."""
+    """A setting that differs between records of one table."""
 
     name: str
-    """What differs, in words."""
+    """Name of the setting."""
     values: tuple[tuple[str, tuple[str, ...]], ...]
-    """Each value with the methods that have it, both in order."""
+    """Each value with the methods that have it, both sorted."""
 
     def __str__(self) -> str:
         return f"{self.name} " + ", ".join(f"{v} ({', '.join(m)})" for v, m in self.values)
 
 
 def differences(records: Sequence[Record]) -> list[Difference]:
-    """What differs between done records of one data set and backbone, though it must not."""
+    """Settings that differ between done records of one data set and backbone but must not."""
     done = [record for record in records if record.status == "done"]
     found = []
     settings = [(record, _settings(record)) for record in done]
     for name in dict.fromkeys(name for _, values in settings for name in values):
-        # A split is drawn by its seed: two seeds are two splits by design, and no mixture.
+        # Two split seeds give two splits by design: not a mixture.
         per_split = name in _PER_SPLIT
         scopes: dict[int, dict[str, set[str]]] = {}
         for record, values in settings:
@@ -60,38 +60,36 @@ def differences(records: Sequence[Record]) -> list[Difference]:
     return found
 
 
-def refuse_mixture(
-    records: Sequence[Record],
-    way_out: str = WAY_OUT,
-) -> None:
-    """Do nothing if the records may share a table.
+def refuse_mixture(records: Sequence[Record], way_out: str = WAY_OUT) -> None:
+    """Raise an error if the records may not share a table.
 
     Args:
-        records: of one data set and backbone.
+        records: records of one data set and backbone.
         way_out: what the user can do.
 
     Raises:
-        MixedRecords: naming what differs, the values, the methods that have them, and the way out.
+        MixedRecords: settings differ; the message names them, their values, the methods that have
+            these, and the way out.
     """
     refuse(records, differences(records), way_out)
 
 
 def refuse(records: Sequence[Record], found: Sequence[Difference], way_out: str = WAY_OUT) -> None:
-    """Do nothing if nothing was `found` to differ, as by `differences`.
+    """Raise an error if any differences were `found`.
 
     Raises:
-        MixedRecords: as `refuse_mixture`.
+        MixedRecords: see `refuse_mixture`.
     """
     if found:
         first = records[0]
         raise MixedRecords(
-            f"{first.dataset} / {first.backbone}: these records do not belong in one table. "
+            f"{first.dataset} / {first.backbone}: these records cannot share a table. "
             f"Different: {'; '.join(map(str, found))}. {way_out}"
         )
 
 
 def mixed_settings(record: Record, found: Sequence[Difference]) -> dict[str, str]:
-    """The record's own values of what differs, by name: they tell its variants apart."""
+    """The record's values of the settings that differ, by name: they distinguish its variants."""
     if not found:
         return {}
     values = _settings(record)
@@ -104,11 +102,11 @@ _PER_SPLIT = ("split", "class groups")
 
 
 def _settings(record: Record) -> dict[str, str]:
-    """Everything that must be equal in a table, by name, as short text."""
+    """Every setting that must be equal in a table, by name, as short text."""
     values = {
         "task": record.task,
         "data-set version": record.dataset_version,
-        "recipe": record.recipe,
+        "long-tail draw": record.recipe,
         "protocol": record.protocol,
         "precision": record.precision,
         "transform": record.transform,
@@ -136,8 +134,8 @@ def _digest(membership: tuple[str, ...]) -> str:
 
 
 def as_json(value: Any) -> str:
-    """A value of a configuration as text: the same for a tuple as for a list."""
-    known = repr(value)  # a thousand records have the same few values
+    """A value of a configuration as JSON, equal for a tuple and a list."""
+    known = repr(value)  # cached: a thousand records have the same few values
     if known not in _TEXTS:
         _TEXTS[known] = json.dumps(value, sort_keys=True)
     return _TEXTS[known]
@@ -147,5 +145,5 @@ _TEXTS: dict[str, str] = {}
 
 
 def _short(digest: str) -> str:
-    """Enough of a hash to tell two apart, without the name of its kind ("sha256:")."""
+    """The first digits of a hash, without the name of its kind ("sha256:")."""
     return digest.rpartition(":")[2][:12]

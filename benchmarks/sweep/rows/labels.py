@@ -1,4 +1,11 @@
-"""Which row a label names: as a sweep writes it, as a table does, or by some of its settings."""
+"""Finds the row that a label names.
+
+One row has several labels. A sweep's file names the fields that the file sets, before any table
+exists. A table names what distinguishes a row from its neighbours, so its labels depend on the
+other rows. A user may copy a label from either, or type some of a row's settings. So `choose` reads
+a label in five ways, from the most specific to the least, and stops at the first way that finds a
+row: an exact label is never ambiguous because a vaguer reading of it fits another row as well.
+"""
 
 from __future__ import annotations
 
@@ -17,36 +24,37 @@ from results.schema import Tuning
 
 @dataclass(frozen=True)
 class Named:
-    """A row, and what it goes by."""
+    """A row and its labels."""
 
     method: str
     config: Mapping[str, Any]
     tuning: Tuning | None
     protocol: str
     table: str
-    """Its label in the table, which leaves out what most rows of the method have."""
+    """Label in the table, which omits the settings that most rows of the method have."""
     progress: frozenset[str] = frozenset()
-    """Its labels in the plan and progress of a sweep; none where the sweep is not known."""
+    """Labels in the plan and progress of a sweep; empty if the sweep is not known."""
     entries: frozenset[str] = frozenset()
-    """The same without the recipe, as the sweep's file has them."""
+    """The same without the recipe, as in the sweep's file."""
 
 
 def choose(wanted: str, rows: Sequence[Named], where: str) -> int | None:
     """The index of the row that a label names.
 
-    The first of these that finds one: a sweep's own labels, the table's, the row that has the
-    label's settings and else the defaults under its protocol, the row that has the settings.
+    The label is read in these ways until one finds a row: as a label of the sweep's plan, as one
+    of the sweep's file, as the label in the table, as the row with the label's settings and the
+    protocol's defaults for all others, and as any row with the label's settings.
 
     Args:
         wanted: the label.
-        rows: of one table.
+        rows: the rows of one table.
         where: the data set, for the message.
 
     Returns:
-        None if it names none.
+        None if the label names no row.
 
     Raises:
-        UserError: it names several.
+        UserError: the label names several rows.
     """
     for found in _readings(wanted, rows):
         if len(found) > 1:
@@ -58,17 +66,18 @@ def choose(wanted: str, rows: Sequence[Named], where: str) -> int | None:
 
 
 def also_named(wanted: str, rows: Sequence[Named], chosen: int) -> int | None:
-    """Another row that the label names by itself, read in another of the ways; None if none."""
+    """Another row that one of the first four readings finds alone; None if there is none."""
     *readings, _ = _readings(wanted, rows)
     return next((found[0] for found in readings if len(found) == 1 and found[0] != chosen), None)
 
 
 def method_of(label: str) -> str:
-    """The method that a label begins with."""
+    """The method that a label starts with."""
     return re.split(r" [(\[]", label, maxsplit=1)[0]
 
 
 def _readings(wanted: str, rows: Sequence[Named]) -> list[list[int]]:
+    """Indices of the rows that each of the five readings of a label finds."""
     readings = (
         lambda row: wanted in row.progress,
         lambda row: wanted in row.entries,
@@ -80,30 +89,30 @@ def _readings(wanted: str, rows: Sequence[Named]) -> list[list[int]]:
 
 
 def _names(rows: Sequence[Named]) -> list[str]:
-    """What to call several rows: as a sweep does where that tells them apart, else the table."""
+    """Labels of several rows: those of the sweep if they are distinct, otherwise the table's."""
     own = [min(row.progress, default="") for row in rows]
-    apart = all(own) and len(set(own)) == len(own)
-    return sorted(own if apart else [row.table for row in rows])
+    distinct = all(own) and len(set(own)) == len(own)
+    return sorted(own if distinct else [row.table for row in rows])
 
 
 def _is_standard(wanted: str, row: Named) -> bool:
-    """Whether the row has what the label says, and in all else what a row has by itself."""
-    said = _settings(wanted, row)
-    if said is None or _split(wanted, row)[1] != (row.tuning is not None):
+    """True if the row has the label's settings and the defaults in all other fields."""
+    named = _settings(wanted, row)
+    if named is None or _split(wanted, row)[1] != (row.tuning is not None):
         return False
-    usual = _defaults(row.method, row.protocol)
-    if usual is None:
+    defaults = _defaults(row.method, row.protocol)
+    if defaults is None:
         return False
-    free = {*said, *(row.tuning.fields if row.tuning is not None else ())}
+    free = {*named, *(row.tuning.fields if row.tuning is not None else ())}
     return all(
-        shown(value) == shown(usual[name])
+        shown(value) == shown(defaults[name])
         for name, value in row.config.items()
-        if name in usual and name not in free
+        if name in defaults and name not in free
     )
 
 
 def _settings(wanted: str, row: Named) -> set[str] | None:
-    """The fields that a label names; None if it is of another method or the row has others."""
+    """The fields that a label names; None if the method or a value differs from the row's."""
     method, _, settings = _split(wanted, row)[0].removesuffix(")").partition(" (")
     items = [item.partition("=") for item in re.split(r", (?=\w+=)", settings) if item]
     fits = method == row.method and all(
@@ -113,7 +122,7 @@ def _settings(wanted: str, row: Named) -> set[str] | None:
 
 
 def _split(wanted: str, row: Named) -> tuple[str, bool]:
-    """The label without the row's recipe, and whether it named that."""
+    """The label without the row's recipe, and True if it named the recipe."""
     if row.tuning is not None:
         for ending, rest in (
             (f" [{row.tuning}]", ""),
@@ -126,7 +135,7 @@ def _split(wanted: str, row: Named) -> tuple[str, bool]:
 
 
 def _writes(text: str, value: Any) -> bool:
-    """Whether a label may write the value so: as tables do, as Python does, another 0.10."""
+    """True if the text is the value: as tables show it, as Python does, or as an equal number."""
     if text in (shown(value), str(value)):
         return True
     if isinstance(value, bool) or value is None:
@@ -138,7 +147,7 @@ def _writes(text: str, value: Any) -> bool:
 
 
 def _defaults(method: str, protocol: str) -> dict[str, Any] | None:
-    """The configuration of a row for which nothing is set, None for a method not known here."""
+    """The configuration of a row without settings; None for a method that is not registered."""
     if method not in METHODS.entries():
         return None
     fields = METHODS.fields(method)

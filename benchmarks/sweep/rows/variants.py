@@ -1,4 +1,4 @@
-"""Which records are runs of the same thing, and what to call it in a table."""
+"""Variants: the records of one method with one configuration, and their label in a table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from results.store import preference
 
 @dataclass(frozen=True)
 class Variant:
-    """The cells of one method with one configuration, in one data set and backbone."""
+    """The cells of one method with one configuration, on one data set with one backbone."""
 
     label: str
-    """The method's name, with the settings that tell it from its siblings in brackets."""
+    """Name of the method, with the settings that distinguish the variant in brackets."""
     records: tuple[Record, ...]
     """One record for each run seed and split seed, in that order."""
     superseded: tuple[Record, ...]
@@ -27,15 +27,15 @@ class Variant:
 def variants(
     records: Sequence[Record], found: Sequence[Difference]
 ) -> tuple[list[Variant], list[str]]:
-    """The variants of one table by label, and a line for each method whose label hides a setting.
+    """The variants of one table by label, and a line for each method whose label omits a setting.
 
-    A setting is named where it differs from what most variants of the method have; where no value
-    has a majority over the others, all variants name theirs. What a recipe set is not named: that
-    there was one is.
+    A label names a setting if its value is not the most common one among the variants of the
+    method. If no value is the most common one, all variants name theirs. Values that a recipe set
+    are not named; the recipe is.
 
     Args:
-        records: of one data set and backbone.
-        found: what differs although it must not; it tells variants apart like a configuration.
+        records: records of one data set and backbone.
+        found: settings that differ but must not; they distinguish variants as a configuration does.
     """
     by_method: dict[str, dict[Settings, list[Record]]] = {}
     for record in records:
@@ -43,7 +43,7 @@ def variants(
         by_method.setdefault(record.method, {}).setdefault(settings, []).append(record)
     result, lines = [], []
     for method, groups in sorted(by_method.items()):
-        labels, usual = _told_apart(method, {s: _by_recipe(r[0]) for s, r in groups.items()})
+        labels, usual = _distinct_labels(method, {s: _by_recipe(r[0]) for s, r in groups.items()})
         for settings, members in groups.items():
             kept, superseded = _latest(members)
             result.append(Variant(labels[settings], kept, superseded))
@@ -54,7 +54,7 @@ def variants(
 
 
 class Configured(Protocol):
-    """A record, or a cell that will have one."""
+    """A record, or a cell that has no record yet."""
 
     @property
     def method(self) -> str: ...
@@ -67,12 +67,12 @@ class Configured(Protocol):
 
 
 def table_labels(rows: Sequence[Configured]) -> list[str]:
-    """What the table of these rows calls each of them."""
+    """The label of each row in the table of all these rows."""
     settings = [_own_settings(row) for row in rows]
     by_method: dict[str, dict[Settings, Collection[str]]] = {}
     for row, own in zip(rows, settings, strict=True):
         by_method.setdefault(row.method, {})[own] = _by_recipe(row)
-    labels = {method: _told_apart(method, groups)[0] for method, groups in by_method.items()}
+    labels = {method: _distinct_labels(method, groups)[0] for method, groups in by_method.items()}
     return [labels[row.method][own] for row, own in zip(rows, settings, strict=True)]
 
 
@@ -84,27 +84,27 @@ def _settings(record: Record, found: Sequence[Difference]) -> Settings:
 
 
 def _own_settings(row: Configured) -> Settings:
-    # JSON, because a record just made holds tuples where one read back might have held lists.
+    # As JSON: a record in memory may have a tuple where one read from a file has a list.
     config = {name: as_json(value) for name, value in row.config.items()}
     recipe = {RECIPE: str(row.tuning)} if row.tuning is not None else {}
     return tuple(sorted({**config, **recipe}.items()))
 
 
 def _by_recipe(record: Configured) -> tuple[str, ...]:
-    """The fields that a recipe set."""
+    """Names of the fields that a recipe set."""
     return () if record.tuning is None else record.tuning.fields
 
 
 RECIPE = "hyper-parameters"
-"""The setting that says which recipe there was; no field has such a name."""
+"""Name of the setting that is the recipe; it cannot be the name of a field."""
 
 
-def _told_apart(
+def _distinct_labels(
     method: str, groups: Mapping[Settings, Collection[str]]
 ) -> tuple[dict[Settings, str], dict[str, str]]:
-    """`_labels`; where two recipes would share one, of all fields."""
+    """Labels by `_labels`, naming the fields of recipes as well if two labels would be equal."""
     labels, usual = _labels(method, groups)
-    if len(set(labels.values())) < len(labels):  # two recipes of as many trials
+    if len(set(labels.values())) < len(labels):  # two recipes of equally many trials
         return _labels(method, dict.fromkeys(groups, ()))
     return labels, usual
 
@@ -112,11 +112,11 @@ def _told_apart(
 def _labels(
     method: str, groups: Mapping[Settings, Collection[str]]
 ) -> tuple[dict[Settings, str], dict[str, str]]:
-    """A label for each group, and the values that labels leave out although they vary.
+    """A label for each group, and the values that labels omit although they vary.
 
     Args:
-        method: what every label begins with.
-        groups: settings of each, and the names of those that its label leaves out.
+        method: start of every label.
+        groups: settings of each group, with the names of those that its label omits.
     """
     tables = {
         group: {name: value for name, value in group if name not in hidden}
@@ -145,7 +145,7 @@ def _labels(
 
 
 def shown(value: Any) -> str:
-    """The value of a field as labels write it."""
+    """The value of a field as labels show it."""
     return _plain(as_json(value))
 
 

@@ -196,7 +196,7 @@ def test_a_mixture_is_refused_unless_it_is_of_other_methods(
 
     _copy(finished, another_split, "mixed")
     line = _line(command("compare", "mixed", "--against", "ncm"))
-    assert "do not belong in one table" in line
+    assert "cannot share a table" in line
     assert "split" in line
     assert "--allow-mixed" not in line  # which `compare` does not take
     others = ["--a", "linear_probe (lr=0.1)", "--b", "linear_probe (lr=0.5)"]
