@@ -69,8 +69,8 @@ class Predictor:
     images_seen: int = 0
     notes: tuple[str, ...] = ()
     """Footnotes for this run's record."""
-    together: int = 1
-    """Trainings that were one batched problem, this one included."""
+    fitted_together: int = 1
+    """Number of trainings in one batched problem, this one included."""
     views: Literal["whole", "five crops"] = "whole"
     """five crops: test logits are the mean over the corners and the centre of the enlarged image
     (test-time ensembling). For methods that need images."""
@@ -136,14 +136,28 @@ class Progress(Protocol):
 
 
 class Checkpoint(Protocol):
-    """Where the training loop keeps its state, so that an interrupted cell goes on."""
+    """Store of the training loop's state, so that an interrupted cell can resume."""
 
-    def load(self) -> dict[str, Any] | None: ...
+    def load(self) -> dict[str, Any] | None:
+        """The saved state, or None to start from the beginning."""
+        ...
 
-    def save(self, state: Mapping[str, Any]) -> None: ...
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Save the state to resume from."""
+        ...
 
     def trained(self, stage: int, state: Mapping[str, Any]) -> None:
-        """Training number `stage` of this fit is over: the state of its module, not a copy."""
+        """Take the final module state, not a copy, of this fit's training number `stage`."""
+        ...
+
+    @property
+    def earlier_s(self) -> float:
+        """Seconds of training that led to the loaded state; 0 if none was loaded."""
+        ...
+
+    @property
+    def stages(self) -> tuple[Mapping[str, Any], ...]:
+        """Final module states of the finished trainings, in their order."""
         ...
 
 

@@ -4,7 +4,7 @@ Structure and ratio are those of the authors' code (github.com/gaopengcuhk/CLIP-
 two linear layers without bias, a ReLU after each, and ratio * adapted + (1 - ratio) * original
 against the frozen text classifier of one prompt. That code adapts the feature before it is
 normalised; having no biases it is positively homogeneous, so adapting the normalised feature gives
-the same cosines. Its training follows CoOp's commands, hence CoOp's recipe (see `coop`), from
+the same cosines. Its training follows CoOp's commands, hence CoOp's schedule (see `coop`), from
 which the same things differ here: no warm-up epoch, no augmentation.
 """
 
@@ -21,9 +21,10 @@ from torch.nn import functional as F
 
 from benchmarks.plugins.ranges import Count, NonNegative, Share
 from methods.base import Batch, Task, TextSource
-from methods.parts.losses.single_label import cross_entropy
+from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.training.learning import Learner, Learning
-from methods.parts.training.schedules import Recipe, Training
+from methods.parts.training.schedules import Schedule, Training
+from methods.parts.training.stackable import Stackable
 from methods.registry import register
 from methods.space import Distribution, LogUniform, Uniform
 
@@ -61,11 +62,11 @@ class ClipAdapter(Learner):
             reduction=self.reduction,
             generator=task.generator("clip adapter"),
         )
-        recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
-        return (yield Training(task, module, cross_entropy, recipe))
+        schedule = Schedule(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
+        return (yield Training(task, module, cross_entropy, schedule))
 
 
-class AdaptedFeatures(nn.Module):
+class AdaptedFeatures(Stackable):
     """Logits of norm(ratio * ReLU(Up(ReLU(Down(x)))) + (1 - ratio) * x) against fixed weights.
 
     Args:

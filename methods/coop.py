@@ -14,15 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from benchmarks.plugins.ranges import Count, NonNegative, Positive, Share
 from methods.base import Task
-from methods.parts.losses.multi_label import multi_label_loss
-from methods.parts.losses.single_label import cross_entropy
-from methods.parts.text.prompts import PromptClassifier, PromptLearner, prompt_recipe
+from methods.parts.losses import MultiLabelLossName, named_loss
+from methods.parts.losses.base import LossFunction
+from methods.parts.losses.single_label.ce import cross_entropy
+from methods.parts.text.prompts import PromptClassifier, PromptLearner, prompt_schedule
 from methods.parts.training.learning import Learner, Learning
-from methods.parts.training.schedules import Loss, Training
+from methods.parts.training.schedules import Training
 from methods.registry import register
 from methods.space import Distribution, LogUniform, OneOf
 
@@ -42,7 +43,7 @@ class CoOp(Learner):
     """M, context vectors of a prompt."""
     class_specific: bool = False
     """Own contexts for every class (CSC in the paper) instead of shared ones."""
-    loss: Literal["bce", "db", "asl", "focal"] = "bce"
+    loss: MultiLabelLossName = "bce"
     """Multi-label: the loss, a sum over the classes."""
     db_neg_scale: Annotated[float, Positive] = 2.0
     """lambda of db: 2 for COCO-LT, 5 for VOC-LT."""
@@ -62,8 +63,8 @@ class CoOp(Learner):
     def learn(self, task: Task) -> Learning:
         prompts = PromptLearner(task, self.contexts, class_specific=self.class_specific)
         loss = cross_entropy if task.kind == "single" else self._multi_label(task)
-        recipe = prompt_recipe(self.epochs, self.batch_size, self.lr, self.weight_decay)
-        return (yield Training(task, PromptClassifier(prompts, task, loss), loss, recipe))
+        schedule = prompt_schedule(self.epochs, self.batch_size, self.lr, self.weight_decay)
+        return (yield Training(task, PromptClassifier(prompts, task, loss), loss, schedule))
 
-    def _multi_label(self, task: Task) -> Loss:
-        return multi_label_loss(self.loss, task, db_neg_scale=self.db_neg_scale, db_mu=self.db_mu)
+    def _multi_label(self, task: Task) -> LossFunction:
+        return named_loss(self.loss, task, db_neg_scale=self.db_neg_scale, db_mu=self.db_mu)

@@ -16,10 +16,10 @@ from typing import Annotated, ClassVar
 from benchmarks.augment import Augmentation
 from benchmarks.plugins.ranges import Count, NonNegative, OpenShare
 from methods.base import Method, Predictor, Task
-from methods.parts.heads.heads import LinearHead, OnFeatures, initial_weight
+from methods.parts.heads.linear_classifiers import LinearHead, OnFeatures, initial_weight
 from methods.parts.image.two_stage import FirstStage, epochs_of_stages, representation, untrained
-from methods.parts.losses.single_label import cross_entropy
-from methods.parts.training.loop import ONLY, Recipe, Stage, train
+from methods.parts.losses.single_label.ce import cross_entropy
+from methods.parts.training.loop import ONLY, Schedule, Stage, train
 from methods.registry import register
 from methods.space import Distribution, LogUniform
 
@@ -62,17 +62,17 @@ class Crt(Method):
             task.note("on frozen features crt is only a class-balanced sampler")
         else:
             first, second = epochs_of_stages(self.epochs, self.head_share)
-            recipe = Recipe(
+            schedule = Schedule(
                 first, self.batch_size, self.lr,
                 weight_decay=self.weight_decay, augment=self.augment,
             )  # fmt: skip
             stage = Stage(epochs_after=second)
-            found = representation(task, self.stage1, recipe, stage)
+            found = representation(task, self.stage1, schedule, stage)
         head = LinearHead(initial_weight(task, "random", found.head.weight.shape[1]))
-        recipe = Recipe(
+        schedule = Schedule(
             second, self.batch_size, self.head_lr * self.batch_size / 256,
             weight_decay=self.weight_decay, sampler="balanced",
         )  # fmt: skip
         stage = Stage(index=1, epochs_before=first) if first else ONLY
-        last = train(found.task, OnFeatures(head), cross_entropy, recipe, "features", stage)
+        last = train(found.task, OnFeatures(head), cross_entropy, schedule, "features", stage)
         return found.predictor(head, last)

@@ -1,8 +1,8 @@
-"""Full fine-tuning: the whole image tower trained, as the reference that adapters are held against.
+"""Full fine-tuning: the whole image tower trained, as the reference for adapters.
 
-Text-initialised cosine head, loss and recipe of LIFT (Shi et al. 2024), whose scripts give the best
-learning rate of a search: 5e-4 on ImageNet-LT, 1e-3 on Places-LT. LIFT's code trains the blocks
-alone; `trained=blocks` does the same. The multi-label form is ours.
+Text-initialised cosine head, loss and schedule of LIFT (Shi et al. 2024). LIFT's scripts state the
+best learning rate of a search: 5e-4 on ImageNet-LT, 1e-3 on Places-LT. LIFT's code trains only the
+blocks; so does `trained=blocks`. The multi-label form is ours.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from benchmarks.augment import Augmentation
 from benchmarks.plugins.ranges import Count, NonNegative
 from methods.base import Method, Predictor, Task, TextSource
 from methods.parts.image.finetune import TowerLoss, finetune, text_head, tower_loss, unfrozen
-from methods.parts.training.loop import Recipe
+from methods.parts.training.loop import Schedule
 from methods.registry import register
 from methods.space import Distribution, LogUniform, Uniform
 
@@ -54,9 +54,9 @@ class FullFinetune(Method):
 
     def fit(self, task: Task) -> Predictor:
         tower = unfrozen(task, self.trained)
-        recipe = Recipe(
+        schedule = Schedule(
             self.epochs, self.batch_size, self.lr,
             weight_decay=self.weight_decay, augment=self.augment,
         )  # fmt: skip
         loss = tower_loss(task, self.loss, self.tau)
-        return finetune(task, tower, text_head(task, self.text), loss, recipe, tte=self.tte)
+        return finetune(task, tower, text_head(task, self.text), loss, schedule, tte=self.tte)

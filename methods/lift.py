@@ -24,7 +24,7 @@ from methods.parts.image.finetune import (
     text_head,
     tower_loss,
 )
-from methods.parts.training.loop import Recipe
+from methods.parts.training.loop import Schedule
 from methods.registry import register
 from methods.space import Distribution, LogUniform, Uniform
 
@@ -66,9 +66,9 @@ class Lift(Method):
 
     def fit(self, task: Task) -> Predictor:
         tower = adapted(task, self.adapter, self.bottleneck, self.prompts)
-        recipe = Recipe(
+        schedule = Schedule(
             self.epochs, self.batch_size, self.lr,
             weight_decay=self.weight_decay, augment=self.augment,
         )  # fmt: skip
         loss = tower_loss(task, self.loss, self.tau)
-        return finetune(task, tower, text_head(task, self.text), loss, recipe, tte=self.tte)
+        return finetune(task, tower, text_head(task, self.text), loss, schedule, tte=self.tte)

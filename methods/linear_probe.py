@@ -9,11 +9,11 @@ from typing import Annotated, ClassVar, Literal
 from benchmarks.errors import NotApplicable
 from benchmarks.plugins.ranges import Count, NonNegative, Positive, Share
 from methods.base import Task
-from methods.parts.heads.heads import SCALE, head_training
-from methods.parts.losses.multi_label import multi_label_loss
-from methods.parts.losses.single_label import single_label_loss
+from methods.parts.heads.linear_classifiers import SCALE, head_training
+from methods.parts.losses import LossName, named_loss
+from methods.parts.losses.base import LossFunction
 from methods.parts.training.learning import Learner, Learning
-from methods.parts.training.schedules import Loss, Recipe
+from methods.parts.training.schedules import Schedule
 from methods.registry import register
 from methods.space import Distribution, LogUniform
 
@@ -28,12 +28,9 @@ from methods.space import Distribution, LogUniform
 class LinearProbe(Learner):
     """A cosine or linear head on frozen features, under the loss of one's choice."""
 
-    loss: Literal[
-        "auto", "ce", "balanced_softmax", "la", "ldam_drw", "cb", "grw", "focal", "lade",
-        "bce", "db", "asl",
-    ] = "auto"  # fmt: skip
-    """auto: ce on single-label, bce on multi-label data. ce to lade are for single-label data, bce,
-    db and asl for multi-label, focal has a form for each."""
+    loss: LossName = "auto"
+    """auto: ce on single-label, bce on multi-label data. asl, bce and db are for multi-label data,
+    focal has a form for each, the others are for single-label data."""
     tau: Annotated[float, NonNegative] = 1.0
     """Strength of la (LIFT's code)."""
     db_neg_scale: Annotated[float, Positive] = 2.0
@@ -54,17 +51,17 @@ class LinearProbe(Learner):
     }
 
     def learn(self, task: Task) -> Learning:
-        recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
+        schedule = Schedule(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
         loss = self._loss(task)
-        return (yield head_training(task, loss, recipe, head=self.head, init=self.init))
+        return (yield head_training(task, loss, schedule, head=self.head, init=self.init))
 
-    def _loss(self, task: Task) -> Loss:
+    def _loss(self, task: Task) -> LossFunction:
         if self.loss == "ldam_drw" and self.head == "linear":
             raise NotApplicable("ldam_drw's margins are cosines: it needs head=cosine")
-        if task.kind == "single":
-            name = "ce" if self.loss == "auto" else self.loss
-            return single_label_loss(name, task, tau=self.tau, scale=SCALE)
-        if self.loss == "auto":
-            task.note("the loss is bce, linear_probe's default for multi-label data")
-        name = "bce" if self.loss == "auto" else self.loss
-        return multi_label_loss(name, task, db_neg_scale=self.db_neg_scale, db_mu=self.db_mu)
+        name = self.loss
+        if name == "auto":
+            name = "ce" if task.kind == "single" else "bce"
+            if task.kind == "multi":
+                task.note("the loss is bce, linear_probe's default for multi-label data")
+        settings = {"tau": self.tau, "db_neg_scale": self.db_neg_scale, "db_mu": self.db_mu}
+        return named_loss(name, task, scale=SCALE, **settings)

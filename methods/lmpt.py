@@ -39,18 +39,20 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.errors import NotApplicable
 from benchmarks.plugins.ranges import Count, NonNegative, Positive, Share
 from methods.base import Batch, Task
-from methods.parts.losses.multi_label import multi_label_loss
-from methods.parts.losses.single_label import LogitAdjusted
-from methods.parts.text.prompts import PromptClassifier, PromptLearner, prompt_recipe
+from methods.parts.losses import MultiLabelLossName, named_loss
+from methods.parts.losses.base import Loss, LossFunction
+from methods.parts.losses.single_label.la import LogitAdjusted
+from methods.parts.text.prompts import PromptClassifier, PromptLearner, prompt_schedule
 from methods.parts.text.text_tower import mean_direction, words
 from methods.parts.training.learning import Learner, Learning
-from methods.parts.training.schedules import Loss, Training
+from methods.parts.training.schedules import Training
+from methods.parts.training.stackable import Stackable
 from methods.registry import register
 from methods.space import Distribution, LogUniform, Uniform
 
@@ -86,7 +88,7 @@ class Lmpt(Learner):
     """balanced: positive and negative terms of a class weigh the same; mean: each pair does."""
     tau: Annotated[float, NonNegative] = 1.0
     """Single-label: strength of the logit adjustment."""
-    loss: Literal["db", "bce", "asl", "focal"] = "db"
+    loss: MultiLabelLossName = "db"
     """Multi-label: the classification loss."""
     db_neg_scale: Annotated[float, Positive] = 2.0
     """lambda of db: 2 for COCO-LT, 5 for VOC-LT."""
@@ -108,15 +110,15 @@ class Lmpt(Learner):
         prompts = PromptLearner(task, self.contexts, class_specific=self.class_specific)
         classification = self._classification(task)
         classifier = PromptClassifier(prompts, task, classification)
-        recipe = prompt_recipe(self.epochs, self.batch_size, self.lr, self.weight_decay)
+        schedule = prompt_schedule(self.epochs, self.batch_size, self.lr, self.weight_decay)
         if self.cse_weight == 0:
-            return (yield Training(task, classifier, classification, recipe))
+            return (yield Training(task, classifier, classification, schedule))
         embedding = EmbeddingLoss(
             task, self.margin, self.gamma, sign=self.sign, balanced=self.terms == "balanced"
         )
         loss = _Both(classification, embedding, prompts, self.cse_weight)
         before = embedding.active(prompts)
-        predictor = yield Training(task, classifier, loss, recipe)
+        predictor = yield Training(task, classifier, loss, schedule)
         after = embedding.active(prompts)
         note = (
             "active terms of the embedding loss before and after training: "
@@ -125,19 +127,24 @@ class Lmpt(Learner):
         )
         return dataclasses.replace(predictor, notes=(*predictor.notes, note))
 
-    def _classification(self, task: Task) -> Loss:
+    def _classification(self, task: Task) -> LossFunction:
         if task.kind == "single":
             return LogitAdjusted(task.log_prior, self.tau)
-        return multi_label_loss(self.loss, task, db_neg_scale=self.db_neg_scale, db_mu=self.db_mu)
+        return named_loss(self.loss, task, db_neg_scale=self.db_neg_scale, db_mu=self.db_mu)
 
 
-class _Both(nn.Module):
+class _Both(Loss):
     """(1 - w) * classification loss + w * embedding loss."""
 
+    coupled = False
     weight: Tensor
 
     def __init__(
-        self, classification: Loss, embedding: EmbeddingLoss, prompts: PromptLearner, weight: float
+        self,
+        classification: LossFunction,
+        embedding: EmbeddingLoss,
+        prompts: PromptLearner,
+        weight: float,
     ) -> None:
         super().__init__()
         self._classification = classification
@@ -151,7 +158,7 @@ class _Both(nn.Module):
         return torch.lerp(self._classification(logits, labels, batch), embedding, self.weight)
 
 
-class EmbeddingLoss(nn.Module):
+class EmbeddingLoss(Stackable):
     """The class-specific embedding loss: sum over c of omega_c * relu(mu_c - y_bc * cos_bc).
 
     A class without training images has weight 0.

@@ -21,11 +21,12 @@ from typing import Annotated, ClassVar, Literal
 
 from benchmarks.plugins.ranges import Count, NonNegative
 from methods.base import Predictor, Task
-from methods.parts.heads.heads import head_training
+from methods.parts.heads.linear_classifiers import head_training
 from methods.parts.heads.priors import prior_from_images, prior_from_texts
-from methods.parts.losses.single_label import LogitAdjusted, cross_entropy
+from methods.parts.losses.single_label.ce import cross_entropy
+from methods.parts.losses.single_label.la import LogitAdjusted
 from methods.parts.training.learning import Learner, Learning
-from methods.parts.training.schedules import Recipe
+from methods.parts.training.schedules import Schedule
 from methods.registry import register
 from methods.space import Distribution, LogUniform, Uniform
 
@@ -59,13 +60,14 @@ class LogitAdjustment(Learner):
     def learn(self, task: Task) -> Learning:
         if self.mode == "zero_shot":
             return self._zero_shot(task)
-        recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
+        schedule = Schedule(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
         train_time = self.mode == "train"
         loss = LogitAdjusted(task.log_prior, self.tau) if train_time else cross_entropy
         posthoc = None if train_time else self.tau * task.log_prior  # (C,)
-        return (
-            yield head_training(task, loss, recipe, head=self.head, init=self.init, posthoc=posthoc)
+        training = head_training(
+            task, loss, schedule, head=self.head, init=self.init, posthoc=posthoc
         )
+        return (yield training)
 
     def _zero_shot(self, task: Task) -> Predictor:
         scale = task.backbone.logit_scale

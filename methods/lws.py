@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from benchmarks.augment import Augmentation
 from benchmarks.plugins.ranges import Count, NonNegative, OpenShare
 from methods.base import Method, Predictor, Task
-from methods.parts.heads.heads import LinearHead, OnFeatures
+from methods.parts.heads.linear_classifiers import LinearHead, OnFeatures
 from methods.parts.image.two_stage import FirstStage, epochs_of_stages, representation
-from methods.parts.losses.single_label import cross_entropy
-from methods.parts.training.loop import Recipe, Stage, train
+from methods.parts.losses.single_label.ce import cross_entropy
+from methods.parts.training.loop import Schedule, Stage, train
 from methods.registry import register
 from methods.space import Distribution, LogUniform
 
@@ -61,18 +61,18 @@ class Lws(Method):
 
     def fit(self, task: Task) -> Predictor:
         first, second = epochs_of_stages(self.epochs, self.scale_share)
-        recipe = Recipe(
+        schedule = Schedule(
             first, self.batch_size, self.lr,
             weight_decay=self.weight_decay, augment=self.augment,
         )  # fmt: skip
-        found = representation(task, self.stage1, recipe, Stage(epochs_after=second))
-        recipe = Recipe(
+        found = representation(task, self.stage1, schedule, Stage(epochs_after=second))
+        schedule = Schedule(
             second, self.batch_size, self.scale_lr * self.batch_size / 256,
             weight_decay=self.weight_decay, sampler="balanced",
         )  # fmt: skip
         head = Scaled(found.head)
         stage = Stage(index=1, epochs_before=first)
-        last = train(found.task, OnFeatures(head), cross_entropy, recipe, "features", stage)
+        last = train(found.task, OnFeatures(head), cross_entropy, schedule, "features", stage)
         return found.predictor(head, last)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from methods.base import Method, Predictor, Task
-from methods.parts.heads.heads import class_means
+from methods.parts.heads.linear_classifiers import class_means
 from methods.registry import register
 
 

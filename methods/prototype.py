@@ -34,19 +34,20 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.plugins.ranges import Count, NonNegative, OpenShare, Positive, Share
 from methods.base import Batch, Predictor, Task, TextSource
-from methods.parts.heads.heads import SCALE
+from methods.parts.heads.linear_classifiers import SCALE
 from methods.parts.heads.matching import GuidedClassifier, Matching, Whitening, class_means
 from methods.parts.heads.prototypes import assigned, cosine_bound, max_cosine, spread
 from methods.parts.image.two_stage import epochs_of_stages
-from methods.parts.losses.single_label import LogitAdjusted
+from methods.parts.losses.base import Loss
+from methods.parts.losses.single_label.la import LogitAdjusted
 from methods.parts.text.class_texts import TextFilter, distinctive, fused, pieces, relevant
 from methods.parts.training.learning import Learner, Learning
-from methods.parts.training.schedules import ONLY, Recipe, Stage, Training
+from methods.parts.training.schedules import ONLY, Schedule, Stage, Training
 from methods.registry import register
 from methods.space import Distribution, LogUniform, Uniform
 
@@ -120,11 +121,11 @@ class Prototype(Learner):
         adjusted = LogitAdjusted(task.log_prior, self.tau)
         cost = Predictor(matching.requires_grad_(first > 0))
         if first:
-            loss: nn.Module = adjusted
+            loss: Loss = adjusted
             if self.matching == "both":
                 loss = MatchingLoss(matching, adjusted, self.text_weight)
             cost = yield Training(
-                task, matching, loss, self._recipe(first), stage=Stage(epochs_after=second)
+                task, matching, loss, self._schedule(first), stage=Stage(epochs_after=second)
             )
         if not second:
             return cost
@@ -139,7 +140,7 @@ class Prototype(Learner):
             scale=self.scale,
         )
         stage = Stage(index=1, epochs_before=first) if first else ONLY
-        last = yield Training(task, classifier, adjusted, self._recipe(second), stage=stage)
+        last = yield Training(task, classifier, adjusted, self._schedule(second), stage=stage)
         return replace(
             last,
             trainable_params=cost.trainable_params + last.trainable_params,
@@ -155,8 +156,8 @@ class Prototype(Learner):
             return self.epochs, 0
         return epochs_of_stages(self.epochs, self.classifier_share)
 
-    def _recipe(self, epochs: int) -> Recipe:
-        return Recipe(epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
+    def _schedule(self, epochs: int) -> Schedule:
+        return Schedule(epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
 
     def _texts(self, task: Task, origin: Tensor) -> Tensor:
         """(C, D) one unit text feature a class, centred, filtered and enhanced.
@@ -195,7 +196,7 @@ class Prototype(Learner):
         return placed.to(texts)
 
 
-class MatchingLoss(nn.Module):
+class MatchingLoss(Loss):
     """InfoNCE of the images, and of the texts of the images' classes, with the prototypes.
 
     Args:
@@ -204,6 +205,7 @@ class MatchingLoss(nn.Module):
         text_weight: of the texts' beside the images'.
     """
 
+    coupled = False
     text_weight: Tensor
 
     def __init__(self, matching: Matching, adjusted: LogitAdjusted, text_weight: float) -> None:

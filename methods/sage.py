@@ -27,12 +27,13 @@ from benchmarks import randomness
 from benchmarks.augment import Augmentation
 from benchmarks.plugins.ranges import Count, NonNegative, Range
 from methods.base import Batch, Method, Predictor, Task, TextSource
-from methods.parts.heads.heads import SCALE
+from methods.parts.heads.linear_classifiers import SCALE
 from methods.parts.image.adapters import AdaptFormer, Slots, Sum, bottleneck_rule
 from methods.parts.image.finetune import finetune, shape, text_head
 from methods.parts.image.guidance import CrossAttention, GuideSource, KeyValueAttention, guides
 from methods.parts.image.vit import AdaptedViT, vit
-from methods.parts.training.loop import Recipe
+from methods.parts.losses.base import Loss
+from methods.parts.training.loop import Schedule
 from methods.registry import register
 from methods.space import Distribution, LogUniform, Uniform
 
@@ -102,15 +103,15 @@ class Sage(Method):
             features, labels = task.train.features(), task.train.labels
             nats = shortfall(features, labels, task.counts, self.max_nats)
         loss = CompensatedLoss(self.tau * task.log_prior, nats, self.compensation)
-        recipe = Recipe(
+        schedule = Schedule(
             self.epochs, self.batch_size, self.lr,
             weight_decay=self.weight_decay, augment=self.augment,
         )  # fmt: skip
         head = text_head(task, self.head_text)
-        return finetune(task, AdaptedViT(visual, slots), head, loss, recipe)
+        return finetune(task, AdaptedViT(visual, slots), head, loss, schedule)
 
 
-class CompensatedLoss:
+class CompensatedLoss(Loss):
     """Logit-adjusted cross-entropy with the compensation factor, docs/sage.md; our reconstruction.
 
     Args:
@@ -120,14 +121,21 @@ class CompensatedLoss:
             `none`: z + tau log pi.
     """
 
-    def __init__(self, log_prior: Tensor, nats: Tensor, kind: str) -> None:
-        self._shift = log_prior - nats if kind == "class" else log_prior
-        self._margin = 2 * nats if kind == "margin" else torch.zeros_like(nats)
+    coupled = False
+    shift: Tensor
+    margin: Tensor
 
-    def __call__(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+    def __init__(self, log_prior: Tensor, nats: Tensor, kind: str) -> None:
+        super().__init__()
+        shift = log_prior - nats if kind == "class" else log_prior
+        margin = 2 * nats if kind == "margin" else torch.zeros_like(nats)
+        self.register_buffer("shift", shift, persistent=False)  # (C,)
+        self.register_buffer("margin", margin, persistent=False)  # (C,)
+
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """(B, C) logits and (B,) labels -> (B,) losses."""
         own = F.one_hot(labels, logits.shape[1])  # (B, C)
-        adjusted = logits + self._shift - own * self._margin
+        adjusted = logits + self.shift - own * self.margin
         return F.cross_entropy(adjusted, labels, reduction="none")
 
 

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from benchmarks.plugins.ranges import Count, NonNegative
 from methods.base import Task
-from methods.parts.heads.heads import LinearHead, OnFeatures, initial_weight
-from methods.parts.losses.single_label import cross_entropy
+from methods.parts.heads.linear_classifiers import LinearHead, OnFeatures, initial_weight
+from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.training.learning import Learner, Learning
-from methods.parts.training.schedules import Recipe, Training
+from methods.parts.training.schedules import Schedule, Training
 from methods.parts.training.scoring import validation_score
 from methods.registry import register
 from methods.space import Distribution, LogUniform
@@ -53,8 +53,8 @@ class TauNorm(Learner):
 
     def learn(self, task: Task) -> Learning:
         head = LinearHead(initial_weight(task, self.init, task.train.features().shape[1]))
-        recipe = Recipe(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
-        trained = yield Training(task, OnFeatures(head), cross_entropy, recipe)
+        schedule = Schedule(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
+        trained = yield Training(task, OnFeatures(head), cross_entropy, schedule)
         tau = self.tau if task.validation is None else best_tau(task, head)
         notes = () if task.validation is None else (f"tau = {tau:g} by validation",)
         normalised = OnFeatures(TauNormalised(head, tau)).eval()

@@ -30,10 +30,10 @@ from benchmarks import randomness
 from benchmarks.plugins.ranges import Count, NonNegative
 from methods.base import Batch, Predictor, Task, TextSource
 from methods.parts.heads.calibration import Calibration
-from methods.parts.losses.multi_label import binary_cross_entropy
-from methods.parts.losses.single_label import cross_entropy
+from methods.parts.losses.multi_label.bce import binary_cross_entropy
+from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.training.learning import Learner, Learning
-from methods.parts.training.schedules import Recipe, Training
+from methods.parts.training.schedules import Schedule, Training
 from methods.parts.training.scoring import score as score_of
 from methods.registry import register
 from methods.space import Distribution, LogUniform, OneOf
@@ -100,7 +100,7 @@ class TipAdapter(Learner):
         if self.finetune:
             # The published eps, as large as many of these gradients: where they are smaller,
             # Adam's step follows their size and not their sign alone.
-            recipe = Recipe(
+            schedule = Schedule(
                 self.epochs, self.batch_size, self.lr,
                 weight_decay=self.weight_decay, optimiser="adamw", eps=1e-4,
             )  # fmt: skip
@@ -109,7 +109,7 @@ class TipAdapter(Learner):
                 with torch.no_grad():
                     logits = module.uncalibrated(task.train.features())
                 module.calibration = Calibration(task, loss, logits)
-            predictor = yield Training(task, module, loss, recipe)
+            predictor = yield Training(task, module, loss, schedule)
         else:
             predictor = Predictor(module.requires_grad_(False))
         if task.validation is not None and self.search:

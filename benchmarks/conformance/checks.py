@@ -45,8 +45,7 @@ from benchmarks.datasets.base import DataSet
 from benchmarks.errors import NotApplicable, UserError
 from benchmarks.plugins.values import apply_fields
 from methods.base import Method, Predictor
-from methods.parts.training.learning import Learner
-from methods.parts.training.learning import together as learnt_together
+from methods.parts.training.learning import Learner, fit_learners
 from methods.registry import METHODS
 from methods.space import drawn
 
@@ -201,7 +200,7 @@ def together(s: Subject) -> None:
         hints = get_type_hints(s.cls)
         values = {n: drawn(reach, 0.5, whole=hints[n] is int) for n, reach in s.cls.space.items()}
         other = dataclasses.replace(method, **values)  # type: ignore[type-var]
-        found = learnt_together([(method, s.task()[0]), (other, s.task()[0])])[1]
+        found = fit_learners([(method, s.task()[0]), (other, s.task()[0])])[1]
         demand(isinstance(found, Predictor), f"another configuration failed: {found}")
         assert isinstance(found, Predictor)
         _, test = s.task()

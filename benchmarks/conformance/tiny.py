@@ -6,7 +6,7 @@ For tests and for trying a method of one's own offline; its numbers mean nothing
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -161,3 +161,13 @@ class NoCheckpoint:
 
     def trained(self, stage: int, state: Any) -> None:
         """Forget it."""
+
+    @property
+    def earlier_s(self) -> float:
+        """No earlier training."""
+        return 0.0
+
+    @property
+    def stages(self) -> tuple[Mapping[str, Any], ...]:
+        """No states are kept."""
+        return ()

@@ -26,7 +26,7 @@ from benchmarks.plugins.fields import MISSING, Field, Fields, fields_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_LIGHT = {"benchmarks.plugins.ranges", "methods.space"}
+_LIGHT = {"benchmarks.plugins.ranges", "methods.parts.losses", "methods.space"}
 """Modules that are imported instead of read, and whose calls are evaluated: they import nothing
 heavy."""
 _BUILT_IN = {kind.__name__: kind for kind in (int, float, str, bool, tuple)}

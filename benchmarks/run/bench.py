@@ -189,7 +189,7 @@ class Bench:
         found |= dict(zip(methods, results, strict=True))
         seconds = time.perf_counter() - clock - (self._features.seconds - shared)
         waited = (self._train.waited_s - waited) / len(cells)
-        earlier = [getattr(task.checkpoint, "earlier_s", 0.0) for task in tasks]
+        earlier = [task.checkpoint.earlier_s for task in tasks]
         needs = info_of(cells[0].method).needs
         return [
             Fitted(found[number], seconds / len(cells) + e, waited if needs == "images" else None)
@@ -207,9 +207,8 @@ class Bench:
             cost = self._cost(cell, predictor, fitted, time.perf_counter() - clock)
             notes = [*task.notes, *predictor.notes]
             if self._options.save_model:
-                stages = getattr(task.checkpoint, "stages", ())
                 file = model_file(self._options.out, cell.key)
-                save_model(file, cell, self._options.data_root, stages, predictor)
+                save_model(file, cell, self._options.data_root, task.checkpoint.stages, predictor)
             return self._recorder.done(cell, logits, cost, notes, started)
         except Exception as error:
             return self._without_result(cell, error, started)
@@ -288,7 +287,7 @@ class Bench:
             peak_memory_mb=round(devices.peak_memory_mb(dev), 1),
             gpu=devices.describe(dev) if dev.type != "cpu" else None,
             data_wait_s=None if waited is None else round(waited, 3),
-            fitted_together=predictor.together,
+            fitted_together=predictor.fitted_together,
         )
 
     def _refuse_changes(self) -> None:

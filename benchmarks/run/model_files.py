@@ -162,6 +162,16 @@ class Restored:
     def trained(self, stage: int, state: Mapping[str, Any]) -> None:
         """Nothing is kept."""
 
+    @property
+    def earlier_s(self) -> float:
+        """No earlier training."""
+        return 0.0
+
+    @property
+    def stages(self) -> tuple[Mapping[str, Any], ...]:
+        """The restored states."""
+        return self._states
+
 
 def put_back(predictor: Predictor, last: State) -> None:
     """Give the module that makes a predictor's logits the state that was saved.

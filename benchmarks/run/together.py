@@ -41,7 +41,7 @@ def fitted_together(pairs: list[tuple[Method, Task]]) -> list[FitResult]:
     """
     learners = [(method, task) for method, task in pairs if isinstance(method, Learner)]
     if len(learners) == len(pairs):
-        return learning.together(learners)
+        return learning.fit_learners(learners)
     try:
         found = pairs[0][0].fit_many([task for _, task in pairs])
     except Exception as error:

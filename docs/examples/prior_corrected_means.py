@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch.nn import functional as F
 
 from methods.base import Method, Predictor, Task
-from methods.parts.heads.heads import class_means
+from methods.parts.heads.linear_classifiers import class_means
 from methods.registry import register
 
 

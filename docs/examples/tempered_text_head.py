@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.base import Batch, Method, Predictor, Task, TextSource
-from methods.parts.training.loop import Recipe, train
+from methods.parts.training.loop import Schedule, train
 from methods.registry import register
 
 
@@ -29,10 +29,11 @@ class TemperedTextHead(Method):
     def fit(self, task: Task) -> Predictor:
         def loss(logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
             shifted = logits + task.log_prior  # logit adjustment, (B, C)
-            return F.cross_entropy(shifted, labels, reduction="none")  # one value a sample, (B,)
+            return F.cross_entropy(shifted, labels, reduction="none")  # one per sample, (B,)
 
         module = Tempered(task.text_features(self.text), task.backbone.logit_scale)
-        return train(task, module, loss, Recipe(self.epochs, self.batch_size, self.lr), "features")
+        schedule = Schedule(self.epochs, self.batch_size, self.lr)
+        return train(task, module, loss, schedule, "features")
 
 
 class Tempered(nn.Module):

@@ -21,3 +21,11 @@ class Memory:
 
     def trained(self, stage: int, state: Mapping[str, Any]) -> None:
         pass
+
+    @property
+    def earlier_s(self) -> float:
+        return 0.0
+
+    @property
+    def stages(self) -> tuple[Mapping[str, Any], ...]:
+        return ()

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from benchmarks.backbones import Backbone
 from benchmarks.conformance.tiny import tiny_backbone, tiny_task
 from methods.base import Task
-from methods.parts.heads.heads import CosineHead
+from methods.parts.heads.linear_classifiers import CosineHead
 from methods.parts.image.adapters import Adapter, AdaptFormer, LowRank, deep_prompts
 from methods.parts.image.finetune import AdapterKind, adapted, unfrozen
 from methods.parts.image.vit import AdaptedViT, vit

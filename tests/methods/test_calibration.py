@@ -13,8 +13,8 @@ from scipy.optimize import minimize
 from benchmarks.conformance.tiny import tiny_task
 from methods.base import Task
 from methods.parts.heads.calibration import SCALES, Calibration, fitted
-from methods.parts.losses.multi_label import multi_label_loss
-from methods.parts.training.loop import Loss
+from methods.parts.losses import named_loss
+from methods.parts.losses.base import LossFunction
 
 LOSSES = ("bce", "focal", "asl", "db")
 
@@ -40,8 +40,8 @@ def relabelled(task: Task, labels: torch.Tensor) -> Task:
     return dataclasses.replace(task, counts=labels.sum(0).float(), train=Labelled(labels))
 
 
-def loss_of(name: str, task: Task) -> Loss:
-    return multi_label_loss(name, task, db_neg_scale=2.0, db_mu=0.2)
+def loss_of(name: str, task: Task) -> LossFunction:
+    return named_loss(name, task, db_neg_scale=2.0, db_mu=0.2)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from benchmarks.conformance.tiny import tiny_task
 from methods.base import Batch, Predictor, Task
 from methods.lmpt import Lmpt
-from methods.parts.heads.heads import LinearHead, OnFeatures
+from methods.parts.heads.linear_classifiers import LinearHead, OnFeatures
 from methods.parts.image.two_stage import FeaturesOf
-from methods.parts.losses.single_label import cross_entropy
-from methods.parts.training.learning import Learner, Learning, together
-from methods.parts.training.schedules import Recipe, Training
+from methods.parts.losses.base import Loss
+from methods.parts.losses.single_label.ce import cross_entropy
+from methods.parts.training.learning import Learner, Learning, fit_learners
+from methods.parts.training.schedules import Schedule, Training
 from tests.methods.double import precise_task, unit
 
 
@@ -30,12 +31,13 @@ class Under(Learner):
 
     def learn(self, task: Task) -> Learning:
         module = OnFeatures(LinearHead(task.normal_per_class("head", 16)))
-        return (yield Training(task, module, self.make(task), Recipe(4, 16, 0.1)))
+        return (yield Training(task, module, self.make(task), Schedule(4, 16, 0.1)))
 
 
-class Late(nn.Module):
-    """A loss whose weights become others halfway, as those of LDAM-DRW do."""
+class Late(Loss):
+    """A loss whose weights change halfway, like those of LDAM-DRW."""
 
+    coupled = False
     now: Tensor
     later: Tensor
 
@@ -51,8 +53,10 @@ class Late(nn.Module):
         return self.now[labels] * cross_entropy(logits, labels, batch)
 
 
-class Scaled(nn.Module):
-    """A loss with a parameter, which nobody trains."""
+class Scaled(Loss):
+    """A loss with a parameter that is not trained."""
+
+    coupled = False
 
     def __init__(self, task: Task) -> None:
         super().__init__()
@@ -79,9 +83,9 @@ class Plain:
 )
 def test_losses(make: Callable[[Task], Any], many: int, double: None) -> None:
     tasks = [precise_task(seed)[0] for seed in range(3)]
-    for seed, found in enumerate(together([(Under(make), task) for task in tasks])):
+    for seed, found in enumerate(fit_learners([(Under(make), task) for task in tasks])):
         assert isinstance(found, Predictor), found
-        assert found.together == many
+        assert found.fitted_together == many
         alone = Under(make).fit(precise_task(seed)[0])
         assert found.trainable_params == alone.trainable_params
         for one, other in zip(
@@ -111,7 +115,7 @@ def test_modules_that_know_their_samples_are_apart_from_those_of_others(double: 
 
     method = Lmpt(contexts=2, epochs=4, batch_size=16, lr=0.1)
     batch = precise_task()[0].train.batch(np.arange(16), needs="features")
-    found = together([(method, task) for task in tasks()])
+    found = fit_learners([(method, task) for task in tasks()])
     for one, task in zip(found, tasks(), strict=True):
         assert isinstance(one, Predictor)
         alone = method.fit(task)
@@ -124,7 +128,7 @@ def test_one_that_raises_at_once_leaves_the_others() -> None:
         def learn(self, task: Task) -> Learning:  # no generator: raises when it is called
             raise ValueError("no")
 
-    found = together(
+    found = fit_learners(
         [(Broken(), tiny_task()[0]), (Under(lambda task: cross_entropy), tiny_task()[0])]
     )
     assert isinstance(found[0], ValueError) and isinstance(found[1], Predictor)

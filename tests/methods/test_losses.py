@@ -17,19 +17,16 @@ from benchmarks.errors import NotApplicable
 from methods.base import Batch
 from methods.linear_probe import LinearProbe
 from methods.logit_adjustment import LogitAdjustment
-from methods.parts.heads.heads import CosineHead, OnFeatures
-from methods.parts.losses.single_label import (
-    Focal,
-    Lade,
-    LdamDrw,
-    LogitAdjusted,
-    Weighted,
-    cross_entropy,
-    effective_number_weights,
-    inverse_frequency_weights,
-    single_label_loss,
-)
-from methods.parts.training.loop import Loss
+from methods.parts.heads.linear_classifiers import CosineHead, OnFeatures
+from methods.parts.losses import named_loss
+from methods.parts.losses.base import Loss, LossFunction
+from methods.parts.losses.class_weights import Weighted, effective_number_weights
+from methods.parts.losses.single_label.ce import cross_entropy
+from methods.parts.losses.single_label.focal import Focal
+from methods.parts.losses.single_label.grw import inverse_frequency_weights
+from methods.parts.losses.single_label.la import LogitAdjusted
+from methods.parts.losses.single_label.lade import Lade
+from methods.parts.losses.single_label.ldam_drw import LdamDrw
 from tests.methods.double import precise_task
 
 COUNTS = torch.tensor([500.0, 50.0, 5.0])
@@ -108,18 +105,18 @@ def test_gradients_against_finite_differences_and_the_closed_form():
 EVERY = ("ce", "balanced_softmax", "la", "ldam_drw", "cb", "grw", "focal", "lade")
 
 
-def named(name: str, counts: Tensor = COUNTS, tau: float = 1.0) -> Loss:
+def named(name: str, counts: Tensor = COUNTS, tau: float = 1.0) -> LossFunction:
     """A loss in double precision, as linear_probe would ask for it."""
     task, _ = tiny_task()
     task.counts = counts.double()
-    return single_label_loss(name, task, tau=tau, scale=25.0)
+    return named_loss(name, task, tau=tau, scale=25.0)
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_loss_is_one_value_a_sample_with_the_gradient_of_finite_differences(name):
     logits, labels = some()
     loss = named(name)
-    if hasattr(loss, "at_epoch"):
+    if isinstance(loss, Loss):
         loss.at_epoch(9, 10)
     assert loss(logits, labels, batch(6)).shape == (6,)
     torch.autograd.gradcheck(lambda z: loss(z, labels, batch(6)), logits.requires_grad_())
@@ -317,12 +314,12 @@ def test_linear_probe_takes_the_loss_that_fits_the_task_and_refuses_others():
         logits_of(LinearProbe(epochs=1)), logits_of(LinearProbe(loss="ce", epochs=1))
     )
     for loss in ("bce", "db", "asl"):
-        with pytest.raises(NotApplicable, match=f"{loss} is no loss for single-label data"):
+        with pytest.raises(NotApplicable, match=f"{loss} is not a loss for single-label data"):
             LinearProbe(loss=loss).fit(tiny_task()[0])
     with pytest.raises(NotApplicable, match="head=cosine"):
         LinearProbe(loss="ldam_drw", head="linear").fit(tiny_task()[0])
     multi, _ = tiny_task(kind="multi")
-    with pytest.raises(NotApplicable, match="lade is no loss for multi-label data"):
+    with pytest.raises(NotApplicable, match="lade is not a loss for multi-label data"):
         LinearProbe(loss="lade").fit(multi)
 
 

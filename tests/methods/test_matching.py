@@ -16,7 +16,7 @@ from methods.base import Batch
 from methods.parts.heads import matching
 from methods.parts.heads.matching import GuidedClassifier, Matching, Whitening, class_means
 from methods.parts.heads.prototypes import spread
-from methods.parts.losses.single_label import LogitAdjusted
+from methods.parts.losses.single_label.la import LogitAdjusted
 
 
 def unit(*shape: int) -> Tensor:

@@ -15,15 +15,13 @@ from benchmarks.errors import NotApplicable
 from methods.base import Batch, Method, Samples, Task
 from methods.linear_probe import LinearProbe
 from methods.ncm import NearestClassMean
-from methods.parts.heads.heads import SigmoidBias, class_means, log_odds
-from methods.parts.losses.multi_label import (
-    Asymmetric,
-    DistributionBalanced,
-    SigmoidFocal,
-    binary_cross_entropy,
-    multi_label_loss,
-)
-from methods.parts.training.loop import Loss
+from methods.parts.heads.linear_classifiers import SigmoidBias, class_means, log_odds
+from methods.parts.losses import named_loss
+from methods.parts.losses.base import LossFunction
+from methods.parts.losses.multi_label.asl import Asymmetric
+from methods.parts.losses.multi_label.bce import binary_cross_entropy
+from methods.parts.losses.multi_label.db import DistributionBalanced
+from methods.parts.losses.multi_label.focal import SigmoidFocal
 from tests.methods.double import precise_task
 
 COUNTS = torch.tensor([60.0, 20.0, 4.0], dtype=torch.float64)
@@ -40,11 +38,11 @@ def some() -> tuple[Tensor, Tensor]:
     return logits, labels
 
 
-def named(name: str, counts: Tensor = COUNTS) -> Loss:
+def named(name: str, counts: Tensor = COUNTS) -> LossFunction:
     """A loss in double precision, as linear_probe would ask for it."""
     task, _ = tiny_task(kind="multi")
     task.counts = counts
-    return multi_label_loss(name, task, db_neg_scale=2.0, db_mu=0.2)
+    return named_loss(name, task, db_neg_scale=2.0, db_mu=0.2)
 
 
 def predicted(method: Method, task: Task, samples: Samples) -> Tensor:
@@ -239,7 +237,7 @@ def test_the_default_loss_is_binary_cross_entropy_and_the_record_says_so():
 
 @pytest.mark.parametrize("name", ["ce", "la", "ldam_drw", "grw"])
 def test_single_label_losses_are_refused(name):
-    with pytest.raises(NotApplicable, match=f"{name} is no loss for multi-label data"):
+    with pytest.raises(NotApplicable, match=f"{name} is not a loss for multi-label data"):
         LinearProbe(loss=name).fit(tiny_task(kind="multi")[0])
 
 

@@ -225,7 +225,7 @@ def test_seeds_together_are_the_seeds_one_by_one(build, kind, class_specific, do
         alone = method.fit(task)
         if isinstance(predictor, Exception):
             raise predictor
-        assert predictor.together == 3 and alone.together == 1
+        assert predictor.fitted_together == 3 and alone.fitted_together == 1
         assert predictor.notes == alone.notes
         batch = test.batch(np.arange(len(test)), needs="features")
         with torch.no_grad():

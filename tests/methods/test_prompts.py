@@ -17,8 +17,8 @@ from benchmarks.datasets.base import DataSet
 from benchmarks.errors import NotApplicable
 from methods.base import Task
 from methods.coop import CoOp
-from methods.parts.losses.multi_label import binary_cross_entropy
-from methods.parts.losses.single_label import cross_entropy
+from methods.parts.losses.multi_label.bce import binary_cross_entropy
+from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.text.prompts import PromptClassifier, PromptLearner
 from methods.parts.text.text_tower import words
 

@@ -17,7 +17,7 @@ from benchmarks.datasets.families.glyphs import Glyphs
 from methods.base import Predictor, Task
 from methods.logit_adjustment import LogitAdjustment
 from methods.parts.heads.matching import Whitening
-from methods.parts.losses.single_label import LogitAdjusted
+from methods.parts.losses.single_label.la import LogitAdjusted
 from methods.parts.text.class_texts import Pieces, fused, pieces
 from methods.prototype import MatchingLoss, Prototype
 from tests.methods.double import precise_task

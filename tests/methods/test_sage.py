@@ -14,7 +14,7 @@ from benchmarks import backbones
 from benchmarks.conformance.tiny import tiny_backbone, tiny_task
 from benchmarks.datasets.families.glyphs import Glyphs
 from methods.lift import Lift
-from methods.parts.heads.heads import SCALE
+from methods.parts.heads.linear_classifiers import SCALE
 from methods.parts.image.adapters import Slots
 from methods.parts.image.guidance import (
     CrossAttention,

@@ -15,11 +15,13 @@ from benchmarks import memory
 from benchmarks.conformance.tiny import tiny_task
 from benchmarks.errors import UserError
 from methods.base import Batch, Predictor, Task
-from methods.parts.heads.heads import SCALE, CosineHead, OnFeatures
-from methods.parts.losses.single_label import cross_entropy, single_label_loss
-from methods.parts.training.learning import Learner, Learning, together
+from methods.parts.heads.linear_classifiers import SCALE, CosineHead, OnFeatures
+from methods.parts.losses import named_loss
+from methods.parts.losses.base import LossFunction
+from methods.parts.losses.single_label.ce import cross_entropy
+from methods.parts.training.learning import Learner, Learning, fit_learners
 from methods.parts.training.loop import train
-from methods.parts.training.schedules import Loss, Recipe, Training
+from methods.parts.training.schedules import Schedule, Training
 from methods.parts.training.scoring import validation_score
 from tests.conftest import ROOT
 from tests.methods.double import precise_task
@@ -44,7 +46,7 @@ class Limited(nn.Module):
         return logits
 
 
-PLANNED = Recipe(3, 24, 0.1)
+PLANNED = Schedule(3, 24, 0.1)
 
 
 def trained(
@@ -52,13 +54,13 @@ def trained(
     *,
     error: type[Exception] = RuntimeError,
     loss: str = "ce",
-    recipe: Recipe = PLANNED,
+    schedule: Schedule = PLANNED,
     dropout: float = 0.0,
 ) -> tuple[Limited, Task]:
     task, _ = precise_task(seed=4)
     module = Limited(task, room, error, dropout)
-    own = single_label_loss(loss, task, tau=1.0, scale=SCALE)
-    train(task, module, own, recipe, "features")
+    own = named_loss(loss, task, tau=1.0, scale=SCALE)
+    train(task, module, own, schedule, "features")
     return module, task
 
 
@@ -95,15 +97,15 @@ def test_the_second_pass_draws_what_the_first_drew() -> None:
     module.dropout.register_forward_hook(
         lambda _, __, out: seen[int(torch.is_grad_enabled())].append(out.detach().clone())
     )
-    loss = single_label_loss("cb", task, tau=1.0, scale=SCALE)
-    train(task, module, loss, Recipe(1, 16, 0.1, micro_batch=8), "features")
+    loss = named_loss("cb", task, tau=1.0, scale=SCALE)
+    train(task, module, loss, Schedule(1, 16, 0.1, micro_batch=8), "features")
     assert len(seen[0]) == len(seen[1]) == 8
     assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
 
 
 def test_a_step_that_failed_draws_again_what_it_drew(double: None) -> None:
-    given = Recipe(3, 24, 0.1, micro_batch=6)
-    planned, _ = trained(1000, recipe=given, dropout=0.5)
+    given = Schedule(3, 24, 0.1, micro_batch=6)
+    planned, _ = trained(1000, schedule=given, dropout=0.5)
     found, _ = trained(7, dropout=0.5)
     torch.testing.assert_close(weights(found), weights(planned), atol=1e-9, rtol=0)
 
@@ -149,10 +151,10 @@ class Several(Learner):
 
     def learn(self, task: Task) -> Learning:
         module = Head(CosineHead(task.normal_per_class("head", 16)))
-        loss: Loss = cross_entropy
+        loss: LossFunction = cross_entropy
         if self.loss != "ce":
-            loss = single_label_loss(self.loss, task, tau=1.0, scale=SCALE)
-        return (yield Training(task, module, loss, Recipe(2, 24, 0.1)))
+            loss = named_loss(self.loss, task, tau=1.0, scale=SCALE)
+        return (yield Training(task, module, loss, Schedule(2, 24, 0.1)))
 
 
 @pytest.mark.parametrize("loss", ["ce", "cb", "lade"])
@@ -161,8 +163,8 @@ def test_several_trained_together_share_the_room(loss: str, monkeypatch: Any, do
         monkeypatch.setattr(Head, "room", room)
         Head.sizes.clear()
         tasks = [precise_task(seed)[0] for seed in range(3)]
-        found = together([(Several(loss), task) for task in tasks])
-        assert all(isinstance(one, Predictor) and one.together == 3 for one in found)
+        found = fit_learners([(Several(loss), task) for task in tasks])
+        assert all(isinstance(one, Predictor) and one.fitted_together == 3 for one in found)
         return [one.logits.head.weight.detach() for one in found], tasks  # type: ignore[union-attr,attr-defined]
 
     whole, _ = fitted(1000)
@@ -177,18 +179,18 @@ def test_what_fits_alone_but_not_together_is_fitted_alone(monkeypatch: Any) -> N
     monkeypatch.setattr(Head, "room", 2)  # a sample of two of them, and not one of three
     Head.sizes.clear()
     tasks = [tiny_task(seed)[0] for seed in range(3)]
-    found = together([(Several("ce"), task) for task in tasks])
+    found = fit_learners([(Several("ce"), task) for task in tasks])
     assert 3 in Head.sizes
     for seed, (one, task) in enumerate(zip(found, tasks, strict=True)):
-        assert isinstance(one, Predictor) and one.together == 1
+        assert isinstance(one, Predictor) and one.fitted_together == 1
         assert task.notes == [
-            "out of memory with others at a time: fitted alone",
+            "out of memory when batched with other cells: fitted alone",
             "out of memory at 24: micro-batch 2",
         ]
         alone = Several("ce").fit(tiny_task(seed)[0]).logits
         torch.testing.assert_close(one.logits.head.weight, alone.head.weight)  # type: ignore[attr-defined]
     monkeypatch.setattr(Head, "room", 0)
-    found = together([(Several("ce"), tiny_task(seed)[0]) for seed in range(2)])
+    found = fit_learners([(Several("ce"), tiny_task(seed)[0]) for seed in range(2)])
     assert all(isinstance(one, memory.OutOfMemory) for one in found)
 
 
@@ -205,9 +207,9 @@ ALLOCATES = """
 import resource, sys
 import torch
 from benchmarks.conformance.tiny import tiny_task
-from methods.parts.heads.heads import CosineHead, OnFeatures
-from methods.parts.losses.single_label import cross_entropy
-from methods.parts.training.loop import Recipe, train
+from methods.parts.heads.linear_classifiers import CosineHead, OnFeatures
+from methods.parts.losses.single_label.ce import cross_entropy
+from methods.parts.training.loop import Schedule, train
 
 class Greedy(torch.nn.Module):
     def __init__(self, head):
@@ -221,7 +223,7 @@ class Greedy(torch.nn.Module):
 def run():
     task, _ = tiny_task()
     head = CosineHead(task.normal_per_class("head", 16))
-    train(task, Greedy(head), cross_entropy, Recipe(2, 64, 0.1), "features")
+    train(task, Greedy(head), cross_entropy, Schedule(2, 64, 0.1), "features")
     return head.weight.detach(), task.notes
 
 expected, notes = run()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.conformance.tiny import permuted, tiny_data, tiny_task
 from methods.linear_probe import LinearProbe
-from methods.parts.heads.heads import LinearHead
+from methods.parts.heads.linear_classifiers import LinearHead
 from methods.tau_norm import TauNorm, TauNormalised, best_tau
 
 SHORT = {"lr": 0.1, "epochs": 3, "batch_size": 16}

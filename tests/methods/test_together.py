@@ -17,10 +17,10 @@ from methods.base import Batch, Predictor, Task
 from methods.clip_adapter import ClipAdapter
 from methods.linear_probe import LinearProbe
 from methods.logit_adjustment import LogitAdjustment
-from methods.parts.heads.heads import SCALE, CosineHead, LinearHead, OnFeatures
-from methods.parts.losses.single_label import cross_entropy
-from methods.parts.training.learning import Learner, Learning, together
-from methods.parts.training.schedules import Recipe, Training
+from methods.parts.heads.linear_classifiers import SCALE, CosineHead, LinearHead, OnFeatures
+from methods.parts.losses.single_label.ce import cross_entropy
+from methods.parts.training.learning import Learner, Learning, fit_learners
+from methods.parts.training.schedules import Schedule, Training
 from methods.prototype import Prototype
 from methods.registry import METHODS, info_of
 from methods.tau_norm import TauNorm
@@ -52,11 +52,11 @@ def logits_of(predictor: Any, task: Task) -> Tensor:
 
 def assert_as_alone(pairs: Pairs, alone: Pairs, atol: float, many: int | None = None) -> None:
     """Fits together of `pairs` have the logits of the same fits by themselves."""
-    for found, (method, task) in zip(together(pairs), alone, strict=True):
+    for found, (method, task) in zip(fit_learners(pairs), alone, strict=True):
         expected = method.fit(task)
         assert isinstance(found, Predictor), found
-        assert found.together == (len(pairs) if many is None else many)
-        assert dataclasses.replace(found, logits=None, together=1) == dataclasses.replace(
+        assert found.fitted_together == (len(pairs) if many is None else many)
+        assert dataclasses.replace(found, logits=None, fitted_together=1) == dataclasses.replace(
             expected, logits=None
         )
         ours, theirs = logits_of(found, task), logits_of(expected, task)
@@ -164,9 +164,9 @@ def test_other_structures_are_trained_apart(double: None) -> None:
         short("logit_adjustment"),
     ]
     worlds = [[(m, world(0)) for m in methods] for _ in range(2)]
-    found = together(worlds[0])
+    found = fit_learners(worlds[0])
     # tau_norm's is the same linear head under the same loss; another method's may well be one.
-    assert [f.together for f in found if isinstance(f, Predictor)] == [1, 2, 1, 1, 1, 2, 1]
+    assert [f.fitted_together for f in found if isinstance(f, Predictor)] == [1, 2, 1, 1, 1, 2, 1]
     for one, (method, task) in zip(found, worlds[1], strict=True):
         expected = logits_of(method.fit(task), task)
         torch.testing.assert_close(logits_of(one, task), expected, atol=1e-9, rtol=0)
@@ -182,7 +182,7 @@ class Dropping(Learner):
     def learn(self, task: Task) -> Learning:
         head = LinearHead(task.normal_per_class("head", 16))
         module = OnFeatures(nn.Sequential(nn.Dropout(self.rate), head))
-        return (yield Training(task, module, cross_entropy, Recipe(2, 16, 0.1), alone=self.alone))
+        return (yield Training(task, module, cross_entropy, Schedule(2, 16, 0.1), alone=self.alone))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_what_draws_or_asks_for_it_is_trained_alone(
 def test_one_that_diverges_fails_alone(double: None) -> None:
     rates = [0.03, 1e308, 0.03]
     methods = [short("linear_probe", head="linear", lr=rate) for rate in rates]
-    found = together([(m, world(seed)) for seed, m in enumerate(methods)])
+    found = fit_learners([(m, world(seed)) for seed, m in enumerate(methods)])
     assert isinstance(found[1], ValueError) and "lower the learning rate" in str(found[1])
     for seed in (0, 2):
         task = world(seed)
@@ -211,7 +211,7 @@ def test_one_that_diverges_fails_alone(double: None) -> None:
 
 def test_one_that_does_not_apply_leaves_the_others() -> None:
     methods = [short("linear_probe", loss="ldam_drw", head=head) for head in ("cosine", "linear")]
-    found = together([(m, world(0)) for m in methods])
+    found = fit_learners([(m, world(0)) for m in methods])
     assert isinstance(found[0], Predictor) and isinstance(found[1], NotApplicable)
 
 
@@ -235,17 +235,17 @@ def test_an_interrupted_group_goes_on(method: Learner, left: tuple[int, ...], do
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        together([(method, world(s, checkpoint=kept[s], progress=stop)) for s in range(3)])
+        fit_learners([(method, world(s, checkpoint=kept[s], progress=stop)) for s in range(3)])
     steps: list[int] = []
 
     def note(epoch: int, epochs: int, step: int, steps_: int) -> None:
         steps.append(epoch)
 
-    found = together([(method, world(s, checkpoint=kept[s], progress=note)) for s in left])
+    found = fit_learners([(method, world(s, checkpoint=kept[s], progress=note)) for s in left])
     assert steps[0] == 3  # it did not start from zero
     assert len(steps) == 4  # and was told once
     for seed, one in zip(left, found, strict=True):
-        assert isinstance(one, Predictor) and one.together == len(left)
+        assert isinstance(one, Predictor) and one.fitted_together == len(left)
         task = world(seed)
         expected = logits_of(method.fit(task), task)
         torch.testing.assert_close(logits_of(one, task), expected, atol=1e-9, rtol=0)
@@ -261,15 +261,15 @@ def test_states_of_different_epochs_go_on_apart() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         method.fit(world(0, checkpoint=kept[0], progress=stop))
-    found = together([(method, world(s, checkpoint=kept[s])) for s in (0, 1)])
+    found = fit_learners([(method, world(s, checkpoint=kept[s])) for s in (0, 1)])
     for seed, one in enumerate(found):
-        assert isinstance(one, Predictor) and one.together == 1
+        assert isinstance(one, Predictor) and one.fitted_together == 1
         expected = logits_of(method.fit(world(seed)), world(seed))
         assert torch.equal(logits_of(one, world(seed)), expected)  # the same steps
 
 
 def test_predictors_share_no_memory() -> None:
-    found = together([(LogitAdjustment(epochs=1), world(seed)) for seed in (0, 1)])
+    found = fit_learners([(LogitAdjustment(epochs=1), world(seed)) for seed in (0, 1)])
     modules = [one.logits for one in found if isinstance(one, Predictor)]
     for module in modules:
         assert isinstance(module, nn.Module) and not module.training
@@ -294,20 +294,20 @@ class Counted(Learner):
 
     def learn(self, task: Task) -> Learning:
         module = OnFeatures(LinearHead(task.normal_per_class("head", 16)))
-        return (yield Training(task, module, Counting(), Recipe(2, 16, 0.1)))
+        return (yield Training(task, module, Counting(), Schedule(2, 16, 0.1)))
 
 
 def test_together_takes_the_steps_of_one() -> None:
     Counting.calls = 0
-    together([(Counted(), world(seed)) for seed in range(5)])
+    fit_learners([(Counted(), world(seed)) for seed in range(5)])
     assert Counting.calls == 2 * 4
 
 
 def test_memory_bounds_a_lot(monkeypatch: pytest.MonkeyPatch) -> None:
     # 4 x 16 weights of 4 bytes, six times: two fit into 4,000 bytes.
     monkeypatch.setattr("methods.parts.training.stacking.MEMORY", {"cpu": 4000})
-    found = together([(TauNorm(epochs=1, init="text"), world(seed)) for seed in range(5)])
-    assert [one.together for one in found if isinstance(one, Predictor)] == [2, 2, 2, 2, 1]
+    found = fit_learners([(TauNorm(epochs=1, init="text"), world(seed)) for seed in range(5)])
+    assert [one.fitted_together for one in found if isinstance(one, Predictor)] == [2, 2, 2, 2, 1]
 
 
 # ---- heads ---------------------------------------------------------------------------------------

@@ -18,30 +18,27 @@ from torch.nn import functional as F
 from benchmarks.conformance.tiny import permuted, tiny_data, tiny_task
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from methods.base import Batch, Predictor, Task
-from methods.parts.heads.heads import CosineHead, LinearHead, OnFeatures
+from methods.parts.heads.linear_classifiers import CosineHead, LinearHead, OnFeatures
 from methods.parts.image.adapters import AdaptFormer, Slots
 from methods.parts.image.vit import AdaptedClassifier, AdaptedViT, vit
-from methods.parts.losses.single_label import cross_entropy
-from methods.parts.training.loop import Recipe, train
+from methods.parts.losses.single_label.ce import cross_entropy
+from methods.parts.training.loop import Schedule, train
 from methods.parts.training.scoring import validation_score
+from tests.methods.memory import Memory
 
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0}
 
 
-class Memory:
-    """A checkpoint in memory, copied both ways as one on disk is."""
+class History(Memory):
+    """A checkpoint in memory that remembers every state."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.saved: list[dict[str, Any]] = []
 
-    def load(self) -> dict[str, Any] | None:
-        return copy.deepcopy(self.saved[-1]) if self.saved else None
-
     def save(self, state: Mapping[str, Any]) -> None:
+        super().save(state)
         self.saved.append(copy.deepcopy(dict(state)))
-
-    def trained(self, stage: int, state: Mapping[str, Any]) -> None:
-        pass
 
 
 def start_weight(dim: int) -> Tensor:
@@ -90,7 +87,7 @@ def with_validation(labels: list[int]) -> DataSet:
 def test_a_linear_head_follows_the_textbook_update():
     """SGD with momentum, weight decay and cosine steps, written out in NumPy."""
     task, _ = tiny_task(seed=2)
-    recipe = Recipe(epochs=3, batch_size=24, lr=0.02, momentum=0.9, weight_decay=0.01)
+    schedule = Schedule(epochs=3, batch_size=24, lr=0.02, momentum=0.9, weight_decay=0.01)
     module = OnFeatures(LinearHead(start_weight(16)))
     w, b = start_weight(16).double().numpy(), np.zeros(4)
     vw, vb = np.zeros_like(w), np.zeros_like(b)
@@ -105,7 +102,7 @@ def test_a_linear_head_follows_the_textbook_update():
             vw = 0.9 * vw + slope.T @ x[part] + 0.01 * w
             vb = 0.9 * vb + slope.sum(0) + 0.01 * b
             w, b = w - lr * vw, b - lr * vb
-    predictor = train(task, module, cross_entropy, recipe, "features")
+    predictor = train(task, module, cross_entropy, schedule, "features")
     np.testing.assert_allclose(module.head.weight.detach().numpy(), w, atol=1e-5)
     np.testing.assert_allclose(module.head.bias.detach().numpy(), b, atol=1e-5)
     assert float(np.abs(w - start_weight(16).numpy()).max()) > 0.01
@@ -121,7 +118,7 @@ def rates(epochs: int, lr: float) -> list[float]:
         places.append(float(module.t.detach()))
 
     task, _ = tiny_task(progress=record)
-    train(task, module, module.push, Recipe(epochs, 64, lr, **PLAIN), "features")
+    train(task, module, module.push, Schedule(epochs, 64, lr, **PLAIN), "features")
     return list(np.diff(places))
 
 
@@ -148,11 +145,11 @@ def test_cosine_schedule_by_hand():
 @pytest.mark.parametrize("micro_batch", [5, 24])
 def test_accumulated_micro_batches_make_the_same_step(needs, micro_batch):
     # 64 samples in batches of 24: the last has 16, and 5 divides none of them.
-    recipe = Recipe(2, 24, 0.01, augment="crop_flip")
+    schedule = Schedule(2, 24, 0.01, augment="crop_flip")
     task, _ = tiny_task()
     whole, parts = module_for(task, needs), module_for(task, needs)
-    train(task, whole, cross_entropy, recipe, needs)
-    train(task, parts, cross_entropy, dataclasses.replace(recipe, micro_batch=micro_batch), needs)
+    train(task, whole, cross_entropy, schedule, needs)
+    train(task, parts, cross_entropy, dataclasses.replace(schedule, micro_batch=micro_batch), needs)
     assert_same_state(whole, parts, atol=1e-5)
     moved = max(
         float((after - before).detach().abs().max())
@@ -167,7 +164,7 @@ def test_only_parameters_that_require_a_gradient_train():
     module = nn.Sequential(OnFeatures(LinearHead(start_weight(16))), nn.Linear(4, 4))
     module[1].requires_grad_(False)
     before = copy.deepcopy(module.state_dict())
-    predictor = train(tiny_task()[0], module, cross_entropy, Recipe(1, 64, 0.1), "features")
+    predictor = train(tiny_task()[0], module, cross_entropy, Schedule(1, 64, 0.1), "features")
     assert torch.equal(module[1].weight, before["1.weight"])
     assert torch.equal(module[1].bias, before["1.bias"])
     assert not torch.equal(module[0].head.weight, before["0.head.weight"])
@@ -187,8 +184,8 @@ def seen(seed: int, batch_size: int, epochs: int = 2) -> list[list[int]]:
         return cross_entropy(logits, labels, batch)
 
     task, _ = tiny_task(seed)
-    recipe = Recipe(epochs, batch_size, 0.01, micro_batch=9)
-    train(task, feature_head(), note, recipe, "features")
+    schedule = Schedule(epochs, batch_size, 0.01, micro_batch=9)
+    train(task, feature_head(), note, schedule, "features")
     return [found[i : i + 64] for i in range(0, len(found), 64)]
 
 
@@ -214,7 +211,7 @@ def drawn(seed: int) -> tuple[list[Tensor], list[Tensor]]:
 
     module = Dropping()
     task, _ = tiny_task(seed)
-    train(task, module, module.push, Recipe(2, 64, 0.1, augment="crop_flip"), "images")
+    train(task, module, module.push, Schedule(2, 64, 0.1, augment="crop_flip"), "images")
     return masks, images
 
 
@@ -246,7 +243,7 @@ def test_numbers_a_class_are_drawn_by_seed_purpose_and_name():
 def test_training_leaves_torchs_own_generator_alone():
     before = torch.get_rng_state()
     task, _ = tiny_task()
-    train(task, feature_head(dropout=0.5), cross_entropy, Recipe(2, 64, 0.1), "features")
+    train(task, feature_head(dropout=0.5), cross_entropy, Schedule(2, 64, 0.1), "features")
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -257,12 +254,12 @@ def test_training_leaves_torchs_own_generator_alone():
 @pytest.mark.parametrize(("needs", "dropout"), [("features", 0.5), ("images", 0.0)])
 @pytest.mark.parametrize("stop", [(1, 1), (2, 3), (3, 2)])  # epoch and step, after which it stops
 def test_an_interrupted_run_ends_at_the_same_bits(needs, dropout, stop, validation):
-    recipe = Recipe(4, 24, 0.05, augment="crop_flip")
+    schedule = Schedule(4, 24, 0.05, augment="crop_flip")
 
     def run(checkpoint: Any = None, progress: Any = None) -> nn.Module:
         task, _ = tiny_task(validation=validation, checkpoint=checkpoint, progress=progress)
         module = module_for(task, needs, dropout)
-        train(task, module, cross_entropy, recipe, needs)
+        train(task, module, cross_entropy, schedule, needs)
         return module
 
     def interrupt(epoch: int, epochs: int, step: int, steps: int) -> None:
@@ -274,7 +271,7 @@ def test_an_interrupted_run_ends_at_the_same_bits(needs, dropout, stop, validati
     def note(epoch: int, epochs: int, step: int, steps: int) -> None:
         resumed_from.append(epoch)
 
-    memory = Memory()
+    memory = History()
     with pytest.raises(KeyboardInterrupt):
         run(memory, interrupt)
     resumed = run(memory, note)
@@ -283,17 +280,17 @@ def test_an_interrupted_run_ends_at_the_same_bits(needs, dropout, stop, validati
 
 
 def test_a_state_is_kept_after_every_epoch_but_the_last():
-    memory = Memory()
+    memory = History()
     task, _ = tiny_task(checkpoint=memory)
-    train(task, feature_head(), cross_entropy, Recipe(3, 64, 0.1), "features")
+    train(task, feature_head(), cross_entropy, Schedule(3, 64, 0.1), "features")
     assert [state["epoch"] for state in memory.saved] == [1, 2]
 
 
 def test_a_state_survives_the_safe_way_of_reading_files(tmp_path):
     """Checkpoints are read with weights_only=True: a state must hold nothing that this refuses."""
-    memory = Memory()
+    memory = History()
     task, _ = tiny_task(checkpoint=memory, validation=True)
-    train(task, feature_head(), cross_entropy, Recipe(2, 64, 0.1), "features")
+    train(task, feature_head(), cross_entropy, Schedule(2, 64, 0.1), "features")
     torch.save(memory.saved[0], tmp_path / "state.pt")
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert state["epoch"] == 1 and state["best"] is not None
@@ -320,7 +317,8 @@ class Stages(Position):
 def selected(*, validation: bool) -> float:
     task, _ = tiny_task(data=with_validation(LABELS), validation=validation)
     module = Stages()
-    predictor: Predictor = train(task, module, module.push, Recipe(3, 64, 1.0, **PLAIN), "features")
+    schedule = Schedule(3, 64, 1.0, **PLAIN)
+    predictor: Predictor = train(task, module, module.push, schedule, "features")
     assert not module.training and predictor.epochs == 3
     return float(module.t.detach())
 
@@ -336,7 +334,7 @@ def test_validation_keeps_the_epoch_of_the_best_balanced_accuracy():
 def test_of_equal_epochs_the_first_is_kept():
     task, _ = tiny_task(data=with_validation(LABELS), validation=True)
     module = Position()  # its logits are equal, so that it predicts class 0 all the time
-    train(task, module, module.push, Recipe(3, 64, 1.0, **PLAIN), "features")
+    train(task, module, module.push, Schedule(3, 64, 1.0, **PLAIN), "features")
     assert float(module.t.detach()) == pytest.approx(1.0)
 
 
@@ -347,7 +345,7 @@ def test_of_equal_epochs_the_first_is_kept():
 def test_balanced_accuracy_agrees_with_scikit_learn(labels):
     task, _ = tiny_task(data=with_validation(labels), validation=True)
     module = feature_head()
-    train(tiny_task()[0], module, cross_entropy, Recipe(5, 64, 0.1), "features")
+    train(tiny_task()[0], module, cross_entropy, Schedule(5, 64, 0.1), "features")
     ours = validation_score(task, module, "features", 4)
     with torch.no_grad():
         batch = task.validation.batch(np.arange(len(labels)), needs="features")
@@ -365,7 +363,7 @@ def test_a_loss_that_is_no_number_is_an_error(value):
         return cross_entropy(logits, labels, batch) * torch.where(batch.index == 3, value, 1.0)
 
     with pytest.raises(ValueError, match=r"(nan|inf) in epoch 1.*learning rate"):
-        train(tiny_task()[0], feature_head(), loss, Recipe(2, 24, 0.1), "features")
+        train(tiny_task()[0], feature_head(), loss, Schedule(2, 24, 0.1), "features")
 
 
 def test_a_mean_in_place_of_one_loss_a_sample_is_refused():
@@ -374,11 +372,11 @@ def test_a_mean_in_place_of_one_loss_a_sample_is_refused():
     def mean(logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         return cross_entropy(logits, labels, batch).mean()
 
-    with pytest.raises(ValueError, match="one value a sample"):
-        train(tiny_task()[0], feature_head(), mean, Recipe(1, 24, 0.1), "features")
+    with pytest.raises(ValueError, match="one value per sample"):
+        train(tiny_task()[0], feature_head(), mean, Schedule(1, 24, 0.1), "features")
 
 
-@pytest.mark.parametrize("recipe", [Recipe(0, 8, 0.1), Recipe(1, 0, 0.1)])
-def test_no_epochs_or_empty_batches_are_refused(recipe):
+@pytest.mark.parametrize("schedule", [Schedule(0, 8, 0.1), Schedule(1, 0, 0.1)])
+def test_no_epochs_or_empty_batches_are_refused(schedule):
     with pytest.raises(ValueError, match="1 or more"):
-        train(tiny_task()[0], feature_head(), cross_entropy, recipe, "features")
+        train(tiny_task()[0], feature_head(), cross_entropy, schedule, "features")

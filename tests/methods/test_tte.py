@@ -27,8 +27,8 @@ from benchmarks.sweep.settings import read_sweep
 from benchmarks.views import enlarged, enlarged_size, five_crops
 from methods.lift import Lift
 from methods.parts.image.finetune import adapted, finetune, text_head
-from methods.parts.losses.single_label import cross_entropy
-from methods.parts.training.loop import Recipe
+from methods.parts.losses.single_label.ce import cross_entropy
+from methods.parts.training.loop import Schedule
 from reports.aggregate import build_tables
 from results.store import Store
 from tests.benchmarks.small import FIELDS
@@ -84,10 +84,9 @@ def test_a_transform_that_cannot_be_enlarged_is_refused_before_training():
 
 def test_predictors_ask_for_crops_only_where_it_is_wanted():
     task, _ = tiny_task()
+    schedule = Schedule(1, 32, 0.1)
     predictors = [
-        finetune(
-            task, adapted(task, "none"), text_head(task), cross_entropy, Recipe(1, 32, 0.1), tte=tte
-        )
+        finetune(task, adapted(task, "none"), text_head(task), cross_entropy, schedule, tte=tte)
         for tte in (False, True)
     ]
     assert [p.views for p in predictors] == ["whole", "five crops"]

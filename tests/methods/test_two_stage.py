@@ -19,7 +19,7 @@ from methods.crt import Crt
 from methods.lift import Lift
 from methods.lws import Lws
 from methods.parts.image.two_stage import epochs_of_stages, representation
-from methods.parts.training.loop import Recipe, Stage
+from methods.parts.training.loop import Schedule, Stage
 from tests.methods.memory import Memory
 
 SHORT = {"batch_size": 16, "epochs": 5}
@@ -40,8 +40,8 @@ def fitted(method: Method, **world: Any) -> tuple[Predictor, Tensor]:
 
 def first_stage(epochs: int, kind: str = "adapter", after: int = 2) -> Any:
     """The first stage of a `SHORT` run alone, with the defaults of crt and lws."""
-    recipe = Recipe(epochs, 16, 0.01, augment="crop_flip")
-    return representation(tiny_task()[0], kind, recipe, Stage(epochs_after=after))
+    schedule = Schedule(epochs, 16, 0.01, augment="crop_flip")
+    return representation(tiny_task()[0], kind, schedule, Stage(epochs_after=after))
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_one_epoch_cannot_be_shared():
 
 
 def test_the_linear_head_starts_as_the_cosine_head():
-    recipe = Recipe(1, 16, 0.0)
+    schedule = Schedule(1, 16, 0.0)
     task, test = tiny_task()
     batch = test.batch(np.arange(len(test)), needs="images")
     cosine = Lift(adapter="none", lr=0.0, epochs=1).fit(task).logits(batch)
-    linear = representation(tiny_task()[0], "frozen", recipe, Stage()).cost.logits(batch)
+    linear = representation(tiny_task()[0], "frozen", schedule, Stage()).cost.logits(batch)
     torch.testing.assert_close(linear, cosine, atol=1e-4, rtol=0)
 
 
@@ -224,7 +224,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_logits(cls, validation, at):
 
 def test_validation_selects_in_the_space_of_the_tower():
     task, _ = tiny_task(validation=True)
-    found = representation(task, "adapter", Recipe(1, 16, 0.01), Stage())
+    found = representation(task, "adapter", Schedule(1, 16, 0.01), Stage())
     assert found.task.validation is not None and task.validation is not None
     images = task.validation.batch(np.arange(len(task.validation)), needs="images").images
     with torch.no_grad():

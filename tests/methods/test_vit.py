@@ -16,7 +16,7 @@ from benchmarks.conformance.tiny import tiny_backbone
 from benchmarks.errors import NotApplicable
 from benchmarks.towers.attention import SHORT
 from methods.base import Batch
-from methods.parts.heads.heads import CosineHead
+from methods.parts.heads.linear_classifiers import CosineHead
 from methods.parts.image.adapters import AdaptFormer, Slots, Sum
 from methods.parts.image.vit import AdaptedClassifier, AdaptedViT, project_to_width, vit, with_own
 from tests.methods.towers import TEXT, TOWERS, backbone, pictures

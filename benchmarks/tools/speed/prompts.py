@@ -73,7 +73,7 @@ def seeds(machine: Machine) -> list[Row]:
 
 def step(asked: Training) -> Run:
     """One optimiser step on a batch that is there already."""
-    optimiser = optimiser_of([(list[Tensor](asked.module.parameters()), asked.recipe)])
+    optimiser = optimiser_of([(list[Tensor](asked.module.parameters()), asked.schedule)])
     batch, labels = _batch(asked)
     asked.module.train()
 
@@ -117,7 +117,7 @@ def _task(data: object, backbone: Backbone, seed: int) -> Task:
 
 def _batch(asked: Training) -> tuple[Batch, Tensor]:
     """As many samples as the recipe has, with features that were drawn."""
-    device, size = asked.task.device, asked.recipe.batch_size
+    device, size = asked.task.device, asked.schedule.batch_size
     features = torch.randn(size, asked.task.backbone.feature_dim, device=device)
     index = torch.arange(size, device=device) % len(asked.task.train)
     unit = torch.nn.functional.normalize(features, dim=-1)

@@ -18,7 +18,7 @@ from benchmarks.tools.speed.machine import Machine
 from benchmarks.tools.speed.timing import Row, fastest
 from methods.base import Batch, Predictor, Task
 from methods.linear_probe import LinearProbe
-from methods.parts.training.learning import together
+from methods.parts.training.learning import fit_learners
 
 SEEDS = 5
 BATCH = 128
@@ -55,7 +55,7 @@ def rows(machine: Machine) -> list[Row]:
 
 
 def _fit(method: LinearProbe, tasks: list[Task]) -> None:
-    for result in together([(method, task) for task in tasks]):
+    for result in fit_learners([(method, task) for task in tasks]):
         assert isinstance(result, Predictor)
 
 

@@ -18,13 +18,13 @@ from benchmarks.tools.speed.products import Products
 from benchmarks.tools.speed.timing import Row, fastest
 from benchmarks.towers.attention import attend
 from methods.base import Batch
-from methods.parts.heads.heads import CosineHead
+from methods.parts.heads.linear_classifiers import CosineHead
 from methods.parts.image.adapters import AdaptFormer, Slots, Sum, bottleneck_rule
 from methods.parts.image.guidance import CrossAttention, pooled
 from methods.parts.image.vit import AdaptedClassifier, AdaptedViT, vit
-from methods.parts.losses.single_label import LogitAdjusted
+from methods.parts.losses.single_label.la import LogitAdjusted
 from methods.parts.training.problems import optimiser_of
-from methods.parts.training.schedules import Recipe
+from methods.parts.training.schedules import Schedule
 from methods.sage import Sage
 
 Kernel = Callable[..., Tensor]
@@ -145,7 +145,7 @@ def step(backbone: Backbone, machine: Machine, module: nn.Module) -> Callable[[]
     """One optimiser step on a batch that is there already."""
     classes = len(cast(CosineHead, module.head).weight)
     parameters = [p for p in module.parameters() if p.requires_grad]
-    optimiser = optimiser_of([(list[Tensor](parameters), Recipe(1, machine.batch, 0.01))])
+    optimiser = optimiser_of([(list[Tensor](parameters), Schedule(1, machine.batch, 0.01))])
     loss = LogitAdjusted(torch.zeros(classes, device=machine.device), 1.0)
     labels = torch.arange(machine.batch, device=machine.device) % classes
     batch = Batch(torch.arange(machine.batch), None, _images(backbone, machine.batch))

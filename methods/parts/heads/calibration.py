@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from methods.base import Batch, Task
-from methods.parts.heads.heads import log_odds
-from methods.parts.training.schedules import Loss
+from methods.parts.heads.linear_classifiers import log_odds
+from methods.parts.losses.base import LossFunction
 
 STEPS = 200
 SCALES = (0.1, 1.0)
@@ -40,7 +40,7 @@ class Calibration(nn.Module):
     start: Tensor
     scale: Tensor
 
-    def __init__(self, task: Task, loss: Loss, logits: Tensor) -> None:
+    def __init__(self, task: Task, loss: LossFunction, logits: Tensor) -> None:
         super().__init__()
         centre = logits.mean(0)
         scale, start = fitted(task, loss, logits - centre)
@@ -58,7 +58,7 @@ class Calibration(nn.Module):
         return out
 
 
-def fitted(task: Task, loss: Loss, z: Tensor) -> tuple[float, Tensor]:
+def fitted(task: Task, loss: LossFunction, z: Tensor) -> tuple[float, Tensor]:
     """The scale and the biases (C,) under which a * z + b has the least loss on the training data.
 
     Full-batch Adam from the class frequencies, in double precision so that the order of the classes

@@ -1,7 +1,7 @@
 """The frame of methods that train parts of the image tower: tower, head and training in one place.
 
     tower = adapted(task, "adaptformer")   # or AdaptedViT(visual, [Slots(…) for each block])
-    return finetune(task, tower, text_head(task), loss, recipe)
+    return finetune(task, tower, text_head(task), loss, schedule)
 
 The head reads the pooled output before the CLIP projection, as LIFT's does.
 """
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from benchmarks import randomness
 from benchmarks.views import enlarged_size
 from methods.base import Predictor, Task, TextSource
-from methods.parts.heads.heads import SCALE, CosineHead, SigmoidBias, log_odds
+from methods.parts.heads.linear_classifiers import SCALE, CosineHead, SigmoidBias, log_odds
 from methods.parts.image.adapters import (
     Adapter,
     AdaptFormer,
@@ -28,9 +28,9 @@ from methods.parts.image.adapters import (
     deep_prompts,
 )
 from methods.parts.image.vit import AdaptedClassifier, AdaptedViT, project_to_width, vit, with_own
-from methods.parts.losses.multi_label import multi_label_loss
-from methods.parts.losses.single_label import single_label_loss
-from methods.parts.training.loop import ONLY, Loss, Recipe, Stage, train
+from methods.parts.losses import named_loss
+from methods.parts.losses.base import LossFunction
+from methods.parts.training.loop import ONLY, Schedule, Stage, train
 
 AdapterKind = Literal["adaptformer", "adapter", "lora", "vpt", "bitfit", "none"]
 """What is trained in every block, each as LIFT's code has it.
@@ -110,7 +110,7 @@ TowerLoss = Literal["auto", "ce", "la", "bce", "db", "asl"]
 glyphscenes_lt."""
 
 
-def tower_loss(task: Task, name: TowerLoss, tau: float) -> Loss:
+def tower_loss(task: Task, name: TowerLoss, tau: float) -> LossFunction:
     """The loss called `name`; db with its authors' values for COCO-LT.
 
     Args:
@@ -121,19 +121,19 @@ def tower_loss(task: Task, name: TowerLoss, tau: float) -> Loss:
     Raises:
         NotApplicable: the loss does not fit the task.
     """
-    if task.kind == "single":
-        return single_label_loss("la" if name == "auto" else name, task, tau=tau, scale=SCALE)
-    name = "bce" if name == "auto" else name
-    task.note(f"multi-label form ours: {name} on sigmoids in place of LIFT's softmax loss")
-    return multi_label_loss(name, task, db_neg_scale=2.0, db_mu=0.2)
+    if name == "auto":
+        name = "la" if task.kind == "single" else "bce"
+    if task.kind == "multi":
+        task.note(f"multi-label form ours: {name} on sigmoids in place of LIFT's softmax loss")
+    return named_loss(name, task, tau=tau, scale=SCALE, db_neg_scale=2.0, db_mu=0.2)
 
 
 def finetune(
     task: Task,
     tower: AdaptedViT,
     head: nn.Module,
-    loss: Loss,
-    recipe: Recipe,
+    loss: LossFunction,
+    schedule: Schedule,
     *,
     stage: Stage = ONLY,
     tte: bool = False,
@@ -145,7 +145,7 @@ def finetune(
         tower: its trained parts start where they are.
         head: (B, W) -> (B, C); on multi-label data a `SigmoidBias` is put behind it.
         loss: see `training.Loss`.
-        recipe: see `training.Recipe`.
+        schedule: see `training.Schedule`.
         stage: see `training.Stage`.
         tte: test-time ensembling, see `Predictor.views`.
     """
@@ -156,7 +156,7 @@ def finetune(
         enlarged = enlarged_size(task.backbone.preprocess, side)
         task.note(f"mean logits of five {side}-pixel crops of test images resized to {enlarged}")
     module = AdaptedClassifier(tower, head)
-    predictor = train(task, module, loss, recipe, "images", stage)
+    predictor = train(task, module, loss, schedule, "images", stage)
     return dataclasses.replace(predictor, views="five crops") if tte else predictor
 
 

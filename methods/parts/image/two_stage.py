@@ -1,8 +1,8 @@
 """Decoupled training (Kang et al. 2020, arXiv 1910.09217): a representation, then its classifier.
 
     first, second = epochs_of_stages(epochs, share)
-    found = representation(task, "adapter", Recipe(first, …), Stage(0, epochs_after=second))
-    last = train(found.task, OnFeatures(head), loss, recipe, "features", Stage(1, first))
+    found = representation(task, "adapter", Schedule(first, …), Stage(0, epochs_after=second))
+    last = train(found.task, OnFeatures(head), loss, schedule, "features", Stage(1, first))
     return found.predictor(head, last)
 
 The first stage trains tower and linear head by plain cross-entropy on images as they come. For the
@@ -26,11 +26,11 @@ from torch.nn import functional as F
 
 from benchmarks.errors import UserError
 from methods.base import Batch, Predictor, Samples, Task
-from methods.parts.heads.heads import SCALE, LinearHead
+from methods.parts.heads.linear_classifiers import SCALE, LinearHead
 from methods.parts.image.finetune import adapted, text_head, unfrozen
 from methods.parts.image.vit import AdaptedClassifier, AdaptedViT
-from methods.parts.losses.single_label import cross_entropy
-from methods.parts.training.loop import Recipe, Stage, train
+from methods.parts.losses.single_label.ce import cross_entropy
+from methods.parts.training.loop import Schedule, Stage, train
 
 FirstStage = Literal["adapter", "full", "frozen"]
 """What of the tower the first stage trains: AdaptFormer in every block, all of it, or nothing."""
@@ -74,21 +74,23 @@ class Representation:
         )
 
 
-def representation(task: Task, kind: FirstStage, recipe: Recipe, stage: Stage) -> Representation:
-    """Train the first stage, or take up what an interrupted run left of it.
+def representation(
+    task: Task, kind: FirstStage, schedule: Schedule, stage: Stage
+) -> Representation:
+    """Train the first stage, or resume it from the state that an interrupted run left.
 
     Args:
-        task: what to train on, single-label.
-        kind: see `FirstStage`. With frozen the head alone is trained.
-        recipe: of the first stage.
-        stage: its place.
+        task: single-label task to train on.
+        kind: see `FirstStage`. With `frozen` only the head is trained.
+        schedule: schedule of the first stage.
+        stage: its place among the stages.
     """
     if kind == "full":
         tower = unfrozen(task)
     else:
         tower = adapted(task, "adaptformer" if kind == "adapter" else "none")
     head = _starting_head(task)
-    cost = train(task, _with_head(tower, head), cross_entropy, recipe, "images", stage)
+    cost = train(task, _with_head(tower, head), cross_entropy, schedule, "images", stage)
     return Representation(on_features_of(tower, task), tower, head, cost)
 
 

@@ -1,1 +1,65 @@
-"""See docs/architecture.md."""
+"""Losses: one file each, `single_label/NAME.py` or `multi_label/NAME.py`.
+
+The file's name is the loss's name on the command line; a new file is found without an edit
+elsewhere. A method that always uses the same loss imports it from its file; one with a `loss` field
+calls `named_loss`. Start with `base.py`, the protocol of a loss.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from benchmarks.errors import NotApplicable
+
+if TYPE_CHECKING:
+    from methods.base import Task
+    from methods.parts.losses.base import LossFunction
+
+FOLDER = Path(__file__).parent
+
+
+def loss_names(kind: Literal["single", "multi"]) -> list[str]:
+    """Names of the losses for a kind of task, sorted."""
+    files = (FOLDER / f"{kind}_label").glob("[a-z]*.py")
+    return sorted(file.stem for file in files)
+
+
+def loss_file(kind: Literal["single", "multi"], name: str) -> Path:
+    """The source file of a loss."""
+    return FOLDER / f"{kind}_label" / f"{name}.py"
+
+
+def named_loss(name: str, task: Task, **settings: float) -> LossFunction:
+    """Return the loss called `name` for a task, importing its module only.
+
+    Args:
+        name: one of `loss_names(task.kind)`.
+        task: classes, counts and kind.
+        settings: hyper-parameters of all losses by name; the loss's `make` receives those that it
+            has a parameter for.
+
+    Raises:
+        NotApplicable: no loss for this kind of task has the name.
+    """
+    names = loss_names(task.kind)
+    if name not in names:
+        raise NotApplicable(
+            f"{name} is not a loss for {task.kind}-label data: choose {', '.join(names)}"
+        )
+    make = importlib.import_module(f"{__name__}.{task.kind}_label.{name}").make
+    wanted = inspect.signature(make).parameters
+    loss: LossFunction = make(task, **{key: settings[key] for key in settings if key in wanted})
+    return loss
+
+
+if TYPE_CHECKING:
+    LossName = str
+    MultiLabelLossName = str
+else:
+    # Computed, so that the choices of a `loss` field follow the folders. This module imports no
+    # torch: the reader of fields may import it.
+    MultiLabelLossName = Literal[tuple(loss_names("multi"))]
+    LossName = Literal[tuple(dict.fromkeys(["auto", *loss_names("single"), *loss_names("multi")]))]

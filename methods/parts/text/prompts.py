@@ -16,12 +16,14 @@ from torch.nn import functional as F
 from benchmarks.errors import NotApplicable
 from methods.base import Batch, Task
 from methods.parts.heads.calibration import Calibration
+from methods.parts.losses.base import LossFunction
 from methods.parts.text.prompt_encoder import PromptEncoder
 from methods.parts.text.text_tower import mean_direction, text_tower, tokenised
-from methods.parts.training.schedules import Loss, Recipe
+from methods.parts.training.schedules import Schedule
+from methods.parts.training.stackable import SelfStacked, Stackable
 
 
-class PromptLearner(nn.Module):
+class PromptLearner(Stackable):
     """[start][v_1 … v_M][class name].[end] (Zhou et al. 2022, arXiv 2109.01134).
 
     The class token stands at the end, followed by the full stop of the authors' code.
@@ -80,13 +82,13 @@ class PromptLearner(nn.Module):
         return self.features(self.context[None])[0]
 
 
-def prompt_recipe(epochs: int, batch_size: int, lr: float, weight_decay: float) -> Recipe:
+def prompt_schedule(epochs: int, batch_size: int, lr: float, weight_decay: float) -> Schedule:
     """SGD with the whole batch at once: the prompts go through the tower once a step."""
-    micro_batch = max(batch_size, Recipe.micro_batch)
-    return Recipe(epochs, batch_size, lr, weight_decay=weight_decay, micro_batch=micro_batch)
+    micro_batch = max(batch_size, Schedule.micro_batch)
+    return Schedule(epochs, batch_size, lr, weight_decay=weight_decay, micro_batch=micro_batch)
 
 
-class PromptClassifier(nn.Module):
+class PromptClassifier(SelfStacked):
     """scale * cos(image feature, text feature of the learned prompt), the backbone's own scale.
 
     On multi-label data these go through a `Calibration`, which is learned along with the prompts.
@@ -97,7 +99,7 @@ class PromptClassifier(nn.Module):
         loss: what they are going to be learned under.
     """
 
-    def __init__(self, prompts: PromptLearner, task: Task, loss: Loss) -> None:
+    def __init__(self, prompts: PromptLearner, task: Task, loss: LossFunction) -> None:
         super().__init__()
         self.prompts = prompts
         self._scale = task.backbone.logit_scale

@@ -1,15 +1,15 @@
-"""Methods that ask for their trainings, so that those of several seeds or grid points are one.
+"""Methods that request their trainings, so that several seeds or grid points train as one batch.
 
     class MyMethod(Learner):
         def learn(self, task: Task) -> Learning:
             module, loss = …
-            predictor = yield Training(task, module, loss, recipe)
-            return predictor                          # or more of the like before
+            predictor = yield Training(task, module, loss, schedule)
+            return predictor                          # or yield more trainings first
 
-`fit` and `fit_many` come from that. Trainings are stacked where their modules and losses have the
-same structure: the same types, shapes and plain constants, tensors among the buffers. What differs
-between grid points, a temperature for example, has to be a buffer; otherwise they are trained one
-after another. See `parts/stacking.py`.
+`fit` and `fit_many` follow from `learn`. Trainings are stacked if their modules and losses have the
+same structure: the same types, tensor shapes and plain constants. A value that differs between grid
+points, for example a temperature, must be a buffer; otherwise they are trained one after another.
+See `training/stacking.py`.
 """
 
 from __future__ import annotations
@@ -24,84 +24,85 @@ from methods.parts.training.loop import run
 from methods.parts.training.members import Member
 from methods.parts.training.problems import Alone
 from methods.parts.training.schedules import Training
-from methods.parts.training.stacking import Stacked, lots
+from methods.parts.training.stacking import Stacked, batchable_groups
 
 Learning = Generator[Training, Predictor, Predictor]
-"""Yields what is to be trained, is sent it as a predictor, returns the predictor of the method."""
+"""Yields trainings, receives each as a predictor, returns the method's predictor."""
 
 
 class Learner(Method):
-    """A method on frozen features that leaves its trainings to the shared loop."""
+    """A method on frozen features whose trainings all run in the shared loop."""
 
     @abstractmethod
     def learn(self, task: Task) -> Learning:
-        """Learn from `task`, as `fit` says, asking for trainings on the way."""
+        """Learn from `task` as `fit` does, yielding a `Training` for each module to train."""
 
     def fit(self, task: Task) -> Predictor:
-        (found,) = together([(self, task)])
+        (found,) = fit_learners([(self, task)])
         if isinstance(found, Exception):
             raise found
         return found
 
     def fit_many(self, tasks: Sequence[Task]) -> list[FitResult]:
-        return together([(self, task) for task in tasks])
+        return fit_learners([(self, task) for task in tasks])
 
 
-def together(pairs: Sequence[tuple[Learner, Task]]) -> list[FitResult]:
-    """Fit several methods, each on its task, in lock-step; alike trainings as one problem.
+def fit_learners(pairs: Sequence[tuple[Learner, Task]]) -> list[FitResult]:
+    """Fit several methods, each on its task, in lock-step; trainings of one structure are batched.
 
-    Those that memory does not suffice for together are fitted once more, one by one.
+    Tasks that run out of memory as a batch are refitted one by one.
 
     Returns:
-        For each pair a predictor, or what its fit ended with: that of one does not stop the others.
+        For each pair its predictor or the exception that ended its fit. One failure does not stop
+        the others.
     """
     found, short = _in_lock_step(pairs)
-    for number in short:  # let go of what the error, the same for all, holds by its traceback
+    for number in short:  # drop the traceback, which keeps the tensors of the batch alive
         found[number] = memory.OutOfMemory()
     if short:
         gc.collect()
     for number in short:
         method, task = pairs[number]
         memory.release(task.device)
-        task.note("out of memory with others at a time: fitted alone")
+        task.note("out of memory when batched with other cells: fitted alone")
         ((found[number],), _) = _in_lock_step([(method, task)])
     return found
 
 
 def _in_lock_step(pairs: Sequence[tuple[Learner, Task]]) -> tuple[list[FitResult], list[int]]:
-    """What became of each, and which of them memory did not suffice for in company."""
+    """Result of each pair, and the positions of those that ran out of memory when batched."""
     found: dict[int, FitResult] = {}
     short: list[int] = []
     learnings: dict[int, Learning] = {}
     answers: dict[int, Predictor | None] = dict.fromkeys(range(len(pairs)))
     while answers:
-        asked: dict[int, Member] = {}
+        requested: dict[int, Member] = {}
         for number, answer in answers.items():
             method, task = pairs[number]
             try:
-                # Seeded for each, so that what is drawn does not depend on the company.
+                # Seeded for each pair, so that its draws do not depend on the other pairs.
                 with randomness.seeded("fit", task.seed, device=task.device):
                     if answer is None:
                         learnings[number] = method.learn(task)
-                        asked[number] = Member(next(learnings[number]))
+                        requested[number] = Member(next(learnings[number]))
                     else:
-                        asked[number] = Member(learnings[number].send(answer))
+                        requested[number] = Member(learnings[number].send(answer))
             except StopIteration as end:
                 found[number] = end.value
             except Exception as error:
                 found[number] = error
-        for lot in lots(list(asked.values())):
+        for group in batchable_groups(list(requested.values())):
             try:
-                run(lot, Stacked(lot) if len(lot) > 1 else Alone(lot[0]))
+                run(group, Stacked(group) if len(group) > 1 else Alone(group[0]))
             except Exception as error:
-                for member in lot:
+                for member in group:
                     member.error = member.error or error
         answers = {}
-        for number, member in asked.items():
+        for number, member in requested.items():
             try:
                 answers[number] = member.predictor()
             except Exception as error:
                 found[number] = error
-                if member.together > 1 and memory.is_out_of_memory(error):
+                if member.group_size > 1 and memory.is_out_of_memory(error):
                     short.append(number)
     return [found[number] for number in range(len(pairs))], short

@@ -1,13 +1,13 @@
 """The one training loop: optimiser, schedule, random state, accumulation, validation, checkpoints.
 
-A method hands over a module that maps a batch to logits and a loss; only parameters that require a
-gradient are trained. The state after each epoch goes to the task's checkpoint, and because order,
-augmentation and torch's own random state are functions of (seed, stage, epoch), a run that was
+A method supplies a loss and a module that maps a batch to logits; only parameters that require a
+gradient are trained. The state after each epoch goes to the task's checkpoint. Sample order,
+augmentation and torch's random state are functions of (seed, stage, epoch), so a run that was
 interrupted and resumed ends at the same numbers as one that was not.
 
-`train` takes one `Training`. A method that writes its fit as `learn` (see `parts/learning.py`) asks
-for each of its trainings instead, and those of several seeds or grid points go through the loop
-together, stacked (`parts/stacking.py`). A method that trains several modules one after another
+`train` runs one `Training`. A method that writes its fit as `learn` (see `training/learning.py`)
+yields its trainings instead, and those of several seeds or grid points run through the loop as one
+stacked problem (`training/stacking.py`). A method that trains several modules one after another
 gives each training a `Stage`.
 """
 
@@ -24,30 +24,31 @@ from torch import Tensor, nn
 
 from benchmarks import memory, randomness
 from methods.base import Batch, Predictor, Progress, Task
+from methods.parts.losses.base import Loss, LossFunction, is_coupled
 from methods.parts.training.members import Member
 from methods.parts.training.problems import Alone, Problem
-from methods.parts.training.schedules import ONLY, Loss, Recipe, Stage, Training
+from methods.parts.training.schedules import ONLY, Schedule, Stage, Training
 
-__all__ = ["ONLY", "Loss", "Recipe", "Stage", "Training", "run", "train"]
+__all__ = ["ONLY", "Schedule", "Stage", "Training", "run", "train"]
 
 
 def train(
     task: Task,
     module: nn.Module,
-    loss: Loss,
-    recipe: Recipe,
+    loss: LossFunction,
+    schedule: Schedule,
     needs: str,
     stage: Stage = ONLY,
 ) -> Predictor:
-    """Train a module by itself and return it as a predictor; arguments as of `Training`.
+    """Train one module and return it as a predictor; the arguments are those of `Training`.
 
-    A stage that was finished before an interruption is not trained again; its cost is not in the
-    predictor of the next.
+    A stage that was finished before an interruption is not trained again, and the predictor of the
+    next stage does not count its cost.
 
     Raises:
         ValueError: the loss became NaN or infinite.
     """
-    member = Member(Training(task, module, loss, recipe, needs, stage))
+    member = Member(Training(task, module, loss, schedule, needs, stage))
     run([member], Alone(member))
     return member.predictor()
 
@@ -56,14 +57,14 @@ def train(
 
 
 def run(members: Sequence[Member], problem: Problem) -> None:
-    """Train until the last epoch, or until no member is left whose loss is finite.
+    """Train until the last epoch, or until every member's loss has diverged.
 
     Args:
-        members: one, or a lot of `stacking.lots`.
-        problem: them as one.
+        members: one member, or a group from `stacking.batchable_groups`.
+        problem: the members as one problem.
     """
     loop = _Loop(members, problem)
-    for epoch in range(members[0].start, members[0].asked.recipe.epochs):
+    for epoch in range(members[0].start, members[0].request.schedule.epochs):
         totals = loop.epoch(epoch)
         for number, (member, total) in enumerate(zip(members, totals, strict=True)):
             if member.error is None and not math.isfinite(total):
@@ -81,35 +82,35 @@ def run(members: Sequence[Member], problem: Problem) -> None:
 
 
 class _Loop:
-    """The epochs of a training, or of several that are stacked."""
+    """The epochs of one training, or of several stacked ones."""
 
     def __init__(self, members: Sequence[Member], problem: Problem) -> None:
         self._members = members
         self._problem = problem
-        self._first = first = members[0].asked
-        self._micro = self._planned = min(first.recipe.micro_batch, first.recipe.batch_size)
-        self._coupled = any(getattr(m.asked.loss, "coupled", False) for m in members)
+        self._first = first = members[0].request
+        self._micro = self._planned = min(first.schedule.micro_batch, first.schedule.batch_size)
+        self._coupled = any(is_coupled(m.request.loss) for m in members)
         self._progress: list[Progress] = []
-        for member in members:  # bound methods of one display are equal: it is told once
-            if member.asked.task.progress not in self._progress:
-                self._progress.append(member.asked.task.progress)
+        for member in members:  # bound methods of one display are equal: it is notified once
+            if member.request.task.progress not in self._progress:
+                self._progress.append(member.request.task.progress)
 
     def epoch(self, epoch: int) -> list[float]:
-        """Train for one epoch; the sum of the losses of each member's steps."""
-        recipe, stage, task = self._first.recipe, self._first.stage, self._first.task
-        for group in self._problem.optimiser.param_groups:  # over epochs, as LIFT's scheduler steps
-            group["lr"] = group["peak"] * 0.5 * (1 + math.cos(math.pi * epoch / recipe.epochs))
+        """Train for one epoch; return the sum of each member's step losses."""
+        schedule, stage, task = self._first.schedule, self._first.stage, self._first.task
+        for group in self._problem.optimiser.param_groups:  # once per epoch, as LIFT's scheduler
+            group["lr"] = group["peak"] * 0.5 * (1 + math.cos(math.pi * epoch / schedule.epochs))
         for member in self._members:
-            if hasattr(member.asked.loss, "at_epoch"):
-                member.asked.loss.at_epoch(epoch, recipe.epochs)
+            if isinstance(member.request.loss, Loss):
+                member.request.loss.at_epoch(epoch, schedule.epochs)
             member.module.train()
         self._problem.refresh()
         now = stage.epochs_before + epoch
-        epochs = stage.epochs_before + recipe.epochs + stage.epochs_after
-        orders = np.stack([_order(m.asked.task, recipe.sampler, now) for m in self._members])
+        epochs = stage.epochs_before + schedule.epochs + stage.epochs_after
+        orders = np.stack([_order(m.request.task, schedule.sampler, now) for m in self._members])
         parts = [
-            orders[:, low : low + recipe.batch_size]
-            for low in range(0, orders.shape[1], recipe.batch_size)
+            orders[:, low : low + schedule.batch_size]
+            for low in range(0, orders.shape[1], schedule.batch_size)
         ]
         total = torch.zeros(len(self._members), device=task.device)
         with randomness.seeded(task.seed, "epoch", now, device=task.device):
@@ -119,11 +120,11 @@ class _Loop:
                 self._problem.step()
                 for progress in self._progress:
                     progress(now, epochs, step + 1, len(parts))
-        # Looked at once an epoch: a check at every step would make the host wait for the device.
+        # Read once per epoch: a check at every step would make the host wait for the device.
         return total.tolist()
 
     def _gradient(self, batch: Batch, labels: Tensor, size: int) -> Tensor:
-        """Leave the gradients of a step; the mean loss of each member, or one for all."""
+        """Compute the gradients of a step; return the mean loss of each member."""
         device = self._first.task.device
         state = _random_state(device)
         while True:
@@ -138,14 +139,14 @@ class _Loop:
                 return self._accumulated(batch, labels, size)
             except (RuntimeError, MemoryError) as error:
                 self._micro = memory.halved(min(self._micro, size), error)
-            # Only here, where the failed pass and all that it held are gone.
+            # Only here, after the failed pass and its tensors have gone out of scope.
             memory.release(device)
             _set_random_state(state, device)
             for member in self._members:
                 member.micro_batch = (self._planned, self._micro)
 
     def _accumulated(self, batch: Batch, labels: Tensor, size: int) -> Tensor:
-        """Gradients of a batch from micro-batches."""
+        """Gradients of a batch, accumulated from micro-batches."""
         total = torch.zeros(len(self._members), device=labels.device)
         for which in self._micro_batches(size):
             losses = self._problem.losses(*self._problem.part(batch, labels, which))
@@ -155,9 +156,10 @@ class _Loop:
         return total
 
     def _in_two_passes(self, batch: Batch, labels: Tensor, size: int) -> Tensor:
-        """Gradients from micro-batches where the loss has to see the logits of the whole batch.
+        """Gradients from micro-batches for a loss that needs the logits of the whole batch.
 
-        First the logits and the loss's gradient by them, then every micro-batch once more.
+        The first pass computes all logits and the loss's gradient with respect to them; the second
+        runs every micro-batch again and propagates that gradient.
         """
         device, problem = self._first.task.device, self._problem
         states, parts = [], []
@@ -180,7 +182,7 @@ class _Loop:
 
 
 def _random_state(device: torch.device) -> list[Tensor]:
-    """Torch's own, of the CPU and of a GPU."""
+    """Torch's random states of the CPU and of a GPU."""
     states = [torch.get_rng_state()]
     return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
 
@@ -192,13 +194,13 @@ def _set_random_state(states: list[Tensor], device: torch.device) -> None:
 
 
 def _order(task: Task, sampler: str, epoch: int) -> NDArray[np.int64]:
-    """The samples of an epoch in their order."""
+    """(N,) positions of an epoch's samples, in order."""
     if sampler == "natural":
         return task.epoch_order(epoch)
     if task.kind != "single":
         raise ValueError("the balanced sampler is for single-label data")
-    # Every class sends its samples, in an order of its own, round after round. Keyed by sample, so
-    # that neither the order of the classes nor other classes matter.
+    # Each class contributes its shuffled samples in repeated rounds. The final order is keyed by
+    # sample and round, so that it depends neither on the order of classes nor on other classes.
     labels = task.train.labels.cpu().numpy()
     natural = task.epoch_order(epoch)
     present = np.unique(labels)

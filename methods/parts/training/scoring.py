@@ -1,4 +1,4 @@
-"""How good logits are on validation images: what `--select val` and searches after training go by.
+"""Scores of logits on validation images, for `--select val` and for searches after training.
 
 Balanced accuracy for single-label data, mAP for multi-label, both in [0, 1].
 """
@@ -14,11 +14,11 @@ from benchmarks.average_precision import average_precisions
 from methods.base import Task
 
 AT_ONCE = 1024
-"""Samples a forward pass on frozen features."""
+"""Samples per forward pass on frozen features."""
 
 
 def score(logits: Tensor, labels: Tensor) -> float:
-    """Of logits (V, C) for labels (V,) or label sets (V, C)."""
+    """Score of logits (V, C) for labels (V,) or label sets (V, C)."""
     if labels.ndim == 2:
         precisions = average_precisions(logits.float().cpu().numpy(), labels.cpu().numpy())
         return float(np.nanmean(precisions))
@@ -26,23 +26,23 @@ def score(logits: Tensor, labels: Tensor) -> float:
 
 
 def balanced_accuracy(predicted: Tensor, labels: Tensor, classes: int) -> float:
-    """Mean accuracy over the classes that there are; predicted (V,) and true classes (V,)."""
+    """Mean accuracy over the classes that occur in `labels` (V,); predicted classes (V,)."""
     predicted, labels = predicted.cpu(), labels.cpu()  # an MPS device has no double precision
     seen = torch.bincount(labels, minlength=classes)
     hits = torch.bincount(labels[predicted == labels], minlength=classes)
-    there = seen > 0
-    return float((hits[there].double() / seen[there]).mean())
+    present = seen > 0
+    return float((hits[present].double() / seen[present]).mean())
 
 
 @torch.no_grad()
 def validation_score(task: Task, module: nn.Module, needs: str, batch_size: int) -> float:
-    """The score of a module, in evaluation mode, on the task's validation images.
+    """Score of a module, in evaluation mode, on the task's validation images.
 
     Args:
         task: with validation images.
         module: batch -> (B, C).
         needs: "features" or "images".
-        batch_size: images a forward pass; halved where memory does not suffice.
+        batch_size: images per forward pass; halved when memory runs out.
     """
     assert task.validation is not None
     module.eval()

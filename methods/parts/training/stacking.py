@@ -1,14 +1,13 @@
 """Trainings of one structure as one batched problem: several seeds or grid points in one pass.
 
-What is trained is stacked along a leading axis, S members, and `torch.func.vmap` carries module and
-loss over it, so that both are written for one. vmap costs as much per step as a small head, so two
-things go without it: a module all of whose parts say `broadcasts = True` is called once, with its
-tensors (S, ...) and features (S, B, D); and a loss that is neither coupled nor different between
-members is given all their samples as one batch. A module that vmap cannot go through may have a
-method `stacked(tensors, batch) -> (S, B, C)`, which gets the stacked tensors by their names and the
-members' features (S, B, D). Parameters that stand still and buffers are stacked only where they
-differ. Every member keeps its own order of samples, learning rate and decay. No
-operation mixes members: one that diverges leaves the others as they are.
+Trained parameters are stacked along a leading axis of S members, and `torch.func.vmap` maps module
+and loss over it, so that both are written for one member. vmap costs as much per step as a small
+head, so two cases avoid it: a module all of whose parts set `broadcasts` is called once, with
+tensors (S, …) and features (S, B, D); a loss that is neither coupled nor different between members
+gets the samples of all members as one batch. A module that vmap cannot trace is a `SelfStacked`.
+Frozen parameters and buffers are stacked only where they differ. Every member keeps its own sample
+order, learning rate and decay. No operation mixes members: if one diverges, the others do not
+change.
 """
 
 from __future__ import annotations
@@ -25,75 +24,77 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from methods.base import Batch
+from methods.parts.losses.base import is_coupled
 from methods.parts.training.members import Member
 from methods.parts.training.problems import (
     Problem,
     full,
     labels_of,
     moved,
-    one_a_sample,
+    one_per_sample,
     optimiser_of,
 )
-from methods.parts.training.schedules import Recipe
+from methods.parts.training.schedules import Schedule
+from methods.parts.training.stackable import SelfStacked, Stackable
 
 MEMORY = {"cpu": 2**26, "cuda": 2**31}
-"""Bytes that what is trained in one problem may take with gradients and the optimiser's state. On a
-CPU no more than its caches hold: beyond that five heads took seven times as long as one."""
+"""Bytes for the trained parameters of one problem with gradients and optimiser state. On a CPU they
+must fit into its caches: beyond that, five heads took seven times as long as one."""
 _NOT_STATE = frozenset(vars(nn.Module()))
 
 
 # ---- which trainings can be stacked --------------------------------------------------------------
 
 
-def lots(members: Sequence[Member]) -> list[list[Member]]:
-    """Members that can be trained as one problem, as many as memory may hold; others by themselves.
+def batchable_groups(members: Sequence[Member]) -> list[list[Member]]:
+    """Group members that can be trained as one problem, as many as `MEMORY` allows.
 
-    Members of a lot whose learning rate and decay are the same stand beside each other.
+    Members of a group with the same learning rate and decay are adjacent.
     """
     alike: dict[Hashable, list[Member]] = {}
     for member in members:
         alike.setdefault(_likeness(member), []).append(member)
     found = []
     for group in alike.values():
-        group.sort(key=lambda member: _rates(member.asked.recipe))
+        group.sort(key=lambda member: _rates(member.request.schedule))
         trained = sum(p.numel() * p.element_size() for p in group[0].parameters)
-        # The parameters, their gradients, two moments, and as much again on the way.
-        room = MEMORY.get(group[0].asked.task.device.type, MEMORY["cpu"])
+        # Parameters, gradients, two moments, and about as much for temporaries: 6 in all.
+        room = MEMORY.get(group[0].request.task.device.type, MEMORY["cpu"])
         size = max(1, room // max(1, 6 * trained))
         found += [group[i : i + size] for i in range(0, len(group), size)]
     return found
 
 
 def _likeness(member: Member) -> Hashable:
-    """Equal for members that can be stacked."""
-    asked, task = member.asked, member.asked.task
-    modules = [asked.module, *([asked.loss] if isinstance(asked.loss, nn.Module) else [])]
+    """Key that is equal for members that can be stacked."""
+    request, task = member.request, member.request.task
+    modules = [request.module, *([request.loss] if isinstance(request.loss, nn.Module) else [])]
     parts = [part for module in modules for part in module.modules()]
     draws = any(isinstance(p, nn.modules.dropout._DropoutNd) and p.p > 0 for p in parts)
-    if asked.alone or asked.needs != "features" or draws or not member.parameters:
+    if request.alone or request.needs != "features" or draws or not member.parameters:
         return id(member)
-    recipe = asked.recipe
-    loss: Any = asked.loss
+    schedule = request.schedule
+    loss: Any = request.loss
     if isinstance(loss, nn.Module):
         loss = None  # compared by its structure
-    of_the_data = any(getattr(part, "of_the_data", ()) for part in parts)
+    of_the_data = any(isinstance(part, Stackable) and part.of_the_data for part in parts)
     return (
         task.train.keys.tobytes() if of_the_data else None,
         (task.kind, id(task.texts), id(task.backbone), task.device, len(task.train)),
-        (recipe.epochs, recipe.batch_size, recipe.micro_batch, recipe.momentum),
-        (recipe.optimiser, recipe.eps, recipe.sampler, asked.stage, member.start),
+        (schedule.epochs, schedule.batch_size, schedule.micro_batch, schedule.momentum),
+        (schedule.optimiser, schedule.eps, schedule.sampler, request.stage, member.start),
         bool(member.optimiser_state),
         loss if isinstance(loss, Hashable) else id(loss),
         tuple(_structure(module) for module in modules),
     )
 
 
-def _rates(recipe: Recipe) -> tuple[float, float]:
-    return recipe.lr, recipe.weight_decay
+def _rates(schedule: Schedule) -> tuple[float, float]:
+    return schedule.lr, schedule.weight_decay
 
 
 def _structure(module: nn.Module) -> Hashable:
-    """Names, types, shapes and constants of a module and all within it."""
+    """Names, types, shapes and constants of a module and its submodules."""
     tensors = itertools.chain(module.named_parameters(), module.named_buffers())
     return (
         tuple((name, t.shape, t.dtype, t.requires_grad) for name, t in tensors),
@@ -105,13 +106,15 @@ def _structure(module: nn.Module) -> Hashable:
 
 
 def _attributes(module: nn.Module) -> list[tuple[str, Any]]:
-    """All but those that a module says are the same for every task on a data set and backbone."""
-    left_out = _NOT_STATE | getattr(module, "of_the_data", frozenset())
+    """Attributes to compare: all but those in `of_the_data`."""
+    left_out = _NOT_STATE
+    if isinstance(module, Stackable):
+        left_out |= module.of_the_data
     return [(name, value) for name, value in vars(module).items() if name not in left_out]
 
 
 def _constant(value: Any) -> Hashable:
-    """A constant as it is compared: plain values by value, all others only with themselves."""
+    """Key of a constant: plain values compare by value, all others by identity."""
     if isinstance(value, list | tuple):
         return tuple(map(_constant, value))
     if value is None or isinstance(value, bool | int | float | str):
@@ -125,41 +128,42 @@ def _constant(value: Any) -> Hashable:
 class Stacked(Problem):
     """Several members as one problem.
 
-    Their trained parameters become parts of the stack: modules always hold what is trained so far.
+    The members' trained parameters become views of the stack, so that their modules are always up
+    to date.
 
     Args:
-        members: a lot, two or more.
+        members: two or more, a group from `batchable_groups`.
     """
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members
         for member in members:
-            member.together = len(members)
-        self._pairs = [_Pair(m.asked.module, m.asked.loss) for m in members]
+            member.group_size = len(members)
+        self._pairs = [_Pair(m.request.module, m.request.loss) for m in members]
         self._base = self._pairs[0]
         self._trained = self._adopted()
-        groups = itertools.groupby(range(len(members)), key=lambda i: _rates(self._recipe(i)))
+        groups = itertools.groupby(range(len(members)), key=lambda i: _rates(self._schedule(i)))
         self._groups = [list(numbers) for _, numbers in groups]
-        # Views, which are leaves of their own where a group is not everyone.
+        # One view per group of equal rates, each a leaf that the optimiser can update.
         self._views = [
             [leaf.detach()[numbers[0] : numbers[-1] + 1] for leaf in self._trained.values()]
             for numbers in self._groups
         ]
         self.optimiser = optimiser_of(
             [
-                (views, self._recipe(numbers[0]))
+                (views, self._schedule(numbers[0]))
                 for views, numbers in zip(self._views, self._groups, strict=True)
             ]
         )
         self._take_up_states()
 
-    def _recipe(self, number: int) -> Recipe:
-        return self._members[number].asked.recipe
+    def _schedule(self, number: int) -> Schedule:
+        return self._members[number].request.schedule
 
     def _adopted(self) -> dict[str, Tensor]:
-        """The trained parameters stacked, (S, ...) each; those of the members are parts of them.
+        """Stack the trained parameters, (S, …) each; the members' parameters become views of them.
 
-        Those of the modules alone, as when they are trained apart: a loss is not trained.
+        Only parameters of the modules, as in unstacked training: a loss is not trained.
         """
         trained = {id(p) for p in self._members[0].parameters}
         names = [n for n, p in self._base.named_parameters() if id(p) in trained]
@@ -172,7 +176,7 @@ class Stacked(Problem):
         return stacks
 
     def _take_up_states(self) -> None:
-        """Go on with what the optimiser kept for each member before an interruption."""
+        """Resume from the optimiser states that the members saved before an interruption."""
         for views, numbers in zip(self._views, self._groups, strict=True):
             states = [self._members[number].optimiser_state for number in numbers]
             for place, view in enumerate(views):
@@ -184,8 +188,8 @@ class Stacked(Problem):
                     }
 
     def refresh(self) -> None:
-        """Stack what stands still and differs, also between epochs."""
-        places = _places(self._base)  # two names may lead to one tensor now, or no longer
+        """Stack frozen tensors that differ between members; losses change them between epochs."""
+        places = _places(self._base)  # ties between names may change with an epoch
         stacks = dict(self._trained)
         for name in dict.fromkeys(name for _, name in places):
             if name not in stacks:
@@ -197,13 +201,13 @@ class Stacked(Problem):
         loss = self._base.loss
         of_loss = _tensors_of(loss) if isinstance(loss, nn.Module) else ()
         differs = any(id(tensor) in stacked for tensor in of_loss)
-        self._flat = not differs and not getattr(loss, "coupled", False)
+        self._flat = not differs and not is_coupled(loss)
         self._native = self._without_vmap()
 
     def _without_vmap(self) -> Callable[[Batch], Tensor] | None:
-        """The module of all members as a function of a batch (S, B), where it can do that."""
-        module: Any = self._base.module
-        if hasattr(module, "stacked"):
+        """The modules of all members as one function of a batch (S, B), if vmap is not needed."""
+        module = self._base.module
+        if isinstance(module, SelfStacked):
             start = "module."
             tensors = {
                 name.removeprefix(start): tensor
@@ -212,7 +216,7 @@ class Stacked(Problem):
             }
             return partial(module.stacked, tensors)
         parts = module.modules()
-        if all(isinstance(p, nn.Sequential) or getattr(p, "broadcasts", False) for p in parts):
+        if all(isinstance(p, nn.Sequential) or _broadcasts(p) for p in parts):
             wide: Callable[[Batch], Tensor] = _widened(module, self._tensors, "module.")
             return wide
         return None
@@ -220,8 +224,8 @@ class Stacked(Problem):
     def batches(
         self, parts: Sequence[NDArray[Any]], stream: tuple[Any, ...]
     ) -> Iterator[tuple[Batch, Tensor]]:
-        splits = [member.asked.task.train for member in self._members]
-        if all(split is splits[0] for split in splits):  # one look-up for all
+        splits = [member.request.task.train for member in self._members]
+        if all(split is splits[0] for split in splits):  # one look-up serves all members
             shape = (len(splits), -1)
             for batch in splits[0].loader([part.reshape(-1) for part in parts], needs="features"):
                 assert batch.features is not None
@@ -255,17 +259,17 @@ class Stacked(Problem):
             return self._mapped(batch, labels, logits)
         every = Batch(batch.index.flatten(), batch.inputs.flatten(0, 1), None)
         losses: Tensor = self._base.loss(logits.flatten(0, 1), labels.flatten(0, 1), every)
-        found: Tensor = one_a_sample(losses, len(every)).unflatten(0, (len(self._members), -1))
+        found: Tensor = one_per_sample(losses, len(every)).unflatten(0, (len(self._members), -1))
         return found
 
     def _mapped(self, batch: Batch, *more: Tensor) -> Tensor:
-        """A call of `_Pair` for every member, with labels and logits where there are any."""
+        """Call `_Pair` for every member under vmap, with labels and logits if given."""
 
         def call(
             tensors: dict[str, Tensor], index: Tensor, features: Tensor, *more: Tensor
         ) -> Tensor:
             given = (Batch(index, features, None), *more)
-            # Ties are in `_places`; torch would set one tensor twice where two names lead to it.
+            # `_places` resolves ties; torch would set a tied tensor once per name.
             found: Tensor = functional_call(self._base, tensors, given, tie_weights=False)
             return found
 
@@ -295,13 +299,17 @@ class Stacked(Problem):
         ]
 
 
+def _broadcasts(module: nn.Module) -> bool:
+    return isinstance(module, Stackable) and module.broadcasts
+
+
 def _by_member(name: str) -> bool:
-    """Whether a part of the optimiser's state is stacked: all but AdamW's count of steps."""
+    """True if a part of the optimiser's state is stacked: all but AdamW's step count."""
     return name != "step"
 
 
 def _places(module: nn.Module) -> list[tuple[str, str]]:
-    """Where the tensors are, each with the name that it has in `named_parameters` or `_buffers`."""
+    """(place, name) of every tensor; the name is its first place, the same for tied tensors."""
     first: dict[int, str] = {}
     found = []
     for path, part in module.named_modules():
@@ -313,7 +321,7 @@ def _places(module: nn.Module) -> list[tuple[str, str]]:
 
 
 def _widened(module: nn.Module, tensors: dict[str, Tensor], path: str) -> nn.Module:
-    """A module like this one that holds the stacked tensors; what is not stacked is shared."""
+    """Copy of a module with the stacked tensors; tensors that are not stacked are shared."""
     wide = copy.copy(module)
     for kind in ("_parameters", "_buffers"):
         held = vars(module)[kind].items()
@@ -330,14 +338,14 @@ def _tensors_of(module: nn.Module) -> Iterable[Tensor]:
 
 
 def _tensor(module: nn.Module, name: str) -> Tensor:
-    """A parameter or buffer by its name."""
+    """The parameter or buffer with this name."""
     path, _, last = name.rpartition(".")
     found: Tensor = getattr(module.get_submodule(path), last)
     return found
 
 
 class _Pair(nn.Module):
-    """A module and its loss as one, so that what both hold is one tensor."""
+    """A module and its loss as one module, so that a tensor they share is stacked once."""
 
     def __init__(self, module: nn.Module, loss: Any) -> None:
         super().__init__()
@@ -347,8 +355,8 @@ class _Pair(nn.Module):
     def forward(
         self, batch: Batch, labels: Tensor | None = None, logits: Tensor | None = None
     ) -> Tensor:
-        """Logits (b, C), or losses (b,) where there are labels."""
+        """Logits (b, C), or losses (b,) if labels are given."""
         logits = full(self.module(batch)) if logits is None else logits
         if labels is None:
             return logits
-        return one_a_sample(self.loss(logits, labels, batch), len(batch))
+        return one_per_sample(self.loss(logits, labels, batch), len(batch))

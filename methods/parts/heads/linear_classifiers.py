@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.base import Batch, Task
-from methods.parts.training.schedules import Loss, Recipe, Training
+from methods.parts.losses.base import LossFunction
+from methods.parts.training.schedules import Schedule, Training
+from methods.parts.training.stackable import Stackable
 
 SCALE = 25.0
 """Factor on cosine logits (LIFT's code, `scale: 25`)."""
@@ -18,7 +20,7 @@ SCALE = 25.0
 # Heads broadcast (see `parts/stacking.py`): what stands here for one holds with a leading axis too.
 
 
-class CosineHead(nn.Module):
+class CosineHead(Stackable):
     """scale * cos(x, w_c), no bias.
 
     Args:
@@ -80,7 +82,7 @@ class _ScaledCosines(torch.autograd.Function):
         return found[0], found[1], None
 
 
-class LinearHead(nn.Module):
+class LinearHead(Stackable):
     """w_c . x + b_c over features scaled to unit mean square, so that steps are comparable.
 
     Args:
@@ -101,7 +103,7 @@ class LinearHead(nn.Module):
         return logits.mT
 
 
-class SigmoidBias(nn.Module):
+class SigmoidBias(Stackable):
     """Logits for sigmoid losses: z_c - centre_c + log odds_c + b_c, with b_c learned.
 
     Sigmoid losses on scaled cosines start saturated: every cosine of an image and a text is far
@@ -134,7 +136,7 @@ def log_odds(counts: Tensor, images: int) -> Tensor:
     return ((counts + 0.5) / (images - counts + 0.5)).log()
 
 
-class OnFeatures(nn.Module):
+class OnFeatures(Stackable):
     """A head that reads a batch's frozen features.
 
     Args:
@@ -197,8 +199,8 @@ def class_means(task: Task) -> Tensor:
 
 def head_training(
     task: Task,
-    loss: Loss,
-    recipe: Recipe,
+    loss: LossFunction,
+    schedule: Schedule,
     *,
     head: str,
     init: str,
@@ -209,7 +211,7 @@ def head_training(
     Args:
         task: what to train on.
         loss: see `training.Loss`.
-        recipe: see `training.Recipe`.
+        schedule: see `training.Schedule`.
         head: `cosine` (scale 25, no bias) or `linear` (with bias).
         init: see `initial_weight`.
         posthoc: see `OnFeatures`.
@@ -223,4 +225,4 @@ def head_training(
             centre: Tensor = module(task.train.features()).mean(0)
         odds = log_odds(task.counts, len(task.train))
         module = nn.Sequential(module, SigmoidBias(centre, odds))
-    return Training(task, OnFeatures(module, posthoc), loss, recipe)
+    return Training(task, OnFeatures(module, posthoc), loss, schedule)
