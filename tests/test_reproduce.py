@@ -12,6 +12,7 @@ import run_benchmarks
 from benchmarks.backbone.identify import identify
 from benchmarks.errors import UserError
 from benchmarks.sweep import plan
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import read_sweep
 from reports.published.matching import differences, on_data
 from results.published import Published, published
@@ -21,14 +22,14 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "configs" / "reproduce").glob("*.yaml"))
 
 
-def cell_of(file: Path) -> plan.Cell:
+def cell_of(file: Path) -> Cell:
     """The one kind of cell that a file asks for, with its own backbone."""
     cells = plan.expand(read_sweep(file, {"device": "cpu"})).cells
     assert len({(c.label, c.dataset) for c in cells}) == 1
     return cells[0]
 
 
-def reproduced_by(cell: plan.Cell) -> list[Published]:
+def reproduced_by(cell: Cell) -> list[Published]:
     """The published results that a row of this cell would stand beside, on any of our backbones."""
     recipe = "cao2019" if "cifar" in cell.dataset else "as published"
     record = make_record(

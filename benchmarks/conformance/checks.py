@@ -187,7 +187,7 @@ def together(s: Subject) -> None:
     tasks, tests = zip(*(s.task(seed) for seed in (0, 1)), strict=True)
     with randomness.seeded("fit", 0, 1):
         predictors = s.built().fit_many(list(tasks))
-    demand(len(predictors) == 2, f"fit_many of two tasks gave {len(predictors)} predictors")
+    demand(len(predictors) == 2, f"fit_many returned {len(predictors)} of 2 predictors")
     alone = (s.default.logits, s.fitted(seed=1).logits)
     for seed in (0, 1):
         predictor = predictors[seed]

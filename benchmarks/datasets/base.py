@@ -164,6 +164,8 @@ class DataSet:
     """Multi-label only: scores that average precision is computed on."""
     notes: tuple[str, ...] = ()
     """Footnotes for every result on these data, found while loading them."""
+    upright: bool = False
+    """Image files are turned by their EXIF orientation."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Known attributes of the embedded world's classes, by name, each (C,)."""
 

@@ -1,4 +1,4 @@
-"""A data set on a backbone: cells are fitted and evaluated here."""
+"""A data set on a backbone, on which cells are fitted and evaluated."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from benchmarks.datasets.carving import with_validation
 from benchmarks.errors import DataError, DataMissing, NotApplicable, UserError
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.inputs.samples import SplitSamples
+from benchmarks.run.batched_fits import fit_batch
 from benchmarks.run.checkpoints import FileCheckpoint, checkpoint_file
 from benchmarks.run.data_sets import DataSets
 from benchmarks.run.display import Display
-from benchmarks.run.evaluating import SAMPLES, logits_of
+from benchmarks.run.logits import SAMPLES, logits_of
 from benchmarks.run.model_files import Restored, SavedModel, model_file, put_back, save_model
 from benchmarks.run.options import RunOptions
-from benchmarks.run.recording import Predictions, Recorder, membership, now
-from benchmarks.run.together import fitted_together
+from benchmarks.run.recorder import Predictions, Recorder, membership, now
 from benchmarks.sweep.cell import Cell
 from methods.base import FitResult, Method, Predictor, Task
 from methods.registry import METHODS, info_of
 from results.schema import Cost, Record
 
 Outcome = tuple[Record, Predictions | None]
-"""A record and, where the cell is done, its predictions."""
+"""A record and, if the cell is done, its predictions."""
 
 
 class Fitted(NamedTuple):
-    """What became of a fit, and what it took."""
+    """Result of a fit and its time."""
 
     result: FitResult
     seconds: float
-    """Of several fitted together, an equal share."""
+    """Time of the fit; of a batch, an equal share."""
     waited_s: float | None
-    """Of those, for images; None for methods that need none."""
+    """Part of `seconds` spent waiting for images; None for methods on features."""
 
 
 class Bench:
@@ -58,7 +58,7 @@ class Bench:
         display: Display,
     ) -> None:
         self.spoiled = False
-        """A method changed in place what the next one would use: load again."""
+        """True if a method changed shared tensors in place: load again."""
         self._data = data
         self._backbone = backbone
         self._features = features
@@ -113,7 +113,7 @@ class Bench:
         return cls(data, backbone, features, options, display)
 
     def measure(self, cells: list[Cell]) -> list[Outcome]:
-        """Fit and evaluate cells that the runner hands over together: see `together`."""
+        """Fit and evaluate a batch of cells (see `batched_fits`)."""
         started = now()
         devices.reset_peak_memory(self._backbone.device)
         try:
@@ -134,21 +134,21 @@ class Bench:
             self._refuse_changes()
             return outcomes
         except Exception as error:
-            return [self._without_result(cell, error, started) for cell in cells]
+            return [self._failed(cell, error, started) for cell in cells]
         finally:
             gc.collect()
 
     def restored(self, cell: Cell, model: SavedModel) -> Predictor:
-        """The predictor of a cell that was run before, with what it had learnt.
+        """Return the predictor of a cell that was run before, with its trained part.
 
         Raises:
-            UserError: what was saved is of another source than the method's present one.
+            UserError: the saved model does not fit the present source of the method.
         """
         if info_of(cell.method).needs == "features":
             self._prepare_features(cell)
         task = dataclasses.replace(self._task(cell), checkpoint=Restored(model.stages))
         (fitted,) = self._fit([cell], [task])
-        if isinstance(fitted.result, RuntimeError):  # torch's word for a state of another module
+        if isinstance(fitted.result, RuntimeError):  # load_state_dict raises it on a mismatch
             error = fitted.result
             raise UserError(f"{cell.title}: the saved model does not fit: {error}") from error
         if isinstance(fitted.result, Exception):
@@ -158,11 +158,11 @@ class Bench:
 
     @property
     def upright(self) -> bool:
-        """Whether the data set's images follow their EXIF orientation."""
-        return getattr(self._data.test.images, "upright", False)
+        """True if the data set's images are turned by their EXIF orientation."""
+        return self._data.upright
 
     def logits(self, cell: Cell, predictor: Predictor, split: Split | None = None) -> Tensor:
-        """(N, C) float32 logits on the CPU for a split, by default the test images."""
+        """Return (N, C) float32 logits on the CPU for a split, by default the test images."""
         return self._logits(
             cell, predictor, self._test if split is None else self._samples("images", split)
         )
@@ -170,7 +170,7 @@ class Bench:
     # ---- parts -------------------------------------------------------------------------------
 
     def _fit(self, cells: list[Cell], tasks: list[Task]) -> list[Fitted]:
-        """What became of each and the seconds it took, without those that shared features took."""
+        """Return the result and the fit time of each cell, without shared feature extraction."""
         found: dict[int, FitResult] = {}
         methods: dict[int, Method] = {}
         for number, cell in enumerate(cells):
@@ -183,9 +183,9 @@ class Bench:
         device = self._backbone.device
         shared, waited = self._features.seconds, self._train.waited_s
         clock = time.perf_counter()
-        # Seeded, so that a plug-in that draws from torch itself still repeats its numbers.
+        # Seeded, so that a plug-in that draws from torch's global generator repeats its numbers.
         with randomness.seeded("fit", *(cell.seed for cell in cells), device=device):
-            results = fitted_together([(m, tasks[number]) for number, m in methods.items()])
+            results = fit_batch([(m, tasks[number]) for number, m in methods.items()])
         found |= dict(zip(methods, results, strict=True))
         seconds = time.perf_counter() - clock - (self._features.seconds - shared)
         waited = (self._train.waited_s - waited) / len(cells)
@@ -197,7 +197,7 @@ class Bench:
         ]
 
     def _evaluated(self, cell: Cell, task: Task, fitted: Fitted, started: str) -> Outcome:
-        """The outcome of one fitted cell: of several fitted together, one may fail by itself."""
+        """Return the outcome of one fitted cell; one of a batch may fail alone."""
         predictor = fitted.result
         try:
             if isinstance(predictor, Exception):
@@ -211,10 +211,10 @@ class Bench:
                 save_model(file, cell, self._options.data_root, task.checkpoint.stages, predictor)
             return self._recorder.done(cell, logits, cost, notes, started)
         except Exception as error:
-            return self._without_result(cell, error, started)
+            return self._failed(cell, error, started)
 
-    def _without_result(self, cell: Cell, error: Exception, started: str) -> Outcome:
-        """The outcome of a cell that raised; what only the user can put right ends the run."""
+    def _failed(self, cell: Cell, error: Exception, started: str) -> Outcome:
+        """Return the outcome of a cell that raised; re-raise errors that only the user can fix."""
         if isinstance(error, DataError):
             raise error
         if isinstance(error, NotApplicable):
@@ -224,19 +224,19 @@ class Bench:
         return self._recorder.failed(cell, error, started), None
 
     def _samples(self, name: str, split: Split) -> SplitSamples:
-        # Bound to the display, not to this object: methods hold the samples of the training split.
+        # Bound to the display, not to this object: methods keep the training samples alive.
         progress = partial(self._display.preparing, f"features of {self._data.name} {name}")
         return SplitSamples(split, self._backbone, self._features, progress)
 
     def _prepare_features(self, cell: Cell) -> None:
-        """Compute frozen features, or find them stored; all cells share them."""
+        """Compute the frozen features that all cells share, or load them from the store."""
         splits = {"train": (self._train, self._data.train), "test": (self._test, self._data.test)}
         for samples, _ in splits.values():
             samples.features()
         keys = [self._features.image_key(self._backbone, s.images) for _, s in splits.values()]
         self._features.add_to_index(cell.features_name, keys)
 
-    def _task(self, cell: Cell, together: int = 1) -> Task:
+    def _task(self, cell: Cell, batch: int = 1) -> Task:
         if cell.select == "val" and self._validation is None:
             if self._data.validation is None:
                 raise NotApplicable(f"{self._data.name} has no validation images to select by")
@@ -253,7 +253,7 @@ class Bench:
             device=self._backbone.device,
             progress=self._display.stepped,
             checkpoint=FileCheckpoint(
-                checkpoint_file(self._options.out, cell), self._options.checkpoint_s, together
+                checkpoint_file(self._options.out, cell), self._options.checkpoint_s, batch
             ),
             text_cache=partial(
                 self._features.texts,
@@ -263,7 +263,7 @@ class Bench:
         )
 
     def _logits(self, cell: Cell, predictor: Predictor, samples: SplitSamples) -> Tensor:
-        """(N, C) float32 logits on the CPU, the mean over the predictor's views."""
+        """Return (N, C) float32 logits on the CPU, the mean over the predictor's views."""
         needs = info_of(cell.method).needs
         size = SAMPLES[needs]
         while True:
@@ -291,7 +291,7 @@ class Bench:
         )
 
     def _refuse_changes(self) -> None:
-        """Raise if a method changed what the next one would use, and see that it is loaded anew."""
+        """Raise if a method changed shared tensors, and mark the bench as spoiled."""
         samples = [s for s in (self._train, self._test, self._validation) if s is not None]
         if _state(self._backbone) != self._pristine or not all(s.untouched for s in samples):
             self.spoiled = True
@@ -302,7 +302,7 @@ class Bench:
 
 
 def _state(backbone: Backbone) -> list[Any]:
-    """Torch's counts of in-place changes, and the flags, of a backbone's parts."""
+    """Return torch's counters of in-place changes, and the flags, of a backbone's parts."""
     tensors = [*backbone.model.parameters(), *backbone.model.buffers()]
     versions = [(tensor._version, tensor.requires_grad) for tensor in tensors]
     return [versions, [module.training for module in backbone.model.modules()]]

@@ -1,8 +1,8 @@
-"""A cell's trained part in a safetensors file, and what is needed to put it back into its method.
+"""The trained part of a cell in a safetensors file.
 
-What is kept are tensors alone: the state of every finished stage of training and of the module that
-gives the logits. The rest, texts, frozen weights and what a method computes from training features,
-is made anew from the data set and the backbone. The file's metadata say from which.
+The file holds tensors only: the state of every finished stage of training and of the module that
+computes the logits. Texts, frozen weights and anything a method computes from training features are
+rebuilt from the data set and the backbone, which the metadata of the file name.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ FORMAT = "longtail-vlm model 2"
 
 
 def model_file(out: Path, key: str) -> Path:
-    """Where the trained part of the cell with this key is kept."""
+    """Return the path of the trained part of the cell with this key."""
     return out / "models" / f"{key}.safetensors"
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What a model file holds."""
+    """Content of a model file."""
 
     stages: tuple[State, ...]
-    """Of the module of each training."""
+    """State of the module of each training."""
     last: State
-    """Of the module that gives the logits; empty where nothing is trained."""
+    """State of the module that computes the logits; empty if nothing is trained."""
     origin: dict[str, Any]
-    """What to load: method, configuration, data set, backbone and seeds."""
+    """Method, configuration, data set, backbone and seeds."""
 
 
 def save_model(
@@ -52,17 +52,17 @@ def save_model(
     stages: Sequence[Mapping[str, Tensor]],
     predictor: Predictor,
 ) -> None:
-    """Write a cell's trained part, under another name first.
+    """Write a cell's trained part to a temporary file and rename it.
 
     Raises:
         UserError: the folder cannot be written to.
     """
     last: State = predictor.logits.state_dict() if isinstance(predictor.logits, nn.Module) else {}
-    twice = bool(stages) and _same(last, stages[-1])  # mostly it is what was trained last
+    twice = bool(stages) and _same(last, stages[-1])  # usually the module that was trained last
     tensors = {f"last/{name}": tensor for name, tensor in ({} if twice else last).items()}
     for i, stage in enumerate(stages):
         tensors |= {f"stage {i}/{name}": tensor for name, tensor in stage.items()}
-    # Tensors may share memory, which the format does not allow.
+    # Copies: tensors may share memory, which the format does not allow.
     tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
     metadata = {"format": FORMAT, "origin": json.dumps(_origin(cell, data_root))}
     partial = file.with_suffix(".partial")
@@ -81,23 +81,21 @@ def _same(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> bool:
 
 
 def read_model(file: Path) -> SavedModel:
-    """The model in a file that `save_model` wrote.
+    """Return the model in a file that `save_model` wrote.
 
     Raises:
-        UserError: it is not there, damaged or something else.
+        UserError: the file is missing, damaged or of another kind.
     """
     if not file.is_file():
-        raise UserError(
-            f"No {file}: run the cell with --save-model, and --rerun always as it is done."
-        )
+        raise UserError(f"No {file}: run the cell again with --save-model --rerun always.")
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{file}: damaged or no safetensors file.") from error
+        raise UserError(f"{file}: damaged, or not a safetensors file.") from error
     if metadata.get("format") != FORMAT:
-        raise UserError(f"{file}: not a model of this suite's version.")
+        raise UserError(f"{file}: not a model of this version of the suite.")
     parts: dict[str, State] = {}
     for name, tensor in tensors.items():
         part, _, rest = name.partition("/")
@@ -110,14 +108,14 @@ def read_model(file: Path) -> SavedModel:
 
 
 def _origin(cell: Cell, data_root: Path) -> dict[str, Any]:
-    """Everything that says which cell it is, with absolute paths."""
+    """Return the specification of the cell with absolute paths."""
     knobs = dataclasses.asdict(cell.family)  # type: ignore[call-overload]
     return {
         "method": cell.method,
         "config": cell.config,
         "dataset": _absolute(cell.dataset_as_typed),
         "dataset_config": {name: _absolute(value) for name, value in knobs.items()},
-        "backbone": _found_anywhere(cell.backbone),
+        "backbone": _absolute_name(cell.backbone),
         "data_root": str(data_root.resolve()),
         "seed": cell.seed,
         "split_seed": cell.split_seed,
@@ -129,38 +127,38 @@ def _origin(cell: Cell, data_root: Path) -> dict[str, Any]:
     }
 
 
-def _found_anywhere(backbone: BackboneId) -> str:
-    """The backbone's name with the whole path where it has one."""
+def _absolute_name(backbone: BackboneId) -> str:
+    """Return the backbone's name with an absolute path if it has one."""
     if backbone.form in ("local-dir", "file"):
         return replace(backbone, source=str(Path(backbone.source).resolve())).typed
     return backbone.typed
 
 
 def _absolute(value: Any) -> Any:
-    """A text that names a file with the whole path to it, anything else as it is."""
+    """Return an absolute path for the name of a file, and any other value unchanged."""
     named = isinstance(value, str) and Path(value).suffix and Path(value).is_file()
     return str(Path(value).resolve()) if named else value
 
 
 class Restored:
-    """A checkpoint (see `methods.base.Checkpoint`) from which training finds itself done.
+    """A `methods.base.Checkpoint` from which every training resumes as finished.
 
     Args:
-        states: one for each training that a method goes through.
+        states: state of the module of each training.
     """
 
     def __init__(self, states: tuple[State, ...]) -> None:
         self._states = states
 
     def load(self) -> dict[str, Any] | None:
-        """As the training loop leaves it once all of its stages are over."""
+        """Return the state that the training loop saves after its last stage."""
         return {"stage": len(self._states), "finished": list(self._states)}
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
     def trained(self, stage: int, state: Mapping[str, Any]) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
     @property
     def earlier_s(self) -> float:
@@ -174,10 +172,10 @@ class Restored:
 
 
 def put_back(predictor: Predictor, last: State) -> None:
-    """Give the module that makes a predictor's logits the state that was saved.
+    """Load the saved state into the module that computes a predictor's logits.
 
     Raises:
-        UserError: it is another module.
+        UserError: the state does not fit the module.
     """
     if not last:
         return
@@ -186,4 +184,4 @@ def put_back(predictor: Predictor, last: State) -> None:
         with torch.no_grad():
             predictor.logits.load_state_dict(last)
     except (RuntimeError, AssertionError) as error:
-        raise UserError("The saved model is not one of this method's present source.") from error
+        raise UserError("The saved model does not fit this version of its method.") from error

@@ -1,4 +1,4 @@
-"""Where a number comes from: code, versions, hardware, weights, texts, split."""
+"""Provenance of a record: code, versions, hardware, weights, texts, split."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def provenance(
     started: str,
     finished: str,
 ) -> Provenance:
-    """The provenance of a record made now with `backbone`."""
+    """Return the provenance of a record made now with `backbone`."""
     commit, dirty = _git()
     return Provenance(
         git=commit,
@@ -46,7 +46,7 @@ def provenance(
 
 @cache
 def _git() -> tuple[str, bool]:
-    """Commit and whether tracked files differ from it; ("unknown", True) outside a checkout."""
+    """Return the commit and True if tracked files differ from it; ("unknown", True) without git."""
     root = Path(__file__).resolve().parents[2]
 
     def git(*arguments: str) -> str:

@@ -9,12 +9,12 @@ from itertools import groupby
 from benchmarks import device as devices
 from benchmarks.errors import UserError
 from benchmarks.inputs.features import user_store
+from benchmarks.run.batched_fits import batches
 from benchmarks.run.bench import Bench
 from benchmarks.run.checkpoints import checkpoint_file
 from benchmarks.run.data_sets import DataSets
 from benchmarks.run.display import Display
 from benchmarks.run.options import RunOptions
-from benchmarks.run.together import handed_over
 from benchmarks.sweep.cell import Cell
 from results.schema import Record
 from results.store import Store
@@ -51,7 +51,7 @@ def run(
             bench = None  # released before the next one is loaded
             same = list(group)
             data_sets.keep_for(cells[len(records) :])
-            for batch in handed_over(same):
+            for batch in batches(same):
                 if bench is None or bench.spoiled:
                     if bench is not None:
                         data_sets.release(same[0])

@@ -33,8 +33,7 @@ from benchmarks.inputs.features import FeatureStore, user_store
 from benchmarks.inputs.samples import SplitSamples
 from benchmarks.metrics import multi_label_metrics, single_label_metrics
 from benchmarks.protocol import group_of
-from benchmarks.run.evaluating import SAMPLES, logits_of
-from benchmarks.run.recording import ranked
+from benchmarks.run.logits import SAMPLES, likeliest, logits_of
 from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import Choice, Sweep
@@ -168,7 +167,7 @@ def zero_shot(
     if data.task == "multi":
         metrics = multi_label_metrics(logits.numpy(), data.test.labels, groups)
     else:
-        top, probability, _ = ranked(logits, data.test.labels)
+        top, probability, _ = likeliest(logits, data.test.labels)
         metrics = single_label_metrics(top[:, 0], probability[:, 0], data.test.labels, groups)
     if metrics.overall is None:
         raise DataError(f"{data.name}: the test set is empty.")

@@ -103,6 +103,7 @@ class OwnData(InFiles):
             validation=(lambda: self._split(validation)) if validation else None,
             validation_source=splits.validation_source,
             notes=(*self.images.listing.notes, *text_notes, *caption_notes),
+            upright=True,
         )
 
     def load_splits(self, split_seed: int) -> Splits:

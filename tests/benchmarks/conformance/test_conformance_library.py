@@ -228,7 +228,11 @@ BROKEN = {
         "seed 0 gave other logits than alone",
         {"more": TOGETHER.format("[::-1]")},
     ),
-    "fit_many forgets one": ("together", "gave 1 predictors", {"more": TOGETHER.format("[:1]")}),
+    "fit_many forgets one": (
+        "together",
+        "returned 1 of",
+        {"more": TOGETHER.format("[:1]")},
+    ),
     "wants three classes": (
         "two_classes",
         "IndexError",

@@ -109,7 +109,9 @@ def test_an_image_of_a_telephone_stands_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6
     for file in (tmp_path / "p").rglob("*.png"):
         Image.new("RGB", (6, 4)).save(file, exif=exif)
-    assert load(describe(tmp_path, images="p")).train.images.read(0).shape == (6, 4, 3)
+    data = load(describe(tmp_path, images="p"))
+    assert data.train.images.read(0).shape == (6, 4, 3)
+    assert data.upright
 
 
 # ---- classes and texts ---------------------------------------------------------------------------

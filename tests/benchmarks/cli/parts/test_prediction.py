@@ -222,7 +222,7 @@ def test_what_cannot_be_done_is_said_in_a_line(
     assert run_benchmarks.main([*flags, "--out", str(tmp_path / "unsaved")]) == 0
     capsys.readouterr()
     (unsaved,) = (tmp_path / "unsaved" / "records").glob("*.json")
-    assert "run the cell with --save-model, and --rerun always" in said(str(unsaved), *here)
+    assert "run the cell again with --save-model --rerun always" in said(str(unsaved), *here)
     flags += ["--out", str(tmp_path / "unsaved"), "--save-model"]
     assert run_benchmarks.main(flags) == 0
     assert "1 finished cell without a saved model: --rerun always" in capsys.readouterr().out
@@ -235,7 +235,7 @@ def test_what_cannot_be_done_is_said_in_a_line(
     capsys.readouterr()
     model = tmp_path / "unsaved" / "models" / f"{unsaved.stem}.safetensors"
     model.write_bytes(b"no tensors")
-    assert "damaged or no safetensors file" in said(str(unsaved), *here)
+    assert "damaged, or not a safetensors file" in said(str(unsaved), *here)
 
 
 def test_changed_weights_are_refused(

@@ -134,10 +134,10 @@ def test_the_epoch_is_selected_by_validation_images_only_if_asked(cells: Cells, 
     assert last.key != val.key
 
 
-def test_seeds_are_handed_over_together_to_who_can_take_them(cells: Cells, out: Path) -> None:
+def test_a_method_with_fit_many_fits_its_seeds_as_a_batch(cells: Cells, out: Path) -> None:
     records = run(cells("together", seeds="4,2,9"), out)
     assert [r.notes for r in records] == [("seeds 4,2,9",)] * 3
-    # Cells of another configuration or split are another problem.
+    # Cells of another configuration or split are another batch.
     more = cells("together", seeds="1,2", split_seeds="0,1")
     assert [r.notes for r in run(more, out)] == [("seeds 1,2",)] * 4
 
@@ -145,17 +145,17 @@ def test_seeds_are_handed_over_together_to_who_can_take_them(cells: Cells, out: 
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("nothing", "fit_many must give a Predictor for each task, not NoneType"),
-        ("numbers", "every fit must give a Predictor, not int"),
+        ("nothing", "fit_many must return a Predictor for each task, not NoneType"),
+        ("numbers", "every fit must return a Predictor, not int"),
     ],
 )
-def test_what_fit_many_gives_is_looked_at(cells: Cells, out: Path, kind: str, said: str) -> None:
+def test_the_result_of_fit_many_is_checked(cells: Cells, out: Path, kind: str, said: str) -> None:
     records = run(cells("together", f"together.kind={kind}", seeds="0,1"), out)
     assert [r.status for r in records] == ["failed"] * 2
     assert all(said in (r.error or "") for r in records)
 
 
-def test_of_seeds_fitted_together_one_may_fail(cells: Cells, out: Path) -> None:
+def test_one_seed_of_a_batch_may_fail(cells: Cells, out: Path) -> None:
     records = run(cells("together", "together.bad=1"), out)
     assert [r.status for r in records] == ["done", "failed", "done"]
     assert "NaN" in (records[1].error or "")

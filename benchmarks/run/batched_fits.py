@@ -1,4 +1,4 @@
-"""Which cells are fitted together, and how."""
+"""Cells that are fitted together as one batch."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from methods.parts.training import learning
 from methods.parts.training.learning import Learner
 from methods.registry import METHODS
 
-TOGETHER = 16
-"""Cells of a `Learner` at most."""
+LARGEST = 16
+"""Most cells of a `Learner` in a batch: so many modules are in memory at once."""
 
 
-def handed_over(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
-    """Parts of cells on one bench whose fits are shared work, in their order.
+def batches(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
+    """Split cells of one bench, in order, into batches whose fits share work.
 
-    Those of a `Learner` may differ by seed and by fields, `TOGETHER` at a time, because as many
-    modules are held at once; those of another method that overrides `fit_many` by seed alone.
+    Cells of a `Learner` may differ in seed and fields; those of another method that overrides
+    `fit_many` in the seed only.
     """
     for name, group in groupby(cells, key=lambda c: c.method):
         method: type[Method] = METHODS.get(name)
         if issubclass(method, Learner):
             same = list(group)
-            yield from (same[i : i + TOGETHER] for i in range(0, len(same), TOGETHER))
+            yield from (same[i : i + LARGEST] for i in range(0, len(same), LARGEST))
         elif method.fit_many is not Method.fit_many:
             yield from (list(seeds) for _, seeds in groupby(group, key=lambda c: repr(c.config)))
         else:
             yield from ([cell] for cell in group)
 
 
-def fitted_together(pairs: list[tuple[Method, Task]]) -> list[FitResult]:
-    """What becomes of methods on their tasks, which `handed_over` put together.
+def fit_batch(pairs: list[tuple[Method, Task]]) -> list[FitResult]:
+    """Fit methods on their tasks, a batch as `batches` makes them.
 
     Raises:
-        TypeError: a method's `fit_many` gave something else than predictors.
-        ValueError: it gave too few or too many.
+        TypeError: a method's `fit_many` returned something other than predictors.
+        ValueError: it returned too few or too many.
     """
     learners = [(method, task) for method, task in pairs if isinstance(method, Learner)]
     if len(learners) == len(pairs):
@@ -49,10 +49,12 @@ def fitted_together(pairs: list[tuple[Method, Task]]) -> list[FitResult]:
             raise
         return [error]
     if not isinstance(found, Sequence):
-        raise TypeError(f"fit_many must give a Predictor for each task, not {type(found).__name__}")
+        raise TypeError(
+            f"fit_many must return a Predictor for each task, not {type(found).__name__}"
+        )
     if len(found) != len(pairs):
-        raise ValueError(f"fit_many gave {len(found)} of {len(pairs)} predictors, one a task")
+        raise ValueError(f"fit_many returned {len(found)} predictors for {len(pairs)} tasks")
     for one in found:
         if not isinstance(one, Predictor | Exception):
-            raise TypeError(f"every fit must give a Predictor, not {type(one).__name__}")
+            raise TypeError(f"every fit must return a Predictor, not {type(one).__name__}")
     return list(found)

@@ -8,8 +8,7 @@ from scipy.special import softmax
 from benchmarks.conformance.tiny import tiny_backbone, tiny_data
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.inputs.samples import SplitSamples
-from benchmarks.run.evaluating import logits_of
-from benchmarks.run.recording import ROWS, ranked
+from benchmarks.run.logits import ROWS, likeliest, logits_of
 from methods.base import Batch, Predictor
 
 
@@ -73,7 +72,7 @@ def test_ranks_are_those_of_a_stable_sort(classes: int, scale: float) -> None:
     # Few different values: many classes are equally likely, and the first of them comes first.
     logits = scale * torch.from_numpy(rng.integers(-3, 3, (number, classes))).float()
     labels = rng.integers(0, classes, number)
-    top, probability, true = ranked(logits, labels)
+    top, probability, true = likeliest(logits, labels)
     exact = softmax(logits.numpy().astype(np.float64), axis=1)
     order = np.argsort(-exact, axis=1, kind="stable")[:, :5]
     np.testing.assert_array_equal(top, order)
@@ -82,12 +81,12 @@ def test_ranks_are_those_of_a_stable_sort(classes: int, scale: float) -> None:
 
 
 def test_ranks_of_no_images() -> None:
-    top, probability, true = ranked(torch.zeros(0, 7), np.zeros(0, dtype=np.int64))
+    top, probability, true = likeliest(torch.zeros(0, 7), np.zeros(0, dtype=np.int64))
     assert (top.shape, probability.shape, true.shape) == ((0, 5), (0, 5), (0,))
 
 
 def test_logits_are_not_changed() -> None:
     logits = torch.randn(8, 3)
     before = logits.clone()
-    ranked(logits, np.zeros(8, dtype=np.int64))
+    likeliest(logits, np.zeros(8, dtype=np.int64))
     assert torch.equal(logits, before)
