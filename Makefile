@@ -14,7 +14,12 @@ READY := $(VENV)/.ready
 # that follows is the seconds one test may take.
 TEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --timeout
 
-.PHONY: demo test test-slow lint format weights clean
+# Two ways in which another processor rounds. Variables that a build of torch does not know do nothing.
+OLD_KERNELS := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41
+OTHER_KERNELS := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=COMPATIBLE
+NUMERIC := tests/methods tests/benchmarks/run tests/benchmarks/towers -m "numeric and not slow"
+
+.PHONY: demo test test-slow portability lint format weights clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -25,6 +30,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	@$(TEST) 3600 -m slow
+
+portability: $(READY)
+	@$(OLD_KERNELS) $(TEST) 120 -p tests.perturbation $(NUMERIC)
+	@$(OTHER_KERNELS) OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q --timeout 120 $(NUMERIC)
 
 lint: $(READY)
 	@$(BIN)/python -m ruff check .

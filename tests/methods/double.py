@@ -17,11 +17,15 @@ from methods.base import Task
 from methods.parts.image.two_stage import FeaturesOf
 
 
-@cache
-def double_backbone() -> Backbone:
-    """The tiny backbone with weights in double precision."""
-    backbone = tiny_backbone()
+def in_double(backbone: Backbone) -> Backbone:
+    """A copy with weights in double precision; its image transform stays in single precision."""
     return dataclasses.replace(backbone, model=copy.deepcopy(backbone.model).double())
+
+
+@cache
+def _double_backbone() -> Backbone:
+    """One object for all tasks: tasks that share no backbone are not trained together."""
+    return in_double(tiny_backbone())
 
 
 def unit(rows: Tensor) -> Tensor:
@@ -41,7 +45,7 @@ def precise_task(seed: int = 0, **more: Any) -> tuple[Task, Any]:
     if task.validation is not None:
         task.validation = FeaturesOf(task.validation, unit(task.validation.features()))
     task.counts = task.counts.double()
-    task.backbone = double_backbone()
+    task.backbone = _double_backbone()
     texts = task.text_cache
     task.text_cache = lambda *given: unit(texts(*given))
     return task, FeaturesOf(test, unit(test.features()))

@@ -11,6 +11,8 @@ from methods.clip_adapter import AdaptedFeatures, ClipAdapter
 from methods.zero_shot import ZeroShot
 from tests.methods.double import precise_task
 
+pytestmark = pytest.mark.numeric
+
 
 def module(ratio: float = 0.2, reduction: int = 4) -> AdaptedFeatures:
     generator = torch.Generator().manual_seed(0)

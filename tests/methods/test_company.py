@@ -22,6 +22,8 @@ from methods.parts.training.learning import Learner, Learning, fit_learners
 from methods.parts.training.schedules import Schedule, Training
 from tests.methods.double import precise_task, unit
 
+pytestmark = pytest.mark.numeric
+
 
 @dataclasses.dataclass(frozen=True)
 class Under(Learner):

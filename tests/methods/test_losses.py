@@ -29,6 +29,8 @@ from methods.parts.losses.single_label.lade import Lade
 from methods.parts.losses.single_label.ldam_drw import LdamDrw
 from tests.methods.double import precise_task
 
+pytestmark = pytest.mark.numeric
+
 COUNTS = torch.tensor([500.0, 50.0, 5.0])
 
 

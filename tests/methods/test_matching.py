@@ -18,6 +18,8 @@ from methods.parts.heads.matching import GuidedClassifier, Matching, Whitening, 
 from methods.parts.heads.prototypes import spread
 from methods.parts.losses.single_label.la import LogitAdjusted
 
+pytestmark = pytest.mark.numeric
+
 
 def unit(*shape: int) -> Tensor:
     return F.normalize(torch.randn(*shape), dim=-1)

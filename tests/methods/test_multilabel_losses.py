@@ -24,6 +24,8 @@ from methods.parts.losses.multi_label.db import DistributionBalanced
 from methods.parts.losses.multi_label.focal import SigmoidFocal
 from tests.methods.double import precise_task
 
+pytestmark = pytest.mark.numeric
+
 COUNTS = torch.tensor([60.0, 20.0, 4.0], dtype=torch.float64)
 IMAGES = 80
 EVERY = ("bce", "db", "asl", "focal")

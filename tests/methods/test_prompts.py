@@ -21,6 +21,9 @@ from methods.parts.losses.multi_label.bce import binary_cross_entropy
 from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.text.prompts import PromptClassifier, PromptLearner
 from methods.parts.text.text_tower import words
+from tests.methods.double import in_double, precise_task
+
+pytestmark = pytest.mark.numeric
 
 # One to a dozen tokens. Each begins with a known word: before one that is spelt in bytes, a
 # sentence has a token for the space that a name on its own has not.
@@ -67,8 +70,8 @@ BACKBONES = {
 
 
 @pytest.mark.parametrize("build", BACKBONES.values(), ids=BACKBONES)
-def test_context_of_words_gives_the_features_of_the_sentence(build):
-    backbone = build()
+def test_context_of_words_gives_the_features_of_the_sentence(build, double):
+    backbone = in_double(build())
     task, _ = tiny_task(data=named(), backbone=backbone)
     opening = embedded(backbone, "a photo of")
     learner = PromptLearner(task, len(opening), class_specific=False)
@@ -76,12 +79,12 @@ def test_context_of_words_gives_the_features_of_the_sentence(build):
         learner.context.copy_(opening[None])
         ours = learner()
     theirs = backbone.encode_text([f"a photo of {name}." for name in NAMES])
-    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    torch.testing.assert_close(ours.float(), theirs, atol=2e-7, rtol=0)
     assert float((theirs[0] - theirs[1]).abs().max()) > 0.01  # the names do matter
 
 
-def test_class_specific_contexts_go_to_their_own_class():
-    task, _ = tiny_task(data=named())
+def test_class_specific_contexts_go_to_their_own_class(double):
+    task, _ = precise_task(data=named())
     openings = ("a photo of", "an image of", "a drawing of", "a picture of")
     learner = PromptLearner(task, 3, class_specific=True)
     with torch.no_grad():
@@ -89,7 +92,7 @@ def test_class_specific_contexts_go_to_their_own_class():
         ours = learner()
     sentences = [f"{opening} {name}." for opening, name in zip(openings, NAMES, strict=True)]
     theirs = task.backbone.encode_text(sentences)
-    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    torch.testing.assert_close(ours.float(), theirs, atol=2e-7, rtol=0)
 
 
 def test_shapes_and_what_is_drawn_for_whom():

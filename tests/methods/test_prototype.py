@@ -22,6 +22,8 @@ from methods.parts.text.class_texts import Pieces, fused, pieces
 from methods.prototype import MatchingLoss, Prototype
 from tests.methods.double import precise_task
 
+pytestmark = pytest.mark.numeric
+
 SHORT = {"epochs": 4, "batch_size": 16}
 
 

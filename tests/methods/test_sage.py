@@ -28,6 +28,8 @@ from methods.parts.image.guidance import (
 from methods.parts.image.vit import AdaptedViT, vit
 from methods.sage import CompensatedLoss, Sage, shortfall
 
+pytestmark = pytest.mark.numeric
+
 UNCUT = 1e9
 
 
@@ -373,7 +375,9 @@ def test_pooling_copies_of_texts_changes_nothing_that_the_tokens_hear():
     texts = F.normalize(torch.randn(6, 16), dim=-1)
     copies = texts.repeat(3, 1)
     x = torch.randn(50, visual.conv1.out_channels)
-    full, few = (TextAttention(visual, t, 16)(x) for t in (copies, pooled(copies, 6)))
+    heard = [TextAttention(visual, given, 16) for given in (copies, pooled(copies, 6))]
+    # In the joint space: axes of nearly equal extent are not the same after any rounding.
+    full, few = (attention(x) @ attention.value.weight for attention in heard)
     assert len(pooled(copies, 6)) == 6
     torch.testing.assert_close(few, full, atol=1e-5, rtol=0)
 

@@ -26,6 +26,8 @@ from methods.parts.training.scoring import validation_score
 from tests.conftest import ROOT
 from tests.methods.double import precise_task
 
+pytestmark = pytest.mark.numeric
+
 
 class Limited(nn.Module):
     """A cosine head behind dropout that has memory for so many samples, as an allocator says it."""

@@ -13,6 +13,8 @@ from benchmarks.conformance.tiny import tiny_data, tiny_task
 from methods.tip_adapter import ALPHAS, BETAS, Cache, TipAdapter, best_on_validation, cached
 from methods.zero_shot import ZeroShot
 
+pytestmark = pytest.mark.numeric
+
 KINDS = pytest.mark.parametrize("kind", ["single", "multi"])
 
 

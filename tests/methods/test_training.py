@@ -26,6 +26,8 @@ from methods.parts.training.loop import Schedule, train
 from methods.parts.training.scoring import validation_score
 from tests.methods.memory import Memory
 
+pytestmark = pytest.mark.numeric
+
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0}
 
 
