@@ -1,4 +1,4 @@
-"""What every test shares: an isolated home and cache, no network, few threads, fixed seeds."""
+"""Shared setup of all tests: isolated home and cache, no network, few threads, fixed seeds."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Set before torch is imported anywhere: with several test workers on few cores, more threads than
-# this only get in each other's way. Commands that tests start inherit all of it.
+# Set before torch is imported anywhere: several test workers on few cores are slower with more
+# threads. Commands that tests start inherit these variables.
 _HOME = tempfile.mkdtemp(prefix="longtail-vlm-tests-")
 os.environ.update(
     OMP_NUM_THREADS=(
@@ -62,7 +62,7 @@ def _no_network() -> Iterator[None]:
 
         return call
 
-    def address(args: Any) -> Any:  # (socket, address); an address that is no pair is a local path
+    def address(args: Any) -> Any:  # (socket, address); a local path is not a pair
         return args[1][0] if isinstance(args[1], tuple) else None
 
     with pytest.MonkeyPatch.context() as patch:
@@ -74,14 +74,14 @@ def _no_network() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _frozen_heap() -> None:
-    """What is imported by now is no garbage: the runner collects after each cell, in no time so."""
+    """Exclude imported modules from garbage collection, which the runner starts after each cell."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def _seeds() -> None:
-    """The same random numbers in every test, whichever tests ran before."""
+    """Seed every test equally, independent of the tests that ran before."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - third-party code draws from it
     if "torch" in sys.modules:
@@ -90,14 +90,14 @@ def _seeds() -> None:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder of the test's own."""
+    """A private cache folder for the test."""
     monkeypatch.setenv("LONGTAIL_VLM_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder `shared` beside the checkout, which holds real data; skips where there is none."""
+    """The folder `shared` next to the checkout with real data; the test is skipped without it."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
         pytest.skip("needs ../shared (real data for development), which is not here")

@@ -19,19 +19,19 @@ from tests.benchmarks.small import (
 
 @pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small model; not to be changed."""
+    """A folder with a small model; read-only for tests."""
     return make_clip_folder(tmp_path_factory.mktemp("models") / "small_clip")
 
 
 @pytest.fixture(scope="module")
 def small(clip_folder: Path) -> Backbone:
-    """That model, loaded."""
+    """The small model, loaded."""
     return load_on_cpu(f"local-dir:{clip_folder}")
 
 
 @pytest.fixture(scope="session")
 def small_arch(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of an architecture that open_clip then knows, and that loads in no time."""
+    """Name of a small architecture, registered with open_clip, that loads quickly."""
     import open_clip
 
     folder = tmp_path_factory.mktemp("configs")
@@ -42,7 +42,7 @@ def small_arch(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Writes a plug-in file; what it registers is forgotten after the test."""
+    """Writes a plug-in file; its registrations are removed after the test."""
 
     def write(text: str, file: str = "mine.py") -> Path:
         path = tmp_path / file

@@ -1,4 +1,4 @@
-"""A small world for tests: a CLIP of 2 layers in a folder of its own, 4 classes of 64 images."""
+"""A small world for tests: a CLIP of 2 layers in a separate folder, 4 classes of 64 images."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def make_clip_folder(folder: Path, seed: int = 0) -> Path:
 
 @contextmanager
 def forgetting_plugins() -> Iterator[None]:
-    """Forget in the end what plug-in files registered, as the end of a process does."""
+    """Remove registrations of plug-in files at the end, as a new process would."""
     before = {catalog.kind: set(catalog.entries()) for catalog in (METHODS, DATASETS)}
     try:
         yield
@@ -76,7 +76,7 @@ def forgetting_plugins() -> Iterator[None]:
 
 
 class ListedImages:
-    """Images of any sizes, as `Backbone.read` wants them.
+    """Images of any sizes, in the form that `Backbone.read` expects.
 
     Args:
         images: (H, W, 3) uint8 each.
@@ -90,12 +90,12 @@ class ListedImages:
 
 
 def pixels_of(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-    """What the image tower gets of some images: (B, 3, S, S)."""
+    """Inputs of the image tower for some images: (B, 3, S, S)."""
     return backbone.normalise(backbone.read(ListedImages(images), range(len(images))))
 
 
 def load_on_cpu(name: str, transform: str = "checkpoint", *, offline: bool = False) -> Backbone:
-    """A backbone as most tests want it."""
+    """Load a backbone on the CPU in fp32."""
     return backbones.load(
         name, device=torch.device("cpu"), precision="fp32", transform=transform, offline=offline
     )

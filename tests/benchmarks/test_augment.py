@@ -62,7 +62,7 @@ def test_the_draws_of_an_image_are_independent(keys: randomness.UInt64) -> None:
             assert stats.spearmanr(a, b).pvalue > 1e-4
 
 
-def test_every_stream_is_another_draw(keys: randomness.UInt64) -> None:
+def test_different_streams_give_different_draws(keys: randomness.UInt64) -> None:
     boxes, mirrors = (
         [draw(keys[:64], s).tolist() for s in ((0, 0), (0, 1), (1, 0), (0, 0))]
         for draw in (lambda k, s: Crops.drawn(k, s).boxes(90, 70), mirrored)
@@ -72,7 +72,7 @@ def test_every_stream_is_another_draw(keys: randomness.UInt64) -> None:
         assert first == again
 
 
-def test_a_draw_belongs_to_its_sample(keys: randomness.UInt64) -> None:
+def test_a_draw_depends_on_its_sample_alone(keys: randomness.UInt64) -> None:
     some = [6, 1, 3]
     whole = Crops.drawn(keys, (0, 1))
     assert (Crops.drawn(keys[some], (0, 1)).boxes(50, 80) == whole.boxes(50, 80)[some]).all()
@@ -80,8 +80,8 @@ def test_a_draw_belongs_to_its_sample(keys: randomness.UInt64) -> None:
     assert (mirrored(keys[some], (0, 1)) == mirrored(keys, (0, 1))[some]).all()
 
 
-def test_a_crop_that_cannot_fit_is_the_middle(keys: randomness.UInt64) -> None:
-    # Every try is higher than this strip: torchvision then takes all rows and 4/3 as many columns.
+def test_a_crop_that_cannot_fit_is_centred(keys: randomness.UInt64) -> None:
+    # Every try is taller than this strip: torchvision then takes all rows and 4/3 as many columns.
     assert Crops.drawn(keys[:1], ()).box(0, 2, 250) == (0, 123, 2, 3)
     assert Crops.drawn(keys[:1], ()).box(0, 250, 3) == (123, 0, 4, 3)
     assert Crops.drawn(keys[:1], ()).box(0, 1, 1) == (0, 0, 1, 1)
@@ -99,7 +99,7 @@ def _by_pil(image: np.ndarray, box: np.ndarray, mirror: bool, side: int) -> np.n
 
 @pytest.mark.parametrize("side", [16, 32, 50, 224])
 @pytest.mark.parametrize("shape", [(32, 32), (40, 29)])
-def test_crops_of_a_batch_are_pils_but_for_its_rounding(
+def test_crops_of_a_batch_equal_pils_up_to_its_rounding(
     shape: tuple[int, int], side: int, keys: randomness.UInt64
 ) -> None:
     raw = np.random.default_rng(0).integers(0, 256, (24, *shape, 3), dtype=np.uint8)
@@ -115,7 +115,7 @@ def test_crops_of_a_batch_are_pils_but_for_its_rounding(
     assert abs(gap.mean()) < 0.1
 
 
-def test_an_image_is_cropped_alike_in_any_batch(keys: randomness.UInt64) -> None:
+def test_the_crop_of_an_image_does_not_depend_on_its_batch(keys: randomness.UInt64) -> None:
     pixels = torch.rand(8, 3, 32, 32)
     boxes = torch.from_numpy(Crops.drawn(keys[:8], (0, 1)).boxes(32, 32))
     mirror = torch.from_numpy(mirrored(keys[:8], (0, 1)))

@@ -1,4 +1,4 @@
-"""Work that runs ahead, by threads."""
+"""Work in threads, parallel and ahead of the caller."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_results_come_in_order() -> None:
     assert list(ahead(slow_first, [])) == []
 
 
-def test_threads_are_kept() -> None:
+def test_threads_are_reused() -> None:
     def thread(_: int) -> str:
         return threading.current_thread().name
 
@@ -44,18 +44,18 @@ def test_threads_are_kept() -> None:
     assert len(names) <= THREADS
 
 
-def test_so_many_are_made_before_they_are_asked_for() -> None:
+def test_a_limited_number_of_results_is_prefetched() -> None:
     made: list[int] = []
     results = ahead(lambda i: made.append(i) or i, range(100), depth=3)
     time.sleep(0.01)
-    assert made == []  # nobody asked yet
+    assert made == []  # none was requested yet
     for i, result in enumerate(results):
         assert result == i
         assert _settles(lambda i=i: len(made) == min(i + 4, 100))
     assert sorted(made) == list(range(100))
 
 
-def test_items_are_taken_as_they_are_needed() -> None:
+def test_items_are_consumed_as_needed() -> None:
     taken = []
 
     def items():
@@ -69,7 +69,7 @@ def test_items_are_taken_as_they_are_needed() -> None:
     results.close()
 
 
-def test_an_error_is_raised_at_its_place() -> None:
+def test_an_error_is_raised_in_place_of_its_result() -> None:
     def fails_at_two(i: int) -> int:
         if i == 2:
             raise KeyError("two")
@@ -83,11 +83,11 @@ def test_an_error_is_raised_at_its_place() -> None:
         with pytest.raises(StopIteration):
             next(results)
     assert _makers() == 0
-    assert list(in_threads(abs, [-1])) == [1]  # the pool lives on
+    assert list(in_threads(abs, [-1])) == [1]  # the pool still works
 
 
 @pytest.mark.parametrize("ending", ["closed", "forgotten", "raises"])
-def test_who_stops_early_leaves_no_thread_behind(ending: str) -> None:
+def test_stopping_early_leaves_no_thread_running(ending: str) -> None:
     made: list[int] = []
     results = ahead(lambda i: made.append(i) or i, range(1000))
     assert next(results) == 0
@@ -102,7 +102,7 @@ def test_who_stops_early_leaves_no_thread_behind(ending: str) -> None:
     assert len(made) <= 3
 
 
-def test_what_was_not_begun_is_never_made() -> None:
+def test_parts_that_were_not_started_are_never_made() -> None:
     made: list[int] = []
 
     def slow(i: int) -> int:
@@ -116,14 +116,14 @@ def test_what_was_not_begun_is_never_made() -> None:
     assert len(made) < 20
 
 
-def test_parts_may_be_made_of_items() -> None:
+def test_make_may_use_in_threads() -> None:
     def total(n: int) -> int:
         return sum(in_threads(lambda i: i, range(n)))
 
     assert list(ahead(total, range(60))) == [n * (n - 1) // 2 for n in range(60)]
 
 
-def test_items_may_be_made_of_items() -> None:
+def test_in_threads_may_be_nested() -> None:
     def total(n: int) -> int:
         return sum(in_threads(lambda i: i, range(n)))
 
@@ -132,7 +132,7 @@ def test_items_may_be_made_of_items() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_has_threads_of_its_own() -> None:
+def test_a_forked_process_starts_its_own_threads() -> None:
     assert list(in_threads(abs, [-2])) == [2]
     child = os.fork()
     if child == 0:

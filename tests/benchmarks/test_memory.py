@@ -1,4 +1,4 @@
-"""Heads on many classes hold no matrix of all training images by all classes."""
+"""Heads on many classes never build a matrix of all training images by all classes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory in Linux's unit")
 @pytest.mark.parametrize("method", ["ncm", "zero_shot", "linear_probe", "tau_norm"])
-def test_no_head_holds_all_images_by_all_classes(method: str, tmp_path: Path) -> None:
+def test_no_head_builds_a_matrix_of_images_by_classes(method: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", CELL, method, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    # Features are 61 MB, test logits 48 MB; images by classes would be 960 MB.
+    # Features take 61 MB, test logits 48 MB; a matrix of images by classes would take 960 MB.
     assert int(done.stdout) < 500

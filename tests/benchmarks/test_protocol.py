@@ -25,7 +25,7 @@ def test_a_class_without_images_is_few_shot(rule: str) -> None:
     assert group_of(np.array([0]), rule).tolist() == ["few"]
 
 
-def test_thirds_go_by_rank_and_not_by_size() -> None:
+def test_thirds_depend_on_rank_and_not_on_size() -> None:
     counts = np.array([1, 9, 5, 7, 3, 2])
     expected = ["few", "many", "medium", "many", "medium", "few"]
     assert group_of(counts, "thirds").tolist() == expected
@@ -35,18 +35,20 @@ def test_thirds_go_by_rank_and_not_by_size() -> None:
 @pytest.mark.parametrize(
     ("classes", "sizes"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (4, (2, 1, 1)), (100, (34, 33, 33))]
 )
-def test_thirds_of_numbers_that_three_does_not_divide(classes: int, sizes: tuple[int, ...]) -> None:
+def test_thirds_of_numbers_that_are_not_multiples_of_three(
+    classes: int, sizes: tuple[int, ...]
+) -> None:
     groups = group_of(np.arange(classes, 0, -1), "thirds").tolist()
     assert tuple(groups.count(g) for g in ("many", "medium", "few")) == sizes
 
 
-def test_thirds_of_classes_of_one_size_keep_the_class_order() -> None:
+def test_thirds_of_equal_counts_follow_the_class_order() -> None:
     assert group_of(np.array([5, 5, 5]), "thirds").tolist() == ["many", "medium", "few"]
 
 
-def test_thirds_settle_ties_by_rank_where_there_is_one() -> None:
+def test_thirds_break_ties_by_rank_if_there_is_one() -> None:
     counts, rank = np.array([5, 5, 5, 5, 5, 5]), np.array([5, 4, 3, 2, 1, 0])
     assert list(group_of(counts, "thirds")) == ["many"] * 2 + ["medium"] * 2 + ["few"] * 2
     assert list(group_of(counts, "thirds", rank)) == ["few"] * 2 + ["medium"] * 2 + ["many"] * 2
-    counts[0] = 6  # counts go first
+    counts[0] = 6  # counts take precedence
     assert group_of(counts, "thirds", rank)[0] == "many"

@@ -9,7 +9,7 @@ from benchmarks import randomness
 
 IDS = tuple(f"image {i}.png" for i in range(20_000))
 LEVEL = 1e-4
-"""Draws are fixed, so a correct generator passes always; one in 10,000 would not by chance."""
+"""Significance level; the draws are fixed, so the result never varies between runs."""
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def keys() -> randomness.UInt64:
     return randomness.sample_keys(IDS)
 
 
-def test_keys_tell_what_they_are_for_apart() -> None:
+def test_keys_distinguish_types_and_boundaries_of_parts() -> None:
     parts = [
         (0,), (1,), ("0",), ("a",), ("b",), ("a", "b"), ("b", "a"), ("ab",), ("a", 0), ("a", 1),
         (0, "a"), ("", "a"), ("a", ""), (12, 3), (1, 23),
@@ -26,7 +26,7 @@ def test_keys_tell_what_they_are_for_apart() -> None:
     assert all(0 <= randomness.key(*p) < 2**63 for p in parts)
 
 
-def test_sample_keys_belong_to_the_ids(keys: randomness.UInt64) -> None:
+def test_sample_keys_depend_on_the_ids_alone(keys: randomness.UInt64) -> None:
     assert len(np.unique(keys)) == len(IDS)
     some = [7, 3, 11]
     np.testing.assert_array_equal(randomness.sample_keys(tuple(IDS[i] for i in some)), keys[some])
@@ -40,10 +40,10 @@ def test_draws_are_uniform(keys: randomness.UInt64, stream: tuple[str | int, ...
     assert stats.kstest(draws, "uniform").pvalue > LEVEL
 
 
-def test_draws_are_uniform_even_for_keys_that_hardly_differ() -> None:
+def test_draws_are_uniform_even_for_similar_keys() -> None:
     draws = randomness.uniform(np.arange(20_000, dtype=np.uint64), "x")
     assert stats.kstest(draws, "uniform").pvalue > LEVEL
-    # Neighbours share nothing either.
+    # Neighbours are independent too.
     assert stats.pearsonr(draws[:-1], draws[1:]).pvalue > LEVEL
 
 
@@ -53,7 +53,7 @@ def test_a_draw_depends_on_its_own_key_alone(keys: randomness.UInt64) -> None:
     np.testing.assert_array_equal(randomness.uniform(keys[some], "x", 1), draws[some])
 
 
-def test_streams_have_nothing_to_do_with_each_other(keys: randomness.UInt64) -> None:
+def test_streams_are_independent(keys: randomness.UInt64) -> None:
     streams = [("x", 0), ("x", 1), ("y", 0), (0, "x"), ("x",), ("x", 0, 0)]
     draws = [randomness.uniform(keys, *s) for s in streams]
     for i in range(len(draws)):
@@ -65,7 +65,7 @@ def test_an_order_is_a_permutation(keys: randomness.UInt64) -> None:
     order = randomness.shuffled(keys, 0, "order", 0)
     np.testing.assert_array_equal(np.sort(order), np.arange(len(keys)))
     assert not np.array_equal(order, randomness.shuffled(keys, 0, "order", 1))
-    # No position is anybody's favourite.
+    # No sample prefers a position.
     assert stats.spearmanr(order, np.arange(len(keys))).pvalue > LEVEL
 
 
@@ -76,7 +76,7 @@ def test_the_order_of_two_samples_does_not_depend_on_the_others(keys: randomness
     np.testing.assert_array_equal(part, [i for i in order if i in some])
 
 
-def test_numbers_of_a_class_belong_to_its_name() -> None:
+def test_numbers_of_a_class_depend_on_its_name_alone() -> None:
     names = ("cat", "dog", "a cat")
     draws = randomness.normal_per_class(names, (2, 3), 0, "head")
     assert draws.shape == (3, 2, 3)
@@ -91,7 +91,7 @@ def test_numbers_of_classes_are_standard_normal() -> None:
     names = tuple(f"class {i}" for i in range(200))
     draws = randomness.normal_per_class(names, (50,), 0, "head").numpy()
     assert stats.kstest(draws.ravel(), "norm").pvalue > LEVEL
-    # Across classes too: generators seeded by neighbouring names are independent.
+    # Also across classes: generators seeded by similar names are independent.
     assert stats.kstest(draws[:, 0], "norm").pvalue > LEVEL
 
 

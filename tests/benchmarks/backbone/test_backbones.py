@@ -1,4 +1,4 @@
-"""Backbones that load, and what they are then."""
+"""Loaded backbones and their properties."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.benchmarks.small import ARCH, PREPROCESS, load_on_cpu, make_clip_fold
 pytestmark = pytest.mark.usefixtures("small_arch")
 
 
-def test_a_local_folder_is_loaded_as_it_is(small: Backbone, clip_folder: Path) -> None:
+def test_a_local_folder_is_loaded_unchanged(small: Backbone, clip_folder: Path) -> None:
     saved = load_file(clip_folder / "open_clip_model.safetensors")
     loaded = small.model.state_dict()
     assert loaded.keys() == saved.keys()
@@ -31,11 +31,11 @@ def test_a_local_folder_is_loaded_as_it_is(small: Backbone, clip_folder: Path) -
         PREPROCESS["mean"],
         PREPROCESS["std"],
     ]
-    assert small.logit_scale == pytest.approx(1 / 0.07)  # as CLIP starts
+    assert small.logit_scale == pytest.approx(1 / 0.07)  # CLIP's initial value
     assert small.knows("anything")
 
 
-def test_features_have_length_one(small: Backbone) -> None:
+def test_features_are_normalised(small: Backbone) -> None:
     images = small.encode_images(torch.randn(3, 3, 32, 32))
     texts = small.encode_text(["a", "b c", "d"], chunk=2)
     for features in (images, texts):
@@ -46,7 +46,7 @@ def test_features_have_length_one(small: Backbone) -> None:
     torch.testing.assert_close(texts, one_by_one, rtol=1e-4, atol=1e-6)
 
 
-def test_loading_leaves_the_random_state_alone(clip_folder: Path) -> None:
+def test_loading_does_not_change_the_random_state(clip_folder: Path) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     load_on_cpu(f"local-dir:{clip_folder}")
@@ -80,7 +80,7 @@ def test_the_default_depends_on_the_data() -> None:
     assert DATASETS.get("cifar100_lt").default_backbone == "ViT-B-16-quickgelu/openai"
 
 
-def test_folders_of_other_weights_give_other_features(small: Backbone, tmp_path: Path) -> None:
+def test_other_weights_give_other_features(small: Backbone, tmp_path: Path) -> None:
     other = load_on_cpu(f"local-dir:{make_clip_folder(tmp_path, seed=1)}")
     pixels = torch.randn(2, 3, 32, 32)
     assert not torch.allclose(other.encode_images(pixels), small.encode_images(pixels))

@@ -1,4 +1,4 @@
-"""Checkpoint files: every usual way to save one, loaded strictly."""
+"""Checkpoint files in all common formats, loaded strictly."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_a_checkpoint_file_that_does_not_fit(tmp_path: Path, case: str, ending: 
     assert "\n" not in str(caught.value)
 
 
-def test_positions_are_not_stretched(tmp_path: Path) -> None:
-    """open_clip's reader would, to fit an image of another size, and say nothing."""
+def test_position_embeddings_are_not_resized(tmp_path: Path) -> None:
+    """open_clip's reader would silently do so, to fit images of another size."""
     model = MODEL | {"vision_cfg": MODEL["vision_cfg"] | {"image_size": 64}}  # type: ignore[operator]
     file = tmp_path / "larger.pt"
     torch.save(open_clip.CLIP(**model).state_dict(), file)
@@ -73,7 +73,7 @@ def test_wrappers_around_a_state_dict(tmp_path: Path, wrapped: bool, parallel: b
     state = dict(open_clip.CLIP(**MODEL).state_dict())
     before = "module." if parallel else ""
     saved: dict[str, Any] = {before + name: tensor for name, tensor in state.items()}
-    if wrapped:  # a training state of open_clip's own
+    if wrapped:  # a training checkpoint of open_clip
         saved = {"epoch": 3, "name": "a run", "state_dict": saved, "optimizer": {"lr": 0.1}}
     torch.save(saved, tmp_path / "mine.pt")
     loaded = load_on_cpu(f"{ARCH}/{tmp_path / 'mine.pt'}").model.state_dict()
@@ -127,7 +127,7 @@ def _batch_norm(name: str, width: int) -> Shapes:
 
 
 def _resnet(side: int, width: int, joint: int) -> Shapes:
-    """The image tower's tensors in the published RN50.pt, for one block a stage."""
+    """The image tower's tensors in the published RN50.pt, for one block per stage."""
     found: Shapes = {}
     stem = (3, width // 2, width // 2, width)
     for i in (1, 2, 3):
@@ -161,7 +161,7 @@ def _text(length: int, width: int, layers: int, joint: int) -> Shapes:
 
 
 def _openai(shapes: Shapes, side: int, length: int) -> dict[str, Tensor]:
-    """Random values in half precision where OpenAI's files are, and the three numbers beside."""
+    """Random values, in half precision as in OpenAI's files, and the three extra numbers."""
     generator = torch.Generator().manual_seed(3)
     state = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
     for name in state:
@@ -190,7 +190,7 @@ class _Tree(nn.Module):
 
 
 def _save_torchscript(state: dict[str, Tensor], file: Path) -> None:
-    """An archive as OpenAI published them, whose modules hold these tensors."""
+    """Write an archive like those of OpenAI, whose modules contain these tensors."""
     root = _Tree()
     for name, tensor in state.items():
         *path, last = name.split(".")
@@ -201,7 +201,7 @@ def _save_torchscript(state: dict[str, Tensor], file: Path) -> None:
             node = node.get_submodule(part)
         node.register_buffer(last, tensor)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch would rather see another format
+        warnings.simplefilter("ignore")  # torch deprecates TorchScript
         torch.jit.save(torch.jit.trace(root, torch.zeros(1)), str(file))
 
 
@@ -222,7 +222,7 @@ def archs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tenso
 
 
 def _same(loaded: Backbone, state: dict[str, Tensor]) -> None:
-    """Every tensor of the model is the file's, and the file's are all used."""
+    """Check that all tensors of the model equal the file's, and that all of them are used."""
     found = loaded.model.state_dict()
     extras = {"input_resolution", "context_length", "vocab_size"}
     assert found.keys() == state.keys() - extras
@@ -264,10 +264,10 @@ def test_openai_naming_is_loaded_strictly(
     assert "\n" not in str(caught.value)
 
 
-def test_openai_naming_demands_quickgelu(
+def test_openai_naming_requires_quickgelu(
     archs: dict[str, dict[str, Tensor]], tmp_path: Path
 ) -> None:
-    """open_clip builds what the architecture says, and leaves GELU without a word."""
+    """open_clip builds the architecture with GELU, without a warning."""
     file = tmp_path / "published.pt"
     for form in ("state dict", "wrapped", "TorchScript"):
         _save(archs[VIT], file, form)
@@ -275,7 +275,7 @@ def test_openai_naming_demands_quickgelu(
             load_on_cpu(f"{ARCH}/{file}")
     plain = {n: t for n, t in archs[VIT].items() if n not in ("context_length", "vocab_size")}
     del plain["input_resolution"]
-    torch.save(plain, file)  # nothing says whose these are: the architecture decides
+    torch.save(plain, file)  # the origin is unknown: the architecture decides
     _same(load_on_cpu(f"{ARCH}/{file}"), plain)
 
 
@@ -292,13 +292,13 @@ def test_openai_naming_at_full_size(tmp_path: Path, form: str) -> None:
         load_on_cpu(f"ViT-B-16/{tmp_path / 'ViT-B-16.pt'}")
 
 
-# ---- the transform that belongs to a file --------------------------------------------------------
+# ---- the transform of a file ---------------------------------------------------------------------
 
 
 def test_a_files_transform_is_that_of_its_architecture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file itself does not hold it."""
+    """The file itself does not contain it."""
     file = tmp_path / "mine.pt"
     torch.save(open_clip.CLIP(**MODEL).state_dict(), file)
     keys = ("mean", "std", "interpolation", "resize_mode")
@@ -318,10 +318,10 @@ def test_a_files_transform_is_that_of_its_architecture(
     assert load_on_cpu(f"{ARCH}/{file}").preprocess["resize_mode"] == "shortest"
 
 
-def test_openai_naming_brings_openais_transform(
+def test_openai_naming_implies_openais_transform(
     archs: dict[str, dict[str, Tensor]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever other weights of the architecture were trained for."""
+    """Even if other weights of the architecture were trained with another one."""
     _save(archs[VIT], tmp_path / "published.pt", "state dict")
     other = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bilinear"}
     entry = other | {"resize_mode": "squash", "quick_gelu": True}

@@ -1,4 +1,4 @@
-"""What comes from the Hugging Face hub: fetched, cached, missed in a line, never asked offline."""
+"""Backbones on the Hugging Face hub: fetched, cached, missing, and never requested offline."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ MISSING = "not on this machine"
         ("hf-hub:nobody/nothing", "--backbone local-dir:FOLDER"),
     ],
 )
-def test_without_network_missing_weights_end_at_once_in_a_line(
+def test_without_network_missing_weights_fail_at_once_in_one_line(
     name: str, by_hand: str, offline: bool
 ) -> None:
     start = time.monotonic()
     with pytest.raises(DataMissing, match=MISSING) as caught:
         load_on_cpu(name, offline=offline)
-    # Left to itself, the hub's client tries for most of a minute.
+    # The hub's client alone would retry for most of a minute.
     assert time.monotonic() - start < 10
     line = str(caught.value)
     assert f"'{name}'" in line
@@ -132,20 +132,20 @@ def test_weights_are_fetched_from_the_hub(
     assert all(torch.equal(t, expected[n]) for n, t in loaded.model.state_dict().items())
 
 
-def test_a_repository_without_weights_is_not_made_up(
+def test_a_repository_without_weights_gets_no_random_ones(
     hub_server: dict[str, bytes], clip_folder: Path
 ) -> None:
-    """open_clip itself would go on with random weights, and only log that it does."""
+    """open_clip would use random weights, and only log it."""
     name = "open_clip_config.json"
     hub_server[name] = (clip_folder / name).read_bytes()
     with pytest.raises(DataMissing, match=MISSING):
         load_on_cpu("hf-hub:nobody/small")
 
 
-def test_two_revisions_are_two_weights(
+def test_two_revisions_have_two_weights_ids(
     hub_server: dict[str, bytes], clip_folder: Path, tmp_path: Path
 ) -> None:
-    """What is cached is used as it is, and known by its commit; `download` asks for a newer one."""
+    """A cached revision is used and identified by its commit; `download` fetches a newer one."""
     name = "hf-hub:nobody/small"
     assert identify(name).weights_id == name
     for file in clip_folder.iterdir():
@@ -165,7 +165,7 @@ def test_two_revisions_are_two_weights(
     assert not torch.equal(again.model.visual.proj, loaded.model.visual.proj)
 
 
-def test_what_loads_from_the_hub_says_which_revision_it_is(
+def test_the_id_of_a_fetched_backbone_contains_its_revision(
     hub_server: dict[str, bytes], clip_folder: Path
 ) -> None:
     for file in clip_folder.iterdir():
@@ -179,7 +179,7 @@ def test_a_sweep_on_a_model_from_the_hub_is_not_run_twice(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The first run, which fetches it, plans with the revision already."""
+    """The first run fetches the model before it plans, so that its plan contains the revision."""
     for file in clip_folder.iterdir():
         hub_server[file.name] = file.read_bytes()
     words = ["--methods", "ncm", *DATA, "--backbone", "hf-hub:nobody/small", "--device", "cpu"]
@@ -195,7 +195,7 @@ def test_a_sweep_on_a_model_from_the_hub_is_not_run_twice(
 def test_a_configuration_without_the_quickgelu_of_its_weights(
     hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Known of repositories in open_clip's table."""
+    """Detected for repositories in open_clip's table."""
     table = open_clip.pretrained._PRETRAINED
     published = {"hf_hub": "nobody/small/", "quick_gelu": True}
     monkeypatch.setitem(table["ViT-B-32"], "openai", published)
@@ -211,18 +211,18 @@ def test_a_configuration_without_the_quickgelu_of_its_weights(
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Every attempt to reach another machine, or this one; all of them fail."""
-    attempts: list[object] = []
+def attempts(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """List of all connection attempts, each of which fails."""
+    found: list[object] = []
 
     def refuse(*args: object, **kwargs: object) -> None:
-        attempts.append(args)
+        found.append(args)
         raise OSError("no network")
 
     for name in ("connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    return attempts
+    return found
 
 
 def _local(folder: Path, clip_folder: Path, **text: str) -> str:
@@ -244,7 +244,9 @@ def _local(folder: Path, clip_folder: Path, **text: str) -> str:
         ("ViT-B-16-SigLIP/FILE", r"the tokenizer \(timm/ViT-B-16-SigLIP\).*SigLIP/\S*/w\.pt;"),
     ],
 )
-def test_offline_nobody_is_asked(asked: list[object], tmp_path: Path, name: str, says: str) -> None:
+def test_offline_nothing_is_requested(
+    attempts: list[object], tmp_path: Path, name: str, says: str
+) -> None:
     if name.endswith("/FILE"):
         file = tmp_path / "w.pt"
         torch.save({}, file)
@@ -256,42 +258,42 @@ def test_offline_nobody_is_asked(asked: list[object], tmp_path: Path, name: str,
     assert "(--offline)" in str(caught.value)
     assert f"run_benchmarks.py download {name}" in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert asked == []
+    assert attempts == []
 
 
-def test_offline_what_is_here_loads(
-    asked: list[object], clip_folder: Path, hub: Path, tmp_path: Path
+def test_offline_local_files_load(
+    attempts: list[object], clip_folder: Path, hub: Path, tmp_path: Path
 ) -> None:
     for name in (f"local-dir:{clip_folder}", f"{ARCH}/random", "hf-hub:nobody/small", "glyph"):
         load_on_cpu(name, offline=True)
-    load_on_cpu("hf-hub:nobody/small")  # what is cached is not asked for without the flag either
-    assert asked == []
+    load_on_cpu("hf-hub:nobody/small")  # cached files are not requested without the flag either
+    assert attempts == []
 
 
-def test_a_folder_that_names_a_tokenizer_it_does_not_hold(
-    asked: list[object], clip_folder: Path, tmp_path: Path
+def test_a_folder_without_the_tokenizer_that_it_names(
+    attempts: list[object], clip_folder: Path, tmp_path: Path
 ) -> None:
     name = _local(tmp_path / "model", clip_folder, hf_tokenizer_name="org/words")
     for offline in (True, False):
         with pytest.raises(UserError, match=r"tokenizer org/words, whose files .* are not in"):
             load_on_cpu(name, offline=offline)
-    assert asked == []
+    assert attempts == []
 
 
 @pytest.mark.skipif(find_spec("transformers") is not None, reason="transformers is installed")
 def test_a_tokenizer_without_the_package_that_reads_it(
-    asked: list[object], clip_folder: Path, tmp_path: Path
+    attempts: list[object], clip_folder: Path, tmp_path: Path
 ) -> None:
     name = _local(tmp_path / "model", clip_folder, hf_tokenizer_name="org/words")
     (tmp_path / "model" / "tokenizer.json").write_text("{}")
     with pytest.raises(UserError, match=r"org/words.*pip install transformers") as caught:
         load_on_cpu(name)
     assert "\n" not in str(caught.value)
-    assert asked == []
+    assert attempts == []
 
 
-def test_a_folder_with_a_tokenizer_of_its_own(
-    asked: list[object], clip_folder: Path, tmp_path: Path
+def test_a_folder_with_a_tokenizer(
+    attempts: list[object], clip_folder: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("transformers")
     name = _local(tmp_path / "model", clip_folder, hf_tokenizer_name="org/words")
@@ -308,24 +310,24 @@ def test_a_folder_with_a_tokenizer_of_its_own(
     loaded = load_on_cpu(name, offline=True)
     assert loaded.tokenizer(["cat a dog"])[0, :5].tolist() == [3, 2, 1, 0, 0]
     assert loaded.feature_dim == 16
-    assert asked == []
+    assert attempts == []
 
 
 def test_a_folder_whose_text_tower_is_on_the_hub(
-    asked: list[object], clip_folder: Path, tmp_path: Path
+    attempts: list[object], clip_folder: Path, tmp_path: Path
 ) -> None:
     name = _local(tmp_path / "model", clip_folder, hf_model_name="org/bert")
     with pytest.raises(DataMissing, match=r"text tower's configuration \(org/bert\).*--offline"):
         load_on_cpu(name, offline=True)
-    assert asked == []
+    assert attempts == []
 
 
-def test_the_command_offline_ends_in_one_line(
-    asked: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_offline_command_reports_one_line(
+    attempts: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--methods", "ncm", *DATA, "--backbone", "ViT-B-16-SigLIP/random", "--offline"]
     assert run_benchmarks.main([*words, "--out", str(tmp_path / "runs")]) == 2
-    assert asked == []
+    assert attempts == []
     said = capsys.readouterr()
     assert "Traceback" not in said.out + said.err
     assert "timm/ViT-B-16-SigLIP" in said.out + said.err

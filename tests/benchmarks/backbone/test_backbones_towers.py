@@ -1,6 +1,6 @@
-"""Towers that are no CLIP ViT: SigLIP, ResNet, ConvNeXt, by the command itself.
+"""Towers other than CLIP's ViT (SigLIP, ResNet, ConvNeXt), run from the command line.
 
-Methods on features serve all of them; methods that need what a tower does not have say so.
+Methods on features run on all of them; methods that need a ViT report that they do not apply.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ BLOCKS = "lift,sage,full_finetune,crt,lws"
 
 @pytest.fixture(scope="module")
 def tower(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A folder with a model of random weights, as `local-dir:` reads it."""
+    """Makes a folder with a model of random weights, for `local-dir:`."""
     root = tmp_path_factory.mktemp("towers")
 
     def make(name: str) -> Path:
@@ -101,7 +101,7 @@ def tower(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     ],
     ids=TOWERS,
 )
-def test_what_each_tower_serves(
+def test_the_methods_that_run_on_each_tower(
     tower: Callable[[str], Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -146,8 +146,8 @@ def test_only_siglip_has_a_bias(tower: Callable[[str], Path]) -> None:
         assert load_on_cpu(f"local-dir:{tower(name)}").logit_bias is None
 
 
-def test_a_bias_that_a_file_lacks_is_not_made_up(tower: Callable[[str], Path]) -> None:
-    """open_clip's reader would take zero."""
+def test_a_bias_missing_from_the_file_is_an_error(tower: Callable[[str], Path]) -> None:
+    """open_clip's reader would use zero."""
     weights = weight_files.read(tower("siglip") / "open_clip_model.safetensors").tensors
     without = {name: tensor for name, tensor in weights.items() if name != "logit_bias"}
     with pytest.raises(ValueError, match="the file lacks 1 tensor: logit_bias"):
@@ -155,7 +155,7 @@ def test_a_bias_that_a_file_lacks_is_not_made_up(tower: Callable[[str], Path]) -
 
 
 def test_text_towers_of_the_older_naming() -> None:
-    """Files of before a text tower had a name of its own; a bias as a list of one."""
+    """Files from before the text tower had its own prefix; a bias as a one-element vector."""
     torch.manual_seed(1)
     config = {"embed_dim": 16, "vision_cfg": VISION, "text_cfg": TEXT, "init_logit_bias": -10}
     older = open_clip.CLIP(**config).state_dict()

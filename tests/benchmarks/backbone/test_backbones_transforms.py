@@ -1,4 +1,4 @@
-"""Pixels: the checkpoint's evaluation transform, and those of two papers' code."""
+"""Evaluation transforms: that of the checkpoint, and those in the code of two papers."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def _images(*shapes: tuple[int, int]) -> list[np.ndarray]:
     return [generator.integers(0, 256, (*s, 3), dtype=np.uint8) for s in shapes]
 
 
-def test_images_of_the_right_size_are_prepared_as_by_the_transform(small: Backbone) -> None:
+def test_images_of_the_input_size_equal_the_transforms_output(small: Backbone) -> None:
     images = _images((32, 32), (32, 32), (32, 32))
     expected = torch.stack([small.transform(Image.fromarray(i)) for i in images])
     assert torch.equal(pixels_of(small, images), expected)
 
 
-def test_images_of_other_sizes_go_through_the_transform(small: Backbone) -> None:
+def test_images_of_other_sizes_equal_the_transforms_output(small: Backbone) -> None:
     images = _images((32, 32), (40, 64), (20, 20))
     prepared = pixels_of(small, images)
     assert prepared.shape == (3, 3, 32, 32)
@@ -49,15 +49,15 @@ def test_images_of_other_sizes_go_through_the_transform(small: Backbone) -> None
 
 
 @pytest.mark.skipif(THREADS < 2, reason="one processor")
-def test_several_images_are_prepared_at_a_time(small: Backbone) -> None:
-    together = threading.Barrier(2)
+def test_images_are_prepared_in_parallel(small: Backbone) -> None:
+    both = threading.Barrier(2)
 
-    def met(image: Image.Image) -> Image.Image:
-        together.wait(timeout=20)  # breaks if the images come one after another
+    def wait(image: Image.Image) -> Image.Image:
+        both.wait(timeout=20)  # breaks if the images are processed one after another
         return image
 
     images = _images((20, 40), (50, 41))
-    transform = T.Compose([met, *small.transform.transforms])  # type: ignore[attr-defined]
+    transform = T.Compose([wait, *small.transform.transforms])  # type: ignore[attr-defined]
     pixels = pixels_of(dataclasses.replace(small, transform=transform), images)
     assert torch.equal(pixels, pixels_of(small, images))
 
@@ -81,7 +81,7 @@ def test_the_transform_has_a_hash_of_its_settings(small: Backbone, clip_folder: 
 # ---- by name -------------------------------------------------------------------------------------
 
 SHAPES = [(32, 32), (36, 36), (40, 64), (65, 33), (20, 20), (7, 90), (1, 1), (37, 32), (56, 56)]
-"""Height and width: the input's side, what lift resizes to, odd ones, smaller ones, long ones."""
+"""Height and width: the input's side, lift's size after resizing, odd, smaller and long ones."""
 OWN = T.Normalize(PREPROCESS["mean"], PREPROCESS["std"])
 IMAGENET = T.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 BICUBIC = InterpolationMode.BICUBIC
@@ -104,13 +104,13 @@ def test_pixels_of_each_transform(clip_folder: Path, name: str) -> None:
     expected = _stacked(BY_HAND[name], images)
     found = torch.stack([loaded.transform(Image.fromarray(image)) for image in images])
     assert torch.equal(found, expected)
-    for count in (1, len(images)):  # images of the input's side may take a shorter way
+    for count in (1, len(images)):  # images of the input's size may take a shortcut
         torch.testing.assert_close(pixels_of(loaded, images[:count]), expected[:count])
     assert loaded.image_size == 32
 
 
 def test_the_sizes_of_the_papers() -> None:
-    """At 224: resized to 256, and for five crops by 24 pixels more, or 21 with patches of 14."""
+    """At 224: resized to 256; for five crops enlarged by 24 pixels, or 21 with patches of 14."""
     for patch, margin in ((16, 24), (14, 21), ((16, 16), 24)):
         visual = torch.nn.Module()
         visual.patch_size = patch  # type: ignore[assignment]
@@ -119,7 +119,7 @@ def test_the_sizes_of_the_papers() -> None:
     assert "margin" not in transforms.named("lift", {"size": 224}, torch.nn.Module())
 
 
-def test_transforms_are_told_apart(clip_folder: Path, small: Backbone) -> None:
+def test_transforms_have_different_hashes(clip_folder: Path, small: Backbone) -> None:
     name = f"local-dir:{clip_folder}"
     hashes = {t: load_on_cpu(name, t).preprocess_hash for t in TRANSFORMS}
     assert len(set(hashes.values())) == 3
@@ -153,9 +153,7 @@ def test_five_crops_of_each_transform(clip_folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["squash", "longest"])
-def test_a_resize_that_the_checkpoint_asks_for(
-    clip_folder: Path, tmp_path: Path, mode: str
-) -> None:
+def test_a_resize_mode_set_by_the_checkpoint(clip_folder: Path, tmp_path: Path, mode: str) -> None:
     folder = shutil.copytree(clip_folder, tmp_path / mode)
     config = json.loads((folder / "open_clip_config.json").read_text("utf-8"))
     config["preprocess_cfg"] |= {"resize_mode": mode, "interpolation": "bilinear"}

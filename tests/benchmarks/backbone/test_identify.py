@@ -1,4 +1,4 @@
-"""Backbones' names, taken apart without loading anything."""
+"""Identification of backbones by name, without loading anything."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ def test_forms_of_a_name(clip_folder: Path, tmp_path: Path) -> None:
     assert len({identify(n).weights_id for n in forms}) == len(forms)
 
 
-def test_names_of_files_show_their_content_and_not_their_place(
-    clip_folder: Path, tmp_path: Path
-) -> None:
+def test_names_of_files_show_a_content_hash_and_no_path(clip_folder: Path, tmp_path: Path) -> None:
     found = identify(f"local-dir:{clip_folder}")
     assert found.name == f"local-dir:small_clip@{found.weights_id[:8]}"
     copy = shutil.copytree(clip_folder, tmp_path / "elsewhere" / "small_clip")
@@ -49,7 +47,7 @@ def test_names_of_files_show_their_content_and_not_their_place(
     assert identify(f"ViT-B-16/{file}").weights_id != found.weights_id
 
 
-def test_a_folder_is_known_by_its_configuration_too(clip_folder: Path, tmp_path: Path) -> None:
+def test_the_id_of_a_folder_depends_on_its_configuration(clip_folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(clip_folder, tmp_path / "small_clip")
     before = identify(f"local-dir:{copy}").weights_id
     config = json.loads((copy / "open_clip_config.json").read_text("utf-8"))
@@ -58,8 +56,10 @@ def test_a_folder_is_known_by_its_configuration_too(clip_folder: Path, tmp_path:
     assert identify(f"local-dir:{copy}").weights_id != before
 
 
-def test_a_home_folder(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shell leaves the ~ in `local-dir:~/model` as it is."""
+def test_a_tilde_is_expanded(
+    clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shell does not expand the ~ in `local-dir:~/model`."""
     monkeypatch.setenv("HOME", str(tmp_path))
     shutil.copytree(clip_folder, tmp_path / "model")
     assert identify("local-dir:~/model").source == str(tmp_path / "model")
@@ -83,14 +83,14 @@ def test_a_home_folder(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
         ("local-dir:", "no open_clip_config.json"),
     ],
 )
-def test_names_that_mean_nothing(name: str, says: str) -> None:
+def test_invalid_names(name: str, says: str) -> None:
     with pytest.raises(UserError, match=says) as caught:
         identify(name)
     assert "\n" not in str(caught.value)
 
 
 def test_a_local_folder_without_weights(clip_folder: Path, tmp_path: Path) -> None:
-    """open_clip would take random ones, and does not read `.pt` files here."""
+    """open_clip would use random ones, and ignores `.pt` files in a folder."""
     shutil.copy(clip_folder / "open_clip_config.json", tmp_path)
     for _ in range(2):
         with pytest.raises(UserError, match="no weights") as caught:
@@ -113,14 +113,14 @@ def test_weights_trained_with_another_activation_are_refused() -> None:
 
 
 def test_the_activation_of_every_published_tag() -> None:
-    """Accepted where architecture and weights agree; else the line names a model that there is."""
+    """Accepted if architecture and weights agree; otherwise the message names an existing model."""
     refused = []
     for arch, tag in open_clip.list_pretrained():
         trained = bool(open_clip.get_pretrained_cfg(arch, tag).get("quick_gelu"))
         built = bool(open_clip.get_model_config(arch).get("quick_gelu"))
         try:
             identify(f"{arch}/{tag}")
-            # The table's one architecture that has QuickGELU and comes in no other form.
+            # The only architecture in the table that has QuickGELU and no other form.
             assert trained == built or arch == "roberta-ViT-B-32", (arch, tag)
         except UserError as error:
             assert trained != built, (arch, tag)
@@ -131,10 +131,10 @@ def test_the_activation_of_every_published_tag() -> None:
     assert {"dfn2b", "dfn5b", "metaclip_400m", "metaclip_fullcc", "laion400m_e32"} <= set(refused)
 
 
-def test_a_published_file_is_known_by_its_checksum(
+def test_a_published_file_is_identified_by_its_checksum(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of tags with an address that holds a checksum; the file's own name does not matter."""
+    """For tags whose address contains a checksum; the file's name does not matter."""
     file = tmp_path / "renamed.pt"
     file.write_bytes(b"weights")
     sha256 = hashlib.sha256(b"weights").hexdigest()
@@ -154,7 +154,7 @@ def test_a_published_file_is_known_by_its_checksum(
     assert identify(f"ViT-B-32-quickgelu/{file}").published == ""
 
 
-# ---- what weights are known by -------------------------------------------------------------------
+# ---- ids of weights ------------------------------------------------------------------------------
 
 
 def _folder(path: Path, **text: str) -> Path:
@@ -171,16 +171,16 @@ def _expected_id(folder: Path, *files: str) -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
 
-def test_the_id_of_a_folder_is_what_committed_records_hold(tmp_path: Path) -> None:
+def test_the_id_of_a_folder_is_that_of_committed_records(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "model", context_length="32")
     expected = _expected_id(folder, "open_clip_config.json", "a.bin", "b.safetensors")
     assert identify(f"local-dir:{folder}").weights_id == expected
-    (folder / "tokenizer.json").write_text("{}")  # open_clip takes CLIP's own: nobody reads this
+    (folder / "tokenizer.json").write_text("{}")  # not read: open_clip uses CLIP's tokenizer
     (folder / "README.md").write_text("read me")
     assert identify(f"local-dir:{folder}").weights_id == expected
 
 
-def test_a_tokenizer_of_its_own_is_part_of_a_folders_id(tmp_path: Path) -> None:
+def test_the_id_of_a_folder_depends_on_its_tokenizer(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "model", hf_tokenizer_name="org/words")
     main = ("open_clip_config.json", "a.bin", "b.safetensors")
     seen = {_expected_id(folder, *main)}
@@ -194,6 +194,6 @@ def test_a_tokenizer_of_its_own_is_part_of_a_folders_id(tmp_path: Path) -> None:
     assert len(seen) == 7
 
 
-def test_a_revision_is_no_name_for_open_clip(tmp_path: Path) -> None:
+def test_a_revision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"hf download org/model --revision v1\.0 .*local-dir:"):
         identify("hf-hub:org/model@v1.0")

@@ -1,4 +1,4 @@
-"""The shipped backbone: an ordinary open_clip model, and as good (and as bad) as promised."""
+"""The embedded backbone: an ordinary open_clip model with the documented accuracy."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def even():
-    """A ratio-1 world: what many, medium and few would be is then told by the rank alone."""
+    """A world at ratio 1, in which only the rank defines many, medium and few."""
     return Glyphs(imbalance=1.0, n_max=40).load(Path(), 0)
 
 
@@ -54,7 +54,7 @@ def test_config_and_weights_fit_strictly(tokenizer):
     open_clip.create_model("glyph").load_state_dict(weights, strict=True)
 
 
-def test_cutting_the_padding_changes_nothing(model, tokenizer):
+def test_omitting_the_padding_changes_nothing(model, tokenizer):
     texts = ["a", "a photo of a red striped triangle.", "zzz " * 9, *world.names().values()]
     tokens = tokenizer(texts)
     with torch.no_grad():
@@ -62,9 +62,7 @@ def test_cutting_the_padding_changes_nothing(model, tokenizer):
         torch.testing.assert_close(cut, model.encode_text(tokens), atol=1e-4, rtol=1e-4)
 
 
-def test_zero_shot_is_decent_and_descriptions_make_up_for_names(
-    model, tokenizer, even, test_features
-):
+def test_zero_shot_accuracy_and_the_gain_from_descriptions(model, tokenizer, even, test_features):
     accuracy = {
         prompt: by_class(test_features, model, tokenizer, even, prompt)
         for prompt in evaluation.PROMPTS
@@ -83,8 +81,8 @@ def test_difficulty_is_visible(model, tokenizer, even, test_features):
     assert accuracy[~hard].mean() > accuracy[hard].mean() + 3
 
 
-def test_rank_tells_nothing_at_ratio_one(model, tokenizer, even, test_features):
-    """Many, medium and few must not differ by anything but their counts."""
+def test_groups_do_not_differ_at_ratio_one(model, tokenizer, even, test_features):
+    """Many, medium and few must differ only in their counts."""
     weights = evaluation.linear_probe(
         evaluation.image_features(model, even.train), even.train.labels, even.num_classes
     )
@@ -124,14 +122,14 @@ def test_batches_depend_on_seed_and_step_only():
     assert not (one.images == other.images).all() and one.captions != other.captions
 
 
-def test_names_follow_the_law_and_few_mentions_go_to_hardly_trained_ones():
+def test_names_follow_the_zipf_law_and_hardly_trained_ones_are_rare():
     batches = [pretrain_glyph.make_batch(1, step, 500) for step in range(6)]
     named = [number for batch in batches for number in batch.named]
     pools = {int(n): i for i, n in enumerate(world.covered())}
     ranks = [pools[n] for n in named if n in pools]
     assert len(named) - len(ranks) < 0.01 * len(named)
     head, tail = sum(r < 15 for r in ranks), sum(r >= 135 for r in ranks)
-    # In proportion to 1 / (k + 6): the first 15 get 1.32 shares, the last 15 only 0.10.
+    # Proportional to 1 / (k + 6): the first 15 get 1.32 shares, the last 15 only 0.10.
     assert 7 < head / tail < 26
 
 
@@ -149,7 +147,7 @@ def test_a_few_steps_lower_the_loss_and_write_the_assets(tmp_path, monkeypatch, 
     assert "loss" in capsys.readouterr().out
 
 
-def test_the_shipped_log_tells_how_the_weights_came_about():
+def test_the_shipped_log_documents_the_training():
     log = json.loads((ASSETS / "glyph_training.json").read_text())
     assert {"seed", "steps", "batch", "seconds", "processor", "torch"} <= set(log)
     assert log["mentions of a hardly trained name"]["most"] < 25

@@ -1,4 +1,4 @@
-"""glyphs100_lt: the counts of CIFAR-100-LT, knobs that do what they say, draws that never meet."""
+"""glyphs100_lt: counts as in CIFAR-100-LT, effects of the fields, disjoint draws."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ NOWHERE = Path("nowhere")
 
 
 def load(split_seed=0, **knobs):
-    """A small one unless told otherwise."""
+    """Load a data set that is small by default."""
     return Glyphs(**({"n_max": 20, "test_per_class": 3} | knobs)).load(NOWHERE, split_seed)
 
 
@@ -57,7 +57,7 @@ def test_shapes_labels_and_texts(default):
     assert [name in known for name in default.texts.class_names] == facts["covered"].tolist()
 
 
-def test_draws_never_coincide():
+def test_draws_are_disjoint():
     one, two = load(0), load(1)
     parts = [one.train, two.train, one.test, one.validation()]
     sets = [images(part) for part in parts]
@@ -67,7 +67,7 @@ def test_draws_never_coincide():
     assert images(two.test) == sets[2] and images(two.validation()) == sets[3]
 
 
-def test_same_seed_same_bytes_and_another_world_is_another():
+def test_images_depend_on_the_seed_and_the_world():
     assert load().train.images.digest() == load().train.images.digest()
     assert load().split_hash == load().split_hash != load(1).split_hash
     other = load(world_seed=1)
@@ -80,7 +80,7 @@ def test_a_smaller_tail_draws_the_same_images():
     assert images(few.train) < images(many.train)
 
 
-def test_class_order_tells_nothing_about_rank(default):
+def test_class_order_is_independent_of_rank(default):
     rank = default.facts["rank"]
     assert sorted(rank) == list(range(100))
     assert abs(np.corrcoef(rank, np.arange(100))[0, 1]) < 0.3
@@ -108,7 +108,7 @@ def test_rank_coverage_and_difficulty_are_independent(world_seed):
 
 
 @pytest.mark.parametrize("pull", [-0.7, 0.4, 0.8])
-def test_pulls_set_the_correlations(pull):
+def test_fields_set_the_correlations(pull):
     by_coverage = load(rank_coverage=pull).facts
     assert np.corrcoef(by_coverage["rank"], by_coverage["covered"])[0, 1] == pytest.approx(
         pull, abs=0.12
@@ -120,7 +120,7 @@ def test_pulls_set_the_correlations(pull):
     assert abs(np.corrcoef(by_difficulty["rank"], by_difficulty["covered"])[0, 1]) < 0.15
 
 
-def test_full_pulls_sort_the_classes():
+def test_a_correlation_of_one_sorts_the_classes():
     facts = load(rank_coverage=1.0).facts
     assert facts["covered"][np.argsort(facts["rank"])].tolist() == [False] * 40 + [True] * 60
     facts = load(rank_difficulty=-1.0).facts
@@ -145,7 +145,7 @@ def test_step_profile():
 @pytest.mark.parametrize("imbalance", [1.0, 3.7, 50.0, 100.0, 1000.0])
 @pytest.mark.parametrize("profile", ["exp", "step"])
 @pytest.mark.parametrize(("classes", "n_max"), [(100, 500), (7, 3), (100, 20)])
-def test_fixed_total_comes_out_exactly(imbalance, profile, classes, n_max):
+def test_a_fixed_total_is_exact(imbalance, profile, classes, n_max):
     reference = counts.tail_counts(classes, n_max, 100.0, "exp", 0.5, "free")
     n = counts.tail_counts(classes, n_max, imbalance, profile, 0.5, "fixed")
     assert n.sum() == reference.sum()
@@ -165,7 +165,7 @@ def test_ratio_one_is_balanced():
     assert set(load(imbalance=1.0).counts) == {20}
 
 
-# ---- small worlds and bad knobs ------------------------------------------------------------------
+# ---- small worlds and invalid fields -------------------------------------------------------------
 
 
 def test_a_tiny_world():
@@ -199,7 +199,7 @@ def test_style_shift_changes_images_but_not_ids():
         ({"rank_coverage": 0.9, "rank_difficulty": 0.9}, "rank_coverage"),
     ],
 )
-def test_bad_knobs_end_in_one_line(knobs, word):
+def test_invalid_fields_are_reported_in_one_line(knobs, word):
     with pytest.raises(UserError, match=word) as error:
         Glyphs(**knobs).resolve(NOWHERE)
     assert "\n" not in str(error.value)
@@ -212,7 +212,7 @@ def test_bad_knobs_end_in_one_line(knobs, word):
     [
         ({}, None),
         ({"n_max": 100}, None),  # 100 to 1
-        ({"n_max": 150}, None),  # 150 to 1: rounded down, not held up
+        ({"n_max": 150}, None),  # 150 to 1: rounded down, not raised
         ({"imbalance": 300, "total": "fixed"}, None),
         ({"n_max": 40}, 100),
         ({"n_max": 40, "profile": "step", "head_share": 0.1}, 100),
@@ -220,7 +220,7 @@ def test_bad_knobs_end_in_one_line(knobs, word):
         ({"imbalance": 1000, "total": "fixed"}, 1000),
     ],
 )
-def test_a_ratio_that_is_out_of_reach_is_noted(knobs, asked):
+def test_an_unreachable_ratio_is_noted(knobs, asked):
     data = Glyphs(**knobs)
     counts = data.load(NOWHERE, 0).counts
     there = f"the imbalance ratio is {counts.max()}, not {asked}: no class has less than one"
@@ -230,7 +230,7 @@ def test_a_ratio_that_is_out_of_reach_is_noted(knobs, asked):
     assert asked is None or counts.min() == 1
 
 
-def test_the_card_and_the_download_need_nothing():
+def test_card_and_download_need_no_files():
     assert "10,847" in Glyphs().card()["counts"]
     assert "no download" in Glyphs().download(NOWHERE)
 

@@ -1,4 +1,4 @@
-"""Drawing: same bytes everywhere, and what is drawn is what was asked for."""
+"""Drawing: the same bytes on every machine, and images that show the requested scene."""
 
 import hashlib
 
@@ -18,7 +18,7 @@ def scenes(numbers, style=0.0, difficulty=0.0, tag="test"):
 
 
 def mixed():
-    """Twelve scenes that touch every shape, colour and texture, one to four glyphs, all styles."""
+    """Twelve scenes with every shape, colour and texture, one to four glyphs, all styles."""
     glyphs = np.full((12, 4), -1)
     for i in range(12):
         for g in range(1 + i % 4):
@@ -51,7 +51,7 @@ def test_uniform_numbers_lie_in_the_unit_interval():
 
 
 @pytest.mark.parametrize("batch", [1, 7])
-def test_the_batch_does_not_matter(batch):
+def test_an_image_does_not_depend_on_its_batch(batch):
     many = mixed()
     parts = [draw.draw(many.part(i, i + batch)) for i in range(0, len(many), batch)]
     assert (np.concatenate(parts) == draw.draw(many)).all()
@@ -87,11 +87,11 @@ def test_a_hollow_glyph_shows_the_background_inside():
     plain = draw.draw(scenes([WHITE_SQUARE] * 60)).astype(int)
     hollow = draw.draw(scenes([world.combination(1, 9, 4)] * 60)).astype(int)
     assert plain[:, 16, 16].mean() > hollow[:, 16, 16].mean() + 60
-    # Outside of the glyph the two are the same picture.
+    # Outside the glyph the two images are the same.
     assert (plain[:, 0, 0] == hollow[:, 0, 0]).all()
 
 
-def test_an_empty_scene_holds_no_glyph():
+def test_an_empty_scene_contains_no_glyph():
     empty = draw.draw(scenes([[-1]] * 20)).astype(int)
     white = draw.draw(scenes([WHITE_SQUARE] * 20)).astype(int)
     assert (white[:, 16, 16].min(1) > empty[:, 16, 16].max(1)).all()
@@ -103,14 +103,14 @@ def test_four_glyphs_sit_in_the_four_corners():
         assert (images[:, y, x].min(1) > 130).all()
 
 
-def test_the_first_of_two_glyphs_does_not_move_with_the_second():
+def test_the_first_glyph_does_not_depend_on_the_second():
     one = draw.draw(scenes([[RED_CIRCLE, WHITE_SQUARE]] * 10)).astype(int)
     two = draw.draw(scenes([[RED_CIRCLE, RED_CIRCLE]] * 10)).astype(int)
     changed = (one != two).any(3).mean((1, 2))
     assert (changed > 0.05).all() and (changed < 0.4).all()
 
 
-def test_style_and_difficulty_take_contrast_away():
+def test_style_and_difficulty_reduce_contrast():
     def spread(**kw):
         return draw.draw(scenes([WHITE_SQUARE] * 60, **kw)).astype(float).std()
 
@@ -119,7 +119,7 @@ def test_style_and_difficulty_take_contrast_away():
 
 
 def test_every_combination_looks_different():
-    """Same key, so only the glyph differs: no two of the 600 may draw alike."""
+    """With the same key only the glyph differs; no two of the 600 images may be equal."""
     keys = np.full(600, stream.key_of("same"), dtype=np.uint64)
     all_glyphs = np.arange(600)[:, None]
     images = draw.draw(draw.Scenes(keys, all_glyphs, np.zeros(600), np.zeros((600, 1))))

@@ -1,4 +1,4 @@
-"""glyphscenes_lt: exact counts, filled groups, even test sets, draws that never meet."""
+"""glyphscenes_lt: exact counts, non-empty groups, balanced test sets, disjoint draws."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ NOWHERE = Path("nowhere")
 
 
 def load(split_seed=0, **knobs):
-    """A small one unless told otherwise."""
+    """Load a data set that is small by default."""
     return GlyphScenes(**({"n_max": 20, "test_per_class": 3} | knobs)).load(NOWHERE, split_seed)
 
 
@@ -51,7 +51,7 @@ def test_default_counts_are_exact_and_fill_every_group(default):
     assert len(default.test) == pytest.approx(test, rel=0.03)
 
 
-def test_every_class_is_tested_equally_often(default):
+def test_every_class_is_in_equally_many_test_images(default):
     assert default.test.labels.sum(0).tolist() == [60] * 60
     assert default.validation().labels.sum(0).tolist() == [20] * 60
 
@@ -83,8 +83,8 @@ def test_clean_captions_say_what_the_labels_say():
     assert noisy.train.captions != data.train.captions
 
 
-def test_the_glyphs_of_an_image_are_those_of_its_labels():
-    # Redrawn from labels alone where one glyph is there: its slot is known then.
+def test_the_glyphs_of_an_image_match_its_labels():
+    # Images with one glyph are redrawn from their labels alone, because its slot is known.
     data = load(style_shift=0.0)
     alone = np.flatnonzero(data.test.labels.sum(1) == 1)[:20]
     classes = data.test.labels[alone].argmax(1)
@@ -102,7 +102,7 @@ def test_the_glyphs_of_an_image_are_those_of_its_labels():
     assert (again == data.test.images.array[alone]).all()
 
 
-def test_draws_never_coincide():
+def test_draws_are_disjoint():
     one, two = load(0), load(1)
     parts = [one.train, two.train, one.test, one.validation()]
     sets = [images(part) for part in parts]
@@ -115,7 +115,7 @@ def test_draws_never_coincide():
     assert not set().union(*sets) & singles
 
 
-def test_same_seed_same_bytes_and_another_world_is_another():
+def test_images_depend_on_the_seed_and_the_world():
     one, same, other = load(), load(), load(world_seed=1)
     assert one.train.images.digest() == same.train.images.digest()
     assert one.train.captions == same.train.captions
@@ -124,14 +124,14 @@ def test_same_seed_same_bytes_and_another_world_is_another():
     assert not images(other.test) & images(one.test)
 
 
-def test_knobs_that_leave_the_counts_alone_leave_labels_and_ids():
+def test_fields_that_keep_the_counts_keep_labels_and_ids():
     plain, other = load(), load(style_shift=1.0, caption_noise=0.9, scores="softmax")
     assert plain.split_hash == other.split_hash
     assert not images(plain.test) & images(other.test)
     assert (plain.scores, other.scores) == ("logits", "softmax")
 
 
-def test_habits_are_in_the_training_scenes_alone():
+def test_only_training_scenes_have_habitual_companions():
     plain, habits = load(n_max=200), load(n_max=200, cooccurrence=1.0)
     assert images(plain.test) == images(habits.test)
     assert plain.counts.tolist() == habits.counts.tolist()
@@ -139,7 +139,7 @@ def test_habits_are_in_the_training_scenes_alone():
     by_rank = np.argsort(rank)
 
     def with_partner(data):
-        """Share of the images of classes beyond the head that show their partner too."""
+        """Share of the images of non-head classes that also show the partner."""
         labels = data.train.labels[:, by_rank]
         pairs = [(labels[:, r] * labels[:, r % 20]).sum() for r in range(20, 60)]
         return sum(pairs) / labels[:, 20:].sum()
@@ -147,7 +147,7 @@ def test_habits_are_in_the_training_scenes_alone():
     assert with_partner(habits) > 0.3 > 0.1 > with_partner(plain)
 
 
-def test_a_ratio_of_one_and_a_fixed_total():
+def test_ratio_one_and_a_fixed_total():
     assert set(load(imbalance=1.0).counts) == {20}
     assert load(imbalance=7.0, total="fixed").counts.sum() == load(total="fixed").counts.sum()
 
@@ -162,7 +162,7 @@ def test_a_ratio_of_one_and_a_fixed_total():
         ({"classes": 101}, "classes"),
     ],
 )
-def test_bad_knobs_end_in_one_line(knobs, word):
+def test_invalid_fields_are_reported_in_one_line(knobs, word):
     with pytest.raises(UserError, match=f"glyphscenes_lt.*{word}") as error:
         GlyphScenes(**knobs).resolve(NOWHERE)
     assert "\n" not in str(error.value)
@@ -170,7 +170,7 @@ def test_bad_knobs_end_in_one_line(knobs, word):
         GlyphScenes(**knobs).load(NOWHERE, 0)
 
 
-def test_the_card_tells_the_truth(default):
+def test_the_card_matches_the_data(default):
     card = GlyphScenes().card()
     assert "21 many" in card["groups"] and "18 few" in card["groups"]
     assert "3,400" in card["counts"] and len(default.train) == pytest.approx(3400, abs=60)
@@ -184,12 +184,12 @@ def test_two_classes():
     assert set(data.train.labels.sum(1)) == {1, 2}
 
 
-# ---- what the backbone makes of it ---------------------------------------------------------------
+# ---- with the backbone ---------------------------------------------------------------------------
 
 
-def test_rank_means_nothing_by_itself(default):
-    # Measured on test images; the order of ranks was chosen on validation images. A group's mean
-    # over some 20 classes of standard deviation 11 is known to 2.4 points.
+def test_groups_do_not_differ_at_ratio_one(default):
+    # Measured on test images; the order of ranks was chosen on validation images. The mean of a
+    # group of about 20 classes with standard deviation 11 has a standard error of 2.4 points.
     model, tokenizer = evaluation.load_model(), load_tokenizer()
     features = evaluation.image_features(model, default.test)
     groups = group_of(default.counts, "lmpt")

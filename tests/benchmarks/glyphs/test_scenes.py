@@ -1,4 +1,4 @@
-"""Scenes from the urn come out at the counts asked for; their captions say what is there."""
+"""Scenes from the urn have the requested counts; their captions describe them."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def labels(there, classes=60):
 
 
 @pytest.mark.parametrize("counts", [TAIL, np.full(60, 40), np.array([5, 0, 1]), np.array([3])])
-def test_counts_come_out_exactly_and_no_scene_repeats_a_class(counts):
+def test_counts_are_exact_and_no_scene_repeats_a_class(counts):
     there = compose(counts, np.full(len(counts), -1))
     assert np.bincount(there[there >= 0], minlength=len(counts)).tolist() == list(counts)
     assert labels(there, len(counts)).sum() == counts.sum()
@@ -31,25 +31,25 @@ def test_counts_come_out_exactly_and_no_scene_repeats_a_class(counts):
     assert all((row[:size] >= 0).all() for row, size in zip(there, sizes, strict=True))
 
 
-def test_sizes_are_those_declared():
+def test_sizes_follow_the_declared_shares():
     sizes = np.bincount((compose() >= 0).sum(1), minlength=5)[1:]
     expected = np.array(scenes.SIZES) / sum(scenes.SIZES)
     assert sizes / sizes.sum() == pytest.approx(expected, abs=0.03)
     assert TAIL.sum() / sizes.sum() == pytest.approx(scenes.MEAN_SIZE, rel=0.03)
 
 
-def test_companions_are_as_common_as_their_counts_make_them():
+def test_companions_are_as_frequent_as_their_counts():
     many = 8 * TAIL
     present = labels(compose(many))
     together = present.T @ present
-    for c in (0, 20, 40):  # class by class: the share of its companions that each other class has
+    for c in (0, 20, 40):  # each other class's share of the companions
         others = np.arange(60) != c
         seen = together[c][others] / together[c][others].sum()
         expected = many[others] / many[others].sum()
         assert np.abs(seen - expected).max() < 4 * np.sqrt(0.08 / together[c][others].sum())
 
 
-def test_habits_bring_the_partner_along():
+def test_cooccurrence_adds_the_partner():
     partners = np.where(np.arange(60) < 20, -1, np.arange(60) % 20)
     shares = []
     for often in (0.0, 0.5, 1.0):
@@ -77,7 +77,7 @@ def caption(numbers, noise, seed):
 
 
 def says(text, number):
-    """Whether a caption holds the name or one of the descriptions of a combination."""
+    """True if a caption contains the name or a description of a combination."""
     sentences = (world.describe(number, form) for form in range(world.forms()))
     return world.names()[number] in text or any(sentence in text for sentence in sentences)
 
@@ -89,7 +89,7 @@ def scenes_of(size, count=60):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
-def test_a_caption_without_noise_says_everything(size):
+def test_a_caption_without_noise_names_every_glyph(size):
     for seed, numbers in scenes_of(size):
         text = caption(numbers, 0.0, seed)
         assert all(says(text, number) for number in numbers)
@@ -98,22 +98,22 @@ def test_a_caption_without_noise_says_everything(size):
 
 @pytest.mark.parametrize("noise", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("size", [1, 4])
-def test_the_text_tower_knows_and_holds_every_caption(size, noise):
+def test_every_caption_is_in_vocabulary_and_fits_the_text_tower(size, noise):
     tokenizer = load_tokenizer()
     texts = [caption(numbers, noise, seed) for seed, numbers in scenes_of(size)]
     assert all(tokenizer.knows(text) for text in texts)
     assert max(len(tokenizer.encode(text)) + 2 for text in texts) <= tokenizer.context_length
 
 
-def test_noise_leaves_out_drops_and_adds():
+def test_noise_omits_glyphs_drops_attributes_and_adds_words():
     noisy = [(numbers, caption(numbers, 1.0, seed)) for seed, numbers in scenes_of(3)]
     assert all(any(chatter in text for chatter in captions._CHATTER) for _, text in noisy)
-    # Two of the three are left, both of them vague: no description and no name in full.
+    # Two of the three remain, both vague: no description and no full name.
     assert all(not says(text, n) for numbers, text in noisy for n in numbers)
     assert all(text.count(" and ") >= 1 and ", " not in text for _, text in noisy)
 
 
-def test_noise_comes_as_often_as_it_is_set():
+def test_noise_has_the_set_frequency():
     told = [
         sum(says(caption([number], 0.25, f"{number}/{seed}"), number) for number in NUMBERS)
         for seed in range(60)
@@ -130,7 +130,7 @@ def test_less_noise_changes_nothing_else():
     assert 0.7 < same < 1
 
 
-def test_names_descriptions_and_both_turn_up():
+def test_captions_use_names_descriptions_and_both():
     number = NUMBERS[0]
     name = world.names()[number]
     texts = [caption([number], 0.0, seed) for seed in range(60)]

@@ -1,4 +1,4 @@
-"""The tokenizer loses nothing and keeps known words whole."""
+"""The tokenizer is lossless, and known words are single tokens."""
 
 import pytest
 from hypothesis import example, given
@@ -35,7 +35,7 @@ words = st.sampled_from(
 @example("red.blue red. blue red .Blue")
 @example("RED rEd Redé éred red_blue")
 @example("\ud800")
-def test_decode_undoes_encode(text):
+def test_decode_inverts_encode(text):
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
@@ -45,7 +45,7 @@ def test_tokens_stay_between_start_and_end(text):
     assert all(tokenizer.sot_token_id < i < tokenizer.eot_token_id for i in ids)
 
 
-def test_punctuation_leaves_the_word_token_alone():
+def test_punctuation_does_not_change_the_word_token():
     (triangle,) = tokenizer.encode("triangle")
     for text in ("triangle.", "triangle,", "a triangle", "(triangle)", "Triangle"):
         assert triangle in tokenizer.encode(text), text
@@ -63,7 +63,7 @@ def test_call_pads_and_frames():
 
 
 @pytest.mark.parametrize("length", [2, 3, 8, 48])
-def test_long_texts_are_cut_but_end(length):
+def test_truncated_texts_keep_the_end_token(length):
     out = tokenizer("a red circle " * 40, context_length=length)[0]
     assert len(out) == length
     assert out[-1] == tokenizer.eot_token_id

@@ -1,4 +1,4 @@
-"""Classes, names, descriptions, captions: known truth that must hang together."""
+"""Consistency of classes, names, descriptions and captions."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from benchmarks.glyphs import captions, world
 from benchmarks.glyphs.stream import Source
 
 
-def test_combinations_and_attributes_undo_each_other():
+def test_combinations_and_attributes_are_inverse():
     seen = {world.combination(*world.attributes(n)) for n in range(world.COMBINATIONS)}
     assert seen == set(range(600)) and world.COMBINATIONS == 600
     assert world.attributes(world.combination(11, 9, 4)) == (11, 9, 4)
@@ -29,7 +29,7 @@ def test_attributes_are_spread_evenly_over_both_kinds(pool):
         assert max(abs(count - share) for count in counts.values()) <= 0.5
 
 
-def test_names_are_distinct_single_words_that_mean_nothing():
+def test_names_are_distinct_meaningless_words():
     names = list(world.names().values())
     assert len(set(names)) == 300
     plain_words = {*world.SHAPES, *world.COLOURS, *world.TEXTURES}
@@ -37,7 +37,7 @@ def test_names_are_distinct_single_words_that_mean_nothing():
 
 
 @pytest.mark.parametrize("form", range(world.forms()))
-def test_every_sentence_tells_shape_colour_and_texture(form):
+def test_every_sentence_states_shape_colour_and_texture(form):
     sentences = [world.describe(n, form) for n in range(600)]
     assert len(set(sentences)) == 600
     for n in (0, 137, 599):
@@ -52,14 +52,14 @@ def test_descriptions_by_hand():
     assert world.describe(arrow, 3) == "an arrow that is orange and dotted"
 
 
-def test_descriptions_never_hold_the_name_and_vary_in_form():
+def test_descriptions_never_contain_the_name_and_vary_in_form():
     for n, name in world.names().items():
         assert name not in world.description(n)
     assert len({world.description(n).replace("an ", "a ").split()[1] for n in range(600)}) > 15
     assert sum("with" in world.description(n) for n in range(600)) > 60
 
 
-def test_captions_say_what_was_asked_for():
+def test_captions_contain_the_requested_texts():
     number = int(world.covered()[0])
     name, (shape, colour, _) = world.names()[number], world.attributes(number)
     for i in range(50):
@@ -72,7 +72,7 @@ def test_captions_say_what_was_asked_for():
         assert name not in described and world.SHAPES[shape] in described
 
 
-def test_some_captions_drop_attributes_and_some_chatter():
+def test_some_captions_drop_attributes_and_some_add_words():
     number = world.combination(4, 0, 1)
     vague = [captions.caption(Source("v", i), [(number, captions.VAGUE)]) for i in range(100)]
     assert any("star" in text for text in vague) and not all("star" in text for text in vague)

@@ -26,7 +26,7 @@ def test_files_are_safetensors(tmp_path: Path, rows: torch.Tensor) -> None:
     assert [f.name for f in tmp_path.iterdir()] == ["rows.safetensors"]
 
 
-def test_files_that_the_library_wrote_are_read(tmp_path: Path, rows: torch.Tensor) -> None:
+def test_files_written_by_safetensors_are_read(tmp_path: Path, rows: torch.Tensor) -> None:
     checksum = hashlib.sha256(rows.numpy().tobytes()).digest()
     tensors = {"features": rows, "sha256": torch.tensor(list(checksum), dtype=torch.uint8)}
     save_file(tensors, tmp_path / "a")
@@ -38,7 +38,9 @@ def test_files_that_the_library_wrote_are_read(tmp_path: Path, rows: torch.Tenso
     assert read_rows(tmp_path / "none") is None
 
 
-def test_rows_are_mapped_and_begin_at_a_cache_line(tmp_path: Path, rows: torch.Tensor) -> None:
+def test_rows_are_memory_mapped_and_aligned_to_cache_lines(
+    tmp_path: Path, rows: torch.Tensor
+) -> None:
     file = tmp_path / "rows.safetensors"
     write_rows(file, 10, [rows])
     found = read_rows(file)
@@ -47,13 +49,13 @@ def test_rows_are_mapped_and_begin_at_a_cache_line(tmp_path: Path, rows: torch.T
     maps = Path("/proc/self/maps")
     if maps.exists():
         assert str(file) in maps.read_text()
-    found.zero_()  # a copy of this process's own
+    found.zero_()  # changes a private copy of this process
     again = read_rows(file)
     assert again is not None
     assert torch.equal(again, rows)
 
 
-def test_any_byte_that_changes_is_noticed(tmp_path: Path, rows: torch.Tensor) -> None:
+def test_any_changed_byte_is_detected(tmp_path: Path, rows: torch.Tensor) -> None:
     file = tmp_path / "rows.safetensors"
     write_rows(file, 10, [rows])
     good = file.read_bytes()
@@ -67,7 +69,7 @@ def test_any_byte_that_changes_is_noticed(tmp_path: Path, rows: torch.Tensor) ->
         assert read_rows(tmp_path / "cut") is None
 
 
-def test_where_nothing_can_be_written(tmp_path: Path, rows: torch.Tensor) -> None:
+def test_a_folder_that_cannot_be_written(tmp_path: Path, rows: torch.Tensor) -> None:
     assert not write_rows(tmp_path / "no folder" / "rows", 10, [rows])
     with pytest.raises(ValueError, match="float32 expected"):
         write_rows(tmp_path / "rows", 10, [rows.double()])
@@ -83,7 +85,7 @@ def test_rows_that_fail_halfway_leave_no_file(tmp_path: Path, rows: torch.Tensor
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_write_that_is_stopped_leaves_no_file(tmp_path: Path, rows: torch.Tensor) -> None:
+def test_an_interrupted_write_leaves_no_file(tmp_path: Path, rows: torch.Tensor) -> None:
     def parts():  # type: ignore[no-untyped-def]
         yield rows[:4]
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Notes of which features are stored."""
+"""The index of stored features."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from benchmarks.inputs import feature_index
 from benchmarks.inputs.feature_index import FeatureIndex, feature_file
 
 
-def test_a_note_follows_the_features(tmp_path: Path) -> None:
+def test_an_entry_follows_the_features(tmp_path: Path) -> None:
     index = FeatureIndex(tmp_path)
     for key in ("image-old", "image-new"):
         feature_file(tmp_path, key).touch()
     index.add("data", ["image-old"])
     assert index.is_stored("data")
     feature_file(tmp_path, "image-new").unlink()
-    index.add("data", ["image-new"])  # the images are others now, and their features not stored
+    index.add("data", ["image-new"])  # the images changed, and their features are not stored
     assert not index.is_stored("data")
     feature_file(tmp_path, "image-new").touch()
     assert index.is_stored("data")
 
 
-def test_features_of_another_version_are_not_at_hand(
+def test_features_of_another_version_are_not_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feature_file(tmp_path, "image-old").touch()
@@ -32,13 +32,13 @@ def test_features_of_another_version_are_not_at_hand(
     assert not FeatureIndex(tmp_path).is_stored("data")
 
 
-def test_without_a_folder_nothing_is_noted() -> None:
+def test_without_a_folder_nothing_is_indexed() -> None:
     index = FeatureIndex(None)
     index.add("data", ["image-old"])
     assert not index.is_stored("data")
 
 
-def test_a_damaged_note_is_none(tmp_path: Path) -> None:
+def test_a_damaged_entry_counts_as_missing(tmp_path: Path) -> None:
     index = FeatureIndex(tmp_path)
     index.add("data", [])
     (file,) = tmp_path.iterdir()

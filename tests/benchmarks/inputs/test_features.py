@@ -71,12 +71,12 @@ def test_images_are_read_once(tmp_path: Path, backbone: Backbone, images: Counti
     assert images.reads == len(images)
     assert file.exists()
     assert torch.equal(store.images(backbone, images), first)
-    later = FeatureStore(tmp_path)  # another run
+    later = FeatureStore(tmp_path)  # a later run
     assert torch.equal(later.images(backbone, images), first)
     assert images.reads == len(images)
 
 
-def test_a_place_that_cannot_be_written_is_told_once(
+def test_a_folder_that_cannot_be_written_is_reported_once(
     tmp_path: Path, backbone: Backbone, images: CountingImages, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
@@ -108,7 +108,7 @@ def test_a_store_without_folder_keeps_features_in_memory(
     assert images.reads == len(images)
 
 
-def test_whatever_changes_features_changes_their_key(
+def test_every_input_of_features_changes_their_key(
     backbone: Backbone, images: CountingImages
 ) -> None:
     store = FeatureStore(None)
@@ -129,10 +129,10 @@ def test_whatever_changes_features_changes_their_key(
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "a byte", "not a file of ours"])
-def test_a_damaged_file_is_made_anew(
+def test_a_damaged_file_is_replaced(
     tmp_path: Path, backbone: Backbone, images: CountingImages, damage: str
 ) -> None:
-    first = FeatureStore(tmp_path).images(backbone, images).clone()  # not the file's own memory
+    first = FeatureStore(tmp_path).images(backbone, images).clone()  # not the file's memory map
     (file,) = tmp_path.iterdir()
     data = bytearray(file.read_bytes())
     if damage == "a byte":
@@ -141,10 +141,10 @@ def test_a_damaged_file_is_made_anew(
     assert torch.equal(FeatureStore(tmp_path).images(backbone, images), first)
     assert images.reads == 2 * len(images)
     FeatureStore(tmp_path).images(backbone, images)
-    assert images.reads == 2 * len(images)  # the new file is a good one
+    assert images.reads == 2 * len(images)  # the new file is intact
 
 
-def test_an_interrupted_pass_goes_on_behind_its_last_whole_block(
+def test_an_interrupted_pass_continues_after_its_last_complete_block(
     tmp_path: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features, "BLOCK", 8)
@@ -170,7 +170,7 @@ def test_an_interrupted_pass_goes_on_behind_its_last_whole_block(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists what is mapped")
-def test_features_are_mapped_and_not_held(tmp_path: Path, backbone: Backbone) -> None:
+def test_features_are_memory_mapped(tmp_path: Path, backbone: Backbone) -> None:
     images = CountingImages()
     for _ in range(2):  # computed, and read
         found = FeatureStore(tmp_path).images(backbone, images)
@@ -180,7 +180,7 @@ def test_features_are_mapped_and_not_held(tmp_path: Path, backbone: Backbone) ->
         del found
 
 
-def test_who_wants_the_same_features_waits_for_them(tmp_path: Path, backbone: Backbone) -> None:
+def test_a_second_process_waits_for_the_same_features(tmp_path: Path, backbone: Backbone) -> None:
     first, second = CountingImages(), CountingImages()
     there, go = threading.Event(), threading.Event()
 
@@ -200,7 +200,7 @@ def test_who_wants_the_same_features_waits_for_them(tmp_path: Path, backbone: Ba
     assert [f.suffix for f in tmp_path.iterdir()] == [".safetensors"]
 
 
-def test_means_of_texts_are_taken_a_part_at_a_time(
+def test_means_of_texts_are_computed_in_blocks(
     tmp_path: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names, templates = ["red ring", "blue cross", "red ring", "square"], ["a {}", "{}", "the {}."]
@@ -208,18 +208,18 @@ def test_means_of_texts_are_taken_a_part_at_a_time(
     each = backbone.encode_text(flat).view(4, 3, -1)
     given: list[str] = []
 
-    class Listening:
+    class Recording:
         def __call__(self, texts: list[str]) -> torch.Tensor:
             given.extend(texts)
             return backbone.tokenizer(texts)
 
     monkeypatch.setattr(features, "TEXTS", 6)
     told: list[tuple[int, int]] = []
-    listening = dataclasses.replace(backbone, tokenizer=Listening())
+    recording = dataclasses.replace(backbone, tokenizer=Recording())
     progress = lambda done, total: told.append((done, total))  # noqa: E731
-    means = FeatureStore(tmp_path).texts(listening, flat, 3, progress)
+    means = FeatureStore(tmp_path).texts(recording, flat, 3, progress)
     torch.testing.assert_close(means, each.mean(1))
-    assert sorted(given) == sorted(set(flat))  # a class that is there twice is encoded once
+    assert sorted(given) == sorted(set(flat))  # a repeated class is encoded once
     assert told == [(6, 9), (9, 9)]
     mute = dataclasses.replace(backbone, tokenizer=None)  # cannot encode anything
     assert torch.equal(FeatureStore(tmp_path).texts(mute, flat, 3), means)
@@ -230,7 +230,7 @@ def test_means_of_texts_are_taken_a_part_at_a_time(
     torch.testing.assert_close(FeatureStore(tmp_path).texts(backbone, flat), each.flatten(0, 1))
 
 
-def test_a_folder_that_cannot_be_written_is_no_error(
+def test_a_folder_that_cannot_be_written_is_not_an_error(
     tmp_path: Path, backbone: Backbone, images: CountingImages
 ) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -252,7 +252,7 @@ from benchmarks.inputs.feature_index import feature_file
 from benchmarks.inputs.features import FeatureStore
 
 
-class Pixels(torch.nn.Module):  # a model that needs no open_clip, which takes long to import
+class Pixels(torch.nn.Module):  # a model without open_clip, which is slow to import
     def encode_image(self, images):
         return images.flatten(1)
 
@@ -265,7 +265,7 @@ images = ArrayImages(np.arange(3 * 8 * 8 * 3, dtype=np.uint8).reshape(3, 8, 8, 3
 expected = FeatureStore(None).images(backbone, images)
 for _ in range(60):
     for file in folder.glob("*.safetensors"):
-        file.unlink(missing_ok=True)  # so that the next one writes as well
+        file.unlink(missing_ok=True)  # so that the next pass writes too
     assert (FeatureStore(folder).images(backbone, images) == expected).all()
 """
 
@@ -275,4 +275,4 @@ def test_processes_write_the_same_features_at_the_same_time(tmp_path: Path) -> N
     writers = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2)]
     ends = [(w.communicate(timeout=100)[1], w.returncode) for w in writers]
     assert [code for _, code in ends] == [0, 0], ends
-    assert {f.suffix for f in tmp_path.iterdir()} <= {".safetensors"}  # nothing partial is left
+    assert {f.suffix for f in tmp_path.iterdir()} <= {".safetensors"}  # no partial file remains

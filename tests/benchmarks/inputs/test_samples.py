@@ -58,7 +58,7 @@ def test_features_are_those_of_the_images(samples: SplitSamples) -> None:
 
 
 @pytest.mark.parametrize("kind", ["flip", "crop_flip"])
-def test_augmentation_belongs_to_the_sample(samples: SplitSamples, kind: str) -> None:
+def test_augmentation_depends_on_the_sample_alone(samples: SplitSamples, kind: str) -> None:
     batch = samples.batch(INDEX, needs="images", augment=kind, stream=(0, 3)).inputs
     assert torch.equal(batch[0], batch[3])  # sample 5, twice
     alone = samples.batch(INDEX[2:3], needs="images", augment=kind, stream=(0, 3)).inputs
@@ -80,7 +80,7 @@ def test_flipped_images_are_evaluation_pixels_mirrored(samples: SplitSamples) ->
 def _cropped_by_pil(
     samples: SplitSamples, index: np.ndarray, stream: tuple[int, int]
 ) -> np.ndarray:
-    """(B, S, S, 3) as torchvision would: the box of whole pixels, resized, mirrored."""
+    """(B, S, S, 3) crops as in torchvision: the box of whole pixels, resized, mirrored."""
     found, side = [], tiny_backbone().image_size
     crops = Crops.drawn(samples.keys[index], stream)
     mirror = mirrored(samples.keys[index], stream)
@@ -116,10 +116,10 @@ def test_images_in_files(samples: SplitSamples, tmp_path: Path) -> None:
     torch.testing.assert_close(batched, crops, rtol=0, atol=1.02 * step)  # PIL rounds
 
 
-def test_crops_are_of_the_whole_image_where_the_transform_cuts_its_borders_off() -> None:
+def test_crops_use_the_whole_image_even_if_the_transform_crops_the_centre() -> None:
     size = tiny_backbone().image_size
     framed = np.full((32, 2 * size, 2 * size, 3), 255, dtype=np.uint8)
-    framed[:, 2:-2, 2:-2] = 0  # white is what a centre crop of 7/8 does not show
+    framed[:, 2:-2, 2:-2] = 0  # a centre crop of 7/8 excludes the white border
     checkpoint = tiny_backbone()
     settings = transforms.named("lift", checkpoint.preprocess, checkpoint.model.visual)
     lift = dataclasses.replace(
@@ -136,7 +136,7 @@ def test_crops_are_of_the_whole_image_where_the_transform_cuts_its_borders_off()
     assert white.sum() > len(framed) / 4
 
 
-# ---- ahead ---------------------------------------------------------------------------------------
+# ---- loader --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def on_disk(samples: SplitSamples, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.parametrize("kind", ["none", "flip", "crop_flip"])
 @pytest.mark.parametrize("where", ["samples", "on_disk"])
-def test_the_loader_gives_the_batches_however_they_are_split(
+def test_the_loader_returns_the_same_images_in_any_batches(
     where: str, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source: SplitSamples = request.getfixturevalue(where)
@@ -174,7 +174,7 @@ def test_the_loader_gives_the_batches_however_they_are_split(
     assert torch.equal(loaded(16), loaded(16))
 
 
-def test_the_loader_gives_features_as_well(samples: SplitSamples) -> None:
+def test_the_loader_returns_features(samples: SplitSamples) -> None:
     (batch,) = samples.loader([INDEX], needs="features")
     assert torch.equal(batch.inputs, samples.features()[INDEX])
     waited = samples.waited_s
@@ -183,7 +183,9 @@ def test_the_loader_gives_features_as_well(samples: SplitSamples) -> None:
 
 
 @pytest.mark.parametrize("views", ["whole", "five crops"])
-def test_a_damaged_image_is_told_where_its_batch_is_asked_for(views: str, tmp_path: Path) -> None:
+def test_a_damaged_image_is_reported_when_its_batch_is_requested(
+    views: str, tmp_path: Path
+) -> None:
     split = tiny_data().train
     files = tuple(f"{i}.png" for i in range(len(split)))
     for i, file in enumerate(files):
@@ -221,7 +223,7 @@ def test_a_part_of_a_batch(samples: SplitSamples) -> None:
     assert torch.equal(part.index, batch.index[1:3])
 
 
-def test_progress_is_told_while_features_are_computed_and_only_then() -> None:
+def test_progress_is_reported_only_while_features_are_computed() -> None:
     told: list[tuple[int, int]] = []
     store = FeatureStore(None)
     split = tiny_data().test
@@ -239,7 +241,7 @@ def test_progress_is_told_while_features_are_computed_and_only_then() -> None:
     assert told == [(16, 16)]
 
 
-def test_a_split_whose_parts_do_not_fit() -> None:
+def test_a_split_with_inconsistent_lengths() -> None:
     images = ArrayImages(np.zeros((2, 4, 4, 3), dtype=np.uint8))
     with pytest.raises(ValueError, match="length"):
         Split(images, np.array([0, 1]), ("a",))

@@ -53,7 +53,7 @@ class CountingImages:
 
 @dataclass(frozen=True)
 class Counted(Family):
-    """The tiny world; with `promised`, its images are made when one is read, which counts too."""
+    """The tiny world; with `promised`, its images are made on the first read, which is counted."""
 
     promised: bool = False
 
@@ -111,10 +111,10 @@ def test_on_a_warm_store_no_image_is_read(
     assert [record.metrics for record in warm] == [record.metrics for record in cold]
 
 
-# ---- what stands for images that are not read ----------------------------------------------------
+# ---- digests of images that are not read ---------------------------------------------------------
 
 
-def test_promised_images_are_those_that_are_made() -> None:
+def test_promised_images_equal_the_images_that_are_made() -> None:
     array = np.arange(5 * 2 * 2 * 3, dtype=np.uint8).reshape(5, 2, 2, 3)
     made = []
 
@@ -135,7 +135,7 @@ def test_promised_images_are_those_that_are_made() -> None:
     assert part.digest() in digests
 
 
-def test_glyphs_are_drawn_when_they_are_wanted() -> None:
+def test_glyphs_are_drawn_on_demand() -> None:
     world = Glyphs(classes=4, n_max=9, test_per_class=2)
     data, again = world.load(Path(), 0), world.load(Path(), 0)
     digest = data.train.images.digest()
@@ -150,7 +150,7 @@ def test_glyphs_are_drawn_when_they_are_wanted() -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """CIFAR-10 as class folders with 4 training and 2 test images a class."""
+    """CIFAR-10 as class folders with 4 training and 2 test images per class."""
     rng = np.random.default_rng(0)
     for split, number in (("train", 4), ("test", 2)):
         for name in Cifar10LT.layout.classes:
@@ -162,14 +162,14 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_what_stands_for_cifar_is_the_images_content(tree: Path, cache: Path) -> None:
+def test_the_digest_of_cifar_is_that_of_its_pixels(tree: Path, cache: Path) -> None:
     data = Cifar10LT(imbalance=2.0).load(tree, 0)
     digests = [data.train.images.digest(), data.test.images.digest()]
     assert digests[1] == hash_pixels(data.test.images.array)  # type: ignore[attr-defined]
     assert (
         data.train.images.digest() != Cifar10LT(imbalance=2.0).load(tree, 1).train.images.digest()
     )
-    # With other pixels in the cache the digest stays: they were not looked at.
+    # With other pixels in the cache the digest is unchanged, because they were not read.
     (entry,) = (cache / "cifar").iterdir()
     for split in ("train", "test"):
         stored = np.load(entry / f"{split}_images.npy")
@@ -177,7 +177,7 @@ def test_what_stands_for_cifar_is_the_images_content(tree: Path, cache: Path) ->
     blank = Cifar10LT(imbalance=2.0).load(tree, 0)
     assert [blank.train.images.digest(), blank.test.images.digest()] == digests
     assert blank.train.images.read(0).max() == 0
-    # One pixel of one file: another time of change, other images.
+    # A change of one pixel in one file changes its time stamp and the digest.
     file = tree / "cifar10" / "test" / "cat" / "1.png"
     pixels = np.array(Image.open(file))
     pixels[3, 3, 0] ^= 1
@@ -214,7 +214,7 @@ def test_images_met_twice_are_looked_for_once(
         assert first[1] == (("c/0", "c/3") if spare[0] == 8 else ())
     nothing = dataclasses.replace(data, test=counted_split(pixels[6:8], "b"))
     assert train_test_duplicates(nothing) == train_test_duplicates(nothing) == ()
-    # Where nothing can be stored, they are looked for each time.
+    # If nothing can be stored, they are searched for each time.
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LONGTAIL_VLM_CACHE", str(tmp_path / "file" / "cache"))
     assert train_test_duplicates(data) == (("a/3", "b/1"), ("a/3", "b/3"))

@@ -1,4 +1,4 @@
-"""A user's descriptions: what a file may hold, what is said of a wrong one, what a run does."""
+"""Descriptions from a user's file: valid files, messages for invalid ones, and runs with them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLASSES = CIFAR10.classes
 
 
 def texts(file: Path | str, **knobs: str) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """The descriptions of CIFAR-10 that a file gives, and the notes."""
+    """The descriptions of CIFAR-10 from a file, and the notes."""
     family = Cifar10LT(descriptions=str(file), **knobs)  # type: ignore[arg-type]
     found, notes = family._texts(family._package())
     return found.descriptions, notes
@@ -36,7 +36,7 @@ def write(folder: Path, data: object, name: str = "d.json") -> Path:
     return file
 
 
-# ---- what a file may hold ------------------------------------------------------------------------
+# ---- valid files ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["d.json", "d.yaml", "d.yml", "d"])
@@ -67,7 +67,7 @@ def test_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert found is not None and found[3] == "Whiskers."
 
 
-def test_a_home_folders_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write(tmp_path, {"cat": "Whiskers."})
     assert texts("~/d.json")[0] == texts(tmp_path / "d.json")[0]
@@ -80,7 +80,7 @@ def test_none_and_auto() -> None:
     assert not notes
 
 
-def test_a_file_enters_the_key_by_name_and_content(tmp_path: Path) -> None:
+def test_the_key_contains_name_and_content_of_the_file(tmp_path: Path) -> None:
     def pinned(folder: str, text: str) -> str:
         (tmp_path / folder).mkdir(exist_ok=True)
         file = write(tmp_path / folder, {"cat": text})
@@ -92,7 +92,7 @@ def test_a_file_enters_the_key_by_name_and_content(tmp_path: Path) -> None:
     assert Cifar10LT().pinned()["descriptions"] == "auto"
 
 
-# ---- what is said of one that is wrong -----------------------------------------------------------
+# ---- invalid files -------------------------------------------------------------------------------
 
 WRONG = {
     "not JSON": ("{'cat': 1", "d.json", r"d\.json: not valid JSON \(line 1\)\."),
@@ -120,7 +120,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_a_wrong_file_gets_one_line(kind: str, tmp_path: Path) -> None:
+def test_an_invalid_file_is_reported_in_one_line(kind: str, tmp_path: Path) -> None:
     text, name, message = WRONG[kind]
     file = tmp_path / name
     file.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -130,14 +130,14 @@ def test_a_wrong_file_gets_one_line(kind: str, tmp_path: Path) -> None:
     assert str(file) in str(error.value)
 
 
-def test_described_twice(tmp_path: Path) -> None:
+def test_a_class_with_two_descriptions_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path, {"automobile": "x", "passenger car": "y"})
     with pytest.raises(UserError, match="described twice, by its key and by its name"):
         texts(file, texts="own")
 
 
 @pytest.mark.parametrize("value", ["wordnt", "missing.json", "."])
-def test_no_such_file_or_choice(value: str) -> None:
+def test_unknown_files_and_choices(value: str) -> None:
     family = Cifar10LT(descriptions=value)
     for call in (lambda: texts(value), family.pinned, family.card):
         with pytest.raises(UserError) as error:
@@ -148,7 +148,7 @@ def test_no_such_file_or_choice(value: str) -> None:
         assert "\n" not in text
 
 
-def test_a_name_of_several_classes_is_asked_for_by_key(tmp_path: Path) -> None:
+def test_an_ambiguous_name_is_refused_and_its_keys_listed(tmp_path: Path) -> None:
     package = read_package("imagenet")
     with pytest.raises(UserError, match="several classes: write n03773504, n04008634"):
         _from_file(write(tmp_path, {"missile": "x"}), package, "imagenet_lt")
@@ -181,7 +181,7 @@ def test_a_class_without_a_description_is_not_named_twice() -> None:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """CIFAR-10 as class folders with 6 and 2 images a class."""
+    """CIFAR-10 as class folders with 6 training and 2 test images per class."""
     root = tmp_path_factory.mktemp("tree")
     random = np.random.default_rng(0)
     for split, number in (("train", 6), ("test", 2)):
@@ -201,7 +201,7 @@ def command(tree: Path, clip: Path, out: Path, *words: str) -> int:
 
 
 @pytest.mark.usefixtures("cache")
-def test_what_is_missing_lands_in_the_record(
+def test_missing_descriptions_are_noted_in_the_record(
     tree: Path, clip_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = write(tmp_path, {key: f"It is a {key} with feathers." for key in CLASSES[2:]})
@@ -222,7 +222,7 @@ def test_what_is_missing_lands_in_the_record(
         assert note in record.notes
         assert record.dataset_config["descriptions"].startswith("d.json@")
     assert note in " ".join(printed.out.split())
-    # The same line again has nothing to do; another content of the file is another result.
+    # The same command has nothing to do; after a change of the file it runs again.
     command(tree, clip_folder, tmp_path / "out", "plan", *words)
     assert "2 cells, 0 to run" in capsys.readouterr().out
     write(tmp_path, {"cat": "Whiskers."})
@@ -239,7 +239,7 @@ def test_what_is_missing_lands_in_the_record(
         ("texts=publc", "public, own"),
     ],
 )
-def test_the_command_line_ends_with_one_line(
+def test_the_command_reports_errors_in_one_line(
     knob: str,
     message: str,
     tree: Path,

@@ -1,4 +1,4 @@
-"""The text packages: against the sources that they name, and against one another."""
+"""Text packages compared with the sources that they name, and with each other."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def notes(found: Package) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("stem", FILES)
-def test_form(stem: str) -> None:
+def test_every_package_is_well_formed(stem: str) -> None:
     found = package(stem)
     assert found.source and found.version
     assert len({len(getattr(found, f)) for f in ("keys", "names", "descriptions", "synsets")}) == 1
@@ -53,7 +53,7 @@ def test_form(stem: str) -> None:
 
 
 @pytest.mark.parametrize("stem", FILES)
-def test_what_is_said_of_a_class_is_said_of_one_that_is_there(stem: str) -> None:
+def test_entries_refer_to_existing_classes(stem: str) -> None:
     data = yaml.safe_load((FOLDER / f"{stem}.yaml").read_text("utf-8"))
     for field in ("names", "synsets"):
         if isinstance(data.get(field), dict):
@@ -61,7 +61,7 @@ def test_what_is_said_of_a_class_is_said_of_one_that_is_there(stem: str) -> None
 
 
 @pytest.mark.parametrize(("name", "classes"), CLASSES.items())
-def test_own_packages_name_the_same_classes_apart(name: str, classes: int) -> None:
+def test_own_packages_have_the_same_classes_and_unique_names(name: str, classes: int) -> None:
     public, own = read_package(name), read_package(name, "own")
     assert public.keys == own.keys
     assert len(public.keys) == classes
@@ -75,23 +75,23 @@ def test_own_packages_name_the_same_classes_apart(name: str, classes: int) -> No
 @pytest.mark.parametrize(
     ("name", "hash_"), [("cifar100", "8bc65443aa0159a2"), ("cifar10", "1252f67b2d12be81")]
 )
-def test_texts_that_records_hold_stay(name: str, hash_: str) -> None:
-    """Committed records refer to these hashes: another text is another version of the package."""
+def test_texts_of_committed_records_are_unchanged(name: str, hash_: str) -> None:
+    """Committed records refer to these hashes: a changed text needs a new package version."""
     found = read_package(name)
     assert assemble(found.names, found.templates, found.descriptions)[0].digest == hash_
 
 
-# ---- against the sources -------------------------------------------------------------------------
+# ---- compared with the sources -------------------------------------------------------------------
 
 
-def test_imagenet_is_open_clips() -> None:
+def test_imagenet_equals_open_clip() -> None:
     from open_clip import zero_shot_metadata as source
 
     found = read_package("imagenet")
     assert list(found.names) == list(source.IMAGENET_CLASSNAMES)
     made = [template("crane bird") for template in source.OPENAI_IMAGENET_TEMPLATES]
     assert sorted(t.format("crane bird") for t in found.templates) == sorted(made)
-    assert found.templates[0] == "a photo of a {}."  # LIFT's, which starts its head from one
+    assert found.templates[0] == "a photo of a {}."  # LIFT initialises its head with this one
     named = dict(zip(found.keys, found.names, strict=True))
     assert named["n01440764"] == "tench"
     assert (named["n02012849"], named["n03126707"]) == ("crane bird", "construction crane")
@@ -99,8 +99,8 @@ def test_imagenet_is_open_clips() -> None:
     assert found.synsets == found.keys == tuple(sorted(found.keys))
 
 
-def test_imagenets_names_go_with_the_synsets() -> None:
-    """timm's lemmas of each wnid share a word with the name, where both use the common name."""
+def test_imagenets_names_match_their_synsets() -> None:
+    """timm's lemmas of a wnid share a word with the name, if both use the common name."""
     from timm.data import ImageNetInfo
 
     info = ImageNetInfo("imagenet-1k")
@@ -114,10 +114,10 @@ def test_imagenets_names_go_with_the_synsets() -> None:
         bool(words(name) & words(info.label_name_to_description(key, detailed=False)))
         for key, name in zip(found.keys, found.names, strict=True)
     )
-    assert shared > 900  # a shift by one class leaves about a hundred
+    assert shared > 900  # shifted by one class, only about a hundred would
 
 
-def test_imagenets_duplicates_are_named() -> None:
+def test_imagenets_duplicate_names_are_noted() -> None:
     public, own = read_package("imagenet"), read_package("imagenet", "own")
     (note,) = notes(public)
     assert note.startswith("2 class names stand for several classes each")
@@ -135,11 +135,11 @@ def test_tiny_imagenet_is_200_classes_of_imagenet(variant: Variant) -> None:
     assert tiny.keys == tuple(sorted(tiny.keys))
     assert tiny.names == tuple(named[key] for key in tiny.keys)
     assert tiny.templates == full.templates
-    # The corners of the publisher's wnids.txt: its first, its last, its smallest and its largest.
+    # From the publisher's wnids.txt: the first, the last, the smallest and the largest.
     assert {"n02124075", "n02504458", "n01443537", "n12267677"} <= set(tiny.keys)
 
 
-def test_places_are_the_public_list(shared: Path) -> None:
+def test_places_equal_the_public_list(shared: Path) -> None:
     lines = (shared / "data/splits/places_lt/classnames.txt").read_text().splitlines()
     found = read_package("places")
     named = dict(zip(found.keys, found.names, strict=True))
@@ -151,14 +151,14 @@ def test_places_are_the_public_list(shared: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "file"), [("voc2007", "voc_lt/voc"), ("coco", "coco_lt/coco")])
-def test_labels_are_the_public_list(name: str, file: str, shared: Path) -> None:
+def test_labels_equal_the_public_list(name: str, file: str, shared: Path) -> None:
     lines = (shared / f"data/splits/{file}_labels.txt").read_text().splitlines()
     labels = [line.strip().rsplit(" ", 1) for line in lines]
     assert [key for key, _ in labels] == list(read_package(name).keys)
     assert [int(index) for _, index in labels] == list(range(CLASSES[name]))
 
 
-def test_templates_of_one_sentence() -> None:
+def test_packages_with_a_single_template() -> None:
     for name in ("places", "voc2007", "coco", "inaturalist2018"):
         assert read_package(name).templates == ("a photo of a {}.",)
 
@@ -167,7 +167,7 @@ def test_templates_of_one_sentence() -> None:
 
 
 @pytest.mark.parametrize("variant", ["public", "own"])
-def test_classes_of_a_familys_own_reading(variant: Variant) -> None:
+def test_classes_that_are_read_with_the_data(variant: Variant) -> None:
     empty = read_package("inaturalist2018", variant)
     assert empty.keys == ()
     found = empty.of_classes(["Ursus_arctos", "n02132136"])

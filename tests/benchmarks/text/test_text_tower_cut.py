@@ -1,4 +1,4 @@
-"""Texts without their padding have the features that open_clip gives them with it."""
+"""Features of texts without padding equal those that open_clip computes with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.towers import text as text_towers
 VISION = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 16}
 TEXT = {"context_length": 24, "vocab_size": 100, "width": 32, "heads": 2, "layers": 3}
 END = 99
-"""Highest token: where CLIP's towers read the feature."""
+"""Highest token; CLIP's towers read the feature at its position."""
 
 
 def clip(kind: Any = open_clip.CLIP, *, quick_gelu: bool = False, **text: object) -> Any:
@@ -28,7 +28,7 @@ def clip(kind: Any = open_clip.CLIP, *, quick_gelu: bool = False, **text: object
 
 
 def sentences(lengths: list[int]) -> torch.Tensor:
-    """(n, 24) tokens, zeros behind the end of each text."""
+    """(n, 24) tokens, zeros after the end of each text."""
     tokens = torch.zeros(len(lengths), 24, dtype=torch.long)
     for row, length in enumerate(lengths):
         tokens[row, : length - 1] = torch.randint(1, END, (length - 1,))
@@ -37,7 +37,7 @@ def sentences(lengths: list[int]) -> torch.Tensor:
 
 
 class Tokenizer:
-    """Words of a letter each, padded; counts what it was given."""
+    """Tokenizer of single letters with padding; records its inputs."""
 
     def __init__(self) -> None:
         self.given: list[str] = []
@@ -67,7 +67,7 @@ def test_the_padding_changes_nothing(quick_gelu: bool, text: dict[str, object]) 
         torch.testing.assert_close(text_towers.encode(model, part, end), expected)
 
 
-def test_in_bfloat16_it_is_as_near_as_open_clip() -> None:
+def test_in_bfloat16_it_is_as_close_as_open_clip() -> None:
     if not devices.has_bf16(torch.device("cpu")):
         pytest.skip("no bfloat16 units that work")
     model, tokens = clip(), sentences([3, 9, 2, 24, 5])
@@ -81,7 +81,7 @@ def test_in_bfloat16_it_is_as_near_as_open_clip() -> None:
     assert 0 < apart[0] < max(0.01, apart[1])
 
 
-def test_towers_that_see_all_tokens_are_left_alone() -> None:
+def test_towers_that_see_all_tokens_are_not_cut() -> None:
     tokens = sentences([3, 9])
     whole = clip(no_causal_mask=True)
     assert text_towers.ends(whole, tokens) is None
@@ -89,14 +89,14 @@ def test_towers_that_see_all_tokens_are_left_alone() -> None:
     assert text_towers.ends(clip(open_clip.CustomTextCLIP), tokens) is None
 
 
-def test_blocks_of_another_kind_are_left_alone() -> None:
+def test_towers_with_other_blocks_are_not_cut() -> None:
     model = clip()
     model.transformer.resblocks[1].attn = torch.nn.Identity()
     assert text_towers.ends(model, sentences([3, 9])) is None
 
 
 @pytest.mark.parametrize("text", [{}, {"no_causal_mask": True}])
-def test_features_come_in_the_order_of_the_texts(text: dict[str, object]) -> None:
+def test_features_are_in_the_order_of_the_texts(text: dict[str, object]) -> None:
     tokenizer = Tokenizer()
     model = clip(**text)
     backbone: Backbone = dataclasses.replace(tiny_backbone(), model=model, tokenizer=tokenizer)

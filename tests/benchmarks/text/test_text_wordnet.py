@@ -1,4 +1,4 @@
-"""WordNet's glosses: from files written here in its documented format, and from the real one."""
+"""WordNet's glosses, from files written here in its documented format and from a real one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SYNSETS = [
 def write(
     folder: Path, version: str = "3.0", synsets: Sequence[tuple[list[str], str]] = SYNSETS
 ) -> list[str]:
-    """A WordNet as wndb(5WN) describes it; returns the wnids of `synsets`."""
+    """Write a WordNet in the format of wndb(5WN); returns the wnids of `synsets`."""
     folder.mkdir(parents=True, exist_ok=True)
     data, offsets = b"", []
     for i, line in enumerate(LICENCE, 1):
@@ -66,7 +66,7 @@ def of(*classes: str | tuple[str, str], synsets: dict[str, str] | None = None) -
 
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without any WordNet, and no variable that points to one."""
+    """A home without a WordNet, and no variable that points to one."""
     for name in ("WNSEARCHDIR", "WNHOME", "NLTK_DATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -75,7 +75,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def small(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The small WordNet in $WNHOME; its wnids."""
+    """Write the small WordNet to $WNHOME; returns its wnids."""
     monkeypatch.setenv("WNHOME", str(nowhere / "wn"))
     return write(nowhere / "wn/dict")
 
@@ -95,7 +95,7 @@ def test_glosses_without_examples(small: list[str]) -> None:
     assert notes == ("descriptions are glosses of WordNet 3.0",)
 
 
-def test_a_wnid_is_that_very_synset_and_a_name_its_first_sense(small: list[str]) -> None:
+def test_a_wnid_is_an_exact_synset_and_a_name_its_first_sense(small: list[str]) -> None:
     bird = "large long-necked wading bird"
     machine = "lifts and moves heavy objects; lifting tackle"
     package = of(
@@ -106,12 +106,12 @@ def test_a_wnid_is_that_very_synset_and_a_name_its_first_sense(small: list[str])
     assert notes[1].startswith("2 of 4 glosses are of the first noun sense of the class's name")
 
 
-def test_the_name_first_then_the_key(small: list[str]) -> None:
+def test_the_name_takes_precedence_over_the_key(small: list[str]) -> None:
     found, _ = wordnet.glosses(of(("puffer", "no such fish"), ("x", "Carved  Pumpkin"), ("y", "z")))
     assert found == ["a fish that inflates", "a lantern carved from a pumpkin | hollow", None]
 
 
-def test_wnids_mean_nothing_in_another_version(
+def test_wnids_are_ignored_in_another_version(
     nowhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wnids = write(nowhere / "wn/dict", version="3.1")
@@ -122,12 +122,12 @@ def test_wnids_mean_nothing_in_another_version(
     assert notes[1].startswith("1 of 2")
 
 
-def test_a_position_that_is_no_synset(small: list[str]) -> None:
+def test_a_position_without_a_synset(small: list[str]) -> None:
     found, _ = wordnet.glosses(of("n00000003", f"n{int(small[1][1:]) + 1:08d}", "n99999999"))
     assert found == [None, None, None]
 
 
-def test_what_is_not_there_is_said(small: list[str]) -> None:
+def test_missing_glosses_are_noted(small: list[str]) -> None:
     package = of("crane", "puffer", "no such thing", "nor this")
     found, _ = wordnet.glosses(package)
     texts, notes = assemble(package.names, package.templates, found)
@@ -139,7 +139,7 @@ def test_what_is_not_there_is_said(small: list[str]) -> None:
     assert texts.descriptions[2:] == ("no such thing", "nor this")
 
 
-# ---- where it is looked for ----------------------------------------------------------------------
+# ---- places --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_nltks_archive(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert wordnet.glosses(of("puffer"))[0] == ["a fish that inflates"]
 
 
-def test_another_file_is_read_anew(small: list[str], nowhere: Path) -> None:
+def test_a_changed_file_is_read_again(small: list[str], nowhere: Path) -> None:
     before = Cifar10LT(descriptions="wordnet").pinned()["descriptions"]
     assert re.fullmatch(r"wordnet@[0-9a-f]{8}", before)
     assert Cifar10LT(descriptions="wordnet").pinned()["descriptions"] == before
@@ -186,7 +186,7 @@ def test_another_file_is_read_anew(small: list[str], nowhere: Path) -> None:
 
 
 def _elsewhere(find: object) -> None:
-    """Call `find`; skip where this machine has a WordNet in a place for all its users."""
+    """Call `find`; skip if this machine has a system-wide WordNet."""
     if any(
         Path(p, "data.noun").is_file()
         for p in ("/usr/share/wordnet", "/usr/local/WordNet-3.0/dict")
@@ -195,7 +195,7 @@ def _elsewhere(find: object) -> None:
     find()  # type: ignore[operator]
 
 
-def test_no_wordnet_says_where_it_was_looked_for(nowhere: Path) -> None:
+def test_the_error_without_a_wordnet_lists_the_places(nowhere: Path) -> None:
     for call in (wordnet.find, Cifar10LT(descriptions="wordnet").pinned):
         with pytest.raises(UserError) as error:
             _elsewhere(call)
@@ -210,7 +210,7 @@ def test_no_wordnet_says_where_it_was_looked_for(nowhere: Path) -> None:
             assert part in text
 
 
-def test_a_damaged_archive_is_named(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_archive_is_reported(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NLTK_DATA", str(nowhere))
     (nowhere / "corpora").mkdir()
     (nowhere / "corpora/wordnet.zip").write_bytes(b"PK\x03\x04 cut off")
@@ -223,7 +223,7 @@ def test_a_damaged_archive_is_named(nowhere: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def real() -> wordnet.WordNet:
-    """The WordNet of this machine, in the version that wnids are of."""
+    """The WordNet of this machine; skip unless it has the version that wnids refer to."""
     try:
         found = wordnet.find()
     except DataMissing:
@@ -234,7 +234,7 @@ def real() -> wordnet.WordNet:
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "coco", "places", "voc2007"])
-def test_synsets_of_the_packages_are_not_their_names_first_senses(
+def test_synsets_in_the_packages_differ_from_the_first_senses(
     name: str, real: wordnet.WordNet
 ) -> None:
     package = read_package(name)
@@ -247,7 +247,7 @@ def test_synsets_of_the_packages_are_not_their_names_first_senses(
 
 @pytest.mark.usefixtures("real")
 def test_imagenets_synsets_in_the_real_wordnet() -> None:
-    """Against the definitions that timm ships, for every wnid of ImageNet."""
+    """Compared with the definitions in timm, for every wnid of ImageNet."""
     from timm.data import ImageNetInfo
 
     package = read_package("imagenet")

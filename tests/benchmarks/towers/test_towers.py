@@ -1,4 +1,4 @@
-"""Attention by products, folded weights and the ViT's pass against plain torch and open_clip."""
+"""Attention by products, folded weights and the ViT's pass compared with torch and open_clip."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.numeric
 
 
 def with_gradients(function: Any, *inputs: Tensor) -> list[Tensor]:
-    """A function's value and its gradients by the inputs."""
+    """A function's value and its gradients with respect to the inputs."""
     inputs = tuple(x.detach().clone().requires_grad_() for x in inputs)
     value = function(*inputs)
     torch.manual_seed(1)
@@ -44,7 +44,7 @@ def test_attention_and_its_gradients(queries, keys, cache, monkeypatch):
     monkeypatch.setattr(attention, "CACHE", cache)
     torch.manual_seed(0)
     q = 3 * torch.randn(3, 2, queries, 8, dtype=torch.float64)
-    # As they come out of one projection: heads and tokens interleaved.
+    # Memory layout as after one projection: heads and tokens interleaved.
     k, v = torch.randn(3, keys, 2, 2, 8, dtype=torch.float64).permute(2, 0, 3, 1, 4)
     ours, expected = (with_gradients(f, q, k, v) for f in (attend, plain_attention))
     for a, b in zip(ours, expected, strict=True):
@@ -63,7 +63,7 @@ def test_attention_without_gradients_is_the_same():
 # ---- layers -------------------------------------------------------------------------------------
 
 
-def test_quickgelu_has_its_own_gradient():
+def test_gradient_of_quickgelu():
     x = torch.linspace(-9, 9, 301, dtype=torch.float64)
     quick = open_clip.transformer.QuickGELU()
     ours = with_gradients(lambda x: blocks.activation(quick, x), x)
@@ -74,7 +74,7 @@ def test_quickgelu_has_its_own_gradient():
 
 
 @pytest.mark.parametrize("scale", [None, 0.5])
-def test_folded_layers_are_norm_layer_and_scale(scale):
+def test_folded_layers_equal_norm_layer_and_scale(scale):
     block: Any = backbone(ls_init_value=scale).model.visual.transformer.resblocks[0]
     x = torch.randn(7, 24, dtype=torch.float64)
     plain = F.layer_norm(x, (24,))
@@ -91,7 +91,7 @@ def test_folded_layers_are_norm_layer_and_scale(scale):
     torch.testing.assert_close(folded.down(hidden), block.ls_2(mlp.c_proj(hidden)))
 
 
-def test_frozen_weights_are_folded_once_and_anew_when_they_change():
+def test_frozen_weights_are_folded_once_and_again_after_a_change():
     visual: Any = backbone().model.visual
     block = visual.transformer.resblocks[0]
     first, again = (blocks.layers(block, torch.float32).up.weight for _ in range(2))
@@ -101,8 +101,8 @@ def test_frozen_weights_are_folded_once_and_anew_when_they_change():
     torch.testing.assert_close(blocks.layers(block, torch.float32).up.weight, 2 * first)
 
 
-def test_a_fold_is_not_taken_for_that_of_another_partner():
-    """Freed tensors' numbers are used again, and versions start at 0: neither tells them apart."""
+def test_a_cached_fold_is_not_used_for_another_parameter():
+    """Addresses of freed tensors are reused, and versions start at 0: neither is an identity."""
     block: Any = backbone().model.visual.transformer.resblocks[0]
     for value in range(1, 60):
         block.ln_2.weight = nn.Parameter(torch.full((24,), float(value)), requires_grad=False)
@@ -115,7 +115,7 @@ def test_a_fold_is_not_taken_for_that_of_another_partner():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_towers_that_are_let_go_are_freed(dtype):
+def test_the_cache_does_not_keep_towers_alive(dtype):
     frozen = backbone(dtype=torch.float32)
     visual: Any = frozen.model.visual
     image.pooled(visual, pictures(frozen))
@@ -146,7 +146,7 @@ def test_a_tower_without_a_projection():
     torch.testing.assert_close(frozen.encode_images(images), expected, atol=1e-6, rtol=0)
 
 
-def test_other_towers_go_open_clips_way():
+def test_other_towers_use_open_clips_forward_pass():
     settings = {"layers": [1, 1, 1, 1], "width": 16, "image_size": 64}  # a ResNet
     model = open_clip.CLIP(embed_dim=10, vision_cfg=settings, text_cfg=TEXT).eval()
     frozen = dataclasses.replace(tiny_backbone(), model=model.requires_grad_(False))
@@ -158,7 +158,7 @@ def test_other_towers_go_open_clips_way():
 
 @pytest.fixture(scope="module")
 def bf16() -> None:
-    """For tests of a CPU with bfloat16 units that work."""
+    """Skip the test unless the CPU multiplies in bfloat16."""
     if not devices.has_bf16(torch.device("cpu")):
         pytest.skip("no bfloat16 units that work")
 
@@ -166,7 +166,7 @@ def bf16() -> None:
 @pytest.mark.parametrize("tower", TOWERS.values(), ids=TOWERS)
 @pytest.mark.usefixtures("bf16")
 def test_bfloat16_is_near_float32(tower):
-    """bfloat16 keeps 8 bits: 0.4 % an operation, some per cent after three blocks."""
+    """bfloat16 has 8 bits: errors of 0.4 % per operation, a few per cent after three blocks."""
     frozen = backbone(dtype=torch.float32, **tower)
     visual: Any = frozen.model.visual
 
