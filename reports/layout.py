@@ -1,4 +1,4 @@
-"""What every format shares: columns, marks, the cells of a table and the notation of numbers."""
+"""Parts shared by all formats: columns, marks, cells and the notation of numbers."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ OfSweep = TypeVar("OfSweep", bound=Callable[[KnobSweep], Content])
 TABLE_OUTPUTS: dict[str, Callable[[Table], Content]] = {}
 """Functions by the ending of the file name; a figure is written with .png and .pdf added."""
 SWEEP_OUTPUTS: dict[str, Callable[[KnobSweep], Content]] = {}
-"""The same for sweeps over a knob of a data set."""
+"""Functions for the files of sweeps over a knob of a data set, likewise."""
 
 
 def table_output(ending: str) -> Callable[[OfTable], OfTable]:

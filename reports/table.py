@@ -32,9 +32,9 @@ class Row:
     label: str
     method: str
     values: Mapping[str, Summary]
-    """By name, for every metric of `benchmarks.metrics` and every cost of `aggregate.COSTS`."""
+    """Summary of every metric of `benchmarks.metrics` and every cost of `aggregate.COSTS`."""
     spread: str | None
-    """What varies between the runs ("3 run seeds"); None for one run."""
+    """Source of variation between the runs ("3 run seeds"); None for one run."""
     done: tuple[Record, ...]
     """The records behind the values: one for each run seed and split seed."""
     failed: tuple[Record, ...]
@@ -64,9 +64,9 @@ class PublishedValue:
     published: float
     ours: Summary
     tolerance: float
-    """In points."""
+    """Largest difference that counts as the same, in points."""
     source: str
-    """Where the value was read, and what a reader has to know about it."""
+    """Publication that the value was read in, with the facts that a reader has to know."""
 
     @property
     def title(self) -> str:

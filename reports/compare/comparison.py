@@ -38,7 +38,7 @@ class Comparison:
     b: str
     """Labels of the two rows."""
     intervals: Mapping[str, Interval | None]
-    """By name, for the metrics that are compared; None for an empty group."""
+    """Interval of each compared metric by its key; None for an empty group."""
     covers: str
     """Sources of variation in the intervals: test images and, if there are several, runs."""
     notes: tuple[str, ...]

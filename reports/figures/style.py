@@ -1,4 +1,4 @@
-"""What the figures share: size, looks, saving and legends.
+"""Size, style, legends and saving of all figures.
 
 Figures have the full width of a two-column page (7 inches, so that 8-point text stays 8-point).
 They are legible in print and in grey: methods differ in lightness, dashes, markers and hatching as

@@ -1,5 +1,5 @@
-"""Published values beside a table's own.
+"""Published values of a table's variants, compared with ours.
 
-Open `matching.py` first (which value may stand beside which row); `tables.py` writes them. The
+Open `matching.py` first (which value is compared with which row); `tables.py` writes them. The
 values themselves are in `results/published.yaml`.
 """

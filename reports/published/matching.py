@@ -88,7 +88,7 @@ def on_data(entry: Published, name: str) -> bool:
 
 
 def differences(entry: Published, record: Record) -> list[str]:
-    """How a record of the entry's method and backbone differs from the published variant."""
+    """Differences between a record of the entry's method and backbone and the published variant."""
     found = []
     if record.protocol != "paper":
         found.append(f"protocol {record.protocol}")

@@ -74,7 +74,9 @@ def test_accuracies_are_those_of_scikit_learn() -> None:
     assert metrics.many == pytest.approx(recall[:3].mean())
     assert metrics.medium == pytest.approx(recall[3:7].mean())
     assert metrics.few == pytest.approx(recall[7:9].mean())
-    assert metrics.overall != pytest.approx(metrics.balanced)  # or the data told nothing
+    assert metrics.overall != pytest.approx(
+        metrics.balanced
+    )  # otherwise the data could not tell them apart
 
 
 def test_balanced_accuracy_is_that_of_scikit_learn() -> None:

@@ -1,4 +1,4 @@
-"""What an author adds is one function and one line, or one file, and no edit elsewhere.
+"""An addition by an author is one function and one line, or one file, and no edit elsewhere.
 
 Each test makes the addition for real, in a process of its own.
 """
@@ -98,7 +98,7 @@ print(json.dumps({
 
 
 def run(code: str, *arguments: Path) -> Any:
-    """What a script prints, as JSON."""
+    """Run a script and return the JSON that it prints."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

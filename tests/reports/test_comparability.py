@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from benchmarks.errors import UserError
@@ -23,7 +27,7 @@ MUST_AGREE = {
 
 
 @pytest.mark.parametrize("name", MUST_AGREE)
-def test_what_must_agree_is_refused_and_named(name):
+def test_what_must_agree_is_refused_and_named(name: str) -> None:
     records = [make_record("ncm"), make_record("lift", 1), make_record("sage", **MUST_AGREE[name])]
     with pytest.raises(MixedRecords) as caught:
         build_tables(records)
@@ -37,13 +41,13 @@ def test_what_must_agree_is_refused_and_named(name):
     assert "\n" not in message
 
 
-def test_values_are_shown():
+def test_values_are_shown() -> None:
     records = [make_record("ncm"), make_record("sage", precision="bf16")]
     with pytest.raises(MixedRecords, match=r"precision bf16 \(sage\), fp32 \(ncm\)"):
         build_tables(records)
 
 
-def test_hashes_are_compared_behind_the_name_of_their_kind():
+def test_hashes_are_compared_behind_the_name_of_their_kind() -> None:
     kind = "sha256:"
     records = [
         make_record("ncm", provenance_text_hash=kind + "abcdef0" + "1" * 57),
@@ -53,7 +57,7 @@ def test_hashes_are_compared_behind_the_name_of_their_kind():
         build_tables(records)
 
 
-def test_a_knob_that_one_record_lacks_is_a_difference():
+def test_a_knob_that_one_record_lacks_is_a_difference() -> None:
     records = [make_record("ncm"), make_record("sage", dataset_config={})]
     with pytest.raises(MixedRecords, match=r"glyphs100_lt\.imbalance 100 \(ncm\), unset \(sage\)"):
         build_tables(records)
@@ -74,12 +78,12 @@ def test_a_knob_that_one_record_lacks_is_a_difference():
         {"deterministic": True},
     ],
 )
-def test_what_may_differ_is_not_refused(changes):
+def test_what_may_differ_is_not_refused(changes: dict[str, Any]) -> None:
     (table,) = build_tables([make_record("ncm"), make_record("sage", **changes)])
     assert [row.label for row in table.rows] == ["ncm", "sage"]
 
 
-def test_another_split_seed_is_another_split_but_one_seed_has_one_split():
+def test_another_split_seed_is_another_split_but_one_seed_has_one_split() -> None:
     other = {"split_seed": 1, "provenance_split_hash": "w" * 64}
     assert len(build_tables([make_record("ncm"), make_record("ncm", **other)])) == 1
     records = [make_record("ncm", **other), make_record("lift", split_seed=1), make_record("lift")]
@@ -87,7 +91,7 @@ def test_another_split_seed_is_another_split_but_one_seed_has_one_split():
         build_tables(records)
 
 
-def test_other_data_sets_and_backbones_go_to_other_tables():
+def test_other_data_sets_and_backbones_go_to_other_tables() -> None:
     records = [
         make_record(dataset="b", precision="bf16"),
         make_record(dataset="a", backbone="x"),
@@ -97,13 +101,13 @@ def test_other_data_sets_and_backbones_go_to_other_tables():
     assert names == [("a", "glyph"), ("a", "x"), ("b", "glyph")]
 
 
-def test_a_failed_cell_has_no_numbers_to_mix():
+def test_a_failed_cell_has_no_numbers_to_mix() -> None:
     (table,) = build_tables([make_record("ncm"), failed_record("sage", precision="bf16")])
     assert [row.label for row in table.rows] == ["ncm", "sage"]
 
 
 @pytest.mark.parametrize("name", MUST_AGREE)
-def test_mixed_on_request_is_marked_and_never_averaged(name):
+def test_mixed_on_request_is_marked_and_never_averaged(name: str) -> None:
     records = [
         make_record("lift", 0, overall=40.0),
         make_record("lift", 0, overall=60.0, **MUST_AGREE[name]),
@@ -116,6 +120,6 @@ def test_mixed_on_request_is_marked_and_never_averaged(name):
     assert table.warnings == ()
 
 
-def test_without_a_difference_allow_mixed_changes_nothing():
+def test_without_a_difference_allow_mixed_changes_nothing() -> None:
     records = [make_record("lift", seed) for seed in range(2)]
     assert build_tables(records) == build_tables(records, allow_mixed=True)

@@ -1,10 +1,12 @@
-"""What is compared with what, and how it is told."""
+"""Paired comparisons: which runs are paired, and how differences are reported."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from benchmarks.cli.parts.comparisons import RowFinder, compare_pairs
 from benchmarks.errors import UserError
 from benchmarks.metrics import multi_label_metrics
 from reports.aggregate import build_tables
-from reports.compare.comparison import Comparer, against, find_row, verdict
+from reports.compare.comparison import Comparer, Comparison, against, find_row, verdict
 from reports.compare.tables import (
     against_markdown,
     comparisons_csv,
@@ -22,6 +24,8 @@ from reports.compare.tables import (
     print_against,
     print_pair,
 )
+from reports.table import Table
+from results.schema import Record
 from tests.results.factory import failed_record, make_record
 
 COUNTS = (300, 200, 50, 30, 10, 5)
@@ -32,10 +36,19 @@ IDS = np.array([f"image {i}" for i in range(120)])
 class Study:
     """Records with their predictions; `table` and `compare` as the suite makes them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.records, self.predictions = [], {}
 
-    def add(self, method, seed=0, accuracy=0.5, order=None, labels=LABELS, ids=IDS, **changes):
+    def add(
+        self,
+        method: str,
+        seed: int = 0,
+        accuracy: float = 0.5,
+        order: np.ndarray | None = None,
+        labels: np.ndarray = LABELS,
+        ids: np.ndarray = IDS,
+        **changes: Any,
+    ) -> Record:
         """A run that is right on each image with a probability."""
         own = np.random.default_rng([seed, *method.encode()])
         right = own.random(len(labels)) < accuracy
@@ -52,17 +65,19 @@ class Study:
         self.predictions[record.key] = {name: array[order] for name, array in arrays.items()}
         return record
 
-    def table(self, **options):
+    def table(self, **options: Any) -> Table:
         (table,) = build_tables(self.records, **options)
         return table
 
-    def compare(self, a, b, **options):
+    def compare(self, a: str, b: str, **options: Any) -> Comparison:
         table = self.table(**options)
         comparer = Comparer(lambda record: self.predictions[record.key])
         return comparer.compare(table, find_row(table, a), find_row(table, b))
 
 
-def study(a_seeds=(0, 1, 2), b_seeds=(0, 1, 2), **changes):
+def study(
+    a_seeds: Sequence[int] = (0, 1, 2), b_seeds: Sequence[int] = (0, 1, 2), **changes: Any
+) -> Study:
     result = Study()
     for seed in a_seeds:
         result.add("sage", seed, 0.8, **changes)
@@ -71,7 +86,7 @@ def study(a_seeds=(0, 1, 2), b_seeds=(0, 1, 2), **changes):
     return result
 
 
-def text_of(print_it, *arguments, width=80):
+def text_of(print_it: Callable[..., None], *arguments: Any, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width)
     print_it(*arguments, console)
     return console.file.getvalue()
@@ -80,7 +95,7 @@ def text_of(print_it, *arguments, width=80):
 # ---- pairing -------------------------------------------------------------------------------------
 
 
-def test_means_are_those_of_the_table():
+def test_means_are_those_of_the_table() -> None:
     made = study()
     comparison, table = made.compare("sage", "lift"), made.table()
     assert list(comparison.intervals) == ["overall", "many", "medium", "few", "balanced"]
@@ -95,19 +110,19 @@ def test_means_are_those_of_the_table():
     assert comparison.notes == ()
 
 
-def test_images_are_paired_by_their_ids_whatever_the_order_of_files():
+def test_images_are_paired_by_their_ids_whatever_the_order_of_files() -> None:
     expected = study().compare("sage", "lift").intervals
     order = np.random.default_rng(0).permutation(120)
     assert study(order=order).compare("sage", "lift").intervals == expected
 
 
-def test_other_images_or_other_labels_are_no_pairs():
+def test_different_images_or_labels_cannot_be_paired() -> None:
     for changes in ({"ids": np.char.add(IDS, " of another set")}, {"labels": LABELS[::-1].copy()}):
         with pytest.raises(UserError, match="not tested on the same images"):
             study(**changes).compare("sage", "lift")
 
 
-def test_seeds_that_one_of_them_lacks_are_left_out_and_named():
+def test_seeds_that_one_of_them_lacks_are_left_out_and_named() -> None:
     comparison = study(a_seeds=(0, 1, 2, 5)).compare("sage", "lift")
     assert comparison.intervals == study().compare("sage", "lift").intervals
     (note,) = comparison.notes
@@ -117,18 +132,18 @@ def test_seeds_that_one_of_them_lacks_are_left_out_and_named():
     )
 
 
-def test_no_seed_in_common():
+def test_no_seed_in_common() -> None:
     with pytest.raises(UserError, match=r"'sage' and 'lift' have no finished run of the same seed"):
         study(a_seeds=(3, 4)).compare("sage", "lift")
 
 
-def test_one_run_alone_says_so():
+def test_one_run_alone_says_so() -> None:
     comparison = study((0,), (0,)).compare("sage", "lift")
     assert comparison.covers == "the choice of 120 test images alone: there is one run (seed 0)."
     assert comparison.intervals["overall"].se_runs is None
 
 
-def test_a_deterministic_run_stands_for_every_seed():
+def test_a_deterministic_run_is_paired_with_every_seed() -> None:
     made = Study()
     made.add("ncm", 0, 0.4, deterministic=True)
     for seed in (1, 2, 3):
@@ -141,7 +156,7 @@ def test_a_deterministic_run_stands_for_every_seed():
     assert overall.se_runs == pytest.approx(row.values["overall"].std / np.sqrt(3))
 
 
-def test_two_deterministic_methods():
+def test_two_deterministic_methods() -> None:
     made = Study()
     for method in ("ncm", "zero_shot"):
         made.add(method, 0, 0.4, deterministic=True)
@@ -150,7 +165,7 @@ def test_two_deterministic_methods():
     assert comparison.notes == ()
 
 
-def test_several_splits_are_what_varies():
+def test_several_splits_are_what_varies() -> None:
     """The run seeds of a split are averaged: the splits alone are a sample of splits."""
     made = Study()
     for method, accuracy in (("sage", 0.8), ("lift", 0.4)):
@@ -174,7 +189,7 @@ def test_several_splits_are_what_varies():
     assert overall.se_runs == pytest.approx(np.std(np.subtract(*means), ddof=1) / np.sqrt(3))
 
 
-def test_stale_and_failed_runs_are_told():
+def test_stale_and_failed_runs_are_reported() -> None:
     made = study()
     made.records.append(failed_record("lift", 9))
     stale = {r.key for r in made.records if r.method == "sage"}
@@ -184,7 +199,7 @@ def test_stale_and_failed_runs_are_told():
     )
 
 
-def test_an_empty_group_has_no_interval():
+def test_an_empty_group_has_no_interval() -> None:
     group = ("many", "many", "medium", "medium", "medium", "medium")
     made = Study()
     for method in ("sage", "lift"):
@@ -204,7 +219,7 @@ def test_an_empty_group_has_no_interval():
     }  # fmt: skip
 
 
-def test_multi_label_runs_are_compared_by_average_precision():
+def test_multi_label_runs_are_compared_by_average_precision() -> None:
     rng = np.random.default_rng(0)
     labels = (rng.random((150, 6)) < 0.3).astype(np.int8)
     made, group = Study(), np.array(["many", "many", "medium", "medium", "few", "few"])
@@ -231,7 +246,7 @@ def test_multi_label_runs_are_compared_by_average_precision():
 # ---- names ---------------------------------------------------------------------------------------
 
 
-def test_a_variant_is_found_by_its_label_or_by_the_method_if_there_is_one():
+def test_a_variant_is_found_by_its_label_or_by_the_method_if_there_is_one() -> None:
     made = study()
     for method in ("zero_shot", "mine"):
         for text in ("names", "both"):
@@ -246,7 +261,7 @@ def test_a_variant_is_found_by_its_label_or_by_the_method_if_there_is_one():
         find_row(table, "mine")
 
 
-def test_a_setting_that_the_label_leaves_out_finds_the_row_too():
+def test_a_setting_that_the_label_leaves_out_finds_the_row_too() -> None:
     """Labels name what is unusual among the variants of a table; a sweep is written before it."""
     made = Study()
     for guidance, lr in (("cross", 0.1), ("none", 0.1), ("none", 0.5)):
@@ -265,7 +280,7 @@ def test_a_setting_that_the_label_leaves_out_finds_the_row_too():
         find_row(table, "mine (lr=0.1)")
 
 
-def test_the_variant_that_bears_the_name_alone_goes_first():
+def test_the_variant_that_bears_the_name_alone_goes_first() -> None:
     made = Study()
     for guidance, seed in (("cross", 0), ("cross", 1), ("none", 0)):
         made.add("sage", seed, 0.5, config={"guidance": guidance, "lr": float(guidance == "none")})
@@ -276,10 +291,10 @@ def test_the_variant_that_bears_the_name_alone_goes_first():
     assert find_row(made.table(), "sage").label == "sage"
 
 
-# ---- telling -------------------------------------------------------------------------------------
+# ---- text ---------------------------------------------------------------------------------------
 
 
-def test_verdicts_follow_the_interval():
+def test_verdicts_follow_the_interval() -> None:
     made = study()
     made.add("same", 0, 0.4)
     better = made.compare("sage", "lift").intervals["overall"]
@@ -289,12 +304,12 @@ def test_verdicts_follow_the_interval():
     unclear = made.compare("same", "lift").intervals["overall"]
     assert unclear.low < 0 < unclear.high
     assert verdict("overall", unclear) == "no difference shown"
-    # Of a metric of which lower is better, the one with the lower value.
+    # Of two values of a metric where lower is better, the lower one wins.
     assert (verdict("ece", better), verdict("ece", worse)) == ("B better", "A better")
     assert verdict("ece", unclear) == "no difference shown"
 
 
-def everyone():
+def everyone() -> tuple[list[Comparison], list[str]]:
     made = study()
     made.add("ncm", 0, 0.41, deterministic=True)
     made.records.append(failed_record("coop"))
@@ -303,14 +318,14 @@ def everyone():
     return against(table, find_row(table, "lift"), comparer)
 
 
-def test_every_other_row_against_one():
+def test_every_other_row_against_one() -> None:
     found, problems = everyone()
     assert [(c.a, c.b) for c in found] == [("ncm", "lift"), ("sage", "lift")]
     (problem,) = problems
     assert "'coop' and 'lift' have no finished run" in problem
 
 
-def test_what_does_not_apply_is_no_problem_and_a_baseline_without_runs_is_one():
+def test_what_does_not_apply_is_no_problem_and_a_baseline_without_runs_is_one() -> None:
     made = study()
     made.records.append(make_record("tau_norm", status="not_applicable", error="for other data"))
     table = made.table()
@@ -322,7 +337,7 @@ def test_what_does_not_apply_is_no_problem_and_a_baseline_without_runs_is_one():
     assert "'tau_norm' has no finished run on" in problems[0]
 
 
-def test_a_pair_is_passed_over_where_one_of_them_does_not_apply():
+def test_a_pair_is_skipped_if_one_of_them_does_not_apply() -> None:
     made = study()
     tables = build_tables([
         *made.records,
@@ -337,7 +352,7 @@ def test_a_pair_is_passed_over_where_one_of_them_does_not_apply():
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_tables_fit_the_terminal(width):
+def test_tables_fit_the_terminal(width: int) -> None:
     found, _ = everyone()
     texts = [text_of(print_pair, found[1], width=width), text_of(print_against, found, width=width)]
     for text in texts:
@@ -347,8 +362,8 @@ def test_tables_fit_the_terminal(width):
             assert word in text
 
 
-def wide():
-    """A comparison whose figures are as wide as figures get."""
+def wide() -> Comparison:
+    """A comparison with the widest possible numbers."""
     made = Study()
     for seed in (0, 1):
         made.add("sage", seed, 1.0, config={"text": "a long description of this"})
@@ -361,7 +376,7 @@ def wide():
 
 
 @pytest.mark.parametrize("width", [30, 60, 72, 80])
-def test_no_figure_and_no_verdict_is_ever_cut(width):
+def test_no_figure_and_no_verdict_is_ever_cut(width: int) -> None:
     comparison = wide()
     for text in (
         text_of(print_pair, comparison, width=width),
@@ -383,7 +398,7 @@ def test_no_figure_and_no_verdict_is_ever_cut(width):
         assert max(map(len, pair.splitlines())) <= width
 
 
-def test_a_balanced_test_set_has_one_line_for_overall_and_balanced_another_has_two():
+def test_a_balanced_test_set_has_one_line_for_overall_and_balanced_another_has_two() -> None:
     uneven = Study()
     for method in ("sage", "lift"):
         uneven.add(method, 0, 0.5, labels=np.repeat(np.arange(6), [40, 20, 20, 20, 10, 10]))
@@ -393,7 +408,7 @@ def test_a_balanced_test_set_has_one_line_for_overall_and_balanced_another_has_t
     assert "overall = balanced" in text_of(print_pair, study().compare("sage", "lift"))
 
 
-def test_markdown_has_the_numbers_of_the_csv():
+def test_markdown_has_the_numbers_of_the_csv() -> None:
     found, _ = everyone()
     text = against_markdown(found)
     lines = list(csv.DictReader(io.StringIO(comparisons_csv(found))))

@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,22 +11,26 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from reports.aggregate import build_tables
 from reports.figures.group_bars import group_bars
 from reports.figures.head_tail import head_tail, running_mean, smoothing_window, spread_out
 from reports.figures.style import look, save
+from reports.table import Table
+from results.schema import Record
 from tests.results.factory import failed_record, fake_study, make_record
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def one_table(records):
+def one_table(records: Sequence[Record]) -> Table:
     (table,) = build_tables(records)
     return table
 
 
-def lines_of(table):
+def lines_of(table: Table) -> list[Line2D]:
     """The lines of the head-tail figure, in the order of the rows."""
     axes = head_tail(table).axes[0]
     return [line for line in axes.lines if line.get_zorder() == 4]
@@ -32,7 +39,7 @@ def lines_of(table):
 # ---- smoothing ---------------------------------------------------------------------------------
 
 
-def test_running_mean_shrinks_at_the_ends_and_leaves_gaps_out():
+def test_running_mean_shrinks_at_the_ends_and_leaves_gaps_out() -> None:
     values = np.array([0.0, 3.0, 6.0, np.nan, 12.0])
     np.testing.assert_allclose(running_mean(values, 3), [1.5, 3.0, 4.5, 9.0, 12.0])
     np.testing.assert_array_equal(running_mean(values, 1), values)
@@ -42,14 +49,14 @@ def test_running_mean_shrinks_at_the_ends_and_leaves_gaps_out():
 @pytest.mark.parametrize(
     ("classes", "window"), [(1, 1), (10, 1), (19, 1), (20, 3), (100, 11), (365, 37), (1000, 101)]
 )
-def test_the_window_is_odd_and_about_a_tenth(classes, window):
+def test_the_window_is_odd_and_about_a_tenth(classes: int, window: int) -> None:
     assert smoothing_window(classes) == window
 
 
 # ---- head to tail ------------------------------------------------------------------------------
 
 
-def test_classes_stand_from_head_to_tail_averaged_over_seeds():
+def test_classes_stand_from_head_to_tail_averaged_over_seeds() -> None:
     counts = (5, 300, 50)
     records = [
         make_record(seed=0, counts=counts, per_class=(10.0, 90.0, 50.0)),
@@ -60,7 +67,7 @@ def test_classes_stand_from_head_to_tail_averaged_over_seeds():
     np.testing.assert_allclose(line.get_ydata(), [80.0, 50.0, 15.0])
 
 
-def test_splits_with_other_heads_are_averaged_by_rank():
+def test_splits_with_other_heads_are_averaged_by_rank() -> None:
     records = [
         make_record(split_seed=0, counts=(300, 5), per_class=(90.0, 10.0)),
         make_record(split_seed=1, counts=(5, 300), per_class=(20.0, 80.0)),
@@ -69,7 +76,7 @@ def test_splits_with_other_heads_are_averaged_by_rank():
     np.testing.assert_allclose(line.get_ydata(), [85.0, 15.0])
 
 
-def test_a_line_for_every_row_that_has_values_told_apart_without_colour():
+def test_a_line_for_every_row_that_has_values_told_apart_without_colour() -> None:
     table = one_table([*fake_study(9, 30, 2), failed_record("broken")])
     lines = lines_of(table)
     assert len(lines) == 9
@@ -79,14 +86,14 @@ def test_a_line_for_every_row_that_has_values_told_apart_without_colour():
     assert texts == [row.label for row in table.rows[:9]]
 
 
-def test_looks_stay_distinct_beyond_the_palette():
+def test_looks_stay_distinct_beyond_the_palette() -> None:
     looks = [look(i) for i in range(30)]
     assert len({(x.colour, x.marker) for x in looks}) == 30
     assert len({(x.colour, x.hatch) for x in looks}) == 30
 
 
-def test_groups_are_named_with_their_sizes_and_empty_ones_left_out():
-    def names(counts):
+def test_groups_are_named_with_their_sizes_and_empty_ones_left_out() -> None:
+    def names(counts: Sequence[int]) -> list[str]:
         strip = head_tail(one_table([make_record(counts=counts)])).axes[1]
         return [text.get_text() for text in strip.texts]
 
@@ -94,7 +101,7 @@ def test_groups_are_named_with_their_sizes_and_empty_ones_left_out():
     assert names((300, 200, 50)) == ["many (2)", "medium (1)"]
 
 
-def test_labels_are_kept_apart_in_a_crowd():
+def test_labels_are_kept_apart_in_a_crowd() -> None:
     records = [make_record(f"m{i}", overall=50.0 + 0.01 * i) for i in range(12)]
     figure = head_tail(one_table(records))
     figure.draw_without_rendering()
@@ -108,7 +115,7 @@ def test_labels_are_kept_apart_in_a_crowd():
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.01, 0.2)), min_size=1, max_size=12))
-def test_spread_out_keeps_order_and_distance(items):
+def test_spread_out_keeps_order_and_distance(items: list[tuple[float, float]]) -> None:
     wanted, sizes = zip(*items, strict=True)
     places = spread_out(wanted, sizes)
     order = sorted(range(len(items)), key=lambda i: wanted[i])
@@ -120,7 +127,7 @@ def test_spread_out_keeps_order_and_distance(items):
         )
 
 
-def test_spread_out_moves_nothing_that_has_room():
+def test_spread_out_moves_nothing_that_has_room() -> None:
     assert spread_out([0.8, 0.2, 0.5], [0.1, 0.1, 0.1]) == pytest.approx([0.8, 0.2, 0.5])
     assert spread_out([0.5, 0.5], [0.1, 0.1]) == pytest.approx([0.45, 0.55])
 
@@ -128,7 +135,7 @@ def test_spread_out_moves_nothing_that_has_room():
 # ---- bars --------------------------------------------------------------------------------------
 
 
-def test_bars_have_the_means_and_error_bars_the_deviations():
+def test_bars_have_the_means_and_error_bars_the_deviations() -> None:
     counts = (300, 50, 5)
     records = [
         make_record(seed=0, overall=50.0, counts=counts, per_class=(60.0, 40.0, 20.0)),
@@ -143,7 +150,7 @@ def test_bars_have_the_means_and_error_bars_the_deviations():
     np.testing.assert_allclose(black.mean(1), [52.0, 65.0, 40.0, 15.0])
 
 
-def test_single_runs_have_no_error_bars_and_an_empty_group_a_dash():
+def test_single_runs_have_no_error_bars_and_an_empty_group_a_dash() -> None:
     axes = group_bars(one_table([make_record(counts=(300, 50))])).axes[0]
     assert len(axes.collections) == 0
     assert len(axes.patches) == 3
@@ -152,7 +159,7 @@ def test_single_runs_have_no_error_bars_and_an_empty_group_a_dash():
     assert ticks == ["overall", "many (1)", "medium (1)", "few (0)"]
 
 
-def test_of_more_rows_than_can_be_told_apart_the_highest_are_drawn():
+def test_of_more_rows_than_can_be_told_apart_the_highest_are_drawn() -> None:
     records = [make_record(f"m{i:02}", overall=float(i)) for i in range(30)]
     table = one_table(records)
     assert len(table.rows) == 30
@@ -166,7 +173,7 @@ def test_of_more_rows_than_can_be_told_apart_the_highest_are_drawn():
     assert "rows" not in group_bars(one_table(records[:24])).axes[0].get_xlabel()
 
 
-def test_the_legend_names_every_row_left_to_right_and_leaves_the_bars_free():
+def test_the_legend_names_every_row_left_to_right_and_leaves_the_bars_free() -> None:
     table = one_table(fake_study(9, 30, 1))
     figure = group_bars(table)
     figure.draw_without_rendering()
@@ -181,7 +188,7 @@ def test_the_legend_names_every_row_left_to_right_and_leaves_the_bars_free():
     assert legend.get_window_extent().x0 >= 0
 
 
-def test_multi_label_figures_speak_of_precision():
+def test_multi_label_figures_speak_of_precision() -> None:
     table = one_table([make_record(task="multi", metrics_balanced=None)])
     assert head_tail(table).axes[0].get_ylabel() == "Average precision (%)"
     axes = group_bars(table).axes[0]
@@ -193,7 +200,9 @@ def test_multi_label_figures_speak_of_precision():
 
 
 @pytest.mark.parametrize("draw", [head_tail, group_bars])
-def test_equal_tables_give_equal_files_whatever_the_settings(tmp_path, draw):
+def test_equal_tables_give_equal_files_whatever_the_settings(
+    tmp_path: Path, draw: Callable[[Table], Figure | None]
+) -> None:
     table = one_table(fake_study(3, 25, 2))
     first = save(draw(table), tmp_path / "a.b")
     assert [file.name for file in first] == ["a.b.png", "a.b.pdf"]
@@ -218,6 +227,6 @@ sys.exit("matplotlib.pyplot" in sys.modules)
 """
 
 
-def test_pyplot_is_not_used(tmp_path):
+def test_pyplot_is_not_used(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITE, str(tmp_path)]
     assert subprocess.run(command, check=False, cwd=ROOT).returncode == 0

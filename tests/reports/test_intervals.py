@@ -17,7 +17,7 @@ from reports.compare.intervals import (
 )
 
 
-def at_large(number):
+def at_large(number: int) -> np.ndarray:
     """One stratum."""
     return np.zeros(number, dtype=np.int64)
 
@@ -27,7 +27,7 @@ def at_large(number):
 
 @pytest.mark.parametrize("freedom", [1, 1.5, 2, 2.7, 4, 11.3, 60, 999, 1001, 1e5])
 @pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
-def test_the_quantile_of_t(freedom, confidence):
+def test_the_quantile_of_t(freedom: float, confidence: float) -> None:
     expected = stats.t.ppf((1 + confidence) / 2, freedom)
     assert t_quantile(freedom, confidence) == pytest.approx(expected, rel=2e-5)
 
@@ -35,7 +35,7 @@ def test_the_quantile_of_t(freedom, confidence):
 # ---- reductions to what is known -----------------------------------------------------------------
 
 
-def test_one_run_at_large_is_the_paired_t_test_over_images():
+def test_one_run_at_large_is_the_paired_t_test_over_images() -> None:
     rng = np.random.default_rng(0)
     a = rng.integers(0, 2, 40).astype(float)
     b = 1 - a  # differences of ±1: as light-tailed as can be, so all 39 degrees of freedom count
@@ -49,7 +49,7 @@ def test_one_run_at_large_is_the_paired_t_test_over_images():
 
 
 @pytest.mark.parametrize("runs", [2, 3, 5])
-def test_without_variance_between_images_it_is_the_paired_t_test_over_runs(runs):
+def test_without_variance_between_images_it_is_the_paired_t_test_over_runs(runs: int) -> None:
     rng = np.random.default_rng(runs)
     a, b = rng.normal(60, 2, runs), rng.normal(58, 2, runs)
     interval = paired_interval(*(np.repeat(x[:, None], 30, axis=1) for x in (a, b)), at_large(30))
@@ -59,7 +59,7 @@ def test_without_variance_between_images_it_is_the_paired_t_test_over_runs(runs)
     assert interval.se_runs == pytest.approx(stats.sem(a - b))
 
 
-def test_strata_have_the_variance_of_a_stratified_sample():
+def test_strata_have_the_variance_of_a_stratified_sample() -> None:
     rng = np.random.default_rng(1)
     strata = np.repeat(np.arange(4), [50, 20, 9, 2])
     right = rng.random(81) < 0.2 + 0.2 * strata
@@ -71,7 +71,7 @@ def test_strata_have_the_variance_of_a_stratified_sample():
         assert interval.se_images == pytest.approx(np.sqrt((weight**2 * own).sum()))
 
 
-def test_few_images_that_differ_leave_few_degrees_of_freedom():
+def test_few_images_that_differ_leave_few_degrees_of_freedom() -> None:
     """Four images in a thousand: the fourth moment allows 2 · 4 degrees, and not 999."""
     difference = np.zeros(1000)
     difference[:4] = 100.0
@@ -82,7 +82,7 @@ def test_few_images_that_differ_leave_few_degrees_of_freedom():
     assert half == pytest.approx(stats.t.ppf(0.975, freedom) * interval.se_images)
 
 
-def test_classes_of_one_image_share_a_stratum():
+def test_classes_of_one_image_share_a_stratum() -> None:
     rng = np.random.default_rng(2)
     right = rng.random(60) < 0.6
     labels = np.arange(60)
@@ -133,7 +133,7 @@ def test_runs_that_differ_less_than_their_images_explain_add_nothing() -> None:
 # ---- pairing -------------------------------------------------------------------------------------
 
 
-def test_what_both_have_in_common_cancels():
+def test_what_both_have_in_common_cancels() -> None:
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=(2, 3, 80))
     strata = rng.integers(0, 5, 80)
@@ -144,7 +144,7 @@ def test_what_both_have_in_common_cancels():
     assert (same.low, same.high) == (0.0, 0.0)
 
 
-def test_runs_are_paired_as_rows():
+def test_runs_are_paired_as_rows() -> None:
     """Seeds that move both alike tell nothing about the difference."""
     rng = np.random.default_rng(4)
     a, b = (np.repeat(rng.normal(size=(1, 80)), 3, axis=0) for _ in range(2))
@@ -155,7 +155,7 @@ def test_runs_are_paired_as_rows():
     assert crossed.se_runs == pytest.approx(stats.sem([-11, 0, 11]))
 
 
-def test_order_of_images_and_names_of_strata_do_not_matter():
+def test_order_of_images_and_names_of_strata_do_not_matter() -> None:
     rng = np.random.default_rng(5)
     a, b = rng.normal(size=(2, 3, 80))
     strata = rng.integers(0, 5, 80)
@@ -170,7 +170,7 @@ def test_order_of_images_and_names_of_strata_do_not_matter():
 # ---- parts ---------------------------------------------------------------------------------------
 
 
-def test_accuracies_are_the_sums_of_their_parts():
+def test_accuracies_are_the_sums_of_their_parts() -> None:
     rng = np.random.default_rng(6)
     labels = rng.choice(7, 200, p=[0.3, 0.25, 0.2, 0.1, 0.1, 0.05, 0])  # the last class: no image
     probabilities = rng.dirichlet(np.ones(7), 200)
@@ -185,8 +185,8 @@ def test_accuracies_are_the_sums_of_their_parts():
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_precision_parts_are_jackknife_values(seed):
-    """By leaving each image out and asking scikit-learn, equal scores among them."""
+def test_precision_parts_are_jackknife_values(seed: int) -> None:
+    """Compared with scikit-learn on all images but one, with equal scores among them."""
     rng = np.random.default_rng(seed)
     number = int(rng.integers(4, 20))
     scores = rng.integers(-3, 4, number)
@@ -202,7 +202,7 @@ def test_precision_parts_are_jackknife_values(seed):
     assert parts.mean() == pytest.approx(value)
 
 
-def test_infinite_scores_that_are_equal_are_ties():
+def test_infinite_scores_that_are_equal_are_ties() -> None:
     scores = np.array([np.inf, np.inf, 1.0, -np.inf, -np.inf, -np.inf])
     y = np.array([1, 0, 1, 0, 1, 0])
     group = np.array(["few"])
@@ -214,7 +214,7 @@ def test_infinite_scores_that_are_equal_are_ties():
     assert parts.mean() == pytest.approx(100 * average_precision_score(y, np.clip(scores, -9, 9)))
 
 
-def test_precision_is_averaged_over_the_tested_classes_of_a_group():
+def test_precision_is_averaged_over_the_tested_classes_of_a_group() -> None:
     rng = np.random.default_rng(7)
     scores = rng.normal(size=(50, 5)).astype(np.float32)
     labels = (rng.random((50, 5)) < 0.3).astype(np.int64)
@@ -228,7 +228,7 @@ def test_precision_is_averaged_over_the_tested_classes_of_a_group():
     assert parts["few"].mean() == pytest.approx(value[1])
 
 
-def test_a_class_with_one_positive_image_has_an_interval():
+def test_a_class_with_one_positive_image_has_an_interval() -> None:
     parts = precision_parts(np.array([[3.0], [2.0], [1.0]]), np.array([[0], [1], [0]]),
                             np.array(["few"]))["few"]  # fmt: skip
     assert parts.mean() == pytest.approx(50.0)
@@ -239,8 +239,19 @@ def test_a_class_with_one_positive_image_has_an_interval():
 # ---- coverage ------------------------------------------------------------------------------------
 
 
-def coverage(classes, images, runs, *, run, run_class, noise, fixed_b=False, worlds=300, seed=0):
-    """How often the interval of balanced accuracy holds the true difference, by simulation.
+def coverage(
+    classes: int,
+    images: int,
+    runs: int,
+    *,
+    run: float,
+    run_class: float,
+    noise: float,
+    fixed_b: bool = False,
+    worlds: int = 300,
+    seed: int = 0,
+) -> float:
+    """Simulated coverage of the true difference by the interval of balanced accuracy.
 
     An image is right where a normal variable is positive. It is the sum of what the class and the
     image are worth to both variants and to each, of a shift by run (`run`), one by run and class
@@ -258,7 +269,7 @@ def coverage(classes, images, runs, *, run, run_class, noise, fixed_b=False, wor
     for _ in range(worlds):
         image = rng.normal(size=len(labels))
 
-        def side(worth, random, image=image):
+        def side(worth: np.ndarray, random: bool, image: np.ndarray = image) -> np.ndarray:
             x = (worth[labels] + image + rng.normal(0, 0.5, len(labels)))[None]
             if random:
                 x = x + rng.normal(0, run, (runs, 1)) + rng.normal(0, noise, (runs, len(labels)))
@@ -271,7 +282,7 @@ def coverage(classes, images, runs, *, run, run_class, noise, fixed_b=False, wor
     return held / worlds
 
 
-def test_the_interval_holds_the_truth_as_often_as_it_says():
+def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     """Four standard errors of the simulation are 0.05."""
     assert coverage(6, 20, 3, run=0.05, run_class=0.1, noise=0.3) >= 0.91
     assert coverage(6, 20, 3, run=0.3, run_class=0.1, noise=0.3) >= 0.91
@@ -289,8 +300,8 @@ SHAKEN = [(0, 0, 0.5), (0, 0, 1.0), (0.02, 0.1, 0.3), (0.05, 0.2, 0.3), (0.15, 0
 @pytest.mark.parametrize(("classes", "images"), [(30, 50), (5, 20)])
 @pytest.mark.parametrize(("run", "run_class", "noise"), SHAKEN)
 def test_coverage_from_runs_all_alike_to_runs_all_different(
-    classes, images, runs, run, run_class, noise, fixed_b
-):
+    classes: int, images: int, runs: int, run: float, run_class: float, noise: float, fixed_b: bool
+) -> None:
     """The share of variance between runs goes from a tenth of that between images to a hundred
     times; three standard errors of the simulation are 0.015."""
     held = coverage(
@@ -300,8 +311,8 @@ def test_coverage_from_runs_all_alike_to_runs_all_different(
     assert held >= 0.93
 
 
-def precision_coverage(positives, classes, *, worlds, number=1000):
-    """The same for the difference of mean average precision, about its mean over the worlds.
+def precision_coverage(positives: int, classes: int, *, worlds: int, number: int = 1000) -> float:
+    """Coverage for the difference of mean average precision, around its mean over the worlds.
 
     The precision of a finite sample differs a little from that of an infinite one; what is
     estimated is its expectation for a test set of this size.
@@ -326,9 +337,9 @@ def precision_coverage(positives, classes, *, worlds, number=1000):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("positives", "classes"), [(10, 1), (30, 1), (5, 10), (10, 10), (30, 10)])
-def test_coverage_of_average_precision_down_to_few_positives(positives, classes):
+def test_coverage_of_average_precision_down_to_few_positives(positives: int, classes: int) -> None:
     assert precision_coverage(positives, classes, worlds=1000) >= 0.925
 
 
-def test_coverage_of_average_precision_with_thirty_positives():
+def test_coverage_of_average_precision_with_thirty_positives() -> None:
     assert precision_coverage(30, 2, worlds=200, number=300) >= 0.90

@@ -1,4 +1,4 @@
-"""Published values beside ours: what may stand in one column, and how it is shown."""
+"""Published values and ours: which of them are compared, and how they are shown."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def compared(records: list[Record], *entries: Published) -> PublishedValues | No
     return published_values(built.dataset, built.backbone, built.rows, entries)
 
 
-# ---- what stands beside what -----------------------------------------------------------------
+# ---- what is compared ------------------------------------------------------------------------
 
 
 def test_the_same_variant_is_compared() -> None:
@@ -276,7 +276,7 @@ def test_csv_is_unrounded_and_a_file_of_its_own(shown_table: Table, tmp_path: Pa
     assert "cifar100_lt__ViT-B-16-quickgelu-openai__published.csv" in files
 
 
-# ---- what the sweep says of its tables -------------------------------------------------------
+# ---- remark of the sweep ---------------------------------------------------------------------
 
 
 def test_the_caption_ends_with_the_remark() -> None:

@@ -1,4 +1,4 @@
-"""How tables tell rows apart that a recipe set."""
+"""Labels of rows whose hyper-parameters a recipe set."""
 
 from __future__ import annotations
 

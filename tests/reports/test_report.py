@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -13,7 +16,7 @@ PER_TABLE = [".csv", ".md", ".tex", "__groups.pdf", "__groups.png", "__head_tail
 PER_TABLE += ["__head_tail.png"]
 
 
-def test_a_report_has_tables_and_figures_of_each_data_set_and_backbone(tmp_path):
+def test_a_report_has_tables_and_figures_of_each_data_set_and_backbone(tmp_path: Path) -> None:
     records = [make_record("ncm"), make_record("lift"), make_record("ncm", dataset="cifar100_lt")]
     files = write_report(records, tmp_path / "new" / "out")
     stems = ("cifar100_lt__glyph", "glyphs100_lt__glyph")
@@ -23,20 +26,20 @@ def test_a_report_has_tables_and_figures_of_each_data_set_and_backbone(tmp_path)
     assert all(file.stat().st_size > 0 for file in files)
 
 
-def test_without_a_finished_cell_there_are_tables_but_no_figures(tmp_path):
+def test_without_a_finished_cell_there_are_tables_but_no_figures(tmp_path: Path) -> None:
     files = write_report([failed_record("lift", error="out of memory")], tmp_path)
     assert {f.suffix for f in files} == {".md", ".tex", ".csv"}
     assert "out of memory" in (tmp_path / "glyphs100_lt__glyph.md").read_text(encoding="utf-8")
 
 
-def test_multi_label_records_take_the_same_way(tmp_path):
+def test_multi_label_records_are_reported_too(tmp_path: Path) -> None:
     records = [make_record("lmpt", s, task="multi", metrics_balanced=None) for s in range(2)]
     write_report(records, tmp_path)
     text = (tmp_path / "glyphs100_lt__glyph.md").read_text(encoding="utf-8")
     assert "| method | mAP | many (2) |" in text
 
 
-def test_a_mixture_is_refused_before_anything_is_written(tmp_path):
+def test_a_mixture_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     records = [
         make_record("a", dataset="aa"),
         make_record("ncm"),
@@ -51,7 +54,7 @@ def test_a_mixture_is_refused_before_anything_is_written(tmp_path):
     assert len(files) == 2 * len(PER_TABLE) + 1
 
 
-def test_mixed_data_sets_of_different_sizes_can_still_be_drawn(tmp_path):
+def test_mixed_data_sets_of_different_sizes_can_still_be_drawn(tmp_path: Path) -> None:
     records = [
         make_record("a", counts=(300, 50, 5), dataset_config={"classes": 3}),
         make_record("b", counts=(300, 200, 50, 5), dataset_config={"classes": 4}),
@@ -59,7 +62,7 @@ def test_mixed_data_sets_of_different_sizes_can_still_be_drawn(tmp_path):
     assert len(write_report(records, tmp_path, allow_mixed=True)) == len(PER_TABLE) + 1
 
 
-def test_stale_keys_reach_every_format(tmp_path):
+def test_stale_keys_reach_every_format(tmp_path: Path) -> None:
     records = [make_record("ncm", key="a"), make_record("lift", key="b")]
     console = Console(file=io.StringIO(), width=100)
     write_report(records, tmp_path, stale={"b": "edited"}, console=console)
@@ -70,12 +73,12 @@ def test_stale_keys_reach_every_format(tmp_path):
     assert "lift †" in console.file.getvalue()
 
 
-def test_no_records_is_one_clear_line(tmp_path):
+def test_no_records_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no records"):
         write_report([], tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"Cannot write the report to .*file"):
         write_report([make_record()], tmp_path / "file")
@@ -93,12 +96,12 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
         ("local-dir:/" + "d/" * 200 + "clip", ("d-" * 38 + "clip")),
     ],
 )
-def test_file_names_are_safe(backbone, name):
+def test_file_names_are_safe(backbone: str, name: str) -> None:
     (stem,) = file_stems(build_tables([make_record(backbone=backbone)]))
     assert stem == f"glyphs100_lt__{name}"
 
 
-def test_names_that_would_collide_are_told_apart():
+def test_names_that_would_collide_are_told_apart() -> None:
     records = [make_record(backbone=name) for name in ("a/b", "a:b", "A/B", "c")]
     stems = file_stems(build_tables(records))
     assert len({stem.lower() for stem in stems}) == 4

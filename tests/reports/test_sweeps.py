@@ -1,19 +1,25 @@
-"""Sweeps over a knob of a data set: what makes one, whose classes its thirds are, what is drawn."""
+"""Sweeps over a knob of a data set: how they are found, their thirds and their figure."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from reports.aggregate import build_tables
 from reports.figures.knob_panels import PANELS, sweep_figure
 from reports.formats.sweep_csv import sweep_csv
-from reports.knob_sweeps import THIRDS, find_sweeps
+from reports.knob_sweeps import THIRDS, KnobSweep, find_sweeps
 from reports.report import sweep_stems, write_report
+from results.schema import Record
 from tests.results.factory import failed_record, make_record
 
 STEEP = (400, 300, 200, 100, 50, 20)
@@ -21,7 +27,13 @@ FLAT = (179, 179, 178, 178, 178, 178)
 GENTLE = (250, 220, 190, 160, 130, 120)
 
 
-def world(imbalance, counts, methods=("ncm", "lift"), seeds=(0, 1), **changes):
+def world(
+    imbalance: float,
+    counts: Sequence[int],
+    methods: Sequence[str] = ("ncm", "lift"),
+    seeds: Sequence[int] = (0, 1),
+    **changes: Any,
+) -> list[Record]:
     """The records of a table: class i has `imbalance + 10 i + seed` percent with every method."""
     knobs = {"imbalance": float(imbalance), "profile": "exp", "total": "fixed"}
     name = "glyphs100_lt" if imbalance == 100 else f"glyphs100_lt_ir{imbalance:g}"
@@ -37,19 +49,19 @@ def world(imbalance, counts, methods=("ncm", "lift"), seeds=(0, 1), **changes):
     ]  # fmt: skip
 
 
-def one(records, **options):
+def one(records: Sequence[Record], **options: Any) -> KnobSweep:
     (sweep,) = find_sweeps(build_tables(records, **options))
     return sweep
 
 
-def ratios():
+def ratios() -> list[Record]:
     return [*world(100, STEEP), *world(1, FLAT), *world(10, GENTLE)]
 
 
 # ---- finding -------------------------------------------------------------------------------------
 
 
-def test_a_line_for_each_variant_over_the_values_in_order():
+def test_a_line_for_each_variant_over_the_values_in_order() -> None:
     sweep = one(ratios())
     assert (sweep.base, sweep.knob, sweep.backbone) == (
         "glyphs100_lt (total=fixed)", "imbalance", "glyph"
@@ -68,7 +80,7 @@ def test_a_line_for_each_variant_over_the_values_in_order():
     assert sweep.lines[0].points[0][1]["tail third"].std is None
 
 
-def test_one_value_is_no_sweep_and_neither_are_two_data_sets():
+def test_one_value_is_no_sweep_and_neither_are_two_data_sets() -> None:
     assert find_sweeps(build_tables(world(100, STEEP))) == []
     other = world(10, GENTLE, dataset="cifar100_lt_ir10")
     assert find_sweeps(build_tables([*world(100, STEEP), *other])) == []
@@ -88,13 +100,13 @@ def test_one_value_is_no_sweep_and_neither_are_two_data_sets():
          "dataset_config": {"imbalance": 10.0, "profile": "exp", "total": "fixed", "n_max": 50}},
     ],
 )  # fmt: skip
-def test_tables_that_differ_in_more_than_the_knob_do_not_meet(changes):
+def test_tables_that_differ_in_more_than_the_knob_do_not_meet(changes: dict[str, Any]) -> None:
     records = [*world(100, STEEP), *world(10, GENTLE, **changes)]
     assert find_sweeps(build_tables(records)) == []
 
 
-def test_texts_and_switches_are_no_axes():
-    def named(**knobs):
+def test_texts_and_switches_are_no_axes() -> None:
+    def named(**knobs: Any) -> list[Record]:
         shown = ", ".join(f"{k}={v}" for k, v in knobs.items())
         return world(100, STEEP, dataset=f"glyphs100_lt ({shown})",
                      dataset_config={"imbalance": 100.0} | knobs)  # fmt: skip
@@ -104,8 +116,8 @@ def test_texts_and_switches_are_no_axes():
     assert one([*named(n_max=50), *named(n_max=60)]).knob == "n_max"
 
 
-def test_two_knobs_make_two_sweeps():
-    def step(share):
+def test_two_knobs_make_two_sweeps() -> None:
+    def step(share: float) -> list[Record]:
         knobs = {"imbalance": 100.0, "profile": "step", "total": "fixed", "head_share": share}
         counts = (300,) * round(6 * share) + (3,) * (6 - round(6 * share))
         named = "profile=step, " + (f"head_share={share}, " if share != 0.5 else "") + "total=fixed"
@@ -123,15 +135,15 @@ def test_two_knobs_make_two_sweeps():
     assert "every share" in found["head_share"].notes[0]
 
 
-def test_a_variant_that_only_one_table_has_makes_no_line():
+def test_a_variant_that_only_one_table_has_makes_no_line() -> None:
     records = [*ratios(), *world(100, STEEP, ("sage",)), failed_record("coop")]
     assert [line.label for line in one(records).lines] == ["ncm", "lift"]
 
 
-def test_variants_are_joined_by_their_fields_and_not_by_their_labels():
-    """In a table of its own a lone variant goes by the name of its method."""
+def test_variants_are_joined_by_their_fields_and_not_by_their_labels() -> None:
+    """A variant alone in its table has the name of its method as label."""
 
-    def sage(guidance, imbalance, counts):
+    def sage(guidance: str, imbalance: float, counts: Sequence[int]) -> list[Record]:
         return world(imbalance, counts, ("sage",), config={"guidance": guidance})
 
     records = [*sage("cross", 100, STEEP), *sage("none", 10, GENTLE)]
@@ -140,7 +152,7 @@ def test_variants_are_joined_by_their_fields_and_not_by_their_labels():
     assert line.label == "sage (guidance=cross)"
 
 
-def test_tables_of_mixed_knobs_are_left_out():
+def test_tables_of_mixed_knobs_are_left_out() -> None:
     odd = {"imbalance": 100.0, "profile": "step", "total": "fixed"}
     records = [*ratios(), *world(100, STEEP, ("sage",), dataset_config=odd)]
     assert one(records, allow_mixed=True).values == [1, 10]
@@ -149,8 +161,8 @@ def test_tables_of_mixed_knobs_are_left_out():
 # ---- thirds --------------------------------------------------------------------------------------
 
 
-def turned(records):
-    """The same with the class order turned round: the tail has the first index."""
+def turned(records: Sequence[Record]) -> list[Record]:
+    """The records with the class order reversed: the tail has the first index."""
     return [
         replace(
             r,
@@ -161,7 +173,7 @@ def turned(records):
     ]
 
 
-def test_thirds_are_the_same_classes_even_where_counts_are_equal():
+def test_thirds_are_the_same_classes_even_where_counts_are_equal() -> None:
     """At ratio 1 the ranks come from the other ratio."""
     records = [*world(100, STEEP), *world(1, (178,) * 6)]
     plain, back = one(records), one(turned(records))
@@ -170,7 +182,7 @@ def test_thirds_are_the_same_classes_even_where_counts_are_equal():
     assert "the same classes at every ratio" in plain.notes[0]
 
 
-def test_ranks_that_a_sweep_leaves_open_come_from_the_tables_beside_it():
+def test_ranks_that_a_sweep_leaves_open_come_from_the_tables_beside_it() -> None:
     """Steps have two levels of counts; the exponential profile of the same classes has ranks."""
     records = world(100, STEEP)
     for share, heads in ((0.5, 3), (0.83, 5)):
@@ -182,7 +194,7 @@ def test_ranks_that_a_sweep_leaves_open_come_from_the_tables_beside_it():
     assert one(records).knob == "head_share"
 
 
-def test_where_a_knob_changes_the_ranks_each_setting_has_its_own_thirds():
+def test_where_a_knob_changes_the_ranks_each_setting_has_its_own_thirds() -> None:
     records = []
     for value, counts in ((0.0, STEEP), (1.0, STEEP[::-1])):
         knobs = {"imbalance": 100.0, "rank_coverage": value}
@@ -195,7 +207,7 @@ def test_where_a_knob_changes_the_ranks_each_setting_has_its_own_thirds():
     assert first["tail third"].mean != second["tail third"].mean
 
 
-def test_where_classes_differ_each_setting_has_its_own_thirds():
+def test_where_classes_differ_each_setting_has_its_own_thirds() -> None:
     few = world(10, (100, 50, 5), dataset_config={"imbalance": 10.0, "classes": 3})
     many = world(10, STEEP, dataset="glyphs100_lt_ir10 (classes=6)",
                  dataset_config={"imbalance": 10.0, "classes": 6})  # fmt: skip
@@ -205,7 +217,7 @@ def test_where_classes_differ_each_setting_has_its_own_thirds():
     assert sweep.lines[0].points[0][1]["tail third"].mean == pytest.approx(1.0 + 20)
 
 
-def test_the_note_says_how_many_images_and_what_the_bands_are():
+def test_the_note_says_how_many_images_and_what_the_bands_are() -> None:
     assert one(ratios()).notes == (
         "Groups: thirds by rank, the same classes at every ratio; 1,070 training images at each.",
         "Bands: standard deviation (ddof=1) over 2 run seeds.",
@@ -218,11 +230,11 @@ def test_the_note_says_how_many_images_and_what_the_bands_are():
 # ---- figure and files ----------------------------------------------------------------------------
 
 
-def lines_in(axes):
+def lines_in(axes: Axes) -> list[Line2D]:
     return [line for line in axes.lines if line.get_zorder() == 4]
 
 
-def test_a_panel_has_a_line_a_variant_and_a_band_where_something_is_random():
+def test_a_panel_has_a_line_a_variant_and_a_band_where_something_is_random() -> None:
     sweep = one(ratios())
     figure = sweep_figure(sweep)
     assert len(figure.axes) == len(PANELS)
@@ -239,7 +251,7 @@ def test_a_panel_has_a_line_a_variant_and_a_band_where_something_is_random():
     ]  # fmt: skip
 
 
-def test_ratios_are_on_a_logarithmic_axis_and_shares_are_not():
+def test_ratios_are_on_a_logarithmic_axis_and_shares_are_not() -> None:
     figure = sweep_figure(one(ratios()))
     assert {axes.get_xscale() for axes in figure.axes} == {"log"}
     ticks = [text.get_text() for text in figure.axes[0].get_xticklabels()]
@@ -255,7 +267,7 @@ def test_ratios_are_on_a_logarithmic_axis_and_shares_are_not():
     assert figure.get_supxlabel().startswith("Share of head classes\n")
 
 
-def test_everything_lies_within_the_figure_and_apart():
+def test_everything_lies_within_the_figure_and_apart() -> None:
     methods = [f"method_{i} (with=a long label)" for i in range(12)]
     records = [*world(100, STEEP, methods), *world(1, FLAT, methods), *world(10, GENTLE, methods)]
     figure = sweep_figure(one(records))
@@ -274,7 +286,7 @@ def test_everything_lies_within_the_figure_and_apart():
         assert box.y1 <= figure.bbox.y1 + 1
 
 
-def test_multi_label_sweeps_speak_of_precision_and_count_no_images():
+def test_multi_label_sweeps_speak_of_precision_and_count_no_images() -> None:
     records = [
         replace(r, task="multi", metrics=replace(r.metrics, balanced=None)) for r in ratios()
     ]
@@ -285,7 +297,7 @@ def test_multi_label_sweeps_speak_of_precision_and_count_no_images():
     assert "images" not in sweep.notes[0]
 
 
-def test_the_csv_has_every_number():
+def test_the_csv_has_every_number() -> None:
     sweep = one(ratios())
     lines = list(csv.DictReader(io.StringIO(sweep_csv(sweep))))
     assert len(lines) == 2 * 3 * 4
@@ -299,7 +311,7 @@ def test_the_csv_has_every_number():
     assert {line["std"] for line in lines if line["variant"] == "ncm"} == {""}
 
 
-def test_a_report_has_them(tmp_path):
+def test_a_report_has_them(tmp_path: Path) -> None:
     stem = "glyphs100_lt-total-fixed__imbalance__glyph"
     files = {file.name for file in write_report(ratios(), tmp_path)}
     assert {f"{stem}.{ending}" for ending in ("png", "pdf", "csv")} <= files
@@ -308,7 +320,7 @@ def test_a_report_has_them(tmp_path):
     assert not any("__imbalance__" in name for name in alone)
 
 
-def test_names_that_would_collide_are_told_apart():
+def test_names_that_would_collide_are_told_apart() -> None:
     sweep = one(ratios())
     other = replace(sweep, notes=("another",))
     stems = sweep_stems([sweep, other, replace(sweep, knob="n_max")])

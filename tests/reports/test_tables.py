@@ -1,7 +1,11 @@
+from __future__ import annotations
+
 import csv
 import io
 import json
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -11,19 +15,20 @@ from reports.aggregate import build_tables
 from reports.formats.latex import latex
 from reports.formats.long_csv import table_csv
 from reports.formats.markdown import markdown
-from reports.layout import columns, cost, marks, mean_std
+from reports.layout import Mark, columns, cost, marks, mean_std
 from reports.records_csv import records_csv
-from reports.table import Summary
+from reports.table import Summary, Table
 from reports.terminal import print_table
+from results.schema import Record
 from tests.results.factory import failed_record, fake_study, make_record
 
 
-def one_table(records, **options):
+def one_table(records: Sequence[Record], **options: Any) -> Table:
     (table,) = build_tables(records, **options)
     return table
 
 
-def small_table():
+def small_table() -> Table:
     """zero_shot 40 (one run), ncm 50 ± 1.4, lift 60 ± 2.8, and a failure; no few-shot classes."""
     counts = (300, 200, 50)
     records = [make_record("zero_shot", overall=40.0, deterministic=True, counts=counts)]
@@ -35,7 +40,7 @@ def small_table():
     return one_table([*records, failed_record("sage_x", error="100 % of <memory> & [disk] | used")])
 
 
-def printed(table, width):
+def printed(table: Table, width: int) -> str:
     console = Console(width=width, file=io.StringIO(), color_system=None)
     print_table(table, console)
     return console.file.getvalue()
@@ -44,42 +49,42 @@ def printed(table, width):
 # ---- marks and numbers -------------------------------------------------------------------------
 
 
-def marks_of(*means):
+def marks_of(*means: float | None) -> list[Mark | None]:
     table = one_table([make_record(f"m{i}", overall=mean) for i, mean in enumerate(means)])
     found = dict(zip([row.label for row in table.rows], marks(table, "overall"), strict=True))
     return [found[f"m{i}"] for i in range(len(means))]
 
 
-def test_best_and_second():
+def test_best_and_second() -> None:
     assert marks_of(50.0, 70.0, 60.0) == [None, "best", "second"]
 
 
-def test_rows_that_print_the_same_number_share_a_mark():
+def test_rows_that_print_the_same_number_share_a_mark() -> None:
     assert marks_of(70.04, 70.01, 69.9, 69.0) == ["best", "best", "second", None]
     assert marks_of(70.0, 69.94, 69.86) == ["best", "second", "second"]
 
 
-def test_the_order_is_that_of_unrounded_means():
+def test_the_order_is_that_of_unrounded_means() -> None:
     assert marks_of(70.06, 70.04) == ["best", "second"]
 
 
-def test_a_lone_value_is_no_winner():
+def test_a_single_value_gets_no_mark() -> None:
     assert marks_of(70.0) == [None]
     assert marks_of(70.0, None) == [None, None]
 
 
-def test_a_value_that_is_missing_gets_no_mark():
+def test_a_value_that_is_missing_gets_no_mark() -> None:
     assert marks_of(70.0, None, 60.0) == ["best", None, "second"]
 
 
-def test_of_a_metric_of_which_lower_is_better_the_lowest_is_best():
+def test_the_lowest_is_best_where_lower_is_better() -> None:
     errors = {"a": 3.0, "b": 20.0, "c": 4.5}
     table = one_table([make_record(m, metrics_ece=value) for m, value in errors.items()])
     found = dict(zip([row.label for row in table.rows], marks(table, "ece"), strict=True))
     assert found == {"a": "best", "c": "second", "b": None}
 
 
-def test_numbers_have_one_decimal():
+def test_numbers_have_one_decimal() -> None:
     assert mean_std(Summary(53.04, 3.25001, 3)) == ("53.0", "3.3")
     assert mean_std(Summary(53.0, None, 1)) == ("53.0", "–")
     assert mean_std(Summary(None, None, 0)) == ("–", None)
@@ -102,11 +107,11 @@ def test_numbers_have_one_decimal():
         ("fit_s", None, "–"),
     ],
 )
-def test_costs(key, value, text):
+def test_costs(key: str, value: float | None, text: str) -> None:
     assert cost(key, Summary(value, None, 1)) == text
 
 
-def test_multi_label_tables_have_one_column_for_the_whole():
+def test_multi_label_tables_have_one_column_for_the_whole() -> None:
     table = one_table([make_record(task="multi", metrics_balanced=None)])
     assert [column.title for column in columns(table)] == ["mAP", "many", "medium", "few"]
 
@@ -115,7 +120,7 @@ def test_multi_label_tables_have_one_column_for_the_whole():
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_the_terminal_table_fits_and_is_complete(width):
+def test_the_terminal_table_fits_and_is_complete(width: int) -> None:
     study = [*fake_study(8, 100, 3), failed_record("tip_adapter")]
     text = printed(one_table(study), width)
     lines = text.splitlines()
@@ -131,13 +136,13 @@ def test_the_terminal_table_fits_and_is_complete(width):
     assert "standard deviation" in " ".join(text.split())
 
 
-def test_decimal_points_of_a_column_stand_in_one_line():
+def test_decimal_points_of_a_column_are_aligned() -> None:
     lines = printed(small_table(), 120).splitlines()
     places = {line.index("±") for line in lines if re.match(r" (zero_shot|ncm|lift) ", line)}
     assert len(places) == 1
 
 
-def test_an_empty_group_prints_a_dash():
+def test_an_empty_group_prints_a_dash() -> None:
     lines = printed(small_table(), 120).splitlines()
     (row,) = (line.split() for line in lines if line.startswith(" ncm "))
     assert row == [
@@ -151,7 +156,7 @@ def test_an_empty_group_prints_a_dash():
     ]
 
 
-def test_best_is_bold_and_second_underlined_in_the_terminal():
+def test_best_is_bold_and_second_underlined_in_the_terminal() -> None:
     console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system="standard")
     print_table(small_table(), console)
     text = console.file.getvalue()
@@ -159,14 +164,14 @@ def test_best_is_bold_and_second_underlined_in_the_terminal():
     assert "\x1b[4m50.0 ± 1.4" in text
 
 
-def test_brackets_in_messages_are_not_taken_for_styles():
+def test_brackets_in_messages_are_not_read_as_styles() -> None:
     assert "<memory> & [disk] | used" in printed(small_table(), 120)
 
 
 # ---- Markdown and LaTeX ------------------------------------------------------------------------
 
 
-def test_markdown():
+def test_markdown() -> None:
     text = markdown(small_table())
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert rows[0] == (
@@ -181,13 +186,13 @@ def test_markdown():
     assert r"100 % of \<memory\> & \[disk\] \| used" in text
 
 
-def test_markdown_keeps_a_bar_in_a_setting_within_its_cell():
+def test_markdown_keeps_a_bar_in_a_setting_within_its_cell() -> None:
     table = one_table([make_record(config={"a": c}) for c in ("x|y", "z")])
     rows = [line for line in markdown(table).splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {9}
 
 
-def test_latex():
+def test_latex() -> None:
     text = latex(small_table())
     lines = text.splitlines()
     assert r"\begin{tabular}{@{}lrrrrrrr@{}}" in lines
@@ -204,11 +209,11 @@ def test_latex():
         assert lines.count("\\" + rule) == 1
 
 
-def unescaped(text, character):
+def unescaped(text: str, character: str) -> int:
     return len(re.findall(rf"(?<!\\)\{character}", text))
 
 
-def test_latex_of_any_message_is_ascii_and_balanced():
+def test_latex_of_any_message_is_ascii_and_balanced() -> None:
     nasty = "\\}{ $x_1^2$ ~#&% “naïve” 数据 ≤ 5 \x1b[0m\ttab\nline – ‡"
     table = one_table(
         [
@@ -232,7 +237,7 @@ def test_latex_of_any_message_is_ascii_and_balanced():
     assert r"\label{tab:glyphs100-lt-local-dir-x-y}" in text
 
 
-def test_warnings_are_shown_everywhere():
+def test_warnings_are_shown_everywhere() -> None:
     records = [make_record(overall=v, key=k) for v, k in ((1.0, "a"), (2.0, "b"))]
     table = one_table(records)
     assert "Warning: lift: 1 other record" in " ".join(printed(table, 80).split())
@@ -240,7 +245,7 @@ def test_warnings_are_shown_everywhere():
     assert "% Warning: lift: 1 other record" in latex(table)
 
 
-def test_stale_rows_carry_their_sign():
+def test_stale_rows_carry_their_sign() -> None:
     table = one_table([make_record("ncm", key="a"), make_record("lift", key="b")], stale={"b"})
     assert "`lift` † |" in markdown(table)
     assert r"lift $\dagger$ &" in latex(table)
@@ -250,7 +255,7 @@ def test_stale_rows_carry_their_sign():
 # ---- CSV ---------------------------------------------------------------------------------------
 
 
-def test_table_csv_has_a_line_for_each_variant_and_metric_unrounded():
+def test_table_csv_has_a_line_for_each_variant_and_metric_unrounded() -> None:
     records = [make_record("lift", s, overall=v) for s, v in enumerate((50.0, 51.1234567))]
     lines = list(csv.DictReader(io.StringIO(table_csv(one_table(records)))))
     by_metric = {line["metric"]: line for line in lines}
@@ -263,13 +268,13 @@ def test_table_csv_has_a_line_for_each_variant_and_metric_unrounded():
     assert (overall["dataset"], overall["backbone"]) == ("glyphs100_lt", "glyph")
 
 
-def test_table_csv_leaves_what_does_not_exist_empty():
+def test_table_csv_leaves_what_does_not_exist_empty() -> None:
     lines = list(csv.DictReader(io.StringIO(table_csv(small_table()))))
     few = next(x for x in lines if x["variant"] == "zero_shot" and x["metric"] == "few")
     assert (few["mean"], few["std"], few["n"]) == ("", "", "0")
 
 
-def test_records_csv_has_a_line_a_record_with_every_metric():
+def test_records_csv_has_a_line_a_record_with_every_metric() -> None:
     done = make_record("lift", 3, config={"prompt": 'a "photo", of'}, notes=("x",))
     lines = list(csv.DictReader(io.StringIO(records_csv([done, failed_record("ncm", error="e")]))))
     assert [line["status"] for line in lines] == ["done", "failed"]

@@ -1,4 +1,4 @@
-"""The file of published results: what stands in it, and what is said of a slip of the pen."""
+"""The file of published results: its contents, and the message for a mistake in it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def overall(**wanted: Any) -> set[float]:
     return {values["overall"] for values in found(**wanted)}
 
 
-# ---- what stands in it -----------------------------------------------------------------------
+# ---- contents --------------------------------------------------------------------------------
 
 
 def test_some_values_retyped() -> None:
@@ -85,7 +85,7 @@ def test_every_read_number_is_there_and_no_recalled_one(shared: Path) -> None:
     assert read <= numbers
     headline = "78.3 52.2 81.7 83.1 84.9 89.1 90.2 91.3 82.9 53.7 85.2 53.1 82.7"
     assert of(headline) <= numbers
-    # Nothing else: what is only recalled stands nowhere, unless a read source has it too.
+    # Nothing else: a value from memory is listed only if a source that was read has it too.
     assert numbers <= read | of(headline)
 
 

@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +29,9 @@ values = st.recursive(
     error=st.none() | st.text(),
     seed=st.integers(),
 )
-def test_a_record_survives_json(config, accuracies, error, seed):
+def test_a_record_survives_json(
+    config: dict[str, Any], accuracies: list[float | None], error: str | None, seed: int
+) -> None:
     record = replace(
         make_record("m", seed, per_class=accuracies, counts=[5] * len(accuracies), overall=1.5),
         config=config,
@@ -36,26 +41,26 @@ def test_a_record_survives_json(config, accuracies, error, seed):
     assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
 
 
-def test_a_record_from_before_data_wait_was_measured_is_read():
+def test_a_record_from_before_data_wait_was_measured_is_read() -> None:
     old = make_record().to_json()
     del old["cost"]["data_wait_s"]
     assert Record.from_json(old) == make_record()
     assert make_record(cost_data_wait_s=0.25).to_json()["cost"]["data_wait_s"] == 0.25
 
 
-def test_a_failed_record_survives_json():
+def test_a_failed_record_survives_json() -> None:
     record = failed_record("m", error="out of memory")
     assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_nan_anywhere_is_refused_and_its_place_named(value):
+def test_a_nan_anywhere_is_refused_and_its_place_named(value: float) -> None:
     record = make_record(config={"lr": {"head": (1.0, value)}})
     with pytest.raises(RecordError, match=r"config\.lr\.head\[1\]"):
         record.to_json()
 
 
-def test_what_json_cannot_hold_is_refused():
+def test_what_json_cannot_hold_is_refused() -> None:
     with pytest.raises(RecordError, match=r"config\.path holds a set"):
         make_record(config={"path": {1, 2}}).to_json()
     with pytest.raises(RecordError, match="config holds a dict"):
@@ -77,7 +82,7 @@ def test_what_json_cannot_hold_is_refused():
         (("config",), []),
     ],
 )
-def test_a_wrong_type_is_refused_and_its_place_named(place, value):
+def test_a_wrong_type_is_refused_and_its_place_named(place: tuple[str, ...], value: Any) -> None:
     data = json.loads(json.dumps(make_record().to_json()))
     inner = data
     for name in place[:-1]:
@@ -87,19 +92,19 @@ def test_a_wrong_type_is_refused_and_its_place_named(place, value):
         Record.from_json(data)
 
 
-def test_records_of_one_data_set_share_its_names_in_memory():
+def test_records_of_one_data_set_share_its_names_in_memory() -> None:
     one, two = (Record.from_json(make_record(seed=seed).to_json()) for seed in (0, 1))
     assert one.groups.membership is two.groups.membership
     assert one == make_record(seed=0)
 
 
-def test_a_whole_number_will_do_for_a_percentage():
+def test_a_whole_number_will_do_for_a_percentage() -> None:
     data = json.loads(json.dumps(make_record().to_json()))
     data["metrics"]["overall"] = 50
     assert Record.from_json(data).metrics.overall == 50.0
 
 
-def test_unknown_and_missing_fields_are_refused():
+def test_unknown_and_missing_fields_are_refused() -> None:
     data = make_record().to_json()
     with pytest.raises(RecordError, match=r"unknown fields \['colour'\]"):
         Record.from_json({**data, "colour": 1})
@@ -108,7 +113,7 @@ def test_unknown_and_missing_fields_are_refused():
         Record.from_json(data)
 
 
-def test_an_unknown_schema_says_what_to_do():
+def test_an_unknown_schema_says_what_to_do() -> None:
     data = make_record().to_json()
     with pytest.raises(RecordError, match=r"schema 2, .*update the suite"):
         Record.from_json({**data, "schema_version": 2})
@@ -118,7 +123,7 @@ def test_an_unknown_schema_says_what_to_do():
         Record.from_json([])
 
 
-def test_a_done_record_is_complete():
+def test_a_done_record_is_complete() -> None:
     data = make_record().to_json()
     with pytest.raises(RecordError, match="part of the record is missing"):
         Record.from_json({**data, "cost": None})

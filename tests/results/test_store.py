@@ -1,14 +1,17 @@
+from __future__ import annotations
+
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.errors import UserError
-from results.schema import RecordError
+from results.schema import Record, RecordError
 from results.store import Store, preference
 from tests.results.factory import failed_record, make_record
 
@@ -17,11 +20,11 @@ PREDICTIONS = {"ids": np.array(["a.png", "bé.png"]), "labels": np.array([0, 1])
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "runs")
 
 
-def test_what_is_written_is_read(store):
+def test_what_is_written_is_read(store: Store) -> None:
     record = make_record(config={"betas": (0.9, 0.999)})
     store.write(record, PREDICTIONS)
     assert store.get(record.key) == record
@@ -34,7 +37,7 @@ def test_what_is_written_is_read(store):
     assert {f.name for f in store.folder.iterdir()} == {f"{record.key}.json", f"{record.key}.npz"}
 
 
-def test_files_can_be_read_by_whoever_the_umask_allows(store):
+def test_files_can_be_read_by_whoever_the_umask_allows(store: Store) -> None:
     old = os.umask(0o022)
     try:
         store.write(make_record(key="k"), PREDICTIONS)
@@ -44,7 +47,7 @@ def test_files_can_be_read_by_whoever_the_umask_allows(store):
         assert file.stat().st_mode & 0o777 == 0o644
 
 
-def test_nothing_is_done_where_nothing_was_written(store):
+def test_nothing_is_done_where_nothing_was_written(store: Store) -> None:
     assert store.get("k") is None
     assert store.all() == ([], [])
     store.folder.mkdir(parents=True)
@@ -53,7 +56,7 @@ def test_nothing_is_done_where_nothing_was_written(store):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 1}', "\ud800"])
-def test_a_damaged_file_is_not_done_and_is_named(store, text):
+def test_a_damaged_file_is_not_done_and_is_named(store: Store, text: str) -> None:
     good = make_record(key="good")
     store.write(good, PREDICTIONS)
     (store.folder / "k.json").write_text(text, encoding="utf-8", errors="surrogatepass")
@@ -65,7 +68,7 @@ def test_a_damaged_file_is_not_done_and_is_named(store, text):
     assert "\n" not in problems[0]
 
 
-def test_a_truncated_record_is_not_done(store):
+def test_a_truncated_record_is_not_done(store: Store) -> None:
     store.write(make_record(key="k"), PREDICTIONS)
     file = store.folder / "k.json"
     whole = file.read_text()
@@ -74,7 +77,7 @@ def test_a_truncated_record_is_not_done(store):
         assert store.get("k") is None
 
 
-def test_an_unknown_schema_is_refused_with_a_remedy(store):
+def test_an_unknown_schema_is_refused_with_a_remedy(store: Store) -> None:
     store.write(make_record(key="k"), PREDICTIONS)
     file = store.folder / "k.json"
     data = json.loads(file.read_text())
@@ -83,7 +86,7 @@ def test_an_unknown_schema_is_refused_with_a_remedy(store):
     assert "update the suite" in store.all()[1][0]
 
 
-def test_a_record_under_another_name_is_refused(store):
+def test_a_record_under_another_name_is_refused(store: Store) -> None:
     store.write(make_record(key="k"), PREDICTIONS)
     os.rename(store.folder / "k.json", store.folder / "other.json")
     os.rename(store.folder / "k.npz", store.folder / "other.npz")
@@ -91,7 +94,7 @@ def test_a_record_under_another_name_is_refused(store):
     assert "another cell, k" in store.all()[1][0]
 
 
-def test_a_done_record_without_predictions_is_not_done_but_can_be_reported(store):
+def test_a_done_record_without_predictions_is_not_done_but_can_be_reported(store: Store) -> None:
     record = make_record(key="k")
     store.write(record, PREDICTIONS)
     (store.folder / "k.npz").unlink()
@@ -99,7 +102,7 @@ def test_a_done_record_without_predictions_is_not_done_but_can_be_reported(store
     assert store.all() == ([record], [])
 
 
-def test_a_second_look_sees_what_others_wrote_meanwhile(store):
+def test_a_second_look_sees_what_others_wrote_meanwhile(store: Store) -> None:
     for seed in (0, 1, 2):
         store.write(make_record(seed=seed, key=f"k{seed}", overall=50.0), PREDICTIONS)
     first, _ = store.all()
@@ -114,7 +117,7 @@ def test_a_second_look_sees_what_others_wrote_meanwhile(store):
     assert len(problems) == 1
 
 
-def test_a_failed_cell_has_a_record_and_no_predictions(store):
+def test_a_failed_cell_has_a_record_and_no_predictions(store: Store) -> None:
     store.write(make_record(key="k"), PREDICTIONS)
     failed = failed_record("lift", key="k")
     store.write(failed, None)
@@ -123,7 +126,7 @@ def test_a_failed_cell_has_a_record_and_no_predictions(store):
         store.predictions("k")
 
 
-def test_damaged_predictions_are_named(store):
+def test_damaged_predictions_are_named(store: Store) -> None:
     store.write(make_record(key="k"), PREDICTIONS)
     file = store.folder / "k.npz"
     whole = file.read_bytes()
@@ -133,7 +136,7 @@ def test_damaged_predictions_are_named(store):
             store.predictions("k")
 
 
-def test_what_could_not_be_read_back_is_not_written(store):
+def test_what_could_not_be_read_back_is_not_written(store: Store) -> None:
     bad = [
         (make_record(config={"lr": float("nan")}), PREDICTIONS),
         (make_record(seed="0"), PREDICTIONS),
@@ -148,12 +151,14 @@ def test_what_could_not_be_read_back_is_not_written(store):
 
 
 @pytest.mark.parametrize("step", [0, 1])
-def test_an_interrupted_write_leaves_no_record_of_the_wrong_run(store, monkeypatch, step):
+def test_an_interrupted_write_leaves_no_record_of_the_wrong_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
     """Killed before the rename of the predictions (0) or of the record (1)."""
     store.write(make_record(key="k", overall=1.0), PREDICTIONS)
     real, calls = os.replace, []
 
-    def replace(source, target):
+    def replace(source: Path, target: Path) -> None:
         calls.append(target)
         if len(calls) > step:
             raise KeyboardInterrupt
@@ -168,11 +173,11 @@ def test_an_interrupted_write_leaves_no_record_of_the_wrong_run(store, monkeypat
     assert store.get("k").metrics.overall == 2.0
 
 
-def test_a_full_disk_costs_no_earlier_record(store, monkeypatch):
+def test_a_full_disk_costs_no_earlier_record(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     earlier = make_record(key="k", overall=1.0)
     store.write(earlier, PREDICTIONS)
 
-    def full(*_args, **_arrays):
+    def full(*_args: Any, **_arrays: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez_compressed", full)
@@ -182,15 +187,15 @@ def test_a_full_disk_costs_no_earlier_record(store, monkeypatch):
     assert not list(store.folder.glob(".*"))
 
 
-def test_leftovers_are_ignored(store):
+def test_leftovers_are_ignored(store: Store) -> None:
     record = make_record(key="k")
     store.write(record, PREDICTIONS)
     (store.folder / ".k.0123.tmp").write_text("half a rec")
     assert store.all() == ([record], [])
 
 
-def test_of_two_records_of_one_cell_a_finished_one_is_preferred_then_the_newest():
-    def at(finished, key="k", **changes):
+def test_of_two_records_of_one_cell_a_finished_one_is_preferred_then_the_newest() -> None:
+    def at(finished: str, key: str = "k", **changes: Any) -> Record:
         return make_record(key=key, provenance_finished=finished, **changes)
 
     failure = {"status": "failed", "error": "no", "metrics": None}
@@ -222,7 +227,7 @@ for i in range(8):
 """
 
 
-def test_processes_may_write_at_the_same_time(tmp_path):
+def test_processes_may_write_at_the_same_time(tmp_path: Path) -> None:
     workers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(w)], cwd=ROOT)
         for w in range(3)
@@ -236,7 +241,7 @@ def test_processes_may_write_at_the_same_time(tmp_path):
     assert Store(tmp_path).predictions("shared")["labels"].tolist() == [0, 1]
 
 
-def test_check_writable(tmp_path):
+def test_check_writable(tmp_path: Path) -> None:
     Store(tmp_path / "new").check_writable()
     assert list((tmp_path / "new" / "records").iterdir()) == []
     (tmp_path / "file").write_text("in the way")
@@ -245,6 +250,6 @@ def test_check_writable(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_records_and_reports_need_no_torch():
+def test_records_and_reports_need_no_torch() -> None:
     code = "import sys, results.store, reports.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0

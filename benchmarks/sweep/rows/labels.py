@@ -35,7 +35,7 @@ class Named:
     progress: frozenset[str] = frozenset()
     """Labels in the plan and progress of a sweep; empty if the sweep is not known."""
     entries: frozenset[str] = frozenset()
-    """The same without the recipe, as in the sweep's file."""
+    """Labels in the sweep's file, which are those of its plan without the recipe."""
 
 
 def choose(wanted: str, rows: Sequence[Named], where: str) -> int | None:
