@@ -58,6 +58,20 @@ class Batch:
         return inputs
 
 
+def feature_batches(features: Tensor, parts: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
+    """Batches of frozen features.
+
+    All positions go to the device in one copy: a copy for each batch would make the host wait.
+
+    Args:
+        features: (N, D), on the task's device.
+        parts: positions of each batch.
+    """
+    every = torch.from_numpy(np.concatenate(parts)).to(features.device)
+    for where in every.split([len(part) for part in parts]):
+        yield Batch(where, features.index_select(0, where), None)
+
+
 @dataclass
 class Predictor:
     """What `fit` returns: a function from a batch to logits, and what it cost."""

@@ -26,8 +26,10 @@ from benchmarks.conformance.demands import (
     demand_close,
     demand_finite,
 )
+from benchmarks.conformance.pretended_gpu import DeviceMix, on_pretended_gpu, pretended_gpu
 from benchmarks.conformance.reach import holds_test
 from benchmarks.conformance.running import (
+    BATCH_SIZE,
     Check,
     Display,
     Interrupt,
@@ -306,6 +308,44 @@ def interruption(s: Subject) -> None:
         _, logits = stored(out)
     same = logits is not None and torch.equal(logits, expected)
     demand(same, "an interrupted run ended at other logits")
+
+
+# ---- on a GPU ------------------------------------------------------------------------------------
+
+
+@check(exemptible=False)
+def gpu(s: Subject) -> None:
+    """Fit, fit_many and predict keep all tensors on the device: tried on a pretended GPU."""
+    try:
+        fit = s.on_gpu
+        with pretended_gpu():
+            predictors: list[Any] = [fit.predictor]
+            if s.cls.fit_many is not Method.fit_many:
+                tasks = [s.task(seed, backbone=fit.task.backbone)[0] for seed in (0, 1)]
+                predictors += s.built().fit_many(tasks)
+            for predictor in predictors:
+                if isinstance(predictor, Exception):
+                    raise predictor
+                with fit.task.backbone.precision_for(s.info.needs):
+                    logits = s.evaluated(predictor, fit.test)
+                where = logits.device.type
+                demand(where == "cuda", f"logits are on the device '{where}'")
+    except DeviceMix as error:
+        raise Violation(f"{error} ({error.place})") from error
+
+
+@check()
+def host_waits(s: Subject) -> None:
+    """The host does not wait for the (pretended) GPU at every training step."""
+    if "batch_size" not in s.cls.__dataclass_fields__:
+        raise DoesNotApply("has no batch_size: nothing is trained in steps")
+    with pretended_gpu() as waits:
+        task, _ = s.task(backbone=on_pretended_gpu(s.backbone, "bf16"))
+        waits.clear()
+        s.built(batch_size=BATCH_SIZE // 2).fit(task)
+    for place, times in waits.items():  # twice as many steps
+        seldom = times <= s.on_gpu.waits[place]
+        demand(seldom, f"the host waits for the device at every step: {place}")
 
 
 # ---- what a method can see -----------------------------------------------------------------------

@@ -21,6 +21,7 @@ from benchmarks.backbone.identify import identify
 from benchmarks.backbone.names import EMBEDDED
 from benchmarks.backbones import Backbone
 from benchmarks.conformance.demands import DoesNotApply, Violation
+from benchmarks.conformance.pretended_gpu import Waits, on_pretended_gpu, pretended_gpu
 from benchmarks.conformance.tiny import tiny_data, tiny_task
 from benchmarks.conformance.worlds import TinyFamily, changed, own_backbone, state_of
 from benchmarks.datasets.base import DataSet, TaskKind
@@ -92,6 +93,17 @@ class Fit:
     """What fit and prediction changed although it is shared; empty where nothing."""
 
 
+@dataclass(frozen=True)
+class GpuFit:
+    """A method fitted on the pretended GPU."""
+
+    task: Task
+    test: Samples
+    predictor: Predictor
+    waits: Waits
+    """Number of times that the host waited for the device during the fit, by place in the code."""
+
+
 class Subject:
     """A method under test on the tiny world of one kind.
 
@@ -117,8 +129,8 @@ class Subject:
         """The class with the fewest training images."""
         return int(self.data.counts.argmin())
 
-    def built(self) -> Method:
-        """The method with its defaults, but short."""
+    def built(self, batch_size: int = BATCH_SIZE) -> Method:
+        """The method with its defaults, but few epochs of small batches."""
         fields = {f.name: f.default for f in dataclasses.fields(self.cls)}
         short = {
             n: min(v, EPOCHS)
@@ -126,7 +138,7 @@ class Subject:
             if n.endswith("epochs") and isinstance(v, int)
         }
         if "batch_size" in fields:
-            short["batch_size"] = BATCH_SIZE
+            short["batch_size"] = batch_size
         method: Method = self.cls(**short)
         return method
 
@@ -177,6 +189,15 @@ class Subject:
     def default(self) -> Fit:
         """The fit that most checks compare with: seed 0, the tiny world as it is."""
         return self.fitted()
+
+    @cached_property
+    def on_gpu(self) -> GpuFit:
+        """A fit on the pretended GPU."""
+        with pretended_gpu() as waits:
+            task, test = self.task(backbone=on_pretended_gpu(self.backbone, "bf16"))
+            waits.clear()
+            predictor = self.built().fit(task)
+        return GpuFit(task, test, predictor, waits)
 
     # ---- through the runner ----------------------------------------------------------------------
 

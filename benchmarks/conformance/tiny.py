@@ -111,7 +111,7 @@ def tiny_task(
     task = Task(
         kind=data.task,
         texts=data.texts,
-        counts=torch.from_numpy(data.counts).float(),
+        counts=torch.from_numpy(data.counts).float().to(backbone.device),
         membership=tuple(str(g) for g in group_of(data.counts, "thirds")),
         train=samples(data.train),
         validation=samples(data.validation()) if validation and data.validation else None,

@@ -23,7 +23,7 @@ from benchmarks.datasets.files.resized import ResizedImages
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.loading import ahead, in_threads
 from benchmarks.views import enlarged, five_crops
-from methods.base import Batch
+from methods.base import Batch, feature_batches
 
 
 class _Raw(NamedTuple):
@@ -103,7 +103,7 @@ class SplitSamples:
     ) -> Batch:
         """The samples at `index` (see `methods.base.Samples.batch`)."""
         if needs == "features":
-            return self._of_features(index)
+            return next(feature_batches(self._features, [index]))
         check(augment)
         return self._finished(self._raw(index, augment, stream))
 
@@ -117,10 +117,7 @@ class SplitSamples:
     ) -> Iterator[Batch]:
         """`batch` for each of `parts` in order; images are read while the caller computes."""
         if needs == "features":
-            # All positions are copied to the device at once: a copy per step would stall the host.
-            every = torch.from_numpy(np.concatenate(parts)).to(self._features.device)
-            for where in every.split([len(part) for part in parts]):
-                yield Batch(where, self._features.index_select(0, where), None)
+            yield from feature_batches(self._features, parts)
             return
         check(augment)
         make = partial(self._raw, augment=augment, stream=stream)
@@ -142,11 +139,6 @@ class SplitSamples:
         whole = images.whole if isinstance(images, ImageSubset) else images
         if isinstance(whole, ResizedImages):
             whole.make(progress)
-
-    def _of_features(self, index: NDArray[np.int64]) -> Batch:
-        where = torch.from_numpy(index)
-        rows = self._features.index_select(0, where.to(self._features.device))
-        return Batch(where, rows, None)
 
     def _raw(self, index: NDArray[np.int64], augment: str, stream: tuple[Any, ...]) -> _Raw:
         """Read a batch of images and draw its augmentation."""
@@ -171,7 +163,7 @@ class SplitSamples:
             return part.pin_memory() if backbone.device.type == "cuda" else part
 
         return _Raw(
-            torch.from_numpy(index),
+            ready(torch.from_numpy(index)),
             ready(raw),
             None if boxes is None else ready(torch.from_numpy(boxes)),
             None if mirror is None else ready(torch.from_numpy(mirror)),
@@ -188,7 +180,7 @@ class SplitSamples:
                 pixels = flipped(pixels, mirror)
             else:
                 pixels = resized_crops(pixels, move(raw.boxes), mirror, backbone.image_size)
-        return Batch(raw.where, None, pixels)
+        return Batch(move(raw.where), None, pixels)
 
     def views(
         self, parts: Sequence[NDArray[np.int64]], *, needs: str, views: str = "whole"

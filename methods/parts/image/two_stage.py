@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.errors import UserError
-from methods.base import Batch, Predictor, Samples, Task
+from methods.base import Batch, Predictor, Samples, Task, feature_batches
 from methods.parts.heads.linear_classifiers import SCALE, LinearHead
 from methods.parts.image.finetune import adapted, text_head, unfrozen
 from methods.parts.image.vit import AdaptedClassifier, AdaptedViT
@@ -166,9 +166,7 @@ class FeaturesOf:
     ) -> Batch:
         if needs == "images":
             return self._samples.batch(index, needs=needs, augment=augment, stream=stream)
-        where = torch.from_numpy(index)
-        rows = self._features.index_select(0, where.to(self._features.device))
-        return Batch(where, rows, None)
+        return next(feature_batches(self._features, [index]))
 
     def loader(
         self,
@@ -181,8 +179,7 @@ class FeaturesOf:
         if needs == "images":
             yield from self._samples.loader(parts, needs=needs, augment=augment, stream=stream)
             return
-        for part in parts:
-            yield self.batch(part, needs=needs)
+        yield from feature_batches(self._features, parts)
 
 
 class _Unit(nn.Module):
