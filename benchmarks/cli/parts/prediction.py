@@ -19,7 +19,7 @@ from benchmarks.cli.parts.messages import warn
 from benchmarks.cli.parts.progress import ProgressDisplay
 from benchmarks.datasets.base import Split
 from benchmarks.datasets.checking import damaged
-from benchmarks.datasets.files.image_files import ENDINGS, FileImages
+from benchmarks.datasets.files.image_files import SUFFIXES, FileImages
 from benchmarks.errors import DataError, UserError, counted
 from benchmarks.file_names import may_write
 from benchmarks.inputs.features import user_store
@@ -112,10 +112,10 @@ def image_files(folder: Path) -> list[str]:
     found = sorted(
         path.as_posix()
         for path in paths
-        if path.suffix.lower() in ENDINGS and not any(part.startswith(".") for part in path.parts)
+        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
     )
     if not found:
-        raise UserError(f"--images {folder}: no images in it ({', '.join(ENDINGS)}).")
+        raise UserError(f"--images {folder}: no images in it ({', '.join(SUFFIXES)}).")
     return found
 
 

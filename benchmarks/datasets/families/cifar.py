@@ -1,7 +1,7 @@
 """CIFAR-10-LT and CIFAR-100-LT: long-tailed subsets of CIFAR's training images.
 
 Data: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images". Long tail: Cao et
-al. 2019 (see `recipes`).
+al. 2019 (see `long_tail`).
 """
 
 from __future__ import annotations
@@ -41,35 +41,35 @@ from benchmarks.text import Package, read_package
 
 VERSION = "1"
 OFFICIAL_ORDER, NAME_ORDER = "cao2019", "cao2019/name-order"
-RECIPES = ("auto", OFFICIAL_ORDER, NAME_ORDER)
+DRAWS = ("auto", OFFICIAL_ORDER, NAME_ORDER)
 GROUP_COUNTS = ("own", "ir100")
 _HOME_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _TIMEOUT_S = 60.0
-"""How long a silent server is waited for when downloading."""
+"""Timeout for a server that stops responding during a download."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _CifarLT(DrawnTail):
-    """What both sets share. Fields are the knobs."""
+    """Base class of both data sets."""
 
     recipe: str = "auto"
-    """`cao2019`: drawn over the order of the official pickles. `cao2019/name-order`: the same draw
-    over file names, all that a tree of class folders can offer, and another split. `auto` takes
-    the first where the pickles are there."""
+    """Order of the images that the long tail is drawn from. `cao2019`: order of the official
+    pickles. `cao2019/name-order`: by file name, the only order that a tree of class folders has;
+    this is another split. `auto` chooses `cao2019` if the pickles are found."""
     group_counts: str = "own"
     """Counts that decide many, medium and few: this subset's `own`, or those of ratio 100 (`ir100`,
     as in LIFT's CIFAR results at ratios 10 and 50)."""
     collection: str = "official"
-    """`official`, or the images a class of a smaller tree that is found in its place: set by what
-    is there, so that its results are never taken for these."""
+    """`official`, or the training and test images per class of a smaller tree. Set from the files
+    found, so that results on a smaller tree are not mistaken for official ones."""
 
     layout: ClassVar[Layout]
     version: ClassVar[str] = VERSION
 
     def resolve(self, root: Path) -> Self:
-        """This configuration with the recipe pinned that the form of the data in `root` allows."""
+        """Return this configuration with the draw set that the files in `root` allow."""
         self._check()
         forms = find(root, self.layout)
         recipe = self.recipe
@@ -84,14 +84,14 @@ class _CifarLT(DrawnTail):
         return replace(self, recipe=recipe, imbalance=float(self.imbalance), collection=collection)
 
     def pinned(self) -> dict[str, Any]:
-        """The knobs; the official collection goes without saying."""
+        """Return the fields, without `collection` if it is the official one."""
         knobs = super().pinned()
         if self.collection == "official":
             del knobs["collection"]
         return knobs
 
     def load(self, root: Path, split_seed: int) -> DataSet:
-        """The data set, read from `root` in whichever form it is there."""
+        """Read the data set from `root`, in any of its forms on disk."""
         config = self.resolve(root)
         raws = read(config._form(root), self.layout)
         full, test = raws["train"], raws["test"]
@@ -121,24 +121,24 @@ class _CifarLT(DrawnTail):
         )
 
     def counts(self, images: int | None = None) -> NDArray[np.int64]:
-        """(C,) training images a class, drawn from `images` (by default the official number)."""
+        """Return (C,) training images per class, drawn from `images` (default: all)."""
         classes = len(self.layout.classes)
         return self._tail(classes * self.layout.per_class[0] if images is None else images, classes)
 
     def sizes(self) -> tuple[int, int]:
-        """Training and test images of the official data."""
+        """Return the numbers of training and test images of the official data."""
         return int(self.counts().sum()), self.layout.per_class[1] * len(self.layout.classes)
 
     def class_count(self) -> int:
-        """Classes of the official data."""
+        """Return the number of classes of the official data."""
         return len(self.layout.classes)
 
     def absent(self, root: Path) -> str:
-        """Whether the images are there in any form."""
+        """Return a short message if the images are in `root` in no form; "" otherwise."""
         return "" if find(root, self.layout) else f"no {self.layout.title} under {root}"
 
     def download(self, root: Path) -> str:
-        """Fetch the official pickles through torchvision, which checks their MD5 sums."""
+        """Download the official pickles with torchvision, which checks their MD5 sums."""
         official = [form for form in find(root, self.layout) if form.official_order]
         if official:
             return f"{self.layout.title} is already at {official[0].path}."
@@ -146,16 +146,16 @@ class _CifarLT(DrawnTail):
 
         publisher = datasets.CIFAR100 if self.layout is CIFAR100 else datasets.CIFAR10
         timeout = socket.getdefaulttimeout()
-        made = not root.exists()
+        created = not root.exists()
         try:
             root.mkdir(parents=True, exist_ok=True)
-            # In a folder of its own first: an interrupted download leaves nothing to trip over.
+            # Download to a temporary folder: an interruption leaves no partial data behind.
             with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as temporary:
                 socket.setdefaulttimeout(_TIMEOUT_S)
                 publisher(temporary, download=True)
                 shutil.move(Path(temporary) / self.layout.folder, root / self.layout.folder)
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
-            raise UserError(f"{root} cannot be written to ({error.strerror}).") from error
+            raise UserError(f"Cannot write to {root} ({error.strerror}).") from error
         except (OSError, RuntimeError, http.client.HTTPException) as error:
             raise DataMissing(
                 f"{self.layout.title} could not be downloaded ({error}): try again, or "
@@ -163,13 +163,13 @@ class _CifarLT(DrawnTail):
             ) from error
         finally:
             socket.setdefaulttimeout(timeout)
-            if made:
-                with suppress(OSError):  # not empty: the data are there
+            if created:
+                with suppress(OSError):  # not empty: the download succeeded
                     root.rmdir()
         return f"{self.layout.title} is at {root / self.layout.folder}."
 
     def card(self) -> dict[str, str]:
-        """What `show` prints."""
+        """Return what `show` prints."""
         layout, counts, package = self.layout, self.counts(), self._package()
         groups = group_of(self._group_counts(), "lift")
         sizes = " / ".join(str(int((groups == g).sum())) for g in GROUPS)
@@ -179,17 +179,18 @@ class _CifarLT(DrawnTail):
             " long tail: Cao et al. 2019, arXiv 1906.07413",
             "licence": "none stated by the authors; cite Krizhevsky 2009",
             "layout": f"DATA_ROOT/{layout.folder}/, DATA_ROOT/{layout.archive},"
-            f" DATA_ROOT/{layout.key}/{{train,test}}/CLASS/*.png or DATA_ROOT/{layout.key}.tar.gz"
-            f" (or {layout.key}_folders.tar.gz) of such a tree",
+            f" DATA_ROOT/{layout.key}/{{train,test}}/CLASS/*.png or such a tree packed as"
+            f" DATA_ROOT/{layout.key}.tar.gz or DATA_ROOT/{layout.key}_folders.tar.gz",
             "classes": str(len(counts)),
-            "training images": f"{counts.sum():,} ({counts.max()} to {counts.min()} a class)",
+            "training images": f"{counts.sum():,} ({counts.max()} to {counts.min()} per class)",
             "test images": f"{test:,} (balanced)",
             "profile": f"{self.profile}, imbalance {self.imbalance:g}",
             "groups": f"many / medium / few {sizes} (> 100, 20–100, < 20 images;"
             f" counts: {self.group_counts})",
-            "recipe": f"{OFFICIAL_ORDER} over the official pickles, {NAME_ORDER} over a tree:"
+            "recipe": f"{OFFICIAL_ORDER} for the official pickles, {NAME_ORDER} for a tree:"
             " different splits",
-            "validation": f"up to {VALIDATION_PER_CLASS} training images a class, not drawn ones",
+            "validation": f"up to {VALIDATION_PER_CLASS} training images per class that the"
+            " long-tailed subset did not draw",
             **self._texts_card(package),
         }
 
@@ -201,21 +202,26 @@ class _CifarLT(DrawnTail):
 
     def _check(self) -> None:
         self._check_tail()
-        for field, known in (("recipe", RECIPES), ("group_counts", GROUP_COUNTS)):
+        for field, known in (("recipe", DRAWS), ("group_counts", GROUP_COUNTS)):
             if getattr(self, field) not in known:
                 raise UserError(
-                    f"{self.name}.{field}='{getattr(self, field)}': known are {', '.join(known)}."
+                    f"{self.name}.{field}='{getattr(self, field)}': must be one of "
+                    f"{', '.join(known)}."
                 )
 
     def _form(self, root: Path) -> Form:
-        """The form to read; official file order is asked for by the recipe."""
+        """Return the form to read: one with the official file order if `recipe` needs it.
+
+        Raises:
+            DataMissing: no such form under `root`.
+        """
         forms = find(root, self.layout)
         if not forms:
             raise DataMissing(f"No {self.layout.title} under {root}. {self._remedy(root)}")
         fitting = [f for f in forms if f.official_order or self.recipe == NAME_ORDER]
         if not fitting:
             raise DataMissing(
-                f"{self.name}: recipe '{OFFICIAL_ORDER}' needs the official pickles, but {root} "
+                f"{self.name}.recipe={OFFICIAL_ORDER} needs the official pickles, but {root} "
                 f"has only {forms[0].path.name}: set {self.name}.recipe=auto to use that. "
                 f"{self._remedy(root)}"
             )
@@ -235,13 +241,13 @@ class _CifarLT(DrawnTail):
         )
 
     def _version(self, train: Raw, test: Raw) -> str:
-        """The recipe's version; a smaller collection in the right form is another data set."""
+        """Return the version; it differs for a smaller collection, which is another data set."""
         classes = len(self.layout.classes)
         sizes = (len(train.labels) // classes, len(test.labels) // classes)
         if sizes == self.layout.per_class:
             return VERSION
         _log.warning(
-            "%s: %d training and %d test images a class instead of the official %d and %d; "
+            "%s: %d training and %d test images per class instead of the official %d and %d; "
             "results are not comparable with published ones.",
             self.name,
             *sizes,
@@ -267,7 +273,7 @@ class Cifar10LT(_CifarLT):
 
 
 def _split(raw: Raw, split: str, indices: NDArray[np.int64] | None = None) -> Split:
-    """The images at `indices` (all by default) under their original names."""
+    """Return the images at `indices` (default: all) under their original names."""
     images = ArrayImages(raw.images, digest=lambda: raw.digest)
     chosen = slice(None) if indices is None else indices
     return Split(
@@ -278,7 +284,7 @@ def _split(raw: Raw, split: str, indices: NDArray[np.int64] | None = None) -> Sp
 
 
 def _order(raw: Raw, recipe: str) -> NDArray[np.int64]:
-    """(N,) the order that a recipe draws from; the images themselves stay where they are."""
+    """Return image indices (N,) in the order that the long tail is drawn from."""
     if recipe == NAME_ORDER:
         return np.lexsort((raw.files, raw.labels)).astype(np.int64)
     return np.arange(len(raw.labels))

@@ -1,4 +1,4 @@
-"""glyphs100_lt: 100 drawn classes in a long tail, nothing downloaded, every confounder a knob."""
+"""glyphs100_lt: 100 drawn classes in a long tail; no download, every confounder a parameter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets.base import DataSet, Split
-from benchmarks.datasets.files.glyph_world import GlyphWorld, promised
+from benchmarks.datasets.files.glyph_world import GlyphWorld, deferred_images
 from benchmarks.datasets.registry import register
 from benchmarks.glyphs import draw, ranks, world
 from benchmarks.glyphs.stream import key_of
@@ -25,22 +25,21 @@ class Glyphs(GlyphWorld):
     """100 classes drawn from a seed (32×32 px), with known attributes, coverage and difficulty."""
 
     version: ClassVar[str] = VERSION
-    # Of the draws 0 to 2999 this one was taken for world seed 0 by measuring at ratio 1, on 100
-    # *validation* images a class and never on test images: the groups of 35, 35 and 30 classes are
-    # at most 1.1 points apart for linear probes on 40 or 100 training images a class and for
-    # zero-shot with descriptions or both texts, and 1.9 for names only. Other worlds have no such
-    # guarantee.
+    # Chosen among draws 0 to 2999 for world seed 0, measured at ratio 1 on 100 *validation* images
+    # per class, never on test images: the groups of 35, 35 and 30 classes are at most 1.1 points
+    # apart for linear probes on 40 or 100 training images per class and for zero-shot with
+    # descriptions or both texts, and 1.9 for names only. Other worlds have no such guarantee.
     even_draw: ClassVar[int] = 1549
 
     def sizes(self) -> tuple[int, int]:
-        """Training and test images."""
+        """Return the numbers of training and test images."""
         return int(self._counts().sum()), self.classes * self.test_per_class
 
     def load(self, root: Path, split_seed: int) -> DataSet:
         """Draw the data set; `root` is not read.
 
         Raises:
-            UserError: a field is out of its range.
+            UserError: a field is out of range.
         """
         classes = self._classes()
         chosen = classes.chosen
@@ -60,10 +59,10 @@ class Glyphs(GlyphWorld):
         )
 
     def _split(self, chosen: ranks.WorldClasses, tag: str, counts: NDArray[np.int64]) -> Split:
-        """`counts[c]` images of each class, in class order.
+        """Draw `counts[c]` images of each class, in class order.
 
-        An image's key knows its world, split, class and number and nothing else: the same images
-        turn up whatever the counts, and a knob changes how they look, not which they are.
+        An image's key depends only on its world, split, class and number. The same images appear
+        whatever the counts, and a parameter changes how they look, not which ones they are.
         """
         labels = np.repeat(np.arange(len(counts)), counts)
         ids = tuple(
@@ -77,18 +76,18 @@ class Glyphs(GlyphWorld):
             style=np.full(len(ids), float(self.style_shift)),
             difficulty=chosen.difficulty[labels][:, None],
         )
-        return Split(promised(scenes), labels.astype(np.int64), ids)
+        return Split(deferred_images(scenes), labels.astype(np.int64), ids)
 
     def card(self) -> dict[str, str]:
-        """What `show glyphs100_lt` prints."""
+        """Return what `show glyphs100_lt` prints."""
         return {
             "source": "drawn from a seed by benchmarks/glyphs; nothing is downloaded",
-            "licence": "that of this repository",
+            "licence": "the licence of this repository",
             "images": "32×32 RGB; 12 shapes × 10 colours × 5 textures, 100 classes by default",
             "counts": "int(n_max · (1/r)^(rank/(C−1))): 10,847 training images by default, "
-            f"{self.test_per_class} test images a class",
+            f"{self.test_per_class} test images per class",
             "groups": "35 many (> 100), 35 medium (20–100), 30 few (< 20) by default",
-            "texts": "an invented name and a one-sentence description a class, five templates",
-            "validation": f"a fresh draw of {VALIDATION_PER_CLASS} images a class",
+            "texts": "an invented name and a one-sentence description per class, five templates",
+            "validation": f"a fresh draw of {VALIDATION_PER_CLASS} images per class",
             "known truth": "covered, difficulty, rank, shape, colour, texture of every class",
         }

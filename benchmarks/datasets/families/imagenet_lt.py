@@ -21,7 +21,7 @@ _HOME = (
 
 
 def _flat_val(path: str) -> str:
-    """`val/CLASS/FILE` -> `val/FILE`: validation images as the publisher's archive has them."""
+    """Map `val/CLASS/FILE` to `val/FILE`, the layout of the publisher's validation archive."""
     folder, _, rest = path.partition("/")
     return f"{folder}/{rest.rpartition('/')[2]}" if folder == "val" else path
 
@@ -36,7 +36,7 @@ class ImageNetLT(Listed):
         package="imagenet",
         classes=1000,
         recipe="liu2019",
-        # Checksums: tensorflow/datasets (90b66237), datasets/imagenet_lt/checksums.tsv, which has
+        # Checksums: tensorflow/datasets (90b66237), datasets/imagenet_lt/checksums.tsv, which lists
         # none for the test list.
         lists={
             "train": Source(
@@ -51,7 +51,7 @@ class ImageNetLT(Listed):
             ),
             "test": Source("ImageNet_LT_test.txt", f"{_HOME}/ImageNet_LT_test.txt"),
         },
-        # The TensorFlow Datasets catalogue's page on imagenet_lt.
+        # Sizes: the page on imagenet_lt in the TensorFlow Datasets catalogue.
         official={"train": 115_846, "validation": 20_000, "test": 50_000},
         folders=(
             "imagenet",
@@ -63,18 +63,18 @@ class ImageNetLT(Listed):
         rewrites=(as_listed, _flat_val),
         layout=(
             "DATA_ROOT/imagenet/train/WNID/*.JPEG and DATA_ROOT/imagenet/val/WNID/*.JPEG or "
-            "val/*.JPEG (also in imagenet_lt/, ImageNet/, ILSVRC2012/, "
-            "[imagenet/]ILSVRC/Data/CLS-LOC/ or DATA_ROOT itself) with the lists in "
+            "val/*.JPEG (or the same in imagenet_lt/, ImageNet/, ILSVRC2012/, "
+            "[imagenet/]ILSVRC/Data/CLS-LOC/ or DATA_ROOT itself), with the lists in "
             "DATA_ROOT/imagenet_lt/"
         ),
         images_from=(
-            "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar of "
+            "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from "
             "https://image-net.org/download.php (an account is needed; sizes unverified)"
         ),
         source="ImageNet-1k (Russakovsky et al. 2015), https://image-net.org; long tail: Liu et "
         "al. 2019, https://github.com/zhmiao/OpenLongTailRecognition-OLTR; test: the "
         "validation images of ImageNet-1k",
         licence="ImageNet's terms of access: non-commercial research and education only",
-        validation="the official list, 20 training images of ImageNet-1k a class that are "
-        "neither in train nor in test",
+        validation="the official list: 20 training images of ImageNet-1k per class that are in "
+        "neither train nor test",
     )

@@ -1,7 +1,7 @@
-"""iNaturalist 2018: 8,142 species, long-tailed as they were observed.
+"""iNaturalist 2018: 8,142 species with a natural long tail.
 
-Data: github.com/visipedia/inat_comp, 2018/README.md; how they were collected: Van Horn et al. 2017,
-"The iNaturalist Challenge 2017 Dataset" (arXiv 1707.06642).
+Data: github.com/visipedia/inat_comp, 2018/README.md. Collection: Van Horn et al. 2017, "The
+iNaturalist Challenge 2017 Dataset" (arXiv 1707.06642).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.datasets.registry import register
 from benchmarks.errors import DataError, counted
 from benchmarks.text import Package
 
-# Of the publisher's README (visipedia/inat_comp, 2018/README.md), as are the counts.
+# From the publisher's README (visipedia/inat_comp, 2018/README.md), as are the counts.
 _HOME = "https://ml-inat-competition-datasets.s3.amazonaws.com/2018"
 _TEXT_LISTS = {"train": "iNaturalist18_train.txt", "test": "iNaturalist18_val.txt"}
 
@@ -66,15 +66,15 @@ class INat2018(Listed):
         folders=("inaturalist2018", "iNaturalist18", "iNat2018"),
         rewrites=(as_listed, without_first_folder),
         layout=(
-            "DATA_ROOT/inat2018/train_val2018/SUPERCATEGORY/CATEGORY/*.jpg (also in "
+            "DATA_ROOT/inat2018/train_val2018/SUPERCATEGORY/CATEGORY/*.jpg (or the same in "
             "inaturalist2018/, iNaturalist18/, iNat2018/ or DATA_ROOT itself, with or without "
-            "train_val2018/) with categories.json and train2018.json and val2018.json, or "
-            "iNaturalist18_{train,val}.txt as LIFT and classifier-balancing have them, in "
+            "train_val2018/), with categories.json and either train2018.json and val2018.json or "
+            "the iNaturalist18_{train,val}.txt of LIFT and classifier-balancing in "
             "DATA_ROOT/inat2018/"
         ),
         images_from=(
             f"{_HOME}/train_val2018.tar.gz (127.9 GB, md5 b1c6952ce38f31868cc50ea72d066cc3; too "
-            "large to be fetched unasked)"
+            "large to download automatically)"
         ),
         source="https://github.com/visipedia/inat_comp/tree/master/2018; Van Horn et al. 2017, "
         "arXiv 1707.06642",
@@ -84,7 +84,7 @@ class INat2018(Listed):
     )
 
     def _package(self, root: Path | None = None) -> Package:
-        """Scientific names from the publisher's list; a category's key is its number."""
+        """Return the package with scientific names from the publisher's list; keys are numbers."""
         package = super()._package()
         if root is None:
             return package
@@ -95,24 +95,24 @@ class INat2018(Listed):
         package = self._package()
         return {
             "texts": f"{package.source}; {counted(len(package.templates), 'template')}, no "
-            f"descriptions; text hash {UNVERIFIED} (computed when categories.json is there)"
+            f"descriptions; text hash {UNVERIFIED} (computed once categories.json is present)"
         }
 
     def _list_files(self, root: Path) -> dict[str, Path]:
-        """The annotations, or both text lists where they are there."""
-        if not self._as_texts(root):
+        """Return the text lists if both are present, the annotation files otherwise."""
+        if not self._has_text_lists(root):
             return super()._list_files(root)
-        return self._need(
+        return self._require(
             root, {**_TEXT_LISTS, "categories": self.release.lists["categories"].on_disk}
         )
 
     def _absent(self, root: Path, sources: Iterable[Source]) -> list[Source]:
         absent = super()._absent(root, sources)
-        if self._as_texts(root):
+        if self._has_text_lists(root):
             absent = [source for source in absent if source is self.release.lists["categories"]]
         return absent
 
-    def _as_texts(self, root: Path) -> bool:
+    def _has_text_lists(self, root: Path) -> bool:
         return all(self._find(root, file) is not None for file in _TEXT_LISTS.values())
 
     def _listings(self, root: Path, package: Package) -> dict[str, Listing]:
@@ -125,7 +125,7 @@ class INat2018(Listed):
         }
 
     def _is_public(self, role: str, file: Path) -> bool:
-        # The published checksums are those of the packed files; names enter the text hash.
+        # The published checksums are of the packed files. Names are part of the text hash.
         if role == "categories":
             return True
         annotations = file.suffix == ".json"
@@ -134,10 +134,10 @@ class INat2018(Listed):
 
 
 def read_annotations(file: Path, classes: int) -> Listing:
-    """The images of an annotation file in the form of the competition (that of COCO).
+    """Read the images and labels of a competition annotation file (COCO format).
 
     Raises:
-        DataError: it has another form, a category out of range or an image twice.
+        DataError: the file has another format, a category out of range or a repeated image.
     """
     data = _read(file)
     try:
@@ -145,10 +145,10 @@ def read_annotations(file: Path, classes: int) -> Listing:
         labels = {paths[a["image_id"]]: int(a["category_id"]) for a in data["annotations"]}
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{file}: no annotations of images with id and file_name ({error!r})."
+            f"{file}: no annotations for images with id and file_name ({error!r})."
         ) from error
     if len(labels) != len(data["annotations"]):
-        raise DataError(f"{file}: an image stands in it twice.")
+        raise DataError(f"{file}: an image is listed twice.")
     wrong = next((p for p, label in labels.items() if not 0 <= label < classes), None)
     if wrong is not None:
         raise DataError(
@@ -158,12 +158,12 @@ def read_annotations(file: Path, classes: int) -> Listing:
 
 
 def _names(file: Path) -> tuple[str, ...]:
-    """Scientific names by category number."""
+    """Read scientific names by category number."""
     data = _read(file)
     try:
         names = {int(entry["id"]): str(entry["name"]) for entry in data}
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{file}: no list of categories with id and name.") from error
+        raise DataError(f"{file}: not a list of categories with id and name.") from error
     if sorted(names) != list(range(len(data))):
         raise DataError(f"{file}: the categories are not numbered 0 to {len(data) - 1}.")
     return tuple(names[i] for i in range(len(names)))
@@ -173,4 +173,4 @@ def _read(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{file}: cannot be read as JSON; fetch it again.") from error
+        raise DataError(f"{file}: cannot be read as JSON; download it again.") from error

@@ -1,4 +1,4 @@
-"""Places-LT: 365 kinds of places with a long tail.
+"""Places-LT: 365 scene categories with a long tail.
 
 Data: Zhou et al. 2017, "Places: A 10 Million Image Database for Scene Recognition". Long tail: Liu
 et al. 2019, "Large-Scale Long-Tailed Recognition in an Open World" (OLTR).
@@ -14,7 +14,7 @@ from benchmarks.datasets.files.release import Release
 from benchmarks.datasets.registry import register
 
 # facebookresearch/classifier-balancing is the code of Kang et al. 2020, which evaluates on these
-# lists. The checksums were computed from copies of the same lengths and last lines.
+# lists. The checksums were computed from copies with the same lengths and last lines.
 _HOME = (
     "https://raw.githubusercontent.com/facebookresearch/classifier-balancing/"
     "22370c64141cc662f62ead89447c838c4a7977b5/data/Places_LT"
@@ -52,23 +52,23 @@ class PlacesLT(Listed):
         official={"train": 62_500, "validation": 7_300, "test": 36_500},
         folders=("places", "places365", "places365_standard", "places/places365_standard"),
         layout=(
-            "DATA_ROOT/places/{train,val}/CLASS/*.jpg (also in places_lt/, places365/, "
-            "places365_standard/ or DATA_ROOT itself) with the lists in DATA_ROOT/places_lt/"
+            "DATA_ROOT/places/{train,val}/CLASS/*.jpg (or the same in places_lt/, places365/, "
+            "places365_standard/ or DATA_ROOT itself), with the lists in DATA_ROOT/places_lt/"
         ),
-        # File name and folders: public download scripts; the archives with folders a/ to z/ are not
-        # said anywhere to number the images alike, so they are not taken for this one.
+        # File name and folders: public download scripts. No source says that the archives with
+        # folders a/ to z/ number the images in the same way, so they are not accepted here.
         images_from=(
-            "places365standard_easyformat.tar of http://places2.csail.mit.edu/download.html "
-            "(size unverified; too large to be fetched unasked)"
+            "places365standard_easyformat.tar from http://places2.csail.mit.edu/download.html "
+            "(size unverified; too large to download automatically)"
         ),
         source="Places365 (Zhou et al. 2017), http://places2.csail.mit.edu; long tail: Liu et "
         "al. 2019, https://github.com/zhmiao/OpenLongTailRecognition-OLTR",
         groups="many / medium / few 131 / 163 / 71 (rule lift), 132 / 156 / 77 (oltr), "
         "132 / 162 / 71 (lmpt)",
-        validation="the official list, 20 training images of Places365 a class that are "
-        "neither in train nor in test",
+        validation="the official list: 20 training images of Places365 per class that are in "
+        "neither train nor test",
         notes={
-            "class names": "by the lists' folders; LIFT's code, which goes by the line of its "
-            "classnames.txt, gives 5 of the 365 classes another one's name"
+            "class names": "from the lists' folders; LIFT's code, which uses the line order of its "
+            "classnames.txt, gives 5 of the 365 classes the name of another class"
         },
     )

@@ -1,9 +1,9 @@
 """Tiny-ImageNet-LT: a long-tailed subset of Tiny-ImageNet-200's training images.
 
-Data: the course CS231n's 200 classes of ImageNet-1k at 64×64 pixels. Long tail: the draw of Cao et
-al. 2019 (see `recipes`) over classes by wnid and files by name, as torchvision's ImageFolder lists
-them. Public code that makes such subsets goes by that order too but differs in the draw, and no
-list of one was found: this split is this project's own.
+Data: 200 classes of ImageNet-1k at 64×64 pixels, from the course CS231n. Long tail: the draw of Cao
+et al. 2019 (see `long_tail`) over classes by wnid and files by name, the order of torchvision's
+ImageFolder. Public code for such subsets uses the same order but another draw, and no published
+list was found: this split is the project's own.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from benchmarks.protocol import GROUPS, group_of
 from benchmarks.text import Package, read_package
 
 VERSION = "1"
-RECIPE = "cao2019/name-order"
+DRAW = "cao2019/name-order"
 SIZE = 64
 """Height and width of every image, in pixels."""
 FOLDER = "tiny-imagenet-200"
 CLASSES, PER_CLASS = 200, (500, 50)
-"""Of the official release: classes, and training and test images of each."""
+"""Official release: number of classes, and training and test images per class."""
 
-# Address and checksum: ContinualAI's avalanche and many others, the size from a public log that has
-# the same checksum: the publisher states neither.
+# URL and checksum: ContinualAI's avalanche and many others. Size: a public log with the same
+# checksum. The publisher states neither.
 _ARCHIVE = Archive(
     "tiny-imagenet-200.zip",
     "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
@@ -49,7 +49,7 @@ _ARCHIVE = Archive(
     holds=FOLDER,
 )
 _CACHE_FORMAT = 2
-"""Raise when the same files would be decoded to something else."""
+"""Raise when the same files are decoded to other pixels."""
 
 
 @register("tiny_imagenet_lt", task="single")
@@ -58,22 +58,22 @@ class TinyImageNetLT(DrawnTail):
     """Tiny-ImageNet with a long tail: 200 classes at 64×64 px, ratio 100 by default."""
 
     collection: str = "official"
-    """`official`, or the number of training and test images where others are found: set by what is
-    there, so that their results are never taken for these."""
+    """`official`, or the numbers of training and test images if others are found. Set from the
+    files, so that results on a smaller collection are not mistaken for official ones."""
 
     version: ClassVar[str] = VERSION
 
     def resolve(self, root: Path) -> Self:
-        """This configuration, checked."""
+        """Return this configuration, checked, with `collection` set from the files in `root`."""
         self._check_tail()
         return replace(self, imbalance=float(self.imbalance), collection=_collection(root))
 
     def load(self, root: Path, split_seed: int) -> DataSet:
-        """The data set, read from `root`.
+        """Read the data set from `root`.
 
         Raises:
-            DataMissing: it is not there.
-            DataError: files are missing, or an image is unreadable or of another size.
+            DataMissing: data not found.
+            DataError: files are missing, or an image is unreadable or has another size.
         """
         config, package = self.resolve(root), self._package()
         folder = self._folder(root)
@@ -96,7 +96,7 @@ class TinyImageNetLT(DrawnTail):
             name=self.name,
             task="single",
             version=version,
-            recipe=RECIPE,
+            recipe=DRAW,
             texts=texts,
             notes=(*notes, *about),
             train=train,
@@ -106,48 +106,48 @@ class TinyImageNetLT(DrawnTail):
         )
 
     def counts(self, images: int = CLASSES * PER_CLASS[0]) -> NDArray[np.int64]:
-        """(C,) training images a class, drawn from `images`."""
+        """Return (C,) training images per class, drawn from `images`."""
         return self._tail(images, CLASSES)
 
     def sizes(self) -> tuple[int, int]:
-        """Training and test images of the official data."""
+        """Return the numbers of training and test images of the official data."""
         return int(self.counts().sum()), CLASSES * PER_CLASS[1]
 
     def class_count(self) -> int:
-        """Classes of the official data."""
+        """Return the number of classes of the official data."""
         return CLASSES
 
     def absent(self, root: Path) -> str:
-        """Whether the images are there."""
+        """Return a short message if the images are not in `root`; "" otherwise."""
         return "" if _found(root) is not None else f"no Tiny-ImageNet under {root}"
 
     def download(self, root: Path) -> str:
-        """Fetch and unpack the publisher's archive."""
+        """Download and unpack the publisher's archive."""
         if _found(root) is not None:
             return f"Tiny-ImageNet is already at {_found(root)}."
         return f"Tiny-ImageNet is at {root / FOLDER}: {fetch(_ARCHIVE, root)}."
 
     def card(self) -> dict[str, str]:
-        """What `show` prints."""
+        """Return what `show` prints."""
         counts = self.counts()
         groups = group_of(counts, "lift")
         sizes = " / ".join(str(int((groups == g).sum())) for g in GROUPS)
         return {
             "source": "Tiny-ImageNet-200 of Stanford's course CS231n; test: its validation images",
-            "licence": "unverified; images of ImageNet, whose terms of access are non-commercial "
-            "research and education only",
-            "layout": f"DATA_ROOT/{FOLDER}/ as the archive unpacks (wnids.txt, "
-            "train/WNID/images/*.JPEG, val/val_annotations.txt, val/images/*.JPEG), or DATA_ROOT "
-            "itself",
+            "licence": "unverified; the images are from ImageNet, whose terms of access allow "
+            "non-commercial research and education only",
+            "layout": f"the unpacked archive as DATA_ROOT/{FOLDER}/ or DATA_ROOT itself "
+            "(wnids.txt, train/WNID/images/*.JPEG, val/val_annotations.txt, val/images/*.JPEG)",
             "classes": str(CLASSES),
-            "training images": f"{counts.sum():,} ({counts.max()} to {counts.min()} a class)",
+            "training images": f"{counts.sum():,} ({counts.max()} to {counts.min()} per class)",
             "test images": f"{CLASSES * PER_CLASS[1]:,} (balanced)",
             "profile": f"{self.profile}, imbalance {self.imbalance:g}",
             "groups": f"many / medium / few {sizes} (> 100, 20–100, < 20 images)",
-            "recipe": f"{RECIPE}: the draw of Cao et al. 2019 over wnids and file names in "
+            "recipe": f"{DRAW}: the draw of Cao et al. 2019 over wnids and file names in "
             "alphabetical order; this project's own split",
             "images from": f"{_ARCHIVE.url} ({_ARCHIVE.megabytes} MB), {_ARCHIVE.describe()}",
-            "validation": f"up to {VALIDATION_PER_CLASS} training images a class, not drawn ones",
+            "validation": f"up to {VALIDATION_PER_CLASS} training images per class that the "
+            "long-tailed subset did not draw",
             **self._texts_card(self._package()),
         }
 
@@ -166,12 +166,12 @@ class TinyImageNetLT(DrawnTail):
         return folder
 
     def _as_published(self, train: int, test: int) -> tuple[str, tuple[str, ...]]:
-        """The version, and a footnote on a smaller collection: it is another data set."""
+        """Return the version, and a footnote on a smaller collection, which is another data set."""
         sizes = (train // CLASSES, test // CLASSES)
         if sizes == PER_CLASS:
             return VERSION, ()
         note = (
-            f"{self.name}: {sizes[0]} training and {sizes[1]} test images a class instead of the "
+            f"{self.name}: {sizes[0]} training and {sizes[1]} test images per class instead of the "
             f"official {PER_CLASS[0]} and {PER_CLASS[1]}; results are not comparable with others"
         )
         return f"{VERSION}-reduced-{sizes[0]}-{sizes[1]}", (note,)
@@ -183,11 +183,11 @@ def _found(root: Path) -> Path | None:
 
 
 def _collection(root: Path) -> str:
-    """`collection` for the images under `root`; `official` where there are none."""
+    """Return `collection` for the images under `root`; `official` if there are none."""
     folder = _found(root)
     if folder is None:
         return "official"
-    # Of one class, as all have equally many: `load` lists the others anyway, and sees to that.
+    # One class is enough: `load` checks that all have equally many.
     first = folder / "train" / read_package("tiny_imagenet").keys[0]
     sizes = (CLASSES * _images_in(first / "images"), _images_in(folder / "val" / "images"))
     official = tuple(CLASSES * number for number in PER_CLASS)
@@ -195,7 +195,7 @@ def _collection(root: Path) -> str:
 
 
 def _check_wnids(file: Path, keys: Sequence[str]) -> None:
-    """Refuse a release of other classes."""
+    """Refuse a release with other classes."""
     try:
         found = file.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
@@ -208,10 +208,10 @@ def _check_wnids(file: Path, keys: Sequence[str]) -> None:
 
 
 def _training_files(folder: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """All training images, class by class and by name: paths under `folder`, and labels.
+    """List all training images by class and name: paths under `folder`, and labels.
 
     Raises:
-        DataError: a class has another number of images than most others have.
+        DataError: the classes do not have equally many images.
     """
     listed: dict[str, list[str]] = {}
     for wnid in keys:
@@ -226,7 +226,8 @@ def _training_files(folder: Path, keys: Sequence[str]) -> tuple[tuple[str, ...],
     if wrong or not usual:
         raise DataError(
             f"{folder / 'train'}: the classes do not have equally many images: most have {usual}, "
-            f"{', '.join(wrong[:3])}{', …' if len(wrong) > 3 else ''}. Unpack the archive again."
+            f"but {', '.join(wrong[:3])}{', …' if len(wrong) > 3 else ''}. "
+            "Unpack the archive again."
             if usual
             else f"{folder / 'train'}: no images in WNID/images/. Unpack the archive again."
         )
@@ -235,7 +236,7 @@ def _training_files(folder: Path, keys: Sequence[str]) -> tuple[tuple[str, ...],
 
 
 def _test_files(folder: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The official validation images, as `val/val_annotations.txt` lists them."""
+    """List the official validation images from `val/val_annotations.txt`: paths and labels."""
     annotations = folder / "val" / "val_annotations.txt"
     index: Mapping[str, int] = {wnid: i for i, wnid in enumerate(keys)}
     try:
@@ -250,7 +251,7 @@ def _test_files(folder: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], NDA
     missing = missing_files(folder, files)
     if missing:
         raise DataError(
-            f"{folder}: {len(missing):,} of {len(files):,} test images are missing: first "
+            f"{folder}: {len(missing):,} of {len(files):,} test images are missing, for example "
             f"{', '.join(missing[:3])}. Unpack the archive again."
         )
     return files, labels
@@ -268,14 +269,14 @@ def _is_image(name: str) -> bool:
 
 
 def _ids(images: FileImages) -> tuple[str, ...]:
-    """`train/WNID_0.JPEG` and `val/val_0.JPEG`: what a file's name and its split say."""
+    """Return ids of split and file name, such as `train/WNID_0.JPEG` and `val/val_0.JPEG`."""
     return tuple(f"{f.partition('/')[0]}/{f.rpartition('/')[2]}" for f in images.files)
 
 
 def _decoded(files: FileImages) -> ArrayImages:
-    """Pixels of a split, (N, 64, 64, 3), from the user's cache where they are in it.
+    """Return the pixels of a split, (N, 64, 64, 3), cached in the user's cache.
 
-    Training and test images apart: the test images are those of every imbalance ratio.
+    Train and test are cached separately because all imbalance ratios share the test images.
     """
 
     def build() -> Arrays:

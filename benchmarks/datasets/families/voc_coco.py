@@ -1,4 +1,4 @@
-"""VOC-LT and COCO-LT: several labels an image, long tails, a caption for each training image.
+"""VOC-LT and COCO-LT: multi-label data with long tails and a caption for each training image.
 
 Long tails: Wu et al. 2020, "Distribution-Balanced Loss for Multi-Label Classification in
 Long-Tailed Datasets" (arXiv 2007.09654). Lists and captions: Xia et al. 2023 (LMPT).
@@ -23,13 +23,13 @@ from benchmarks.text import Package
 
 _HOME = "https://raw.githubusercontent.com/richard-peng-xia/LMPT"
 _LISTS = "6a2dd5b53a624494df1bb2c8fe8459ac3860d22c"
-"""The commit that brought the lists and captions."""
+"""Commit that added the lists and captions."""
 
 
 def _list(file: str, checksum: str, commit: str = _LISTS) -> Source:
-    """A file of LMPT's repository, where each has one version only.
+    """Return a file of LMPT's repository, where each file has only one version.
 
-    The checksums were computed from copies of the same lengths and last lines.
+    The checksums were computed from copies with the same lengths and last lines.
     """
     return Source(
         file, f"{_HOME}/{commit}/data/{file.partition('_')[0]}/{file}", f"sha256:{checksum}"
@@ -38,13 +38,13 @@ def _list(file: str, checksum: str, commit: str = _LISTS) -> Source:
 
 @dataclass(frozen=True)
 class _MultiLabel(Listed):
-    """What both sets share. Fields are the knobs."""
+    """Base class of both data sets."""
 
     scores: Scores = "logits"
-    """What average precision is taken on: logits, or their softmax over the classes (as LMPT)."""
+    """Scores for average precision: logits, or their softmax over the classes (as in LMPT)."""
 
     def resolve(self, root: Path) -> Self:
-        """This configuration, checked, with the lists pinned that are found in `root`."""
+        """Return this configuration, checked, with `lists` set from the files in `root`."""
         if self.scores not in get_args(Scores):
             raise UserError(f"{self.name}.scores must be logits or softmax, not {self.scores!r}.")
         return super().resolve(root)
@@ -65,16 +65,18 @@ class _MultiLabel(Listed):
         if missing:
             raise DataError(
                 f"{file}: {len(missing):,} of {len(listing.files):,} training images have no "
-                f"caption: first {', '.join(missing[:3])}."
+                f"caption, for example {', '.join(missing[:3])}."
             )
         return tuple(captions[path] for path in listing.files)
 
 
 def check_labels(file: Path, keys: Sequence[str]) -> None:
-    """Refuse a label file (`name index` a line, blanks within names) of other classes or order.
+    """Refuse a label file whose classes or order differ from `keys`.
+
+    The file has one `name index` per line; names may contain spaces.
 
     Raises:
-        DataError: naming the first line that differs.
+        DataError: the message names the first line that differs.
     """
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
@@ -84,7 +86,9 @@ def check_labels(file: Path, keys: Sequence[str]) -> None:
     expected = [(key, str(index)) for index, key in enumerate(keys)]
     for number, (have, want) in enumerate(zip(found, expected, strict=False), 1):
         if have != want:
-            raise DataError(f"{file}, line {number}: '{' '.join(have)}', not '{' '.join(want)}'.")
+            raise DataError(
+                f"{file}, line {number}: '{' '.join(have)}', expected '{' '.join(want)}'."
+            )
     if len(found) != len(expected):
         raise DataError(f"{file}: {len(found)} classes, expected {len(expected)}.")
 
@@ -122,12 +126,12 @@ class VocLT(_MultiLabel):
         folders=("voc", "VOC", "pascal_voc"),
         rewrites=(as_listed, without_first_folder),
         layout=(
-            "DATA_ROOT/voc_lt/VOCdevkit/{VOC2012,VOC2007}/JPEGImages/*.jpg (also in voc/, VOC/, "
-            "pascal_voc/ or DATA_ROOT itself, with or without VOCdevkit/) with the lists in "
+            "DATA_ROOT/voc_lt/VOCdevkit/{VOC2012,VOC2007}/JPEGImages/*.jpg (or the same in voc/, "
+            "VOC/, pascal_voc/ or DATA_ROOT itself, with or without VOCdevkit/), with the lists in "
             "DATA_ROOT/voc_lt/"
         ),
-        images_from="VOCtrainval_11-May-2012.tar (2.0 GB) and VOCtest_06-Nov-2007.tar (0.5 GB) of "
-        "http://host.robots.ox.ac.uk/pascal/VOC, which `download` fetches",
+        images_from="VOCtrainval_11-May-2012.tar (2.0 GB) and VOCtest_06-Nov-2007.tar (0.5 GB) "
+        "from http://host.robots.ox.ac.uk/pascal/VOC, fetched by `download`",
         # URLs and checksums: torchvision.datasets.voc; sizes: tensorflow/datasets (333639b3),
         # url_checksums/voc.txt.
         archives=(
@@ -149,10 +153,10 @@ class VocLT(_MultiLabel):
         source="PASCAL VOC 2012 (train) and 2007 (test), http://host.robots.ox.ac.uk/pascal/VOC; "
         "long tail: Wu et al. 2020, arXiv 2007.09654; lists and captions: LMPT (Xia et al. 2023)",
         groups="many / medium / few 6 / 6 / 8 (rule lmpt)",
-        validation="none official: a carve from the training images",
+        validation="no official one: carved from the training images",
         notes={
-            "captions": "one for each training image, by a captioning model; the last one is cut",
-            "metric": "mean average precision on the scores as they are; scores=softmax as LMPT",
+            "captions": "one per training image, from a captioning model; the last one is cut off",
+            "metric": "mean average precision on the logits; scores=softmax as in LMPT",
         },
     )
 
@@ -189,21 +193,21 @@ class CocoLT(_MultiLabel):
         official={"train": 1_909, "test": 5_000},
         folders=("coco", "coco/images", "COCO", "coco2017"),
         layout=(
-            "DATA_ROOT/coco/{train2017,val2017}/*.jpg (also in coco/images/, coco_lt/, COCO/, "
-            "coco2017/ or DATA_ROOT itself) with the lists in DATA_ROOT/coco_lt/"
+            "DATA_ROOT/coco/{train2017,val2017}/*.jpg (or the same in coco/images/, coco_lt/, "
+            "COCO/, coco2017/ or DATA_ROOT itself), with the lists in DATA_ROOT/coco_lt/"
         ),
         # Sizes: tensorflow/datasets (2282548b), url_checksums/coco2017.txt.
         images_from=(
             "http://images.cocodataset.org/zips/train2017.zip (19.3 GB) and val2017.zip (0.8 GB; "
-            "too large to be fetched unasked)"
+            "too large to download automatically)"
         ),
         source="COCO 2017 (train2017 and val2017), https://cocodataset.org; long tail: Wu et al. "
         "2020, arXiv 2007.09654; lists and captions: LMPT (Xia et al. 2023)",
         groups="many / medium / few 22 / 33 / 25 (rule lmpt)",
-        validation="none official: a carve from the training images",
+        validation="no official one: carved from the training images",
         notes={
-            "captions": "several sentences in one line for each training image",
-            "test labels": "48 test images have none, which is as published",
-            "metric": "mean average precision on the scores as they are; scores=softmax as LMPT",
+            "captions": "several sentences in one line per training image",
+            "test labels": "48 test images have none, as published",
+            "metric": "mean average precision on the logits; scores=softmax as in LMPT",
         },
     )

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in the forms they come in on disk."""
+"""CIFAR-10 and CIFAR-100 on disk: official pickles or class folders, loose or in an archive."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SIZE = 32
 """Height and width of every image, in pixels."""
 
 _CACHE_FORMAT = 2
-"""Raise when the same files would be decoded to something else."""
+"""Raise when the same files are decoded to other pixels."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Layout:
     """Names and sizes of one official release."""
 
     key: str
-    """Also the name of its text package and of its class-folder tree."""
+    """Name of the text package and of the class-folder tree."""
     title: str
     folder: str
-    """What the official archive unpacks to."""
+    """Folder that the official archive unpacks to."""
     archive: str
     train: tuple[str, ...]
     test: str
@@ -51,7 +51,7 @@ class Layout:
     meta_field: str
     label_field: str
     per_class: tuple[int, int]
-    """Training and test images a class."""
+    """Training and test images per class."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -87,19 +87,19 @@ CIFAR100 = Layout(
 
 @dataclass(frozen=True)
 class Form:
-    """One place the data were found in."""
+    """One copy of the data on disk."""
 
     kind: Literal["pickles", "pickle archive", "tree", "tree archive"]
     path: Path
 
     @property
     def official_order(self) -> bool:
-        """Whether the images come in the order of the official release."""
+        """True if the images are in the order of the official release."""
         return self.kind in ("pickles", "pickle archive")
 
 
 def find(root: Path, layout: Layout) -> list[Form]:
-    """The forms of the data under `root`, the preferred one first. Opens no image."""
+    """Return the forms of the data under `root`, preferred first, without opening an image."""
     forms: list[Form] = []
     folder = root / layout.folder
     if any((folder / name).is_file() for name in (*layout.train, layout.test, layout.meta)):
@@ -112,14 +112,14 @@ def find(root: Path, layout: Layout) -> list[Form]:
     for name in (f"{layout.key}.tar.gz", f"{layout.key}_folders.tar.gz"):
         if (root / name).is_file():
             forms.append(Form("tree archive", root / name))
-    # The data root may be the tree itself, but train/ and test/ could also be another data set's.
+    # The data root may be the tree itself, but train/ and test/ could belong to another data set.
     if not forms and set(list_classes(root, "train")) & set(layout.classes):
         forms.append(Form("tree", root))
     return forms
 
 
 def tree_sizes(form: Form, layout: Layout) -> tuple[int, int] | None:
-    """Training and test images of the first class in a tree of folders; None in another form."""
+    """Count the first class's training and test images in a tree; None for another form."""
     if form.kind != "tree":
         return None
     train, test = (len(list_classes(form.path, s).get(layout.classes[0], ())) for s in SPLITS)
@@ -127,12 +127,12 @@ def tree_sizes(form: Form, layout: Layout) -> tuple[int, int] | None:
 
 
 def read(form: Form, layout: Layout) -> dict[str, Raw]:
-    """Both splits, complete: official order from pickles, else by class and file name.
+    """Read both complete splits: in official order from pickles, otherwise by class and file name.
 
-    Decoded images are kept in the user's cache, keyed by content or by the files' times of change.
+    Decoded images are kept in the user's cache, keyed by content or by modification times.
 
     Raises:
-        DataError: a damaged file, named.
+        DataError: a file is damaged; the message names it.
     """
 
     def build() -> Arrays:
@@ -145,7 +145,7 @@ def read(form: Form, layout: Layout) -> dict[str, Raw]:
         else:
             raws = _read_pickle_archive(form.path, layout)
         arrays = {f"{s}_{part}": getattr(raws[s], part) for s in SPLITS for part in parts}
-        # Beside the images, so that who looks for stored features of them reads none.
+        # Stored with the images, so that looking up cached features reads none of them.
         return arrays | {f"{s}_digest": np.array(hash_pixels(raws[s].images)) for s in SPLITS}
 
     parts = ("images", "labels", "files")
@@ -194,11 +194,11 @@ def _read_pickle_archive(archive: Path, layout: Layout) -> dict[str, Raw]:
                     contents[name] = stream.read()
     except ARCHIVE_ERRORS as error:
         raise DataError(
-            f"{archive}: truncated or damaged archive ({error}); fetch it again."
+            f"{archive}: truncated or damaged archive ({error}); download it again."
         ) from error
     missing = [name for name in wanted if name not in contents]
     if missing:
-        raise DataError(f"{archive}: holds no '{missing[0]}', so it is not the official archive.")
+        raise DataError(f"{archive}: not the official archive: '{missing[0]}' is missing.")
     with _named(str(archive)):
         entries = {
             name: _Unpickler(io.BytesIO(data), encoding="latin1").load()
@@ -208,24 +208,24 @@ def _read_pickle_archive(archive: Path, layout: Layout) -> dict[str, Raw]:
 
 
 def _from_entries(entries: dict[str, Any], layout: Layout) -> dict[str, Raw]:
-    """Splits from unpickled dictionaries.
+    """Build the splits from unpickled dictionaries.
 
     Raises:
-        ValueError or KeyError: they do not hold what the official ones hold.
+        ValueError or KeyError: the contents differ from the official ones.
     """
     classes = layout.classes
     if tuple(entries[layout.meta][layout.meta_field]) != classes:
-        raise ValueError("other class names than the official ones")
+        raise ValueError("class names differ from the official ones")
     raws = {}
     for split, names in (("train", layout.train), ("test", (layout.test,))):
         data = np.concatenate([np.asarray(entries[n]["data"], dtype=np.uint8) for n in names])
         labels = np.concatenate([np.asarray(entries[n][layout.label_field]) for n in names])
         files = [f for n in names for f in entries[n]["filenames"]]
         if not len(data) == len(labels) == len(files) or data.shape[1:] != (3 * SIZE * SIZE,):
-            raise ValueError("lengths of images, labels and file names differ")
+            raise ValueError("numbers of images, labels and file names differ")
         sizes = np.bincount(labels, minlength=len(classes))
         if len(sizes) != len(classes) or sizes.min() != sizes.max():
-            raise ValueError("classes of different sizes")
+            raise ValueError("classes differ in size")
         images = data.reshape(-1, 3, SIZE, SIZE).transpose(0, 2, 3, 1)
         ids = [f"{classes[label]}/{file}" for label, file in zip(labels, files, strict=True)]
         raws[split] = Raw(np.ascontiguousarray(images), labels.astype(np.int64), np.array(ids))
@@ -234,7 +234,7 @@ def _from_entries(entries: dict[str, Any], layout: Layout) -> dict[str, Raw]:
 
 @contextmanager
 def _named(path: str) -> Iterator[None]:
-    """Turn whatever a damaged pickle raises, which may be nearly anything, into one line."""
+    """Turn any exception into a DataError naming `path`: damaged pickles raise nearly any type."""
     try:
         yield
     except DataError:
@@ -247,7 +247,7 @@ def _named(path: str) -> Iterator[None]:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Unpickles arrays and plain containers only: a pickle could otherwise run any code."""
+    """Unpickler for arrays and plain containers only: other pickles could run arbitrary code."""
 
     _ALLOWED = frozenset(
         {
@@ -260,9 +260,9 @@ class _Unpickler(pickle.Unpickler):
     )
 
     def find_class(self, module: str, name: str) -> Any:
-        """The object a pickle names, if it is one of NumPy's own constructors."""
+        """Return the object that a pickle names, if it is an allowed constructor."""
         if (module.replace("numpy._core", "numpy.core"), name) not in self._ALLOWED:
             raise pickle.UnpicklingError(f"it refers to {module}.{name}")
-        # NumPy 2 moved the module that the official files name.
+        # NumPy 2 moved the module named in the official files.
         home = importlib.import_module(module.replace("numpy.core", "numpy._core"))
         return getattr(home, name)

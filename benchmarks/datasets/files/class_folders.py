@@ -1,6 +1,6 @@
-"""Small images in folders named after their class, `{train,test}/CLASS/*.png`, loose or in a tar.
+"""Small images in class folders, `{train,test}/CLASS/*.png`, loose or in a tar archive.
 
-Everything is decoded into memory once, so only for collections of small images of one size.
+All images are decoded into memory, so this is only for collections of small images of one size.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from benchmarks.errors import DataError
 SPLITS = ("train", "test")
 
 ARCHIVE_ERRORS = (tarfile.TarError, EOFError, zlib.error, OSError)
-"""What reading a truncated or damaged `.tar.gz` may raise."""
+"""Exceptions that reading a truncated or damaged `.tar.gz` may raise."""
 
 
 @dataclass(frozen=True)
 class Raw:
-    """One official split, complete."""
+    """One complete official split."""
 
     images: NDArray[np.uint8]
     """(N, H, W, 3)"""
@@ -39,19 +39,20 @@ class Raw:
     files: NDArray[np.str_]
     """(N,) `CLASS/FILE`; file names alone need not be unique (CIFAR-100 has two that are not)."""
     digest: str = ""
-    """A hash of the images, where it was taken."""
+    """Hash of the images; "" if not computed."""
 
 
 def read_folder(folder: Path, classes: Sequence[str], size: int) -> dict[str, Raw]:
-    """Both splits of the tree under `folder`, by class and within a class by file name.
+    """Read both splits of the tree under `folder`, sorted by class and file name.
 
     Args:
-        folder: holds `train` and `test`.
-        classes: the class folders' names, in the order of their indices.
+        folder: contains `train` and `test`.
+        classes: names of the class folders in index order.
         size: height and width that every image must have.
 
     Raises:
-        DataError: a missing, unknown or unequally filled class folder, or a bad image, by name.
+        DataError: a class folder is missing, unknown or differs in size, or an image is
+            unreadable; the message names it.
     """
     listing = {split: list_classes(folder, split) for split in SPLITS}
     for split in SPLITS:
@@ -72,9 +73,9 @@ def read_folder(folder: Path, classes: Sequence[str], size: int) -> dict[str, Ra
 
 
 def read_archive(archive: Path, classes: Sequence[str], size: int) -> dict[str, Raw]:
-    """Both splits of the tree in a `.tar.gz`, as `read_folder` gives them; nothing is unpacked.
+    """Read both splits of the tree in a `.tar.gz` like `read_folder`, without unpacking it.
 
-    Members are called `train/CLASS/FILE.png`, with or without one folder in front.
+    Members are named `train/CLASS/FILE.png`, optionally inside one top folder.
     """
     images: dict[str, dict[str, NDArray[np.uint8]]] = {split: {} for split in SPLITS}
     listing: dict[str, dict[str, list[str]]] = {split: {} for split in SPLITS}
@@ -85,7 +86,7 @@ def read_archive(archive: Path, classes: Sequence[str], size: int) -> dict[str, 
                 images[split][f"{label}/{file}"] = _decode(stream, size, f"{name} in {archive}")
     except ARCHIVE_ERRORS as error:
         raise DataError(
-            f"{archive}: truncated or damaged archive ({error}); fetch it again."
+            f"{archive}: truncated or damaged archive ({error}); download it again."
         ) from error
     for split in SPLITS:
         _check(listing[split], classes, f"{split}/ in {archive}")
@@ -93,7 +94,7 @@ def read_archive(archive: Path, classes: Sequence[str], size: int) -> dict[str, 
 
 
 def list_classes(folder: Path, split: str) -> dict[str, list[str]]:
-    """PNG file names by class folder of one split; empty when there is no such split."""
+    """List the PNG file names of each class folder of one split; empty if there is no split."""
     try:
         labels = sorted(p for p in (folder / split).iterdir() if _visible(p.name) and p.is_dir())
         return {
@@ -107,7 +108,7 @@ def list_classes(folder: Path, split: str) -> dict[str, list[str]]:
 
 
 def fingerprint(path: Path) -> str:
-    """A hash of an archive's bytes, or of a tree's file names, sizes and modification times."""
+    """Hash an archive's bytes, or a tree's file names, sizes and modification times."""
     if path.is_file():
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()[:24]
@@ -123,12 +124,12 @@ def fingerprint(path: Path) -> str:
 
 
 def _visible(name: str) -> bool:
-    """Whether a name is not one that file managers and macOS's tar leave behind."""
+    """Return False for hidden files, which file managers and macOS's tar leave behind."""
     return not name.startswith((".", "__MACOSX"))
 
 
 def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, str, str, IO[bytes], str]]:
-    """(split, class, file name, opened file, full name) of each image of an archive."""
+    """Yield (split, class, file name, opened file, full name) of each image in an archive."""
     for member in tar:
         parts = PurePosixPath(member.name).parts
         image = member.isfile() and member.name.lower().endswith(".png")
@@ -141,7 +142,7 @@ def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, str, str, IO[bytes], s
 
 
 def _decode(stream: IO[bytes], size: int, where: str) -> NDArray[np.uint8]:
-    """One image as (size, size, 3); `where` names it in errors."""
+    """Decode one image to (size, size, 3); errors call it `where`."""
     data = stream.read()
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -155,14 +156,14 @@ def _decode(stream: IO[bytes], size: int, where: str) -> NDArray[np.uint8]:
 
 
 def _check(listing: dict[str, list[str]], classes: Sequence[str], where: str) -> None:
-    """Refuse a split whose class folders are not exactly `classes`, equally filled."""
+    """Refuse a split whose folders are not exactly `classes`, with equally many images each."""
     missing = [label for label in classes if not listing.get(label)]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise DataError(f"{where}: no images of class '{missing[0]}'{more}.")
     unknown = sorted(set(listing) - set(classes))
     if unknown:
-        raise DataError(f"{where}: folder '{unknown[0]}' is no class of this data set.")
+        raise DataError(f"{where}: folder '{unknown[0]}' is not a class of this data set.")
     usual = Counter(len(files) for files in listing.values()).most_common(1)[0][0]
     for label in classes:
         if len(listing[label]) != usual:

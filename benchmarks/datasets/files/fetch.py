@@ -1,4 +1,4 @@
-"""Files and archives fetched from their publishers, and put in place whole or not at all."""
+"""Downloads of publishers' files and archives, moved into place only once complete."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from typing import IO
 from benchmarks.errors import DataError, DataMissing, UserError
 
 TIMEOUT_S = 60.0
-"""How long a silent server is waited for."""
+"""Timeout for a server that stops responding."""
 LARGE_MB = 100
-"""From this size on, in millions of bytes, a download is announced."""
+"""Downloads of at least this size, in millions of bytes, are announced."""
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1 << 20
@@ -35,29 +35,29 @@ class Source:
     """A file that a publisher offers."""
 
     file: str
-    """Its name on disk."""
+    """Name on disk."""
     url: str
     checksum: str | None = None
-    """`sha256:…` or `md5:…`; None where no published or computed one is known."""
+    """`sha256:…` or `md5:…`; None if no published or computed one is known."""
     megabytes: float | None = None
-    """Size in millions of bytes, where a named source gives it."""
+    """Size in millions of bytes, if a named source gives it."""
 
     @property
     def on_disk(self) -> str:
-        """What is there once it is fetched: a path under the folder."""
+        """Path of the fetched file or folder under the target folder."""
         return self.file
 
     def describe(self) -> str:
-        """File and checksum, for a card."""
+        """Return file name and checksum, for a card."""
         return f"{self.file} ({(self.checksum or 'checksum unverified').replace(':', ' ')})"
 
 
 @dataclass(frozen=True)
 class Archive(Source):
-    """A tar or zip file of which a part is kept."""
+    """A tar or zip file from which one file or folder is extracted."""
 
     holds: str = ""
-    """The file or folder in the archive that is kept, and what it is called on disk: a path."""
+    """Path in the archive of the file or folder to extract; also its path on disk."""
 
     @property
     def on_disk(self) -> str:
@@ -65,15 +65,14 @@ class Archive(Source):
 
 
 def fetch(source: Source, folder: Path) -> str:
-    """Fetch a file, or what an archive holds, into `folder`, which is made if need be.
+    """Fetch a file, or the contents of an archive, into `folder`, which is created if needed.
 
     Returns:
-        A line that says what was fetched and how it was checked.
+        A line with the file fetched and how it was verified.
 
     Raises:
-        DataMissing: the server cannot be reached, has no such file or stops early.
-        DataError: the file is not the one whose checksum is known, or a damaged archive. Nothing is
-            left behind.
+        DataMissing: the server cannot be reached, does not have the file or stops early.
+        DataError: wrong checksum or damaged archive; nothing is left on disk.
         UserError: the folder cannot be written to.
     """
     target = folder / source.on_disk
@@ -81,19 +80,19 @@ def fetch(source: Source, folder: Path) -> str:
         _log.warning("Fetching %s (%s MB).", source.url, f"{source.megabytes:,.0f}")
     with _staging(folder) as staging:
         fetched = staging / source.file
-        said = _fetch(source, fetched)
+        line = _fetch(source, fetched)
         if isinstance(source, Archive):
             _unpack(fetched, staging / "unpacked", source.holds)
             fetched = staging / "unpacked" / source.holds
             if not fetched.exists():
-                raise DataError(f"{source.url}: the archive holds no {source.holds}.")
+                raise DataError(f"{source.url}: the archive does not contain {source.holds}.")
         target.parent.mkdir(parents=True, exist_ok=True)
         fetched.replace(target)
-    return said
+    return line
 
 
 def checksum_of(file: Path, like: str) -> str:
-    """The checksum of a file in the form of another one (`sha256:…` or `md5:…`)."""
+    """Return a file's checksum of the same kind as `like` (`sha256:…` or `md5:…`)."""
     kind = like.partition(":")[0]
     with file.open("rb") as stream:
         return f"{kind}:{hashlib.file_digest(stream, kind).hexdigest()}"
@@ -101,17 +100,17 @@ def checksum_of(file: Path, like: str) -> str:
 
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
-    """A folder beside the target: an interrupted download leaves nothing to trip over."""
-    made = [p for p in (folder, *folder.parents) if not p.exists()]
+    """Provide a temporary folder beside the target; an interruption leaves no partial file."""
+    created = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as staging:
             yield Path(staging)
     except OSError as error:
-        raise UserError(f"{folder} cannot be written to ({error.strerror or error}).") from error
+        raise UserError(f"Cannot write to {folder} ({error.strerror or error}).") from error
     finally:
-        for path in made:
-            with suppress(OSError):  # not empty: the data are there
+        for path in created:
+            with suppress(OSError):  # not empty: the download succeeded
                 path.rmdir()
 
 
@@ -130,14 +129,14 @@ def _fetch(source: Source, target: Path) -> str:
                     _write(out, block, folder)
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, urllib.error.HTTPError):
-                error.close()  # it is the server's answer as well
+                error.close()  # an HTTPError is also the open response
             reason = str(error) or type(error).__name__
             raise DataMissing(
                 f"{source.url} could not be downloaded ({reason}): {by_hand}."
             ) from error
     if expected is not None and received != int(expected):
         raise DataMissing(
-            f"{source.url} could not be downloaded (it broke off after {received:,} of "
+            f"{source.url} could not be downloaded (the connection closed after {received:,} of "
             f"{int(expected):,} bytes): {by_hand}."
         )
     found = f"{kind}:{digest.hexdigest()}"
@@ -145,7 +144,7 @@ def _fetch(source: Source, target: Path) -> str:
         return f"{source.file}: {found.replace(':', ' ')}, unverified (no known checksum)"
     if found != source.checksum:
         raise DataError(
-            f"{source.url}: not the file that is expected ({found.replace(':', ' ')} instead of "
+            f"{source.url}: not the expected file ({found.replace(':', ' ')} instead of "
             f"{source.checksum.partition(':')[2]}); nothing was kept."
         )
     return f"{source.file}: {kind} as expected"
@@ -154,12 +153,12 @@ def _fetch(source: Source, target: Path) -> str:
 def _write(out: IO[bytes], block: bytes, folder: Path) -> None:
     try:
         out.write(block)
-    except OSError as error:  # not the network's fault: the disk is full
-        raise UserError(f"{folder} cannot be written to ({error}).") from error
+    except OSError as error:  # a local error, such as a full disk, and not the network's
+        raise UserError(f"Cannot write to {folder} ({error}).") from error
 
 
 def _unpack(file: Path, folder: Path, holds: str) -> None:
-    """Unpack the files of an archive that are `holds` or under it; links are passed over."""
+    """Unpack the file `holds`, or the files under it, from an archive; links are skipped."""
     try:
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as packed:
@@ -175,11 +174,11 @@ def _unpack(file: Path, folder: Path, holds: str) -> None:
                     assert stream is not None
                     _copy(stream, folder / inside)
     except _ARCHIVE_ERRORS as error:
-        raise DataError(f"{file.name}: a damaged archive ({error}).") from error
+        raise DataError(f"{file.name}: damaged archive ({error}).") from error
 
 
 def _inside(name: str, holds: str) -> PurePosixPath | None:
-    """The member's path if it is to be kept; never one that leads out of the folder."""
+    """Return a member's path if it is to be extracted; never a path outside the folder."""
     path = PurePosixPath(name)
     if ".." in path.parts or path.is_absolute() or not path.is_relative_to(holds):
         return None

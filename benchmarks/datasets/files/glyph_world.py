@@ -1,4 +1,4 @@
-"""What the drawn data sets share: the knobs of a long tail of glyph classes, and its texts."""
+"""Base class of the drawn data sets: parameters, classes and texts of a long tail of glyphs."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class TailClasses:
     counts: NDArray[np.int64]
     """(C,) training images with the class."""
     rank: NDArray[np.int64]
-    """(C,) place in the tail, 0 for the commonest class."""
+    """(C,) rank in the tail, 0 for the most frequent class."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """C invented names."""
+        """C invented class names."""
         return tuple(world.names()[int(n)] for n in self.chosen.numbers)
 
     @property
@@ -42,7 +42,7 @@ class TailClasses:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is known of each class, by name, each (C,)."""
+        """Known attributes of the classes, by name, each (C,)."""
         parts = np.array([world.attributes(int(n)) for n in self.chosen.numbers])
         return {
             "covered": self.chosen.covered,
@@ -56,41 +56,43 @@ class TailClasses:
 
 @dataclass(frozen=True)
 class GlyphWorld(Family):
-    """A long tail of glyph classes, drawn from a seed, with every confounder a knob."""
+    """Long tail of glyph classes drawn from a seed, with every confounder a parameter."""
 
     imbalance: float = 100.0
-    """Largest over smallest class count, 1 or more."""
+    """Ratio of the largest to the smallest class, 1 or more."""
     profile: str = "exp"
     """`exp`: counts fall exponentially with rank; `step`: head classes n_max, the rest n_max/r."""
     head_share: float = 0.5
-    """Share of the classes that are head; for the step profile alone."""
+    """Share of head classes, for the step profile only."""
     n_max: int = 500
-    """Training images of the largest class (with total=fixed: what sets the total)."""
+    """Training images of the largest class (with total=fixed, it determines the total)."""
     total: str = "free"
-    """`free`: n_max holds; `fixed`: as many images in all as ratio 100, exp, with this n_max."""
+    """`free`: the largest class has n_max images; `fixed`: as many images in total as ratio 100
+    with profile exp and this n_max."""
     style_shift: float = 0.6
-    """How far the images are from the pre-training style, 0 to 1. The default was chosen on
-    validation draws: zero-shot halfway, and far below what training on the images reaches."""
+    """Distance of the images from the pre-training style, 0 to 1. The default was chosen on
+    validation draws: zero-shot ends up halfway, far below what training on the images reaches."""
     coverage: float = 0.6
-    """Share of the classes whose names the backbone was taught well in pre-training."""
+    """Share of the classes whose names the backbone learned well in pre-training."""
     rank_coverage: float = 0.0
-    """Pull of coverage on the tail rank, −1 (covered classes in the head) to 1 (in the tail)."""
+    """Correlation of coverage with tail rank, −1 (covered classes in the head) to 1 (in the
+    tail)."""
     rank_difficulty: float = 0.0
-    """Pull of visual difficulty on the tail rank, −1 (hard classes in the head) to 1."""
+    """Correlation of visual difficulty with tail rank, −1 (hard classes in the head) to 1."""
     classes: int = 100
-    """How many classes, 2 to 100."""
+    """Number of classes, 2 to 100."""
     test_per_class: int = 50
     """Test images with each class."""
     world_seed: int = 0
-    """Which classes, ranks and images."""
+    """Seed of the classes, ranks and images."""
 
     default_backbone: ClassVar[str] = "glyph"
     on_disk: ClassVar[bool] = False
     even_draw: ClassVar[int]
-    """Which of the even orders of ranks, see `ranks.tail_order`."""
+    """Index of the even order of ranks, see `ranks.tail_order`."""
 
     def _bounds(self) -> dict[str, tuple[float, float]]:
-        """Least and largest value of the fields that are numbers."""
+        """Return the smallest and largest value of each numeric field."""
         return {
             "imbalance": (1, 1e6),
             "head_share": (0, 1),
@@ -101,7 +103,7 @@ class GlyphWorld(Family):
             "rank_difficulty": (-1, 1),
             "classes": (2, 100),
             "test_per_class": (1, 1_000_000),
-            "world_seed": (0, 2**32 - 1),  # as every seed
+            "world_seed": (0, 2**32 - 1),  # as for every seed
         }
 
     def _check(self) -> None:
@@ -117,47 +119,47 @@ class GlyphWorld(Family):
                     f"{self.name}.{field} must be {' or '.join(choices)}, "
                     f"not {getattr(self, field)!r}."
                 )
-        long_tail.refuse_idle_head_share(
+        long_tail.refuse_unused_head_share(
             self.name, self.profile, self.head_share, type(self).head_share
         )
         if self.rank_coverage**2 + self.rank_difficulty**2 > 1:
             raise UserError(
                 f"{self.name}: rank_coverage² + rank_difficulty² must be 1 or less: "
-                "a rank cannot follow both that closely."
+                "the rank cannot correlate that strongly with both."
             )
 
     def class_count(self) -> int:
-        """Classes of the world."""
+        """Return the number of classes."""
         return self.classes
 
     def resolve(self, root: Path) -> Self:
-        """This configuration: nothing depends on `root`.
+        """Return this configuration, which does not depend on `root`, checked.
 
         Raises:
-            UserError: a field is out of its range.
+            UserError: a field is out of range.
         """
         self._check()
         return self
 
     def notes(self) -> tuple[str, ...]:
-        """The imbalance ratio that there is, where the one asked for is out of reach."""
+        """Return a footnote on the actual imbalance ratio if `imbalance` cannot be reached."""
         counts = self._counts()
         reached = counts.max() / counts.min()
         if counts.min() > 1 or reached >= self.imbalance:
             return ()
         return (
-            f"the imbalance ratio is {reached:g}, not {self.imbalance:g}: no class has less than "
+            f"the imbalance ratio is {reached:g}, not {self.imbalance:g}: every class has at least "
             "one training image",
         )
 
     def _counts(self) -> NDArray[np.int64]:
-        """(C,) training images by rank, the head first."""
+        """Return (C,) training images by rank, head first."""
         return tail_counts(
             self.classes, self.n_max, self.imbalance, self.profile, self.head_share, self.total
         )
 
     def _classes(self) -> TailClasses:
-        """Which classes there are, how many images each has and in which order of ranks."""
+        """Choose the classes, their ranks and their training counts."""
         self._check()
         chosen = ranks.choose_classes(self.world_seed, self.classes, self.coverage)
         order = ranks.tail_order(
@@ -169,10 +171,10 @@ class GlyphWorld(Family):
         return TailClasses(chosen, counts, rank)
 
 
-def promised(scenes: draw.Scenes) -> ArrayImages:
-    """The images of `scenes`, which are drawn when one of them is first read.
+def deferred_images(scenes: draw.Scenes) -> ArrayImages:
+    """Return the images of `scenes`, drawn when one of them is first read.
 
-    What stands for their content is what they are drawn from: the scenes and the drawing code.
+    Their digest is a hash of the scenes and of the drawing code, so it needs no drawing.
     """
 
     def digest() -> str:

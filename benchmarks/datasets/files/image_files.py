@@ -1,8 +1,8 @@
-"""Images in files, decoded when they are asked for, and what may be wrong with them.
+"""Images in files, decoded on request, and checks for missing or damaged ones.
 
-Pixels are those of `PIL.Image.convert("RGB")`, as torchvision's loader gives them and published
-results were made with: transparency is dropped and an EXIF orientation not followed, unless
-`upright` asks for it. Sixteen bits are scaled to eight, where `convert` would cut them off.
+Pixels are those of `PIL.Image.convert("RGB")`, as in torchvision's loader, which published results
+used: transparency is dropped, and EXIF orientation is ignored unless `upright` is set. Sixteen-bit
+images are scaled to eight bits, which `convert` would clip.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,51 +29,51 @@ from benchmarks.datasets.base import Images
 from benchmarks.errors import DataError
 
 CropOf = Callable[[int, int], tuple[int, int, int, int]]
-"""(height, width) of an image -> top, left, height and width of the part to take, in pixels."""
+"""Maps (height, width) of an image to top, left, height and width of a region, in pixels."""
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
-"""What an image file is called."""
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
+"""Suffixes of image files, in lower case."""
 
 _UNREADABLE = (
     UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
     IndexError, KeyError, TypeError, OverflowError, MemoryError,
 )  # fmt: skip
-"""What Pillow's many readers raise for a damaged file."""
+"""Exceptions that Pillow's readers raise for a damaged file."""
 
 
 _PILLOW = re.compile(r"PIL\.")
 
 _ORIENTATION = 0x0112
-"""The EXIF tag."""
+"""EXIF tag of the orientation."""
 
 
 class _Unusable(ValueError):
-    """An image that can be read, with pixels that no eight bits can stand for."""
+    """A readable image whose pixels cannot be converted to eight bits."""
 
 
 @dataclass(frozen=True, eq=False)
 class FileImages:
-    """Image files under one folder, read anew each time."""
+    """Image files under one folder, read from disk each time."""
 
     root: Path
     files: tuple[str, ...]
     """N paths under `root`, with slashes."""
     upright: bool = False
-    """Follow the EXIF orientation, as viewers do."""
+    """True to apply the EXIF orientation, as image viewers do."""
 
     def __len__(self) -> int:
         return len(self.files)
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Image `index` as (H, W, 3) uint8; raises DataError naming the path if unreadable."""
+        """Return image `index` as (H, W, 3) uint8; raises DataError with the path if unreadable."""
         return decode(self.root / self.files[index], upright=self.upright)
 
-    def crop(self, index: int, part: CropOf, side: int) -> NDArray[np.uint8]:
-        """A part of image `index`, resized to (S, S, 3) uint8 (see `decode_part`)."""
-        return decode_part(self.root / self.files[index], part, side, upright=self.upright)
+    def crop(self, index: int, region: CropOf, side: int) -> NDArray[np.uint8]:
+        """Return a region of image `index`, resized to (S, S, 3) uint8 (see `decode_region`)."""
+        return decode_region(self.root / self.files[index], region, side, upright=self.upright)
 
     def digest(self) -> str:
-        """A hash of the files' names, sizes and times of change."""
+        """Return a hash of the files' names, sizes and modification times."""
         return self._digest
 
     @cached_property
@@ -88,31 +89,33 @@ class FileImages:
 
 
 def decode(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
-    """An image file as (H, W, 3) uint8.
+    """Decode an image file to (H, W, 3) uint8.
 
     Args:
-        path: of any format that Pillow reads.
-        upright: follow the EXIF orientation.
+        path: a file in any format that Pillow reads.
+        upright: apply the EXIF orientation.
 
     Raises:
-        DataError: no such file, or not a readable image; the line names the path.
+        DataError: the file is missing or not a readable image; the message names the path.
     """
     with _opened(path) as image:
         turned = ImageOps.exif_transpose(image) if upright else image
         return np.asarray(_rgb(turned))
 
 
-def decode_part(path: Path, part: CropOf, side: int, *, upright: bool = False) -> NDArray[np.uint8]:
-    """A part of an image file, resized by PIL's bilinear filter: for training.
+def decode_region(
+    path: Path, region: CropOf, side: int, *, upright: bool = False
+) -> NDArray[np.uint8]:
+    """Decode a region of an image file and resize it with PIL's bilinear filter, for training.
 
-    A JPEG is decoded at a half, a quarter or an eighth of its size where the part still has as many
-    pixels as it is resized to: the same part of nearly the same pixels in less time.
+    To save time, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if the region then still has at
+    least `side` pixels per side: the same region with nearly the same pixels.
 
     Args:
-        path: of any format that Pillow reads.
-        part: what to take.
-        side: S, of the result in pixels.
-        upright: follow the EXIF orientation.
+        path: a file in any format that Pillow reads.
+        region: chooses the region.
+        side: side S of the result in pixels.
+        upright: apply the EXIF orientation.
 
     Returns:
         (S, S, 3).
@@ -123,25 +126,25 @@ def decode_part(path: Path, part: CropOf, side: int, *, upright: bool = False) -
     with _opened(path) as image:
         if image.format != "JPEG" or (upright and image.getexif().get(_ORIENTATION, 1) != 1):
             turned = ImageOps.exif_transpose(image) if upright else image
-            return part_of(_rgb(turned), part(turned.height, turned.width), side)
+            return resize_region(_rgb(turned), region(turned.height, turned.width), side)
         width, height = image.size
-        box = part(height, width)
+        box = region(height, width)
         times = max(min(box[2:]) // side, 1)
         drafted = image.draft(None, (width // times, height // times))
         scale = 1.0 if drafted is None else width / drafted[1][2]
-        return part_of(_rgb(image), box, side, scale)
+        return resize_region(_rgb(image), box, side, scale)
 
 
-def part_of(
+def resize_region(
     image: Image.Image, box: tuple[int, int, int, int], side: int, scale: float = 1.0
 ) -> NDArray[np.uint8]:
-    """A part of an image, resized by PIL's bilinear filter.
+    """Resize a region of an image with PIL's bilinear filter.
 
     Args:
-        image: in RGB.
-        box: top, left, height and width of the part, in pixels.
-        side: S, of the result.
-        scale: how many times smaller the image is than the one that `box` is meant for.
+        image: an RGB image.
+        box: top, left, height and width of the region, in pixels of the full-size image.
+        side: side S of the result in pixels.
+        scale: size of the full-size image relative to `image`.
 
     Returns:
         (S, S, 3).
@@ -156,15 +159,15 @@ def part_of(
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """An image file, opened; what its reader or its user raises becomes one line."""
-    _hush_pillow()
+    """Open an image file; errors from reading or using it become a one-line DataError."""
+    _silence_pillow()
     try:
         with Image.open(path) as image:
             yield image
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     except PermissionError as error:
-        raise DataError(f"{path}: may not be read ({error.strerror}).") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     except _Unusable as error:
         raise DataError(f"{path}: {error}; save the image with 8 or 16 bits.") from error
     except Image.DecompressionBombError as error:
@@ -176,10 +179,10 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise DataError(f"{path}: {reason}.") from error
 
 
-def _hush_pillow() -> None:
-    """Silence Pillow's warnings about metadata, for good.
+def _silence_pillow() -> None:
+    """Silence Pillow's warnings about metadata permanently.
 
-    `catch_warnings` is not for threads: one would put back what another had set.
+    `catch_warnings` is not thread-safe: one thread would restore the filters of another.
     """
     if not any(module is _PILLOW for _, _, _, module, _ in warnings.filters):
         warnings.filterwarnings("ignore", module=_PILLOW.pattern)
@@ -189,30 +192,37 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # I;16 and the like, or I for 32 bits
         wide = np.asarray(image)
         if not 0 <= wide.min() <= wide.max() < 2**16:
-            raise _Unusable("pixels beyond 0 to 65535")
+            raise _Unusable("pixel values outside 0 to 65535")
         eight = wide.astype(np.uint8) if image.mode == "I" and wide.max() < 256 else wide >> 8
         return Image.fromarray(eight.astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise _Unusable("floating-point pixels, which have no agreed range")
+        raise _Unusable("floating-point pixels, which have no standard range")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")
 
 
-def crop(images: Images, index: int, part: CropOf, side: int) -> NDArray[np.uint8]:
-    """A part of image `index`, resized to (S, S, 3) uint8, as its kind of images does it best."""
-    own = getattr(images, "crop", None)
-    if own is not None:
-        found: NDArray[np.uint8] = own(index, part, side)
-        return found
+@runtime_checkable
+class Croppable(Protocol):
+    """Images with a faster way to crop than reading the whole image."""
+
+    def crop(self, index: int, region: CropOf, side: int) -> NDArray[np.uint8]:
+        """Return a region of image `index`, resized to (S, S, 3) uint8."""
+        ...
+
+
+def crop(images: Images, index: int, region: CropOf, side: int) -> NDArray[np.uint8]:
+    """Return a region of image `index`, resized to (S, S, 3) uint8."""
+    if isinstance(images, Croppable):
+        return images.crop(index, region, side)
     whole = images.read(index)
-    return part_of(Image.fromarray(whole), part(*whole.shape[:2]), side)
+    return resize_region(Image.fromarray(whole), region(*whole.shape[:2]), side)
 
 
 def missing_files(root: Path, files: Sequence[str]) -> list[str]:
-    """Which of the paths under `root` are no files, in their order.
+    """Return the paths under `root` that are not files, in order.
 
-    Folders are listed once each: asking for every file takes minutes on a network drive.
+    Lists each folder once: checking every file takes minutes on a network drive.
     """
     folders: dict[str, set[str]] = {}
     missing = []

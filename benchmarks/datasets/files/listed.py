@@ -1,7 +1,7 @@
-"""Data sets whose splits are public lists of image paths, and whose images lie somewhere on disk.
+"""Base class of data sets whose splits are published as lists of image paths.
 
-A family names its lists, their homes and checksums, and the usual places of its images; what is
-missing or not as published is said before anything runs.
+A family declares its lists, their URLs and checksums, and the usual folders of its images. Missing
+files and deviations from the published lists are reported before anything runs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -33,33 +32,35 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Listed(InFiles, WithTexts):
-    """What these families share. Fields are the knobs."""
+    """Family with public split lists, described by its `release`."""
 
     lists: str = PUBLIC
-    """`public`, or a checksum of the lists where others than the published ones are found: set by
-    what is there, so that results on other lists are never taken for these."""
+    """`public`, or a checksum of the lists if they are not the published ones. Set from the files
+    found, so that results on other lists are not mistaken for results on the public ones."""
 
     release: ClassVar[Release]
     version: ClassVar[str] = VERSION
 
     def resolve(self, root: Path) -> Self:
-        """This configuration with the lists pinned that are found in `root`.
+        """Return this configuration, checked, with `lists` set from the files in `root`.
 
         Raises:
-            UserError: other lists are asked for than are there, or copies of no size.
+            UserError: `lists` differs from the lists found, or `cache_images` is out of range.
         """
         self._check_cache()
         found = self._lists_found(root)
         if self.lists not in (PUBLIC, found):
-            raise UserError(f"{self.name}.lists={self.lists}: the lists under {root} are {found}.")
+            raise UserError(
+                f"{self.name}.lists={self.lists}: the lists under {root} are '{found}'."
+            )
         return replace(self, lists=found)
 
     def load(self, root: Path, split_seed: int) -> DataSet:
-        """The data set; its splits are public lists, so the split seed draws nothing.
+        """Read the data set; its splits are public lists, so the split seed has no effect.
 
         Raises:
-            DataMissing: lists or images are not there; the line says what to do.
-            DataError: a list that is damaged, has other classes or shares images among splits.
+            DataMissing: lists or images are missing; the message says what to do.
+            DataError: a list is damaged or has other classes, or splits share images.
         """
         package = self._package(root)
         listings = self._listings(root, package)
@@ -70,8 +71,8 @@ class Listed(InFiles, WithTexts):
             for second in names[i + 1 :]:
                 refuse_shared(
                     self.name,
-                    (_CALLED[first], listings[first].files),
-                    (_CALLED[second], listings[second].files),
+                    (_ADJECTIVE[first], listings[first].files),
+                    (_ADJECTIVE[second], listings[second].files),
                 )
         placed = self._place(root, listings)
         splits = {
@@ -95,7 +96,7 @@ class Listed(InFiles, WithTexts):
             notes=(*notes, *about),
             train=self._for_training(splits["train"]),
             test=splits["test"],
-            validation=partial(_give, validation) if validation is not None else None,
+            validation=None if validation is None else lambda: validation,
             validation_source=(
                 f"the official validation list, {len(validation):,} images, disjoint from test"
                 if validation is not None
@@ -105,15 +106,15 @@ class Listed(InFiles, WithTexts):
         )
 
     def sizes(self) -> tuple[int, int]:
-        """Training and test images of the public lists."""
+        """Return the numbers of training and test images of the public lists."""
         return self.release.official["train"], self.release.official["test"]
 
     def class_count(self) -> int:
-        """Classes of the public lists."""
+        """Return the number of classes of the public lists."""
         return self.release.classes
 
     def absent(self, root: Path) -> str:
-        """The lists that are not there; images are looked for when the set is loaded."""
+        """Return a short message on missing lists; images are checked when the data are loaded."""
         try:
             self._list_files(root)
         except DataMissing as missing:
@@ -121,31 +122,31 @@ class Listed(InFiles, WithTexts):
         return ""
 
     def download(self, root: Path) -> str:
-        """Fetch the lists and those archives that the publisher offers to everybody."""
+        """Download the lists, and the image archives that can be downloaded freely."""
         folder = root / self.name
         done = [fetch(source, folder) for source in self._absent(root, self.release.lists.values())]
         if self.release.archives and not self._all_there(root):
             done += [
                 fetch(archive, folder) for archive in self._absent(root, self.release.archives)
             ]
-        if done:
-            said = f"{self.release.title}: fetched to {folder}: {'; '.join(done)}."
-        else:
-            said = f"{self.release.title}: the lists are already there."
-        if self._all_there(root):
-            return f"{said} The images are there."
         release = self.release
-        return f"{said} Images: {release.images_from}. Put them there by hand: {release.layout}."
+        if done:
+            line = f"{release.title}: downloaded to {folder}: {'; '.join(done)}."
+        else:
+            line = f"{release.title}: the lists are already there."
+        if self._all_there(root):
+            return f"{line} The images are there."
+        return f"{line} Get the images from {release.images_from}; put them in {release.layout}."
 
     def card(self) -> dict[str, str]:
-        """What `show` prints."""
+        """Return what `show` prints."""
         sizes = {
-            f"{_CALLED[split]} images": f"{self.release.official[split]:,}"
+            f"{_ADJECTIVE[split]} images": f"{self.release.official[split]:,}"
             for split in ("train", "validation", "test")
             if split in self.release.official
         }
         release = self.release
-        homes = dict.fromkeys(source.url.rpartition("/")[0] for source in release.lists.values())
+        urls = dict.fromkeys(source.url.rpartition("/")[0] for source in release.lists.values())
         return {
             "source": release.source,
             "licence": release.licence or UNVERIFIED,
@@ -155,23 +156,23 @@ class Listed(InFiles, WithTexts):
             "groups": release.groups or UNVERIFIED,
             **release.notes,
             "lists": "; ".join(source.describe() for source in release.lists.values()),
-            "lists from": "; ".join(homes),
+            "lists from": "; ".join(urls),
             "images from": release.images_from,
             "validation": release.validation,
             **self._card_of_texts(),
         }
 
-    # ---- what a family may do its own way ----------------------------------------------------
+    # ---- overridden by families --------------------------------------------------------------
 
     def _package(self, root: Path | None = None) -> Package:
-        """The text package; without a data root, as far as it is known without data."""
+        """Return the text package; without a data root, the part that is known without data."""
         return read_package(self.release.package, self.texts)
 
     def _card_of_texts(self) -> dict[str, str]:
         return self._texts_card(self._package())
 
     def _listings(self, root: Path, package: Package) -> dict[str, Listing]:
-        """The splits' lists, read."""
+        """Read the lists of the splits."""
         files = self._list_files(root)
         return {
             split: read_list(files[split], len(package.keys), multi=self.task == "multi")
@@ -191,7 +192,7 @@ class Listed(InFiles, WithTexts):
         return (self.name, *self.release.folders, "")
 
     def _find(self, root: Path, path: str) -> Path | None:
-        """The file or folder in one of the usual places."""
+        """Return the file or folder in the first of the usual folders that has it."""
         places = (root / folder / path for folder in self._folders())
         return next((place for place in places if place.exists()), None)
 
@@ -199,16 +200,16 @@ class Listed(InFiles, WithTexts):
         return [source for source in sources if self._find(root, source.on_disk) is None]
 
     def _list_files(self, root: Path) -> dict[str, Path]:
-        """Role -> list on disk."""
-        return self._need(
+        """Return the lists on disk by role."""
+        return self._require(
             root, {role: source.on_disk for role, source in self.release.lists.items()}
         )
 
-    def _need(self, root: Path, names: Mapping[str, str]) -> dict[str, Path]:
-        """Role -> file on disk, of the files' names by role.
+    def _require(self, root: Path, names: Mapping[str, str]) -> dict[str, Path]:
+        """Return files on disk by role, given their names by role.
 
         Raises:
-            DataMissing: some are not there.
+            DataMissing: some files are missing.
         """
         found = {role: self._find(root, name) for role, name in names.items()}
         missing = [names[role] for role, path in found.items() if path is None]
@@ -220,18 +221,18 @@ class Listed(InFiles, WithTexts):
 
     def _remedy(self, root: Path) -> str:
         release = self.release
-        gets = "lists and images" if release.archives else "the lists"
-        by_hand = "" if release.archives else f"; images: {release.images_from}"
+        files = "lists and images" if release.archives else "the lists"
+        by_hand = "" if release.archives else f"; get the images from {release.images_from}"
         return (
-            f"`python run_benchmarks.py download {self.name} --data-root {root}` fetches {gets}"
+            f"`python run_benchmarks.py download {self.name} --data-root {root}` downloads {files}"
             f"{by_hand}. Expected layout: {release.layout}; {OFFLINE}"
         )
 
     def _place(self, root: Path, listings: Mapping[str, Listing]) -> dict[str, Located]:
-        """Where the images are.
+        """Find the images of all splits.
 
         Raises:
-            DataMissing: some are not there; all are looked for before anything is said.
+            DataMissing: some are missing; the message counts them in all splits.
         """
         placed = {
             split: locate(root, listing.files, self._folders(), self.release.rewrites)
@@ -240,12 +241,12 @@ class Listed(InFiles, WithTexts):
         missing = {split: place.missing for split, place in placed.items() if place.missing}
         if missing:
             counts = ", ".join(
-                f"{len(files):,} of {len(placed[split].files):,} {_CALLED[split]} images"
+                f"{len(files):,} of {len(placed[split].files):,} {_ADJECTIVE[split]} images"
                 for split, files in missing.items()
             )
             first = [file for files in missing.values() for file in files][:3]
             raise DataMissing(
-                f"{self.name}: {counts} are missing under {root}: first {', '.join(first)}. "
+                f"{self.name}: {counts} are missing under {root}, for example {', '.join(first)}. "
                 f"{self._remedy(root)}"
             )
         return placed
@@ -257,27 +258,27 @@ class Listed(InFiles, WithTexts):
             return False
         return True
 
-    # ---- lists as published ------------------------------------------------------------------
+    # ---- comparison with the published lists -------------------------------------------------
 
     def _check_classes(self, split: str, listing: Listing, package: Package) -> None:
-        """Refuse a list that numbers the classes otherwise than the text package.
+        """Refuse a list whose class numbers differ from the text package.
 
-        Of single-label data every image's folder is called by its class's key.
+        In single-label data, the folder of each image is named by its class's key.
         """
         if self.task == "multi":
             return
         for path, label in zip(listing.files, listing.labels.tolist(), strict=True):
             if path.rpartition("/")[0].rpartition("/")[2] != package.keys[label]:
                 raise DataError(
-                    f"{self.name}: the {_CALLED[split]} list gives {path} the label {label}, which "
-                    f"is {package.keys[label]}: it numbers the classes in another order, or its "
-                    "images are not in folders of their class."
+                    f"{self.name}: the {_ADJECTIVE[split]} list gives {path} the label {label}, "
+                    f"which is {package.keys[label]}: the list numbers the classes in another "
+                    "order, or its images are not in class folders."
                 )
 
     def _as_published(
         self, root: Path, listings: Mapping[str, Listing]
     ) -> tuple[str, tuple[str, ...]]:
-        """The version, and a footnote where the lists are not the published ones."""
+        """Return the version, and a footnote if the lists are not the published ones."""
         sizes = {split: len(listing.files) for split, listing in listings.items()}
         if sizes != self.release.official:
             note = (
@@ -290,15 +291,15 @@ class Listed(InFiles, WithTexts):
         other = [file.name for role, file in files.items() if not self._is_public(role, file)]
         if other:
             note = (
-                f"{self.name}: {', '.join(other)} of the published length, but of other content "
-                "(checksum); results may not be comparable with published ones"
+                f"{self.name}: {', '.join(other)} with the published length but a different "
+                "checksum; results may not be comparable with published ones"
             )
             _log.warning("%s.", note)
             return f"{VERSION}-altered", (note,)
         return VERSION, ()
 
     def _lists_found(self, root: Path) -> str:
-        """`public`, also where there are none; else a checksum of all of them."""
+        """Return `public` for the published lists or none, otherwise a checksum of all lists."""
         try:
             files = self._list_files(root)
         except DataMissing:
@@ -309,7 +310,7 @@ class Listed(InFiles, WithTexts):
         return f"other@{hash_strings(sums)[:8]}"
 
     def _is_public(self, role: str, file: Path) -> bool:
-        """Whether it is the published list: by its checksum, else by its length."""
+        """Return True for the published list, by checksum if one is known, otherwise by length."""
         checksum = self.release.lists[role].checksum
         if checksum is not None:
             return checksum_of(file, checksum) == checksum
@@ -317,16 +318,12 @@ class Listed(InFiles, WithTexts):
 
 
 def lines_of(file: Path) -> int:
-    """Lines that are not blank; the last one may have no end."""
+    """Count the lines that are not blank; the last one may lack a line break."""
     return sum(bool(line.strip()) for line in file.read_bytes().split(b"\n"))
 
 
-_CALLED = {"train": "training", "validation": "validation", "test": "test"}
-
-
-def _give(split: Split) -> Split:
-    return split
+_ADJECTIVE = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def _sizes(sizes: Mapping[str, int]) -> str:
-    return " / ".join(f"{count:,} {_CALLED[split]}" for split, count in sizes.items())
+    return " / ".join(f"{count:,} {_ADJECTIVE[split]}" for split, count in sizes.items())

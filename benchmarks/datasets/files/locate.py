@@ -1,4 +1,4 @@
-"""Where on disk the images of a public list are: decided once for a list, by looking."""
+"""Search for the images of a public list in the usual folders and layouts on disk."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from pathlib import Path
 from benchmarks.datasets.files.image_files import missing_files
 
 PROBES = 32
-"""Images of a list that are looked for in each place before one is chosen."""
+"""Number of images of a list that are looked up in each place to choose one."""
 
 Rewrite = Callable[[str], str]
-"""A path of the list -> the path of the file in another usual layout."""
+"""Maps a path in the list to the file's path in another usual layout."""
 
 
 @dataclass(frozen=True)
 class Located:
-    """The images of one list."""
+    """Images of one list on disk."""
 
     files: tuple[str, ...]
     """N paths under the data root, in the list's order."""
     missing: tuple[str, ...]
-    """Those of the files that are not there."""
+    """Files that do not exist."""
 
 
 def as_listed(path: str) -> str:
-    """The layout that the list itself has."""
+    """Return the path unchanged: the layout of the list."""
     return path
 
 
 def without_first_folder(path: str) -> str:
-    """The list's layout, looked at from one folder further down."""
+    """Remove the path's first folder: the list's layout, seen from one folder further down."""
     return path.partition("/")[2] or path
 
 
@@ -41,14 +41,14 @@ def locate(
 ) -> Located:
     """Find the images of a list.
 
-    A part of the list (train, val, …: its paths' first folder) is taken from the folder and in the
-    layout where most of some evenly spaced images are, the first of equals; never from several.
+    Each part of the list (train, val, …: the first folder of its paths) comes from one folder and
+    layout only: the first one that has the most of some evenly spaced probe images.
 
     Args:
         root: the data root.
         listed: N paths of the list.
-        folders: where they may be, under the root; "" is the root itself.
-        rewrites: the layouts they may have there.
+        folders: candidate folders under the root; "" is the root itself.
+        rewrites: candidate layouts.
     """
     parts: dict[str, list[str]] = {}
     for path in listed:

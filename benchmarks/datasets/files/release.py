@@ -1,4 +1,4 @@
-"""What a data set of public lists says of itself: one value of `Release` a family."""
+"""Published facts about a data set with public split lists: one `Release` per data set."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from benchmarks.datasets.files.locate import Rewrite, as_listed
 
 @dataclass(frozen=True)
 class Release:
-    """What was published: lists, where images are had, and where they are looked for.
+    """Published lists, source of the images and folders to search for them.
 
-    What is not known from a named source stays empty: the card says "unverified".
+    A field not known from a named source is left empty; the card then says "unverified".
     """
 
     title: str
     package: str
-    """The text package; its keys, in their order, are the classes."""
+    """Text package; its keys, in order, are the classes."""
     classes: int
     recipe: str
-    """Who made the split."""
+    """Name of the published split: its authors and year."""
     lists: Mapping[str, Source]
-    """`train`, `test`, and `validation` where there is an official one; other roles as well."""
+    """Files by role: `train`, `test`, `validation` if there is an official one, and others."""
     official: Mapping[str, int]
-    """Images by split."""
+    """Number of images by split."""
     folders: tuple[str, ...]
-    """Where images and lists may be under the data root, apart from a folder of the set's name."""
+    """Folders under the data root to search, besides the one named after the data set."""
     layout: str
-    """The expected layout on disk, for people."""
+    """Expected layout on disk, for people."""
     images_from: str
-    """Where the images are to be had."""
+    """Source of the images, for people."""
     source: str
     validation: str
-    """Of what `--select val` takes, for the card."""
+    """Source of the images for `--select val`, for the card."""
     rewrites: tuple[Rewrite, ...] = (as_listed,)
-    """Layouts that the images may have in their folder."""
+    """Possible layouts of the images in their folder."""
     archives: tuple[Archive, ...] = ()
-    """What `download` fetches of the images."""
+    """Archives of images that `download` fetches."""
     licence: str = ""
     groups: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """Further lines of the card."""
+    """Additional lines of the card."""

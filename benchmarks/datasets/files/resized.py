@@ -1,8 +1,7 @@
-"""Photographs resized once, for training: decoding them again every epoch is what takes longest.
+"""Photographs resized once for training, because decoding them every epoch takes most of the time.
 
-On request only, because it changes training pixels a little: a crop is then made from the smaller
-image and not from the whole one. Evaluation, and whatever is not cropped at random, goes on reading
-the files.
+Only on request, because it slightly changes training pixels: crops are taken from the smaller copy
+instead of the full image. Evaluation and everything that is not cropped at random reads the files.
 """
 
 from __future__ import annotations
@@ -23,46 +22,46 @@ from PIL import Image
 
 from benchmarks.cache import cache_dir
 from benchmarks.datasets.base import Family, Images, Split, hash_strings
-from benchmarks.datasets.files.image_files import CropOf, part_of
+from benchmarks.datasets.files.image_files import CropOf, resize_region
 from benchmarks.errors import UserError
 from benchmarks.loading import in_threads
 
 _FORMAT = "1"
-"""Raise when the same files would be resized to something else."""
+"""Raise when the same files are resized to other pixels."""
 SMALLEST = 16
-"""Shorter side in pixels that may be asked for."""
+"""Smallest value of `cache_images`: the shorter side in pixels."""
 SAMPLE = 32
-"""Images that are looked at to tell how much room all of them will take."""
+"""Number of images resized to estimate the disk space of all."""
 
 Progress = Callable[[int, int], None]
-"""Told (images done, images in all)."""
+"""Callback that receives (images done, images in all)."""
 
 
 @dataclass(frozen=True)
 class InFiles(Family):
-    """A family of photographs in files."""
+    """Base class of families whose photographs are read from files."""
 
     cache_images: int = 0
-    """Pixels of the shorter side that training images are resized to once, kept decoded in the
-    cache folder, for random crops in less time; 256 suits an input of 224. 0 reads the files."""
+    """Shorter side in pixels that training images are resized to once, kept decoded in the cache
+    folder for faster random crops; 256 suits an input of 224. 0 reads the files."""
 
     def pinned(self) -> dict[str, Any]:
-        """The knobs; that files are read goes without saying."""
+        """Return the fields, without `cache_images` if it is 0."""
         knobs = super().pinned()
         if not self.cache_images:
             del knobs["cache_images"]
         return knobs
 
     def notes(self) -> tuple[str, ...]:
-        """A footnote where training images are resized."""
-        said = (
+        """Return footnotes, with one on resized training images."""
+        note = (
             "random crops for training are taken from images resized once, to "
             f"{self.cache_images} pixels on the shorter side"
         )
-        return (*super().notes(), *((said,) if self.cache_images else ()))
+        return (*super().notes(), *((note,) if self.cache_images else ()))
 
     def _check_cache(self) -> None:
-        """Raise UserError where `cache_images` is no side."""
+        """Raise UserError if `cache_images` is out of range."""
         if self.cache_images and self.cache_images < SMALLEST:
             raise UserError(
                 f"{self.name}.cache_images={self.cache_images}: must be {SMALLEST} pixels or more, "
@@ -70,21 +69,21 @@ class InFiles(Family):
             )
 
     def _for_training(self, split: Split) -> Split:
-        """The training split, its images resized once if that is asked for."""
+        """Return the training split, with images resized once if `cache_images` is set."""
         if not self.cache_images:
             return split
         return dataclasses.replace(split, images=ResizedImages(split.images, self.cache_images))
 
 
 class ResizedImages:
-    """Images in files, of which random crops are taken from smaller copies.
+    """Images in files whose random crops are taken from smaller copies.
 
-    The copies lie in the user's cache folder, one file of pixels that is read as a memory map. They
-    are made when the first crop is asked for, or by `make`.
+    The copies are in the user's cache folder, in one file of pixels that is read as a memory map.
+    They are made by `make`, or at the first crop.
 
     Args:
         whole: the images.
-        side: pixels of a copy's shorter side; smaller images stay as they are.
+        side: shorter side of a copy in pixels; smaller images are not resized.
     """
 
     def __init__(self, whole: Images, side: int) -> None:
@@ -97,34 +96,34 @@ class ResizedImages:
         return len(self.whole)
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Image `index` as it is, (H, W, 3)."""
+        """Return the full image `index`, (H, W, 3)."""
         return self.whole.read(index)
 
     def digest(self) -> str:
-        """A hash of the images as they are."""
+        """Return the digest of the full images."""
         return self.whole.digest()
 
-    def crop(self, index: int, part: CropOf, side: int) -> NDArray[np.uint8]:
-        """A part of the copy of image `index`, resized to (S, S, 3) uint8.
+    def crop(self, index: int, region: CropOf, side: int) -> NDArray[np.uint8]:
+        """Return a region of the copy of image `index`, resized to (S, S, 3) uint8.
 
         Raises:
             UserError: the copies are smaller than S.
         """
         if side > self.side:
             raise UserError(
-                f"cache_images={self.side}: the backbone wants {side} pixels; take {side * 8 // 7} "
-                "or more."
+                f"cache_images={self.side}: the backbone's input has {side} pixels; set "
+                f"cache_images={side * 8 // 7} or more."
             )
         copy = self._made().read(index)
-        top, left, height, width = part(*copy.shape[:2])
+        top, left, height, width = region(*copy.shape[:2])
         cut = np.ascontiguousarray(copy[top : top + height, left : left + width])
-        return part_of(Image.fromarray(cut), (0, 0, height, width), side)
+        return resize_region(Image.fromarray(cut), (0, 0, height, width), side)
 
     def make(self, progress: Progress = lambda done, total: None) -> None:
-        """Make the copies, unless they are there.
+        """Make the copies if they do not exist.
 
         Raises:
-            UserError: there is no room for them, or the cache folder cannot be written to.
+            UserError: the disk is too full, or the cache folder cannot be written to.
             DataError: an image is missing or damaged.
         """
         self._made(progress)
@@ -143,7 +142,7 @@ class ResizedImages:
         total = len(self.whole)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            self._refuse_without_room(folder.parent)
+            self._refuse_full_disk(folder.parent)
             with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as temporary:
                 copies = Path(temporary) / "copies"
                 copies.mkdir()
@@ -155,23 +154,23 @@ class ResizedImages:
                         if done % 256 == 0 or done == total:
                             progress(done, total)
                 np.save(copies / "shapes.npy", np.array(shapes, dtype=np.int64))
-                _put(copies, folder)
+                _publish(copies, folder)
         except OSError as error:
             raise UserError(
                 f"cache_images: cannot write to {folder.parent} ({error.strerror or error}); "
-                "LONGTAIL_VLM_CACHE=DIR puts the cache elsewhere."
+                "set LONGTAIL_VLM_CACHE=DIR to move the cache."
             ) from error
 
-    def _refuse_without_room(self, folder: Path) -> None:
+    def _refuse_full_disk(self, folder: Path) -> None:
         total = len(self.whole)
-        some = np.linspace(0, total - 1, min(SAMPLE, total)).astype(int).tolist()
-        needed = total * float(np.mean([copy.size for copy in in_threads(self._resized, some)]))
+        sample = np.linspace(0, total - 1, min(SAMPLE, total)).astype(int).tolist()
+        needed = total * float(np.mean([copy.size for copy in in_threads(self._resized, sample)]))
         free = shutil.disk_usage(folder).free
         if needed > free:
             raise UserError(
-                f"cache_images={self.side}: {total:,} training images take about "
-                f"{needed / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB left; "
-                "LONGTAIL_VLM_CACHE=DIR puts the cache elsewhere."
+                f"cache_images={self.side}: {total:,} training images need about "
+                f"{needed / 1e9:.1f} GB, but {folder} has {free / 1e9:.1f} GB free; "
+                "set LONGTAIL_VLM_CACHE=DIR to move the cache."
             )
 
     def _resized(self, index: int) -> NDArray[np.uint8]:
@@ -185,7 +184,7 @@ class ResizedImages:
 
 
 class _Copies:
-    """Pixels of N images in one file, one after another."""
+    """Pixels of N images in one file, concatenated."""
 
     def __init__(self, folder: Path) -> None:
         self._shapes = np.load(folder / "shapes.npy").tolist()
@@ -194,16 +193,16 @@ class _Copies:
         self._pixels = np.memmap(folder / "pixels", dtype=np.uint8, mode="r")
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Image `index`, (H, W, 3), not yet read from the disk."""
+        """Return image `index`, (H, W, 3), as a view of the memory map."""
         height, width = self._shapes[index]
         end = self._ends[index]
         return self._pixels[end - 3 * height * width : end].reshape(height, width, 3)
 
 
-def _put(made: Path, folder: Path) -> None:
-    """Rename a finished folder, so that a reader sees all of it or nothing."""
+def _publish(staging: Path, folder: Path) -> None:
+    """Rename a finished folder, so that readers see all of it or nothing."""
     try:
-        made.rename(folder)
+        staging.rename(folder)
     except OSError:
-        if not folder.is_dir():  # another process was first
+        if not folder.is_dir():  # if it exists, another process was faster
             raise

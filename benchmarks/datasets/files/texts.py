@@ -1,4 +1,4 @@
-"""Texts that a data set passes to its methods: the fields that choose them, and the result."""
+"""Class names, templates and descriptions that a data set passes to methods."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from benchmarks.text import Package, Variant, wordnet
 from benchmarks.yaml_files import DuplicateKey, load_json, load_yaml
 
 CHOICES = ("auto", "none", "wordnet")
-"""What `descriptions` may be, apart from a file."""
+"""Values of `descriptions` other than a file."""
 
 
 @dataclass(frozen=True)
 class WithTexts(Family):
-    """A family whose texts come from a package of `benchmarks/text`."""
+    """Base class of families whose texts come from a package of `benchmarks/text`."""
 
     texts: Variant = "public"
-    """Names and templates: `public`, those that published zero-shot values were made with, or
-    `own`, this project's (ambiguous names told apart)."""
+    """Names and templates: `public`, those of the published zero-shot values, or `own`, this
+    project's, without ambiguous names."""
     descriptions: str = "auto"
-    """`auto`: those of the text package, if any; `none`; `wordnet`: glosses, from a WordNet on this
+    """`auto`: those of the text package, if any; `none`; `wordnet`: glosses from a WordNet on this
     machine; or a JSON or YAML file {class: text}."""
 
     def pinned(self) -> dict[str, Any]:
-        """The knobs; a file of descriptions, or a WordNet, by its name and content."""
+        """Return the fields, with a description file or WordNet by name and content hash."""
         knobs = super().pinned()
         if self.descriptions == "wordnet":
             knobs["descriptions"] = f"wordnet@{wordnet.find().digest}"
@@ -41,11 +41,11 @@ class WithTexts(Family):
         return knobs
 
     def _texts(self, package: Package) -> tuple[Texts, tuple[str, ...]]:
-        """The texts that the knobs choose, and footnotes on what is missing or doubled.
+        """Return the texts that the fields select, and footnotes on missing or shared ones.
 
         Raises:
-            UserError: a file of descriptions that cannot be read or names unknown classes; no
-                WordNet on this machine.
+            UserError: the description file cannot be read or names unknown classes, or there is
+                no WordNet on this machine.
         """
         found: Sequence[str | None] = package.descriptions
         origin: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class WithTexts(Family):
         return texts, (*origin, *notes)
 
     def _texts_card(self, package: Package) -> dict[str, str]:
-        """What `show` prints of the texts; `package` is without classes that come with the data."""
+        """Return what `show` prints about the texts; `package` lacks classes known from data."""
         texts, notes = self._texts(package)
         if self.descriptions == "auto":
             described = f"{sum(bool(text) for text in package.descriptions) or 'no'} descriptions"
@@ -75,14 +75,14 @@ class WithTexts(Family):
         }
 
     def _file(self) -> Path:
-        """The file of descriptions.
+        """Return the description file.
 
         Raises:
-            UserError: there is none of that name; it may be a choice misspelt.
+            UserError: there is no such file; the value may be a misspelt choice.
         """
         file = Path(self.descriptions).expanduser()
         if not file.is_file():
-            what = "is a folder" if file.is_dir() else "is no file"
+            what = "is a folder" if file.is_dir() else "is not a file"
             raise UserError(
                 f"{self.name}.descriptions='{self.descriptions}' {what}: write "
                 f"{', '.join(CHOICES)}, or the path of a JSON or YAML file {{class: text}}."
@@ -91,7 +91,7 @@ class WithTexts(Family):
 
 
 def words_card(texts: Texts) -> dict[str, str]:
-    """The first class names and templates, as cards show them."""
+    """Return card entries with the first class names and templates."""
     names, templates = (
         first_few(texts.class_names, limit=6),
         first_few(texts.templates, "; ", limit=2),
@@ -102,16 +102,16 @@ def words_card(texts: Texts) -> dict[str, str]:
 def assemble(
     names: Sequence[str], templates: Sequence[str], descriptions: Sequence[str | None]
 ) -> tuple[Texts, tuple[str, ...]]:
-    """A text package as methods see it, and footnotes.
+    """Return the texts that methods receive, and footnotes on missing or shared ones.
 
-    A class without a description is described by its name, so that its prompt is the template's.
+    A class without a description is described by its name, so its prompt equals the template's.
     """
     notes = []
-    doubled = [name for name, times in Counter(names).items() if times > 1]
-    if doubled:
+    shared = [name for name, times in Counter(names).items() if times > 1]
+    if shared:
         notes.append(
-            f"{len(doubled)} class names stand for several classes each, which texts alone cannot "
-            f"tell apart: {first_few(doubled)}"
+            f"{len(shared)} class names are each shared by several classes, which texts alone "
+            f"cannot distinguish: {first_few(shared)}"
         )
     texts = None
     missing = [name for name, text in zip(names, descriptions, strict=True) if not text]
@@ -119,14 +119,14 @@ def assemble(
         texts = tuple(text or name for name, text in zip(names, descriptions, strict=True))
         if missing:
             notes.append(
-                f"{len(missing)} of {len(names)} classes have no description, their names were "
+                f"{len(missing)} of {len(names)} classes have no description; their names were "
                 f"used instead: {first_few(missing)}"
             )
     return Texts(tuple(names), tuple(templates), texts), tuple(notes)
 
 
 def _from_file(file: Path, package: Package, owner: str) -> list[str | None]:
-    """(C,) descriptions by class; the file may call a class by its key or its name."""
+    """Read (C,) descriptions; the file may refer to a class by key or by name."""
     data = read_mapping(file, f"{owner}.descriptions")
     known: dict[str, list[int]] = {}
     for i, name in enumerate(package.names):
@@ -138,35 +138,35 @@ def _from_file(file: Path, package: Package, owner: str) -> list[str | None]:
             raise did_you_mean(f"class in {file}", name, known)
         if len(known[name]) > 1:
             keys = ", ".join(package.keys[i] for i in known[name])
-            raise UserError(f"{file}: '{name}' stands for several classes: write {keys}.")
+            raise UserError(f"{file}: '{name}' is the name of several classes: write {keys}.")
         text = one_text(value, f"{file}: the description of '{name}'")
         (i,) = known[name]
         if found[i] is not None:
-            raise UserError(f"{file}: '{name}' is described twice, by its key and by its name.")
+            raise UserError(f"{file}: '{name}' is described twice, by key and by name.")
         found[i] = text
     return found
 
 
 def one_text(value: Any, what: str) -> str:
-    """A description as a file gives it: a text, or a list of sentences, which are joined.
+    """Return a description from a file: a text, or a list of sentences, which are joined.
 
     Raises:
-        UserError: it is something else, or empty.
+        UserError: the value has another type or is empty.
     """
     sentences = value if isinstance(value, list) else [value]
     if not sentences or not all(isinstance(s, str) and s.strip() for s in sentences):
         raise UserError(
-            f"{what} must be a text, or a list of texts, and not empty; leave the class out to use "
-            "its name."
+            f"{what} must be a text or a list of texts, and not empty; to use the class name, "
+            "leave the class out."
         )
     return " ".join(" ".join(sentences).split())
 
 
 def read_mapping(file: Path, where: str) -> Mapping[str, Any]:
-    """A JSON or YAML file that maps texts to something.
+    """Read a JSON or YAML file that contains a mapping with text keys.
 
     Raises:
-        UserError: it is not there, or is something else.
+        UserError: the file is missing, or contains something else.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -178,7 +178,7 @@ def read_mapping(file: Path, where: str) -> Mapping[str, Any]:
     except (ValueError, yaml.YAMLError) as error:
         raise UserError(f"{file}: not valid {_format(file)}{_line(error)}.") from error
     if not isinstance(data, dict) or not data:
-        raise UserError(f"{file}: a mapping {{class: text}} is wanted, not {_kind(data)}.")
+        raise UserError(f"{file}: expected a mapping {{class: text}}, not {_kind(data)}.")
     for key in data:
         if not isinstance(key, str):
             raise UserError(f"{file}: the class {key!r} is not a text; put it in quotes.")
@@ -190,7 +190,7 @@ def _format(file: Path) -> str:
 
 
 def _line(error: Exception) -> str:
-    """Where a parser stopped, as far as it says."""
+    """Return the line where a parser stopped, if the error gives it."""
     mark = getattr(error, "problem_mark", None)
     line = mark.line + 1 if mark is not None else getattr(error, "lineno", None)
     return f" (line {line})" if line else ""

@@ -179,7 +179,7 @@ class OwnData(InFiles):
         if self.task == "multi":
             raise UserError(f"{name}.imbalance: a long tail is drawn for single-label data only.")
         long_tail.check(self.imbalance, self.profile, self.head_share)
-        long_tail.refuse_idle_head_share(name, self.profile, self.head_share, OwnData.head_share)
+        long_tail.refuse_unused_head_share(name, self.profile, self.head_share, OwnData.head_share)
 
     @cached_property
     def images(self) -> IndexedImages:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.datasets.files.image_files import ENDINGS
+from benchmarks.datasets.files.image_files import SUFFIXES
 from benchmarks.datasets.own.entries import UNASSIGNED, Entry, Listing, file_size
 from benchmarks.datasets.own.spec import nfc
 from benchmarks.errors import DataError, DataMissing, counted, first_few
@@ -65,7 +65,7 @@ def read_tree(images: Mapping[str, Path]) -> Listing:
     if not entries:
         where = ", ".join(map(str, folders.values()))
         raise DataError(
-            f"{where}: the {len(keys)} class folders have no images ({', '.join(ENDINGS)})."
+            f"{where}: the {len(keys)} class folders have no images ({', '.join(SUFFIXES)})."
         )
     passed = [f"{counted(n, noun)} {which}" for (noun, which), n in unused.items()]
     notes = [f"not used: {first_few(passed)}"] if passed else []
@@ -107,7 +107,7 @@ def _refuse_overlap(folders: Mapping[str, Path]) -> None:
 
 
 def _is_image(name: str) -> bool:
-    return name.lower().endswith(ENDINGS)
+    return name.lower().endswith(SUFFIXES)
 
 
 def _visible(name: str) -> bool:

@@ -35,8 +35,8 @@ def test_a_ratio_that_is_out_of_reach_is_told_by_plan_and_run(
     command: Command, small: list[str]
 ) -> None:
     words = ["--methods", "ncm", *small]
-    note = "the imbalance ratio is 35, not 90: no class has less than one training image"
-    assert "no class has less than one" not in command("plan", *words).out
+    note = "the imbalance ratio is 35, not 90: every class has at least one training image"
+    assert "every class has at least one" not in command("plan", *words).out
     words += ["--set", "glyphs100_lt.imbalance=90"]
     assert f"note: glyphs100_lt_ir90 (n_max=35, classes=4, test_per_class=4): {note}" in (
         command("plan", *words).out

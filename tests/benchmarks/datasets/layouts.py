@@ -1,4 +1,4 @@
-"""Small images where public lists say that they are."""
+"""Small image files at the paths of public lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 @cache
 def jpeg(seed: int, width: int = 40, height: int = 36) -> bytes:
-    """A JPEG of one colour and some noise; another one for each seed."""
+    """Return a JPEG of one colour and some noise, different for each seed."""
     random = np.random.default_rng(seed)
     base = random.integers(40, 216, 3)
     pixels = np.clip(base + random.integers(-30, 31, (height, width, 3)), 0, 255)
@@ -23,7 +23,7 @@ def jpeg(seed: int, width: int = 40, height: int = 36) -> bytes:
 
 
 def place(root: Path, files: Iterable[str], *, images: bool = True) -> None:
-    """Write images, no two of the first 1,000 alike, or empty files where nobody looks inside."""
+    """Write images, the first 1,000 all different, or empty files if no test reads them."""
     for i, file in enumerate(files):
         path = root / file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def place(root: Path, files: Iterable[str], *, images: bool = True) -> None:
 
 
 def write_list(file: Path, lines: Iterable[str]) -> list[str]:
-    """Write a list; returns the paths of its lines."""
+    """Write a list and return the paths of its lines."""
     lines = list(lines)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -39,7 +39,7 @@ def write_list(file: Path, lines: Iterable[str]) -> list[str]:
 
 
 def first_of_each(file: Path, per_class: int, classes: int) -> list[str]:
-    """Lines of a `path label` list: the first few of the first classes."""
+    """Return the first `per_class` lines of the first classes of a `path label` list."""
     kept: dict[int, int] = {}
     lines = []
     for line in file.read_text(encoding="utf-8").splitlines():

@@ -16,7 +16,7 @@ COUNTS = (100, 34, 12, 10, 9, 1, 0)
 
 
 def _data(labels: np.ndarray, task: TaskKind = "single") -> DataSet:
-    """A data set whose image i is filled with i."""
+    """Return a data set whose image i is filled with the value i."""
     number = len(labels)
     images = np.zeros((number, 2, 2, 3), dtype=np.uint8) + np.arange(number)[:, None, None, None]
     ids = tuple(f"train/{i}" for i in range(number))
@@ -38,7 +38,7 @@ def _validation(data: DataSet) -> Split:
     return data.validation()
 
 
-def test_a_tenth_of_the_large_classes_and_nothing_of_the_small_ones(single: DataSet) -> None:
+def test_a_tenth_of_large_classes_is_carved_and_nothing_of_small_ones(single: DataSet) -> None:
     carved = with_validation(single, 0)
     spare = _validation(carved)
     assert np.bincount(spare.labels, minlength=7).tolist() == [10, 3, 1, 1, 0, 0, 0]
@@ -70,7 +70,7 @@ def test_groups_stay_those_of_the_whole_training_set(single: DataSet) -> None:
     assert kept.tolist() == list(range(7))
 
 
-def test_the_draw_is_by_split_seed_and_sample(single: DataSet) -> None:
+def test_the_carve_depends_on_split_seed_and_sample_id_only(single: DataSet) -> None:
     once, again, other = (set(_validation(with_validation(single, s)).ids) for s in (0, 0, 1))
     assert once == again
     assert once != other
@@ -85,7 +85,7 @@ def test_the_draw_is_by_split_seed_and_sample(single: DataSet) -> None:
     )
 
 
-def test_multi_label_images_with_a_rare_class_are_not_taken() -> None:
+def test_multi_label_images_with_a_rare_class_are_not_carved() -> None:
     rng = np.random.default_rng(0)
     labels = (rng.random((400, 6)) < [0.6, 0.3, 0.1, 0.06, 0.015, 0]).astype(np.int64)
     data = _data(labels, "multi")
@@ -102,16 +102,16 @@ def test_multi_label_images_with_a_rare_class_are_not_taken() -> None:
     assert len(spare) + len(carved.train) == 400
 
 
-def test_what_has_validation_images_keeps_them() -> None:
+def test_existing_validation_images_are_kept() -> None:
     assert with_validation(tiny_data(), 0) is tiny_data()
 
 
-def test_nothing_to_take() -> None:
+def test_nothing_to_carve() -> None:
     data = _data(np.repeat(np.arange(7), 9))
     assert with_validation(data, 0) is data
 
 
-def test_a_part_of_images_in_files(single: DataSet, tmp_path: Path) -> None:
+def test_a_subset_of_images_in_files(single: DataSet, tmp_path: Path) -> None:
     files = tuple(f"{i}.png" for i in range(len(single.train)))
     for i, file in enumerate(files):
         Image.fromarray(single.train.images.read(i)).save(tmp_path / file)

@@ -20,7 +20,7 @@ from tests.benchmarks.small import DATA
 
 @pytest.fixture
 def on_disk(tmp_path: Path) -> DataSet:
-    """The tiny world in files; test image 3 is training image 10 again, under another format."""
+    """The tiny world in files; test image 3 duplicates training image 10 in another format."""
     data = tiny_data()
     splits = {}
     for name in ("train", "test"):
@@ -37,7 +37,7 @@ def on_disk(tmp_path: Path) -> DataSet:
     return dataclasses.replace(data, **splits)
 
 
-def test_nothing_is_wrong(on_disk: DataSet, tmp_path: Path) -> None:
+def test_undamaged_images_are_reported_as_such(on_disk: DataSet, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     found = examine(on_disk, lambda done, total: told.append((done, total)))
     assert found.images == 64 + 16
@@ -66,10 +66,10 @@ def test_all_damaged_images_are_named_together(on_disk: DataSet, tmp_path: Path)
         report("m y", found, tmp_path / "check")
     assert "\n" not in str(e.value)
     (file,) = (tmp_path / "check").iterdir()
-    assert len(file.read_text("utf-8").splitlines()) == 5  # the image that is there twice, too
+    assert len(file.read_text("utf-8").splitlines()) == 5  # four damaged images and one duplicate
 
 
-def test_what_is_mended_is_no_longer_listed(on_disk: DataSet, tmp_path: Path) -> None:
+def test_repaired_images_are_no_longer_listed(on_disk: DataSet, tmp_path: Path) -> None:
     file, whole = tmp_path / "images/train/0.png", (tmp_path / "images/train/0.png").read_bytes()
     (tmp_path / "images/test/3.bmp").write_bytes((tmp_path / "images/test/2.bmp").read_bytes())
     file.write_bytes(b"")
@@ -80,7 +80,7 @@ def test_what_is_mended_is_no_longer_listed(on_disk: DataSet, tmp_path: Path) ->
     assert list((tmp_path / "check").iterdir()) == []
 
 
-def test_validation_images_are_read_where_a_run_would(on_disk: DataSet, tmp_path: Path) -> None:
+def test_validation_images_are_read_if_a_run_uses_them(on_disk: DataSet, tmp_path: Path) -> None:
     split = on_disk.test
     own = tuple(f"val/{i}.bmp" for i in range(len(split)))
     shutil.copytree(tmp_path / "images/test", tmp_path / "images/val")
@@ -95,7 +95,7 @@ def test_validation_images_are_read_where_a_run_would(on_disk: DataSet, tmp_path
     assert found.duplicates == (("train/10.png", "test/3.bmp"),)
 
 
-def test_each_split_seed_has_a_list_of_its_own(clip_folder: Path, tmp_path: Path) -> None:
+def test_each_split_seed_has_its_own_list(clip_folder: Path, tmp_path: Path) -> None:
     for label in ("jay", "crow"):
         (tmp_path / "birds" / label).mkdir(parents=True)
         for i in range(8):
@@ -110,7 +110,7 @@ def test_each_split_seed_has_a_list_of_its_own(clip_folder: Path, tmp_path: Path
     assert listed[0] != listed[1]
 
 
-def test_shapes_are_content() -> None:
+def test_images_of_different_shapes_are_not_duplicates() -> None:
     flat, tall = (np.zeros(shape, dtype=np.uint8) for shape in ((1, 2, 8, 3), (1, 8, 2, 3)))
     data = tiny_data()
     label = data.train.labels[:1]
@@ -124,7 +124,7 @@ def test_shapes_are_content() -> None:
     assert find_train_test_duplicates(same) == (("a", "b"),)
 
 
-def test_the_flag_reads_all_and_the_run_goes_on(
+def test_check_data_reads_all_images_and_the_run_continues(
     clip_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = ["--methods", "zero_shot", *DATA, "--backbone", f"local-dir:{clip_folder}"]

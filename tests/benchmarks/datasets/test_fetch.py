@@ -1,4 +1,4 @@
-"""Downloads from a server of the test's own: the good case and what may go wrong."""
+"""Downloads from a local server: success and failures."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ def files_in(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
-def test_a_file_of_the_known_checksum_is_kept(server: str, tmp_path: Path) -> None:
-    said = fetch(Source("list.txt", f"{server}/list.txt", SHA), tmp_path / "new" / "places_lt")
-    assert said == "list.txt: sha256 as expected"
+def test_a_file_with_the_known_checksum_is_kept(server: str, tmp_path: Path) -> None:
+    message = fetch(Source("list.txt", f"{server}/list.txt", SHA), tmp_path / "new" / "places_lt")
+    assert message == "list.txt: sha256 as expected"
     assert files_in(tmp_path) == ["new/places_lt/list.txt"]
     assert (tmp_path / "new/places_lt/list.txt").read_bytes() == LIST
 
@@ -101,35 +101,35 @@ def test_md5_is_checked_as_well(server: str, tmp_path: Path) -> None:
     assert "md5 as expected" in fetch(Source("l.txt", f"{server}/list.txt", sums), tmp_path)
 
 
-def test_without_a_known_checksum_it_is_computed_and_said(server: str, tmp_path: Path) -> None:
-    said = fetch(Source("list.txt", f"{server}/list.txt"), tmp_path)
-    assert hashlib.sha256(LIST).hexdigest() in said
-    assert "unverified" in said
+def test_an_unknown_checksum_is_computed_and_reported(server: str, tmp_path: Path) -> None:
+    message = fetch(Source("list.txt", f"{server}/list.txt"), tmp_path)
+    assert hashlib.sha256(LIST).hexdigest() in message
+    assert "unverified" in message
 
 
 @pytest.mark.parametrize(
-    ("name", "checksum", "error", "said"),
+    ("name", "checksum", "error", "message"),
     [
-        ("list.txt", f"sha256:{'0' * 64}", DataError, "not the file that is expected"),
+        ("list.txt", f"sha256:{'0' * 64}", DataError, "not the expected file"),
         ("short-list.txt", SHA, DataMissing, "could not be downloaded"),
         ("short-list.txt", None, DataMissing, "could not be downloaded"),
         ("nowhere.txt", SHA, DataMissing, "404"),
     ],
 )
-def test_what_fails_is_one_line_and_leaves_nothing(
-    name: str, checksum: str | None, error: type, said: str, server: str, tmp_path: Path
+def test_a_failed_download_gives_one_line_and_leaves_nothing(
+    name: str, checksum: str | None, error: type, message: str, server: str, tmp_path: Path
 ) -> None:
     with pytest.raises(error) as caught:
         fetch(Source("list.txt", f"{server}/{name}", checksum), tmp_path / "made" / "for_it")
     text = str(caught.value)
-    assert said in text
+    assert message in text
     assert f"{server}/{name}" in text
     assert error is DataError or f"put list.txt into {tmp_path / 'made' / 'for_it'} by hand" in text
     assert "\n" not in text
     assert not (tmp_path / "made").exists()
 
 
-def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
+def test_a_server_that_does_not_respond(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -155,7 +155,7 @@ def test_an_earlier_file_survives_a_failure(server: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("packed", ["kit.tar.gz", "kit.zip"])
-def test_of_an_archive_one_part_is_kept(packed: str, server: str, tmp_path: Path) -> None:
+def test_one_part_of_an_archive_is_extracted(packed: str, server: str, tmp_path: Path) -> None:
     fetch(Archive(packed, f"{server}/{packed}", holds="kit/a"), tmp_path)
     assert files_in(tmp_path) == ["kit/a/1.txt"]
     fetch(Archive(packed, f"{server}/{packed}", holds="kit/b"), tmp_path)
@@ -163,30 +163,30 @@ def test_of_an_archive_one_part_is_kept(packed: str, server: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("packed", ["kit.tar.gz", "kit.zip"])
-def test_an_archive_writes_nowhere_else(packed: str, server: str, tmp_path: Path) -> None:
+def test_an_archive_cannot_write_elsewhere(packed: str, server: str, tmp_path: Path) -> None:
     root = tmp_path / "deep" / "er"
     fetch(Archive(packed, f"{server}/{packed}", holds="kit"), root)
     assert files_in(tmp_path) == ["deep/er/kit/a/1.txt", "deep/er/kit/b/2.txt"]
 
 
 @pytest.mark.parametrize(
-    ("packed", "holds", "said"),
+    ("packed", "holds", "message"),
     [
         ("bad.tar.gz", "kit", "damaged archive"),
         ("bad.zip", "kit", "damaged archive"),
-        ("kit.zip", "other", "holds no other"),
-        ("kit.tar.gz", "other", "holds no other"),
+        ("kit.zip", "other", "does not contain other"),
+        ("kit.tar.gz", "other", "does not contain other"),
     ],
 )
-def test_an_archive_that_is_not_what_it_should_be(
-    packed: str, holds: str, said: str, server: str, tmp_path: Path
+def test_a_wrong_or_damaged_archive(
+    packed: str, holds: str, message: str, server: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         fetch(Archive(packed, f"{server}/{packed}", holds=holds), tmp_path)
     assert not files_in(tmp_path)
 
 
-def test_a_place_that_cannot_be_written_to(server: str, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to(server: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written to"):
+    with pytest.raises(UserError, match="Cannot write to"):
         fetch(Source("list.txt", f"{server}/list.txt", SHA), tmp_path / "file" / "folder")

@@ -1,4 +1,4 @@
-"""Image files of every kind against pixels that are known without the reader under test."""
+"""Image files of every format, compared with pixels known independently of the reader."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from torchvision.datasets.folder import pil_loader
 
-from benchmarks.datasets.files.image_files import FileImages, decode, decode_part, missing_files
+from benchmarks.datasets.files.image_files import FileImages, decode, decode_region, missing_files
 from benchmarks.errors import DataError
 from benchmarks.loading import in_threads
 
@@ -30,7 +30,7 @@ def thrice(grey: Array) -> Array:
 
 
 def png(depth: int, colour: int, pixels: Array) -> bytes:
-    """A PNG written by hand: Pillow cannot write 16-bit colour. `pixels` is (H, W, channels)."""
+    """Encode `pixels` (H, W, channels) as a PNG, because Pillow cannot write 16-bit colour."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         check = zlib.crc32(kind + data)
@@ -45,7 +45,7 @@ def png(depth: int, colour: int, pixels: Array) -> bytes:
 
 
 def palette(transparency: bytes | int | None = None) -> tuple[Image.Image, Array]:
-    """A paletted image, and its colours."""
+    """Return a paletted image and its colours."""
     colours = RANDOM.integers(0, 256, (256, 3), dtype=np.uint8)
     image = Image.frombytes("P", (7, 5), GREY.tobytes())
     image.putpalette(colours.tobytes())
@@ -97,7 +97,7 @@ EIGHT_BITS: dict[str, Callable[[], tuple[Image.Image, Array, str]]] = {
 
 
 @pytest.mark.parametrize("kind", EIGHT_BITS)
-def test_eight_bits_are_read_as_they_are(kind: str, tmp_path: Path) -> None:
+def test_eight_bit_images_are_read_unchanged(kind: str, tmp_path: Path) -> None:
     image, expected, name = EIGHT_BITS[kind]()
     path = saved(tmp_path / name, image, **({"lossless": True} if kind == "webp" else {}))
     found = decode(path)
@@ -117,7 +117,7 @@ def test_a_jpeg_is_read_as_torchvision_reads_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.png", "a.webp"])
-def test_of_an_animation_the_first_frame_is_read(name: str, tmp_path: Path) -> None:
+def test_the_first_frame_of_an_animation_is_read(name: str, tmp_path: Path) -> None:
     first, second = (Image.new("RGB", (4, 3), colour) for colour in ("red", "blue"))
     options = {"lossless": True} if name == "a.webp" else {}
     path = saved(tmp_path / name, first, save_all=True, append_images=[second], **options)
@@ -128,18 +128,18 @@ def test_of_an_animation_the_first_frame_is_read(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
-def test_sixteen_bits_of_grey_are_scaled_to_eight(name: str, tmp_path: Path) -> None:
+def test_sixteen_bit_grey_is_scaled_to_eight_bits(name: str, tmp_path: Path) -> None:
     path = saved(tmp_path / name, Image.fromarray(WIDE))
     assert decode(path).tolist() == thrice(WIDE // 256).tolist()
 
 
-def test_big_endian_sixteen_bits_are_the_same(tmp_path: Path) -> None:
+def test_big_endian_sixteen_bit_images_are_read_alike(tmp_path: Path) -> None:
     image = Image.frombytes("I;16B", (7, 5), WIDE.astype(">u2").tobytes())
     assert decode(saved(tmp_path / "a.tif", image)).tolist() == thrice(WIDE // 256).tolist()
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_pngs_of_sixteen_bits(colour: int, channels: int, tmp_path: Path) -> None:
+def test_sixteen_bit_pngs(colour: int, channels: int, tmp_path: Path) -> None:
     pixels = RANDOM.integers(0, 2**16, (5, 7, channels), dtype=np.uint16)
     (tmp_path / "a.png").write_bytes(png(16, colour, pixels))
     eight = pixels // 256
@@ -148,7 +148,7 @@ def test_pngs_of_sixteen_bits(colour: int, channels: int, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("largest", "divisor"), [(255, 1), (256, 256), (65535, 256)])
-def test_whole_numbers_of_32_bits(largest: int, divisor: int, tmp_path: Path) -> None:
+def test_32_bit_integers(largest: int, divisor: int, tmp_path: Path) -> None:
     wide = np.array([[0, 17, largest]], dtype=np.int32)
     found = decode(saved(tmp_path / "a.tif", Image.fromarray(wide)))
     assert found.tolist() == thrice(wide // divisor).tolist()
@@ -157,12 +157,12 @@ def test_whole_numbers_of_32_bits(largest: int, divisor: int, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("pixels", "says"),
     [
-        (np.array([[0, 2**16]], dtype=np.int32), "pixels beyond 0 to 65535"),
-        (np.array([[-1, 3]], dtype=np.int32), "pixels beyond 0 to 65535"),
+        (np.array([[0, 2**16]], dtype=np.int32), "pixel values outside 0 to 65535"),
+        (np.array([[-1, 3]], dtype=np.int32), "pixel values outside 0 to 65535"),
         (np.array([[0.5, 1.0]], dtype=np.float32), "floating-point pixels"),
     ],
 )
-def test_pixels_without_an_agreed_range_are_refused(
+def test_pixels_without_a_standard_range_are_refused(
     pixels: Array, says: str, tmp_path: Path
 ) -> None:
     path = saved(tmp_path / "a.tif", Image.fromarray(pixels))
@@ -182,23 +182,21 @@ UPRIGHT: dict[int, Callable[[Array], Array]] = {
     7: lambda a: a.transpose(1, 0, 2)[::-1, ::-1],
     8: lambda a: np.rot90(a),
 }
-"""What has to be done to the stored pixels, by the tag's value (EXIF 2.3, tag 0x0112)."""
+"""Transform that makes the stored pixels upright, by tag value (EXIF 2.3, tag 0x0112)."""
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
-def test_the_orientation_is_followed_on_request(
-    name: str, orientation: int, tmp_path: Path
-) -> None:
+def test_the_orientation_is_applied_on_request(name: str, orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = saved(tmp_path / name, Image.fromarray(RGB), exif=exif)
     assert decode(path, upright=True).tolist() == UPRIGHT[orientation](RGB).tolist()
-    if name == "a.png":  # Pillow's reader of TIFF turns them by itself
+    if name == "a.png":  # Pillow's TIFF reader always applies it
         assert decode(path).tolist() == RGB.tolist()
 
 
-def test_a_telephones_jpeg_stands_upright(tmp_path: Path) -> None:
+def test_a_phone_jpeg_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     path = saved(tmp_path / "a.jpg", Image.new("RGB", (8, 4)), exif=exif)
@@ -209,11 +207,11 @@ def test_a_telephones_jpeg_stands_upright(tmp_path: Path) -> None:
     assert upright.digest() != FileImages(tmp_path, ("a.jpg",)).digest()
 
 
-# ---- parts, for training -------------------------------------------------------------------------
+# ---- regions, for training -----------------------------------------------------------------------
 
 
 def _photograph(width: int, height: int) -> Image.Image:
-    """Edges and gradients of all sizes, as photographs have them."""
+    """Return an image with edges and gradients of all sizes, like a photograph."""
     noise = np.random.default_rng(1)
     total = np.zeros((height, width, 3))
     for cells in (3, 9, 27, 81):
@@ -222,7 +220,7 @@ def _photograph(width: int, height: int) -> Image.Image:
     return Image.fromarray((total * 255 / total.max()).astype(np.uint8))
 
 
-def _part_by_hand(whole: Array, box: tuple[int, int, int, int], side: int) -> Array:
+def _region_by_hand(whole: Array, box: tuple[int, int, int, int], side: int) -> Array:
     top, left, height, width = box
     part = Image.fromarray(whole).crop((left, top, left + width, top + height))
     return np.asarray(part.resize((side, side), Image.Resampling.BILINEAR))
@@ -230,21 +228,21 @@ def _part_by_hand(whole: Array, box: tuple[int, int, int, int], side: int) -> Ar
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("times", [1, 2, 3, 4, 8, 11])
-def test_a_large_part_of_a_jpeg_is_read_small(mode: str, times: int, tmp_path: Path) -> None:
+def test_a_large_region_of_a_jpeg_is_decoded_small(mode: str, times: int, tmp_path: Path) -> None:
     path = saved(tmp_path / "a.jpg", _photograph(801, 603).convert(mode), quality=90)
     side = 50
     box = (37, 101, side * times, side * times + 13)
-    asked = []
-    found = decode_part(path, lambda *size: asked.append(size) or box, side)
-    assert asked == [(603, 801)]  # of the whole image, however small it is read
-    expected = _part_by_hand(decode(path), box, side)
+    requested = []
+    found = decode_region(path, lambda *size: requested.append(size) or box, side)
+    assert requested == [(603, 801)]  # the full size, whatever the decoded size
+    expected = _region_by_hand(decode(path), box, side)
     gap = np.abs(found - expected.astype(float))
     assert (gap.max() == 0) == (times == 1)
     assert gap.mean() < 1.5
     assert np.quantile(gap, 0.99) < 6
 
 
-def test_every_part_of_a_small_jpeg_is_in_its_place(tmp_path: Path) -> None:
+def test_every_region_of_a_small_jpeg_is_at_the_right_place(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.jpg", _photograph(97, 61), quality=95)
     whole = decode(path)
     draw = np.random.default_rng(0)
@@ -252,37 +250,37 @@ def test_every_part_of_a_small_jpeg_is_in_its_place(tmp_path: Path) -> None:
         height, width = draw.integers(1, 62), draw.integers(1, 98)
         top, left = draw.integers(0, 62 - height), draw.integers(0, 98 - width)
         box = (int(top), int(left), int(height), int(width))
-        found = decode_part(path, lambda *_, box=box: box, 6)
-        gap = np.abs(found - _part_by_hand(whole, box, 6).astype(float))
+        found = decode_region(path, lambda *_, box=box: box, 6)
+        gap = np.abs(found - _region_by_hand(whole, box, 6).astype(float))
         assert gap.mean() < 8
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.bmp"])
-def test_parts_of_other_files_are_those_of_the_whole(name: str, tmp_path: Path) -> None:
+def test_regions_of_other_formats_equal_those_of_the_whole(name: str, tmp_path: Path) -> None:
     path = saved(tmp_path / name, _photograph(120, 90))
     box = (5, 10, 80, 100)
-    expected = _part_by_hand(decode(path), box, 20)
-    assert decode_part(path, lambda *_: box, 20).tolist() == expected.tolist()
+    expected = _region_by_hand(decode(path), box, 20)
+    assert decode_region(path, lambda *_: box, 20).tolist() == expected.tolist()
 
 
-def test_a_part_of_an_upright_jpeg(tmp_path: Path) -> None:
+def test_a_region_of_an_upright_jpeg(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     path = saved(tmp_path / "a.jpg", _photograph(120, 90), exif=exif)
     box = (5, 10, 100, 70)
-    expected = _part_by_hand(decode(path, upright=True), box, 20)
-    assert decode_part(path, lambda *_: box, 20, upright=True).tolist() == expected.tolist()
+    expected = _region_by_hand(decode(path, upright=True), box, 20)
+    assert decode_region(path, lambda *_: box, 20, upright=True).tolist() == expected.tolist()
     assert (
         FileImages(tmp_path, ("a.jpg",), upright=True).crop(0, lambda h, w: (0, 0, h, w), 9).shape
     )
     with pytest.raises(DataError, match=r"gone\.jpg: no such file"):
-        decode_part(tmp_path / "gone.jpg", lambda *_: box, 20)
+        decode_region(tmp_path / "gone.jpg", lambda *_: box, 20)
 
 
 # ---- damage --------------------------------------------------------------------------------------
 
 
-def test_damage_is_told_in_one_line_with_the_path(tmp_path: Path) -> None:
+def test_damage_is_reported_in_one_line_with_the_path(tmp_path: Path) -> None:
     noise = Image.fromarray(RANDOM.integers(0, 256, (64, 64, 3), dtype=np.uint8))
     whole = saved(tmp_path / "whole.jpg", noise).read_bytes()
     lossless = saved(tmp_path / "whole.png", noise).read_bytes()
@@ -329,7 +327,7 @@ def test_pillows_warnings_are_silenced_and_no_others(tmp_path: Path) -> None:
 # ---- names ---------------------------------------------------------------------------------------
 
 
-def test_the_digest_tells_changed_files(tmp_path: Path) -> None:
+def test_the_digest_changes_with_the_files(tmp_path: Path) -> None:
     files = ("bird/ü é.png", "cat/1.png")
     for file in files:
         (tmp_path / file).parent.mkdir()
@@ -344,7 +342,7 @@ def test_the_digest_tells_changed_files(tmp_path: Path) -> None:
     assert FileImages(tmp_path, files).digest() != before
 
 
-def test_missing_files_are_named_in_their_order(tmp_path: Path) -> None:
+def test_missing_files_are_listed_in_order(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "there.png").touch()
     (tmp_path / "a" / "folder.png").mkdir()

@@ -1,4 +1,4 @@
-"""ImageNet-LT and iNaturalist 2018 on small trees and lists written here."""
+"""ImageNet-LT and iNaturalist 2018 with small trees and lists made by the tests."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def test_imagenet_in_its_usual_layouts(folder: str, flat: bool, tmp_path: Path) 
     assert len(dataset.validation()) == 6
 
 
-def test_imagenet_names_that_stand_twice_are_a_footnote(tmp_path: Path) -> None:
+def test_imagenet_names_shared_by_classes_get_a_footnote(tmp_path: Path) -> None:
     notes = make_imagenet(tmp_path, "imagenet").notes
     assert any("missile" in note and "sunglasses" in note for note in notes)
 
 
-def test_what_is_not_known_of_imagenet_lt_is_said() -> None:
+def test_the_card_says_what_is_unverified_about_imagenet_lt() -> None:
     card = ImageNetLT().card()
     assert card["groups"] == "unverified"
     assert "ImageNet_LT_test.txt (checksum unverified)" in card["lists"]
@@ -85,7 +85,7 @@ def inat_paths(kind: str) -> list[tuple[str, int]]:
 
 
 def annotations(kind: str) -> dict[str, object]:
-    """As the publisher has them; ids are no positions, and images and annotations are unsorted."""
+    """Return annotations in the published form: unsorted, with ids that are not positions."""
     pairs = list(enumerate(inat_paths(kind), 1000))
     return {
         "images": [{"id": i, "file_name": path} for i, (path, _) in reversed(pairs)],
@@ -115,7 +115,7 @@ def make_inat(
     return root
 
 
-def test_inat_annotations_and_lists_are_one_data_set(tmp_path: Path) -> None:
+def test_inat_annotations_and_lists_give_the_same_data_set(tmp_path: Path) -> None:
     a, b = (
         INat2018().load(make_inat(tmp_path / form, form), split_seed=0) for form in ("json", "txt")
     )
@@ -135,7 +135,7 @@ def test_inat_in_its_usual_places(images: str, strip: bool, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("form", ["json", "txt"])
-def test_inat_other_annotations_have_a_key_of_their_own(
+def test_other_inat_annotations_have_their_own_key(
     form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_inat(tmp_path, form)
@@ -144,12 +144,12 @@ def test_inat_other_annotations_have_a_key_of_their_own(
         INat2018, "release", replace(INat2018.release, official={"train": 9, "test": 3})
     )
     for file in root.rglob("iNaturalist18_*.txt"):
-        file.write_text(file.read_text().rstrip())  # the last line without an end is one, too
+        file.write_text(file.read_text().rstrip())  # a last line without a line break counts
     assert INat2018().resolve(root).lists == "public"
     assert INat2018().load(root, 0).version == "1"
 
 
-def test_inat_has_no_validation_images_of_its_own(tmp_path: Path) -> None:
+def test_inat_has_no_validation_images(tmp_path: Path) -> None:
     dataset = INat2018().load(make_inat(tmp_path), 0)
     assert dataset.validation is None
     assert not dataset.validation_source
@@ -165,20 +165,20 @@ def test_inat_without_categories(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (lambda d: d["annotations"][0].update(category_id=3), r"categories\.json has 3"),
-        (lambda d: d["annotations"].append(d["annotations"][0]), "stands in it twice"),
-        (lambda d: d.pop("images"), "no annotations of images"),
+        (lambda d: d["annotations"].append(d["annotations"][0]), "is listed twice"),
+        (lambda d: d.pop("images"), "no annotations for images"),
         (lambda d: d["annotations"][0].update(category_id=1), "another order"),
     ],
 )
-def test_inat_damaged_annotations(damage: object, said: str, tmp_path: Path) -> None:
+def test_inat_damaged_annotations(damage: object, message: str, tmp_path: Path) -> None:
     make_inat(tmp_path)
     data = annotations("t")
     damage(data)  # type: ignore[operator]
     (tmp_path / "inat2018/train2018.json").write_text(json.dumps(data))
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         INat2018().load(tmp_path, 0)
 
 
@@ -190,7 +190,7 @@ def test_inat_truncated_annotations(tmp_path: Path) -> None:
         INat2018().load(tmp_path, 0)
 
 
-def test_inat_own_texts_are_templates(tmp_path: Path) -> None:
+def test_own_texts_of_inat_are_templates(tmp_path: Path) -> None:
     root = make_inat(tmp_path)
     own, public = (INat2018(texts=which).load(root, 0).texts for which in ("own", "public"))
     assert own.class_names == public.class_names
@@ -213,8 +213,8 @@ def test_inat_download_unpacks_the_annotations(
         lists[role] = replace(source, url=packed.as_uri(), checksum=None)
     monkeypatch.setattr(INat2018, "release", replace(INat2018.release, lists=lists))
     root = tmp_path / "root"
-    said = INat2018().download(root)
-    assert "127.9 GB" in said
+    message = INat2018().download(root)
+    assert "127.9 GB" in message
     assert sorted(p.name for p in (root / "inat2018").iterdir()) == [
         "categories.json", "train2018.json", "val2018.json",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Public lists from the command line: small layouts of Places-LT and VOC-LT, run to the table."""
+"""Runs on small Places-LT and VOC-LT trees, from the command line to the table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
-    """Runs methods on a data set under `tmp_path/data`; (exit status, output, errors)."""
+    """Run methods on a data set under `tmp_path/data`; return (exit status, output, errors)."""
     monkeypatch.setenv("COLUMNS", "300")
 
     def ran(dataset: str, methods: str, *more: str) -> tuple[int, str, str]:
@@ -46,7 +46,7 @@ def run(
 
 @pytest.fixture
 def places(shared: Path, tmp_path: Path) -> Path:
-    """Places-LT with the first images of twelve of its classes."""
+    """Places-LT with the first images of twelve classes."""
     root = tmp_path / "data"
     for split, per_class in (("train", 6), ("val", 2), ("test", 3)):
         public = shared / f"data/splits/places_lt/Places_LT_{split}.txt"
@@ -102,7 +102,7 @@ def test_voc_from_lists_and_captions_to_the_table(voc: Path, run: Run, tmp_path:
         assert record.metrics.overall == pytest.approx(np.mean(expected), abs=1e-6)
 
 
-def test_a_truncated_image_ends_the_run_by_its_path(places: Path, run: Run) -> None:
+def test_a_truncated_image_ends_the_run_and_is_named(places: Path, run: Run) -> None:
     lines = (places / "places_lt/Places_LT_train.txt").read_text().splitlines()
     image = places / "places" / lines[5].split()[0]
     image.write_bytes(image.read_bytes()[:200])

@@ -1,4 +1,4 @@
-"""The long-tail recipe draws what the published code draws."""
+"""The long-tail draw, compared with the published code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.protocol import GROUPS, group_of
 def published(
     labels: np.ndarray, classes: int, kind: str, factor: float, seed: int
 ) -> tuple[list[int], list[int]]:
-    """The recipe as Cao et al. 2019 describe it, on the global generator; counts and indices."""
+    """Draw as in Cao et al. 2019, with the global generator; return counts and indices."""
     np.random.seed(seed)  # noqa: NPY002
     largest = len(labels) / classes
     if kind == "exp":
@@ -61,7 +61,7 @@ def test_same_images_as_the_published_code(kind: str, imbalance: float, seed: in
     assert drawn.tolist() == expected
 
 
-def test_leaves_the_global_generator_alone() -> None:
+def test_the_global_generator_is_not_used() -> None:
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     long_tail.draw(np.repeat(np.arange(4), 10), np.array([10, 5, 2, 1]), seed=1)
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
@@ -108,6 +108,6 @@ def test_head_share_sets_the_number_of_large_classes() -> None:
         {"imbalance": 10, "profile": "step", "head_share": 1.0},
     ],
 )
-def test_refuses_parameters_that_mean_nothing(bad: dict[str, float | str]) -> None:
+def test_invalid_parameters_are_refused(bad: dict[str, float | str]) -> None:
     with pytest.raises(UserError, match=r"imbalance|profile|head_share"):
         long_tail.class_counts(500, 100, **bad)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Data sets of public lists, on Places-LT's own lists and on small ones."""
+"""Data sets with public split lists, tested on Places-LT with its own and with small lists."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LISTS = {"train": TRAIN, "val": VALIDATION, "test": TEST}
 def make(
     root: Path, folder: str = "places", lists: str = "places_lt", **changed: list[str]
 ) -> Path:
-    """A small Places-LT under `root`; `changed` lists replace those above."""
+    """Write a small Places-LT to `root`; `changed` lists replace those above."""
     for split, lines in (LISTS | changed).items():
         paths = write_list(root / lists / f"Places_LT_{split}.txt", lines)
         place(root / folder, paths, images=False)
@@ -46,7 +46,7 @@ def public(shared: Path, name: str) -> Path:
 # ---- the public lists ----------------------------------------------------------------------------
 
 
-def test_checksums_are_those_of_the_public_lists(shared: Path) -> None:
+def test_checksums_match_the_public_lists(shared: Path) -> None:
     for source in PlacesLT.release.lists.values():
         digest = hashlib.sha256(public(shared, source.file).read_bytes()).hexdigest()
         assert source.checksum == f"sha256:{digest}"
@@ -63,7 +63,7 @@ def test_groups_of_the_public_list(rule: str, sizes: list[int], shared: Path) ->
     assert " / ".join(map(str, sizes)) in PlacesLT().card()["groups"]
 
 
-def test_all_images_are_looked_for_before_anything_is_said(shared: Path, tmp_path: Path) -> None:
+def test_the_message_counts_missing_images_in_all_splits(shared: Path, tmp_path: Path) -> None:
     shutil.copytree(shared / "data/splits/places_lt", tmp_path / "places_lt")
     present = read_list(public(shared, "Places_LT_train.txt"), 365).files
     place(tmp_path / "places365_standard", present[:400], images=False)
@@ -74,14 +74,14 @@ def test_all_images_are_looked_for_before_anything_is_said(shared: Path, tmp_pat
         "62,100 of 62,500 training images, 7,300 of 7,300 validation images, "
         "36,500 of 36,500 test images are missing"
     ) in text
-    assert f"first places365_standard/{present[400]}, " in text
+    assert f"for example places365_standard/{present[400]}, " in text
     for part in ("Expected layout", "places365standard_easyformat.tar", "--datasets glyphs100_lt"):
         assert part in text
     assert "\n" not in text
 
 
 @pytest.mark.slow
-def test_the_whole_of_places_lt(shared: Path, tmp_path: Path) -> None:
+def test_the_complete_places_lt(shared: Path, tmp_path: Path) -> None:
     shutil.copytree(shared / "data/splits/places_lt", tmp_path / "places_lt")
     lists = [read_list(public(shared, f"Places_LT_{s}.txt"), 365) for s in ("train", "val", "test")]
     for found in lists:
@@ -128,20 +128,20 @@ def test_usual_places(folder: str, lists: str, tmp_path: Path) -> None:
     assert dataset.split_hash == load(make(tmp_path / "b", "")).split_hash
 
 
-def test_train_and_val_may_lie_apart(tmp_path: Path) -> None:
+def test_train_and_val_may_be_in_different_folders(tmp_path: Path) -> None:
     make(tmp_path)
     shutil.move(tmp_path / "places/val", tmp_path / "val")
     files = load(tmp_path).test.images.files  # type: ignore[attr-defined]
     assert files[0] == "val/airfield/Places365_val_00.jpg"
 
 
-def test_the_fullest_place_is_taken(tmp_path: Path) -> None:
+def test_the_folder_with_most_images_is_used(tmp_path: Path) -> None:
     make(tmp_path, "places365_standard")
-    place(tmp_path / "places", [TRAIN[0].split()[0]], images=False)  # a beginning, elsewhere
+    place(tmp_path / "places", [TRAIN[0].split()[0]], images=False)  # one image only
     assert load(tmp_path).train.images.files[0].startswith("places365_standard/")  # type: ignore[attr-defined]
 
 
-def test_classes_without_images_move_no_other(tmp_path: Path) -> None:
+def test_classes_without_images_do_not_shift_others(tmp_path: Path) -> None:
     lines = [line for line in TRAIN if not line.endswith(" 1")]
     dataset = load(make(tmp_path, train=lines))
     assert dataset.counts.tolist()[:3] == [6, 0, 2]
@@ -158,7 +158,7 @@ def test_shorter_lists_are_another_version(
     assert "12 training / 6 validation / 9 test" in caplog.text
 
 
-def test_results_on_other_lists_have_a_key_of_their_own(shared: Path, tmp_path: Path) -> None:
+def test_results_on_other_lists_have_their_own_key(shared: Path, tmp_path: Path) -> None:
     nowhere = PlacesLT().resolve(tmp_path / "nowhere")
     other = PlacesLT().resolve(make(tmp_path / "other"))
     shutil.copytree(shared / "data/splits/places_lt", tmp_path / "public" / "places_lt")
@@ -167,11 +167,11 @@ def test_results_on_other_lists_have_a_key_of_their_own(shared: Path, tmp_path: 
     assert other.pinned() != nowhere.pinned()
     assert other.resolve(tmp_path / "other") == other
     assert PlacesLT().resolve(make(tmp_path / "b", train=TRAIN[1:])).lists != other.lists
-    with pytest.raises(UserError, match=r"the lists under .* are public"):
+    with pytest.raises(UserError, match=r"the lists under .* are 'public'"):
         other.resolve(tmp_path / "public")
 
 
-def test_lists_of_the_published_length_but_other_content(
+def test_lists_with_the_published_length_but_different_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(tmp_path)
@@ -203,28 +203,28 @@ def test_an_image_in_validation_and_test(tmp_path: Path) -> None:
         load(make(tmp_path, test=[*TEST, *VALIDATION[:2]]))
 
 
-def test_a_list_that_numbers_the_classes_otherwise(tmp_path: Path) -> None:
+def test_a_list_with_other_class_numbers(tmp_path: Path) -> None:
     lines = [line.replace("airplane_cabin", "alcove") for line in TRAIN]
     with pytest.raises(DataError, match=r"/00000000\.jpg the label 1, which is airplane_cabin"):
         load(make(tmp_path, train=lines))
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("train/airfield/x.jpg 365", "line 13: label 365 is out of range"),
-        (TRAIN[0], "line 13: train/airfield/00000000.jpg stands in the list twice"),
-        ("train/airfield/x.jpg zero", "line 13: 'zero' is no list of labels"),
-        ("train/airfield/x.jpg", "line 13: one label is wanted, not 0"),
+        (TRAIN[0], "line 13: train/airfield/00000000.jpg is listed twice"),
+        ("train/airfield/x.jpg zero", "line 13: 'zero' is not a list of labels"),
+        ("train/airfield/x.jpg", "line 13: expected one label, not 0"),
     ],
 )
-def test_a_damaged_list(line: str, said: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=said) as error:
+def test_a_damaged_list(line: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message) as error:
         load(make(tmp_path, train=[*TRAIN, line]))
     assert "Places_LT_train.txt" in str(error.value)
 
 
-def test_missing_lists_say_which_command_fetches_them(tmp_path: Path) -> None:
+def test_the_message_on_missing_lists_names_the_download_command(tmp_path: Path) -> None:
     make(tmp_path)
     (tmp_path / "places_lt/Places_LT_val.txt").unlink()
     with pytest.raises(DataMissing, match=r"no Places_LT_val\.txt under") as error:
@@ -235,7 +235,7 @@ def test_missing_lists_say_which_command_fetches_them(tmp_path: Path) -> None:
 # ---- download ------------------------------------------------------------------------------------
 
 
-def test_download_fetches_what_is_not_there(
+def test_download_fetches_missing_files_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     origin = make(tmp_path / "origin", lists="")
@@ -245,9 +245,9 @@ def test_download_fetches_what_is_not_there(
     }
     monkeypatch.setattr(PlacesLT, "release", replace(PlacesLT.release, lists=lists))
     root = tmp_path / "root"
-    said = PlacesLT().download(root)
-    assert said.count("unverified (no known checksum)") == 3
-    assert "Put them there by hand" in said
+    message = PlacesLT().download(root)
+    assert message.count("unverified (no known checksum)") == 3
+    assert "put them in DATA_ROOT/places" in message
     assert sorted(p.name for p in root.rglob("*")) == [
         "Places_LT_test.txt", "Places_LT_train.txt", "Places_LT_val.txt", "places_lt",
     ]  # fmt: skip
@@ -256,7 +256,7 @@ def test_download_fetches_what_is_not_there(
     assert PlacesLT().download(root).endswith("already there. The images are there.")
 
 
-def test_small_lists_of_the_public_ones(shared: Path, tmp_path: Path) -> None:
+def test_excerpts_of_the_public_lists(shared: Path, tmp_path: Path) -> None:
     lists = {
         split: first_of_each(public(shared, f"Places_LT_{split}.txt"), 4, 30)
         for split in ("train", "val", "test")
@@ -269,6 +269,6 @@ def test_small_lists_of_the_public_ones(shared: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", ["00000003.jpg", "train/00000003.jpg", "train/alcove/00000003.jpg"]
 )
-def test_an_image_that_is_in_no_folder_of_its_class(path: str, tmp_path: Path) -> None:
+def test_an_image_outside_its_class_folder(path: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"gives {path} the label 0, which is airfield"):
         load(make(tmp_path, train=[*TRAIN, f"{path} 0"]))

@@ -1,4 +1,4 @@
-"""Training images resized once: where random crops come from, and nothing else."""
+"""Training images resized once, used for random crops only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from benchmarks.inputs.samples import SplitSamples
 
 SIDE = 48
 SHAPES = [(90, 120), (120, 90), (60, 60), (48, 200), (30, 40), (49, 48)]
-"""Height and width; the last but one is smaller than a copy."""
+"""Heights and widths; the last but one is smaller than a copy."""
 COPIES = [(48, 64), (64, 48), (48, 48), (48, 200), (30, 40), (49, 48)]
 
 
@@ -47,17 +47,17 @@ def _copy(files: FileImages, i: int) -> Image.Image:
 
 def test_crops_are_taken_from_copies(files: FileImages) -> None:
     images = ResizedImages(files, SIDE)
-    asked = []
+    requested = []
 
     def lower_right(height: int, width: int) -> tuple[int, int, int, int]:
-        asked.append((height, width))
+        requested.append((height, width))
         return height - 20, width - 25, 20, 25
 
     for i, (height, width) in enumerate(COPIES):
         found = images.crop(i, lower_right, 16)
         cut = _copy(files, i).crop((width - 25, height - 20, width, height))
         assert (found == np.asarray(cut.resize((16, 16), Image.Resampling.BILINEAR))).all()
-    assert asked == COPIES
+    assert requested == COPIES
 
 
 def test_everything_else_is_read_from_the_files(files: FileImages) -> None:
@@ -72,7 +72,7 @@ def test_images_are_resized_once(files: FileImages) -> None:
     told: list[tuple[int, int]] = []
     ResizedImages(files, SIDE).make(lambda *done: told.append(done))
     assert told == [(6, 6)]
-    for name in files.files:  # as long, as old, and no image any more: nobody looks into it
+    for name in files.files:  # same size and time, not an image: must not be read
         path = files.root / name
         times = path.stat()
         path.write_bytes(b"\0" * times.st_size)
@@ -81,18 +81,18 @@ def test_images_are_resized_once(files: FileImages) -> None:
     again.make(lambda *done: told.append(done))
     assert again.crop(2, lambda h, w: (0, 0, h, w), 16).shape == (16, 16, 3)
     assert told == [(6, 6)]
-    with pytest.raises(DataError, match=r"0\.png"):  # other copies are other pixels
+    with pytest.raises(DataError, match=r"0\.png"):  # copies of another size are made anew
         ResizedImages(files, SIDE - 1).make()
 
 
-def test_changed_files_are_resized_anew(files: FileImages) -> None:
+def test_changed_files_are_resized_again(files: FileImages) -> None:
     ResizedImages(files, SIDE).make()
     Image.new("RGB", (60, 60), "red").save(files.root / files.files[2])
     changed = ResizedImages(FileImages(files.root, files.files), SIDE)
     assert changed.crop(2, lambda h, w: (0, 0, h, w), 1).tolist() == [[[255, 0, 0]]]
 
 
-def test_batches_of_crops_and_no_others_change(files: FileImages) -> None:
+def test_only_batches_of_crops_change(files: FileImages) -> None:
     ids = tuple(files.files)
     labels = np.zeros(len(ids), dtype=np.int64)
     plain, cached = (
@@ -113,7 +113,7 @@ def test_batches_of_crops_and_no_others_change(files: FileImages) -> None:
         pixels = np.asarray(cut.resize((32, 32), Image.Resampling.BILINEAR))
         expected.append(pixels[:, ::-1] if mirror[i] else pixels)
     assert torch.equal(found, tiny_backbone().normalise(torch.from_numpy(np.stack(expected))))
-    # A part that is carved out of them is cropped from the same copies.
+    # A carved subset is cropped from the same copies.
     some = np.array([4, 1])
     carved = SplitSamples(
         subset(Split(ResizedImages(files, SIDE), labels, ids), some),
@@ -124,8 +124,8 @@ def test_batches_of_crops_and_no_others_change(files: FileImages) -> None:
     assert torch.equal(parts, found[some])
 
 
-def test_what_cannot_be_done_is_told(files: FileImages, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"cache_images=48: the backbone wants 56 pixels"):
+def test_invalid_requests_are_refused(files: FileImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"cache_images=48: the backbone.s input has 56 pixels"):
         ResizedImages(files, SIDE).crop(0, lambda h, w: (0, 0, h, w), 56)
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=50_000))
@@ -137,14 +137,14 @@ def test_what_cannot_be_done_is_told(files: FileImages, monkeypatch: pytest.Monk
         ResizedImages(files, SIDE).make()
 
 
-def test_a_damaged_image_leaves_no_half_made_copies(files: FileImages) -> None:
+def test_a_damaged_image_leaves_no_partial_copies(files: FileImages) -> None:
     (files.root / files.files[3]).write_bytes(b"no image")
     with pytest.raises(DataError, match=r"3\.png"):
         ResizedImages(files, SIDE).make()
     assert list((files.root / "cache" / "resized").iterdir()) == []
 
 
-def test_the_knob_is_part_of_the_data_set_and_is_noted(tmp_path: Path) -> None:
+def test_cache_images_is_recorded_and_footnoted(tmp_path: Path) -> None:
     assert "cache_images" not in ImageNetLT().pinned()
     assert ImageNetLT(cache_images=256).pinned()["cache_images"] == 256
     (note,) = ImageNetLT(cache_images=256).notes()

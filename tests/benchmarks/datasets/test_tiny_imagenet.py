@@ -1,4 +1,4 @@
-"""Tiny-ImageNet-LT on a small release written here: 200 classes of four images and one."""
+"""Tiny-ImageNet-LT on a small release made by the tests: 12 and 1 images in 200 classes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from benchmarks.text import read_package
 from tests.benchmarks.datasets.layouts import jpeg
 
 WNIDS = read_package("tiny_imagenet").keys
-TRAIN, TEST = 12, 1  # names sort as _0, _1, _10, _11, _2: by name and not by number
+TRAIN, TEST = 12, 1  # sorted by name: _0, _1, _10, _11, _2
 
 pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root; not to be changed."""
+    """Data root that tests must not change."""
     folder = tmp_path_factory.mktemp("release") / "tiny-imagenet-200"
     (folder / "val/images").mkdir(parents=True)
     order = np.random.default_rng(0).permutation(200)
@@ -49,7 +49,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def damaged(release: Path, tmp_path: Path) -> Path:
-    """The release's folder to damage: its validation images and three classes are copies."""
+    """Folder that a test may damage: its validation images and three classes are copies."""
     folder, original = tmp_path / "data/tiny-imagenet-200", release / "tiny-imagenet-200"
     shutil.copytree(original / "val", folder / "val", copy_function=os.link)
     shutil.copy(original / "wnids.txt", folder)
@@ -77,7 +77,7 @@ def test_the_draw_is_over_sorted_wnids_and_names(release: Path) -> None:
     assert dataset.recipe == "cao2019/name-order"
 
 
-def test_labels_and_pixels_are_those_of_the_files(release: Path) -> None:
+def test_labels_and_pixels_match_the_files(release: Path) -> None:
     dataset = load(release)
     for split in (dataset.train, dataset.test):
         for i in (0, 100, len(split) - 1):
@@ -109,7 +109,7 @@ def test_a_smaller_collection_is_another_version(release: Path) -> None:
     assert "not comparable" in dataset.notes[-1]
 
 
-def test_validation_takes_what_was_not_drawn(release: Path) -> None:
+def test_validation_uses_images_that_were_not_drawn(release: Path) -> None:
     dataset = load(release)
     assert dataset.validation is not None
     spare = dataset.validation()
@@ -126,11 +126,11 @@ def test_images_are_decoded_once(
         patch.setattr(tiny_imagenet, "_pixels", _must_not_run)
         assert load(release).train.images.digest() == first
     assert len(list(cache.rglob("pixels.npy"))) == 2
-    load(release, imbalance=7)  # whose test images are the same
+    load(release, imbalance=7)  # has the same test images
     assert len(list(cache.rglob("pixels.npy"))) == 3
 
 
-def test_a_changed_image_is_read_anew(damaged: Path) -> None:
+def test_a_changed_image_is_read_again(damaged: Path) -> None:
     before = load(damaged.parent)
     image = damaged / "train" / WNIDS[0] / "images" / before.train.ids[0][6:]
     image.write_bytes(jpeg(5000, 64, 64))
@@ -140,7 +140,7 @@ def test_a_changed_image_is_read_anew(damaged: Path) -> None:
 # ---- damage --------------------------------------------------------------------------------------
 
 
-def test_missing_data_say_what_to_do(tmp_path: Path) -> None:
+def test_missing_data_message_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataMissing) as error:
         load(tmp_path)
     for part in (
@@ -151,11 +151,11 @@ def test_missing_data_say_what_to_do(tmp_path: Path) -> None:
         assert part in str(error.value)
 
 
-def test_a_class_with_another_number_of_images(damaged: Path) -> None:
+def test_a_class_with_a_different_number_of_images(damaged: Path) -> None:
     next((damaged / "train" / WNIDS[7] / "images").iterdir()).unlink()
     shutil.rmtree(damaged / "train" / WNIDS[9])
-    said = f"most have 12, {WNIDS[7]} has 11, {WNIDS[9]} has 0"
-    with pytest.raises(DataError, match=said):
+    message = f"most have 12, but {WNIDS[7]} has 11, {WNIDS[9]} has 0"
+    with pytest.raises(DataError, match=message):
         load(damaged.parent)
 
 
@@ -163,7 +163,7 @@ def test_missing_test_images_are_counted(damaged: Path) -> None:
     for n in (3, 5):
         (damaged / f"val/images/val_{n}.JPEG").unlink()
     with pytest.raises(
-        DataError, match=r"2 of 200 test images are missing: first val/images/val_3"
+        DataError, match=r"2 of 200 test images are missing, for example val/images/val_3"
     ):
         load(damaged.parent)
 
@@ -177,37 +177,37 @@ def test_damaged_annotations(text: str, damaged: Path) -> None:
         load(damaged.parent)
 
 
-def test_a_release_of_other_classes(damaged: Path) -> None:
+def test_a_release_with_other_classes(damaged: Path) -> None:
     (damaged / "wnids.txt").write_text("\n".join([*WNIDS[1:], "n99999999"]))
     with pytest.raises(DataError, match="not the 200 classes of Tiny-ImageNet"):
         load(damaged.parent)
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (jpeg(1, 64, 64)[:300], "unreadable or truncated"),
         (jpeg(1, 32, 48), "is 32×48, expected 64×64"),
     ],
 )
-def test_an_image_that_is_not_usable_is_named(data: bytes, said: str, damaged: Path) -> None:
+def test_an_unusable_image_is_named(data: bytes, message: str, damaged: Path) -> None:
     image = damaged / "train" / WNIDS[0] / "images" / f"{WNIDS[0]}_3.JPEG"
     image.write_bytes(data)
-    with pytest.raises(DataError, match=said) as error:
+    with pytest.raises(DataError, match=message) as error:
         load(damaged.parent)
     assert str(image) in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
-        ({"profile": "flat"}, "known are"),
+        ({"profile": "flat"}, "must be exp or step"),
         ({"imbalance": 0.5}, "1 or more"),
         ({"head_share": 0.1}, "needs profile=step"),
     ],
 )
-def test_unusable_knobs(fields: dict[str, object], said: str, release: Path) -> None:
-    with pytest.raises(UserError, match=said):
+def test_invalid_fields(fields: dict[str, object], message: str, release: Path) -> None:
+    with pytest.raises(UserError, match=message):
         load(release, **fields)
 
 
@@ -234,7 +234,7 @@ def test_download_unpacks_the_archive(
 def test_card_counts_for_its_own_ratio() -> None:
     card = TinyImageNetLT(imbalance=10).card()
     expected = long_tail.class_counts(500, 200, 10)
-    assert card["training images"].startswith(f"{expected.sum():,} (500 to 50 a class)")
+    assert card["training images"].startswith(f"{expected.sum():,} (500 to 50 per class)")
     many, medium = (expected > 100).sum(), ((expected >= 20) & (expected <= 100)).sum()
     assert f"{many} / {medium} / 0 " in card["groups"]
     assert "this project's own split" in card["recipe"]

@@ -1,4 +1,4 @@
-"""VOC-LT and COCO-LT on their public lists."""
+"""VOC-LT and COCO-LT with their public lists."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def lines_of(file: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def images(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty file at each path of the public lists."""
+    """Folder with an empty file at each path of the public lists."""
     root = tmp_path_factory.mktemp("images")
     for name in FAMILIES:
         for split in ("train", "test"):
@@ -37,7 +37,7 @@ def images(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make(shared: Path, images: Path, tmp_path: Path) -> Make:
-    """Makes a data root of the public lists and links to the images' folders."""
+    """Make data roots with the public lists and links to the image folders."""
 
     def made(
         name: str = "voc_lt", at: str = "", root: Path = tmp_path, strip: bool = False
@@ -57,7 +57,7 @@ def load(root: Path, name: str = "voc_lt") -> DataSet:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_checksums_are_those_of_the_public_files(name: str, shared: Path) -> None:
+def test_checksums_match_the_public_files(name: str, shared: Path) -> None:
     sources = FAMILIES[name].release.lists.values()
     for source in sources:
         data = (shared / "data/splits" / name / source.file).read_bytes()
@@ -84,7 +84,7 @@ def test_the_public_lists(
     assert FAMILIES[name]().sizes() == (train, len(dataset.test))
 
 
-def test_voc_counts_are_those_the_authors_give(make: Make) -> None:
+def test_voc_counts_match_the_authors(make: Make) -> None:
     # richard-peng-xia/LMPT, issue 4: the author's example of class counts.
     known = [6, 34, 8, 14, 154, 17, 249, 29, 479, 4, 240, 48, 11, 20, 775, 100, 5, 82, 7, 64]
     assert load(make()).counts.tolist() == known
@@ -97,7 +97,7 @@ def test_coco_test_images_without_a_label_are_kept(make: Make) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_captions_belong_to_their_images(name: str, make: Make) -> None:
+def test_captions_match_their_images(name: str, make: Make) -> None:
     dataset = load(root := make(name), name)
     assert dataset.test.captions is None
     assert dataset.train.captions is not None
@@ -119,7 +119,7 @@ def test_coco_in_its_usual_places(at: str, make: Make) -> None:
     assert dataset.train.images.files[0].startswith(f"{at}/train2017/")  # type: ignore[attr-defined]
 
 
-def test_a_class_without_training_images_moves_no_other(make: Make) -> None:
+def test_a_class_without_training_images_does_not_shift_others(make: Make) -> None:
     file = make() / "voc_lt/voc_lt_train.txt"
     kept = [line for line in lines_of(file) if "9" not in line.split()[1:]]  # no cow
     write_list(file, kept)
@@ -132,7 +132,7 @@ def test_a_class_without_training_images_moves_no_other(make: Make) -> None:
     assert np.flatnonzero(dataset.train.labels[row]).tolist() == [4, 14, 19]
 
 
-def test_scores_are_a_knob(make: Make) -> None:
+def test_scores_can_be_set(make: Make) -> None:
     root = make()
     assert load(root).scores == "logits"
     assert VocLT(scores="softmax").load(root, 0).scores == "softmax"
@@ -153,7 +153,7 @@ def test_a_training_image_without_a_caption(make: Make) -> None:
     file = make() / "voc_lt/voc_lt_captions.txt"
     lines = lines_of(file)
     write_list(file, [lines[0].split(" ", 1)[0], *lines[3:]])
-    with pytest.raises(DataError, match="3 of 1,142 training images have no caption: first"):
+    with pytest.raises(DataError, match="3 of 1,142 training images have no caption, for example"):
         load(file.parents[1])
 
 
@@ -165,27 +165,27 @@ def test_missing_images_are_counted(make: Make) -> None:
     with pytest.raises(DataMissing) as error:
         load(root)
     assert "1 of 1,143 training images, 4,952 of 4,952 test images" in str(error.value)
-    assert "first voc/VOC2012/JPEGImages/none.jpg, " in str(error.value)
+    assert "for example voc/VOC2012/JPEGImages/none.jpg, " in str(error.value)
     assert "download voc_lt" in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("a 0\nc 1\nb 2\n", "line 2: 'c 1', not 'b 1'"),
+        ("a 0\nc 1\nb 2\n", "line 2: 'c 1', expected 'b 1'"),
         ("a 0\nb 1\n", "2 classes, expected 3"),
         ("a 0\nb 1\nc 2\nd 3\n", "4 classes, expected 3"),
-        ("a 0\nb 2\nc 1\n", "line 2: 'b 2', not 'b 1'"),
+        ("a 0\nb 2\nc 1\n", "line 2: 'b 2', expected 'b 1'"),
     ],
 )
-def test_a_label_file_of_another_order(text: str, said: str, tmp_path: Path) -> None:
+def test_a_label_file_in_another_order(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "labels.txt"
     file.write_text(text)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         check_labels(file, ("a", "b", "c"))
 
 
-def test_odd_blanks_in_a_label_file_are_passed_over(tmp_path: Path) -> None:
+def test_extra_spaces_in_a_label_file_are_ignored(tmp_path: Path) -> None:
     file = tmp_path / "labels.txt"
     file.write_bytes(b"\xef\xbb\xbfhot dog 0\r\nbicycle  1 \r\n\r\ncar 2")
     check_labels(file, ("hot dog", "bicycle", "car"))

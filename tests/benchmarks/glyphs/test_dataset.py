@@ -223,7 +223,7 @@ def test_invalid_fields_are_reported_in_one_line(knobs, word):
 def test_an_unreachable_ratio_is_noted(knobs, asked):
     data = Glyphs(**knobs)
     counts = data.load(NOWHERE, 0).counts
-    there = f"the imbalance ratio is {counts.max()}, not {asked}: no class has less than one"
+    there = f"the imbalance ratio is {counts.max()}, not {asked}: every class has at least one"
     assert [note.removesuffix(" training image") for note in data.notes()] == (
         [there] if asked else []
     )

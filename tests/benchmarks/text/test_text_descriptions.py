@@ -55,7 +55,7 @@ def test_keys_or_names_and_several_sentences(tmp_path: Path) -> None:
     assert found[CLASSES.index("automobile")] == "Four wheels. A roof."
     assert found[CLASSES.index("truck")] == "Big."
     assert notes == (
-        "8 of 10 classes have no description, their names were used instead: "
+        "8 of 10 classes have no description; their names were used instead: "
         "airplane, bird, cat, and 5 more",
     )
 
@@ -100,10 +100,10 @@ WRONG = {
     "not text": ("\udcff", "d.json", r"d\.json: not valid JSON"),
     "twice": ('{"cat": "x", "cat": "y"}', "d.json", r"d\.json: 'cat' appears twice\."),
     "twice in YAML": ("cat: x\ncat: y", "d.yaml", r"'cat' appears twice \(line 2\)\."),
-    "a list": ('["a"]', "d.json", r"a mapping \{class: text\} is wanted, not a list"),
-    "a text": ("cat", "d.yaml", r"a mapping \{class: text\} is wanted, not a text"),
-    "empty": ("", "d.yaml", r"a mapping \{class: text\} is wanted, not nothing"),
-    "no class": ("{}", "d.json", r"a mapping \{class: text\} is wanted, not nothing"),
+    "a list": ('["a"]', "d.json", r"expected a mapping \{class: text\}, not a list"),
+    "a text": ("cat", "d.yaml", r"expected a mapping \{class: text\}, not a text"),
+    "empty": ("", "d.yaml", r"expected a mapping \{class: text\}, not nothing"),
+    "no class": ("{}", "d.json", r"expected a mapping \{class: text\}, not nothing"),
     "another class": (
         '{"aeroplane": "x"}',
         "d.json",
@@ -115,7 +115,11 @@ WRONG = {
     "null": ('{"cat": null}', "d.json", r"the description of 'cat' must be a text"),
     "number": ('{"cat": 3}', "d.json", r"the description of 'cat' must be a text"),
     "empty list": ('{"cat": []}', "d.json", r"the description of 'cat' must be a text"),
-    "blank in a list": ('{"cat": ["a", ""]}', "d.json", r"leave the class out to use its name"),
+    "blank in a list": (
+        '{"cat": ["a", ""]}',
+        "d.json",
+        r"to use the class name, leave",
+    ),
 }
 
 
@@ -132,7 +136,7 @@ def test_an_invalid_file_is_reported_in_one_line(kind: str, tmp_path: Path) -> N
 
 def test_a_class_with_two_descriptions_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path, {"automobile": "x", "passenger car": "y"})
-    with pytest.raises(UserError, match="described twice, by its key and by its name"):
+    with pytest.raises(UserError, match="described twice, by key and by name"):
         texts(file, texts="own")
 
 
@@ -216,7 +220,7 @@ def test_missing_descriptions_are_noted_in_the_record(
     records = Store(tmp_path / "out").all()[0]
     assert {r.method for r in records} == {"zero_shot", "sage"}
     note = (
-        "2 of 10 classes have no description, their names were used instead: airplane, automobile"
+        "2 of 10 classes have no description; their names were used instead: airplane, automobile"
     )
     for record in records:
         assert note in record.notes

@@ -120,7 +120,7 @@ def test_imagenets_names_match_their_synsets() -> None:
 def test_imagenets_duplicate_names_are_noted() -> None:
     public, own = read_package("imagenet"), read_package("imagenet", "own")
     (note,) = notes(public)
-    assert note.startswith("2 class names stand for several classes each")
+    assert note.startswith("2 class names are each shared by several classes")
     assert note.endswith(": missile, sunglasses")
     doubled = {name for name, times in Counter(public.names).items() if times > 1}
     assert doubled == {"missile", "sunglasses"}

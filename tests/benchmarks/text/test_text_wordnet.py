@@ -132,7 +132,7 @@ def test_missing_glosses_are_noted(small: list[str]) -> None:
     found, _ = wordnet.glosses(package)
     texts, notes = assemble(package.names, package.templates, found)
     assert notes == (
-        "2 of 4 classes have no description, their names were used instead: "
+        "2 of 4 classes have no description; their names were used instead: "
         "no such thing, nor this",
     )
     assert texts.descriptions is not None

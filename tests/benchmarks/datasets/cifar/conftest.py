@@ -14,7 +14,7 @@ from tests.benchmarks.datasets.cifar.small import CLASSES, TEST, TRAIN
 
 @pytest.fixture(scope="module")
 def pickles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with CIFAR-10 in its official form, but 20 and 3 images a class."""
+    """A data root with CIFAR-10 in its official form, but 20 and 3 images per class."""
     root = tmp_path_factory.mktemp("pickles")
     folder = root / CIFAR10.folder
     folder.mkdir()
@@ -56,6 +56,6 @@ def tree(pickles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def damaged(tree: Path, tmp_path: Path) -> Path:
-    """A copy of the tree to damage."""
+    """Copy of the tree that a test may damage."""
     shutil.copytree(tree, tmp_path / "data")
     return tmp_path / "data"

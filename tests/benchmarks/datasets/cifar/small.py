@@ -1,4 +1,4 @@
-"""CIFAR-10 with 20 and 3 images a class."""
+"""CIFAR-10 with 20 and 3 images per class."""
 
 from __future__ import annotations
 

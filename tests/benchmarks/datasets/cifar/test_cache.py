@@ -1,4 +1,4 @@
-"""What is decoded once, and what is fetched."""
+"""Cached decoding and downloads of CIFAR."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.datasets.families.cifar import Cifar10LT, Cifar100LT
-from benchmarks.datasets.files import class_folders as _class_folders
+from benchmarks.datasets.files import class_folders
 from benchmarks.datasets.files.cifar_files import CIFAR10
 from benchmarks.errors import DataMissing
 from tests.benchmarks.datasets.cifar.small import TEST, content, load, one_line
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 def test_images_are_decoded_once(tree: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = content(load(tree))
     with monkeypatch.context() as patch:
-        patch.setattr(_class_folders, "_decode", _must_not_run)
+        patch.setattr(class_folders, "_decode", _must_not_run)
         assert content(load(tree)) == first
     for file in cache.rglob("*.npy"):
         file.write_bytes(file.read_bytes()[:64])
@@ -28,7 +28,7 @@ def test_images_are_decoded_once(tree: Path, cache: Path, monkeypatch: pytest.Mo
     assert not [p for p in (cache / "cifar").iterdir() if p.name.startswith(".")]
 
 
-def test_a_changed_tree_is_read_anew(damaged: Path) -> None:
+def test_a_changed_tree_is_read_again(damaged: Path) -> None:
     before = content(load(damaged))
     image = damaged / "cifar10" / load(damaged).train.ids[0]
     Image.new("RGB", (32, 32)).save(image)

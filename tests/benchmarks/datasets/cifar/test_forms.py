@@ -78,7 +78,7 @@ def test_another_split_seed_is_another_split(pickles: Path) -> None:
     assert len(hashes) == 2
 
 
-def test_resolve_pins_the_recipe(pickles: Path, tree: Path, tmp_path: Path) -> None:
+def test_resolve_sets_the_draw(pickles: Path, tree: Path, tmp_path: Path) -> None:
     assert Cifar10LT().resolve(pickles).recipe == "cao2019"
     assert Cifar10LT().resolve(tree).recipe == "cao2019/name-order"
     assert Cifar10LT().resolve(tmp_path / "nowhere").recipe == "cao2019"
@@ -106,7 +106,7 @@ def test_group_counts_of_ratio_100(pickles: Path) -> None:
     assert dataset.group_counts.tolist() == long_tail.class_counts(TRAIN, 10, 100).tolist()
 
 
-def test_validation_takes_what_was_not_drawn(pickles: Path) -> None:
+def test_validation_uses_images_that_were_not_drawn(pickles: Path) -> None:
     dataset = load(pickles)
     assert dataset.validation is not None
     validation = dataset.validation()
@@ -118,7 +118,7 @@ def test_validation_takes_what_was_not_drawn(pickles: Path) -> None:
     assert load(pickles).validation().ids == validation.ids  # type: ignore[misc]
 
 
-def test_validation_leaves_out_copies_of_test_images(damaged: Path) -> None:
+def test_validation_excludes_duplicates_of_test_images(damaged: Path) -> None:
     before = load(damaged).validation().ids  # type: ignore[misc]
     copied = before[0]
     test_image = next((damaged / "cifar10/test").rglob("*.png"))
@@ -126,13 +126,13 @@ def test_validation_leaves_out_copies_of_test_images(damaged: Path) -> None:
     assert load(damaged).validation().ids == before[1:]  # type: ignore[misc]
 
 
-def test_a_balanced_set_leaves_nothing_to_validate_on(pickles: Path) -> None:
+def test_a_balanced_set_has_no_validation_images(pickles: Path) -> None:
     dataset = Cifar10LT(imbalance=1).load(pickles, 0)
     assert dataset.validation is None
     assert not dataset.validation_source
 
 
-def test_classes_without_images_are_said(tree: Path) -> None:
+def test_classes_without_images_are_reported(tree: Path) -> None:
     dataset = Cifar10LT(imbalance=1000).load(tree, split_seed=0)
     empty = int((dataset.counts == 0).sum())
     assert empty > 0
