@@ -1,4 +1,4 @@
-"""Writes a user's own data for the tests, and reads it as a sweep would."""
+"""Helpers that write a user's own data and read it as a sweep does."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from benchmarks.plugins.values import apply_fields
 
 
 def image(path: Path, colour: tuple[int, int, int] = (9, 99, 200)) -> Path:
-    """A small image of one colour."""
+    """Write a small image of one colour; returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((4, 6, 3), colour, dtype=np.uint8)).save(path)
     return path
 
 
 def tree(root: Path, counts: Mapping[str, int]) -> None:
-    """`counts[folder]` images in each folder under `root`, called 0.png and so on."""
+    """Write `counts[folder]` images into each folder under `root`: 0.png, 1.png and so on."""
     for i, (folder, count) in enumerate(counts.items()):
         (root / folder).mkdir(parents=True, exist_ok=True)
         for n in range(count):
@@ -31,7 +31,7 @@ def tree(root: Path, counts: Mapping[str, int]) -> None:
 
 
 def table(root: Path, text: str, *, images: bool = True, name: str = "labels.csv") -> Path:
-    """A table, and an image for what stands before the first comma of each of its lines."""
+    """Write a table, and an image for the path before the first comma of each line."""
     root.mkdir(parents=True, exist_ok=True)
     (root / name).write_text(text, encoding="utf-8", newline="")
     for line in text.splitlines()[1:] if images else []:
@@ -42,7 +42,7 @@ def table(root: Path, text: str, *, images: bool = True, name: str = "labels.csv
 
 
 def describe(root: Path, name: str = "birds", **keys: Any) -> str:
-    """Writes `NAME.yaml` with these keys; returns its path as one would type it."""
+    """Write `NAME.yaml` with these keys; returns its path as a user types it."""
     root.mkdir(parents=True, exist_ok=True)
     file = root / f"{name}.yaml"
     file.write_text(yaml.safe_dump(keys, allow_unicode=True, sort_keys=False), encoding="utf-8")
@@ -50,7 +50,7 @@ def describe(root: Path, name: str = "birds", **keys: Any) -> str:
 
 
 def family(typed: str, **fields: Any) -> Family:
-    """What a sweep makes of the path of a description."""
+    """The data set that a sweep makes from the path of a description."""
     cls, given = registry.resolve(typed)
     found: Family = cls(**apply_fields(f"data set {typed}", cls, given | fields))
     return found.resolve(Path("data"))

@@ -1,4 +1,4 @@
-"""A user's own images in class folders, and what their description says of them."""
+"""A user's own images in class folders, and the keys of their description."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BALANCED = {"crow": 10, "jay": 10, "wren": 10}
 # ---- trees ---------------------------------------------------------------------------------------
 
 
-def test_a_description_of_one_line(tmp_path: Path) -> None:
+def test_a_description_with_one_line(tmp_path: Path) -> None:
     tree(tmp_path / "photos", BALANCED)
     data = load(describe(tmp_path, images="photos"))
     assert (data.name, data.task, data.recipe) == ("birds", "single", "test drawn")
@@ -42,7 +42,7 @@ def test_a_description_of_one_line(tmp_path: Path) -> None:
     assert data.validation is None
 
 
-def test_splits_as_the_folders_have_them(tmp_path: Path) -> None:
+def test_split_folders_are_kept(tmp_path: Path) -> None:
     tree(tmp_path / "p", {"train/a": 3, "train/b": 2, "test/a": 1, "test/b": 2, "valid/b": 2})
     data = load(describe(tmp_path, images="p"))
     assert data.recipe == "as given"
@@ -67,7 +67,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     assert load(describe(tmp_path, images="p")).texts.class_names == ("car", "train")
 
 
-def test_what_is_passed_over(tmp_path: Path) -> None:
+def test_skipped_files(tmp_path: Path) -> None:
     tree(tmp_path / "p", {"a": 4, "b/deep/down": 3, "b": 2, "empty": 0, ".git": 3, "__MACOSX/a": 1})
     image(tmp_path / "p" / "A.PNG").rename(tmp_path / "p" / "a" / "upper.PNG")
     for hidden in ("._0.png", ".DS_Store", "Thumbs.db"):
@@ -103,7 +103,7 @@ def test_ids_are_the_same_in_either_form_of_unicode(tmp_path: Path) -> None:
     assert hashes[0] == hashes[1]
 
 
-def test_an_image_of_a_telephone_stands_upright(tmp_path: Path) -> None:
+def test_the_exif_orientation_is_applied(tmp_path: Path) -> None:
     tree(tmp_path / "p", {"a": 2, "b": 2})
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -117,7 +117,7 @@ def test_an_image_of_a_telephone_stands_upright(tmp_path: Path) -> None:
 # ---- classes and texts ---------------------------------------------------------------------------
 
 
-def test_classes_keep_the_order_and_names_that_are_given(tmp_path: Path) -> None:
+def test_classes_keep_the_given_order_and_names(tmp_path: Path) -> None:
     tree(tmp_path / "p", {"n01": 3, "n02": 3, "snowy_owl": 3})
     keys = {"snowy_owl": None, "n02": "crane (bird)", "unseen": "dodo", "n01": "jay"}
     (tmp_path / "texts.json").write_text('{"jay": "a blue  bird", "n02": "it is tall"}')
@@ -132,7 +132,7 @@ def test_classes_keep_the_order_and_names_that_are_given(tmp_path: Path) -> None
     assert any("2 of 4 classes have no description" in note for note in data.notes)
 
 
-def test_folders_called_by_numbers_are_places_in_the_list(tmp_path: Path) -> None:
+def test_folders_named_by_numbers_are_places_in_the_list(tmp_path: Path) -> None:
     tree(tmp_path / "p", {"0": 2, "1": 3, "2": 4})
     data = load(describe(tmp_path, images="p", classes=["c", "a", "b"], test_share=0.01))
     assert data.texts.class_names == ("c", "a", "b")
@@ -185,7 +185,7 @@ def test_a_test_draw_moves_few_images_when_some_are_added(tmp_path: Path) -> Non
     assert len(before & set(load(typed).test.ids)) >= 39
 
 
-def test_test_images_may_be_drawn_from_train_on_request_alone(tmp_path: Path) -> None:
+def test_test_images_are_drawn_from_train_only_on_request(tmp_path: Path) -> None:
     tree(tmp_path / "p", {"train/a": 10, "train/b": 10, "val/a": 2, "val/b": 2})
     typed = describe(tmp_path, images="p")
     with pytest.raises(DataError, match="for train and val, but none for testing"):
@@ -205,7 +205,7 @@ def test_a_balanced_set_is_made_long_tailed(profile: str, tmp_path: Path) -> Non
     expected = long_tail.class_counts(30, 4, 10, profile)
     assert data.counts.tolist() == expected.tolist()
     assert data.recipe == "as given, cao2019/name-order"
-    # The draw itself, once more: NumPy's legacy generator shuffles the classes one after another.
+    # The same draw again: NumPy's legacy generator shuffles the classes one after another.
     ids = sorted(f"train/{c}/{i}.png" for c in "abcd" for i in range(30))
     random, wanted, spare = np.random.RandomState(0), set(), set()
     for c, count in zip("abcd", expected, strict=True):
@@ -224,13 +224,13 @@ def test_a_balanced_set_is_made_long_tailed(profile: str, tmp_path: Path) -> Non
 def test_the_tail_is_as_long_as_the_smallest_class_allows(tmp_path: Path) -> None:
     tree(tmp_path / "p", {"train/a": 50, "train/b": 9, "train/c": 50, "test/a": 1, "test/b": 1})
     counts = load(describe(tmp_path, images="p", imbalance=4)).counts
-    assert counts.tolist() == [19, 9, 4]  # 20 would want 10 of b: int(20 · 4^-½)
+    assert counts.tolist() == [19, 9, 4]  # 20 would need 10 of b: int(20 · 4^-½)
 
 
-# ---- what a record is keyed by -------------------------------------------------------------------
+# ---- the identity of a record --------------------------------------------------------------------
 
 
-def test_what_is_pinned_tells_every_change_and_no_place(tmp_path: Path) -> None:
+def test_the_pinned_hash_sees_every_change_and_no_path(tmp_path: Path) -> None:
     seen = {}
     for where in ("here", "there"):
         tree(tmp_path / where / "p", BALANCED)
@@ -259,7 +259,7 @@ def test_what_is_pinned_tells_every_change_and_no_place(tmp_path: Path) -> None:
     assert "data" not in family(describe(root, images="p")).pinned()
 
 
-def test_versions_and_groups_are_the_users(tmp_path: Path) -> None:
+def test_the_description_sets_version_and_groups(tmp_path: Path) -> None:
     tree(tmp_path / "p", BALANCED)
     typed = describe(tmp_path, images="p", version=2, groups="thirds", name="my_birds-2.0")
     found = family(typed)
@@ -322,8 +322,8 @@ def test_a_description_that_cannot_be_used_is_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    """YAML parsers would take the last one in silence."""
+def test_a_repeated_key_is_refused(tmp_path: Path) -> None:
+    """YAML parsers silently take the last one."""
     tree(tmp_path / "p", {"a": 3, "b": 3})
     file = tmp_path / "twice.yaml"
     for text, key, line in (
@@ -333,12 +333,12 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(UserError, match=rf"'{key}' appears twice \(line {line}\)"):
             load(str(file))
-    # A merge is no repetition.
+    # A merge is not a repetition.
     file.write_text("images: p\nclasses: {<<: {a: first, b: other}, a: own}")
     assert load(str(file)).texts.class_names == ("own", "other")
 
 
-def test_places_that_are_no_description(tmp_path: Path) -> None:
+def test_paths_that_are_not_a_description(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Cannot read .*none\.yaml: No such file"):
         registry.resolve(str(tmp_path / "none.yaml"))
     with pytest.raises(UserError, match=r"a path on disk.*own_data\.md"):

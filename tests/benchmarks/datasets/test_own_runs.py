@@ -29,7 +29,7 @@ def small_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], cache: Path) -> Command:
-    """Runs the command line; gives its status and all it printed, in one line."""
+    """Run the command line; returns its status and all that it printed, as one line."""
 
     def run(*words: str) -> tuple[int, str]:
         status = run_benchmarks.main(list(words))
@@ -41,7 +41,7 @@ def command(capsys: pytest.CaptureFixture[str], cache: Path) -> Command:
 
 @pytest.fixture
 def sweep(command: Command, small_clip: str, tmp_path: Path) -> Command:
-    """Runs or plans cells on the small backbone, in the test's own folder."""
+    """Run or plan cells on the small backbone, in the test's own folder."""
 
     def run(verb: str, typed: str, methods: str, *more: str) -> tuple[int, str]:
         return command(
@@ -56,7 +56,7 @@ def records(folder: Path) -> list[Record]:
     return sorted(Store(folder).all()[0], key=lambda r: (r.dataset, r.method))
 
 
-def test_a_tree_made_long_tailed_and_selected_on_what_is_left(
+def test_a_long_tail_drawn_from_a_tree_and_selection_on_the_images_not_drawn(
     sweep: Command, tmp_path: Path
 ) -> None:
     tree(tmp_path / "photos", {"crow": 30, "jay": 30, "wren": 30})
@@ -68,7 +68,11 @@ def test_a_tree_made_long_tailed_and_selected_on_what_is_left(
     assert probe.dataset == zero_shot.dataset == "birds_ir4"
     assert probe.recipe == "test drawn, cao2019/name-order"
     assert probe.groups is not None
-    assert probe.groups.train_counts == (24, 12, 6)  # int(24 · 4^(-i/2)) of the 24 not tested on
+    assert probe.groups.train_counts == (
+        24,
+        12,
+        6,
+    )  # int(24 · 4^(-i/2)) of the 24 left for training
     assert probe.groups.rule == "thirds"
     assert probe.selection is not None
     assert probe.selection.source.startswith("training images that the long-tailed subset did not")
@@ -132,7 +136,7 @@ def test_validation_images_of_its_own_and_a_changed_table(sweep: Command, tmp_pa
     assert f"{file}: no such file" in said
 
 
-def test_knobs_in_a_sweeps_file(command: Command, small_clip: str, tmp_path: Path) -> None:
+def test_knobs_in_a_sweep_file(command: Command, small_clip: str, tmp_path: Path) -> None:
     tree(tmp_path / "photos", {"crow": 10, "jay": 10})
     typed = describe(tmp_path, images="photos", imbalance=8)
     asked = {
@@ -188,7 +192,7 @@ def test_the_card_and_the_list(command: Command, tmp_path: Path) -> None:
     assert (
         f"birds (test_share=0.1): cannot be loaded: {tmp_path / 'photos'}: no such folder" in said
     )
-    assert "2 to run, about 0 s, 2 of them of unknown length" in said
+    assert "2 to run, about 0 s, 2 of them without an estimate" in said
     table(tmp_path, "path,label,split\na.png,a,train\nb.png,b,test\ngone.png,b,train")
     (tmp_path / "gone.png").unlink()
     status, said = command("show", describe(tmp_path, "rows", table="labels.csv"))
@@ -202,7 +206,7 @@ def test_the_card_and_the_list(command: Command, tmp_path: Path) -> None:
     assert "your own data" in command("download", typed)[1]
 
 
-def test_what_is_damaged_ends_in_one_line(sweep: Command, tmp_path: Path) -> None:
+def test_damaged_data_end_in_one_line(sweep: Command, tmp_path: Path) -> None:
     tree(tmp_path / "photos", {"crow": 5, "jay": 5})
     (tmp_path / "photos" / "crow" / "0.png").write_text("no image")
     typed = describe(tmp_path, images="photos")
@@ -215,7 +219,7 @@ def test_what_is_damaged_ends_in_one_line(sweep: Command, tmp_path: Path) -> Non
     assert "Traceback" not in said
 
 
-def test_of_several_data_sets_all_are_found_before_anything_is_computed(
+def test_all_data_sets_are_looked_up_before_anything_is_computed(
     sweep: Command, tmp_path: Path
 ) -> None:
     tree(tmp_path / "photos", {"crow": 6, "jay": 6})
@@ -227,7 +231,7 @@ def test_of_several_data_sets_all_are_found_before_anything_is_computed(
     assert records(tmp_path / "out") == []
 
 
-def test_two_data_sets_of_one_name_are_refused_at_once(sweep: Command, tmp_path: Path) -> None:
+def test_two_data_sets_with_one_name_are_refused_at_once(sweep: Command, tmp_path: Path) -> None:
     tree(tmp_path / "photos", {"crow": 6, "jay": 6})
     tree(tmp_path / "others", {"crow": 6, "jay": 6, "wren": 6})
     first = describe(tmp_path, images="photos")
@@ -250,7 +254,7 @@ def test_two_data_sets_of_one_name_are_refused_at_once(sweep: Command, tmp_path:
 # ---- the page ------------------------------------------------------------------------------------
 
 
-def test_the_pages_first_command_gives_the_table_under_it(
+def test_the_first_command_of_the_page_prints_its_table(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
@@ -268,11 +272,11 @@ def test_the_pages_first_command_gives_the_table_under_it(
         found.setdefault(record.method, []).append(record.metrics.overall)
     assert found.keys() == shown.keys()
     for method, values in found.items():
-        # One test image more or less, as the last bits of another machine's products have it.
+        # One test image more or less, since the last bits differ between machines.
         assert np.mean(values) == pytest.approx(float(shown[method]), abs=100 / 24 + 0.1)
 
 
-def test_the_pages_examples_are_descriptions(tmp_path: Path) -> None:
+def test_the_examples_of_the_page_are_descriptions(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
     blocks = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", page, re.MULTILINE)
     read = 0
@@ -292,7 +296,7 @@ def test_the_example_is_small() -> None:
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 100_000
 
 
-def test_the_plan_knows_features_of_training_images_without_those_for_validation(
+def test_the_plan_knows_the_stored_features_of_each_selection(
     sweep: Command, tmp_path: Path
 ) -> None:
     tree(tmp_path / "photos", {"crow": 16, "jay": 16})

@@ -1,4 +1,4 @@
-"""A user's own images in a table: its dialects, its labels, and every kind of damage."""
+"""A user's own images in a table: its dialects, labels and errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MANY = """path,labels,split,caption
 
 
 def refused(root: Path, text: str, *, images: bool = True, **keys: object) -> str:
-    """What is said of a table that cannot be used."""
+    """The message about a table that cannot be used."""
     table(root, text, images=images)
     with pytest.raises(UserError) as caught:
         load(describe(root, table="labels.csv", **keys))
@@ -40,7 +40,7 @@ def refused(root: Path, text: str, *, images: bool = True, **keys: object) -> st
     return line
 
 
-# ---- what tables look like -----------------------------------------------------------------------
+# ---- forms of tables -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def refused(root: Path, text: str, *, images: bool = True, **keys: object) -> st
         PLAIN.replace("\n", "\n\n").replace(",", " , ").encode(),
         PLAIN.replace("a/1", "./a//1").replace("b/3", "b\\3").encode(),
         PLAIN.replace("path,label,split", "path,labels,split").encode(),
-        PLAIN.replace("\n", ',"x, y\nz"\n').encode(),  # a column more, of two lines
+        PLAIN.replace("\n", ',"x, y\nz"\n').encode(),  # one more column, with two lines
         "\n".join([PLAIN.split()[0], *reversed(PLAIN.split()[1:])]).encode(),
     ],
 )
@@ -73,7 +73,7 @@ def test_dialects_of_a_table_make_no_difference(written: bytes, tmp_path: Path) 
     assert data.notes == ()
 
 
-def test_columns_and_folders_of_other_names(tmp_path: Path) -> None:
+def test_columns_and_folders_with_other_names(tmp_path: Path) -> None:
     text = PLAIN.replace("path,label,split", "file,species,part")
     table(tmp_path / "photos", text)
     (tmp_path / "photos" / "labels.csv").rename(tmp_path / "t.csv")
@@ -110,7 +110,7 @@ def test_multi_label_columns_of_zero_and_one(tmp_path: Path) -> None:
     assert "line 2: '2' in the column of dog is neither 0 nor 1" in line
 
 
-def test_a_separator_of_the_users(tmp_path: Path) -> None:
+def test_another_separator(tmp_path: Path) -> None:
     table(tmp_path, "path,labels,split\n1.png,a|b/c,train\n2.png,c,train\n3.png,a|b,test\n")
     data = load(describe(tmp_path, table="labels.csv", task="multi", separator="/"))
     assert data.texts.class_names == ("a|b", "c")
@@ -160,7 +160,7 @@ def test_without_a_split_column_test_images_are_drawn(tmp_path: Path) -> None:
     table(tmp_path, "\n".join(["path,label", *lines]))
     data = load(describe(tmp_path, table="labels.csv"))
     assert (data.recipe, data.counts.tolist()) == ("test drawn", [8, 8])
-    rare = ["r0.png,a|r", "r1.png,r|b"]  # the class of which there are fewest is tested on, too
+    rare = ["r0.png,a|r", "r1.png,r|b"]  # the rarest class is tested on, too
     table(tmp_path, "\n".join(["path,labels", *lines, *rare]))
     many = load(describe(tmp_path, table="labels.csv", task="multi"))
     assert many.test.labels.sum(0)[2] == many.counts[2] == 1
@@ -178,7 +178,7 @@ def test_names_in_either_form_of_unicode_are_found(disk: str, listed: str, tmp_p
     assert data.train.images.read(0).shape == (4, 6, 3)
 
 
-def test_whole_paths_are_the_same_images(tmp_path: Path) -> None:
+def test_absolute_paths_are_the_same_images(tmp_path: Path) -> None:
     table(tmp_path / "photos", PLAIN)
     text = PLAIN.replace("\na/", f"\n{tmp_path}/photos/b/../a/")
     table(tmp_path / "lists", text, images=False)
@@ -187,7 +187,7 @@ def test_whole_paths_are_the_same_images(tmp_path: Path) -> None:
     assert data.test.ids == ("a/2.png", "b/4.png")
 
 
-def test_what_is_pinned_follows_the_tables_meaning(tmp_path: Path) -> None:
+def test_the_pinned_hash_follows_the_tables_meaning(tmp_path: Path) -> None:
     table(tmp_path, PLAIN)
     typed = describe(tmp_path, table="labels.csv")
     before = family(typed).pinned()["data"]
@@ -201,7 +201,7 @@ def test_what_is_pinned_follows_the_tables_meaning(tmp_path: Path) -> None:
         load(typed)
 
 
-# ---- damage --------------------------------------------------------------------------------------
+# ---- errors --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_what_is_pinned_follows_the_tables_meaning(tmp_path: Path) -> None:
         (PLAIN, "path,label\n", "no rows below the header"),
     ],
 )  # fmt: skip
-def test_damage_names_the_line(old: str, new: str, line: str, tmp_path: Path) -> None:
+def test_an_error_names_the_line(old: str, new: str, line: str, tmp_path: Path) -> None:
     assert line in refused(tmp_path, PLAIN.replace(old, new))
 
 
@@ -242,7 +242,7 @@ def test_labels_that_are_not_classes(tmp_path: Path) -> None:
     assert "label -1 is out of range" in line
 
 
-def test_lines_are_those_of_the_file_also_below_a_text_of_several(tmp_path: Path) -> None:
+def test_line_numbers_are_those_of_the_file_even_after_a_multi_line_text(tmp_path: Path) -> None:
     text = PLAIN.replace("\n", ',"one\ntwo"\n').replace("crow,test", ",test")
     assert "labels.csv, line 9: there is no label." in refused(tmp_path, text, images=False)
 
@@ -266,7 +266,7 @@ def test_text_that_is_not_utf8(tmp_path: Path) -> None:
         load(describe(tmp_path, table="labels.xlsx"))
 
 
-def test_images_that_are_not_there_are_counted(tmp_path: Path) -> None:
+def test_missing_images_are_counted(tmp_path: Path) -> None:
     table(tmp_path, PLAIN)
     (tmp_path / "b/4.png").rename(tmp_path / "b/4.PNG")
     typed = describe(tmp_path, table="labels.csv")
@@ -323,7 +323,7 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     try:
         (tmp_path / "p" / "a" / "\udcff.png").write_bytes(b"x")
     except OSError:
-        pytest.skip("this file system keeps no such name")
+        pytest.skip("this file system allows no such name")
     with pytest.raises(DataError, match="is not UTF-8; rename it"):
         load(describe(tmp_path, images="p"))
 
@@ -332,7 +332,7 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
 
 
 def test_parquet(tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow, an option")
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow, which is optional")
     table(tmp_path, PLAIN)
     frame = pd.read_csv(tmp_path / "labels.csv")
     frame.to_parquet(tmp_path / "labels.parquet")

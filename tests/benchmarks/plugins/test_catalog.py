@@ -35,7 +35,7 @@ BUILT_IN = '''
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package for built-in plug-ins."""
+    """A package of built-in plug-ins."""
     path = tmp_path / "parts_of_this_test"
     path.mkdir()
     (path / "__init__.py").touch()
@@ -45,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def catalog(folder: Path) -> Catalog:
-    return Catalog("method", folder.name, folder, "a group that nobody has")
+    return Catalog("method", folder.name, folder, "an unused group")
 
 
 def _write(file: Path, text: str) -> Path:
@@ -103,9 +103,7 @@ def test_an_unknown_name(folder: Path, catalog: Catalog) -> None:
         catalog.get("xyz")
 
 
-def test_a_module_that_does_not_import_is_an_error_of_its_own_plug_in(
-    folder: Path, catalog: Catalog
-) -> None:
+def test_a_module_that_does_not_import_is_named(folder: Path, catalog: Catalog) -> None:
     file = _write(folder / "mine.py", BUILT_IN)
     with pytest.raises(UserError, match=r"'mine'.*RuntimeError: listing must not run") as caught:
         catalog.get("mine")
@@ -150,7 +148,7 @@ PLUGIN = '''
 
 @pytest.fixture
 def method(plugin: Callable[[str, str], Path]) -> Callable[..., Path]:
-    """Writes a plug-in with one method."""
+    """Write a plug-in with one method; returns its file."""
 
     def write(name: str, file: str = "mine.py", value: int = 1) -> Path:
         return plugin(PLUGIN.format(name=name, value=value), file)
@@ -181,7 +179,7 @@ def test_a_plug_in_file_with_a_data_set(plugin: Callable[[str, str], Path]) -> N
     assert DATASETS.entries()["my_data_lt"].summary == "My data."
 
 
-def test_a_plug_in_file_loaded_again_takes_its_own_place(method: Callable[..., Path]) -> None:
+def test_a_plug_in_file_loaded_again_replaces_itself(method: Callable[..., Path]) -> None:
     METHODS.load_file(method("again", value=1))
     assert METHODS.load_file(method("again", value=22)) == ["again"]
     assert METHODS.get("again")().value == 22
@@ -196,7 +194,7 @@ def test_plug_in_files_may_share_a_file_name(method: Callable[..., Path]) -> Non
         assert sys.modules[cls.__module__].__file__ == str(METHODS.entries()[name].file)
 
 
-def test_a_plug_in_cannot_take_a_name_that_is_taken(method: Callable[..., Path]) -> None:
+def test_a_plug_in_cannot_take_a_used_name(method: Callable[..., Path]) -> None:
     with pytest.raises(UserError, match=r"Two methods .* 'lift'.*methods/lift\.py.*mine\.py"):
         METHODS.load_file(method("lift"))
     METHODS.load_file(method("own"))
@@ -245,15 +243,15 @@ def test_documentation_is_read_from_the_source(tmp_path: Path) -> None:
         '''
         class A:
             x: int = 1
-            """What x is,
+            """Meaning of x,
             in two lines."""
             y: int = 2
             z: int = 3
-            """What z is."""
+            """Meaning of z."""
         class B:
             x: int = 1
             """Another x."""
         ''',
     )
-    assert read_docs(file, "A") == {"x": "What x is, in two lines.", "z": "What z is."}
+    assert read_docs(file, "A") == {"x": "Meaning of x, in two lines.", "z": "Meaning of z."}
     assert [first_line(d) for d in (None, "", "\n a \n b", "c")] == ["", "", "a", "c"]

@@ -119,7 +119,7 @@ READABLE = {
     """,
 }
 ONLY_BY_IMPORT = {
-    "a default that is made": """
+    "a computed default": """
         @dataclass
         class C:
             a: float = float("2")
@@ -129,7 +129,7 @@ ONLY_BY_IMPORT = {
         class C:
             a: dict[str, int] = field(default_factory=dict)
     """,
-    "a name that a loop gave": """
+    "a name set by a loop": """
         for LATER in (1, 2):
             pass
 
@@ -149,7 +149,7 @@ ONLY_BY_IMPORT = {
 
 
 @pytest.mark.parametrize("body", READABLE.values(), ids=READABLE)
-def test_what_can_be_read(tmp_path: Path, body: str) -> None:
+def test_readable_classes(tmp_path: Path, body: str) -> None:
     file = written(tmp_path, body)
     fields = read_fields(file, "C")
     assert fields is not None
@@ -158,7 +158,7 @@ def test_what_can_be_read(tmp_path: Path, body: str) -> None:
 
 
 @pytest.mark.parametrize("body", ONLY_BY_IMPORT.values(), ids=ONLY_BY_IMPORT)
-def test_what_only_an_import_can_tell(tmp_path: Path, body: str) -> None:
+def test_classes_that_must_be_imported(tmp_path: Path, body: str) -> None:
     file = written(tmp_path, body)
     assert read_fields(file, "C") is None
     with imported(file) as module:
