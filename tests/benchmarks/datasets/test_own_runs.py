@@ -199,7 +199,7 @@ def test_the_card_and_the_list(command: Command, tmp_path: Path) -> None:
     assert status == 0
     assert "cannot be loaded: 1 of 3 images not found under" in said
     assert "training images 2; 1 a class" in said
-    assert "your own (docs/own_data.md)" in command("list", "datasets")[1]
+    assert "your own data (docs/own_data.md)" in command("list", "datasets")[1]
     status, said = command("show", str(tmp_path / "brids.yaml"))
     assert status == 2
     assert "No such file or directory" in said
