@@ -82,6 +82,29 @@ def test_what_is_not_there(command: Command, runs: None, words: list[str], says:
     assert says in the_line(command("report", "runs", *words))
 
 
+def test_a_record_of_todays_code_is_preferred_to_a_newer_stale_one(
+    command: Command, work: Path
+) -> None:
+    file = work / "one.yaml"
+    file.write_text("methods: [ncm]\ndatasets: [glyphs100_lt]\n", encoding="utf-8")
+    (cell,) = plan.expand(read_sweep(file, {})).cells
+    made = {"identity": cell.identity, "config": cell.config, "deterministic": True}
+    today = make_record(
+        "ncm", overall=40.0, key=cell.key, provenance_fingerprint=cell.fingerprint,
+        provenance_finished="2026-01-01T00:00:00+00:00", **made,
+    )  # fmt: skip
+    stale = make_record(
+        "ncm", overall=60.0, key="0" * 16, provenance_fingerprint="0" * 16,
+        provenance_finished="2026-02-01T00:00:00+00:00", **made,
+    )  # fmt: skip
+    for folder, record in (("today", today), ("stale", stale)):
+        Store(work / folder).write(record, {})
+    for folders in (["today", "stale"], ["stale", "today"]):
+        assert command("report", *folders, "--out", "there").status == 0
+        with (work / "there" / "records.csv").open(encoding="utf-8") as stream:
+            assert [row["key"] for row in csv.DictReader(stream)] == [cell.key]
+
+
 def test_report_counts_a_cell_once(command: Command, fast: list[str], work: Path) -> None:
     """Else the seeds of a copied folder would count twice, and ± come out too small."""
     command(*fast)

@@ -294,6 +294,27 @@ def test_keys_know_everything_else(clip_folder: Path, tmp_path: Path) -> None:
     assert len({c.identity for c in cells}) == len(cells)
 
 
+def test_features_are_named_by_all_that_they_depend_on(clip_folder: Path, tmp_path: Path) -> None:
+    other_weights = make_clip_folder(tmp_path / "other", seed=1)
+    (first,) = plan.expand(_sweep(clip_folder, seeds="0")).cells
+
+    def name(**flags: Any) -> str:
+        return plan.expand(_sweep(clip_folder, **{"seeds": "0"} | flags)).cells[0].features_name
+
+    others = [
+        name(transform="lift"),
+        name(split_seeds="1"),
+        name(select="val"),
+        name(datasets="glyphs100_lt_ir10"),
+        name(datasets="glyphscenes_lt"),
+        name(backbone=f"local-dir:{other_weights}"),
+        dataclasses.replace(first, precision="bf16").features_name,  # not on every machine
+    ]
+    assert len({first.features_name, *others}) == 1 + len(others)
+    for shared in ({"seeds": "1"}, {"methods": "ncm"}, {"groups": "thirds"}, {"remark": "hello"}):
+        assert name(**shared) == first.features_name, shared
+
+
 def test_a_methods_source_changes_the_key_and_not_the_identity(cell: Cell) -> None:
     edited = dataclasses.replace(cell, fingerprint="0" * 16)
     assert edited.key != cell.key

@@ -168,13 +168,17 @@ def test_every_field_of_a_sweep_is_a_key(yaml_file: Any) -> None:
 
 
 def test_flags_go_before_yaml(yaml_file: Any) -> None:
-    file = yaml_file("{methods: [lift], seeds: [5], set: {lift: {lr: 1, tau: 2}}, plugin: a.py}")
-    sweep = read_sweep(file, {"seeds": "7", "set": ["lift.lr=9"], "plugin": ["b.py"]})
+    file = yaml_file(
+        "{methods: [lift], seeds: [5], set: {lift: {lr: 1, tau: 2}}, plugin: a.py, recipes: a.yaml}"
+    )
+    flags = {"seeds": "7", "set": ["lift.lr=9"], "plugin": ["b.py"], "recipes": ["b.yaml"]}
+    sweep = read_sweep(file, flags)
     assert sweep.methods == (Choice("lift"),)
     assert sweep.seeds == (7,)
     # One more --set does not undo what the file sets; of one field the last value holds.
     assert sweep.set == (("lift", "lr", 1), ("lift", "tau", 2), ("lift", "lr", "9"))
     assert sweep.plugin == (Path("a.py"), Path("b.py"))
+    assert sweep.recipes == (Path("a.yaml"), Path("b.yaml"))
 
 
 def test_what_to_compare_with_is_one_label_or_several(yaml_file: Any) -> None:

@@ -13,6 +13,7 @@ from benchmarks.metrics import expected_calibration_error
 from benchmarks.run.checkpoints import FileCheckpoint, checkpoint_file
 from benchmarks.run.model_files import model_file, read_model
 from results.store import Store
+from tests.benchmarks.datasets.own_files import describe, tree
 from tests.benchmarks.run.runs.worlds import SMALL, Cells, Watcher, run
 
 # ---- what is measured ----------------------------------------------------------------------------
@@ -64,6 +65,33 @@ def test_a_record_is_complete(cells: Cells, out: Path) -> None:
     texts = (found.preprocess_hash, found.text_hash, found.split_hash, found.git)
     assert all(texts)
     assert "NaN" not in json.dumps(record.to_json())
+
+
+def test_classes_without_images_are_a_footnote_of_the_record(
+    cells: Cells, out: Path, tmp_path: Path
+) -> None:
+    for split, counts in (("train", {"a": 2, "b": 2}), ("test", {"a": 1, "b": 1, "c": 1})):
+        tree(tmp_path / "photos" / split, counts)
+    (record,) = run(cells("fine", datasets=describe(tmp_path, images="photos"), seeds="0"), out)
+    assert record.groups is not None
+    assert record.groups.train_counts == (2, 2, 0)
+    assert "1 of 3 classes have no training images: c" in record.notes
+
+
+def test_thirds_of_equal_counts_follow_the_rank_of_the_data_set(cells: Cells, out: Path) -> None:
+    """The groups contain the same classes as in the long-tailed world."""
+    long_tailed, even = run(
+        [
+            *cells("fine", seeds="0", groups="thirds"),
+            *cells("fine", "glyphs100_lt.imbalance=1", seeds="0", groups="thirds"),
+        ],
+        out,
+    )
+    assert long_tailed.groups is not None
+    assert even.groups is not None
+    assert len(set(even.groups.train_counts or ())) == 1
+    assert even.groups.membership == long_tailed.groups.membership
+    assert even.groups.membership != ("many", "many", "medium", "few")  # the order of the classes
 
 
 def test_metrics_follow_from_the_predictions(cells: Cells, out: Path) -> None:
