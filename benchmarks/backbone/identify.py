@@ -39,7 +39,7 @@ def _embedded() -> BackboneId:
     # The tokenizer is included, because the text features depend on it.
     files = [ASSETS / n for n in ("glyph.safetensors", "glyph.json", "vocabulary.txt")]
     if missing := [file for file in files if not file.is_file()]:
-        raise UserError(f"Backbone 'glyph': no file {missing[0]}; `make weights` makes it anew.")
+        raise UserError(f"Backbone 'glyph': no file {missing[0]}; `make weights` rebuilds it.")
     return BackboneId(EMBEDDED, "embedded", "glyph", "", _files_id(map(_sha256, files)))
 
 

@@ -12,7 +12,7 @@ from benchmarks.glyphs import world
 from benchmarks.glyphs.stream import Source
 
 NAME, DESCRIPTION, BOTH, VAGUE = range(4)
-"""What a caption says about a glyph."""
+"""Contents of a caption for one glyph."""
 
 _FRAMES = (
     "{}",

@@ -26,7 +26,7 @@ def test_an_unknown_kind_names_the_known_ones() -> None:
         check("mixup")
 
 
-# ---- what is drawn -------------------------------------------------------------------------------
+# ---- random draws --------------------------------------------------------------------------------
 
 
 def test_half_of_the_images_are_mirrored(keys: randomness.UInt64) -> None:

@@ -53,14 +53,14 @@ def backbone() -> Backbone:
 def test_features_are_those_of_the_backbone(
     tmp_path: Path, backbone: Backbone, images: CountingImages
 ) -> None:
-    told = []
+    reported = []
     store = FeatureStore(tmp_path, batch_size=4)
-    found = store.images(backbone, images, lambda done, total: told.append((done, total)))
+    found = store.images(backbone, images, lambda done, total: reported.append((done, total)))
     pixels = torch.stack([torch.from_numpy(images.read(i)) for i in range(len(images))])
     expected = backbone.encode_images(backbone.normalise(pixels))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     assert found.dtype == torch.float32
-    assert told == [(4, 10), (8, 10), (10, 10)]
+    assert reported == [(4, 10), (8, 10), (10, 10)]
 
 
 def test_images_are_read_once(tmp_path: Path, backbone: Backbone, images: CountingImages) -> None:
@@ -160,12 +160,12 @@ def test_an_interrupted_pass_continues_after_its_last_complete_block(
     (parts,) = tmp_path.iterdir()
     assert sorted(f.name for f in parts.iterdir()) == ["0.safetensors", "8.safetensors"]
     (parts / "8.safetensors").write_bytes(b"half of it")
-    images.reads, told = 0, []
+    images.reads, reported = 0, []
     store = FeatureStore(tmp_path, batch_size=4)
-    found = store.images(backbone, images, lambda done, _: told.append(done))
+    found = store.images(backbone, images, lambda done, _: reported.append(done))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     assert images.reads == 22
-    assert told == [12, 16, 20, 24, 28, 30]
+    assert reported == [12, 16, 20, 24, 28, 30]
     assert [f.suffix for f in tmp_path.iterdir()] == [".safetensors"]
 
 
@@ -214,13 +214,13 @@ def test_means_of_texts_are_computed_in_blocks(
             return backbone.tokenizer(texts)
 
     monkeypatch.setattr(features, "TEXTS", 6)
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     recording = dataclasses.replace(backbone, tokenizer=Recording())
-    progress = lambda done, total: told.append((done, total))  # noqa: E731
+    progress = lambda done, total: reported.append((done, total))  # noqa: E731
     means = FeatureStore(tmp_path).texts(recording, flat, 3, progress)
     torch.testing.assert_close(means, each.mean(1))
     assert sorted(given) == sorted(set(flat))  # a repeated class is encoded once
-    assert told == [(6, 9), (9, 9)]
+    assert reported == [(6, 9), (9, 9)]
     mute = dataclasses.replace(backbone, tokenizer=None)  # cannot encode anything
     assert torch.equal(FeatureStore(tmp_path).texts(mute, flat, 3), means)
     with pytest.raises(TypeError):

@@ -224,21 +224,21 @@ def test_a_part_of_a_batch(samples: SplitSamples) -> None:
 
 
 def test_progress_is_reported_only_while_features_are_computed() -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     store = FeatureStore(None)
     split = tiny_data().test
 
     def samples() -> SplitSamples:
         return SplitSamples(
-            split, tiny_backbone(), store, lambda done, total: told.append((done, total))
+            split, tiny_backbone(), store, lambda done, total: reported.append((done, total))
         )
 
     first = samples()
-    assert told == []
+    assert reported == []
     first.features()
-    assert told == [(16, 16)]
+    assert reported == [(16, 16)]
     samples().features()
-    assert told == [(16, 16)]
+    assert reported == [(16, 16)]
 
 
 def test_a_split_with_inconsistent_lengths() -> None:
