@@ -15,7 +15,7 @@ class DataError(UserError):
 
 
 class DataMissing(DataError):
-    """Data or weights are not on this machine and could not be fetched."""
+    """Missing data or weights: not on this machine, and could not be fetched."""
 
 
 class NotApplicable(Exception):

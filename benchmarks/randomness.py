@@ -76,7 +76,7 @@ def normal_per_class(names: tuple[str, ...], shape: tuple[int, ...], *parts: str
 
 
 def _mix(x: UInt64) -> UInt64:
-    """The finaliser of splitmix64 (Steele, Lea, Flood 2014), applied twice for similar keys."""
+    """The finaliser of splitmix64 (Steele, Lea, Flood 2014), applied twice: keys may be similar."""
     for _ in range(2):
         x = x + np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,4 +1,4 @@
-"""Refusal of weights that were trained with another activation than the architecture computes.
+"""Refusal of weights whose activation differs from that of the architecture.
 
 OpenAI's weights, and some others, were trained with QuickGELU. They load into an architecture with
 GELU, and are silently worse. open_clip only warns about its own tags, and builds a file's model as
@@ -13,7 +13,7 @@ from benchmarks.errors import UserError
 
 
 def trained_with_quick_gelu(published: str) -> bool:
-    """True if open_clip's table says so of ARCH/TAG."""
+    """True if ARCH/TAG was trained with QuickGELU, according to open_clip's table."""
     arch, _, tag = published.partition("/")
     return bool(open_clip_tables.pretrained(arch, tag).get("quick_gelu", False))
 

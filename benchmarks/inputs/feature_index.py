@@ -50,7 +50,7 @@ class FeatureIndex:
 
 
 def feature_file(folder: Path, key: str) -> Path:
-    """The file that holds the features stored under `key`."""
+    """Path of the features stored under `key`."""
     return folder / f"{key}.safetensors"
 
 
