@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -15,6 +13,7 @@ from rich.text import Text
 
 from reports.compare.comparison import Comparison, compared, verdict
 from reports.compare.intervals import CONFIDENCE, Interval
+from reports.csv_text import csv_text
 from reports.layout import NONE, column, number
 from reports.markdown_text import code, escape_markdown, pipes
 from reports.table import Table
@@ -135,26 +134,35 @@ def against_markdown(comparisons: Sequence[Comparison]) -> str:
 
 def comparisons_csv(comparisons: Sequence[Comparison]) -> str:
     """One line for each comparison and metric, unrounded; values of an empty group are empty."""
-    stream = io.StringIO()
-    names = (
-        "dataset", "backbone", "a", "b", "metric", "mean_a", "mean_b", "difference", "low", "high",
-        "se_images", "se_runs", "verdict", "covers",
-    )  # fmt: skip
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(names)
-    for c in comparisons:
-        for metric, i in c.intervals.items():
-            values = ["" for _ in range(7)]
-            if i is not None:
-                values = [
-                    "" if value is None else repr(value)
-                    for value in (
-                        i.a, i.b, i.difference, i.low, i.high, i.se_images, i.se_runs
-                    )
-                ]  # fmt: skip
-            where = [c.table.dataset, c.table.backbone, c.a, c.b, metric]
-            writer.writerow([*where, *values, verdict(metric, i), c.covers])
-    return stream.getvalue()
+    lines = [
+        {
+            "dataset": c.table.dataset,
+            "backbone": c.table.backbone,
+            "a": c.a,
+            "b": c.b,
+            "metric": metric,
+            **({} if i is None else _numbers(i)),
+            "verdict": verdict(metric, i),
+            "covers": c.covers,
+        }
+        for c in comparisons
+        for metric, i in c.intervals.items()
+    ]
+    return csv_text(_NAMES, lines)
+
+
+_NAMES = (
+    "dataset", "backbone", "a", "b", "metric", "mean_a", "mean_b", "difference", "low", "high",
+    "se_images", "se_runs", "verdict", "covers",
+)  # fmt: skip
+
+
+def _numbers(interval: Interval) -> dict[str, float | None]:
+    i = interval
+    return {
+        "mean_a": i.a, "mean_b": i.b, "difference": i.difference, "low": i.low, "high": i.high,
+        "se_images": i.se_images, "se_runs": i.se_runs,
+    }  # fmt: skip
 
 
 # ---- parts ---------------------------------------------------------------------------------------

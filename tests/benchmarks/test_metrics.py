@@ -244,6 +244,12 @@ def test_each_kind_of_data_has_its_metrics_and_titles() -> None:
     assert title_of("worst_class", "single") == "worst class"
 
 
+def test_a_title_names_any_unit_but_percent() -> None:
+    seconds = dataclasses.replace(METRICS["overall"], title="delay", unit="s")
+    assert seconds.title_for("single") == "delay [s]"
+    assert METRICS["overall"].title_for("single") == "overall"
+
+
 @pytest.fixture(params=["single", "multi"])
 def outcome(request: pytest.FixtureRequest) -> Outcome:
     """Seven classes, one without test images."""

@@ -35,6 +35,10 @@ LINE = """
 for mark, addition in (("# ---- declarations", FUNCTION), ("    per_class: tuple", LINE)):
     assert source.count(mark) == 1
     source = source.replace(mark, addition + mark)
+# A metric where lower is better becomes a column as well.
+ECE = 'calibration_error, tasks=("single",), higher_is_better=False,'
+assert source.count(ECE) == 1
+source = source.replace(ECE, ECE + " printed=True,")
 module = types.ModuleType("benchmarks.metrics")
 sys.modules["benchmarks.metrics"] = module
 exec(compile(source, "benchmarks/metrics.py", "exec"), module.__dict__)
@@ -66,7 +70,7 @@ groups = np.array(["many", "many", "medium", "medium", "few", "few"])
 records, predictions = [], {}
 for method, chance in (("sage", 0.8), ("lift", 0.5)):
     predicted = np.where(rng.random(300) < chance, labels, (labels + 1) % 6)
-    metrics = single_label_metrics(predicted, np.full(300, 0.9), labels, groups)
+    metrics = single_label_metrics(predicted, np.full(300, 0.99), labels, groups)
     record = make_record(method, metrics=metrics)
     records.append(Record.from_json(json.loads(json.dumps(record.to_json()))))
     ids = np.array([f"image {i}" for i in range(300)])
@@ -121,6 +125,15 @@ def test_a_metric_is_one_function_and_one_line(tmp_path: Path) -> None:
     column = head.split(" | ").index("geometric mean")
     (row,) = (line for line in markdown if line.startswith("| `sage`"))
     assert row.split(" | ")[column] == f"**{values['sage']:.1f} ± –**"
+    # The lowest ECE is the best: that of the method that is right more often.
+    assert any(line.startswith("Top-1") and "Lower is better: ece." in line for line in markdown)
+    errors = [
+        next(line for line in markdown if line.startswith(f"| `{method}`")).split(" | ")
+        for method in ("sage", "lift")
+    ]
+    sage, lift = (cells[head.split(" | ").index("ece")] for cells in errors)
+    assert sage.startswith("**") and lift.startswith("<u>")
+    assert float(sage[2:].split()[0]) < float(lift[3:].split()[0])
     assert "& geometric mean &" in (tmp_path / "glyphs100_lt__glyph.tex").read_text("utf-8")
     # CSV files
     with open(tmp_path / "glyphs100_lt__glyph.csv", encoding="utf-8") as stream:

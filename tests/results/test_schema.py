@@ -113,6 +113,14 @@ def test_unknown_and_missing_fields_are_refused() -> None:
         Record.from_json(data)
 
 
+def test_the_metrics_of_the_first_records_are_required() -> None:
+    for name in ("overall", "many", "medium", "few", "balanced", "worst_class", "ece"):
+        data = make_record().to_json()
+        del data["metrics"][name]
+        with pytest.raises(RecordError, match=rf"record.metrics: .* missing fields \['{name}'\]"):
+            Record.from_json(data)
+
+
 def test_an_unknown_schema_says_what_to_do() -> None:
     data = make_record().to_json()
     with pytest.raises(RecordError, match=r"schema 2, .*update the suite"):

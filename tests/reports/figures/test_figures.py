@@ -22,7 +22,7 @@ from reports.table import Table
 from results.schema import Record
 from tests.results.factory import failed_record, fake_study, make_record
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def one_table(records: Sequence[Record]) -> Table:
