@@ -108,8 +108,8 @@ def tune(sweep: Sweep, options: SearchOptions, console: Console, *, debug: bool)
     if sweep.data_root != Sweep().data_root and not sweep.data_root.is_dir():
         raise UserError(f"--data-root {sweep.data_root}: no such folder.")
     backbones.fetch(sweep.backbone, offline=sweep.offline)
-    cells = plan.expand(sweep).cells
-    studies = [list(group) for _, group in groupby(cells, key=lambda cell: cell.dataset)]
+    every = plan.expand(sweep).cells
+    studies = [list(cells) for _, cells in groupby(every, key=lambda cell: cell.dataset)]
     by_flag = [field for owner, field, _ in sweep.set if owner == sweep.methods[0].name]
     prepared = [_trials(cells, options, by_flag) for cells in studies]
     pairs = zip(studies, prepared, strict=True)

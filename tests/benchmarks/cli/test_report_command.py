@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.sweep import plan
 from benchmarks.sweep.settings import read_sweep
+from methods.registry import fingerprint
 from results.store import Store
 from tests.benchmarks.cli.commands import Command, the_line
 from tests.results.factory import make_record
@@ -67,6 +68,26 @@ def test_methods_and_data_sets_of_a_report(command: Command, runs: None, work: P
     assert rows(work / "there") == {
         ("glyphs100_lt_ir10", method, "equal") for method in ("ncm", "linear_probe")
     }
+
+
+def test_a_record_of_todays_code_goes_before_a_newer_one_of_other_code(
+    command: Command, work: Path
+) -> None:
+    today = fingerprint("lift")
+    times = {today: "2026-01-01T00:00:00+00:00", "0" * 16: "2026-02-02T00:00:00+00:00"}
+    for folder in ("one", "two"):  # wherever each of them is
+        for code, overall in ((today, 40.0), ("0" * 16, 60.0)):
+            record = make_record(
+                "lift", key=f"{folder}-{code}", identity="cell", overall=overall,
+                provenance_fingerprint=code, provenance_finished=times[code],
+            )  # fmt: skip
+            Store(work / folder).write(record, {})
+    for words in (["one"], ["one", "two"], ["two", "one"]):
+        ended = command("report", *words, "--out", "there")
+        assert ended.status == 0
+        assert "†" not in ended.out
+        with (work / "there" / "records.csv").open(encoding="utf-8") as stream:
+            assert [float(r["metrics.overall"]) for r in csv.DictReader(stream)] == [40.0]
 
 
 @pytest.mark.parametrize(
