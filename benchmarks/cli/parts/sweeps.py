@@ -1,4 +1,4 @@
-"""What `run` and `plan` do alike with a sweep."""
+"""Steps that `run` and `plan` share."""
 
 from __future__ import annotations
 

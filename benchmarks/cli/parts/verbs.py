@@ -1,4 +1,4 @@
-"""What a verb is, and the parser of all verbs.
+"""Definition of a verb, and the parser of all verbs.
 
 `run_benchmarks.py --help` must be quick, so a verb's module imports nothing beyond the standard
 library, `benchmarks.errors` and `parts.flags` at its top; the rest is imported by its functions.

@@ -1,4 +1,4 @@
-"""What the tests of the command line share."""
+"""Helpers for the tests of the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRIPT = ROOT / "run_benchmarks.py"
 
 
 class Ended:
-    """How a command ended."""
+    """Exit status and output of a command."""
 
     def __init__(self, status: int, out: str, err: str) -> None:
         self.status, self.out, self.err = status, out, err
@@ -40,7 +40,7 @@ def records(folder: Path = Path("runs")) -> dict[tuple[str, int], Path]:
 
 
 def the_line(ended: Ended) -> str:
-    """The one line of a command that could not be carried out."""
+    """The only line that a command with unusable arguments prints."""
     assert ended.status == 2
     assert ended.err.startswith("error: "), ended.err
     assert ended.err.count("\n") == 1, ended.err

@@ -40,7 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to be in."""
+    """An empty folder as the working directory."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -51,7 +51,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def command(
     work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Command]:
-    """Runs a command line in this process."""
+    """A function that runs a command line in this process."""
     monkeypatch.setenv("COLUMNS", "200")
 
     def call(*words: str) -> Ended:
@@ -65,7 +65,7 @@ def command(
 
 @pytest.fixture
 def small(model: str) -> list[str]:
-    """Flags of a data set and a backbone with which everything takes a moment."""
+    """Flags of a tiny data set and backbone, with which every command is quick."""
     return [*DATA, "--backbone", model, "--device", "cpu", "--out", "runs"]
 
 

@@ -1,4 +1,4 @@
-"""What a user gets wrong ends in one line."""
+"""A user's mistakes end in one line each."""
 
 from __future__ import annotations
 
@@ -109,9 +109,7 @@ def _files(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("offline", [[], ["--offline"]])
-def test_the_line_of_the_papers_without_data_says_what_to_do(
-    command: Command, work: Path, offline: list[str]
-) -> None:
+def test_missing_data_says_what_to_do(command: Command, work: Path, offline: list[str]) -> None:
     words = ["--methods", "sage,lmpt", "--datasets", "cifar100_lt", *offline]
     assert "6 cells, 6 to run" in command("plan", *words).out
     line = the_line(command(*words))
@@ -135,7 +133,7 @@ def test_missing_weights_say_what_to_do(command: Command, small: list[str], work
 
 @pytest.fixture
 def pictures(work: Path) -> Path:
-    """CIFAR-10 in a tree of class folders, of three images a class."""
+    """CIFAR-10 as a tree of class folders, with three images in each class."""
     names = ["airplane", "automobile", "bird", "cat", "deer"]
     names += ["dog", "frog", "horse", "ship", "truck"]
     generator = np.random.default_rng(0)
@@ -149,7 +147,7 @@ def pictures(work: Path) -> Path:
     return work / "data" / "cifar10"
 
 
-def test_damaged_pictures_are_named(command: Command, model: str, pictures: Path) -> None:
+def test_damaged_images_are_named(command: Command, model: str, pictures: Path) -> None:
     words = ["--methods", "ncm", "--datasets", "cifar10_lt_ir1", "--backbone", model]
     file = pictures / "train" / "cat" / "1.png"
     whole = file.read_bytes()
@@ -171,15 +169,13 @@ def test_a_missing_class_folder_is_named(command: Command, model: str, pictures:
     assert str(Path("data/cifar10")) in line
 
 
-def test_weights_that_do_not_fit_say_so(command: Command, small: list[str], work: Path) -> None:
+def test_unreadable_weights_are_reported(command: Command, small: list[str], work: Path) -> None:
     (work / "junk.pt").write_bytes(b"junk")
     line = the_line(command("--methods", "ncm", *small, "--backbone", "RN50/junk.pt"))
     assert "'RN50/junk.pt' does not load" in line
 
 
-def test_an_error_nobody_thought_of_is_one_line_too(
-    command: Command, small: list[str], mine: Path
-) -> None:
+def test_an_unexpected_error_is_one_line(command: Command, small: list[str], mine: Path) -> None:
     text = "from __future__ import annotations\n" + mine.read_text()
     mine.write_text(text.replace('"""Mine."""', "lr: Unheard = 1"))
     words = ["--methods", "mine", "--plugin", "mine.py", *small]

@@ -1,4 +1,4 @@
-"""`compare` as a user meets it: real records of a small sweep, then what is printed and refused."""
+"""The verb `compare`, on real records of a small sweep."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Command = Callable[..., Ended]
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a sweep that has been run; not to be changed."""
+    """A folder with a finished sweep; tests do not change it."""
     folder = tmp_path_factory.mktemp("compare")
     model = make_clip_folder(folder / "small_clip")
     text = dedent(SWEEP).replace("MODEL", f"'local-dir:{model}'")
@@ -53,7 +53,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Command:
-    """Runs a command line in an empty folder."""
+    """A function that runs a command line in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
 
@@ -65,7 +65,7 @@ def command(
 
 
 def _line(ended: Ended) -> str:
-    """The one line of a command that could not be carried out."""
+    """The only line that a command with unusable arguments prints."""
     status, out, err = ended
     assert (status, out) == (2, "")
     assert re.fullmatch(r"error: [^\n]+\n", err), err
@@ -83,7 +83,7 @@ def test_two_variants_on_every_data_set_they_share(command: Command, finished: P
     assert len(re.findall("A better|B better|no difference shown", out)) >= 2 * 2
 
 
-def test_several_others_and_one_data_set_by_its_name_without_knobs(
+def test_several_variants_on_a_data_set_named_without_its_fields(
     command: Command, finished: Path
 ) -> None:
     others = "linear_probe (lr=0.5),linear_probe (lr=0.1)"
@@ -100,7 +100,7 @@ def test_several_others_and_one_data_set_by_its_name_without_knobs(
     assert by_whole_name[1].count(f"{SMALL} / ") == 2
 
 
-def test_against_one_goes_to_a_file(command: Command, finished: Path) -> None:
+def test_comparisons_are_written_to_a_file(command: Command, finished: Path) -> None:
     runs = str(finished / "runs")
     status, out, _ = command("compare", runs, "--against", "ncm", "--out", "new/c.csv")
     assert status == 0
@@ -166,7 +166,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_cannot_be_compared(command: Command, finished: Path, case: str) -> None:
+def test_bad_comparisons(command: Command, finished: Path, case: str) -> None:
     words, says = BAD[case]
     Path("file").write_text("in the way")
     status, _, err = command("compare", str(finished / "runs"), *words)
@@ -179,7 +179,7 @@ def test_a_folder_without_records(command: Command, finished: Path) -> None:
 
 
 def _copy(finished: Path, change: Callable[[dict[str, object]], None], name: str) -> None:
-    """A copy of the records in `name`, those of ncm changed."""
+    """Copy the records to the folder `name` and change those of ncm."""
     shutil.copytree(finished / "runs" / "records", f"{name}/records")
     for file in Path(f"{name}/records").glob("*.json"):
         record = json.loads(file.read_text("utf-8"))
@@ -188,7 +188,7 @@ def _copy(finished: Path, change: Callable[[dict[str, object]], None], name: str
             file.write_text(json.dumps(record), encoding="utf-8")
 
 
-def test_a_mixture_is_refused_unless_it_is_of_other_methods(
+def test_incomparable_records_are_refused_unless_other_methods_made_them(
     command: Command, finished: Path
 ) -> None:
     def another_split(record: dict[str, object]) -> None:
@@ -203,7 +203,7 @@ def test_a_mixture_is_refused_unless_it_is_of_other_methods(
     assert command("compare", "mixed", *others)[0] == 0
 
 
-def test_stale_records_are_compared_and_said_to_be(command: Command, finished: Path) -> None:
+def test_stale_records_are_compared_with_a_note(command: Command, finished: Path) -> None:
     def older(record: dict[str, object]) -> None:
         record["provenance"]["fingerprint"] = "0" * 16  # type: ignore[index]
 

@@ -1,4 +1,4 @@
-"""Looking at things needs no torch: its import takes longer than all that is looked at."""
+"""Commands that compute nothing do not import torch, which would take most of their time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ sys.exit(status)
 
 
 def looked(words: str, folder: Path) -> tuple[int, set[str]]:
-    """The exit status of a command line in a process of its own, and what that imported."""
+    """Run a command line in a new process; return its exit status and the packages it imported."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     ended = subprocess.run(
         [sys.executable, "-c", LOOKING, *words.split()],
@@ -51,7 +51,7 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("words", LOOKS)
-def test_without_torch_or_figures(words: str, tmp_path: Path) -> None:
+def test_commands_that_import_neither_torch_nor_matplotlib(words: str, tmp_path: Path) -> None:
     status, imported = looked(words, tmp_path)
     assert status == LOOKS[words]
     assert not imported & HEAVY

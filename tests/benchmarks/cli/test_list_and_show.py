@@ -55,6 +55,6 @@ def test_show_a_data_set(command: Command) -> None:
         assert word in ended.out
 
 
-def test_download_where_nothing_is_needed(command: Command) -> None:
+def test_download_when_nothing_is_missing(command: Command) -> None:
     assert "needs no download" in command("download", "glyphs100_lt").out
     assert "in place" in command("download", "glyph").out

@@ -31,7 +31,7 @@ def test_plan_shows_the_cells_and_runs_nothing(
     assert "3 to run" in command("plan", *fast, "--rerun", "always", "--seeds", "0,1").out
 
 
-def test_a_ratio_that_is_out_of_reach_is_told_by_plan_and_run(
+def test_plan_and_run_report_an_imbalance_that_cannot_be_reached(
     command: Command, small: list[str]
 ) -> None:
     words = ["--methods", "ncm", *small]
@@ -56,7 +56,7 @@ def test_plan_without_arguments_is_the_quick_start(command: Command) -> None:
         assert word in ended.out
 
 
-def test_a_record_that_cannot_be_read_is_named_and_passed_over(
+def test_an_unreadable_record_is_named_and_ignored(
     command: Command, fast: list[str], work: Path
 ) -> None:
     (work / "runs" / "records").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""`report` of a folder that holds more than one sweep."""
+"""The verb `report`, also of folders with more than one sweep."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SWEEPS = {
 
 @pytest.fixture
 def runs(work: Path) -> None:
-    """Records of two sweeps in one folder, which differ in their protocol, and three sweeps."""
+    """Records of two sweeps of different protocols in one folder, and the files of three sweeps."""
     store = Store(work / "runs")
     for name, text in SWEEPS.items():
         file = work / name
@@ -43,9 +43,7 @@ def rows(folder: Path) -> set[tuple[str, str, str]]:
         return {(r["dataset"], r["method"], r["protocol"]) for r in csv.DictReader(stream)}
 
 
-def test_records_of_two_sweeps_are_refused_and_the_way_out_is_named(
-    command: Command, runs: None
-) -> None:
+def test_records_of_two_sweeps_are_refused_with_a_way_out(command: Command, runs: None) -> None:
     line = the_line(command("report", "runs"))
     assert "protocol equal (linear_probe, ncm), paper (lift, linear_probe)" in line
     assert "report --config" in line
@@ -70,9 +68,7 @@ def test_methods_and_data_sets_of_a_report(command: Command, runs: None, work: P
     }
 
 
-def test_a_record_of_todays_code_goes_before_a_newer_one_of_other_code(
-    command: Command, work: Path
-) -> None:
+def test_a_record_of_current_code_wins_over_a_newer_stale_one(command: Command, work: Path) -> None:
     today = fingerprint("lift")
     times = {today: "2026-01-01T00:00:00+00:00", "0" * 16: "2026-02-02T00:00:00+00:00"}
     for folder in ("one", "two"):  # wherever each of them is
@@ -99,7 +95,7 @@ def test_a_record_of_todays_code_goes_before_a_newer_one_of_other_code(
         (["--datasets", "glyphs"], "Unknown data set of these records 'glyphs'"),
     ],
 )
-def test_what_is_not_there(command: Command, runs: None, words: list[str], says: str) -> None:
+def test_bad_reports(command: Command, runs: None, words: list[str], says: str) -> None:
     assert says in the_line(command("report", "runs", *words))
 
 
@@ -127,7 +123,7 @@ def test_a_record_of_todays_code_is_preferred_to_a_newer_stale_one(
 
 
 def test_report_counts_a_cell_once(command: Command, fast: list[str], work: Path) -> None:
-    """Else the seeds of a copied folder would count twice, and ± come out too small."""
+    """Otherwise the seeds of a copied folder would count twice and ± would be too small."""
     command(*fast)
     shutil.copytree("runs/records", "copy/records")
     ended = command("report", "runs", "copy", "runs", "--out", "there")

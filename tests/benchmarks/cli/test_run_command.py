@@ -1,4 +1,4 @@
-"""Running, and going on after an interruption or an edit."""
+"""The verb `run`: running, and continuing after an interruption or an edit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.benchmarks.cli.commands import Command, records, start
 # ---- running -------------------------------------------------------------------------------------
 
 
-def test_a_run_ends_with_a_table_and_says_where_everything_is(
+def test_a_run_prints_a_table_and_the_paths_of_its_files(
     command: Command, fast: list[str], work: Path
 ) -> None:
     out = "a[/b] [red]:cat:"  # no markup, but a name
@@ -41,7 +41,9 @@ def test_finished_cells_are_not_repeated(command: Command, fast: list[str]) -> N
     assert {file: file.stat().st_mtime_ns for file in records().values()} == before
 
 
-def test_failed_cells_are_told_and_left_until_asked_for(command: Command, fast: list[str]) -> None:
+def test_failed_cells_are_reported_and_rerun_only_on_request(
+    command: Command, fast: list[str]
+) -> None:
     broken = [*fast, "--set", "linear_probe.head=linear", "--set", "linear_probe.lr=1e38"]
     broken += ["--set", "linear_probe.epochs=3", "--seeds", "0,1"]
     ended = command(*broken)
@@ -60,7 +62,7 @@ def test_failed_cells_are_told_and_left_until_asked_for(command: Command, fast: 
     assert command(*broken, "--rerun", "failed").out.count("failed: ") == 2
 
 
-def test_shards_make_up_one_sweep(command: Command, fast: list[str]) -> None:
+def test_shards_add_up_to_one_sweep(command: Command, fast: list[str]) -> None:
     for i in (1, 2):
         ended = command(*fast, "--shard", f"{i}/2")
         assert ended.status == 0
@@ -97,7 +99,7 @@ def test_a_sweep_in_yaml(command: Command, model: str, work: Path) -> None:
         assert word in ended.out
 
 
-def test_an_interrupted_run_goes_on_where_it_was(
+def test_an_interrupted_run_continues_where_it_stopped(
     command: Command, small: list[str], mine: Path, work: Path
 ) -> None:
     waiting = mine.read_text()
@@ -125,7 +127,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_process_tidily(
+def test_ctrl_c_ends_a_process_cleanly(
     command: Command, small: list[str], mine: Path, work: Path
 ) -> None:
     words = ["--methods", "mine", "--plugin", "mine.py", *small]
@@ -144,7 +146,7 @@ def test_ctrl_c_ends_a_process_tidily(
     assert len(records()) == 3
 
 
-def test_an_edited_method_is_computed_again_and_nothing_else(
+def test_only_an_edited_method_is_computed_again(
     command: Command, small: list[str], mine: Path, work: Path
 ) -> None:
     (work / "go").touch()
@@ -176,7 +178,7 @@ def test_an_edited_method_is_computed_again_and_nothing_else(
     assert "0 to run" in command("plan", *words).out
 
 
-def test_a_method_that_failed_is_computed_again_once_it_is_mended(
+def test_a_fixed_method_is_computed_again(
     command: Command, small: list[str], mine: Path, work: Path
 ) -> None:
     (work / "go").touch()

@@ -51,7 +51,7 @@ def test_the_verbs_are_those_of_the_documentation() -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_help_says_something_of_every_argument(verb: str) -> None:
+def test_every_argument_has_a_help_text(verb: str) -> None:
     parser = build_parsers(VERBS)[1][verb]
     assert [a.dest for a in parser._actions if not a.help] == []
 
@@ -64,7 +64,7 @@ def test_help_says_something_of_every_argument(verb: str) -> None:
         ("tune", "--datasets", "required"),
     ],
 )
-def test_help_says_what_goes_before_what(verb: str, flag: str, says: str) -> None:
+def test_help_says_what_overrides_what(verb: str, flag: str, says: str) -> None:
     action = build_parsers(VERBS)[1][verb]._option_string_actions[flag]
     assert says in (action.help or "")
 
@@ -109,7 +109,7 @@ def test_without_the_packages_one_line_says_how_to_install_them(work: Path) -> N
     ],
 )
 def test_help_and_list_are_quick(work: Path, words: list[str], forbidden: set[str]) -> None:
-    """Whatever is slow to import stays out; also, any folder is good to start from."""
+    """Slow imports stay out of quick commands."""
     code = (
         "import sys, runpy\n"
         f"sys.argv = {[str(SCRIPT), *words]}\n"
@@ -123,7 +123,7 @@ def test_help_and_list_are_quick(work: Path, words: list[str], forbidden: set[st
     assert run.stdout.endswith("loaded [] 0\n"), run.stdout[-200:]
 
 
-def test_another_folder_to_start_from(work: Path) -> None:
+def test_the_script_runs_from_any_folder(work: Path) -> None:
     process = start("list", "methods")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")

@@ -21,7 +21,7 @@ def search(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Tune:
-    """Tunes a method on the small world, in an empty folder."""
+    """A function that tunes a method on the small world, in an empty folder."""
     METHODS.load_file(plugin(PLUGIN))
     work = tmp_path / "work"
     work.mkdir()

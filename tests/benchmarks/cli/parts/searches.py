@@ -1,4 +1,4 @@
-"""The small world for `tune`: methods to search, data sets that trap, and how a search ended."""
+"""A small world for `tune`: methods to search, data sets that forbid reading test images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PLUGIN = '''
     @register("mine", paper="-", needs="features", tasks=("single", "multi"), deterministic=True)
     @dataclass(frozen=True)
     class Mine(Method):
-        """Right where lr is above 0.1, contrary where it is below; fails above `limit`."""
+        """Right if lr is above 0.1, wrong if it is below; fails above `limit`."""
 
         lr: float = 0.01
         width: int = 3
@@ -74,7 +74,7 @@ PLUGIN = '''
     @register("shaky", paper="-", needs="features")
     @dataclass(frozen=True)
     class Shaky(Mine):
-        """Fails with seed 1 where it is right."""
+        """Fails with seed 1 if lr is above 0.1."""
 
         def fit(self, task):
             if task.seed == 1 and self.lr > 0.1:
@@ -83,7 +83,7 @@ PLUGIN = '''
 
 
     class Forbidden(ArrayImages):
-        """Images nobody may look at."""
+        """Images that may not be read."""
 
         def read(self, index):
             raise AssertionError("a test image was read")
@@ -108,7 +108,7 @@ PLUGIN = '''
     @register_data("trap_lt", task="single")
     @dataclass(frozen=True)
     class Trap(World):
-        """Its test images may not be read; its validation images are of one class mostly."""
+        """Its test images may not be read; most of its validation images are of one class."""
 
         def load(self, root, split_seed):
             data = super().load(root, split_seed)
@@ -123,7 +123,7 @@ PLUGIN = '''
     @register_data("plain_lt", task="single")
     @dataclass(frozen=True)
     class Plain(World):
-        """It has no validation images, and no class from which any could be taken."""
+        """It has no validation images, and no class is large enough to hold some out."""
 
         largest: int = 9
 
@@ -138,7 +138,7 @@ SMALL = [f"glyphs100_lt.{name}={value}" for name, value in FIELDS.items()]
 
 @dataclass
 class Tuned:
-    """How a search ended."""
+    """Exit status, output and files of a search."""
 
     status: int
     shown: str
@@ -146,14 +146,14 @@ class Tuned:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """The one recipe, as YAML holds it."""
+        """The content of the only recipe file."""
         (file,) = Path("configs/recipes").glob("*.yaml")
         found: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
         return found
 
     @property
     def trials(self) -> list[dict[str, Any]]:
-        """The trials that the recipe tells of."""
+        """The trials that the recipe lists."""
         found: list[dict[str, Any]] = self.recipe["tuning"]["trials"]
         return found
 

@@ -1,4 +1,4 @@
-"""What `plan` prints."""
+"""The tables that `plan` prints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cells(**flags: object) -> list[Cell]:
 
 
 def printed(every: list[Cell], estimator: Estimator, done: int = 0) -> list[list[str]]:
-    """The words of each line, of cells of which the first few are done."""
+    """The words of each line of a plan whose first `done` cells are finished."""
     console = Console(file=io.StringIO(), width=200)
     records = [make_record(c.method, c.seed, key=c.key) for c in every[:done]]
     planned = plan.look_up(every, records)
@@ -31,7 +31,7 @@ def printed(every: list[Cell], estimator: Estimator, done: int = 0) -> list[list
     return [line.split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
 
 
-def test_frozen_features_have_a_row_of_their_own(tmp_path: Path) -> None:
+def test_frozen_features_have_their_own_row(tmp_path: Path) -> None:
     every = cells(methods="ncm,linear_probe,lift", split_seeds="0,1")
     index = FeatureIndex(tmp_path)
     lines = printed(every, Estimator([], "cpu", index))
@@ -45,7 +45,7 @@ def test_frozen_features_have_a_row_of_their_own(tmp_path: Path) -> None:
     assert not any(line[0] == "frozen" for line in printed(images, Estimator([], "cpu", index)))
 
 
-def test_a_row_says_what_its_estimate_rests_on() -> None:
+def test_a_row_names_the_basis_of_its_estimate() -> None:
     every = cells(methods="linear_probe,sage", datasets="glyphscenes_lt")
     probe = every[0]
     own = make_record(
@@ -63,7 +63,7 @@ def test_a_row_says_what_its_estimate_rests_on() -> None:
     )
 
 
-def test_what_is_done_takes_no_time() -> None:
+def test_finished_cells_take_no_time() -> None:
     every = cells(methods="lift")
     (row,) = (
         line
@@ -73,7 +73,7 @@ def test_what_is_done_takes_no_time() -> None:
     assert row[1:] == ["0,1", "0", "2", "done", "–"]
 
 
-def test_cells_of_unknown_length() -> None:
+def test_cells_without_an_estimate() -> None:
     every = cells(methods="lift", datasets="cifar10_lt", backbone="RN50/random")
     estimator = Estimator([], "cpu", FeatureIndex(None))
     assert estimator.cell(every[0]) == Guess(None, "")

@@ -34,7 +34,7 @@ def _run(methods: str, out: Path, folder: Path, *more: str) -> dict[str, Path]:
 
 
 def _write(data: Any, folder: Path) -> None:
-    """The test images as files named by their place."""
+    """Write the test images as files named by their index."""
     folder.mkdir()
     for i in range(len(data.test)):
         Image.fromarray(data.test.images.read(i)).save(folder / f"{i:03}.png")
@@ -55,7 +55,7 @@ def records(clip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 
 @pytest.mark.parametrize("method", SINGLE)
-def test_predictions_are_those_of_the_run(
+def test_predictions_equal_those_of_the_run(
     method: str, records: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
     file, out = records[method], tmp_path / "p.csv"
@@ -78,10 +78,10 @@ def test_predictions_are_those_of_the_run(
         assert same[clear].all()
 
 
-def test_nothing_but_what_is_saved_is_learnt(
+def test_predictions_come_from_the_saved_weights(
     records: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
-    """Another state in the file gives other predictions: the method is not trained anew."""
+    """Changed weights in the file change the predictions: the method is not trained again."""
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
@@ -104,7 +104,7 @@ def test_nothing_but_what_is_saved_is_learnt(
     assert pd.read_csv(out)["class_1"].tolist() == flipped.tolist()
 
 
-def test_what_a_file_holds(records: dict[str, Path]) -> None:
+def test_content_of_a_model_file(records: dict[str, Path]) -> None:
     files = {m: f.parent.parent / "models" / f"{f.stem}.safetensors" for m, f in records.items()}
     held = {method: read_model(file) for method, file in files.items()}
     assert [len(held[m].stages) for m in ("lift", "crt", "prototype", "zero_shot")] == [1, 2, 2, 0]
@@ -134,8 +134,10 @@ def test_multi_label_scores(clip_folder: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(table[names].to_numpy(), arrays["scores"], atol=1e-4)
 
 
-def test_classes_of_one_name_keep_a_column_each(clip_folder: Path, tmp_path: Path) -> None:
-    """Two classes share a name in prompts, and one is called as the column of paths."""
+def test_classes_with_the_same_name_have_separate_columns(
+    clip_folder: Path, tmp_path: Path
+) -> None:
+    """Two classes share a name in prompts, and one has the name of the column of paths."""
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)
     rows = ["path,label,split"]
     (tmp_path / "images").mkdir()
@@ -179,7 +181,7 @@ def test_damaged_images_are_left_out_and_named(
     assert pd.read_csv(out)["path"].tolist() == ["below/good.PNG"]
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_and_after(
+def test_an_unwritable_output_is_refused_before_and_after_the_work(
     records: dict[str, Path], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -198,7 +200,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_and_after(
     assert "p.csv: No space left on device." in capsys.readouterr().err
 
 
-def test_what_cannot_be_done_is_said_in_a_line(
+def test_bad_arguments_of_predict_end_in_one_line(
     records: dict[str, Path], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     clip_folder: Path,
 ) -> None:  # fmt: skip

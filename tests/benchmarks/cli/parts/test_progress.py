@@ -1,4 +1,4 @@
-"""What is printed as a cell ends."""
+"""The lines that a run prints as its cells finish."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def printed(cell: Cell, *records: Any) -> list[str]:
     return stream.getvalue().splitlines()
 
 
-def test_a_cell_on_features_waits_for_nothing(cell: Cell) -> None:
+def test_a_cell_on_features_shows_no_wait(cell: Cell) -> None:
     (line,) = printed(cell, make_record())
     assert line.endswith("50.0 % (many 50.0 medium 50.0 few 50.0) 14.0 s")
 
 
-def test_the_share_of_waiting_is_printed(cell: Cell) -> None:
+def test_the_data_wait_is_printed(cell: Cell) -> None:
     (line,) = printed(cell, make_record(cost_data_wait_s=9.0))
     assert line.endswith("14.0 s, data wait 72.0 %")  # for a few seconds nothing needs to be done
     (line,) = printed(cell, make_record(cost_data_wait_s=0.15))
     assert line.endswith("14.0 s, data wait 1.2 %")
 
 
-def test_much_waiting_is_put_beside_the_step_rate_once(cell: Cell) -> None:
+def test_advice_on_a_long_data_wait_is_printed_once(cell: Cell) -> None:
     # 10,000 images in 125 s, of which 100 s are steps
     much = make_record(cost_data_wait_s=25.0, cost_fit_s=125.0, cost_images_seen=10_000)
     first, said, second = printed(cell, much, much)
@@ -69,10 +69,10 @@ def test_a_failed_cell_and_a_cell_without_training(cell: Cell) -> None:
     assert untrained.endswith("1.5 s")
 
 
-def test_a_long_name_pushes_nothing_out_of_the_line(
+def test_a_long_name_keeps_the_counters_visible(
     cell: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A data set whose knobs are set has a name of its own length."""
+    """The name of a data set lists its fields, so it may be long."""
     monkeypatch.setenv("TERM", "xterm")  # bars are for terminals that can redraw
     stream = io.StringIO()
     display = ProgressDisplay(Console(file=stream, width=80, force_terminal=True), 2, 0)

@@ -1,4 +1,4 @@
-"""What `tune` tries and what it looks at."""
+"""Trials of `tune`, and the images that score them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_draws_depend_on_trial_and_field_alone(search: Tune) -> None:
     assert draw(lr, other, {"lr": 0.5}, 20) == alone  # methods share the draws
 
 
-def test_what_is_fixed_is_not_tried(search: Tune) -> None:
+def test_fixed_fields_are_not_tuned(search: Tune) -> None:
     ended = search("mine", "mine.width=5")
     assert ended.recipe["protocol"] == "paper"
     assert ended.recipe["tuning"]["fixed"] == {"width": 5}
@@ -73,7 +73,7 @@ def test_protocol_equal_fixes_the_budget(search: Tune) -> None:
     assert {r.config["epochs"] for r in ended.store.all()[0]} == {5}
 
 
-def test_some_fields_can_be_picked(search: Tune) -> None:
+def test_tuning_can_be_limited_to_some_fields(search: Tune) -> None:
     assert set(search(fields=("mode",)).recipe["fields"]) == {"mode"}
     assert set(tuned_fields("mine", (), {"lr": "x"})) == {"width", "mode", "epochs"}
 
@@ -82,7 +82,7 @@ def test_some_fields_can_be_picked(search: Tune) -> None:
 
 
 @pytest.mark.parametrize("name", ["glyphs100_lt", "glyphscenes_lt"])
-def test_nothing_of_the_test_split_can_be_reached(search: Tune, name: str) -> None:
+def test_the_test_split_is_out_of_reach(search: Tune, name: str) -> None:
     family, _ = resolve(name)
     inner = family(n_max=12, test_per_class=2) if name == "glyphs100_lt" else family(n_max=12)
     data = inner.load(Path(), 0)
@@ -103,7 +103,7 @@ def test_no_test_image_is_read(search: Tune, tmp_path: Path) -> None:
     assert run_benchmarks.main(flags) == 1  # where they are read, it shows
 
 
-def test_data_without_validation_images_give_some_of_their_training_images(search: Tune) -> None:
+def test_without_validation_images_some_training_images_are_held_out(search: Tune) -> None:
     ended = search("mine", "plain_lt.largest=40", datasets="plain_lt")
     assert ended.status == 0
     for record in ended.store.all()[0]:
@@ -131,7 +131,7 @@ def test_a_score_is_the_balanced_accuracy_on_validation_images(search: Tune, dat
         assert "validation images" in record.dataset
 
 
-def test_a_score_is_the_map_of_multi_label_data(search: Tune) -> None:
+def test_the_score_on_multi_label_data_is_map(search: Tune) -> None:
     ended = search("mine", "glyphscenes_lt.n_max=12", datasets="glyphscenes_lt", trials=3)
     assert ended.recipe["tuning"]["objective"].startswith("mAP")
     for record in ended.store.all()[0]:

@@ -1,4 +1,4 @@
-"""What `tune` writes, how it goes on, and what it refuses."""
+"""The recipe that `tune` writes, how a search continues, and what is refused."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def test_the_best_trial_becomes_the_recipe(search: Tune) -> None:
     assert read_recipe(file).fields == ended.recipe["fields"]
 
 
-def test_of_equal_trials_the_first_is_taken(search: Tune) -> None:
+def test_the_first_of_equal_trials_wins(search: Tune) -> None:
     assert search("mine", "mine.lr=1", trials=5).recipe["tuning"]["best"] == 0
 
 
-def test_the_recipe_goes_where_it_is_wanted(search: Tune) -> None:
+def test_the_recipe_is_written_to_the_given_file(search: Tune) -> None:
     search(write=Path("there/x.yaml"), trials=2)
     assert read_recipe(Path("there/x.yaml")).method == "mine"
     assert not Path("configs").exists()
 
 
-def test_a_trial_that_fails_is_told_and_not_taken(search: Tune) -> None:
+def test_a_failed_trial_is_reported_and_never_best(search: Tune) -> None:
     ended = search("mine", "mine.limit=0.05", trials=8)
     failed = {t["trial"] for t in ended.trials if "failed" in t}
     assert failed == {t["trial"] for t in ended.trials if t["lr"] > 0.05} != set()
@@ -50,7 +50,7 @@ def test_a_trial_that_fails_is_told_and_not_taken(search: Tune) -> None:
     assert ended.status == 0
 
 
-def test_a_trial_counts_with_all_its_seeds_alone(search: Tune) -> None:
+def test_a_trial_counts_only_if_all_its_seeds_finish(search: Tune) -> None:
     ended = search("shaky", seeds="0,1", trials=8)
     assert {t["trial"] for t in ended.trials if "failed" in t} == {
         t["trial"] for t in ended.trials if t["lr"] > 0.1
@@ -65,7 +65,7 @@ def test_without_a_finished_trial_there_is_no_recipe(search: Tune) -> None:
     assert not Path("configs").exists()
 
 
-def test_an_interrupted_search_goes_on_to_the_same_recipe(search: Tune) -> None:
+def test_an_interrupted_search_continues_to_the_same_recipe(search: Tune) -> None:
     whole = search("mine", "mine.interrupt=5", out="whole")
     expected = whole.recipe
     (file,) = Path("configs/recipes").iterdir()
@@ -114,7 +114,7 @@ def test_an_interrupted_search_goes_on_to_the_same_recipe(search: Tune) -> None:
         (["mine", "--select", "val"], "--select"),
     ],
 )
-def test_what_cannot_be_tuned_is_said_in_a_line(
+def test_bad_searches_end_in_one_line(
     search: Tune, words: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("file").touch()
@@ -127,7 +127,7 @@ def test_what_cannot_be_tuned_is_said_in_a_line(
     assert not Path("configs").exists()
 
 
-def test_a_search_may_go_on_and_no_other_file_is_lost(search: Tune) -> None:
+def test_a_recipe_is_overwritten_only_by_a_continued_search(search: Tune) -> None:
     file, say = Path("there.yaml"), {"write": Path("there.yaml")}
     search("mine", "mine.width=5", trials=2, **say)
     search("mine", "mine.width=5", trials=3, **say)
@@ -150,7 +150,7 @@ def test_a_search_may_go_on_and_no_other_file_is_lost(search: Tune) -> None:
 
 
 @pytest.mark.parametrize("text", ["notes", "methods: [lift]", "", "a: [", "by hand"])
-def test_no_file_is_lost_that_no_search_wrote(search: Tune, text: str) -> None:
+def test_a_file_that_no_search_wrote_is_never_overwritten(search: Tune, text: str) -> None:
     file = Path("there.yaml")
     if text == "by hand":
         search(trials=2, write=file)
@@ -162,18 +162,18 @@ def test_no_file_is_lost_that_no_search_wrote(search: Tune, text: str) -> None:
     assert not Path("other").exists()  # it is said before anything runs
 
 
-def test_one_trial_is_one_trial(search: Tune) -> None:
+def test_one_trial_is_singular(search: Tune) -> None:
     ended = search(trials=1)
     assert "1 trial, measured" in ended.shown
     assert ended.recipe["origin"].endswith(", 1 trial")
 
 
-def test_show_tells_the_space(search: Tune, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_prints_the_space(search: Tune, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_benchmarks.main(["show", "mine"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "tunable lr 0.0001 to 1 (log), width 1 to 9, mode a | b, epochs 7 | 8" in shown
 
 
-def test_tune_wants_data_sets(search: Tune, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tune_requires_data_sets(search: Tune, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_benchmarks.main(["tune", "mine"]) == 2
     assert "--datasets" in capsys.readouterr().err

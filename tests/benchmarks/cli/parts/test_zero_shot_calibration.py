@@ -1,4 +1,4 @@
-"""`calibrate`: zero-shot values against known ones, on a small tree that the tests write."""
+"""`calibrate`: zero-shot accuracies against known ones, on a small tree of images."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_a_wrong_value_fails_and_says_what_to_check(run, data, clip_folder) -> N
         assert word in text
 
 
-def test_what_cannot_be_checked_is_no_failure(run, data, clip_folder) -> None:
+def test_an_unchecked_data_set_is_no_failure(run, data, clip_folder) -> None:
     other = known(clip_folder, 50.0, dataset="cifar100_lt")
     status, text = run([known(clip_folder, data[1]), other])
     assert " ".join(row(text, "cifar100_lt")).endswith("not checked: no data")
@@ -179,7 +179,7 @@ def test_damaged_data_fail(run, data, clip_folder, tmp_path) -> None:
     assert "test/cat/x_0.png" in text
 
 
-def test_a_file_for_an_architecture_is_checked_as_openais(small_arch, data, tmp_path) -> None:
+def test_a_weight_file_is_checked_against_openais_values(small_arch, data, tmp_path) -> None:
     import open_clip
 
     model = open_clip.create_model(small_arch)
@@ -218,7 +218,7 @@ def test_average_precision_is_taken_on_the_logits() -> None:
 # ---- the verb --------------------------------------------------------------------------------
 
 
-def test_a_backbone_without_known_values_is_told_which_have(
+def test_a_backbone_without_known_values_lists_those_with_some(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run_benchmarks.main(["calibrate", "--backbone", "ViT-B-16/random"]) == 2
@@ -235,14 +235,14 @@ def test_no_data_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert row(text)[1:4] == ["90.83", "/", "90.77"]
 
 
-def test_a_data_root_that_is_not_there_is_one_line(
+def test_a_missing_data_root_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_benchmarks.main(["calibrate", "--data-root", str(tmp_path / "no")]) == 2
     assert "no such folder" in capsys.readouterr().err
 
 
-def test_missing_weights_are_said_once_there_are_data(data: tuple[Path, float]) -> None:
+def test_missing_weights_are_reported_once_there_is_data(data: tuple[Path, float]) -> None:
     entry = known_for("ViT-B-16-quickgelu/openai", 90.0)
     sweep = Sweep(data_root=data[0], device="cpu", offline=True)
     with pytest.raises(DataMissing, match="weights of 'ViT-B-16-quickgelu/openai'") as caught:
