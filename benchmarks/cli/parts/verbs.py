@@ -75,7 +75,8 @@ def build_parsers(
     group = parser.add_subparsers(dest="verb", metavar="VERB")
     parsers: dict[str, argparse.ArgumentParser] = {}
     for name, verb in verbs.items():
-        parsers[name] = group.add_parser(name, help=verb.HELP)
+        sentence = f"{verb.HELP[0].upper()}{verb.HELP[1:]}."
+        parsers[name] = group.add_parser(name, help=verb.HELP, description=sentence)
         verb.add_arguments(parsers[name])
         parsers[name].add_argument(
             "--debug", action="store_true", help="show tracebacks and stop at the first failure"
