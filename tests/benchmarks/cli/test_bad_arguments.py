@@ -175,10 +175,29 @@ def test_unreadable_weights_are_reported(command: Command, small: list[str], wor
     assert "'RN50/junk.pt' does not load" in line
 
 
-def test_an_unexpected_error_is_one_line(command: Command, small: list[str], mine: Path) -> None:
-    text = "from __future__ import annotations\n" + mine.read_text()
-    mine.write_text(text.replace('"""Mine."""', "lr: Unheard = 1"))
-    words = ["--methods", "mine", "--plugin", "mine.py", *small]
+BROKEN = '''
+from dataclasses import dataclass
+
+from benchmarks.datasets.base import Family
+from benchmarks.datasets.registry import register
+
+
+@register("broken_lt", task="single")
+@dataclass(frozen=True)
+class Broken(Family):
+    """A data set with a bug."""
+
+    def card(self):
+        raise NameError("name 'lisence' is not defined")
+
+    def load(self, root, split_seed):
+        raise NotImplementedError
+'''
+
+
+def test_an_unexpected_error_is_one_line(command: Command, work: Path) -> None:
+    (work / "broken.py").write_text(BROKEN)
+    words = ["show", "broken_lt", "--plugin", "broken.py"]
     ended = command(*words)
     assert ended.status == 1
     assert ended.err.startswith("error: unexpected NameError: ")

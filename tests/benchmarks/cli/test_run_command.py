@@ -154,7 +154,9 @@ def test_only_an_edited_method_is_computed_again(
     assert command(*words).status == 0
     before = records()
     times = {file: file.stat().st_mtime_ns for file in before.values()}
-    mine.write_text(mine.read_text() + "\n# another version\n")
+    mine.write_text(mine.read_text() + "\n# a comment\n")
+    assert "4 cells, 0 to run" in command("plan", *words).out
+    mine.write_text(mine.read_text() + "\nVERSION = 2\n")
 
     planned = command("plan", *words).out
     assert "3 stale" in planned
