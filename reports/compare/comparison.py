@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import UserError, did_you_mean
-from benchmarks.metrics import METRICS, Metric, metrics_of
+from benchmarks.metrics import METRICS
 from benchmarks.sweep.rows import labels
 from benchmarks.sweep.rows.labels import Named, choose
 from reports.compare.intervals import (
     Array,
     Interval,
     accuracy_parts,
+    compared_metrics,
     paired_interval,
     precision_parts,
 )
@@ -43,11 +44,6 @@ class Comparison:
     """Sources of variation in the intervals: test images and, if there are several, runs."""
     notes: tuple[str, ...]
     """Notes for the reader: runs left out, stale records."""
-
-
-def compared(task: str) -> list[Metric]:
-    """The metrics of which intervals are reported."""
-    return [metric for metric in metrics_of(task) if metric.compared]
 
 
 def verdict(metric: str, interval: Interval | None) -> str:
@@ -149,7 +145,7 @@ class Comparer:
         strata = labels if table.task == "single" else np.zeros(len(ids), dtype=int)
         parts = {key: run.parts() for key, run in runs.items()}
         intervals: dict[str, Interval | None] = {}
-        for name in (metric.key for metric in compared(table.task)):
+        for name in (metric.key for metric in compared_metrics(table.task)):
             if any(name not in found for found in parts.values()):
                 intervals[name] = None
                 continue

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.average_precision import average_precisions, last_of_ties
-from benchmarks.metrics import Outcome, class_weights, metrics_of, single_label_outcome
+from benchmarks.metrics import Metric, Outcome, class_weights, metrics_of, single_label_outcome
 
 Array = NDArray[np.float64]
 
@@ -126,6 +126,11 @@ class _Strata:
         return np.asarray(sums / self._sizes)
 
 
+def compared_metrics(task: str) -> list[Metric]:
+    """The metrics of which intervals are reported."""
+    return [metric for metric in metrics_of(task) if metric.compared]
+
+
 def accuracy_parts(
     right: NDArray[np.bool_], labels: NDArray[np.int64], membership: NDArray[np.str_]
 ) -> dict[str, Array]:
@@ -164,8 +169,11 @@ def precision_parts(
     Returns:
         Metric -> (N,) parts in percent; a group without tested classes is left out.
     """
-    values = 100.0 * average_precisions(scores, labels)
-    outcome = Outcome(values, np.asarray(labels.sum(0)), membership)
+    images = np.asarray(labels.sum(0))
+    values = np.full(len(images), np.nan)
+    if any(metric.weights is None for metric in compared_metrics("multi")):
+        values = 100.0 * average_precisions(scores, labels)  # slow, and weighted means do without
+    outcome = Outcome(values, images, membership)
     linear = _linear(outcome, "multi")
     parts = {name: np.full(len(labels), rest) for name, _, rest in linear}
     for c in np.flatnonzero(outcome.tested()):
@@ -183,12 +191,15 @@ def _linear(outcome: Outcome, task: str) -> list[tuple[str, Array, float]]:
     tangent at the values (the delta method).
     """
     found = []
-    for metric in metrics_of(task):
-        value = metric.function(outcome) if metric.compared else None
-        if value is not None:
+    for metric in compared_metrics(task):
+        if metric.weights is not None:
+            weights = metric.weights(outcome)
+            if weights.any():
+                found.append((metric.key, weights, 0.0))
+        elif (value := metric.function(outcome)) is not None:
             slopes = metric.slopes(outcome)
             rest = value - float(slopes @ np.nan_to_num(outcome.values))
-            found.append((metric.key, slopes, 0.0 if metric.weights is not None else rest))
+            found.append((metric.key, slopes, rest))
     return found
 
 

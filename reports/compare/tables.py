@@ -11,8 +11,8 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from reports.compare.comparison import Comparison, compared, verdict
-from reports.compare.intervals import CONFIDENCE, Interval
+from reports.compare.comparison import Comparison, verdict
+from reports.compare.intervals import CONFIDENCE, Interval, compared_metrics
 from reports.csv_text import csv_text
 from reports.layout import NONE, column, number
 from reports.markdown_text import code, escape_markdown, pipes
@@ -185,7 +185,7 @@ def _titles(comparisons: Sequence[Comparison]) -> Mapping[str, str]:
     On a balanced test set overall and balanced accuracy are equal and share one column.
     """
     table = comparisons[0].table
-    titles = {m.key: column(table, m).head for m in compared(table.task)}
+    titles = {m.key: column(table, m).head for m in compared_metrics(table.task)}
     if "balanced" in titles and all(
         _same(c.intervals["overall"], c.intervals["balanced"]) for c in comparisons
     ):

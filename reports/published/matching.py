@@ -139,8 +139,8 @@ def _nearest_reason(entry: Published, backbone: str, rows: Sequence[Row]) -> str
 def _other_fields(entry: Published, record: Record) -> list[str]:
     """Hyper-parameters that differ from the published ones."""
     fields = METHODS.fields(record.method)
-    recipe = budget("paper", fields) | dict(entry.fields)
-    wanted = apply_fields(f"method {record.method}", fields, recipe)
+    published_fields = budget("paper", fields) | dict(entry.fields)
+    wanted = apply_fields(f"method {record.method}", fields, published_fields)
     other = [
         f"{name}={shown(record.config[name])}"
         for name, value in wanted.items()
