@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import cast
+
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
-from benchmarks.metrics import single_label_metrics
+from benchmarks.metrics import METRICS, Metric, Outcome, single_label_metrics
 from reports.compare.intervals import (
     Interval,
     accuracy_parts,
@@ -226,6 +229,50 @@ def test_precision_is_averaged_over_the_tested_classes_of_a_group() -> None:
     assert parts["overall"].mean() == pytest.approx(np.mean(value))
     assert parts["many"].mean() == pytest.approx((value[0] + value[2]) / 2)
     assert parts["few"].mean() == pytest.approx(value[1])
+
+
+@pytest.fixture
+def geometric_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Declares a metric that is compared and not a weighted mean of the class values."""
+
+    def function(outcome: Outcome) -> float:
+        return float(np.exp(np.log(outcome.values[outcome.tested()]).mean()))
+
+    declared = dataclasses.replace(
+        METRICS["overall"], key="geometric_mean", function=function, weights=None
+    )
+    monkeypatch.setitem(cast("dict[str, Metric]", METRICS), "geometric_mean", declared)
+
+
+def test_any_other_metric_is_compared_by_its_tangent(geometric_mean: None) -> None:
+    rng = np.random.default_rng(8)
+    sizes = np.array([50, 30, 20, 9, 0])
+    labels = np.repeat(np.arange(5), sizes)
+    right = rng.random(len(labels)) < 0.7
+    parts = accuracy_parts(right, labels, np.array(["many"] * 5))["geometric_mean"]
+    interval = paired_interval(parts[None], np.zeros((1, len(labels))), labels)
+    share = np.array([right[labels == c].mean() for c in range(4)])
+    mean = 100 * stats.gmean(share)
+    assert interval.a == pytest.approx(mean)
+    # The delta method: d mean / d share = mean / (4 · share).
+    variances = share * (1 - share) / (sizes[:4] - 1)
+    expected = np.sqrt(((mean / 4 / share) ** 2 * variances).sum())
+    assert interval.se_images == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_tangent_of_average_precisions(geometric_mean: None) -> None:
+    rng = np.random.default_rng(9)
+    scores = rng.normal(size=(60, 4))
+    labels = (rng.random((60, 4)) < 0.3).astype(np.int64)
+    labels[:, 3] = 0
+    groups = np.array(["many", "few", "medium", "few"])
+    parts = precision_parts(scores, labels, groups)
+    classes = [parts["many"], precision_parts(scores[:, [1]], labels[:, [1]], groups[[1]])["few"],
+               parts["medium"]]  # fmt: skip
+    values = np.array([own.mean() for own in classes])
+    mean = stats.gmean(values)
+    moved = [mean / 3 / v * (own - v) for own, v in zip(classes, values, strict=True)]
+    assert parts["geometric_mean"] == pytest.approx(mean + sum(moved), rel=1e-6)
 
 
 def test_a_class_with_one_positive_image_has_an_interval() -> None:
