@@ -1,4 +1,4 @@
-"""What a sweep is compared with: the cells that its `compare` names, found before anything runs."""
+"""Baselines of a sweep: the cells that labels such as those of `compare` name."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Baselines = dict[str, frozenset[str]]
 
 
 def resolve(labels: Iterable[str], cells: Iterable[Cell]) -> Baselines:
-    """The cells that labels name, one row of each table at most.
+    """Return the cells that labels name: at most one row of each table.
 
     Args:
-        labels: as the sweep's file, its plan or its tables write them.
-        cells: all of the sweep, the same one under several labels too.
+        labels: labels in the form of the sweep's file, its plan or its tables.
+        cells: all cells of the sweep, once for each of their labels.
 
     Raises:
         UserError: a label that names several rows of a table.
@@ -38,7 +38,7 @@ def resolve(labels: Iterable[str], cells: Iterable[Cell]) -> Baselines:
 
 
 def _rows(cells: Iterable[Cell]) -> tuple[list[Named], list[list[Cell]]]:
-    """The rows of one table: what each goes by, and its cells."""
+    """Return the rows of one table: the names of each, and its cells."""
     groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.method, repr(cell.config), repr(cell.tuning)), []).append(cell)

@@ -1,8 +1,8 @@
-"""How long cells will take, roughly, and what that rests on.
+"""Rough estimates of the time that cells take, with their basis.
 
-From records of the like: the sweep's own, else, on a CPU, the reference results that come with the
-suite. Without any, from floating-point operations counted with the backbone's configuration.
-Nothing is loaded for it, torch neither.
+The basis is records of similar cells: the sweep's own or, on a CPU, the reference results of the
+suite. Without any, floating-point operations are counted from the backbone's configuration. Nothing
+is loaded, not even torch.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from results.store import Store
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
 FLOPS = {"cpu": 0.15e12, "mps": 2e12, "cuda": 60e12}
-"""Rates that a plain training step was seen to reach or fall short of by a factor of a few."""
+"""Operations per second that a plain training step reaches, within a factor of a few."""
 STEP_S = 1e-3
-"""What an optimiser step takes apart from its products; counts where these are small."""
+"""Overhead of an optimiser step; it matters if the products are small."""
 PROMPT_ENDS = 12
-"""Tokens of a prompt beside its context vectors: start, class name, full stop, end."""
+"""Tokens of a prompt in addition to its context vectors: start, class name, full stop, end."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """Seconds, and where they are from."""
+    """Estimated seconds and their basis."""
 
     seconds: float | None
-    """None where there is nothing to go by."""
+    """None if there is no basis."""
     basis: str
-    """`records`, `reference` (those of the suite) or `operations`; empty without seconds."""
+    """`records`, `reference` (the suite's records) or `operations`; empty without seconds."""
 
 
 NOTHING = Guess(0.0, "")
@@ -51,10 +51,10 @@ UNKNOWN = Guess(None, "")
 
 
 class Estimator:
-    """Estimates for the cells of a sweep; cells that differ by seeds alone are estimated once.
+    """Estimates for the cells of a sweep; cells that differ only in seeds are estimated once.
 
     Args:
-        records: of any cells, such as those in the sweep's folder.
+        records: records of any cells, such as those in the sweep's folder.
         device: as on the command line.
         index: which frozen features are stored.
     """
@@ -67,14 +67,17 @@ class Estimator:
         self._sizes: dict[Family, tuple[int, int] | None] = {}
 
     def cell(self, cell: Cell) -> Guess:
-        """To fit and evaluate; features that others share are `passes`."""
+        """Return the time to fit and evaluate, without shared features (see `passes`)."""
         shape = (cell.method, repr(cell.config), cell.dataset, cell.family, cell.backbone)
         if shape not in self._known:
             self._known[shape] = self._cell(cell)
         return self._known[shape]
 
     def passes(self, cells: Iterable[Cell]) -> dict[str, tuple[Cell, Guess]]:
-        """Frozen features that cells need and that are not stored, by name, with one such cell."""
+        """Return the frozen features that cells need and the store lacks, by name.
+
+        Each has one cell that needs them and the time to compute them.
+        """
         wanted = {cell.features_name: cell for cell in cells if needs_features(cell)}
         return {
             name: (cell, self._pass(cell))
@@ -82,10 +85,10 @@ class Estimator:
             if not self._index.is_stored(name)
         }
 
-    def together(self, cells: Sequence[Cell]) -> tuple[float, int]:
-        """Seconds that cells take, missing features included, and of how many it knows too little.
+    def total(self, cells: Sequence[Cell]) -> tuple[float, int]:
+        """Return the seconds of cells and missing features, and the number without an estimate.
 
-        Cells whose features take an unknown time count among the latter.
+        Cells whose features take an unknown time are among the latter.
         """
         passes = self.passes(cells)
         endless = {name for name, (_, guess) in passes.items() if guess.seconds is None}
@@ -106,7 +109,7 @@ class Estimator:
         for basis, records in sources.items():
             like = _seconds(cell, records.get(_names(cell), ()))
             if like:
-                return Guess(median(like), basis)  # some may be of a busy machine
+                return Guess(median(like), basis)  # robust against records from a busy machine
         sizes, towers = self._sizes_of(cell.family), _towers(cell.backbone)
         if sizes is None or towers is None:
             return UNKNOWN
@@ -126,22 +129,22 @@ class Estimator:
 
 
 def serves(cell: Cell) -> bool:
-    """Whether the cell's method serves its kind of task; else the cell ends as not applicable."""
+    """Return True if the cell's method serves its task; otherwise the cell is not applicable."""
     return cell.family.task in info_of(cell.method).tasks
 
 
 def needs_features(cell: Cell) -> bool:
-    """Whether the cell's method works on frozen features, and will."""
+    """Return True if the cell will be fitted on frozen features."""
     return serves(cell) and info_of(cell.method).needs == "features"
 
 
-# ---- records of the like -------------------------------------------------------------------------
+# ---- records of similar cells --------------------------------------------------------------------
 
 Names = tuple[str, str, str]
 
 
 def _names(of: Cell | Record) -> Names:
-    """Method, data set and backbone."""
+    """Return method, data set and backbone."""
     backbone = of.backbone if isinstance(of.backbone, str) else of.backbone.name
     return of.method, of.dataset, backbone
 
@@ -156,14 +159,14 @@ def _by_names(records: Iterable[Record]) -> dict[Names, list[Record]]:
 
 @cache
 def _reference() -> dict[Names, list[Record]]:
-    """The records under results/reference."""
+    """Return the records under results/reference."""
     return _by_names(r for out in sorted(REFERENCE.glob("*")) for r in Store(out).all()[0])
 
 
 def _seconds(cell: Cell, records: Sequence[Record]) -> list[float]:
-    """What these took, those of the very configuration alone if there are any.
+    """Return the seconds of records, only of those with the cell's configuration if there are any.
 
-    Of another number of epochs, fitting is taken to be in proportion.
+    Fitting time is scaled with the number of epochs.
     """
     same = [record for record in records if record.config == cell.config]
     epochs, found = cell.config.get("epochs"), []
@@ -180,24 +183,24 @@ def _seconds(cell: Cell, records: Sequence[Record]) -> list[float]:
 
 @dataclass(frozen=True)
 class _Towers:
-    """Floating-point operations of a forward pass, and what they depend on."""
+    """Floating-point operations of a backbone's towers."""
 
     image: float
-    """Of one image."""
+    """Operations of a forward pass of one image."""
     layers: int
     width: int
     context: int
-    """Of the text tower, and its longest text in tokens."""
+    """Longest text in tokens; `layers` and `width` are the text tower's, too."""
     dim: int
     """Length of a feature."""
 
     def text(self, tokens: int) -> float:
-        """Of one text."""
+        """Return the operations of a forward pass of one text."""
         return _blocks(self.layers, self.width, min(tokens, self.context))
 
 
 def _operations(cell: Cell, sizes: tuple[int, int], towers: _Towers) -> tuple[float, float]:
-    """Operations of training and evaluation, and the number of optimiser steps."""
+    """Return the operations of training and evaluation, and the number of optimiser steps."""
     (train, test), config = sizes, cell.config
     epochs = float(config.get("epochs", 0))
     steps = math.ceil(train / config.get("batch_size", 128)) * epochs
@@ -216,7 +219,7 @@ def _operations(cell: Cell, sizes: tuple[int, int], towers: _Towers) -> tuple[fl
 
 @cache
 def _towers(backbone: BackboneId) -> _Towers | None:
-    """Of a ViT with a transformer for texts, by open_clip's configuration; None of others."""
+    """Return the towers of a ViT with a text transformer; None for other architectures."""
     config = _config(backbone)
     if not isinstance(config.get("vision_cfg", {}).get("layers"), int):
         return None
@@ -232,12 +235,12 @@ def _towers(backbone: BackboneId) -> _Towers | None:
 
 
 def _blocks(layers: int, width: int, tokens: int) -> float:
-    """Operations of transformer blocks with an MLP of four times the width."""
+    """Return the operations of transformer blocks with an MLP of four times the width."""
     return float(layers * (24 * tokens * width**2 + 4 * tokens**2 * width))
 
 
 def _config(backbone: BackboneId) -> dict[str, Any]:
-    """The backbone's configuration, where it is on this machine; else {}."""
+    """Return the backbone's configuration if it is on this machine, otherwise {}."""
     file = Path(__file__).parents[1] / "assets" / f"{backbone.arch}.json"
     if backbone.form == "local-dir":
         file = Path(backbone.source) / "open_clip_config.json"

@@ -1,4 +1,7 @@
-"""A sweep expanded into cells. Nothing is run here and no data or weights are loaded."""
+"""The plan of a sweep: its cells, its baselines and the records that exist already.
+
+Nothing is run, and no data or weights are loaded.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from results.store import preference
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell and what is known of it already."""
+    """A cell and its record, if there is one."""
 
     cell: Cell
     state: str
@@ -35,7 +38,7 @@ class Planned:
     """The cell's record, or the stale one."""
 
     def to_run(self, rerun: str, accept_stale: bool) -> bool:
-        """Whether `run` computes it, by the rerun strategy."""
+        """Return True if `run` computes the cell, by the rerun strategy."""
         if rerun == "always" or self.state == "missing":
             return True
         if self.state == "stale":
@@ -155,7 +158,7 @@ def _labelled(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
                 "of this sweep."
             )
     own = {file for choice in sweep.methods for file in choice.recipes or ()}
-    spare = {*sweep.recipes, *own} - set(sweep.asked) if sweep.narrowed else set()
+    spare = {*sweep.recipes, *own} - set(sweep.recipe_flags) if sweep.narrowed else set()
     for recipe in recipes.refuse_unused(spare):
         if any(_near(recipe, cell) for cell in cells):
             say(f"Not used: {recipe.file} is for {recipe}.")
@@ -171,19 +174,19 @@ def _group_rule(sweep: Sweep, family: Family) -> str:
 
 
 def _near(recipe: Recipe, cell: Cell) -> bool:
-    """Whether a recipe is for the cell's method and data, other knobs aside."""
+    """Return True if a recipe is for the cell's method and data family, whatever the knobs."""
     name = recipe.dataset.partition(" (")[0]
     same = name == cell.family.name or name.startswith(f"{cell.family.name}_ir")
     return same and recipe.method == cell.method
 
 
 def look_up(cells: list[Cell], records: list[Record], *, repeatable: bool = True) -> list[Planned]:
-    """Each cell with the record there is of it, if any.
+    """Return each cell with its record, if there is one.
 
     Args:
-        cells: of a sweep.
-        records: of any cells.
-        repeatable: records of runs with --no-deterministic are stale.
+        cells: cells of a sweep.
+        records: records of any cells.
+        repeatable: treat records of runs with --no-deterministic as stale.
     """
     by_key = {r.key: r for r in records}
     by_identity = {r.identity: r for r in sorted(records, key=preference)}
@@ -202,11 +205,11 @@ def look_up(cells: list[Cell], records: list[Record], *, repeatable: bool = True
 
 
 def of_other_data(planned: Iterable[Planned], records: Iterable[Record]) -> dict[str, int]:
-    """Records, by data set, that have its knobs and were made before its files changed.
+    """Return the number of records of each data set that were made before its files changed.
 
     Args:
-        planned: cells as from `look_up`; data sets all of whose cells have a record are left out.
-        records: of any cells.
+        planned: cells from `look_up`; only data sets with a missing record are considered.
+        records: records of any cells.
     """
     cells = {p.cell.dataset: p.cell for p in planned if p.state == "missing"}
     found = Counter(
@@ -218,13 +221,13 @@ def of_other_data(planned: Iterable[Planned], records: Iterable[Record]) -> dict
 
 
 def _made_before(cell: Cell, record: Record) -> bool:
-    """Whether all of the data set is as in the record but its files, which are here."""
+    """Return True if the record's data set differs only in its files, which are on this machine."""
     now, then = (_content(cell.family, c) for c in (cell.dataset_config, record.dataset_config))
     return bool(now) and now != then and cell.dataset_config | then == record.dataset_config
 
 
 def _content(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a data set's configuration is no knob: it stands for the content of files."""
+    """Return the part of a configuration that is not a knob: it identifies file contents."""
     knobs = {field.name for field in dataclasses.fields(family)}  # type: ignore[arg-type]
     return {name: value for name, value in config.items() if name not in knobs}
 
@@ -240,7 +243,7 @@ def _family(sweep: Sweep, choice: Choice, used: set[int]) -> tuple[Family, str]:
 
 
 def _refuse_namesake(named: dict[str, tuple[str, Any]], typed: str, family: Family) -> None:
-    """Refuse another data set under a taken name; `named` maps names to what was typed and is."""
+    """Refuse two data sets with one name; `named` maps names to the typed text and the content."""
     content = _content(family, family.pinned())
     what = (family.task, family.version, family.default_groups, content)
     first, known = named.setdefault(family.name, (typed, what))
@@ -252,13 +255,13 @@ def _refuse_namesake(named: dict[str, tuple[str, Any]], typed: str, family: Fami
 
 
 def _shown(family: Family) -> str:
-    """The family's name with every knob that is not at its default: another knob, another table."""
+    """Return the name with every knob not at its default: another value is another table."""
     name, knobs, pinned = family.name, [], family.pinned()
     for field in dataclasses.fields(family):  # type: ignore[arg-type]
         value = pinned.get(field.name, field.default)
         if field.name == "imbalance" and value != field.default:
             name += f"_ir{value:g}"
-        elif field.name != "recipe" and value != field.default:  # the record has the recipe itself
+        elif field.name != "recipe" and value != field.default:  # a record has it
             knobs.append(f"{field.name}={value}")
     return f"{name} ({', '.join(knobs)})" if knobs else name
 
@@ -266,10 +269,10 @@ def _shown(family: Family) -> str:
 def _config(
     sweep: Sweep, choice: Choice, recipe: Recipe | None, protocol: str, used: set[int]
 ) -> tuple[dict[str, Any], Tuning | None]:
-    """A method's configuration, and what of it a recipe set.
+    """Return a method's configuration and what a recipe set in it.
 
-    The defaults, and over them in this order: the protocol's budget, the recipe, the sweep's own
-    fields, `--set`.
+    Defaults are overridden in this order: the protocol's budget, the recipe, the fields of the
+    sweep's file, `--set`.
     """
     fields = METHODS.fields(choice.name)
     given = budget(protocol, fields)
@@ -294,7 +297,7 @@ def _config(
 
 
 def _set_for(sweep: Sweep, owners: set[str], used: set[int]) -> dict[str, Any]:
-    """The `--set` values of a method or data set; notes which ones were used."""
+    """Return the `--set` values of a method or data set, and mark them as used."""
     found = {}
     for i, (owner, field, value) in enumerate(sweep.set):
         if owner in owners:
@@ -304,7 +307,7 @@ def _set_for(sweep: Sweep, owners: set[str], used: set[int]) -> dict[str, Any]:
 
 
 def _precision(sweep: Sweep) -> str:
-    """`auto` is bf16 on a GPU that has it and fp32 else."""
+    """Return the precision; `auto` is bf16 on a GPU that supports it, otherwise fp32."""
     from benchmarks import device as devices
 
     kind = devices.kind(sweep.device)
@@ -314,5 +317,5 @@ def _precision(sweep: Sweep) -> str:
     if sweep.precision == "auto":
         return "bf16" if works else "fp32"
     if not works:
-        raise UserError("--precision bf16: this device cannot multiply in it; use fp32 or auto.")
+        raise UserError("--precision bf16: this device does not support it; use fp32 or auto.")
     return sweep.precision

@@ -1,17 +1,17 @@
-"""Recipes: files that say which hyper-parameters a method takes on one data set and backbone.
+"""Recipes: files with tuned hyper-parameters of a method on one data set and backbone.
 
     method: lift
-    dataset: glyphs100_lt (n_max=200)     # as tables call it
+    dataset: glyphs100_lt (n_max=200)     # its name in tables
     backbone: glyph
-    protocol: equal                       # optional; without it, under any
+    protocol: equal                       # optional; by default any
     origin: tuned-on-glyphs100_lt (n_max=200), 16 trials
-    trials: 16                            # optional; 0 where nobody tuned
+    trials: 16                            # optional; 0 if nothing was tuned
     fields: {lr: 0.0213, tau: 1.2}
 
 `tune` writes them, with its trials under `tuning`; those of a paper are written by hand. Fields
-that were given while the others were tuned stand under `tuning: {fixed: {text: both}}`: only a row
-that has the same values can use the recipe. They never become defaults: a sweep names the ones it
-uses, and every record says so.
+that were fixed while the others were tuned are under `tuning: {fixed: {text: both}}`: only a row
+with the same values can use the recipe. Recipes never become defaults: a sweep names the ones it
+uses, and every record states them.
 """
 
 from __future__ import annotations
@@ -37,36 +37,36 @@ _KEYS = (*_TEXTS, "fields", "protocol", "trials", "tuning")
 
 @dataclass(frozen=True)
 class Recipe:
-    """The hyper-parameters of a method on one data set and backbone, and where they come from."""
+    """Hyper-parameters of a method on one data set and backbone, and their origin."""
 
     file: Path
     method: str
     dataset: str
     backbone: str
     protocol: str
-    """Empty fits any."""
+    """Empty: any."""
     origin: str
     trials: int
     fields: dict[str, Any]
     fixed: dict[str, Any] = field(default_factory=dict)
-    """Fields that were given while others were tuned: the values are for rows that have these."""
+    """Fields that were fixed during tuning: only rows with these values can use the recipe."""
 
     def __str__(self) -> str:
-        """What it is for, in words."""
+        """Return the method, data set, backbone and protocol in words."""
         under = f" under protocol {self.protocol}" if self.protocol else ""
         return f"{self.method} on {self.dataset} with {self.backbone}{under}"
 
     def fits(self, method: str, dataset: str, backbone: str, protocol: str) -> bool:
-        """Whether it is for cells of these names."""
+        """Return True if the recipe is for cells with these names."""
         same = (self.method, self.dataset, self.backbone) == (method, dataset, backbone)
         return same and self.protocol in ("", protocol)
 
 
 def read_recipe(file: Path) -> Recipe:
-    """The recipe in a file.
+    """Read the recipe in a file.
 
     Raises:
-        UserError: it cannot be read, or a key is missing, unknown or of a wrong type.
+        UserError: the file cannot be read, or a key is missing, unknown or of a wrong type.
     """
     values = yaml_mapping(file, "a recipe is a mapping such as 'method: lift'")
     for name in values:
@@ -78,7 +78,7 @@ def read_recipe(file: Path) -> Recipe:
     texts = {name: coerce(values[name], str, f"{file}, {name}") for name in _TEXTS}
     fields = values["fields"]
     if not isinstance(fields, dict) or not fields:
-        raise UserError(f"{file}, fields: a mapping such as 'lr: 0.01' is wanted, not {fields!r}.")
+        raise UserError(f"{file}, fields: write a mapping such as 'lr: 0.01', not {fields!r}.")
     trials = coerce(values.get("trials", 0), int, f"{file}, trials")
     if trials < 0:
         raise UserError(f"{file}, trials: {trials} is less than 0.")
@@ -86,7 +86,7 @@ def read_recipe(file: Path) -> Recipe:
     fixed = (tuning.get("fixed") or {}) if isinstance(tuning, dict) else None
     if not isinstance(fixed, dict):
         raise UserError(
-            f"{file}, tuning: a mapping is wanted, and in it 'fixed' such as {{text: both}}."
+            f"{file}, tuning: write a mapping, with 'fixed' as a mapping such as {{text: both}}."
         )
     return Recipe(
         file=file,
@@ -99,14 +99,14 @@ def read_recipe(file: Path) -> Recipe:
 
 
 class RecipeBook:
-    """The recipes of a sweep, and which of them were of use.
+    """The recipes of a sweep, which keeps track of the used ones.
 
     Args:
         shared: files for every method of the sweep.
-        own: files that single entries name for themselves.
+        own: files of single entries.
 
     Raises:
-        UserError: a file that is no recipe.
+        UserError: a file that is not a recipe.
     """
 
     def __init__(self, shared: Sequence[Path], own: Iterable[Sequence[Path]]) -> None:
@@ -118,10 +118,10 @@ class RecipeBook:
     def of(
         self, own: Sequence[Path] | None, method: str, dataset: str, backbone: str, protocol: str
     ) -> Recipe | None:
-        """The recipe for cells of these names, if there is one: of its `own`, or of the shared.
+        """Return the recipe for cells with these names, from the `own` files or else the shared.
 
         Raises:
-            UserError: there are two.
+            UserError: two recipes fit.
         """
         among = dict.fromkeys(self._shared if own is None else own)
         every = [self._recipes[file] for file in among]
@@ -133,61 +133,61 @@ class RecipeBook:
         return found[0] if found else None
 
     def refuse_unused(self, spare: Container[Path] = ()) -> list[Recipe]:
-        """The recipes that were for nothing, all of them of the `spare` files.
+        """Return the unused recipes, all of which are in `spare`.
 
         Raises:
-            UserError: naming the first that was for nothing and is not spare, and what it is for.
+            UserError: an unused recipe that is not in `spare`.
         """
         for recipe in self._unused.values():
             if recipe.file not in spare:
-                raise UserError(f"{recipe.file} is for {recipe}: nothing in this sweep is.")
+                raise UserError(f"{recipe.file} is for {recipe}, which is not in this sweep.")
         return list(self._unused.values())
 
 
 def default_file(method: str, dataset: str, backbone: str) -> Path:
-    """Where the recipe for cells of these names is written."""
+    """Return the default file of the recipe for cells with these names."""
     return FOLDER / f"{safe(method)}__{safe(dataset)}__{safe(backbone)}.yaml"
 
 
 def refuse_to_lose(new: Recipe) -> None:
-    """Do nothing if a search may write its recipe: nothing is there, or it goes on with that.
+    """Refuse a search whose recipe would overwrite another one.
 
     Raises:
-        UserError: the file is there and is something else, or holds more trials.
+        UserError: the file is something other than an earlier state of this search.
     """
     if not new.file.exists():
         return
     try:
         old = read_recipe(new.file)
     except UserError as error:
-        why = f"is there and is no recipe ({error})"
+        why = f"exists and is not a recipe ({error})"
     else:
         if (old.method, old.dataset, old.backbone, old.protocol) != (
             new.method, new.dataset, new.backbone, new.protocol
         ):  # fmt: skip
             why = f"is for {old}, not for {new}"
         elif old.fixed != new.fixed:
-            why = f"was tuned with {_told(old.fixed)} fixed, not {_told(new.fixed)}"
+            why = f"was tuned with {_shown(old.fixed)} fixed, not {_shown(new.fixed)}"
         elif set(old.fields) != set(new.fields):
             why = f"sets {', '.join(old.fields)}, this search tunes {', '.join(new.fields)}"
         elif old.trials == 0:
-            why = "is no result of a search"
+            why = "is not the result of a search"
         elif old.trials > new.trials:
-            why = f"comes from {counted(old.trials, 'trial')}, more than the {new.trials} asked for"
+            why = f"comes from {counted(old.trials, 'trial')}, more than the {new.trials} requested"
         else:
             return
     raise UserError(f"{new.file} {why}: name another file with --write.")
 
 
-def _told(fixed: dict[str, Any]) -> str:
+def _shown(fixed: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in fixed.items()) or "nothing"
 
 
 def write_recipe(recipe: Recipe, tuning: dict[str, Any]) -> None:
-    """Write a recipe, all of it or nothing.
+    """Write a recipe to its file, completely or not at all.
 
     Args:
-        recipe: what it says; its `file` is where.
+        recipe: the recipe.
         tuning: how it was found, for the reader.
 
     Raises:

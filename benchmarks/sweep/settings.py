@@ -1,7 +1,6 @@
-"""From what a user typed to typed settings: the sweep, and the fields of methods and data sets.
+"""A sweep as a YAML file and flags request it, read and checked before anything is loaded.
 
-Everything is checked here, before anything is loaded: an unknown key or a value of the wrong type
-ends with one line that names the nearest valid ones, a method's number out of range with the limit.
+An unknown key or a value of the wrong type ends with one line that names the nearest valid ones.
 """
 
 from __future__ import annotations
@@ -23,78 +22,78 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 GROUP_COUNTS = ("own", "ir100")
 LARGEST_SEED = 2**32 - 1
-"""What every generator in use accepts, NumPy's legacy one among them."""
+"""Largest seed that all generators in use accept, including NumPy's legacy generator."""
 NARROWING = ("methods", "datasets", "set", "backbone", "protocol", "group_counts")
-"""Flags with which recipes and baselines of a file may be for nothing in the sweep."""
+"""Flags that may make recipes or baselines of a file irrelevant."""
 QUICK_START = Path(__file__).resolve().parents[2] / "configs" / "quick_start.yaml"
-"""The sweep that runs when neither methods nor data sets nor a file are named."""
+"""The sweep that runs if the command line names no methods, data sets or file."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A method or data set of a sweep with the fields that a YAML file sets for it."""
+    """An entry of a sweep: a method or data set, with the fields that a YAML file sets for it."""
 
     name: str
     fields: tuple[tuple[str, Any], ...] = ()
     recipes: tuple[Path, ...] | None = None
-    """Recipes of this entry alone, in place of the sweep's; empty for none at all."""
+    """Recipes of this entry alone, instead of the sweep's; empty for no recipe at all."""
 
     def __str__(self) -> str:
-        """`zero_shot (text=both)`."""
+        """Return the name with the fields, for example `zero_shot (text=both)`."""
         shown = ", ".join(f"{field}={value}" for field, value in self.fields)
         return f"{self.name} ({shown})" if shown else self.name
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A whole sweep as asked for: the flags of the command line, or the keys of a YAML file."""
+    """A request for a sweep: flags of the command line, or keys of a YAML file."""
 
     methods: tuple[Choice, ...] = ()
     datasets: tuple[Choice, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     split_seeds: tuple[int, ...] = (0,)
     backbone: str = ""
-    """Empty takes the embedded one for the embedded world and ViT-B-16-quickgelu/openai else."""
+    """Empty: the embedded one for the embedded world, otherwise ViT-B-16-quickgelu/openai."""
     set: tuple[tuple[str, str, Any], ...] = ()
     """(method or data set, field, value)."""
     recipes: tuple[Path, ...] = ()
-    """Files with hyper-parameters of methods (see `benchmarks.sweep.recipe_files`)."""
+    """Files with tuned hyper-parameters (see `benchmarks.sweep.recipe_files`)."""
     data_root: Path = Path("data")
     out: Path = Path("results/runs")
     protocol: str = ""
-    """Empty takes `equal` on the embedded backbone and `paper` else."""
+    """Empty: `equal` on the embedded backbone, otherwise `paper`."""
     select: str = "last"
     transform: str = "checkpoint"
-    """The evaluation transform: the checkpoint's own, or that of the paper so named."""
+    """Evaluation transform: the checkpoint's own, or that of a paper's code, by name."""
     remark: str = ""
-    """What a reader of any of the sweep's numbers has to know; ends the tables' captions."""
+    """Remark on all numbers of the sweep; it ends the captions of tables."""
     rerun: str = "missing"
     accept_stale: bool = False
     groups: str = "auto"
     group_counts: str = ""
-    """Counts that decide the groups of CIFAR-LT: own or ir100; empty is the data set's default."""
+    """Counts that decide the groups of CIFAR-LT: own or ir100; empty: the data set's default."""
     compare: tuple[str, ...] = ()
-    """Variants, as tables label them, that every other row is compared with after the run."""
+    """Labels of the rows that every other row is compared with after the run."""
     save_logits: bool = False
     save_model: bool = False
-    """Keep each cell's trained part, for `predict`."""
+    """Keep the trained part of each cell for `predict`."""
     no_deterministic: bool = False
-    """Let torch take the fastest algorithms, also those that need not repeat their numbers."""
+    """Let torch use the fastest algorithms, even if they do not repeat their numbers."""
     check_data: bool = False
-    """Read every image before anything is run."""
+    """Read every image before anything runs."""
     shard: str = ""
     device: str = "auto"
     precision: str = "auto"
     offline: bool = False
     plugin: tuple[Path, ...] = ()
     narrowed: bool = False
-    """No key: flags change which methods, data, backbone or protocol the file asks for."""
-    asked: tuple[Path, ...] = ()
-    """No key: the recipes that flags name."""
+    """Not a YAML key. True if flags change the methods, data, backbone or protocol of the file."""
+    recipe_flags: tuple[Path, ...] = ()
+    """Not a YAML key. The recipes that flags name; each of them must be used."""
 
 
 def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
-    """The sweep of a YAML file (if any) with the flags of the command line over it.
+    """Return the sweep of a YAML file (if any) with the flags of the command line over it.
 
     Args:
         file: YAML with the names of `Sweep`'s fields as keys.
@@ -113,17 +112,17 @@ def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
         if value is not None:
             flag = "recipe" if name == "recipes" else name.replace("_", "-")
             new = _sweep_value(name, value, f"--{flag}")
-            # These add up; where both set one field, the flag comes last and holds.
+            # These are added to the file's. If both set one field, the flag comes last and wins.
             added = name in ("set", "plugin", "recipes")
             values[name] = values.get(name, ()) + new if added else new
             if name == "recipes":
-                values["asked"] = new
+                values["recipe_flags"] = new
     narrowed = file is not None and any(flags.get(name) is not None for name in NARROWING)
     return Sweep(**values, narrowed=narrowed)
 
 
 def _sweep_value(name: str, value: Any, where: str) -> Any:
-    """One field of `Sweep` from a flag or a YAML value."""
+    """Return the value of one field of `Sweep`, from a flag or from YAML."""
     if name not in _keys():
         raise did_you_mean(f"key in {where}", name, _keys())
     if name in ("methods", "datasets"):
@@ -169,12 +168,13 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
 
 
 def _keys() -> list[str]:
-    """What a file may say."""
-    return [f.name for f in dataclasses.fields(Sweep) if f.name not in ("narrowed", "asked")]
+    """Return the keys that a file may have."""
+    internal = ("narrowed", "recipe_flags")
+    return [f.name for f in dataclasses.fields(Sweep) if f.name not in internal]
 
 
 def shard_of(text: str) -> tuple[int, int]:
-    """The part and the number of parts: (1, 4) for "2/4", (0, 1) for an empty text."""
+    """Return the index of the part and the number of parts: (1, 4) for "2/4", (0, 1) for ""."""
     return _shard(text, "--shard") if text else (0, 1)
 
 
@@ -186,7 +186,7 @@ def _shard(text: str, where: str) -> tuple[int, int]:
 
 
 def split_labels(text: str) -> tuple[str, ...]:
-    """The parts of a text between commas that stand in no bracket: labels may hold both."""
+    """Split a text at the commas outside brackets: labels may contain both."""
     parts, depth = [""], 0
     for character in text:
         depth += (character in "([{") - (character in ")]}")
@@ -198,14 +198,14 @@ def split_labels(text: str) -> tuple[str, ...]:
 
 
 def _items(value: Any) -> list[Any]:
-    """A YAML list, or the parts of a comma-separated text."""
+    """Return the items of a YAML list or of a comma-separated text."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _choice(item: Any, where: str, *, recipes: bool) -> Choice:
-    """`lift`, or in YAML `sage: {guidance: none}`; a method may say `recipe: FILE` among them."""
+    """Read `lift` or, in YAML, `sage: {guidance: none}`; a method may also have `recipe: FILE`."""
     if isinstance(item, Choice):
         return item
     if isinstance(item, dict) and len(item) == 1:
@@ -222,11 +222,11 @@ def _choice(item: Any, where: str, *, recipes: bool) -> Choice:
 
 
 def _recipe_files(value: Any, where: str) -> tuple[Path, ...]:
-    """One file, a list of them, or `none`."""
+    """Read one file, a list of files, or `none`."""
     files = [] if value == "none" else _items(value)
     named = all(isinstance(file, str | Path) and str(file) not in ("", "none") for file in files)
     if value == "" or not named:
-        raise UserError(f"{where}: a file, a list of files or none is wanted, not {value!r}.")
+        raise UserError(f"{where}: write a file, a list of files or none, not {value!r}.")
     return tuple(map(Path, files))
 
 
@@ -234,28 +234,26 @@ def _seeds(value: Any, where: str) -> tuple[int, ...]:
     seeds = []
     for item in _items(value):
         if isinstance(item, bool) or not _is_number(str(item)) or int(item) > LARGEST_SEED:
-            raise UserError(
-                f"{where}: '{item}' is no seed; write whole numbers from 0 on, for example 0,1,2."
-            )
+            raise UserError(f"{where}: '{item}' is not a seed; write whole numbers such as 0,1,2.")
         seeds.append(int(item))
     if not seeds:
-        raise UserError(f"{where}: no seed given; write for example 0,1,2.")
+        raise UserError(f"{where}: no seed given; write, for example, 0,1,2.")
     return tuple(dict.fromkeys(seeds))
 
 
 def _is_number(text: str) -> bool:
-    """Whether it is 0, 1, 2 … in plain digits: `isdigit` alone is true of "²" as well."""
+    """Return True for 0, 1, 2 … in plain digits; `isdigit` alone also accepts "²"."""
     return text.isascii() and text.isdigit() and len(text) < 20
 
 
 def _assignments(value: Any, where: str) -> tuple[tuple[str, str, Any], ...]:
-    """`["lift.lr=0.1"]` from flags, or `{lift: {lr: 0.1}}` from YAML."""
+    """Read `["lift.lr=0.1"]` from flags, or `{lift: {lr: 0.1}}` from YAML."""
     found = []
     if isinstance(value, dict):
         for owner, fields in value.items():
             if not isinstance(fields, dict):
                 raise UserError(
-                    f"{where}: 'set' wants NAME: {{FIELD: VALUE}}, not {owner}: {fields!r}."
+                    f"{where}: 'set' needs NAME: {{FIELD: VALUE}}, not {owner}: {fields!r}."
                 )
             found += [(str(owner), str(field), v) for field, v in fields.items()]
         return tuple(found)

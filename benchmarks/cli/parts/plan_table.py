@@ -95,7 +95,7 @@ def _sum(guesses: Sequence[Guess]) -> tuple[str, str]:
 
 def outlook(todo: Sequence[Cell], estimator: Estimator) -> str:
     """Number of cells to run and the time they take, in words."""
-    seconds, unknown = estimator.together(todo)
+    seconds, unknown = estimator.total(todo)
     unserved = sum(not serves(cell) for cell in todo)
     extra = f", {unknown} of them without an estimate" if unknown else ""
     extra += f", {unserved} of them not applicable" if unserved else ""

@@ -133,7 +133,7 @@ def test_cells_share_the_pass_that_makes_their_features(reference: Any) -> None:
     assert sorted(cell.split_seed for cell, _ in passes.values()) == [0, 1]
     rows = [estimator.cell(cell).seconds or 0.0 for cell in some]
     rows += [guess.seconds or 0.0 for _, guess in passes.values()]
-    assert estimator.together(some) == (pytest.approx(sum(rows)), 0)
+    assert estimator.total(some) == (pytest.approx(sum(rows)), 0)
 
 
 def test_stored_features_take_no_time(tmp_path: Path, reference: Any) -> None:
@@ -147,7 +147,7 @@ def test_stored_features_take_no_time(tmp_path: Path, reference: Any) -> None:
 
 def test_cells_of_unknown_length_are_counted_once(reference: Any) -> None:
     some = cells("ncm,linear_probe", "cifar10_lt", backbone="RN50/random", seeds="0,1")
-    assert Estimator([], "cpu", NONE_STORED).together(some) == (0.0, 3)
+    assert Estimator([], "cpu", NONE_STORED).total(some) == (0.0, 3)
 
 
 @pytest.mark.parametrize("name", SWEEPS)

@@ -66,14 +66,14 @@ def test_a_recipe_that_no_longer_fits_what_it_was_for_is_said(
 
 def test_recipes_that_are_asked_for_must_be_of_use(file: Path) -> None:
     for flags in (KNOB, {"methods": "linear_probe"}):
-        with pytest.raises(UserError, match=r"lift__glyphs100_lt.*nothing in this sweep is"):
+        with pytest.raises(UserError, match=r"lift__glyphs100_lt.*which is not in this sweep"):
             _plan(file, recipes=[str(LIFT)], **flags)
 
 
 @pytest.mark.parametrize("flags", [{}, {"seeds": "3"}, {"out": "elsewhere"}])
 def test_so_must_those_of_a_file_that_no_flag_changes(file: Path, flags: dict[str, Any]) -> None:
     file.write_text(file.read_text().replace("[lift, linear_probe]", "[lift]"))
-    with pytest.raises(UserError, match=r"linear_probe__.*nothing in this sweep is"):
+    with pytest.raises(UserError, match=r"linear_probe__.*which is not in this sweep"):
         _plan(file, **flags)
 
 

@@ -144,9 +144,9 @@ def test_a_recipe_is_for_one_data_set_backbone_and_protocol(expand: Expand, reci
 def test_a_recipe_that_is_for_nothing_in_the_sweep_is_refused(
     expand: Expand, recipe: Write
 ) -> None:
-    with pytest.raises(UserError, match=r"is for lift on .* with .*: nothing in this sweep is"):
+    with pytest.raises(UserError, match=r"is for lift on .* with .*, which is not in this sweep"):
         expand("linear_probe", recipes=[str(recipe(method="lift"))])
-    with pytest.raises(UserError, match=r"nothing in this sweep is"):
+    with pytest.raises(UserError, match=r"which is not in this sweep"):
         expand([_own()], recipes=[str(recipe())])  # the only entry wants none
 
 
@@ -272,10 +272,10 @@ GOOD = {
         ({"trails": 3}, "'trails'.*trials"),
         ({"trials": "many"}, "trials: 'many'"),
         ({"trials": -1}, "trials: -1"),
-        ({"fields": {}}, "fields: a mapping"),
-        ({"fields": [1]}, "fields: a mapping"),
-        ({"tuning": 3}, "tuning: a mapping"),
-        ({"tuning": {"fixed": [1]}}, "tuning: a mapping"),
+        ({"fields": {}}, "fields: write a mapping"),
+        ({"fields": [1]}, "fields: write a mapping"),
+        ({"tuning": 3}, "tuning: write a mapping"),
+        ({"tuning": {"fixed": [1]}}, "tuning: write a mapping"),
         ({"origin": 3}, "origin: '3' is not text"),
         ("- a\n- b", "a recipe is a mapping"),
         ("{", "not valid YAML"),
@@ -315,7 +315,7 @@ def test_a_recipe_by_hand_may_leave_out_protocol_and_trials(tmp_path: Path) -> N
 )  # fmt: skip
 def test_what_is_no_file_of_a_recipe(tmp_path: Path, value: str) -> None:
     (tmp_path / "s.yaml").write_text(f"methods: [lift: {{{value}}}]")
-    wanted = "a file, a list of files or none is wanted, not"
+    wanted = "write a file, a list of files or none, not"
     with pytest.raises(UserError, match=f"methods, recipe of lift: {wanted}"):
         read_sweep(tmp_path / "s.yaml", {})
     (tmp_path / "s.yaml").write_text(value.replace("recipe", "recipes"))
@@ -330,7 +330,7 @@ def test_no_recipe_is_said_by_none(tmp_path: Path) -> None:
     for value in ("a.yaml", "[a.yaml]"):
         (tmp_path / "s.yaml").write_text(f"{{methods: [lift: {{recipe: {value}}}]}}")
         assert read_sweep(tmp_path / "s.yaml", {}).methods[0].recipes == (Path("a.yaml"),)
-    with pytest.raises(UserError, match="--recipe: a file"):
+    with pytest.raises(UserError, match="--recipe: write a file"):
         read_sweep(None, {"recipes": [""]})
 
 

@@ -135,7 +135,7 @@ def test_a_recipe_is_overwritten_only_by_a_continued_search(search: Tune) -> Non
     before = file.read_bytes()
     assert read_recipe(file).trials == 3
     for words, options, says in (
-        (("mine", "mine.width=5"), {"trials": 2}, "comes from 3 trials, more than the 2 asked for"),
+        (("mine", "mine.width=5"), {"trials": 2}, "comes from 3 trials, more than the 2 requested"),
         (("mine", "mine.width=4"), {}, "was tuned with width=5 fixed, not width=4"),
         (("mine",), {}, "was tuned with width=5 fixed, not nothing"),
         (("mine", "mine.width=5"), {"fields": ("lr",)}, "sets lr, mode, epochs, this .* tunes lr"),
