@@ -52,7 +52,8 @@ def kind(name: str) -> str:
         name = next(kind for kind, is_available in available.items() if is_available)
     if not available[name]:
         raise UserError(
-            f"--device {name}: this machine or this build of torch has none; try --device auto."
+            f"--device {name}: not available on this machine or in this build of torch; "
+            "try --device auto."
         )
     return name
 

@@ -148,7 +148,7 @@ def cannot_fetch(ident: BackboneId, reason: str) -> DataMissing:
     else:
         names = " and ".join(f"the {need.what} ({need.repository})" for need in absent)
         what = (
-            f"Backbone '{ident.name}' needs from the Hugging Face hub {names}: not on this "
+            f"Backbone '{ident.name}' needs {names} from the Hugging Face hub: not on this "
             "machine and not fetched"
         )
         by_hand = ""

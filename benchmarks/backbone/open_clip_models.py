@@ -105,9 +105,9 @@ def _preprocess_of(ident: BackboneId, *, openai: bool) -> dict[str, Any]:
     found = [{key: settings[key] for key in keys} for settings in known]
     if any(other != found[0] for other in found):
         raise UserError(
-            f"Backbone '{ident.typed}': published weights of {ident.arch} have several "
-            "preprocessings, and a file does not say which is its own. Put it into a folder with "
-            "an open_clip_config.json that does (preprocess_cfg) and use local-dir:FOLDER."
+            f"Backbone '{ident.typed}': the published weights of {ident.arch} use different "
+            "preprocessing, and a file does not say which it needs. Put it into a folder with an "
+            "open_clip_config.json that does (preprocess_cfg) and use local-dir:FOLDER."
         )
     return {"force_preprocess_cfg": found[0]} if found else {}
 

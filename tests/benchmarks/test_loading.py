@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -58,7 +58,7 @@ def test_a_limited_number_of_results_is_prefetched() -> None:
 def test_items_are_consumed_as_needed() -> None:
     taken = []
 
-    def items():
+    def items() -> Iterator[int]:
         for i in range(10_000):
             taken.append(i)
             yield i

@@ -310,7 +310,7 @@ def test_a_files_transform_is_that_of_its_architecture(
     assert {key: loaded.preprocess[key] for key in keys} == one
     assert loaded.preprocess["size"] == (32, 32)
     monkeypatch.setitem(table, ARCH, {"a": one, "b": other})
-    with pytest.raises(UserError, match=r"several preprocessings.*local-dir:FOLDER"):
+    with pytest.raises(UserError, match=r"different preprocessing.*local-dir:FOLDER"):
         load_on_cpu(f"{ARCH}/{file}")
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     url = f"https://openaipublic.azureedge.net/clip/models/{sha256}/b.pt"

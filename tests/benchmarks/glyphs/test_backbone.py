@@ -1,47 +1,56 @@
 """The embedded backbone: an ordinary open_clip model with the documented accuracy."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
+from torch import Tensor
 
+from benchmarks.datasets.base import DataSet
 from benchmarks.datasets.families.glyphs import Glyphs
 from benchmarks.glyphs import ASSETS, PREPROCESS, load_tokenizer, world
+from benchmarks.glyphs.tokenizer import GlyphTokenizer
 from benchmarks.tools import glyph_evaluation as evaluation
 from benchmarks.tools import pretrain_glyph
 
 
 @pytest.fixture(scope="module")
-def tokenizer():
+def tokenizer() -> GlyphTokenizer:
     return load_tokenizer()
 
 
 @pytest.fixture(scope="module")
-def model():
+def model() -> Any:
     return evaluation.load_model()
 
 
 @pytest.fixture(scope="module")
-def even():
+def even() -> DataSet:
     """A world at ratio 1, in which only the rank defines many, medium and few."""
     return Glyphs(imbalance=1.0, n_max=40).load(Path(), 0)
 
 
 @pytest.fixture(scope="module")
-def test_features(model, even):
+def test_features(model: Any, even: DataSet) -> Tensor:
     return evaluation.image_features(model, even.test)
 
 
-def by_class(features, model, tokenizer, data, prompt):
+def by_class(
+    features: Tensor, model: Any, tokenizer: GlyphTokenizer, data: DataSet, prompt: str
+) -> NDArray[np.float64]:
     texts = evaluation.class_features(model, tokenizer, data.texts, prompt)
     return evaluation.class_accuracy(features @ texts.T, data.test.labels)
 
 
-def test_config_and_weights_fit_strictly(tokenizer):
+def test_config_and_weights_fit_strictly(tokenizer: GlyphTokenizer) -> None:
     config = json.loads((ASSETS / "glyph.json").read_text())
     assert config["text_cfg"]["vocab_size"] == tokenizer.vocab_size
     assert config["text_cfg"]["context_length"] == tokenizer.context_length
@@ -54,7 +63,7 @@ def test_config_and_weights_fit_strictly(tokenizer):
     open_clip.create_model("glyph").load_state_dict(weights, strict=True)
 
 
-def test_omitting_the_padding_changes_nothing(model, tokenizer):
+def test_omitting_the_padding_changes_nothing(model: Any, tokenizer: GlyphTokenizer) -> None:
     texts = ["a", "a photo of a red striped triangle.", "zzz " * 9, *world.names().values()]
     tokens = tokenizer(texts)
     with torch.no_grad():
@@ -62,7 +71,9 @@ def test_omitting_the_padding_changes_nothing(model, tokenizer):
         torch.testing.assert_close(cut, model.encode_text(tokens), atol=1e-4, rtol=1e-4)
 
 
-def test_zero_shot_accuracy_and_the_gain_from_descriptions(model, tokenizer, even, test_features):
+def test_zero_shot_accuracy_and_the_gain_from_descriptions(
+    model: Any, tokenizer: GlyphTokenizer, even: DataSet, test_features: Tensor
+) -> None:
     accuracy = {
         prompt: by_class(test_features, model, tokenizer, even, prompt)
         for prompt in evaluation.PROMPTS
@@ -75,13 +86,17 @@ def test_zero_shot_accuracy_and_the_gain_from_descriptions(model, tokenizer, eve
     assert accuracy["names"][covered].mean() > accuracy["names"][~covered].mean() + 10
 
 
-def test_difficulty_is_visible(model, tokenizer, even, test_features):
+def test_difficulty_is_visible(
+    model: Any, tokenizer: GlyphTokenizer, even: DataSet, test_features: Tensor
+) -> None:
     accuracy = by_class(test_features, model, tokenizer, even, "descriptions")
     hard = even.facts["difficulty"] > 0.5
     assert accuracy[~hard].mean() > accuracy[hard].mean() + 3
 
 
-def test_groups_do_not_differ_at_ratio_one(model, tokenizer, even, test_features):
+def test_groups_do_not_differ_at_ratio_one(
+    model: Any, tokenizer: GlyphTokenizer, even: DataSet, test_features: Tensor
+) -> None:
     """Many, medium and few must differ only in their counts."""
     weights = evaluation.linear_probe(
         evaluation.image_features(model, even.train), even.train.labels, even.num_classes
@@ -98,7 +113,7 @@ def test_groups_do_not_differ_at_ratio_one(model, tokenizer, even, test_features
         assert np.ptp(means) < 3, (name, means)
 
 
-def test_the_linear_probe_learns_a_toy_problem():
+def test_the_linear_probe_learns_a_toy_problem() -> None:
     features = torch.nn.functional.normalize(torch.randn(60, 8, generator=torch.manual_seed(0)))
     labels = (features[:, 0] > 0).long().numpy() + 2 * (features[:, 1] > 0).long().numpy()
     weights = evaluation.linear_probe(features, labels, 4)
@@ -107,7 +122,7 @@ def test_the_linear_probe_learns_a_toy_problem():
     assert accuracy.mean() > 90
 
 
-def test_class_accuracy_by_hand():
+def test_class_accuracy_by_hand() -> None:
     logits = torch.tensor([[1.0, 0], [0, 1], [0, 1], [0, 1]])
     assert evaluation.class_accuracy(logits, np.array([0, 0, 1, 1])).tolist() == [50, 100]
 
@@ -115,14 +130,14 @@ def test_class_accuracy_by_hand():
 # ---- pre-training --------------------------------------------------------------------------------
 
 
-def test_batches_depend_on_seed_and_step_only():
+def test_batches_depend_on_seed_and_step_only() -> None:
     one, again = (pretrain_glyph.make_batch(0, 5, 32) for _ in range(2))
     assert (one.images == again.images).all() and one.captions == again.captions
     other = pretrain_glyph.make_batch(0, 6, 32)
     assert not (one.images == other.images).all() and one.captions != other.captions
 
 
-def test_names_follow_the_zipf_law_and_hardly_trained_ones_are_rare():
+def test_names_follow_the_zipf_law_and_hardly_trained_ones_are_rare() -> None:
     batches = [pretrain_glyph.make_batch(1, step, 500) for step in range(6)]
     named = [number for batch in batches for number in batch.named]
     pools = {int(n): i for i, n in enumerate(world.covered())}
@@ -133,7 +148,9 @@ def test_names_follow_the_zipf_law_and_hardly_trained_ones_are_rare():
     assert 7 < head / tail < 26
 
 
-def test_a_few_steps_lower_the_loss_and_write_the_assets(tmp_path, monkeypatch, capsys):
+def test_a_few_steps_lower_the_loss_and_write_the_assets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     argv = ["pretrain_glyph", "--steps", "12", "--batch", "32", "--out", str(tmp_path)]
     monkeypatch.setattr("sys.argv", argv)
     monkeypatch.setattr(pretrain_glyph, "evaluate", lambda model: {"stub": {"all": 1.0}})
@@ -147,7 +164,7 @@ def test_a_few_steps_lower_the_loss_and_write_the_assets(tmp_path, monkeypatch, 
     assert "loss" in capsys.readouterr().out
 
 
-def test_the_shipped_log_documents_the_training():
+def test_the_shipped_log_documents_the_training() -> None:
     log = json.loads((ASSETS / "glyph_training.json").read_text())
     assert {"seed", "steps", "batch", "seconds", "processor", "torch"} <= set(log)
     assert log["mentions of a hardly trained name"]["most"] < 25

@@ -1,11 +1,15 @@
 """glyphs100_lt: counts as in CIFAR-100-LT, effects of the fields, disjoint draws."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.datasets import registry
+from benchmarks.datasets.base import DataSet, Split
 from benchmarks.datasets.families.glyphs import Glyphs
 from benchmarks.errors import UserError
 from benchmarks.glyphs import counts, ranks, world
@@ -13,27 +17,27 @@ from benchmarks.glyphs import counts, ranks, world
 NOWHERE = Path("nowhere")
 
 
-def load(split_seed=0, **knobs):
+def load(split_seed: int = 0, **knobs: Any) -> DataSet:
     """Load a data set that is small by default."""
     return Glyphs(**({"n_max": 20, "test_per_class": 3} | knobs)).load(NOWHERE, split_seed)
 
 
-def images(split):
+def images(split: Split) -> set[bytes]:
     return {image.tobytes() for image in split.images.array}
 
 
 @pytest.fixture(scope="module")
-def default():
+def default() -> DataSet:
     return Glyphs(test_per_class=2).load(NOWHERE, 0)
 
 
-def test_it_is_registered():
+def test_it_is_registered() -> None:
     assert registry.resolve("glyphs100_lt") == (Glyphs, {})
     assert registry.resolve("glyphs100_lt_ir50") == (Glyphs, {"imbalance": 50.0})
     assert Glyphs.task == "single"
 
 
-def test_default_counts_are_those_of_cifar100_lt(default):
+def test_default_counts_are_those_of_cifar100_lt(default: DataSet) -> None:
     n = default.counts
     assert n.sum() == len(default.train) == 10_847
     assert (n.max(), n.min()) == (500, 5)
@@ -42,7 +46,7 @@ def test_default_counts_are_those_of_cifar100_lt(default):
     assert by_rank.tolist() == [int(500 * 0.01 ** (i / 99)) for i in range(100)]
 
 
-def test_shapes_labels_and_texts(default):
+def test_shapes_labels_and_texts(default: DataSet) -> None:
     assert default.num_classes == 100 == len(set(default.texts.class_names))
     assert default.test.images.array.shape == (200, 32, 32, 3)
     assert np.bincount(default.test.labels).tolist() == [2] * 100
@@ -57,7 +61,7 @@ def test_shapes_labels_and_texts(default):
     assert [name in known for name in default.texts.class_names] == facts["covered"].tolist()
 
 
-def test_draws_are_disjoint():
+def test_draws_are_disjoint() -> None:
     one, two = load(0), load(1)
     parts = [one.train, two.train, one.test, one.validation()]
     sets = [images(part) for part in parts]
@@ -67,7 +71,7 @@ def test_draws_are_disjoint():
     assert images(two.test) == sets[2] and images(two.validation()) == sets[3]
 
 
-def test_images_depend_on_the_seed_and_the_world():
+def test_images_depend_on_the_seed_and_the_world() -> None:
     assert load().train.images.digest() == load().train.images.digest()
     assert load().split_hash == load().split_hash != load(1).split_hash
     other = load(world_seed=1)
@@ -75,12 +79,12 @@ def test_images_depend_on_the_seed_and_the_world():
     assert not images(other.test) & images(load().test)
 
 
-def test_a_smaller_tail_draws_the_same_images():
+def test_a_smaller_tail_draws_the_same_images() -> None:
     few, many = load(classes=10, n_max=10), load(classes=10, n_max=20)
     assert images(few.train) < images(many.train)
 
 
-def test_class_order_is_independent_of_rank(default):
+def test_class_order_is_independent_of_rank(default: DataSet) -> None:
     rank = default.facts["rank"]
     assert sorted(rank) == list(range(100))
     assert abs(np.corrcoef(rank, np.arange(100))[0, 1]) < 0.3
@@ -92,7 +96,7 @@ def test_class_order_is_independent_of_rank(default):
 
 
 @pytest.mark.parametrize("world_seed", range(4))
-def test_rank_coverage_and_difficulty_are_independent(world_seed):
+def test_rank_coverage_and_difficulty_are_independent(world_seed: int) -> None:
     facts = load(world_seed=world_seed).facts
     third = facts["rank"] * 3 // 100
     covered = [facts["covered"][third == t].mean() for t in range(3)]
@@ -108,7 +112,7 @@ def test_rank_coverage_and_difficulty_are_independent(world_seed):
 
 
 @pytest.mark.parametrize("pull", [-0.7, 0.4, 0.8])
-def test_fields_set_the_correlations(pull):
+def test_fields_set_the_correlations(pull: float) -> None:
     by_coverage = load(rank_coverage=pull).facts
     assert np.corrcoef(by_coverage["rank"], by_coverage["covered"])[0, 1] == pytest.approx(
         pull, abs=0.12
@@ -120,7 +124,7 @@ def test_fields_set_the_correlations(pull):
     assert abs(np.corrcoef(by_difficulty["rank"], by_difficulty["covered"])[0, 1]) < 0.15
 
 
-def test_a_correlation_of_one_sorts_the_classes():
+def test_a_correlation_of_one_sorts_the_classes() -> None:
     facts = load(rank_coverage=1.0).facts
     assert facts["covered"][np.argsort(facts["rank"])].tolist() == [False] * 40 + [True] * 60
     facts = load(rank_difficulty=-1.0).facts
@@ -128,7 +132,7 @@ def test_a_correlation_of_one_sorts_the_classes():
 
 
 @pytest.mark.parametrize("coverage", [0.0, 0.25, 1.0])
-def test_coverage_is_the_share_of_covered_classes(coverage):
+def test_coverage_is_the_share_of_covered_classes(coverage: float) -> None:
     facts = load(coverage=coverage).facts
     assert facts["covered"].mean() == coverage
     assert facts["difficulty"].mean() == pytest.approx(0.5)
@@ -137,7 +141,7 @@ def test_coverage_is_the_share_of_covered_classes(coverage):
 # ---- counts --------------------------------------------------------------------------------------
 
 
-def test_step_profile():
+def test_step_profile() -> None:
     n = counts.tail_counts(10, 50, 10.0, "step", 0.3, "free")
     assert n.tolist() == [50] * 3 + [5] * 7
 
@@ -145,7 +149,7 @@ def test_step_profile():
 @pytest.mark.parametrize("imbalance", [1.0, 3.7, 50.0, 100.0, 1000.0])
 @pytest.mark.parametrize("profile", ["exp", "step"])
 @pytest.mark.parametrize(("classes", "n_max"), [(100, 500), (7, 3), (100, 20)])
-def test_a_fixed_total_is_exact(imbalance, profile, classes, n_max):
+def test_a_fixed_total_is_exact(imbalance: float, profile: str, classes: int, n_max: int) -> None:
     reference = counts.tail_counts(classes, n_max, 100.0, "exp", 0.5, "free")
     n = counts.tail_counts(classes, n_max, imbalance, profile, 0.5, "fixed")
     assert n.sum() == reference.sum()
@@ -156,25 +160,25 @@ def test_a_fixed_total_is_exact(imbalance, profile, classes, n_max):
         assert n.tolist() == reference.tolist()
 
 
-def test_fixed_total_keeps_the_ratio():
+def test_fixed_total_keeps_the_ratio() -> None:
     n = counts.tail_counts(100, 500, 10.0, "exp", 0.5, "fixed")
     assert n[0] / n[-1] == pytest.approx(10, rel=0.05)
 
 
-def test_ratio_one_is_balanced():
+def test_ratio_one_is_balanced() -> None:
     assert set(load(imbalance=1.0).counts) == {20}
 
 
 # ---- small worlds and invalid fields -------------------------------------------------------------
 
 
-def test_a_tiny_world():
+def test_a_tiny_world() -> None:
     tiny = load(classes=4, n_max=20, imbalance=2.0, test_per_class=4)
     assert tiny.counts.sum() == 57 and tiny.counts.min() == 10
     assert sorted(tiny.facts["rank"]) == [0, 1, 2, 3]
 
 
-def test_style_shift_changes_images_but_not_ids():
+def test_style_shift_changes_images_but_not_ids() -> None:
     plain, shifted = load(style_shift=0.0), load(style_shift=1.0)
     assert plain.test.ids == shifted.test.ids
     assert not images(plain.test) & images(shifted.test)
@@ -199,7 +203,7 @@ def test_style_shift_changes_images_but_not_ids():
         ({"rank_coverage": 0.9, "rank_difficulty": 0.9}, "rank_coverage"),
     ],
 )
-def test_invalid_fields_are_reported_in_one_line(knobs, word):
+def test_invalid_fields_are_reported_in_one_line(knobs: dict[str, Any], word: str) -> None:
     with pytest.raises(UserError, match=word) as error:
         Glyphs(**knobs).resolve(NOWHERE)
     assert "\n" not in str(error.value)
@@ -220,7 +224,7 @@ def test_invalid_fields_are_reported_in_one_line(knobs, word):
         ({"imbalance": 1000, "total": "fixed"}, 1000),
     ],
 )
-def test_an_unreachable_ratio_is_noted(knobs, asked):
+def test_an_unreachable_ratio_is_noted(knobs: dict[str, Any], asked: int | None) -> None:
     data = Glyphs(**knobs)
     counts = data.load(NOWHERE, 0).counts
     there = f"the imbalance ratio is {counts.max()}, not {asked}: every class has at least one"
@@ -230,12 +234,12 @@ def test_an_unreachable_ratio_is_noted(knobs, asked):
     assert asked is None or counts.min() == 1
 
 
-def test_card_and_download_need_no_files():
+def test_card_and_download_need_no_files() -> None:
     assert "10,847" in Glyphs().card()["counts"]
     assert "no download" in Glyphs().download(NOWHERE)
 
 
-def test_choose_takes_classes_from_both_pools_evenly():
+def test_choose_takes_classes_from_both_pools_evenly() -> None:
     chosen = ranks.choose_classes(0, 10, 0.5)
     assert chosen.covered.sum() == 5
     assert sorted(chosen.difficulty[chosen.covered]) == pytest.approx([0.1, 0.3, 0.5, 0.7, 0.9])

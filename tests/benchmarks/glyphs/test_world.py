@@ -1,20 +1,25 @@
 """Consistency of classes, names, descriptions and captions."""
 
-from collections import Counter
+from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from benchmarks.glyphs import captions, world
 from benchmarks.glyphs.stream import Source
 
 
-def test_combinations_and_attributes_are_inverse():
+def test_combinations_and_attributes_are_inverse() -> None:
     seen = {world.combination(*world.attributes(n)) for n in range(world.COMBINATIONS)}
     assert seen == set(range(600)) and world.COMBINATIONS == 600
     assert world.attributes(world.combination(11, 9, 4)) == (11, 9, 4)
 
 
-def test_half_of_the_combinations_have_a_name():
+def test_half_of_the_combinations_have_a_name() -> None:
     covered, hardly = set(world.covered().tolist()), set(world.hardly_trained().tolist())
     assert len(covered) == len(hardly) == 150
     assert not covered & hardly
@@ -22,14 +27,16 @@ def test_half_of_the_combinations_have_a_name():
 
 
 @pytest.mark.parametrize("pool", [world.covered, world.hardly_trained])
-def test_attributes_are_spread_evenly_over_both_kinds(pool):
+def test_attributes_are_spread_evenly_over_both_kinds(
+    pool: Callable[[], NDArray[np.int64]],
+) -> None:
     for column, (values, share) in enumerate(((12, 12.5), (10, 15), (5, 30))):
         counts = Counter(world.attributes(int(n))[column] for n in pool())
         assert len(counts) == values
         assert max(abs(count - share) for count in counts.values()) <= 0.5
 
 
-def test_names_are_distinct_meaningless_words():
+def test_names_are_distinct_meaningless_words() -> None:
     names = list(world.names().values())
     assert len(set(names)) == 300
     plain_words = {*world.SHAPES, *world.COLOURS, *world.TEXTURES}
@@ -37,7 +44,7 @@ def test_names_are_distinct_meaningless_words():
 
 
 @pytest.mark.parametrize("form", range(world.forms()))
-def test_every_sentence_states_shape_colour_and_texture(form):
+def test_every_sentence_states_shape_colour_and_texture(form: int) -> None:
     sentences = [world.describe(n, form) for n in range(600)]
     assert len(set(sentences)) == 600
     for n in (0, 137, 599):
@@ -45,21 +52,21 @@ def test_every_sentence_states_shape_colour_and_texture(form):
         assert world.SHAPES[shape] in sentences[n] and world.COLOURS[colour] in sentences[n]
 
 
-def test_descriptions_by_hand():
+def test_descriptions_by_hand() -> None:
     arrow = world.combination(8, 1, 2)
     assert world.describe(arrow, 0) == "an orange dotted arrow"
     assert world.describe(arrow, 2) == "an orange arrow with dots"
     assert world.describe(arrow, 3) == "an arrow that is orange and dotted"
 
 
-def test_descriptions_never_contain_the_name_and_vary_in_form():
+def test_descriptions_never_contain_the_name_and_vary_in_form() -> None:
     for n, name in world.names().items():
         assert name not in world.description(n)
     assert len({world.description(n).replace("an ", "a ").split()[1] for n in range(600)}) > 15
     assert sum("with" in world.description(n) for n in range(600)) > 60
 
 
-def test_captions_contain_the_requested_texts():
+def test_captions_contain_the_requested_texts() -> None:
     number = int(world.covered()[0])
     name, (shape, colour, _) = world.names()[number], world.attributes(number)
     for i in range(50):
@@ -72,7 +79,7 @@ def test_captions_contain_the_requested_texts():
         assert name not in described and world.SHAPES[shape] in described
 
 
-def test_some_captions_drop_attributes_and_some_add_words():
+def test_some_captions_drop_attributes_and_some_add_words() -> None:
     number = world.combination(4, 0, 1)
     vague = [captions.caption(Source("v", i), [(number, captions.VAGUE)]) for i in range(100)]
     assert any("star" in text for text in vague) and not all("star" in text for text in vague)

@@ -40,7 +40,9 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("queries, keys", [(5, 5), (1, 5), (70, 70), (70, 73)])
 @pytest.mark.parametrize("cache", [1, 2**14, 2**30], ids=["one by one", "some", "at once"])
-def test_attention_and_its_gradients(queries, keys, cache, monkeypatch):
+def test_attention_and_its_gradients(
+    queries: int, keys: int, cache: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(attention, "CACHE", cache)
     torch.manual_seed(0)
     q = 3 * torch.randn(3, 2, queries, 8, dtype=torch.float64)
@@ -51,7 +53,7 @@ def test_attention_and_its_gradients(queries, keys, cache, monkeypatch):
         torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-10)
 
 
-def test_attention_without_gradients_is_the_same():
+def test_attention_without_gradients_is_the_same() -> None:
     torch.manual_seed(0)
     for tokens in (5, 70):  # on either side of SHORT
         q, k, v = torch.randn(3, 2, 2, tokens, 8, dtype=torch.float64)
@@ -63,7 +65,7 @@ def test_attention_without_gradients_is_the_same():
 # ---- layers -------------------------------------------------------------------------------------
 
 
-def test_gradient_of_quickgelu():
+def test_gradient_of_quickgelu() -> None:
     x = torch.linspace(-9, 9, 301, dtype=torch.float64)
     quick = open_clip.transformer.QuickGELU()
     ours = with_gradients(lambda x: blocks.activation(quick, x), x)
@@ -74,7 +76,7 @@ def test_gradient_of_quickgelu():
 
 
 @pytest.mark.parametrize("scale", [None, 0.5])
-def test_folded_layers_equal_norm_layer_and_scale(scale):
+def test_folded_layers_equal_norm_layer_and_scale(scale: float | None) -> None:
     block: Any = backbone(ls_init_value=scale).model.visual.transformer.resblocks[0]
     x = torch.randn(7, 24, dtype=torch.float64)
     plain = F.layer_norm(x, (24,))
@@ -91,7 +93,7 @@ def test_folded_layers_equal_norm_layer_and_scale(scale):
     torch.testing.assert_close(folded.down(hidden), block.ls_2(mlp.c_proj(hidden)))
 
 
-def test_frozen_weights_are_folded_once_and_again_after_a_change():
+def test_frozen_weights_are_folded_once_and_again_after_a_change() -> None:
     visual: Any = backbone().model.visual
     block = visual.transformer.resblocks[0]
     first, again = (blocks.layers(block, torch.float32).up.weight for _ in range(2))
@@ -101,7 +103,7 @@ def test_frozen_weights_are_folded_once_and_again_after_a_change():
     torch.testing.assert_close(blocks.layers(block, torch.float32).up.weight, 2 * first)
 
 
-def test_a_cached_fold_is_not_used_for_another_parameter():
+def test_a_cached_fold_is_not_used_for_another_parameter() -> None:
     """Addresses of freed tensors are reused, and versions start at 0: neither is an identity."""
     block: Any = backbone().model.visual.transformer.resblocks[0]
     for value in range(1, 60):
@@ -115,7 +117,7 @@ def test_a_cached_fold_is_not_used_for_another_parameter():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_cache_does_not_keep_towers_alive(dtype):
+def test_the_cache_does_not_keep_towers_alive(dtype: torch.dtype) -> None:
     frozen = backbone(dtype=torch.float32)
     visual: Any = frozen.model.visual
     image.pooled(visual, pictures(frozen))
@@ -130,14 +132,14 @@ def test_the_cache_does_not_keep_towers_alive(dtype):
 
 
 @pytest.mark.parametrize("tower", TOWERS.values(), ids=TOWERS)
-def test_features_are_those_of_open_clip(tower):
+def test_features_are_those_of_open_clip(tower: dict[str, Any]) -> None:
     frozen = backbone(**tower)
     images = pictures(frozen)
     expected = F.normalize(frozen.model.encode_image(images).float(), dim=-1)
     torch.testing.assert_close(frozen.encode_images(images), expected, atol=1e-6, rtol=0)
 
 
-def test_a_tower_without_a_projection():
+def test_a_tower_without_a_projection() -> None:
     frozen = backbone()
     visual: Any = frozen.model.visual
     images = pictures(frozen)
@@ -146,7 +148,7 @@ def test_a_tower_without_a_projection():
     torch.testing.assert_close(frozen.encode_images(images), expected, atol=1e-6, rtol=0)
 
 
-def test_other_towers_use_open_clips_forward_pass():
+def test_other_towers_use_open_clips_forward_pass() -> None:
     settings = {"layers": [1, 1, 1, 1], "width": 16, "image_size": 64}  # a ResNet
     model = open_clip.CLIP(embed_dim=10, vision_cfg=settings, text_cfg=TEXT).eval()
     frozen = dataclasses.replace(tiny_backbone(), model=model.requires_grad_(False))
@@ -165,7 +167,7 @@ def bf16() -> None:
 
 @pytest.mark.parametrize("tower", TOWERS.values(), ids=TOWERS)
 @pytest.mark.usefixtures("bf16")
-def test_bfloat16_is_near_float32(tower):
+def test_bfloat16_is_near_float32(tower: dict[str, Any]) -> None:
     """bfloat16 has 8 bits: errors of 0.4 % per operation, a few per cent after three blocks."""
     frozen = backbone(dtype=torch.float32, **tower)
     visual: Any = frozen.model.visual
