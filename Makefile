@@ -39,6 +39,7 @@ lint: $(READY)
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
+	@$(BIN)/lint-imports
 
 format: $(READY)
 	@$(BIN)/python -m ruff check --fix .
