@@ -22,11 +22,8 @@ class FloorsContract(Contract):
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         """Compare the floors of both ends of every import."""
-        floor_of = {
-            name: number
-            for number, names in enumerate(self.floors)  # type: ignore[arg-type, var-annotated]
-            for name in names.split()
-        }
+        floors: list[str] = self.floors  # type: ignore[assignment]
+        floor_of = {name: i for i, names in enumerate(floors) for name in names.split()}
         missing = sorted(name for name in floor_of if name not in graph.modules)
         homeless, upward = [], []
         for importer in sorted(graph.modules):
