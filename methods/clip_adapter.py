@@ -22,9 +22,9 @@ from torch.nn import functional as F
 from benchmarks.plugins.ranges import Count, NonNegative, Share
 from methods.base import Batch, Task, TextSource
 from methods.parts.losses.single_label.ce import cross_entropy
+from methods.parts.stackable import Stackable
 from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import Schedule, Training
-from methods.parts.training.stackable import Stackable
 from methods.registry import register
 from methods.space import Distribution, LogUniform, Uniform
 

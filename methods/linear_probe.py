@@ -12,6 +12,8 @@ from methods.base import Task
 from methods.parts.heads.linear_classifiers import SCALE, head_training
 from methods.parts.losses import LossName, named_loss
 from methods.parts.losses.base import LossFunction
+from methods.parts.losses.multi_label.bce import binary_cross_entropy
+from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import Schedule
 from methods.registry import register
@@ -58,10 +60,10 @@ class LinearProbe(Learner):
     def _loss(self, task: Task) -> LossFunction:
         if self.loss == "ldam_drw" and self.head == "linear":
             raise NotApplicable("ldam_drw's margins are cosines: it needs head=cosine")
-        name = self.loss
-        if name == "auto":
-            name = "ce" if task.kind == "single" else "bce"
-            if task.kind == "multi":
-                task.note("the loss is bce, linear_probe's default for multi-label data")
+        if self.loss == "auto":
+            if task.kind == "single":
+                return cross_entropy
+            task.note("the loss is bce, linear_probe's default for multi-label data")
+            return binary_cross_entropy
         settings = {"tau": self.tau, "db_neg_scale": self.db_neg_scale, "db_mu": self.db_mu}
-        return named_loss(name, task, scale=SCALE, **settings)
+        return named_loss(self.loss, task, scale=SCALE, **settings)

@@ -48,11 +48,11 @@ from methods.base import Batch, Task
 from methods.parts.losses import MultiLabelLossName, named_loss
 from methods.parts.losses.base import Loss, LossFunction
 from methods.parts.losses.single_label.la import LogitAdjusted
+from methods.parts.stackable import Stackable
 from methods.parts.text.prompts import PromptClassifier, PromptLearner, prompt_schedule
 from methods.parts.text.text_tower import mean_direction, words
 from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import Training
-from methods.parts.training.stackable import Stackable
 from methods.registry import register
 from methods.space import Distribution, LogUniform, Uniform
 

@@ -16,14 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from benchmarks.errors import did_you_mean
-from benchmarks.plugins import sources
 from benchmarks.plugins.catalog import Catalog
-from benchmarks.protocol import FEATURES_VERSION, PIXELS_VERSION, PROTOCOL_VERSION
 
 if TYPE_CHECKING:
     from benchmarks.datasets.base import TaskKind
@@ -98,20 +95,3 @@ def info_of(name: str) -> MethodInfo:
     if name not in entries:
         raise did_you_mean("method", name, entries)
     return MethodInfo(name, **entries[name].options)
-
-
-@cache
-def fingerprint(name: str) -> str:
-    """The source fingerprint of a method: records with another one are stale.
-
-    It covers the code of the method's file and of the project modules that its numbers depend on
-    (`benchmarks.plugins.sources`), and the versions of protocol, frozen features and, for methods
-    on images, of their pixels.
-
-    Returns:
-        16 hexadecimal digits.
-    """
-    versions = [f"protocol {PROTOCOL_VERSION}", f"features {FEATURES_VERSION}"]
-    if info_of(name).needs == "images":
-        versions.append(f"pixels {PIXELS_VERSION}")
-    return sources.fingerprint([METHODS.entries()[name].file], versions)

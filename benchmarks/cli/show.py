@@ -46,9 +46,12 @@ def _show_method(name: str, console: Console) -> None:
     from rich.markup import escape
 
     from benchmarks.plugins.static_reader import read_docs
-    from methods.registry import METHODS, fingerprint, info_of
+    from benchmarks.sweep.fingerprints import fingerprint
+    from methods.registry import METHODS, info_of
 
     info, entry = info_of(name), METHODS.entries()[name]
+    fields = METHODS.fields(name)
+    defaults = {name: field.default for name, field in fields.items()}
     space = METHODS.attribute(name, "space")
     console.print(f"[bold]{name}[/bold]  {escape(entry.summary)}")
     facts = {
@@ -59,12 +62,11 @@ def _show_method(name: str, console: Console) -> None:
         "reconstruction": info.reconstruction,
         "tunable": ", ".join(f"{field} {reach}" for field, reach in space.items()),
         "exempt": "; ".join(f"{check} ({why})" for check, why in info.exempt.items()),
-        "source": f"{entry.file} (fingerprint {fingerprint(name)})",
+        "source": f"{entry.file} (fingerprint {fingerprint(name, defaults)})",
     }
     _print_facts({fact: text for fact, text in facts.items() if text}, console)
-    fields = METHODS.fields(name)
     docs = read_docs(entry.file, entry.class_name)
-    _print_fields(name, fields, {n: f.default for n, f in fields.items()}, docs, console)
+    _print_fields(name, fields, defaults, docs, console)
 
 
 def _show_dataset(name: str, data_root: Path, console: Console) -> None:

@@ -29,8 +29,9 @@ from benchmarks.plugins.catalog import first_line
 from benchmarks.run import runner
 from benchmarks.run.options import RunOptions
 from benchmarks.sweep.cell import Cell
+from benchmarks.sweep.fingerprints import fingerprint
 from methods.base import Method, Predictor, Samples, Task
-from methods.registry import METHODS, fingerprint, info_of
+from methods.registry import METHODS, info_of
 from results.schema import Record
 from results.store import Store
 
@@ -217,7 +218,7 @@ class Subject:
             precision="fp32",
             groups="thirds",
             deterministic=self.info.deterministic,
-            fingerprint=fingerprint(self.name),
+            fingerprint=fingerprint(self.name, {}),
         )
 
     def run_cell(self, out: Path, display: Display) -> None:

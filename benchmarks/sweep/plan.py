@@ -19,10 +19,11 @@ from benchmarks.plugins.values import apply_fields
 from benchmarks.protocol import UNREPEATABLE, budget
 from benchmarks.sweep.baselines import Baselines, resolve
 from benchmarks.sweep.cell import Cell
+from benchmarks.sweep.fingerprints import fingerprint
 from benchmarks.sweep.recipe_files import Recipe, RecipeBook
 from benchmarks.sweep.rows.labels import method_of
 from benchmarks.sweep.settings import Choice, Sweep, shard_of
-from methods.registry import METHODS, fingerprint, info_of
+from methods.registry import METHODS, info_of
 from results.schema import Record, Tuning
 from results.store import preference
 
@@ -144,7 +145,7 @@ def _labelled(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
                         precision=precision,
                         groups=_group_rule(sweep, family),
                         deterministic=deterministic,
-                        fingerprint=fingerprint(choice.name),
+                        fingerprint=fingerprint(choice.name, config),
                         tuning=tuning,
                         transform=sweep.transform,
                         remark=sweep.remark,

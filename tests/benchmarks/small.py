@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmarks import backbones
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.registry import DATASETS
-from methods.registry import METHODS, fingerprint
+from methods.registry import METHODS
 
 ARCH = "small-clip-of-the-tests"
 CLASSES = 4
@@ -72,7 +72,6 @@ def forgetting_plugins() -> Iterator[None]:
             for name in set(catalog.entries()) - before[catalog.kind]:
                 del catalog.entries()[name]
                 catalog._classes.pop(name, None)
-        fingerprint.cache_clear()
 
 
 class ListedImages:

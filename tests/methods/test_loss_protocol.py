@@ -17,7 +17,7 @@ from benchmarks.plugins.static_reader import read_fields
 from methods.base import Batch, Task
 from methods.parts import losses
 from methods.parts.heads.linear_classifiers import LinearHead, OnFeatures
-from methods.parts.losses import loss_file, loss_names, named_loss, single_label
+from methods.parts.losses import loss_files, loss_names, named_loss, single_label
 from methods.parts.losses.base import Loss, is_coupled
 from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.training.schedules import Schedule, Training
@@ -109,7 +109,7 @@ def test_every_file_is_a_loss_for_its_kind_of_task(kind: Any) -> None:
     task, _ = tiny_task(kind=kind)
     logits, labels = torch.zeros(8, 4), task.train.labels[:8]
     for name in loss_names(kind):
-        assert loss_file(kind, name).is_file()
+        assert loss_files(name)
         loss = named_loss(name, task, **SETTINGS)
         assert loss(logits, labels, Batch(torch.arange(8), None, None)).shape == (8,)
 

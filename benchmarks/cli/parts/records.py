@@ -11,9 +11,10 @@ from rich.console import Console
 
 from benchmarks.cli.parts.messages import warn
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.sweep.fingerprints import fingerprint
 from benchmarks.sweep.plan import Expansion
 from benchmarks.sweep.settings import split_labels
-from methods.registry import METHODS, fingerprint
+from methods.registry import METHODS
 from reports.compare.comparison import NEEDED, Read
 from results.schema import Record
 from results.store import Store, preference
@@ -96,7 +97,7 @@ def stale_keys(records: Sequence[Record]) -> set[str]:
         for r in records
         if r.provenance is not None
         and r.method in known
-        and r.provenance.fingerprint != fingerprint(r.method)
+        and r.provenance.fingerprint != fingerprint(r.method, r.config)
     }
 
 

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from methods.base import Batch, Task
 from methods.parts.losses.base import LossFunction
+from methods.parts.stackable import Stackable
 from methods.parts.training.schedules import Schedule, Training
-from methods.parts.training.stackable import Stackable
 
 SCALE = 25.0
 """Factor on cosine logits (LIFT's code, `scale: 25`)."""

@@ -30,6 +30,8 @@ from methods.parts.image.adapters import (
 from methods.parts.image.vit import AdaptedClassifier, AdaptedViT, project_to_width, vit, with_own
 from methods.parts.losses import named_loss
 from methods.parts.losses.base import LossFunction
+from methods.parts.losses.multi_label.bce import binary_cross_entropy
+from methods.parts.losses.single_label.la import LogitAdjusted
 from methods.parts.training.loop import ONLY, Schedule, Stage, train
 
 AdapterKind = Literal["adaptformer", "adapter", "lora", "vpt", "bitfit", "none"]
@@ -121,10 +123,13 @@ def tower_loss(task: Task, name: TowerLoss, tau: float) -> LossFunction:
     Raises:
         NotApplicable: the loss does not fit the task.
     """
-    if name == "auto":
-        name = "la" if task.kind == "single" else "bce"
+    if name == "auto" and task.kind == "single":
+        return LogitAdjusted(task.log_prior, tau)
     if task.kind == "multi":
-        task.note(f"multi-label form ours: {name} on sigmoids in place of LIFT's softmax loss")
+        shown = "bce" if name == "auto" else name
+        task.note(f"multi-label form ours: {shown} on sigmoids in place of LIFT's softmax loss")
+    if name == "auto":
+        return binary_cross_entropy
     return named_loss(name, task, tau=tau, scale=SCALE, db_neg_scale=2.0, db_mu=0.2)
 
 

@@ -1,8 +1,9 @@
 """Losses: one file each, `single_label/NAME.py` or `multi_label/NAME.py`.
 
 The file's name is the loss's name on the command line; a new file is found without an edit
-elsewhere. A method that always uses the same loss imports it from its file; one with a `loss` field
-calls `named_loss`. Start with `base.py`, the protocol of a loss.
+elsewhere. A method with a `loss` field calls `named_loss` for a loss that the user names, and only
+the file of that loss counts in the fingerprint of the cell. A method that picks a loss itself, also
+as its default, imports it from its file. Start with `base.py`, the protocol of a loss.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ def loss_names(kind: Literal["single", "multi"]) -> list[str]:
     return sorted(file.stem for file in files)
 
 
-def loss_file(kind: Literal["single", "multi"], name: str) -> Path:
-    """The source file of a loss."""
-    return FOLDER / f"{kind}_label" / f"{name}.py"
+def loss_files(name: str) -> list[Path]:
+    """Source files of the losses that have a name: none, or one for a kind of task."""
+    files = (FOLDER / f"{kind}_label" / f"{name}.py" for kind in ("single", "multi"))
+    return [file for file in files if file.is_file()]
 
 
 def named_loss(name: str, task: Task, **settings: float) -> LossFunction:

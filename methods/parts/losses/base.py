@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from methods.base import Batch
-from methods.parts.training.stackable import Stackable
+from methods.parts.stackable import Stackable
 
 LossFunction = Callable[[Tensor, Tensor, Batch], Tensor]
 """(logits (B, C), labels (B,) or (B, C), batch) -> (B,) losses, one per sample.

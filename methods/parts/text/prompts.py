@@ -17,10 +17,10 @@ from benchmarks.errors import NotApplicable
 from methods.base import Batch, Task
 from methods.parts.heads.calibration import Calibration
 from methods.parts.losses.base import LossFunction
+from methods.parts.stackable import SelfStacked, Stackable
 from methods.parts.text.prompt_encoder import PromptEncoder
 from methods.parts.text.text_tower import mean_direction, text_tower, tokenised
 from methods.parts.training.schedules import Schedule
-from methods.parts.training.stackable import SelfStacked, Stackable
 
 
 class PromptLearner(Stackable):

@@ -25,6 +25,7 @@ from torch.func import functional_call, vmap
 
 from methods.base import Batch
 from methods.parts.losses.base import is_coupled
+from methods.parts.stackable import SelfStacked, Stackable
 from methods.parts.training.members import Member
 from methods.parts.training.problems import (
     Problem,
@@ -35,7 +36,6 @@ from methods.parts.training.problems import (
     optimiser_of,
 )
 from methods.parts.training.schedules import Schedule
-from methods.parts.training.stackable import SelfStacked, Stackable
 
 MEMORY = {"cpu": 2**26, "cuda": 2**31}
 """Bytes for the trained parameters of one problem with gradients and optimiser state. On a CPU they

@@ -12,23 +12,27 @@ import pytest
 
 from benchmarks.plugins import sources
 from benchmarks.plugins.catalog import Catalog
+from benchmarks.sweep import fingerprints as fingerprints_of
 from methods import registry
+from methods.parts import losses
 from methods.registry import METHODS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of what methods import, from which fingerprints are made instead."""
-    for name in ("methods", "benchmarks/towers"):
+    for name in ("methods", "benchmarks/towers", "benchmarks/plugins"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     for file in ROOT.glob("benchmarks/*.py"):
         shutil.copy(file, tmp_path / "benchmarks" / file.name)
     monkeypatch.setattr(sources, "ROOT", tmp_path)
     catalog = Catalog("method", "methods", tmp_path / "methods", "none")
-    monkeypatch.setattr(registry, "METHODS", catalog)
+    for module in (registry, fingerprints_of):
+        monkeypatch.setattr(module, "METHODS", catalog)
+    monkeypatch.setattr(losses, "FOLDER", tmp_path / "methods" / "parts" / "losses")
     return tmp_path
 
 
@@ -39,21 +43,21 @@ def forgotten() -> Iterator[None]:
     yield
     METHODS._entries = entries
     METHODS._classes = {name: cls for name, cls in METHODS._classes.items() if name in entries}
-    registry.fingerprint.cache_clear()
+    fingerprints_of._fingerprint.cache_clear()
     for name in [m for m in sys.modules if m.startswith("plugin_")]:
         del sys.modules[name]
 
 
 def fingerprints() -> dict[str, str]:
-    registry.fingerprint.cache_clear()
+    fingerprints_of._fingerprint.cache_clear()
     sources._file.cache_clear()
-    return {name: registry.fingerprint(name) for name in registry.METHODS.entries()}
+    return {name: fingerprints_of.fingerprint(name, {}) for name in registry.METHODS.entries()}
 
 
-def fingerprint(name: str) -> str:
-    registry.fingerprint.cache_clear()
+def fingerprint(name: str, **config: str) -> str:
+    fingerprints_of._fingerprint.cache_clear()
     sources._file.cache_clear()
-    return registry.fingerprint(name)
+    return fingerprints_of.fingerprint(name, config)
 
 
 def append(file: Path, text: str) -> None:
@@ -136,7 +140,7 @@ def test_a_new_protocol_or_other_features_make_everything_stale(
     tree: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     before = fingerprints()
-    monkeypatch.setattr(registry, version, getattr(registry, version) + 1)
+    monkeypatch.setattr(fingerprints_of, version, getattr(fingerprints_of, version) + 1)
     after = fingerprints()
     assert all(before[name] != after[name] for name in before)
 
@@ -145,7 +149,7 @@ def test_new_training_pixels_make_stale_what_sees_images(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = fingerprints()
-    monkeypatch.setattr(registry, "PIXELS_VERSION", registry.PIXELS_VERSION + 1)
+    monkeypatch.setattr(fingerprints_of, "PIXELS_VERSION", fingerprints_of.PIXELS_VERSION + 1)
     changed = {name for name, value in fingerprints().items() if value != before[name]}
     assert changed == {name for name in before if registry.info_of(name).needs == "images"}
     assert {"lift"} <= changed < set(before)
@@ -200,6 +204,30 @@ def test_another_module_of_the_same_code_counts(tree: Path) -> None:
     user.write_text(text, encoding="utf-8")
     append(user, "import methods.parts.one, methods.parts.two\nfrom methods.parts.two import f")
     assert fingerprint("zero_shot") != first
+
+
+# ---- losses by name ------------------------------------------------------------------------------
+
+
+def test_only_the_loss_that_a_cell_names_counts(tree: Path) -> None:
+    before = {loss: fingerprint("linear_probe", loss=loss) for loss in ("auto", "ldam_drw", "db")}
+    append(tree / "methods" / "parts" / "losses" / "single_label" / "ldam_drw.py", "x = 1")
+    after = {loss: fingerprint("linear_probe", loss=loss) for loss in before}
+    assert {loss for loss in before if before[loss] != after[loss]} == {"ldam_drw"}
+
+
+def test_a_new_loss_is_in_no_fingerprint(tree: Path) -> None:
+    settings = ("auto", "la", "asl")
+    before = [fingerprints(), *(fingerprint("linear_probe", loss=loss) for loss in settings)]
+    folder = tree / "methods" / "parts" / "losses" / "single_label"
+    (folder / "ours.py").write_text((folder / "la.py").read_text("utf-8"), encoding="utf-8")
+    assert before == [fingerprints(), *(fingerprint("linear_probe", loss=s) for s in settings)]
+
+
+@pytest.mark.parametrize(("name", "loss"), [("linear_probe", "ce"), ("lift", "la"), ("coop", "ce")])
+def test_the_loss_that_a_method_picks_itself_counts(tree: Path, name: str, loss: str) -> None:
+    file = tree / "methods" / "parts" / "losses" / "single_label" / f"{loss}.py"
+    assert changes(name, file)
 
 
 # ---- what does not ------------------------------------------------------------------------------

@@ -1,0 +1,39 @@
+"""Source fingerprints of configured methods, which tell stale records from current ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmarks.plugins import sources
+from benchmarks.protocol import FEATURES_VERSION, PIXELS_VERSION, PROTOCOL_VERSION
+from methods.parts.losses import loss_files
+from methods.registry import METHODS, info_of
+
+
+def fingerprint(name: str, config: Mapping[str, Any]) -> str:
+    """The source fingerprint of a configured method: records with another one are stale.
+
+    It covers the code of the method's file and of the project modules that its numbers depend on
+    (`benchmarks.plugins.sources`), the file of the loss that its field `loss` names, and the
+    versions of protocol, frozen features and, for methods on images, of their pixels.
+
+    Args:
+        name: of a registered method.
+        config: its hyper-parameters.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    versions = [f"protocol {PROTOCOL_VERSION}", f"features {FEATURES_VERSION}"]
+    if info_of(name).needs == "images":
+        versions.append(f"pixels {PIXELS_VERSION}")
+    files = [METHODS.entries()[name].file, *loss_files(str(config.get("loss", "")))]
+    return _fingerprint(tuple(files), tuple(versions))
+
+
+@cache
+def _fingerprint(files: tuple[Path, ...], versions: tuple[str, ...]) -> str:
+    return sources.fingerprint(files, versions)
