@@ -81,17 +81,23 @@ def _may_accelerate() -> bool:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """True if matrix products in bfloat16 work.
-
-    On a CPU, a separate process tries one: some virtual machines report instructions that they do
-    not support, and the first product then kills the process.
-    """
+    """True if matrix products in bfloat16 work."""
     import torch
 
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "mps":
         return False
+    return _cpu_has_bf16()
+
+
+@cache
+def _cpu_has_bf16() -> bool:
+    """True if this processor multiplies matrices in bfloat16.
+
+    A separate process tries: some virtual machines report instructions that they do not support,
+    and the first product then kills the process.
+    """
     product = "import torch; a = torch.ones(256, 256, dtype=torch.bfloat16); a @ a"
     return subprocess.run([sys.executable, "-c", product], capture_output=True).returncode == 0
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from benchmarks.backbones import Backbone
 from benchmarks.conformance.tiny import tiny_backbone, tiny_task
+from benchmarks.inputs.features import FeatureStore
 from methods.base import Task
 from methods.parts.image.two_stage import FeaturesOf
 
@@ -46,6 +47,6 @@ def precise_task(seed: int = 0, **more: Any) -> tuple[Task, Any]:
         task.validation = FeaturesOf(task.validation, unit(task.validation.features()))
     task.counts = task.counts.double()
     task.backbone = _double_backbone()
-    texts = task.text_cache
-    task.text_cache = lambda *given: unit(texts(*given))
+    texts = FeatureStore(None)
+    task.text_cache = lambda *given: unit(texts.texts(task.backbone, *given))
     return task, FeaturesOf(test, unit(test.features()))

