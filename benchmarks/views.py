@@ -14,8 +14,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as F
 
 from benchmarks.errors import NotApplicable
 
@@ -42,6 +40,9 @@ def enlarged(
     preprocess: Mapping[str, Any], side: int, image: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
     """(H, W, 3) -> (h, w, 3) uint8, resized as for evaluation, but to `enlarged_size`."""
+    from torchvision.transforms import InterpolationMode  # deferred: takes seconds
+    from torchvision.transforms import functional as F
+
     large = enlarged_size(preprocess, side)
     size = [large, large] if preprocess["resize_mode"] == "squash" else [large]
     # As in open_clip, every interpolation other than bilinear is bicubic.

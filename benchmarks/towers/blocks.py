@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.weak import TensorWeakRef, WeakTensorKeyDictionary
@@ -96,9 +95,16 @@ def layers(block: Any, dtype: torch.dtype) -> Layers:
     )
 
 
+def is_quick_gelu(kind: nn.Module) -> bool:
+    """True if the activation is open_clip's QuickGELU."""
+    from open_clip.transformer import QuickGELU  # deferred: seconds, and a model loads it anyway
+
+    return isinstance(kind, QuickGELU)
+
+
 def activation(kind: nn.Module, x: Tensor) -> Tensor:
     """Apply the MLP's activation module; QuickGELU runs a faster equivalent in both directions."""
-    if isinstance(kind, QuickGELU):
+    if is_quick_gelu(kind):
         out: Tensor = _QuickGelu.apply(x)
         return out
     out = kind(x)

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.towers.blocks import layers
+from benchmarks.towers.blocks import is_quick_gelu, layers
 from methods.parts.text.packed_attention import Part, attend, attend_backward, leading_keys, parts
 from methods.parts.text.packing import Chunk
 
@@ -219,14 +218,14 @@ def _norm_backward(of_out: Tensor, norm: tuple[Tensor, ...]) -> Tensor:
 
 def _activation(kind: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """What `_activation_backward` reads, and the MLP's activation of x, which is overwritten."""
-    if isinstance(kind, QuickGELU):  # x sigmoid(1.702 x) = silu(1.702 x) / 1.702
+    if is_quick_gelu(kind):  # x sigmoid(1.702 x) = silu(1.702 x) / 1.702
         steep = x.mul_(1.702)
         return steep, F.silu(steep).div_(1.702)
     return x, kind(x)
 
 
 def _activation_backward(kind: nn.Module, of_out: Tensor, read: Tensor) -> Tensor:
-    if isinstance(kind, QuickGELU):
+    if is_quick_gelu(kind):
         of_x: Tensor = torch.ops.aten.silu_backward(of_out, read)
     elif isinstance(kind, nn.GELU):
         of_x = torch.ops.aten.gelu_backward(of_out, read, approximate=kind.approximate)
