@@ -85,10 +85,10 @@ class _CifarLT(DrawnTail):
 
     def pinned(self) -> dict[str, Any]:
         """Return the fields, without `collection` if it is the official one."""
-        knobs = super().pinned()
+        values = super().pinned()
         if self.collection == "official":
-            del knobs["collection"]
-        return knobs
+            del values["collection"]
+        return values
 
     def load(self, root: Path, split_seed: int) -> DataSet:
         """Read the data set from `root`, in any of its forms on disk."""

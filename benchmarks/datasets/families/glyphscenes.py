@@ -5,17 +5,23 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, get_args
+from typing import Annotated, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets.base import DataSet, Scores, Split
-from benchmarks.datasets.files.glyph_world import GlyphWorld, TailClasses, deferred_images
+from benchmarks.datasets.files.glyph_world import (
+    ClassCount,
+    GlyphWorld,
+    TailClasses,
+    deferred_images,
+)
 from benchmarks.datasets.registry import register
 from benchmarks.errors import UserError
 from benchmarks.glyphs import captions, draw, scenes
 from benchmarks.glyphs.stream import Source, key_of
+from benchmarks.plugins.ranges import Range, Share
 
 VERSION = "1"
 VALIDATION_PER_CLASS = 20
@@ -26,18 +32,18 @@ VALIDATION_PER_CLASS = 20
 class GlyphScenes(GlyphWorld):
     """60 classes, one to four in an image (32×32 px), with a caption for each training image."""
 
-    style_shift: float = 0.3
+    style_shift: Annotated[float, Share] = 0.3
     """Distance of the images from the pre-training style, 0 to 1. The default was chosen on
     validation draws; it is low because several glyphs in one image are already hard."""
-    classes: int = 60
+    classes: Annotated[int, ClassCount] = 60
     """Number of classes, 2 to 100."""
-    test_per_class: int = 60
+    test_per_class: Annotated[int, Range(1, 1_000_000)] = 60
     """Test images with each class; the same for all, because average precision depends on it."""
-    cooccurrence: float = 0.0
+    cooccurrence: Annotated[float, Share] = 0.0
     """Probability that a training glyph of a class beyond the first third of the ranks appears
     with its partner, one class of the head, 0 to 1. At 0, companions are as frequent as their
     counts. Test and validation scenes have no partners."""
-    caption_noise: float = 0.2
+    caption_noise: Annotated[float, Share] = 0.2
     """Probability that a caption omits a glyph, that it has irrelevant words and, for each glyph,
     that it drops attributes, 0 to 1."""
     scores: Scores = "logits"
@@ -50,9 +56,6 @@ class GlyphScenes(GlyphWorld):
     # class and for zero-shot with any of the texts (3 to 5 for a random even order). Other worlds
     # have no such guarantee.
     even_draw: ClassVar[int] = 1709
-
-    def _bounds(self) -> dict[str, tuple[float, float]]:
-        return super()._bounds() | {"cooccurrence": (0, 1), "caption_noise": (0, 1)}
 
     def _check(self) -> None:
         super()._check()

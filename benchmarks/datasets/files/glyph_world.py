@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,11 @@ from benchmarks.errors import UserError
 from benchmarks.glyphs import draw, ranks, world
 from benchmarks.glyphs.counts import tail_counts
 from benchmarks.plugins import sources
+from benchmarks.plugins.fields import fields_of
+from benchmarks.plugins.ranges import Range, Share
+
+ClassCount = Range(2, 100)
+Correlation = Range(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -58,32 +63,32 @@ class TailClasses:
 class GlyphWorld(Family):
     """Long tail of glyph classes drawn from a seed, with every confounder a parameter."""
 
-    imbalance: float = 100.0
+    imbalance: Annotated[float, Range(1, 1e6)] = 100.0
     """Ratio of the largest to the smallest class, 1 or more."""
     profile: str = "exp"
     """`exp`: counts fall exponentially with rank; `step`: head classes n_max, the rest n_max/r."""
-    head_share: float = 0.5
+    head_share: Annotated[float, Share] = 0.5
     """Share of head classes, for the step profile only."""
-    n_max: int = 500
+    n_max: Annotated[int, Range(1, 1_000_000)] = 500
     """Training images of the largest class (with total=fixed, it determines the total)."""
     total: str = "free"
     """`free`: the largest class has n_max images; `fixed`: as many images in total as ratio 100
     with profile exp and this n_max."""
-    style_shift: float = 0.6
+    style_shift: Annotated[float, Share] = 0.6
     """Distance of the images from the pre-training style, 0 to 1. The default was chosen on
     validation draws: zero-shot ends up halfway, far below what training on the images reaches."""
-    coverage: float = 0.6
+    coverage: Annotated[float, Share] = 0.6
     """Share of the classes whose names the backbone learned well in pre-training."""
-    rank_coverage: float = 0.0
+    rank_coverage: Annotated[float, Correlation] = 0.0
     """Correlation of coverage with tail rank, −1 (covered classes in the head) to 1 (in the
     tail)."""
-    rank_difficulty: float = 0.0
+    rank_difficulty: Annotated[float, Correlation] = 0.0
     """Correlation of visual difficulty with tail rank, −1 (hard classes in the head) to 1."""
-    classes: int = 100
+    classes: Annotated[int, ClassCount] = 100
     """Number of classes, 2 to 100."""
-    test_per_class: int = 50
+    test_per_class: Annotated[int, Range(1, 1_000_000)] = 50
     """Test images with each class."""
-    world_seed: int = 0
+    world_seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     """Seed of the classes, ranks and images."""
 
     default_backbone: ClassVar[str] = "glyph"
@@ -91,33 +96,16 @@ class GlyphWorld(Family):
     even_draw: ClassVar[int]
     """Index of the even order of ranks, see `ranks.tail_order`."""
 
-    def _bounds(self) -> dict[str, tuple[float, float]]:
-        """Return the smallest and largest value of each numeric field."""
-        return {
-            "imbalance": (1, 1e6),
-            "head_share": (0, 1),
-            "n_max": (1, 1_000_000),
-            "style_shift": (0, 1),
-            "coverage": (0, 1),
-            "rank_coverage": (-1, 1),
-            "rank_difficulty": (-1, 1),
-            "classes": (2, 100),
-            "test_per_class": (1, 1_000_000),
-            "world_seed": (0, 2**32 - 1),  # as for every seed
-        }
-
     def _check(self) -> None:
-        for field, (low, high) in self._bounds().items():
-            value = getattr(self, field)
-            if not low <= value <= high:
+        for name, field in fields_of(type(self)).items():
+            value = getattr(self, name)
+            if wrong := field.complaint(value):
+                raise UserError(f"data set {self.name}, field {name}: {value} is {wrong}.")
+        for name, choices in {"profile": ("exp", "step"), "total": ("free", "fixed")}.items():
+            if getattr(self, name) not in choices:
                 raise UserError(
-                    f"{self.name}.{field} must be {low:.10g} to {high:.10g}, not {value!r}."
-                )
-        for field, choices in {"profile": ("exp", "step"), "total": ("free", "fixed")}.items():
-            if getattr(self, field) not in choices:
-                raise UserError(
-                    f"{self.name}.{field} must be {' or '.join(choices)}, "
-                    f"not {getattr(self, field)!r}."
+                    f"{self.name}.{name} must be {' or '.join(choices)}, "
+                    f"not {getattr(self, name)!r}."
                 )
         long_tail.refuse_unused_head_share(
             self.name, self.profile, self.head_share, type(self).head_share

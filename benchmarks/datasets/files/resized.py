@@ -47,10 +47,10 @@ class InFiles(Family):
 
     def pinned(self) -> dict[str, Any]:
         """Return the fields, without `cache_images` if it is 0."""
-        knobs = super().pinned()
+        values = super().pinned()
         if not self.cache_images:
-            del knobs["cache_images"]
-        return knobs
+            del values["cache_images"]
+        return values
 
     def notes(self) -> tuple[str, ...]:
         """Return footnotes, with one on resized training images."""

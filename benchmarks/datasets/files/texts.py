@@ -33,12 +33,12 @@ class WithTexts(Family):
 
     def pinned(self) -> dict[str, Any]:
         """Return the fields, with a description file or WordNet by name and content hash."""
-        knobs = super().pinned()
+        values = super().pinned()
         if self.descriptions == "wordnet":
-            knobs["descriptions"] = f"wordnet@{wordnet.find().digest}"
+            values["descriptions"] = f"wordnet@{wordnet.find().digest}"
         elif self.descriptions not in CHOICES:
-            knobs["descriptions"] = _file_id(self._file())
-        return knobs
+            values["descriptions"] = _file_id(self._file())
+        return values
 
     def _texts(self, package: Package) -> tuple[Texts, tuple[str, ...]]:
         """Return the texts that the fields select, and footnotes on missing or shared ones.

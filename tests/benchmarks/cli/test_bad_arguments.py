@@ -70,7 +70,7 @@ FLAGS = {
     "field": (["--set", "ncm.metrik=x"], "'metrik'.*metric"),
     "knob": (["--set", "glyphs100_lt.clases=3"], "'clases'.*classes"),
     "type of a field": (["--set", "glyphs100_lt.n_max=many"], "n_max: 'many'"),
-    "value of a field": (["--set", "glyphs100_lt.classes=1000"], "classes must be 2 to 100"),
+    "value of a field": (["--set", "glyphs100_lt.classes=1000"], "classes: 1000 is more than 100"),
     "range of a field": (
         ["--methods", "lift", "--set", "lift.epochs=0"],
         "method lift, field epochs: 0 is less than 1",

@@ -81,7 +81,7 @@ def test_images_are_resized_once(files: FileImages) -> None:
     again.make(lambda *done: told.append(done))
     assert again.crop(2, lambda h, w: (0, 0, h, w), 16).shape == (16, 16, 3)
     assert told == [(6, 6)]
-    with pytest.raises(DataError, match=r"0\.png"):  # copies of another size are made anew
+    with pytest.raises(DataError, match=r"0\.png"):  # copies of another size are made again
         ResizedImages(files, SIDE - 1).make()
 
 

@@ -192,7 +192,7 @@ def test_style_shift_changes_images_but_not_ids() -> None:
         ({"total": "most"}, "free or fixed"),
         ({"head_share": 2}, "head_share"),
         ({"head_share": 0.1}, "head_share=0.1 needs profile=step"),
-        ({"world_seed": -1}, "world_seed must be 0 to 4294967295, not -1"),
+        ({"world_seed": -1}, "world_seed: -1 is less than 0"),
         ({"style_shift": -0.1}, "style_shift"),
         ({"style_shift": float("nan")}, "style_shift"),
         ({"coverage": 1.1}, "coverage"),

@@ -24,7 +24,7 @@ def test_images_are_decoded_once(tree: Path, cache: Path, monkeypatch: pytest.Mo
         assert content(load(tree)) == first
     for file in cache.rglob("*.npy"):
         file.write_bytes(file.read_bytes()[:64])
-    assert content(load(tree)) == first, "a damaged entry is made anew"
+    assert content(load(tree)) == first, "a damaged entry is rebuilt"
     assert not [p for p in (cache / "cifar").iterdir() if p.name.startswith(".")]
 
 
