@@ -43,7 +43,7 @@ from results.published import Published, published
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CalibrationResult:
     """The result on one data set beside the known values."""
 
     dataset: str
@@ -95,7 +95,8 @@ def calibrate(sweep: Sweep, console: Console, known: Sequence[Published] | None 
     name, entries = _known_for(ident, every)
     if not entries:
         others = ", ".join(dict.fromkeys(entry.backbone for entry in every))
-        _say(console, f"No zero-shot values of {ident.name} are known. Known backbones: {others}.")
+        line = f"No zero-shot values of {ident.name} are known. Known backbones: {others}."
+        _print_line(console, line)
         return 2
     datasets = dict.fromkeys(entry.dataset for entry in entries if entry.dataset is not None)
     zero_shot_sweep = replace(
@@ -115,17 +116,17 @@ def calibrate(sweep: Sweep, console: Console, known: Sequence[Published] | None 
                 cells[0].backbone.typed, device=device, precision=precision, offline=offline
             )
 
-        outcomes = []
+        results = []
         for cell in cells:
             wanted = [entry for entry in entries if entry.dataset == cell.family.name]
-            outcomes.append(_check(cell, sweep.data_root, wanted, backbone, display))
-    _print(outcomes, ident, name, console)
-    wrong = [outcome for outcome in outcomes if outcome.failed]
-    if any(outcome.got is not None for outcome in wrong):
-        _advise(outcomes, backbone(), console)
+            results.append(_check(cell, sweep.data_root, wanted, backbone, display))
+    _print(results, ident, name, console)
+    wrong = [result for result in results if result.failed]
+    if any(result.got is not None for result in wrong):
+        _advise(results, backbone(), console)
     if wrong:
         return 1
-    return 0 if any(outcome.got is not None for outcome in outcomes) else 2
+    return 0 if any(result.got is not None for result in results) else 2
 
 
 def zero_shot(
@@ -195,33 +196,35 @@ def _check(
     entries: Sequence[Published],
     backbone: Callable[[], Backbone],
     display: ProgressDisplay,
-) -> Outcome:
-    """The outcome on one data set.
+) -> CalibrationResult:
+    """Compare one data set.
 
     Raises:
         UserError: the backbone cannot be loaded.
     """
     expected = tuple(entry.values["overall"] for entry in entries if entry.values)
-    nothing = Outcome(cell.family.name, expected, entries[0].tolerance or 0.0)
+    unchecked = CalibrationResult(cell.family.name, expected, entries[0].tolerance or 0.0)
     display.preparing(f"loading {cell.dataset}")
     try:
         data = cell.family.load(root, cell.split_seed)
     except DataMissing as missing:
-        return replace(nothing, why="no data", detail=str(missing))
+        return replace(unchecked, why="no data", detail=str(missing))
     except DataError as error:
-        return replace(nothing, why="damaged data", detail=str(error), damaged=True)
+        return replace(unchecked, why="damaged data", detail=str(error), damaged=True)
     images = entries[0].test_images
     if images is not None and len(data.test) != images:
-        return replace(nothing, why=f"{len(data.test):,} of {images:,} test images")
+        return replace(unchecked, why=f"{len(data.test):,} of {images:,} test images")
     loaded = backbone()
     progress = partial(display.preparing, f"features of {cell.dataset} test")
     try:
-        return replace(nothing, got=zero_shot(data, loaded, user_store(), progress))
+        return replace(unchecked, got=zero_shot(data, loaded, user_store(), progress))
     except DataError as error:
-        return replace(nothing, why="damaged data", detail=str(error), damaged=True)
+        return replace(unchecked, why="damaged data", detail=str(error), damaged=True)
 
 
-def _print(outcomes: Sequence[Outcome], ident: BackboneId, name: str, console: Console) -> None:
+def _print(
+    results: Sequence[CalibrationResult], ident: BackboneId, name: str, console: Console
+) -> None:
     alias = "" if name == ident.name else f", checked as {name}"
     console.print(Text(f"Zero-shot values of {ident.name}{alias} (%)", style="bold"))
     grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
@@ -229,36 +232,36 @@ def _print(outcomes: Sequence[Outcome], ident: BackboneId, name: str, console: C
     for head in ("expected", "got", "difference"):
         grid.add_column(head, justify="right", no_wrap=True)
     grid.add_column("")
-    for outcome in outcomes:
-        gap = outcome.difference
-        result = Text(f"not checked: {outcome.why}", style="red" if outcome.damaged else "dim")
+    for result in results:
+        gap = result.difference
+        verdict = Text(f"not checked: {result.why}", style="red" if result.damaged else "dim")
         if gap is not None:
-            result = Text("FAIL", style="bold red") if outcome.failed else Text("pass")
+            verdict = Text("FAIL", style="bold red") if result.failed else Text("pass")
         grid.add_row(
-            outcome.dataset,
-            " / ".join(f"{value:.2f}" for value in outcome.expected),
-            "–" if outcome.got is None else f"{outcome.got:.2f}",
+            result.dataset,
+            " / ".join(f"{value:.2f}" for value in result.expected),
+            "–" if result.got is None else f"{result.got:.2f}",
             "–" if gap is None else f"{gap:+.2f}".replace("-", "−"),
-            result,
+            verdict,
         )
     console.print(grid)
-    limits = sorted({outcome.tolerance for outcome in outcomes})
-    _say(
+    limits = sorted({result.tolerance for result in results})
+    _print_line(
         console,
         "Top-1 accuracy (voc_lt: mean average precision) on the complete public test set with its "
         "own prompts. A value passes within "
         f"{' or '.join(f'{limit:g}' for limit in limits)} points of a public evaluation.",
     )
-    none_checked = all(outcome.got is None for outcome in outcomes)
-    for outcome in outcomes:
-        if outcome.detail and (outcome.damaged or none_checked):
-            _say(console, outcome.detail)
+    none_checked = all(result.got is None for result in results)
+    for result in results:
+        if result.detail and (result.damaged or none_checked):
+            _print_line(console, result.detail)
 
 
-def _advise(outcomes: Sequence[Outcome], backbone: Backbone, console: Console) -> None:
+def _advise(results: Sequence[CalibrationResult], backbone: Backbone, console: Console) -> None:
     """Print the likely causes of wrong values, in the order to check them."""
-    checked = [outcome for outcome in outcomes if outcome.got is not None]
-    failed = [outcome for outcome in checked if outcome.failed]
+    checked = [result for result in results if result.got is not None]
+    failed = [result for result in checked if result.failed]
     settings = backbone.preprocess
     size, resize = settings.get("size"), settings.get("resize_mode")
     lines = [
@@ -278,10 +281,10 @@ def _advise(outcomes: Sequence[Outcome], backbone: Backbone, console: Console) -
         )
     else:
         first = "To check:"
-    _say(console, first)
+    _print_line(console, first)
     for line in lines:
-        _say(console, f"- {line}")
+        _print_line(console, f"- {line}")
 
 
-def _say(console: Console, line: str) -> None:
+def _print_line(console: Console, line: str) -> None:
     console.print(Padding(Text(line), (0, 0, 0, 1)))

@@ -138,7 +138,7 @@ def tuned_fields(
     Raises:
         UserError: the method declares no space, or all of it is fixed.
     """
-    space: Mapping[str, Distribution] = METHODS.get(method).space  # type: ignore[attr-defined]
+    space: Mapping[str, Distribution] = METHODS.attribute(method, "space")
     if not space:
         raise UserError(f"{method} declares no search space (`space` in its class).")
     for name in wanted:

@@ -65,5 +65,6 @@ def test_an_unreadable_record_is_named_and_ignored(
     ended = command("plan", *fast)
     assert ended.status == 0
     assert "a.json: schema 99, but this version reads 1" in ended.out
-    assert "b[red].json: damaged" in ended.out
+    assert "b[red].json: not JSON" in ended.out
     assert "No readable records under runs" in the_line(command("report", "runs"))
+    assert command(*fast).out.count("Ignored: ") == 2  # the store is read once
