@@ -20,15 +20,15 @@ class Range:
 
     def __post_init__(self) -> None:
         if self.high is not None and not self.low < self.high:
-            raise ValueError(f"a range from {self.low:g} to {self.high:g} is empty")
+            raise ValueError(f"a range from {self.low:.10g} to {self.high:.10g} is empty")
 
     def complaint(self, value: float) -> str | None:
         """The reason why a value is outside, for example "less than 2"; None if it is inside."""
         inside = operator.lt if self.open else operator.le
         if not inside(self.low, value):
-            return f"{'not above' if self.open else 'less than'} {self.low:g}"
+            return f"{'not above' if self.open else 'less than'} {self.low:.10g}"
         if self.high is not None and not inside(value, self.high):
-            return f"{'not below' if self.open else 'more than'} {self.high:g}"
+            return f"{'not below' if self.open else 'more than'} {self.high:.10g}"
         return None
 
 

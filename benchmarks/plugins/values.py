@@ -40,6 +40,20 @@ def apply_fields(kind: str, of: type | Fields, given: dict[str, Any]) -> dict[st
     return values
 
 
+def check_fields(kind: str, instance: Any) -> None:
+    """Check the values of a dataclass that was built without `apply_fields`.
+
+    Args:
+        kind: what to call it in a message, for example "data set cifar10_lt".
+        instance: the object.
+
+    Raises:
+        UserError: a wrong type or a number out of its field's range.
+    """
+    fields = fields_of(type(instance))
+    apply_fields(kind, fields, {name: getattr(instance, name) for name in fields})
+
+
 def coerce(value: Any, hint: Any, where: str) -> Any:
     """`value` as the annotated type; strings are read as the command line writes them.
 
@@ -51,7 +65,7 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
         options = typing.get_args(hint)
         if value in options:
             return value
-        raise UserError(f"{where}: '{value}' is none of {', '.join(map(str, options))}.")
+        raise UserError(f"{where}: '{value}' is not one of {', '.join(map(str, options))}.")
     if origin in (typing.Union, types.UnionType):
         inner = [a for a in typing.get_args(hint) if a is not type(None)]
         if value is None or value == "none":

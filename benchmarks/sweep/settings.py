@@ -161,7 +161,7 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
     }.get(name)
     text: str = coerce(value, str, where)
     if options is not None and text not in options:
-        raise UserError(f"{where}: '{text}' is none of {', '.join(options)}.")
+        raise UserError(f"{where}: '{text}' is not one of {', '.join(options)}.")
     if name == "shard":
         _shard(text, where)
     return text

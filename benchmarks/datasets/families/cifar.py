@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +40,8 @@ from benchmarks.protocol import GROUPS, group_of
 from benchmarks.text import Package, read_package
 
 VERSION = "1"
-OFFICIAL_ORDER, NAME_ORDER = "cao2019", "cao2019/name-order"
-DRAWS = ("auto", OFFICIAL_ORDER, NAME_ORDER)
-GROUP_COUNTS = ("own", "ir100")
+OFFICIAL_ORDER: Final = "cao2019"
+NAME_ORDER: Final = "cao2019/name-order"
 _HOME_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _TIMEOUT_S = 60.0
 """Timeout for a server that stops responding during a download."""
@@ -54,11 +53,11 @@ _log = logging.getLogger(__name__)
 class _CifarLT(DrawnTail):
     """Base class of both data sets."""
 
-    recipe: str = "auto"
+    recipe: Literal["auto", "cao2019", "cao2019/name-order"] = "auto"
     """Order of the images that the long tail is drawn from. `cao2019`: order of the official
     pickles. `cao2019/name-order`: by file name, the only order that a tree of class folders has;
     this is another split. `auto` chooses `cao2019` if the pickles are found."""
-    group_counts: str = "own"
+    group_counts: Literal["own", "ir100"] = "own"
     """Counts that decide many, medium and few: this subset's `own`, or those of ratio 100 (`ir100`,
     as in LIFT's CIFAR results at ratios 10 and 50)."""
     collection: str = "official"
@@ -199,15 +198,6 @@ class _CifarLT(DrawnTail):
 
     def _group_counts(self) -> NDArray[np.int64]:
         return (replace(self, imbalance=100.0) if self.group_counts == "ir100" else self).counts()
-
-    def _check(self) -> None:
-        self._check_tail()
-        for field, known in (("recipe", DRAWS), ("group_counts", GROUP_COUNTS)):
-            if getattr(self, field) not in known:
-                raise UserError(
-                    f"{self.name}.{field}='{getattr(self, field)}': must be one of "
-                    f"{', '.join(known)}."
-                )
 
     def _form(self, root: Path) -> Form:
         """Return the form to read: one with the official file order if `recipe` needs it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, get_args
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from benchmarks.datasets.files.glyph_world import (
     deferred_images,
 )
 from benchmarks.datasets.registry import register
-from benchmarks.errors import UserError
 from benchmarks.glyphs import captions, draw, scenes
 from benchmarks.glyphs.stream import Source, key_of
 from benchmarks.plugins.ranges import Range, Share
@@ -56,11 +55,6 @@ class GlyphScenes(GlyphWorld):
     # class and for zero-shot with any of the texts (3 to 5 for a random even order). Other worlds
     # have no such guarantee.
     even_draw: ClassVar[int] = 1709
-
-    def _check(self) -> None:
-        super()._check()
-        if self.scores not in get_args(Scores):
-            raise UserError(f"{self.name}.scores must be logits or softmax, not {self.scores!r}.")
 
     def sizes(self) -> tuple[int, int]:
         """Return the numbers of training and test images to a few per cent: they are random."""

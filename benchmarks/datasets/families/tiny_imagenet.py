@@ -65,7 +65,7 @@ class TinyImageNetLT(DrawnTail):
 
     def resolve(self, root: Path) -> Self:
         """Return this configuration, checked, with `collection` set from the files in `root`."""
-        self._check_tail()
+        self._check()
         return replace(self, imbalance=float(self.imbalance), collection=_collection(root))
 
     def load(self, root: Path, split_seed: int) -> DataSet:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, get_args
+from typing import Self
 
 from benchmarks.datasets.base import Scores
 from benchmarks.datasets.files.fetch import Archive, Source
@@ -18,7 +18,8 @@ from benchmarks.datasets.files.lists import Listing, read_captions
 from benchmarks.datasets.files.locate import as_listed, without_first_folder
 from benchmarks.datasets.files.release import Release
 from benchmarks.datasets.registry import register
-from benchmarks.errors import DataError, UserError
+from benchmarks.errors import DataError
+from benchmarks.plugins.values import check_fields
 from benchmarks.text import Package
 
 _HOME = "https://raw.githubusercontent.com/richard-peng-xia/LMPT"
@@ -45,8 +46,7 @@ class _MultiLabel(Listed):
 
     def resolve(self, root: Path) -> Self:
         """Return this configuration, checked, with `lists` set from the files in `root`."""
-        if self.scores not in get_args(Scores):
-            raise UserError(f"{self.name}.scores must be logits or softmax, not {self.scores!r}.")
+        check_fields(f"data set {self.name}", self)
         return super().resolve(root)
 
     def _scores(self) -> Scores:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets import long_tail
 from benchmarks.datasets.files.texts import WithTexts
+from benchmarks.datasets.long_tail import Profile
+from benchmarks.plugins.ranges import OpenShare, Range
+from benchmarks.plugins.values import check_fields
 
 VALIDATION_PER_CLASS = 20
 
@@ -18,15 +22,15 @@ VALIDATION_PER_CLASS = 20
 class DrawnTail(WithTexts):
     """Family whose training images are drawn as in Cao et al. 2019 (see `long_tail`)."""
 
-    imbalance: float = 100.0
+    imbalance: Annotated[float, Range(1)] = 100.0
     """Ratio of the largest to the smallest class."""
-    profile: str = "exp"
+    profile: Profile = "exp"
     """`exp`, or `step` (the first classes are large, the others small)."""
-    head_share: float = 0.5
+    head_share: Annotated[float, OpenShare] = 0.5
     """Share of large classes, for `step` only."""
 
-    def _check_tail(self) -> None:
-        long_tail.check(self.imbalance, self.profile, self.head_share)
+    def _check(self) -> None:
+        check_fields(f"data set {self.name}", self)
         long_tail.refuse_unused_head_share(
             self.name, self.profile, self.head_share, type(self).head_share
         )

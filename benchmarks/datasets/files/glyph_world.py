@@ -6,19 +6,20 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets import long_tail
 from benchmarks.datasets.base import ArrayImages, Family, Texts
+from benchmarks.datasets.long_tail import Profile
 from benchmarks.errors import UserError
 from benchmarks.glyphs import draw, ranks, world
 from benchmarks.glyphs.counts import tail_counts
 from benchmarks.plugins import sources
-from benchmarks.plugins.fields import fields_of
 from benchmarks.plugins.ranges import Range, Share
+from benchmarks.plugins.values import check_fields
 
 ClassCount = Range(2, 100)
 Correlation = Range(-1, 1)
@@ -65,13 +66,13 @@ class GlyphWorld(Family):
 
     imbalance: Annotated[float, Range(1, 1e6)] = 100.0
     """Ratio of the largest to the smallest class, 1 or more."""
-    profile: str = "exp"
+    profile: Profile = "exp"
     """`exp`: counts fall exponentially with rank; `step`: head classes n_max, the rest n_max/r."""
     head_share: Annotated[float, Share] = 0.5
     """Share of head classes, for the step profile only."""
     n_max: Annotated[int, Range(1, 1_000_000)] = 500
     """Training images of the largest class (with total=fixed, it determines the total)."""
-    total: str = "free"
+    total: Literal["free", "fixed"] = "free"
     """`free`: the largest class has n_max images; `fixed`: as many images in total as ratio 100
     with profile exp and this n_max."""
     style_shift: Annotated[float, Share] = 0.6
@@ -97,16 +98,7 @@ class GlyphWorld(Family):
     """Index of the even order of ranks, see `ranks.tail_order`."""
 
     def _check(self) -> None:
-        for name, field in fields_of(type(self)).items():
-            value = getattr(self, name)
-            if wrong := field.complaint(value):
-                raise UserError(f"data set {self.name}, field {name}: {value} is {wrong}.")
-        for name, choices in {"profile": ("exp", "step"), "total": ("free", "fixed")}.items():
-            if getattr(self, name) not in choices:
-                raise UserError(
-                    f"{self.name}.{name} must be {' or '.join(choices)}, "
-                    f"not {getattr(self, name)!r}."
-                )
+        check_fields(f"data set {self.name}", self)
         long_tail.refuse_unused_head_share(
             self.name, self.profile, self.head_share, type(self).head_share
         )

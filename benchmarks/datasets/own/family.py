@@ -16,6 +16,7 @@ from benchmarks.datasets.base import DataSet, Split, Texts, hash_strings
 from benchmarks.datasets.files.image_files import FileImages
 from benchmarks.datasets.files.resized import InFiles
 from benchmarks.datasets.files.texts import assemble
+from benchmarks.datasets.long_tail import Profile
 from benchmarks.datasets.own.card import data_card, description_card
 from benchmarks.datasets.own.entries import Folders
 from benchmarks.datasets.own.spec import SPLITS, Spec, display_name, read_spec
@@ -31,7 +32,7 @@ from benchmarks.datasets.own.splits import (
 from benchmarks.datasets.own.table import read_table
 from benchmarks.datasets.own.tree import read_tree
 from benchmarks.errors import DataError, DataMissing, UserError, counted, did_you_mean, first_few
-from benchmarks.plugins.ranges import Count, OpenShare
+from benchmarks.plugins.ranges import Count, OpenShare, Range
 from benchmarks.plugins.values import apply_fields
 from benchmarks.text import Package, wordnet
 
@@ -46,12 +47,12 @@ class OwnData(InFiles):
     test_share: Annotated[float | None, OpenShare] = None
     """Share of each class that is drawn for testing, by the split seed: 0.2 if neither folders nor
     a column assign splits; required if they assign no image to testing."""
-    imbalance: float | None = None
+    imbalance: Annotated[float | None, Range(1)] = None
     """Ratio of the largest to the smallest class of the long tail that is drawn from the training
     images; none takes all images."""
-    profile: str = "exp"
+    profile: Profile = "exp"
     """`exp`, or `step` (the first classes are large, the others small)."""
-    head_share: float = 0.5
+    head_share: Annotated[float, OpenShare] = 0.5
     """Share of large classes; only for `step`."""
     n_max: Annotated[int | None, Count] = None
     """Training images of the largest class of the long tail; none takes as many as possible."""
@@ -178,7 +179,6 @@ class OwnData(InFiles):
             return
         if self.task == "multi":
             raise UserError(f"{name}.imbalance: a long tail is drawn for single-label data only.")
-        long_tail.check(self.imbalance, self.profile, self.head_share)
         long_tail.refuse_unused_head_share(name, self.profile, self.head_share, OwnData.head_share)
 
     @cached_property

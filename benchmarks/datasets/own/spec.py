@@ -70,10 +70,10 @@ def read_spec(file: Path) -> Spec:
     values = {key: value for key, value in values.items() if value is not None}
     task = _text(values.get("task", "single"), f"{file}, task")
     if task not in ("single", "multi"):
-        raise UserError(f"{file}, task: '{task}' is none of single, multi.")
+        raise UserError(f"{file}, task: '{task}' is not one of single, multi.")
     groups = _text(values.get("groups", "auto"), f"{file}, groups")
     if groups not in GROUP_RULES:
-        raise UserError(f"{file}, groups: '{groups}' is none of {', '.join(GROUP_RULES)}.")
+        raise UserError(f"{file}, groups: '{groups}' is not one of {', '.join(GROUP_RULES)}.")
     images, table = _places(values, file, task)
     return Spec(
         file=file,

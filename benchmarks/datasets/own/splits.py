@@ -243,7 +243,7 @@ class LongTail:
     """Parameters of the draw that makes a training set long-tailed."""
 
     imbalance: float
-    profile: str
+    profile: long_tail.Profile
     head_share: float
     n_max: int | None
 

@@ -201,8 +201,8 @@ def test_an_unusable_image_is_named(data: bytes, message: str, damaged: Path) ->
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"profile": "flat"}, "must be exp or step"),
-        ({"imbalance": 0.5}, "1 or more"),
+        ({"profile": "flat"}, "not one of exp, step"),
+        ({"imbalance": 0.5}, "field imbalance: 0.5 is less than 1"),
         ({"head_share": 0.1}, "needs profile=step"),
     ],
 )

@@ -136,7 +136,7 @@ def test_scores_can_be_set(make: Make) -> None:
     root = make()
     assert load(root).scores == "logits"
     assert VocLT(scores="softmax").load(root, 0).scores == "softmax"
-    with pytest.raises(UserError, match="logits or softmax, not 'sigmoid'"):
+    with pytest.raises(UserError, match="field scores: 'sigmoid' is not one of logits, softmax"):
         VocLT(scores="sigmoid").resolve(root)  # type: ignore[arg-type]
 
 

@@ -162,7 +162,7 @@ def test_ratio_one_and_a_fixed_total() -> None:
         ({"imbalance": 0.5}, "imbalance"),
         ({"cooccurrence": 1.1}, "cooccurrence"),
         ({"caption_noise": -0.1}, "caption_noise"),
-        ({"scores": "sigmoid"}, "logits or softmax"),
+        ({"scores": "sigmoid"}, "not one of logits, softmax"),
         ({"classes": 101}, "classes"),
     ],
 )
