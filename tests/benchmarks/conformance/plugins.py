@@ -1,23 +1,7 @@
-"""Each check catches what it is there for: deliberately broken plug-ins, one or more a check."""
+"""Plug-ins for the tests of the conformance checks: sound ones, and broken ones for each check."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
-
-import pytest
-from rich.console import Console
-
-import run_benchmarks
-from benchmarks.cli.check import check
-from benchmarks.conformance import CHECKS, Outcome, run_checks
-from benchmarks.conformance.tiny import tiny_data
-from benchmarks.conformance.worlds import restricted, thinned
-from benchmarks.datasets.base import TaskKind
-from methods.registry import METHODS
-
-ROOT = Path(__file__).resolve().parents[3]
 PLUGIN = '''
     from dataclasses import dataclass
     from typing import ClassVar
@@ -36,14 +20,18 @@ PLUGIN = '''
     def weight(task, seed=None):
         """(C, D) random class directions."""
         shape, seed = task.train.features().shape[1:], task.seed if seed is None else seed
-        return randomness.normal_per_class(task.texts.class_names, shape, seed, "weight")
+        w = randomness.normal_per_class(task.texts.class_names, shape, seed, "weight")
+        return w.to(task.device)
 
 
     def head(w, scale=10.0):
         return Predictor(lambda batch: scale * batch.inputs @ w.T)
 
 
-    def trained(task, epochs=2, told=None, catch=(), momentum=False, state=True, first=0):
+    def trained(
+        task, epochs=2, told=None, catch=(), momentum=False, state=True, first=0, size=32,
+        look=False,
+    ):
         """A head trained by a loop of its own: class means nudged batch by batch."""
         w = torch.nn.Parameter(weight(task).clone())
         optimiser = torch.optim.SGD([w], lr=0.1, momentum=0.9)
@@ -56,16 +44,19 @@ PLUGIN = '''
                 optimiser.load_state_dict(saved["optimiser"])
         for epoch in range(start, epochs):
             order = task.epoch_order(epoch)
-            for step in range(2):
-                batch = task.train.batch(order[step::2], needs="features")
+            steps = -(-len(order) // size)
+            parts = [order[step::steps] for step in range(steps)]
+            for step, batch in enumerate(task.train.loader(parts, needs="features")):
                 labels = task.train.labels[batch.index].float()
                 if labels.ndim == 1:
                     labels = F.one_hot(labels.long(), len(w)).float()
                 optimiser.zero_grad()
                 F.binary_cross_entropy_with_logits(batch.inputs @ w.T, labels).backward()
                 optimiser.step()
+                if look:
+                    w.sum().item()
                 try:
-                    task.progress(first + epoch, told or epochs, step + 1, 2)
+                    task.progress(first + epoch, told or epochs, step + 1, steps)
                 except catch:
                     pass
             if state:
@@ -98,25 +89,6 @@ REGISTER = (
 )
 GOOD = "return trained(task, momentum=True)"
 
-
-@pytest.fixture
-def mine(plugin: Callable[[str], Path]) -> Callable[..., None]:
-    """Registers the method `mine` with these lines in it."""
-
-    def register(body: str = "return head(weight(task))", **lines: str) -> None:
-        options = lines.pop("options", "")
-        decorator = lines.pop("decorator", REGISTER.format(options and f", {options}"))
-        rest = {"frozen": "True", "summary": "Mine.", "field": "", "more": ""} | lines
-        METHODS.load_file(plugin(PLUGIN.format(decorator=decorator, body=body, **rest)))
-
-    return register
-
-
-def _outcomes(kind: TaskKind = "single", without: Sequence[str] = ()) -> dict[str, Outcome]:
-    checks = [c for c in CHECKS if c.name not in without]
-    return {outcome.check.name: outcome for outcome in run_checks("mine", kind, checks)}
-
-
 SOUND = {
     "trained by a loop of its own": GOOD,
     "trained from the start after an interruption": "return trained(task, state=False)",
@@ -125,18 +97,7 @@ SOUND = {
         "p = head(F.normalize(task.text_features(), dim=1)); p.trainable_params = 9; return p"
     ),
 }
-
-
-@pytest.mark.parametrize("kind", ["single", "multi"])
-@pytest.mark.parametrize("case", SOUND)
-def test_sound_methods_pass(mine: Callable[..., None], case: str, kind: TaskKind) -> None:
-    mine(SOUND[case], options="deterministic=True" if case == "closed-form" else "")
-    outcomes = _outcomes(kind)
-    assert {o.status for o in outcomes.values()} <= {"passed", "not applicable"}, outcomes
-    assert outcomes["fits"].status == "passed"
-    trained = case.startswith("trained")
-    assert (outcomes["interruption"].status == "passed") == trained
-
+"""Name -> body of `fit`."""
 
 TOGETHER = "def fit_many(self, tasks): return [self.fit(task) for task in tasks]{}"
 BROKEN = {
@@ -216,7 +177,8 @@ BROKEN = {
     "keyed by place": (
         "permutation",
         "in another order",
-        "w = weight(task); return head(torch.randn(w.shape, generator=task.generator('weight')))",
+        "w = torch.randn(weight(task).shape, generator=task.generator('weight')); "
+        "return head(w.to(task.device))",
     ),
     "one value for all classes": (
         "permutation",
@@ -323,6 +285,19 @@ BROKEN = {
         "            folder.exists() and (folder / 'half.txt').write_text('')\n"
         "            return trained(task, momentum=True)",
     ),
+    "a tensor on the CPU": (
+        "gpu",
+        r"on the CPU.*mine.py",
+        "w = weight(task); return head(w + torch.zeros(w.shape))",
+    ),
+    "reads its loss at every step": (
+        "host_waits",
+        r"at every step: mine.py",
+        {
+            "body": "return trained(task, momentum=True, look=True, size=self.batch_size)",
+            "field": "batch_size: int = 24",
+        },
+    ),
     "test labels by place": (
         "hidden_labels",
         "place or label",
@@ -345,113 +320,7 @@ BROKEN = {
         "task.note_unknown_words(task.texts.class_names)\n" + " " * 12 + GOOD,
     ),
 }
+"""Name -> check that must fail, pattern of its line, and the plug-in.
 
-
-@pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_method_is_caught_by_its_check_alone(mine: Callable[..., None], case: str) -> None:
-    expected, says, lines = BROKEN[case]
-    if isinstance(lines, tuple):
-        mine(lines[0], options=lines[1])
-    elif isinstance(lines, dict):
-        mine(**lines)
-    else:
-        mine(lines)
-    runs = ("record", "interruption")  # slower, and of no interest to the other cases
-    outcomes = _outcomes(without=() if expected in runs else runs)
-    failed = {name: o.line for name, o in outcomes.items() if o.status == "failed"}
-    assert list(failed) == [expected], failed
-    assert re.search(says, failed[expected]), failed
-    assert "\n" not in failed[expected]
-
-
-def test_every_check_has_a_method_that_fails_it() -> None:
-    assert {case[0] for case in BROKEN.values()} == {c.name for c in CHECKS}
-
-
-# ---- exemptions and the verb ---------------------------------------------------------------------
-
-
-def test_an_exemption_is_shown_with_its_reason_and_its_check_is_not_run(
-    mine: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    mine("return head(weight(task, seed=0))", options="exempt={'seeds': 'has one answer'}")
-    outcome = _outcomes()["seeds"]
-    assert (outcome.status, outcome.line) == ("exempt", "has one answer")
-    assert check(["mine"], [], Console(width=100), debug=False) == 0
-    assert re.search(r"seeds +exempt +has one answer", capsys.readouterr().out)
-    assert run_benchmarks.main(["show", "mine"]) == 0
-    assert re.search(r"exempt +seeds \(has one answer\)", capsys.readouterr().out)
-
-
-def test_what_knows_no_exemption_is_checked_all_the_same(mine: Callable[..., None]) -> None:
-    mine(
-        "return head(weight(task), scale=1 + float(torch.rand(())))",
-        options="exempt={'repeats': 'is random'}",
-    )
-    outcomes = _outcomes()
-    assert outcomes["repeats"].status == outcomes["declares"].status == "failed"
-
-
-def test_a_method_that_cannot_be_fitted_is_not_run_further(mine: Callable[..., None]) -> None:
-    mine("raise ValueError('no luck')")
-    outcomes = list(_outcomes().values())
-    first = next(i for i, o in enumerate(outcomes) if o.status == "failed")
-    assert outcomes[first].check.name == "fits"
-    assert {o.status for o in outcomes[first + 1 :]} == {"not run"}
-    assert all(o.bad for o in outcomes[first:])
-
-
-def test_the_verb_prints_a_table_for_each_task_and_its_status_says_whether_all_passed(
-    mine: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    mine("return head(weight(task, seed=0))")
-    assert check(["mine"], [], Console(width=100), debug=False) == 1
-    shown = capsys.readouterr().out
-    assert "mine, single-label" in shown
-    assert "mine, multi-label" in shown
-    assert re.search(r"seeds +FAILED +seeds 0 and 1 gave the same logits", shown)
-    assert re.search(r"interruption +not applicable +reports no steps", shown)
-    with pytest.raises(AssertionError, match="seeds 0 and 1"):
-        check(["mine"], [], Console(), debug=True)
-
-
-@pytest.mark.parametrize("file", sorted((ROOT / "docs" / "examples").glob("*.py")), ids=str)
-def test_the_documented_examples_pass(
-    plugin: Callable[[str], Path], file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_benchmarks.main(["check", "--plugin", str(file)]) == 0
-    assert f"{file.stem}, single-label" in capsys.readouterr().out
-
-
-def test_what_cannot_be_checked_is_said_in_a_line(
-    plugin: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    for words, says in (
-        ([], "name a method"),
-        (["lfit"], "Unknown method 'lfit'.*lift"),
-        (["--plugin", "nowhere.py"], "No plug-in file"),
-        (["--plugin", str(plugin("def f(:"))], "SyntaxError"),
-    ):
-        assert run_benchmarks.main(["check", *words]) == 2
-        line = capsys.readouterr().err
-        assert re.search(says, line)
-        assert line.count("\n") == 1
-
-
-# ---- the worlds ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["single", "multi"])
-def test_classes_and_images_can_be_left_out(kind: TaskKind) -> None:
-    data = tiny_data(kind)
-    for images in (0, 1):
-        few = thinned(data, 2, images)
-        assert few.counts[2] == images
-        assert set(few.train.ids) < set(data.train.ids)
-        for i, sid in enumerate(few.train.ids):  # what is left is what it was
-            was = data.train.ids.index(sid)
-            assert (few.train.labels[i] == data.train.labels[was]).all()
-            assert (few.train.images.read(i) == data.train.images.read(was)).all()
-    pair = restricted(data, [3, 1])
-    assert pair.texts.class_names == tuple(data.texts.class_names[c] for c in (3, 1))
-    assert (pair.counts == data.counts[[3, 1]]).all()
+The plug-in is a body of `fit`, (body, options of `register`), or lines by the name of their place.
+"""
