@@ -129,7 +129,7 @@ def test_the_cells_and_baselines_of_a_sweep_file(command: Command, finished: Pat
     assert status == 0
     assert out.count("B = ncm") == 2
     assert out.count("B = linear_probe (lr=0.5)") == 2
-    # Of another sweep's cells only those are looked at that it has.
+    # A smaller sweep selects only its own cells.
     narrow = Path("narrow.yaml")
     narrow.write_text(file.read_text().replace("  - glyphs100_lt: {imbalance: 4}\n", ""))
     status, out, _ = command("compare", runs, "--config", str(narrow), "--against", "ncm")
@@ -198,7 +198,7 @@ def test_incomparable_records_are_refused_unless_other_methods_made_them(
     line = _line(command("compare", "mixed", "--against", "ncm"))
     assert "cannot share a table" in line
     assert "split" in line
-    assert "--allow-mixed" not in line  # which `compare` does not take
+    assert "--allow-mixed" not in line  # `compare` has no such flag
     others = ["--a", "linear_probe (lr=0.1)", "--b", "linear_probe (lr=0.5)"]
     assert command("compare", "mixed", *others)[0] == 0
 

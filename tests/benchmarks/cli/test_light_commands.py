@@ -66,5 +66,5 @@ def test_a_report_draws_without_torch(tmp_path: Path) -> None:
     status, imported = looked("report runs --out here", tmp_path)
     assert status == 0
     assert list((tmp_path / "here").glob("*.png"))
-    assert "matplotlib" in imported  # which shows that imports are seen
+    assert "matplotlib" in imported  # proof that imports are detected
     assert not imported & HEAVY

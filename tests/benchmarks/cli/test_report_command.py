@@ -71,7 +71,7 @@ def test_methods_and_data_sets_of_a_report(command: Command, runs: None, work: P
 def test_a_record_of_current_code_wins_over_a_newer_stale_one(command: Command, work: Path) -> None:
     today = fingerprint("lift", {})
     times = {today: "2026-01-01T00:00:00+00:00", "0" * 16: "2026-02-02T00:00:00+00:00"}
-    for folder in ("one", "two"):  # wherever each of them is
+    for folder in ("one", "two"):  # in whichever folder
         for code, overall in ((today, 40.0), ("0" * 16, 60.0)):
             record = make_record(
                 "lift", key=f"{folder}-{code}", identity="cell", overall=overall,

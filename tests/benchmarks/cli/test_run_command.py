@@ -17,7 +17,7 @@ from tests.benchmarks.cli.commands import Command, records, start
 def test_a_run_prints_a_table_and_the_paths_of_its_files(
     command: Command, fast: list[str], work: Path
 ) -> None:
-    out = "a[/b] [red]:cat:"  # no markup, but a name
+    out = "a[/b] [red]:cat:"  # a name, not markup
     ended = command(*fast, "--out", out)
     assert ended.status == 0
     assert ended.err == ""
@@ -37,7 +37,7 @@ def test_finished_cells_are_not_repeated(command: Command, fast: list[str]) -> N
     ended = command("run", *fast)
     assert ended.status == 0
     assert "loading" not in ended.out
-    assert "linear_probe" in ended.out  # the table is printed all the same
+    assert "linear_probe" in ended.out  # the table is printed anyway
     assert {file: file.stat().st_mtime_ns for file in records().values()} == before
 
 
@@ -51,7 +51,7 @@ def test_failed_cells_are_reported_and_rerun_only_on_request(
     assert ended.err == ""
     assert "lower the learning rate" in ended.out
     assert "2 of 3 cells failed; --rerun failed" in ended.out
-    assert "overall" in ended.out  # the table of what there is
+    assert "overall" in ended.out  # the table of the other cells
     assert ended.out.count("failed: ") == 2
     broken += ["--methods", "linear_probe"]
     assert "1 of 1 cell failed; --rerun failed runs it" in command(*broken, "--seeds", "0").out
@@ -166,7 +166,7 @@ def test_only_an_edited_method_is_computed_again(
     kept = command(*words, "--accept-stale")
     assert kept.status == 0
     assert "4/4" not in kept.out
-    assert "†" in kept.out  # the table says which are old
+    assert "†" in kept.out  # the table marks the old ones
     assert set(records().values()) == set(before.values())
 
     again = command(*words)
@@ -174,7 +174,7 @@ def test_only_an_edited_method_is_computed_again(
     assert all(f"{i}/4 mine" in again.out for i in (2, 3, 4))
     assert "1/4" not in again.out
     assert records()["ncm", 0] == before["ncm", 0]
-    # The old records stay, untouched, and three have joined them.
+    # The old records are unchanged, and there are three more.
     assert all(file.stat().st_mtime_ns == time for file, time in times.items())
     assert len(list(Path("runs/records").glob("*.json"))) == 7
     assert "0 to run" in command("plan", *words).out

@@ -41,13 +41,13 @@ def test_a_cell_on_features_shows_no_wait(cell: Cell) -> None:
 
 def test_the_data_wait_is_printed(cell: Cell) -> None:
     (line,) = printed(cell, make_record(cost_data_wait_s=9.0))
-    assert line.endswith("14.0 s, data wait 72.0 %")  # for a few seconds nothing needs to be done
+    assert line.endswith("14.0 s, data wait 72.0 %")  # a few seconds need no advice
     (line,) = printed(cell, make_record(cost_data_wait_s=0.15))
     assert line.endswith("14.0 s, data wait 1.2 %")
 
 
 def test_advice_on_a_long_data_wait_is_printed_once(cell: Cell) -> None:
-    # 10,000 images in 125 s, of which 100 s are steps
+    # 10,000 images in 125 s, 100 s of which are steps
     much = make_record(cost_data_wait_s=25.0, cost_fit_s=125.0, cost_images_seen=10_000)
     first, said, second = printed(cell, much, much)
     assert first.endswith("data wait 20.0 %")

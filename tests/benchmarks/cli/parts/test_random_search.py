@@ -32,7 +32,7 @@ def test_trial_0_is_the_default_and_the_others_are_draws_from_the_space(search: 
         assert 1 <= t["width"] <= 9
         assert t["mode"] in ("a", "b")
     assert len({t["lr"] for t in trials}) == 9
-    assert len({(t["width"], t["mode"]) for t in trials}) > 4  # fields vary apart
+    assert len({(t["width"], t["mode"]) for t in trials}) > 4  # fields vary independently
 
 
 def test_draws_follow_the_ranges(search: Tune) -> None:
@@ -100,7 +100,7 @@ def test_no_test_image_is_read(search: Tune, tmp_path: Path) -> None:
     assert ended.status == 0
     assert "failed" not in ended.shown
     flags = ["--methods", "mine", "--datasets", "trap_lt", "--device", "cpu", "--out", "r"]
-    assert run_benchmarks.main(flags) == 1  # where they are read, it shows
+    assert run_benchmarks.main(flags) == 1  # reading them fails
 
 
 def test_without_validation_images_some_training_images_are_held_out(search: Tune) -> None:
@@ -109,7 +109,7 @@ def test_without_validation_images_some_training_images_are_held_out(search: Tun
     for record in ended.store.all()[0]:
         assert record.groups is not None
         left = sorted(record.groups.train_counts)
-        assert left == [4, 8, 17 - 2, 35 - 4]  # a tenth of those with 10
+        assert left == [4, 8, 17 - 2, 35 - 4]  # a tenth of classes with 10 or more
         arrays = ended.store.predictions(record.key)
         assert sorted(np.unique(arrays["labels"], return_counts=True)[1]) == [2, 4]
         assert all("/train/" in sid for sid in arrays["ids"])

@@ -19,7 +19,7 @@ def test_the_best_trial_becomes_the_recipe(search: Tune) -> None:
     best = ended.recipe["tuning"]["best"]
     assert scores[best] == max(scores.values())
     chosen = ended.trials[best]
-    assert chosen["lr"] > 0.1  # the method is built that way
+    assert chosen["lr"] > 0.1  # such is the method
     assert ended.recipe["fields"] == {n: chosen[n] for n in ("lr", "width", "mode", "epochs")}
     name = "glyphs100_lt_ir8 (n_max=35, classes=4, test_per_class=4)"
     assert ended.recipe["dataset"] == name
@@ -82,7 +82,7 @@ def test_an_interrupted_search_continues_to_the_same_recipe(search: Tune) -> Non
     again = search("mine", "mine.interrupt=0.05")
     assert again.status == 0
     assert f"{len(done) + 1}/6" in again.shown
-    assert f"{len(done)}/6" not in again.shown  # what was done is not done again
+    assert f"{len(done)}/6" not in again.shown  # finished trials are not repeated
     expected["tuning"]["fixed"] = {"interrupt": 0.05}
     assert again.recipe == expected
     more = search("mine", "mine.interrupt=0.05", trials=7)
@@ -161,7 +161,7 @@ def test_a_file_that_no_search_wrote_is_never_overwritten(search: Tune, text: st
     ):
         search(trials=2, write=file, out="other")
     assert file.read_text() == text
-    assert not Path("other").exists()  # it is said before anything runs
+    assert not Path("other").exists()  # refused before anything runs
 
 
 def test_one_trial_is_singular(search: Tune) -> None:
