@@ -92,7 +92,7 @@ class ArrayImages:
 
 
 _BUILD_LOCK = threading.RLock()
-"""Held while a deferred array is built: several threads may request its first image at once."""
+"""Lock for building a deferred array: several threads may request its first image at once."""
 
 
 def hash_pixels(array: NDArray[np.uint8]) -> str:

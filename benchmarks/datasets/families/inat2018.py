@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks.datasets.files.fetch import Archive, Source
 from benchmarks.datasets.files.listed import UNVERIFIED, Listed, lines_of
-from benchmarks.datasets.files.lists import Listing, read_list
 from benchmarks.datasets.files.locate import as_listed, without_first_folder
 from benchmarks.datasets.files.release import Release
+from benchmarks.datasets.files.split_lists import Listing, read_list
 from benchmarks.datasets.registry import register
 from benchmarks.errors import DataError, counted
 from benchmarks.text import Package

@@ -14,9 +14,9 @@ from typing import Self
 from benchmarks.datasets.base import Scores
 from benchmarks.datasets.files.fetch import Archive, Source
 from benchmarks.datasets.files.listed import Listed
-from benchmarks.datasets.files.lists import Listing, read_captions
 from benchmarks.datasets.files.locate import as_listed, without_first_folder
 from benchmarks.datasets.files.release import Release
+from benchmarks.datasets.files.split_lists import Listing, read_captions
 from benchmarks.datasets.registry import register
 from benchmarks.errors import DataError
 from benchmarks.plugins.values import check_fields

@@ -15,10 +15,10 @@ from typing import ClassVar, Self
 from benchmarks.datasets.base import DataSet, Scores, Split, hash_strings, refuse_shared
 from benchmarks.datasets.files.fetch import Source, checksum_of, fetch
 from benchmarks.datasets.files.image_files import FileImages
-from benchmarks.datasets.files.lists import Listing, read_list
 from benchmarks.datasets.files.locate import Located, locate
 from benchmarks.datasets.files.release import Release
 from benchmarks.datasets.files.resized import InFiles
+from benchmarks.datasets.files.split_lists import Listing, read_list
 from benchmarks.datasets.files.texts import WithTexts
 from benchmarks.errors import DataError, DataMissing, UserError
 from benchmarks.text import Package, read_package

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.datasets.base import DataSet
 from benchmarks.datasets.families.places_lt import PlacesLT
 from benchmarks.datasets.files.fetch import Source
-from benchmarks.datasets.files.lists import read_list
+from benchmarks.datasets.files.split_lists import read_list
 from benchmarks.errors import DataError, DataMissing, UserError
 from benchmarks.protocol import GROUPS, group_of
 from tests.benchmarks.datasets.layouts import first_of_each, place, write_list
