@@ -117,6 +117,11 @@ def test_calibration_error_by_hand() -> None:
     assert expected_calibration_error(confidence, right, bins=2) == pytest.approx(expected)
 
 
+def test_without_confidences_there_is_no_calibration_error() -> None:
+    outcome = Outcome(np.array([50.0]), np.array([2]), np.array(["few"]), np.array([True, False]))
+    assert METRICS["ece"].function(outcome) is None
+
+
 def test_a_confidence_on_a_boundary_belongs_to_the_bin_below() -> None:
     confidence = np.array([0.5, 0.75])
     right = np.array([True, False])
@@ -134,7 +139,8 @@ def test_certainty_that_is_right_is_calibrated() -> None:
 def test_calibration_error_against_a_plain_loop() -> None:
     rng = np.random.default_rng(2)
     confidence = rng.uniform(0.1, 1, 1000)
-    right = rng.uniform(size=1000) < confidence**2
+    # Over- and underconfident in turn, so that the error depends on the bins.
+    right = rng.uniform(size=1000) < 0.5 + 0.5 * np.sin(20 * confidence)
     total = 0.0
     for i in range(15):
         inside = (confidence > i / 15) & (confidence <= (i + 1) / 15)
@@ -232,6 +238,13 @@ def test_every_value_of_a_record_is_declared() -> None:
     fields = {field.name for field in dataclasses.fields(Metrics)}
     assert fields == {*METRICS, "per_class"}
     assert [key for key, metric in METRICS.items() if not metric.higher_is_better] == ["ece"]
+
+
+def test_a_metric_is_printed_compared_and_drawn_only_if_it_says_so() -> None:
+    printed = ["overall", "many", "medium", "few", "balanced"]
+    assert [metric.key for metric in METRICS.values() if metric.printed] == printed
+    assert [metric.key for metric in METRICS.values() if metric.compared] == printed
+    assert [metric.key for metric in METRICS.values() if metric.drawn] == printed[:4]
 
 
 def test_each_kind_of_data_has_its_metrics_and_titles() -> None:
