@@ -86,7 +86,7 @@ def register(
 
 
 def info_of(name: str) -> MethodInfo:
-    """What the decorator of the method `name` declares, without importing its module.
+    """Declaration of the method `name`, read without importing its module.
 
     Raises:
         UserError: no such method; the line names the nearest ones.

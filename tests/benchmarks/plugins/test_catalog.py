@@ -21,7 +21,7 @@ BUILT_IN = '''
 
     @register("mine", paper="x", tasks=("single", "multi"))
     class Mine:
-        """What it does.
+        """Purpose of the plug-in.
 
         And more of it.
         """
@@ -61,7 +61,7 @@ def test_listing_reads_without_running(folder: Path, catalog: Catalog) -> None:
     _write(folder / "_private.py", BUILT_IN.replace("mine", "hidden"))
     assert list(catalog.entries()) == ["mine"]
     entry = catalog.entries()["mine"]
-    assert entry.summary == "What it does."
+    assert entry.summary == "Purpose of the plug-in."
     assert entry.options == {"paper": "x", "tasks": ("single", "multi")}
     assert entry.file == file
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.datasets.registry import DATASETS
 from benchmarks.errors import UserError
 from benchmarks.plugins.ranges import OpenShare, Range, Share
-from benchmarks.plugins.values import apply_fields
+from benchmarks.plugins.values import apply_fields, check_fields
 from benchmarks.sweep import plan
 from benchmarks.sweep.recipe_files import read_recipe
 from benchmarks.sweep.settings import read_sweep
@@ -75,10 +76,26 @@ def test_every_number_of_a_method_has_a_range_that_is_enforced(name: str) -> Non
             continue
         assert declared.range is not None, field
         assert field in {field for _, field, _, _ in REFUSED}
-        low, high = declared.range.low, declared.range.high
-        for value in [low - 1, *([high + 1] if high is not None else [])]:
+        for value in outside(declared.range):
             with pytest.raises(UserError, match=f"^{name}, field {field}: .* is "):
                 apply_fields(name, cls, {field: value})
+
+
+def outside(limits: Range) -> list[float]:
+    return [limits.low - 1, *([limits.high + 1] if limits.high is not None else [])]
+
+
+@pytest.mark.parametrize("name", sorted(DATASETS.entries(scan_only=True)))
+def test_the_ranges_of_a_data_set_are_enforced(name: str) -> None:
+    cls, fields = DATASETS.get(name), DATASETS.fields(name)
+    ranges = {field: f.range for field, f in fields.items() if f.range is not None}
+    assert ("imbalance" in ranges) == ("imbalance" in fields)
+    for field, limits in ranges.items():
+        for value in outside(limits):
+            with pytest.raises(UserError, match=f"^{name}, field {field}: .* is "):
+                apply_fields(name, cls, {field: value})
+            with pytest.raises(UserError, match=f"field {field}: .* is "):
+                check_fields(name, cls(**{field: value}))
 
 
 def test_the_ends_belong_to_a_range_unless_it_is_open() -> None:
@@ -93,8 +110,8 @@ def test_the_ends_belong_to_a_range_unless_it_is_open() -> None:
 def test_defaults_and_the_ends_of_every_space_lie_inside(name: str) -> None:
     cls = METHODS.get(name)
     apply_fields(name, cls, {f.name: f.default for f in dataclasses.fields(cls)})
-    for field, reach in cls.space.items():  # type: ignore[attr-defined]
-        ends = reach.options if isinstance(reach, OneOf) else (reach.low, reach.high)
+    for field, drawn in cls.space.items():  # type: ignore[attr-defined]
+        ends = drawn.options if isinstance(drawn, OneOf) else (drawn.low, drawn.high)
         for end in ends:
             apply_fields(name, cls, {field: end})
 
