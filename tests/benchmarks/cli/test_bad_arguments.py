@@ -205,3 +205,19 @@ def test_an_unexpected_error_is_one_line(command: Command, work: Path) -> None:
     assert ended.err.count("\n") == 1
     with pytest.raises(NameError):
         command(*words, "--debug")
+
+
+@pytest.mark.parametrize(
+    ("module", "status", "says"),
+    [
+        ("no_such_package.inner", 2, "the Python package 'no_such_package' is not installed"),
+        ("benchmarks.no_such_module", 1, "unexpected ModuleNotFoundError: .*no_such_module"),
+    ],
+)
+def test_a_missing_package_is_told_from_a_missing_module_of_the_suite(
+    command: Command, work: Path, module: str, status: int, says: str
+) -> None:
+    (work / "broken.py").write_text(BROKEN.replace("raise NameError", f"import {module} #"))
+    ended = command("show", "broken_lt", "--plugin", "broken.py")
+    assert ended.status == status
+    assert re.fullmatch(f"error: {says}.*\n", ended.err)
