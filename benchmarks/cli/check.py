@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from benchmarks.conformance.running import Outcome
+    from benchmarks.conformance.outcomes import Outcome
 
 HELP = "check that a method does what every method must do"
 EXAMPLES = {"check lift": "or your own: --plugin FILE"}
@@ -52,7 +52,7 @@ def check(names: Sequence[str], plugins: Sequence[Path], console: Console, *, de
     from rich.markup import escape
 
     from benchmarks.conformance.checks import CHECKS
-    from benchmarks.conformance.running import run_checks
+    from benchmarks.conformance.outcomes import run_checks
     from methods.registry import METHODS, info_of
 
     found = [name for file in plugins for name in METHODS.load_file(file)]

@@ -1,7 +1,8 @@
-"""The checks. Each raises `Violation` with one clear line, and its first line says what it demands.
+"""The checks. To add one, write a function with the decorator `@check()`.
 
-Two limits: a method is a Python program, so nothing here stops one that goes out of its way to find
-test labels (it could read the files itself); and only the defaults of its fields are tried.
+It raises `Violation` with one clear line, and the first line of its docstring states the demand.
+Two limits: a method is a Python program, so no check stops one that deliberately looks for test
+labels (it could read the files itself); and only the defaults of its fields are tried.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from benchmarks.conformance.demands import (
     demand_close,
     demand_finite,
 )
+from benchmarks.conformance.outcomes import Check
 from benchmarks.conformance.pretended_gpu import DeviceMix, on_pretended_gpu, pretended_gpu
 from benchmarks.conformance.reach import holds_test
-from benchmarks.conformance.running import (
+from benchmarks.conformance.subject import (
     BATCH_SIZE,
-    Check,
     Display,
     Interrupt,
     Interrupting,
@@ -38,12 +39,7 @@ from benchmarks.conformance.running import (
     stored,
 )
 from benchmarks.conformance.tiny import permuted
-from benchmarks.conformance.worlds import (
-    disguised,
-    ignorant,
-    restricted,
-    thinned,
-)
+from benchmarks.conformance.worlds import disguised, ignorant, restricted, thinned
 from benchmarks.datasets.base import DataSet
 from benchmarks.errors import NotApplicable, UserError
 from benchmarks.plugins.values import apply_fields
@@ -57,7 +53,12 @@ CHECKS: list[Check] = []
 
 
 def check(*, fits: bool = True, exemptible: bool = True) -> Callable[[Any], Any]:
-    """Add a check to the list."""
+    """Decorator that adds a check to the list.
+
+    Args:
+        fits: the check needs a method that can be fitted.
+        exemptible: a method may declare itself exempt.
+    """
 
     def add(run: Callable[[Subject], None]) -> Callable[[Subject], None]:
         CHECKS.append(Check(run, fits, exemptible))
@@ -71,9 +72,9 @@ def check(*, fits: bool = True, exemptible: bool = True) -> Callable[[Any], Any]
 
 @check(fits=False, exemptible=False)
 def declares(s: Subject) -> None:
-    """A summary, a paper, and nothing that `list` and `show` could not print."""
+    """The class has a docstring, and its registration a paper and valid options."""
     entry, info = METHODS.entries()[s.name], s.info
-    # Without one, @dataclass writes the signature.
+    # Without a docstring, @dataclass writes the signature.
     written = bool(entry.summary) and not entry.summary.startswith(f"{s.cls.__name__}(")
     demand(written, "the class has no docstring: `list` prints its first line")
     demand(bool(info.paper), "@register(paper=…) is empty")
@@ -82,27 +83,27 @@ def declares(s: Subject) -> None:
     demand(bool(tasks) and tasks <= {"single", "multi"}, f"tasks={info.tasks!r}: single or multi")
     for name, reason in info.exempt.items():
         known = {c.name: c for c in CHECKS}
-        demand(name in known, f"exempt from '{name}', but no check is called that")
-        demand(known[name].exemptible, f"exempt from '{name}', which knows no exemption")
+        demand(name in known, f"exempt from '{name}', but no check has this name")
+        demand(known[name].exemptible, f"exempt from '{name}', which allows no exemption")
         demand(isinstance(reason, str) and bool(reason), f"exempt from '{name}' without a reason")
 
 
 @check(fits=False, exemptible=False)
 def frozen(s: Subject) -> None:
-    """A frozen dataclass: fields are hyper-parameters, nothing is kept on the method."""
+    """The method is a frozen dataclass: fields are hyper-parameters, and it keeps no state."""
     demand(s.cls.__dataclass_params__.frozen, "write @dataclass(frozen=True)")
     demand("recipe" not in s.cls.__dataclass_fields__, "a field cannot be called 'recipe'")
 
 
 @check(fits=False, exemptible=False)
 def configuration(s: Subject) -> None:
-    """Fields survive JSON and the command line."""
+    """Fields can be written as JSON and on the command line, and read back."""
     values = dataclasses.asdict(s.cls())
     try:
         read = json.loads(json.dumps(values, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise Violation(f"a field does not go into JSON: {error}") from error
-    demand(s.cls(**read) == s.cls(), "the method built from its fields in JSON is another")
+        raise Violation(f"a field cannot be written as JSON: {error}") from error
+    demand(s.cls(**read) == s.cls(), "the method built from its fields in JSON is a different one")
     typed = {name: str(value) for name, value in values.items() if value is not None}
     for form, fields in (("JSON", read), ("the command line", typed)):
         try:
@@ -115,14 +116,14 @@ def configuration(s: Subject) -> None:
 
 @check(fits=False)
 def space(s: Subject) -> None:
-    """What `tune` may try are fields, in ranges that hold their defaults."""
+    """The search space of `tune` names fields, in ranges that contain their defaults."""
     if not s.cls.space:
-        raise DoesNotApply("declares no space to tune in")
+        raise DoesNotApply("declares no search space")
     fields, hints = {f.name: f.default for f in dataclasses.fields(s.cls)}, get_type_hints(s.cls)
     for name, reach in s.cls.space.items():
-        demand(name in fields, f"space names '{name}', which is no field")
+        demand(name in fields, f"space names '{name}', which is not a field")
         demand(
-            fields[name] in reach, f"the default of {name}, {fields[name]}, lies outside its range"
+            fields[name] in reach, f"the default of {name}, {fields[name]}, is outside its range"
         )
         for share in (0.0, 0.5, 0.999):
             apply_fields(s.name, s.cls, {name: drawn(reach, share, whole=hints[name] is int)})
@@ -133,7 +134,7 @@ def space(s: Subject) -> None:
 
 @check(exemptible=False)
 def fits(s: Subject) -> None:
-    """Fit and predict give finite logits (N, C)."""
+    """Fit and predict return finite logits (N, C)."""
     try:
         logits = s.default.logits
     except NotApplicable as reason:
@@ -150,19 +151,19 @@ def batches(s: Subject) -> None:
 
 @check(exemptible=False)
 def repeats(s: Subject) -> None:
-    """A seed gives the same logits bit for bit, whatever torch drew before."""
+    """A seed gives the same logits bit for bit, whatever the state of torch's generator."""
     with randomness.seeded("something else"):
         task, test = s.task()
         again = s.evaluated(s.built().fit(task), test)
     demand(
         torch.equal(again, s.default.logits),
-        "a second fit of the same seed gave other logits: draw from task.generator",
+        "a second fit of the same seed gave different logits: draw from task.generator",
     )
 
 
 @check()
 def seeds(s: Subject) -> None:
-    """Another seed gives other logits, unless the method is declared deterministic."""
+    """Another seed gives different logits, unless the method is declared deterministic."""
     same = torch.equal(s.fitted(seed=1).logits, s.default.logits)
     if s.info.deterministic:
         demand(same, "declared deterministic, but seeds 0 and 1 gave different logits")
@@ -172,22 +173,22 @@ def seeds(s: Subject) -> None:
 
 @check()
 def permutation(s: Subject) -> None:
-    """Permuting the classes permutes the logits, up to rounding where nothing is random."""
+    """Permuting the classes permutes the logits; up to rounding if nothing is random."""
     order = [2, 0, 3, 1]
     logits, expected = s.default.logits, s.default.logits[:, order]
     spread = float((logits - expected).abs().max())
-    demand(spread > 100 * TOLERANCE, "logits of all classes are nearly alike: nothing can be shown")
+    demand(spread > 100 * TOLERANCE, "logits of all classes are nearly equal, which shows nothing")
     moved = s.fitted(data=permuted(s.data, order)).logits
     off = float((moved - expected).abs().max())
     allowed = ROUNDING if s.info.deterministic else TOLERANCE
-    demand(off <= allowed, f"logits are off by {off:.2g} when the classes stand in another order")
+    demand(off <= allowed, f"logits are off by {off:.2g} when the classes are in another order")
 
 
 @check()
 def together(s: Subject) -> None:
-    """Seeds handed over together give what they give alone; a Learner's configurations as well."""
+    """Seeds fitted as a batch give the logits of single fits; so do a Learner's configurations."""
     if s.cls.fit_many is Method.fit_many:
-        raise DoesNotApply("fits each seed by itself")
+        raise DoesNotApply("fits each seed alone")
     tasks, tests = zip(*(s.task(seed) for seed in (0, 1)), strict=True)
     with randomness.seeded("fit", 0, 1):
         predictors = s.built().fit_many(list(tasks))
@@ -230,7 +231,7 @@ def one_image(s: Subject) -> None:
 
 @check()
 def no_image(s: Subject) -> None:
-    """A class without training images works or is refused with NotApplicable."""
+    """A class may have no training images, or the method refuses with NotApplicable."""
     try:
         fits_finitely(s, thinned(s.data, s.rarest, 0))
     except (NotApplicable, UserError) as refusal:
@@ -242,7 +243,7 @@ def no_image(s: Subject) -> None:
 
 @check()
 def progress(s: Subject) -> None:
-    """Every step of every epoch is reported, and the cost says how many epochs there were."""
+    """Every step of every epoch is reported, and the cost has the number of epochs."""
     predictor, steps = s.default.predictor, s.default.steps
     epochs = predictor.epochs
     if epochs == 0:
@@ -264,13 +265,13 @@ def progress(s: Subject) -> None:
 
 @check()
 def validation(s: Subject) -> None:
-    """Validation images, as `--select val` gives them, are accepted."""
+    """Validation images, as with `--select val`, are accepted."""
     demand_finite(s.fitted(validation=True).logits, s.default.logits.shape)
 
 
 @check(exemptible=False)
 def untouched(s: Subject) -> None:
-    """Fit and prediction change neither the method nor what methods share."""
+    """Fit and prediction change neither the method nor shared data."""
     demand(not s.default.touched, f"{s.default.touched} changed: work on a copy")
 
 
@@ -279,12 +280,12 @@ def record(s: Subject) -> None:
     """A run leaves a valid record, from which the method can be built again."""
     found, logits, _ = s.recorded
     demand(logits is not None, f"the runner recorded '{found.status}': {found.error}")
-    demand(s.cls(**found.config) == s.built(), "built from its record, the method is another")
+    demand(s.cls(**found.config) == s.built(), "the method built from its record differs")
 
 
 @check()
 def interruption(s: Subject) -> None:
-    """An interrupted run leaves nothing half-written and goes on to the same logits."""
+    """An interrupted run leaves no partial files and resumes to the same logits."""
     try:
         _, expected, steps = s.recorded
     except Exception as error:
@@ -308,7 +309,7 @@ def interruption(s: Subject) -> None:
         s.run_cell(out, Display())
         _, logits = stored(out)
     same = logits is not None and torch.equal(logits, expected)
-    demand(same, "an interrupted run ended at other logits")
+    demand(same, "an interrupted run ended with different logits")
 
 
 # ---- on a GPU ------------------------------------------------------------------------------------
@@ -354,7 +355,7 @@ def host_waits(s: Subject) -> None:
 
 @check(exemptible=False)
 def hidden_labels(s: Subject) -> None:
-    """No test label is reachable, and logits follow a test image's pixels alone."""
+    """No test label is reachable, and logits depend only on a test image's pixels."""
     fit, data = s.default, s.data
     for what, root in (("task", fit.task), ("predictor", fit.predictor)):
         demand(not holds_test(data, root), f"test samples can be reached from the {what}")
@@ -366,12 +367,12 @@ def hidden_labels(s: Subject) -> None:
     samples = FeaturesOf(test, fit.test.features()[places])
     logits = s.evaluated(fit.predictor, samples)
     expected = fit.logits[places]
-    demand_close(logits, expected, "logits depend on a test image's place or label")
+    demand_close(logits, expected, "logits depend on a test image's position or label")
 
 
 @check()
 def words(s: Subject) -> None:
-    """A method that reads words the text tower never saw says so in a note."""
+    """A method that encodes words the text tower never saw adds a note."""
     backbone, tokenizer = ignorant(s.backbone)
     try:
         fit = s.fitted(backbone=backbone)
@@ -391,5 +392,5 @@ def words(s: Subject) -> None:
 
 
 def fits_finitely(s: Subject, data: DataSet) -> None:
-    """Fit on other data and look at the logits."""
+    """Fit on other data and demand finite logits."""
     demand_finite(s.fitted(data=data).logits, (len(data.test), data.num_classes))

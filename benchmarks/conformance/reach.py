@@ -1,4 +1,4 @@
-"""What can be reached from an object by following attributes, containers and closures."""
+"""Objects that attributes, containers and closures lead to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.datasets.base import DataSet, Split
 
 
 def reachable(root: Any) -> list[Any]:
-    """Everything that attributes, containers and closures lead to; not modules and classes."""
+    """Return all objects that attributes, containers and closures lead to, except classes."""
     found: dict[int, Any] = {}
     queue = [root]
     while queue:
@@ -34,7 +34,7 @@ def reachable(root: Any) -> list[Any]:
 
 
 def holds_test(data: DataSet, root: Any) -> bool:
-    """Whether test samples of `data` can be reached from `root`."""
+    """Return True if test samples of `data` can be reached from `root`."""
     test_ids, labels = set(data.test.ids), data.test.labels
     for value in reachable(root):
         if isinstance(value, Split) and test_ids & set(value.ids):

@@ -1,6 +1,6 @@
 """A tiny world: 4 classes, 64 training images, a 2-layer random CLIP. Any method fits in a second.
 
-For tests and for trying a method of one's own offline; its numbers mean nothing.
+For tests and for trying a new method offline; its numbers mean nothing.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ TRAIN_IMAGES = 64
 def tiny_data(kind: TaskKind = "single") -> DataSet:
     """4 classes in a long tail, 64 training images.
 
-    single: 35, 17, 8 and 4 training images and 4 test images a class. multi: 54, 31, 18 and 10
-    training images with a class, captioned, and 8 test images with each, 17 in all.
+    single: 35, 17, 8 and 4 training images, and 4 test images for each class. multi: 54, 31, 18 and
+    10 captioned training images with each class, and 17 test images, 8 with each class.
     """
     if kind == "single":
         single = Glyphs(classes=4, n_max=35, imbalance=8.0, test_per_class=4)
@@ -90,7 +90,7 @@ def tiny_task(
     progress: Any = None,
     checkpoint: Any = None,
 ) -> tuple[Task, SplitSamples]:
-    """A task and its test samples.
+    """Return a task and its test samples.
 
     Args:
         seed: run seed.
@@ -98,8 +98,8 @@ def tiny_task(
         data: instead of `tiny_data(kind)`.
         backbone: instead of `tiny_backbone()`.
         validation: give the task validation samples.
-        progress: told (epoch, epochs, step, steps).
-        checkpoint: where the training loop keeps its state; nowhere by default.
+        progress: called with (epoch, epochs, step, steps).
+        checkpoint: keeps the state of the training loop; by default none.
     """
     data = tiny_data(kind) if data is None else data
     backbone = tiny_backbone() if backbone is None else backbone
@@ -126,7 +126,7 @@ def tiny_task(
 
 
 def permuted(data: DataSet, order: Sequence[int]) -> DataSet:
-    """The same data with class `order[i]` in place `i`; samples stay in their order."""
+    """Return the data with class `order[i]` at index `i`; samples keep their order."""
     new = np.empty(len(order), dtype=np.int64)
     new[list(order)] = np.arange(len(order))
 
@@ -150,17 +150,17 @@ def permuted(data: DataSet, order: Sequence[int]) -> DataSet:
 
 
 class NoCheckpoint:
-    """Keeps nothing."""
+    """A checkpoint that keeps nothing."""
 
     def load(self) -> None:
-        """Nothing was saved."""
+        """Return None: nothing was saved."""
         return None
 
     def save(self, state: Any) -> None:
-        """Forget it."""
+        """Do nothing."""
 
     def trained(self, stage: int, state: Any) -> None:
-        """Forget it."""
+        """Do nothing."""
 
     @property
     def earlier_s(self) -> float:

@@ -21,7 +21,7 @@ from benchmarks.datasets.base import ArrayImages, DataSet, Family, Split, TaskKi
 
 
 def picked(split: Split, index: NDArray[np.int64]) -> Split:
-    """The samples at `index`, in that order."""
+    """Return the samples at `index`, in that order."""
     assert isinstance(split.images, ArrayImages)
     captions = split.captions
     return Split(
@@ -33,7 +33,7 @@ def picked(split: Split, index: NDArray[np.int64]) -> Split:
 
 
 def restricted(data: DataSet, classes: Sequence[int]) -> DataSet:
-    """Only these classes, and the images that have one of them."""
+    """Return the data with only these classes and the images that have one of them."""
     keep = list(classes)
 
     def part(split: Split) -> Split:
@@ -56,7 +56,7 @@ def restricted(data: DataSet, classes: Sequence[int]) -> DataSet:
 
 
 def thinned(data: DataSet, label: int, images: int) -> DataSet:
-    """The same data with so many training images of one class."""
+    """Return the data with at most `images` training images of one class."""
     labels = data.train.labels
     has = labels[:, label] > 0 if labels.ndim == 2 else labels == label
     index = np.sort(np.concatenate([np.flatnonzero(~has), np.flatnonzero(has)[:images]]))
@@ -64,17 +64,17 @@ def thinned(data: DataSet, label: int, images: int) -> DataSet:
 
 
 def disguised(split: Split, order: NDArray[np.int64]) -> Split:
-    """The same images in another order, with labels that are not theirs."""
+    """Return the images in another order, with wrong labels."""
     return dataclasses.replace(picked(split, order), labels=np.roll(split.labels, 5, axis=0))
 
 
 def own_backbone() -> Backbone:
-    """The tiny backbone to do with as one likes: nobody else has this copy."""
+    """Return a private copy of the tiny backbone; safe to mutate."""
     return dataclasses.replace(tiny_backbone(), model=copy.deepcopy(tiny_backbone().model))
 
 
 class Counting:
-    """A tokenizer that says whether it was used."""
+    """A tokenizer that records if it was used."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -90,7 +90,7 @@ class Counting:
 
 
 def ignorant(backbone: Backbone) -> tuple[Backbone, Counting]:
-    """A backbone as one trained on other words than the tiny world's own, and its tokenizer."""
+    """Return a backbone that counts as trained on other words, and its tokenizer."""
     ident = BackboneId("tiny/file", "file", "tiny", "file", "tiny-file")
     tokenizer = Counting(backbone.tokenizer)
     return dataclasses.replace(backbone, id=ident, tokenizer=tokenizer), tokenizer
@@ -98,7 +98,7 @@ def ignorant(backbone: Backbone) -> tuple[Backbone, Counting]:
 
 @dataclass(frozen=True)
 class TinyFamily(Family):
-    """The tiny world as the runner wants it."""
+    """The tiny world as a data set family, for the runner."""
 
     kind: TaskKind = "single"
 
@@ -106,16 +106,16 @@ class TinyFamily(Family):
     version: ClassVar[str] = "1"
 
     def load(self, root: Path, split_seed: int) -> DataSet:
-        """The tiny world; `root` is not read."""
+        """Return the tiny world; `root` is not read."""
         return tiny_data(self.kind)
 
     def card(self) -> dict[str, str]:
-        """Nothing: it is in no list."""
+        """Return nothing: the family is not listed."""
         return {}
 
 
 def state_of(model: torch.nn.Module) -> dict[str, Any]:
-    """Everything about a model that a fit must leave as it was."""
+    """Return the state of a model that a fit must not change."""
     return {
         "weights": {name: value.clone() for name, value in model.state_dict().items()},
         "gradients": [(p.requires_grad, p.grad is not None) for p in model.parameters()],
@@ -124,7 +124,7 @@ def state_of(model: torch.nn.Module) -> dict[str, Any]:
 
 
 def changed(model: torch.nn.Module, before: dict[str, Any]) -> str:
-    """Which part of the state differs from `before`; empty where none does."""
+    """Return the name of a part of the state that differs from `before`, or ""."""
     now = state_of(model)
     weights = before["weights"]
     if any(not torch.equal(value, weights[name]) for name, value in now["weights"].items()):

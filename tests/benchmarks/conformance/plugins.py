@@ -114,7 +114,7 @@ BROKEN = {
     ),
     "exempt from what knows no exemption": (
         "declares",
-        "'repeats', which knows no exemption",
+        "'repeats', which allows no exemption",
         {"options": "exempt={'repeats': 'too hard'}"},
     ),
     "exempt for no reason": ("declares", "without a reason", {"options": "exempt={'seeds': ''}"}),
@@ -122,7 +122,7 @@ BROKEN = {
     "a field of a name that sweeps use": ("frozen", "recipe", {"field": "recipe: str = ''"}),
     "a field JSON cannot hold": (
         "configuration",
-        "another",
+        "different",
         {"field": "widths: tuple[int, ...] = (1, 2)"},
     ),
     "a field the command line cannot write": (
@@ -132,12 +132,12 @@ BROKEN = {
     ),
     "a space of no field": (
         "space",
-        "'rate', which is no field",
+        "'rate', which is not a field",
         {"field": "space: ClassVar = {'rate': LogUniform(1e-3, 1)}"},
     ),
     "a default out of its range": (
         "space",
-        "lies outside",
+        "is outside",
         {"field": "space: ClassVar = {'lr': LogUniform(1e-3, 1e-2)}"},
     ),
     "raises": ("fits", r"ValueError: no luck \(mine.py, line \d+\)", "raise ValueError('no luck')"),
@@ -182,7 +182,7 @@ BROKEN = {
     ),
     "one value for all classes": (
         "permutation",
-        "nearly alike",
+        "nearly equal",
         "w = weight(task); return head(w.mean(0).expand(len(w), -1))",
     ),
     "fit_many in the wrong order": (
@@ -271,7 +271,7 @@ BROKEN = {
         "did not stop it",
         "return trained(task, momentum=True, catch=KeyboardInterrupt)",
     ),
-    "forgets its momentum": ("interruption", "at other logits", "return trained(task)"),
+    "forgets its momentum": ("interruption", "different logits", "return trained(task)"),
     "a state that does not load": (
         "interruption",
         "UnpicklingError",
@@ -300,7 +300,7 @@ BROKEN = {
     ),
     "test labels by place": (
         "hidden_labels",
-        "place or label",
+        "position or label",
         "w = weight(task); return Predictor(lambda b: b.inputs @ w.T * (1 + b.index[:, None]))",
     ),
     "the test split in the predictor": (

@@ -1,0 +1,99 @@
+"""Checks, their outcomes, and the loop that runs them on a method."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.conformance.demands import DoesNotApply, Violation
+from benchmarks.conformance.subject import Subject
+from benchmarks.datasets.base import TaskKind
+from benchmarks.plugins.catalog import first_line
+
+Status = Literal["passed", "failed", "exempt", "not applicable", "not run"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A demand on every method."""
+
+    run: Callable[[Subject], None]
+    """Raises if the method does not meet it."""
+    fits: bool = True
+    """The check needs a method that can be fitted."""
+    exemptible: bool = True
+    """A method may declare itself exempt; not from checks that guard the integrity of results."""
+
+    @property
+    def name(self) -> str:
+        """Name in tables and in `exempt`."""
+        return self.run.__name__
+
+    @property
+    def demand(self) -> str:
+        """The demand in one line."""
+        return first_line(self.run.__doc__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Outcome of a check."""
+
+    check: Check
+    status: Status
+    line: str = ""
+    """Reason, unless the check passed."""
+
+    @property
+    def bad(self) -> bool:
+        """True if the method must be changed."""
+        return self.status in ("failed", "not run")
+
+
+def run_checks(
+    name: str, kind: TaskKind, checks: Sequence[Check], *, debug: bool = False
+) -> Iterator[Outcome]:
+    """Run checks on a method and yield their outcomes.
+
+    Args:
+        name: registered method.
+        kind: "single" or "multi"; the method serves it.
+        checks: the checks; those that fit nothing come first.
+        debug: raise violations instead of yielding them.
+
+    Raises:
+        UserError: no such method, or a file of methods that does not import.
+    """
+    subject = Subject(name, kind)
+    fits = True
+    for check in checks:
+        exempt = subject.info.exempt.get(check.name)
+        if exempt is not None and check.exemptible:
+            yield Outcome(check, "exempt", exempt)
+            continue
+        if check.fits and not fits:
+            yield Outcome(check, "not run", "it cannot be fitted")
+            continue
+        try:
+            check.run(subject)
+        except DoesNotApply as reason:
+            yield Outcome(check, "not applicable", str(reason))
+        except Exception as error:
+            if debug:
+                raise
+            fits = fits and check.name != "fits"
+            yield Outcome(check, "failed", _line(error))
+        else:
+            yield Outcome(check, "passed")
+
+
+def _line(error: Exception) -> str:
+    """Return the violation, or what the method raised and where."""
+    text = " ".join(str(error).split())
+    if isinstance(error, Violation):
+        return text
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {text} ({Path(last.filename).name}, line {last.lineno})"
