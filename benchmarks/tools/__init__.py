@@ -1,1 +1,5 @@
-"""See docs/architecture.md."""
+"""Programs for the suite's developers: each runs by `python -m benchmarks.tools.NAME`.
+
+`speed/` measures the suite (`python -m benchmarks.speed`), `pretrain_glyph.py` trains the embedded
+backbone, `carry_over.py` updates records. They may import everything; nothing imports them.
+"""

@@ -1,4 +1,4 @@
-"""What the embedded backbone can do by itself: the figures that its training log reports."""
+"""Accuracies of the embedded backbone that its training log reports."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ PROMPTS: dict[str, Callable[[str, str], str]] = {
     "descriptions": lambda name, description: description,
     "both": lambda name, description: f"{name}, {description}",
 }
-"""What takes the place of `{}` in a template."""
+"""Texts that replace `{}` in a template."""
 
 
 def load_model() -> open_clip.CLIP:
-    """The shipped backbone in fp32 on the CPU, in evaluation mode."""
+    """Return the shipped backbone in fp32 on the CPU, in evaluation mode."""
     open_clip.add_model_config(ASSETS)
     weights = ASSETS / "glyph.safetensors"
     return open_clip.create_model("glyph", pretrained=str(weights)).float().eval()
 
 
 def normalise(images: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-    """(N, 32, 32, 3) uint8 to the (N, 3, 32, 32) floats that the model takes."""
+    """Convert (N, 32, 32, 3) uint8 to the (N, 3, 32, 32) floats that the model takes."""
     pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
     mean, std = (torch.tensor(PREPROCESS[key], device=device) for key in ("mean", "std"))
     return (pixels - mean[:, None, None]) / std[:, None, None]
@@ -38,7 +38,7 @@ def normalise(images: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
 
 @torch.no_grad()
 def image_features(model: open_clip.CLIP, split: Split) -> torch.Tensor:
-    """(N, D) normalised features of a split that is held in memory."""
+    """Return (N, D) normalised features of a split that is in memory."""
     assert isinstance(split.images, ArrayImages)
     device = next(model.parameters()).device
     parts = np.array_split(split.images.array, max(1, len(split) // 256))
@@ -51,7 +51,7 @@ def image_features(model: open_clip.CLIP, split: Split) -> torch.Tensor:
 def class_features(
     model: open_clip.CLIP, tokenizer: GlyphTokenizer, texts: Texts, prompt: str
 ) -> torch.Tensor:
-    """(C, D) normalised mean of each class's prompts over the templates."""
+    """Return (C, D) normalised means of each class's prompts over the templates."""
     assert texts.descriptions is not None
     device = next(model.parameters()).device
     total = torch.zeros((), device=device)
@@ -67,7 +67,7 @@ def class_features(
 def linear_probe(
     features: torch.Tensor, labels: NDArray[np.int64], classes: int, steps: int = 400
 ) -> torch.Tensor:
-    """(D + 1, C) weights of softmax regression with logit adjustment, trained on all images.
+    """Return (D + 1, C) weights of softmax regression with logit adjustment, trained on all images.
 
     The last row is the bias. The counts are added as log-frequencies in training only.
     """
@@ -87,12 +87,12 @@ def linear_probe(
 
 
 def probe_logits(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """(N, C) logits of a linear probe."""
+    """Return (N, C) logits of a linear probe."""
     return F.pad(features, (0, 1), value=0.1) @ weights
 
 
 def class_accuracy(logits: torch.Tensor, labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(C,) percentage of each class's images that are classified rightly."""
+    """Return (C,) percentages of each class's images that are classified correctly."""
     right = (logits.argmax(1).cpu().numpy() == labels).astype(np.float64)
     counts = np.bincount(labels, minlength=logits.shape[1])
     return 100 * np.bincount(labels, right, minlength=logits.shape[1]) / np.maximum(counts, 1)

@@ -1,8 +1,8 @@
-"""Train the embedded backbone from nothing: `python -m benchmarks.tools.pretrain_glyph`.
+"""Train the embedded backbone from scratch: `python -m benchmarks.tools.pretrain_glyph`.
 
 CLIP's contrastive loss on random captioned glyph scenes. Writes the weights (`glyph.safetensors`,
 half precision) and the log of their training (`glyph_training.json`) to the assets. With
-`--evaluate` it trains nothing and prints what the shipped weights reach.
+`--evaluate` it only prints the accuracies of the shipped weights.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from benchmarks.towers import text as text_towers
 SEED = 0
 STEPS = 3400
 BATCH = 128
-_DECAY = 0.25  # last part of the training, over which the learning rate falls to nothing
+_DECAY = 0.25  # last part of the training, over which the learning rate falls to zero
 _FIRST_RANKS = 6.0  # Zipf–Mandelbrot offset: without it one batch in five would share a caption
 _COUNTS = (*(1,) * 15, 2, 2, 2, 3, 4)  # how many glyphs: one of these
 _RARE = 0.002  # share of name mentions that go to hardly trained names
@@ -44,7 +44,7 @@ _RARE = 0.002  # share of name mentions that go to hardly trained names
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's scenes, their captions and the names said in them."""
+    """Scenes of one step, their captions and the names in them."""
 
     images: NDArray[np.uint8]
     captions: list[str]
@@ -52,10 +52,10 @@ class Batch:
 
 
 def make_batch(seed: int, step: int, size: int) -> Batch:
-    """The `size` pairs of one training step; depends on nothing but seed, step and size."""
+    """Return the `size` pairs of one training step; they depend only on seed, step and size."""
     source = stream.Source("pretrain", seed, step)
     keys = stream.raw(np.array([stream.key_of("pretrain", seed, step, "scenes")], "u8"), 0, size)[0]
-    # Hyperbolic name frequencies: name number k (from 0) is said in proportion to 1 / (k + 6).
+    # Hyperbolic name frequencies: name number k (from 0) is used in proportion to 1 / (k + 6).
     law = np.cumsum(1.0 / (np.arange(len(world.covered())) + _FIRST_RANKS))
     glyphs = np.full((size, 4), -1, dtype=np.int64)
     texts, named = [], []
@@ -72,7 +72,7 @@ def make_batch(seed: int, step: int, size: int) -> Batch:
 
 
 def _glyph(source: stream.Source, law: NDArray[np.float64]) -> tuple[int, int]:
-    """A combination and what the caption says of it."""
+    """Return a combination and the kind of its caption."""
     if source.below(2) == 0:
         what = captions.NAME if source.below(2) == 0 else captions.BOTH
         u, rare = source.below(1 << 20) / (1 << 20), source.below(1000) < 1000 * _RARE
@@ -85,10 +85,10 @@ def _glyph(source: stream.Source, law: NDArray[np.float64]) -> tuple[int, int]:
 
 
 def text_features(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
-    """(N, D) as `model.encode_text`, without the padding behind each text's end.
+    """Return (N, D) as `model.encode_text` does, without the padding after each text.
 
-    Texts of like length go through together, cut after the longest one's end. Exact, because the
-    tower is causal: no token sees what stands behind it.
+    Texts of similar length form a batch that is cut after its longest text. This is exact, because
+    the tower is causal: no token attends to a later one.
     """
     ends = tokens.argmax(1)
     order = ends.argsort()
@@ -98,7 +98,7 @@ def text_features(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training run depends on."""
+    """Settings of a training run."""
 
     steps: int
     batch: int
@@ -108,7 +108,7 @@ class Plan:
 
 
 def train(plan: Plan) -> tuple[open_clip.CLIP, dict[str, Any]]:
-    """The trained model, in evaluation mode, and what the log says of its training."""
+    """Train, and return the model in evaluation mode and the log of its training."""
     open_clip.add_model_config(ASSETS)
     torch.manual_seed(SEED)
     model = open_clip.create_model("glyph", device=plan.device)
@@ -149,7 +149,7 @@ def train(plan: Plan) -> tuple[open_clip.CLIP, dict[str, Any]]:
 def _optimiser(
     model: open_clip.CLIP, plan: Plan
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW; the rate warms up, stays, and falls linearly to nothing at the end."""
+    """Return AdamW with a rate that warms up, stays constant, and falls linearly to zero."""
     plain = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
     decayed = [p for n, p in model.named_parameters() if p.ndim >= 2 and "embedding" not in n]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
@@ -164,7 +164,7 @@ def _optimiser(
 def _loss(
     model: open_clip.CLIP, batch: Batch, tokenizer: GlyphTokenizer, plan: Plan
 ) -> torch.Tensor:
-    """CLIP's: each image finds its caption among the batch's, and each caption its image."""
+    """Return CLIP's contrastive loss between the images and captions of a batch."""
     with torch.autocast(plan.device.type, torch.bfloat16, enabled=plan.bf16):
         image = model.encode_image(normalise(batch.images, plan.device))
         text = text_features(model, tokenizer(batch.captions).to(plan.device))
@@ -179,7 +179,7 @@ def _spread(ordered: list[int]) -> dict[str, int]:
 
 
 def evaluate(model: open_clip.CLIP) -> dict[str, dict[str, float]]:
-    """The figures on glyphs100_lt's test draw (default knobs, split seed 0), printed as a table."""
+    """Print the accuracies on the test split of glyphs100_lt (default knobs, split seed 0)."""
     model = model.cpu().float()
     data = Glyphs().load(Path(), 0)
     table = evaluation.figures(model, load_tokenizer(), data, data.test)

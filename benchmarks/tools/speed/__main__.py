@@ -39,21 +39,21 @@ PARTS = {
     "prompt-seeds": "prompts.seeds",
     "sweep": "sweep.rows",
 }
-"""What can be measured, by name, and the function of this package that does it."""
+"""Measurements by name, each with its function in this package."""
 
 WHEN_NAMED = {"store-whole"}
-"""Takes longer than all others together."""
+"""Measurements that run only if named: this takes longer than all others together."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Ends with one line."""
+    """A parser that reports errors in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print a table for each part as it ends, and write JSON where it is asked for."""
+    """Measure, print a table as each part ends, and write JSON on request."""
     chosen = _chosen(arguments)
     try:
         return _measure(chosen)
@@ -69,11 +69,11 @@ def _chosen(arguments: list[str] | None) -> argparse.Namespace:
     parser = _Parser(prog="python -m benchmarks.speed", description=__doc__)
     names = f"what to measure, by default all but {', '.join(WHEN_NAMED)}: {', '.join(PARTS)}"
     parser.add_argument("parts", nargs="*", metavar="NAME", help=names)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows here")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
     parser.add_argument("--threads", type=int, default=min(2, processors()), help="of the CPU (2)")
-    parser.add_argument("--quick", action="store_true", help="a look: few turns, rough figures")
+    parser.add_argument("--quick", action="store_true", help="few turns, rough figures")
     chosen = parser.parse_args(arguments)
     for name in chosen.parts:
         if name not in PARTS:
@@ -99,13 +99,13 @@ def _measure(chosen: argparse.Namespace) -> int:
         precision = "bf16" if devices.has_bf16(device) else "fp32"
     torch.set_num_threads(chosen.threads)
     machine = Machine(device, precision, chosen.quick)
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own remarks
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences the profiler's messages
 
     console = Console()
     console.print(f"{devices.describe(device)}, torch {torch.__version__}, {precision}")
     rows: list[Row] = []
     for name in chosen.parts or [name for name in PARTS if name not in WHEN_NAMED]:
-        with console.status(f"measuring {name} …"), _few_remarks():
+        with console.status(f"measuring {name} …"), _without_warnings():
             found = _measured(name, machine)
         _print(found, console)
         rows += found
@@ -116,8 +116,8 @@ def _measure(chosen: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _few_remarks() -> Iterator[None]:
-    """Nobody needs to be told that drawn data are not the real ones."""
+def _without_warnings() -> Iterator[None]:
+    """Silence warnings that random data are not the real ones."""
     logger = logging.getLogger("benchmarks")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -136,7 +136,7 @@ def _measured(name: str, machine: Machine) -> list[Row]:
 
 
 def _print(rows: list[Row], console: Console) -> None:
-    """A table, and below it once what was measured and what the bounds are."""
+    """Print a table, and below it each note once."""
     notes = list(dict.fromkeys(row.note for row in rows))
     table = Table(box=None, pad_edge=False)
     table.add_column("", min_width=32, no_wrap=True)

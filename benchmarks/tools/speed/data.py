@@ -1,4 +1,4 @@
-"""How fast training images come, beside how fast a step takes them."""
+"""Speed of loading training images, compared with the training step that uses them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLASSES = 4
 
 
 def rows(machine: Machine) -> list[Row]:
-    """Seconds an image of the loader alone, and what share of a training waits for it."""
+    """Return the seconds per image of the loader alone, and the share of a training that waits."""
     backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
     run = step(backbone, machine, lift(backbone, 100))
     a_step = fastest({"step": run}, machine.device, turns=machine.turns // 2)["step"]
@@ -54,7 +54,7 @@ def rows(machine: Machine) -> list[Row]:
 
 
 def _loading(backbone: Backbone, split: Split, turns: int) -> float:
-    """Seconds an image, of batches with nothing else to do."""
+    """Return the seconds per image of loading alone."""
     samples = SplitSamples(split, backbone, FeatureStore(None))
     parts = list(np.resize(np.arange(len(split)), (4, BATCH)))
 
@@ -67,7 +67,7 @@ def _loading(backbone: Backbone, split: Split, turns: int) -> float:
 
 
 def _waited(backbone: Backbone, split: Split, machine: Machine) -> tuple[float, float]:
-    """Seconds that one epoch of lift waited for images, and seconds that it took."""
+    """Return the seconds that one epoch of lift waited for images, and its whole time."""
     test = Split(_noise(CLASSES), np.arange(CLASSES), tuple("abcd"))
     texts = Texts(("cat", "dog", "bird", "fish"), ("a photo of a {}.",))
     data = DataSet("speed", "single", "1", "none", texts, split, test)
@@ -80,18 +80,18 @@ def _waited(backbone: Backbone, split: Split, machine: Machine) -> tuple[float, 
 
 
 def _noise(count: int) -> ArrayImages:
-    """Images of 32 x 32 pixels."""
+    """Return random images of 32 x 32 pixels."""
     shape = (count, 32, 32, 3)
     return ArrayImages(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
 
 
 def _photographs(folder: Path, count: int, different: int = 64) -> FileImages:
-    """JPEG files of 500 x 375 pixels with detail at every scale, as photographs have.
+    """Write JPEG files of 500 x 375 pixels with detail at every scale, like photographs.
 
     Args:
-        folder: where to write them.
-        count: images; files are met again where there are fewer.
-        different: files.
+        folder: folder of the files.
+        count: number of images; files repeat if there are fewer.
+        different: number of files.
     """
     draw = np.random.default_rng(0)
     names = [f"{i}.jpg" for i in range(different)]

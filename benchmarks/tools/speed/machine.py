@@ -1,4 +1,4 @@
-"""Where and how carefully to measure."""
+"""Device, precision and number of repetitions of the measurements."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from benchmarks.cache import ENVIRONMENT_VARIABLE
 
 @dataclass(frozen=True)
 class Machine:
-    """A device, a precision and some patience."""
+    """Device, precision and effort of the measurements."""
 
     device: torch.device
     precision: str
     """fp32 or bf16."""
     quick: bool = False
-    """Few turns: to see what is printed, not to quote it."""
+    """Few turns: to see the output, not to quote it."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -30,18 +30,18 @@ class Machine:
 
     @property
     def turns(self) -> int:
-        """How often each contender runs."""
+        """Number of times that each contender runs."""
         return 2 if self.quick else 12
 
     @property
     def batch(self) -> int:
-        """Images a training step."""
+        """Number of images in a training step."""
         return 128 if self.device.type == "cuda" else 16
 
 
 @contextmanager
 def caching_in(folder: Path) -> Iterator[None]:
-    """The user's cache folder is another one meanwhile."""
+    """Use another cache folder within the context."""
     before = os.environ.get(ENVIRONMENT_VARIABLE)
     os.environ[ENVIRONMENT_VARIABLE] = str(folder)
     try:

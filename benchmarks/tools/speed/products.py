@@ -1,7 +1,7 @@
-"""The least time a tower's pass can take: that of its matrix products alone.
+"""Lower bound on the time of a tower's pass: its matrix products alone.
 
-Every product runs in the shape, number type and layout that the pass has it in, on numbers that
-were drawn once; nothing else is done. T tokens of each sequence, W width.
+Every product has the shape, number type and layout that it has in the pass, on random numbers that
+are drawn once. T: tokens of a sequence; W: width.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Products:
     sequences: int
     """B."""
     tokens: int
-    """T of each sequence."""
+    """T."""
     width: int
     """W."""
     heads: int
@@ -28,19 +28,19 @@ class Products:
     blocks: int
     """L."""
     backward: bool = True
-    """With those of the gradient of the activations; frozen weights have none."""
+    """Include the gradient of the activations; frozen weights have no gradient."""
 
     @property
     def flops(self) -> float:
-        """Floating-point operations of one pass, two a multiplication."""
+        """Floating-point operations of one pass, two for each multiplication."""
         rows = self.sequences * self.tokens
         linear = 2 * rows * 12 * self.width**2
         attention = 2 * 2 * rows * self.tokens * self.width
-        # The gradient of a linear layer's input is one product, that of attention is four.
+        # The gradient of a linear layer's input is one product, that of attention four.
         return self.blocks * (linear * (1 + self.backward) + attention * (1 + 2 * self.backward))
 
     def runner(self, dtype: torch.dtype, device: torch.device) -> Callable[[], None]:
-        """A function that goes through the products of one block; a pass is `blocks` times it."""
+        """Return a function that computes the products of one block, of which a pass has L."""
         rows, width = self.sequences * self.tokens, self.width
 
         def draw(*shape: int) -> Tensor:

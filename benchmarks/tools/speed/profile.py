@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, before and after: shares by kind of operation."""
+"""Shares of a training step's time by kind of operation, with open_clip's blocks and with ours."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ KINDS = {
     "layer norm": ("layer_norm",),
     "copies": ("copy_", "cat", "clone", "contiguous"),
 }
-"""Parts of the names of torch's operations; those of products end with theirs."""
+"""Parts of the names of torch's operations; names of products end in them."""
 
 
 def rows(machine: Machine) -> list[Row]:
-    """Shares of lift's step on open_clip's own blocks, then on ours."""
+    """Return the shares of lift's step on open_clip's blocks, then on ours."""
     backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
     before = step(backbone, machine, OnOpenClip(backbone, 100))
     after = step(backbone, machine, lift(backbone, 100))
@@ -39,7 +39,7 @@ def rows(machine: Machine) -> list[Row]:
 
 
 def by_kind(run: Callable[[], None], machine: Machine) -> dict[str, float]:
-    """Seconds that one run spends in each kind of operation, the most first."""
+    """Return the seconds that one run spends in each kind of operation, largest first."""
     on = [ProfilerActivity.CPU]
     if machine.device.type == "cuda":
         on.append(ProfilerActivity.CUDA)

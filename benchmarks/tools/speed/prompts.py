@@ -1,4 +1,4 @@
-"""The prompt-tuning step of coop and lmpt against the matrix products it needs."""
+"""The prompt-tuning step of coop and lmpt, compared with the matrix products it needs."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ Run = Callable[[], None]
 
 
 def rows(machine: Machine) -> list[Row]:
-    """The step of coop and of lmpt with 100 and with 1,000 of ImageNet's class names."""
+    """Measure the step of coop and lmpt with 100 and with 1,000 of ImageNet's class names."""
     backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
     found = []
     for classes in (100, 1000):
         for name, method in METHODS.items():
-            asked = _asked(method, backbone, classes)
-            products, flops = _products(asked, machine.dtype)
+            training = _requested(method, backbone, classes)
+            products, flops = _products(training, machine.dtype)
             best = fastest(
-                {"step": step(asked), "products": products},
+                {"step": step(training), "products": products},
                 machine.device,
                 turns=machine.turns if classes == 100 else max(2, machine.turns // 4),
             )
@@ -56,11 +56,11 @@ def rows(machine: Machine) -> list[Row]:
 
 
 def seeds(machine: Machine) -> list[Row]:
-    """A step of five seeds at once beside five times the step of one, with 100 classes."""
+    """Measure a step of five seeds as a batch against five steps of one, with 100 classes."""
     backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
     found = []
     for name, method in METHODS.items():
-        several = [_asked(method, backbone, 100, seed) for seed in range(SEEDS)]
+        several = [_requested(method, backbone, 100, seed) for seed in range(SEEDS)]
         best = fastest(
             {"one": step(several[0]), "all": _together(several)},
             machine.device,
@@ -71,22 +71,22 @@ def seeds(machine: Machine) -> list[Row]:
     return found
 
 
-def step(asked: Training) -> Run:
-    """One optimiser step on a batch that is there already."""
-    optimiser = optimiser_of([(list[Tensor](asked.module.parameters()), asked.schedule)])
-    batch, labels = _batch(asked)
-    asked.module.train()
+def step(training: Training) -> Run:
+    """Return a function that runs one optimiser step on a prepared batch."""
+    optimiser = optimiser_of([(list[Tensor](training.module.parameters()), training.schedule)])
+    batch, labels = _batch(training)
+    training.module.train()
 
     def run() -> None:
         optimiser.zero_grad(set_to_none=True)
-        asked.loss(asked.module(batch), labels, batch).mean().backward()
+        training.loss(training.module(batch), labels, batch).mean().backward()
         optimiser.step()
 
     return run
 
 
 def _together(several: list[Training]) -> Run:
-    problem = Stacked([Member(asked) for asked in several])
+    problem = Stacked([Member(training) for training in several])
     problem.refresh()
     batch, labels = _batch(several[0])
     repeated = Batch(
@@ -101,8 +101,8 @@ def _together(several: list[Training]) -> Run:
     return run
 
 
-def _asked(method: Learner, backbone: Backbone, classes: int, seed: int = 0) -> Training:
-    """What the method asks the loop to train."""
+def _requested(method: Learner, backbone: Backbone, classes: int, seed: int = 0) -> Training:
+    """Return the first training that the method requests."""
     names = tuple(IMAGENET_CLASSNAMES[:classes])
     described = tuple(f"a photo of {name}" for name in names)
     data = tiny_data()
@@ -115,23 +115,23 @@ def _task(data: object, backbone: Backbone, seed: int) -> Task:
     return tiny_task(seed, data=data, backbone=backbone)[0]  # type: ignore[arg-type]
 
 
-def _batch(asked: Training) -> tuple[Batch, Tensor]:
-    """As many samples as the recipe has, with features that were drawn."""
-    device, size = asked.task.device, asked.schedule.batch_size
-    features = torch.randn(size, asked.task.backbone.feature_dim, device=device)
-    index = torch.arange(size, device=device) % len(asked.task.train)
+def _batch(training: Training) -> tuple[Batch, Tensor]:
+    """Return a batch of the schedule's size with random features."""
+    device, size = training.task.device, training.schedule.batch_size
+    features = torch.randn(size, training.task.backbone.feature_dim, device=device)
+    index = torch.arange(size, device=device) % len(training.task.train)
     unit = torch.nn.functional.normalize(features, dim=-1)
-    return Batch(index, unit, None), asked.task.train.labels[index]
+    return Batch(index, unit, None), training.task.train.labels[index]
 
 
-def _products(asked: Training, dtype: torch.dtype) -> tuple[Run, float]:
-    """The products of a step one after another, in the shapes that it has them in, and their FLOPs.
+def _products(training: Training, dtype: torch.dtype) -> tuple[Run, float]:
+    """Return a function that computes the products of a step in their shapes, and their FLOPs.
 
-    Rows of padding are left out, and a part that is computed again counts once.
+    Padding is left out, and a recomputed part counts once.
     """
-    prompts = cast(PromptClassifier, asked.module).prompts
+    prompts = cast(PromptClassifier, training.module).prompts
     encoder = prompts._encode
-    text, device = encoder._text, asked.task.device
+    text, device = encoder._text, training.task.device
     width, heads, blocks = text.width, text.heads, len(text.blocks)
     depth = width // heads
     made: dict[tuple[int, ...], Tensor] = {}

@@ -1,7 +1,7 @@
-"""Heads on as many images and classes as iNaturalist 2018 has: time and memory of a whole cell.
+"""Time and memory of a whole cell with as many images and classes as iNaturalist 2018.
 
-The features are synthetic and stored beforehand, so that what is measured is loading them, training
-one epoch, evaluating and scoring. Each cell runs in a process of its own, for its memory:
+The features are synthetic and stored beforehand: measured are loading them, training one epoch,
+evaluation and metrics. Each cell runs in a separate process, so that its memory can be measured:
 `python -m benchmarks.tools.speed.scale METHOD IMAGES CLASSES WIDTH THREADS` measures one.
 """
 
@@ -40,28 +40,28 @@ from benchmarks.tools.speed.timing import Row, fastest
 from results.store import Store
 
 IMAGES, CLASSES, WIDTH = 437_513, 8_142, 768
-"""Of iNaturalist 2018's training images, and of ViT-B/16 before the projection."""
+"""Training images and classes of iNaturalist 2018, and ViT-B/16's width before the projection."""
 TEST_EACH = 3
-"""Test images a class."""
+"""Test images per class."""
 BATCH = 512
 CHUNK = 8192
-"""Rows that are drawn at a time."""
+"""Number of rows drawn at once."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Of one cell."""
+    """Time and memory of one cell."""
 
     seconds: float
-    """From the stored features to the written record."""
+    """Time from the stored features to the written record."""
     product_seconds: float
-    """Those of its matrix products alone: logits and the weights' gradient, and test logits."""
+    """Time of the matrix products alone: logits, the weights' gradient, and test logits."""
     peak_mb: float
-    """Of the process."""
+    """Peak memory of the process."""
 
 
 def rows(machine: Machine) -> list[Row]:
-    """A trained head and nearest class means, and the head with half the images or classes."""
+    """Measure a trained head, also with half the images or classes, and nearest class means."""
     images = IMAGES // 32 if machine.quick else IMAGES
     cases = {
         "linear_probe": (images, CLASSES),
@@ -90,7 +90,7 @@ def rows(machine: Machine) -> list[Row]:
 
 
 def measure(method: str, images: int, classes: int, width: int) -> Measured:
-    """Run one cell on features that are drawn here, on the CPU."""
+    """Run one cell on random features, on the CPU."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bench, cells = world(method, images, classes, width, folder)
@@ -109,7 +109,7 @@ def measure(method: str, images: int, classes: int, width: int) -> Measured:
 def world(
     method: str, images: int, classes: int, width: int, folder: Path, seeds: str = "0"
 ) -> tuple[Bench, list[Cell]]:
-    """A bench over features that are stored in `folder`, and the cells of a method on it."""
+    """Return a bench over features stored in `folder`, and the cells of a method on it."""
     words = _Words(classes, width).requires_grad_(False)
     backbone: Backbone = dataclasses.replace(tiny_backbone(), model=words, tokenizer=_tokens)
     object.__setattr__(backbone, "knows", lambda text, invented: True)
@@ -132,7 +132,7 @@ def world(
 
 
 class _Words(nn.Module):
-    """A text tower that knows a feature for every class."""
+    """A text tower with a feature for every class."""
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ def _tokens(texts: Sequence[str]) -> Tensor:
 
 
 def _split(tag: str, size: int, classes: int) -> Split:
-    """Samples whose images nobody may look at."""
+    """Return samples whose images must not be read."""
 
     def unread() -> Any:
         raise RuntimeError("an image was read though its features are stored")
@@ -161,7 +161,7 @@ def _split(tag: str, size: int, classes: int) -> Split:
 
 
 def _rows(table: Tensor, labels: Any) -> Any:
-    """Features around their classes' own, some at a time."""
+    """Yield features near those of their classes, in parts."""
     draw = torch.Generator().manual_seed(1)
     for part in torch.from_numpy(labels).split(CHUNK):
         noise = torch.randn(len(part), table.shape[1], generator=draw)
@@ -169,7 +169,7 @@ def _rows(table: Tensor, labels: Any) -> Any:
 
 
 def _products(trained: int, tested: int, classes: int, width: int) -> float:
-    """Seconds of the products of one epoch and of the test logits, from a few of them."""
+    """Return the seconds of the products of one epoch and of the test logits, from a sample."""
     x, weight = torch.randn(BATCH, width), torch.randn(classes, width)
     gradient = torch.randn(BATCH, classes)
     best = fastest(

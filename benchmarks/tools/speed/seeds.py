@@ -1,4 +1,4 @@
-"""What five seeds of a head cost beside one, each through the loop that every method trains in."""
+"""Cost of five seeds of a head compared with one, in the training loop of all methods."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STEPS = 100
 
 
 def rows(machine: Machine) -> list[Row]:
-    """A training step of a cosine head for five seeds at once, beside that for one."""
+    """Measure a training step of a cosine head for five seeds as a batch, and for one."""
     found = []
     for classes, width in ((100, 512), (365, 512), (1000, 512), (8142, 768)):
         steps = STEPS if classes < 2000 else 5
@@ -60,14 +60,14 @@ def _fit(method: LinearProbe, tasks: list[Task]) -> None:
 
 
 def _products(x: torch.Tensor, weight: torch.Tensor, gradient: torch.Tensor, steps: int) -> None:
-    """Logits and the weight's gradient of one seed."""
+    """Compute the logits and the weight's gradient of one seed."""
     for _ in range(steps):
         torch.mm(x, weight.T)
         torch.mm(gradient.T, x)
 
 
 def _tasks(machine: Machine, classes: int, width: int, steps: int) -> list[Task]:
-    """Tasks that differ by their seed, on features that were drawn."""
+    """Return tasks that differ in their seed, on random features."""
     samples = Features(BATCH * steps, classes, width, machine.device)
     found = []
     for seed in range(SEEDS):
@@ -85,13 +85,13 @@ def _tasks(machine: Machine, classes: int, width: int, steps: int) -> list[Task]
 
 
 class Features:
-    """Training samples that are features and labels alone (see `methods.base.Samples`).
+    """Training samples with features and labels only (see `methods.base.Samples`).
 
     Args:
         samples: N.
         classes: C.
         width: D.
-        device: where they are.
+        device: device of the features.
     """
 
     captions = None
@@ -106,16 +106,16 @@ class Features:
         return len(self._features)
 
     def features(self) -> Tensor:
-        """(N, D)."""
+        """Return the features, (N, D)."""
         return self._features
 
     def batch(self, index: NDArray[np.int64], **_: Any) -> Batch:
-        """Samples at `index`."""
+        """Return the samples at `index`."""
         where = torch.from_numpy(index).to(self.labels.device)
         return Batch(where, self._features.index_select(0, where), None)
 
     def loader(self, parts: Sequence[NDArray[np.int64]], **_: Any) -> Iterator[Batch]:
-        """`batch` of each part."""
+        """Yield a batch for each part."""
         every = torch.from_numpy(np.concatenate(parts)).to(self.labels.device)
         for where in every.split([len(part) for part in parts]):
             yield Batch(where, self._features.index_select(0, where), None)

@@ -1,4 +1,4 @@
-"""A display for runs that are measured."""
+"""A display for measured runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from results.schema import Record
 
 
 class Silent:
-    """Shows nothing."""
+    """A display that shows nothing."""
 
     def preparing(self, what: str, done: int = 0, total: int = 0) -> None: ...
 

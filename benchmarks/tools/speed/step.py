@@ -1,4 +1,4 @@
-"""The adapter training step, evaluation and the attention kernels, against matrix products."""
+"""The adapter training step, evaluation and attention kernels, compared with matrix products."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BACKBONE = "ViT-B-16/random"
 
 
 def rows(machine: Machine) -> list[Row]:
-    """The step of lift and of sage with 100 and with 1,000 classes, and an evaluation pass."""
+    """Measure the step of lift and sage with 100 and 1,000 classes, and an evaluation pass."""
     backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
     products = _products(backbone, machine, backward=True)
     forward = _products(backbone, machine, backward=False)
@@ -67,7 +67,7 @@ def rows(machine: Machine) -> list[Row]:
 
 
 def plain(machine: Machine) -> list[Row]:
-    """Lift's step and the features beside the same on open_clip's own blocks.
+    """Measure lift's step and features against the same on open_clip's blocks.
 
     For the features with weights that are not frozen: torch takes a several times slower path on a
     CPU where they are. A training step has to freeze them, or it would compute their gradients.
@@ -99,7 +99,7 @@ def plain(machine: Machine) -> list[Row]:
 
 
 def lift(backbone: Backbone, classes: int) -> AdaptedClassifier:
-    """AdaptFormer in every block under a cosine head."""
+    """Return a classifier with AdaptFormer in every block and a cosine head."""
     visual = vit(backbone)
     width, blocks = visual.conv1.out_channels, len(visual.transformer.resblocks)
     bottleneck = bottleneck_rule(classes, blocks)
@@ -109,7 +109,7 @@ def lift(backbone: Backbone, classes: int) -> AdaptedClassifier:
 
 
 def sage(backbone: Backbone, classes: int) -> AdaptedClassifier:
-    """`lift` with attention to a text a class in every block."""
+    """Return `lift` with attention to one text per class in every block."""
     visual, module = vit(backbone), lift(backbone, classes)
     texts = F.normalize(torch.randn(classes, visual.proj.shape[1]), dim=-1).to(backbone.device)
     guiding = pooled(texts, Sage.max_guides)
@@ -120,7 +120,7 @@ def sage(backbone: Backbone, classes: int) -> AdaptedClassifier:
 
 
 class OnOpenClip(nn.Module):
-    """`lift` as its authors' code has it: open_clip's modules called in turn, under autocast."""
+    """`lift` as in its authors' code: open_clip's modules called in turn, under autocast."""
 
     def __init__(self, backbone: Backbone, classes: int) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class OnOpenClip(nn.Module):
 
 
 def step(backbone: Backbone, machine: Machine, module: nn.Module) -> Callable[[], None]:
-    """One optimiser step on a batch that is there already."""
+    """Return a function that runs one optimiser step on a prepared batch."""
     classes = len(cast(CosineHead, module.head).weight)
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimiser = optimiser_of([(list[Tensor](parameters), Schedule(1, machine.batch, 0.01))])
@@ -161,7 +161,7 @@ def step(backbone: Backbone, machine: Machine, module: nn.Module) -> Callable[[]
 
 
 def attention(machine: Machine) -> list[Row]:
-    """The two kernels of `benchmarks.towers.attention`, forward and backward, for two lengths."""
+    """Measure both kernels of `benchmarks.towers.attention` with backward pass, for two lengths."""
     found = []
     for tokens in (17, 197):
         shape = (machine.batch, 12, tokens, 64)
@@ -187,7 +187,7 @@ def attention(machine: Machine) -> list[Row]:
 
 
 def deterministic(machine: Machine) -> list[Row]:
-    """What the default, deterministic algorithms, costs."""
+    """Measure the cost of deterministic algorithms, the default."""
     backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
     run = step(backbone, machine, lift(backbone, 100))
 
@@ -217,7 +217,7 @@ def _products(backbone: Backbone, machine: Machine, *, backward: bool) -> Produc
 
 
 def _images(backbone: Backbone, count: int) -> Tensor:
-    """(B, 3, H, W) noise."""
+    """Return (B, 3, H, W) noise."""
     generator = torch.Generator().manual_seed(0)
     side = backbone.image_size
     return torch.randn(count, 3, side, side, generator=generator).to(backbone.device)

@@ -30,13 +30,13 @@ CLASSES = 100
 
 
 def rows(machine: Machine) -> list[Row]:
-    """On few images, about as many for training as for testing, as in CIFAR-100-LT."""
+    """Measure on few images, about as many for training as for testing, as in CIFAR-100-LT."""
     each = (2, 2) if machine.quick else (12, 12)
     return _cold_and_warm(machine, "", each, imbalance=2)
 
 
 def whole(machine: Machine) -> list[Row]:
-    """On as many images as CIFAR-100-LT has at ratio 100: 10,847 and 10,000."""
+    """Measure on as many images as CIFAR-100-LT has at ratio 100: 10,847 and 10,000."""
     each = (10, 2) if machine.quick else (500, 100)
     return _cold_and_warm(machine, ", all of CIFAR-100-LT", each, imbalance=100)
 
@@ -80,7 +80,7 @@ def _cells(root: Path, machine: Machine, imbalance: int) -> list[Cell]:
 
 
 def _sweep(cells: list[Cell], folder: Path, name: str, machine: Machine, display: Silent) -> float:
-    """Seconds from loading the data to the last record."""
+    """Return the seconds from loading the data to the last record."""
     options = RunOptions(out=folder / name, data_root=folder / "data", device=machine.device)
     clock = time.perf_counter()
     records = runner.run(cells, options, display)
@@ -92,7 +92,7 @@ def _sweep(cells: list[Cell], folder: Path, name: str, machine: Machine, display
 
 
 class _PassClock(Silent):
-    """Tells how long the images of all splits went through the tower."""
+    """A display that measures the time of the images of all splits in the tower."""
 
     def __init__(self) -> None:
         self._told: dict[str, list[tuple[float, int, int]]] = {}
@@ -103,12 +103,12 @@ class _PassClock(Silent):
 
     @property
     def images(self) -> int:
-        """Of all splits."""
+        """Number of images in all splits."""
         return sum(told[0][2] for told in self._told.values())
 
     @property
     def seconds(self) -> float:
-        """From the first batch to the last of each split, and as much for the first one."""
+        """Time from the first to the last batch of each split, extrapolated to the first batch."""
         found = 0.0
         for told in self._told.values():
             (start, first, total), (end, _, _) = told[0], told[-1]
@@ -117,7 +117,7 @@ class _PassClock(Silent):
 
 
 def _write_images(root: Path, train: int, test: int) -> None:
-    """Noise as a tree of class folders, which `cifar100_lt` reads."""
+    """Write noise as a tree of class folders, which `cifar100_lt` reads."""
     draw = np.random.default_rng(0)
     names = read_package("cifar100").keys
     for part, count in (("train", train), ("test", test)):

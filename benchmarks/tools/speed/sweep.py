@@ -1,8 +1,8 @@
-"""What a large sweep costs beside its fits: starting, planning, reporting, and the runner itself.
+"""Overhead of a large sweep in addition to its fits: start, plan, report, and the runner itself.
 
-Processes of their own where a person waits for one; everything on synthetic records, in a folder
-that goes away. Bounds: a bare interpreter that imports NumPy and rich; hashing the cells' own
-specifications; parsing the records' own JSON; writing the same bytes to disk and waiting for it.
+Commands run in separate processes, on synthetic records in a temporary folder. Bounds: a bare
+interpreter that imports NumPy and rich; hashing the specifications of the cells; parsing the JSON
+of the records; writing the same bytes to disk and flushing them.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ LITTLE += ["--set", "glyphs100_lt.test_per_class=5"]
 
 
 def rows(machine: Machine) -> list[Row]:
-    """Start-up, planning, reporting and overhead of a sweep; `machine.quick` takes fewer cells."""
+    """Measure start, plan, report and overhead of a sweep; `machine.quick` takes fewer cells."""
     number = 200 if machine.quick else 2000
     with tempfile.TemporaryDirectory() as folder:
         return [*_start(3), *_large(Path(folder), number), _overhead(Path(folder), number // 10)]
 
 
 def _command(*words: str, turns: int = 1) -> float:
-    """Least wall seconds of a command line in a process of its own."""
+    """Return the least wall time of a command line in a separate process."""
     line = [sys.executable, str(ROOT / "run_benchmarks.py"), *words]
     return _process(line, turns)
 
@@ -81,7 +81,7 @@ def _start(turns: int) -> list[Row]:
 
 
 def _large(folder: Path, number: int) -> list[Row]:
-    """Planning with an empty and a full folder, reading, and a report of one table."""
+    """Measure `plan` with an empty and a full folder, reading, and a report of one table."""
     lines = [f"- linear_probe: {{lr: {0.001 * (i + 1):g}}}" for i in range(number // 5)]
     file = folder / "sweep.yaml"
     text = "methods:\n" + "\n".join(lines) + "\ndatasets: [glyphs100_lt]\nseeds: [0, 1, 2, 3, 4]\n"
@@ -91,7 +91,7 @@ def _large(folder: Path, number: int) -> list[Row]:
         Sweep(chosen, (Choice("glyphs100_lt"),), (0, 1, 2, 3, 4), device="cpu")
     ).cells
     clock = time.perf_counter()
-    for cell in cells:  # a fresh copy: hashes are kept
+    for cell in cells:  # a copy, because a cell caches its hashes
         _ = dataclasses.replace(cell).key
     hashing = time.perf_counter() - clock
     words = ("--config", str(file), "--device", "cpu", "--out")
@@ -120,7 +120,7 @@ def _large(folder: Path, number: int) -> list[Row]:
 
 
 def _write(store: Store, cells: list[Cell]) -> None:
-    """Records with made-up numbers, without waiting for the disk."""
+    """Write records with made-up numbers, without flushing."""
     draw = np.random.default_rng(0)
     counts = tuple(max(2, int(500 * 0.01 ** (i / (CLASSES - 1)))) for i in range(CLASSES))
     member = tuple("many" if n > 100 else "few" if n < 20 else "medium" for n in counts)
@@ -153,17 +153,17 @@ def _write(store: Store, cells: list[Cell]) -> None:
 
 
 def _overhead(folder: Path, number: int) -> Row:
-    """Seconds a cell that a method costs which does nothing, on 50 test images."""
+    """Measure a cell of a method that does nothing, on 50 test images."""
     plugin = folder / "idle.py"
     plugin.write_text(IDLE, encoding="utf-8")
     words = ["--plugin", str(plugin), "--methods", "idle", "--datasets", "glyphs100_lt", *LITTLE]
     words += ["--device", "cpu", "--out", str(folder / "idle"), "--seeds"]
-    _command(*words, "0,1")  # features and figures of a first time
+    _command(*words, "0,1")  # computes features
     few = _command(*words, "0,1", "--rerun", "always")
     many = _command(*words, ",".join(map(str, range(number + 2))), "--rerun", "always")
     files = [path for path in (folder / "idle" / "records").iterdir()]
     clock = time.perf_counter()
-    for path in files:  # as the store: written, flushed, renamed
+    for path in files:  # written, flushed and renamed as by the store
         copy = folder / "copy"
         with copy.open("wb") as stream:
             stream.write(path.read_bytes())

@@ -1,7 +1,6 @@
-"""Times that can be compared on a machine that is busy with other things as well.
+"""Times that can be compared even on a machine that does other work.
 
-What is to be compared runs in turns, so that all of it meets the same disturbances, and of every
-one the fastest turn counts.
+Contenders take turns, so that all meet the same disturbances; the fastest turn of each counts.
 """
 
 from __future__ import annotations
@@ -20,18 +19,17 @@ class Row:
     name: str
     seconds: float
     bound_seconds: float | None
-    """The least time it could take, or the time of what it is compared with; measured in the same
-    run."""
+    """Lower bound on the time, or the time of the reference; measured in the same run."""
     note: str
-    """What was measured, and what the bound counts."""
+    """Description of the measurement and of the bound."""
 
     @property
     def ratio(self) -> float | None:
-        """`seconds` over `bound_seconds`."""
+        """`seconds` divided by `bound_seconds`."""
         return None if self.bound_seconds is None else self.seconds / self.bound_seconds
 
     def as_dict(self) -> dict[str, str | float | None]:
-        """For JSON."""
+        """Return the row as a dictionary for JSON."""
         return {
             "name": self.name,
             "seconds": self.seconds,
@@ -47,12 +45,12 @@ def fastest(
     *,
     turns: int = 5,
 ) -> dict[str, float]:
-    """Seconds of the fastest turn of each, after one turn that does not count.
+    """Return the seconds of the fastest turn of each contender, after one warm-up turn.
 
     Args:
-        contenders: what to time, by name.
-        device: waited for after every turn.
-        turns: how often each one runs.
+        contenders: functions to time, by name.
+        device: synchronised after every turn.
+        turns: number of runs of each contender.
     """
     best = dict.fromkeys(contenders, float("inf"))
     for turn in range(turns + 1):

@@ -52,7 +52,7 @@ def test_the_forward_bound_is_what_open_clips_tower_computes() -> None:
 @pytest.mark.parametrize("name", ["coop", "lmpt"])
 def test_a_prompt_step_needs_no_less_than_its_bound(name: str) -> None:
     """The step computes every product of the bound, and a few for padding, head and loss."""
-    asked = prompts._asked(prompts.METHODS[name], tiny_backbone(), 12)
+    asked = prompts._requested(prompts.METHODS[name], tiny_backbone(), 12)
     run, flops = prompts._products(asked, torch.float32)
     assert counted(run) == flops
     needed = counted(prompts.step(asked))
