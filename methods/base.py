@@ -1,8 +1,9 @@
 """The contract of a method: `fit(task) -> Predictor`, and the task it is given.
 
 A method is a frozen dataclass whose fields are its hyper-parameters. Constructing one does no work;
-`fit` does all of it and keeps nothing on the method. What `fit` may see stands on `Task`: training
-images or features with labels, texts, counts, the backbone, randomness. Test labels are not there.
+`fit` does all of it and stores nothing on the method. `Task` holds everything that `fit` may use:
+training images or features with labels, texts, counts, the backbone, randomness. It holds no test
+labels.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from methods.registry import MethodInfo
 from methods.space import Distribution
 
 TextSource = Literal["names", "descriptions", "both"]
-"""Which of a data set's texts a prompt is made of."""
+"""Texts of a data set that fill a prompt."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some samples. `images` is None for methods that need features only, and the reverse."""
+    """Some samples. `images` is None for methods that need only features, and vice versa."""
 
     index: Tensor
     """(B,) positions in the split."""
@@ -43,7 +44,7 @@ class Batch:
         return len(self.index)
 
     def __getitem__(self, part: slice) -> Batch:
-        """A part of the batch."""
+        """A slice of the batch."""
         return Batch(
             self.index[part],
             None if self.features is None else self.features[part],
@@ -52,7 +53,7 @@ class Batch:
 
     @property
     def inputs(self) -> Tensor:
-        """Whichever of images and features there is."""
+        """The images, or the features if there are no images."""
         inputs = self.features if self.images is None else self.images
         assert inputs is not None
         return inputs
@@ -74,7 +75,7 @@ def feature_batches(features: Tensor, parts: Sequence[NDArray[np.int64]]) -> Ite
 
 @dataclass
 class Predictor:
-    """What `fit` returns: a function from a batch to logits, and what it cost."""
+    """Result of `fit`: a function from a batch to logits, and the cost of training."""
 
     logits: Callable[[Batch], Tensor]
     """Batch of B samples -> (B, C) logits; called without gradients."""
@@ -86,12 +87,12 @@ class Predictor:
     fitted_together: int = 1
     """Number of trainings in one batched problem, this one included."""
     views: Literal["whole", "five crops"] = "whole"
-    """five crops: test logits are the mean over the corners and the centre of the enlarged image
-    (test-time ensembling). For methods that need images."""
+    """five crops: test logits are the mean over the four corners and the centre of the enlarged
+    image (test-time ensembling). Only for methods that need images."""
 
 
 FitResult = Predictor | Exception
-"""What became of one of several fits."""
+"""Result of one of several fits."""
 
 
 class Samples(Protocol):
@@ -107,7 +108,7 @@ class Samples(Protocol):
 
     @property
     def captions(self) -> tuple[str, ...] | None:
-        """N captions, where the data set has any."""
+        """N captions, or None if the data set has none."""
         ...
 
     def __len__(self) -> int: ...
@@ -115,8 +116,8 @@ class Samples(Protocol):
     def features(self) -> Tensor:
         """(N, D) L2-normalised frozen features of the unaugmented images, on the task's device.
 
-        Shared by all methods, as labels and backbone are: work on a copy. A method that changes
-        one of them in place fails.
+        Shared by all methods, like labels and backbone: work on a copy. A method that changes one
+        of them in place fails.
         """
         ...
 
@@ -139,12 +140,12 @@ class Samples(Protocol):
         augment: str = "none",
         stream: tuple[Any, ...] = (),
     ) -> Iterator[Batch]:
-        """`batch` of each of `parts` in their order, made ahead while the caller computes."""
+        """`batch` of each of `parts`, in order, prepared ahead while the caller computes."""
         ...
 
 
 class Progress(Protocol):
-    """How a method says how far it is."""
+    """Callback through which a method reports its progress."""
 
     def __call__(self, epoch: int, epochs: int, step: int, steps: int) -> None: ...
 
@@ -176,7 +177,7 @@ class Checkpoint(Protocol):
 
 
 class TextCache(Protocol):
-    """Frozen text features, from the store where they are known."""
+    """Frozen text features, read from the store if they are known."""
 
     def __call__(self, texts: Sequence[str], mean_of: int = 1) -> Tensor:
         """N strings -> (N, D) L2-normalised, or their means over each `mean_of` successive ones."""
@@ -190,7 +191,7 @@ class Task:
     kind: TaskKind
     texts: Texts
     counts: Tensor
-    """(C,) float, training images a class; may hold zeros."""
+    """(C,) float, training images per class; may contain zeros."""
     membership: tuple[str, ...]
     """(C,) "many", "medium" or "few"."""
     train: Samples
@@ -203,7 +204,7 @@ class Task:
     checkpoint: Checkpoint
     text_cache: TextCache
     notes: list[str] = field(default_factory=list)
-    """Footnotes that using the task gave rise to."""
+    """Footnotes for the record, added while the method uses the task."""
 
     @property
     def num_classes(self) -> int:
@@ -211,16 +212,16 @@ class Task:
 
     @cached_property
     def log_prior(self) -> Tensor:
-        """(C,) log of the training class frequencies; no images count as half an image."""
+        """(C,) log of the training class frequencies; zero images count as half an image."""
         counts = self.counts.clamp(min=0.5)
         return (counts / counts.sum()).log()
 
     # ---- texts ---------------------------------------------------------------------------------
 
     def prompts(self, source: TextSource = "names", *, ensemble: bool = True) -> list[list[str]]:
-        """Prompts of every class: C lists, one string a template (the first unless `ensemble`).
+        """Prompts of every class: C lists, one string per template (the first unless `ensemble`).
 
-        A data set without descriptions falls back to its names, which a note says.
+        A data set without descriptions falls back to its names and adds a note.
         """
         fillings = self._fillings(source)
         templates = self.texts.templates if ensemble else self.texts.templates[:1]
@@ -235,7 +236,7 @@ class Task:
         return torch.nn.functional.normalize(mean, dim=-1)
 
     def _fillings(self, source: TextSource) -> list[str]:
-        """What goes into the templates, one string a class."""
+        """Strings that fill the templates, one per class."""
         names, texts = self.texts.class_names, self.texts.descriptions
         if texts is None and source != "names":
             self.note("the data set has no class descriptions: names were used instead")
@@ -243,7 +244,7 @@ class Task:
             return list(names)
         if source == "descriptions":
             return list(texts)
-        # Where a class has no description its name stands in for one.
+        # A class without a description has its name in place of one.
         pairs = zip(names, texts, strict=True)
         return [name if text == name else f"{name}, {text}" for name, text in pairs]
 
@@ -259,13 +260,13 @@ class Task:
         return draws.to(self.device)
 
     def epoch_order(self, epoch: int) -> NDArray[np.int64]:
-        """(N,) the order of the training samples in an epoch."""
+        """(N,) order of the training samples in an epoch."""
         return randomness.shuffled(self.train.keys, self.seed, "order", epoch)
 
     # ---- notes ---------------------------------------------------------------------------------
 
     def note_unknown_words(self, texts: Sequence[str]) -> None:
-        """Note it where the text tower was not trained on the words of most of these texts."""
+        """Add a note if the text tower was not trained on the words of most of these texts."""
         known = sum(self.backbone.knows(text, invented=self.texts.invented) for text in texts)
         if 2 * known < len(texts):
             self.note("text tower untrained on these words: chance expected from texts alone")
@@ -290,21 +291,21 @@ class Method(ABC):
 
     info: ClassVar[MethodInfo]
     space: ClassVar[Mapping[str, Distribution]] = {}
-    """What `tune` may try, by field."""
+    """Values that `tune` may try, by field."""
 
     @abstractmethod
     def fit(self, task: Task) -> Predictor:
         """Learn from `task`.
 
         Raises:
-            NotApplicable: this method cannot serve this task or backbone; the reason is recorded.
+            NotApplicable: the method does not support this task or backbone; the record says why.
         """
 
     def fit_many(self, tasks: Sequence[Task]) -> Sequence[FitResult]:
-        """Fit tasks that differ by their seed alone: a predictor for each, or what it failed with.
+        """Fit tasks that differ only in their seed; return a predictor or an exception for each.
 
-        Override to train them as one batched problem; the runner then hands them over together. A
-        method on frozen features that trains through the shared loop need not: as a
-        `parts.learning.Learner` it gets this for nothing, and for other hyper-parameters too.
+        Override this to train them as one batched problem; the runner then passes all seeds at
+        once. A method on frozen features that trains through the shared loop should derive from
+        `parts.training.learning.Learner` instead, which batches seeds and hyper-parameters.
         """
         return [self.fit(task) for task in tasks]

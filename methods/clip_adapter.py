@@ -3,9 +3,9 @@
 Structure and ratio are those of the authors' code (github.com/gaopengcuhk/CLIP-Adapter, 9ac913a):
 two linear layers without bias, a ReLU after each, and ratio * adapted + (1 - ratio) * original
 against the frozen text classifier of one prompt. That code adapts the feature before it is
-normalised; having no biases it is positively homogeneous, so adapting the normalised feature gives
-the same cosines. Its training follows CoOp's commands, hence CoOp's schedule (see `coop`), from
-which the same things differ here: no warm-up epoch, no augmentation.
+normalised; without biases the adapter is positively homogeneous, so adapting the normalised feature
+gives the same cosines. Its training follows CoOp's commands and therefore CoOp's schedule (see
+`coop`), with the same differences here: no warm-up epoch, no augmentation.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ class ClipAdapter(Learner):
     ratio: Annotated[float, Share] = 0.2
     """Share of the adapted feature (authors' code); 0 is zero-shot CLIP."""
     reduction: Annotated[int, Count] = 4
-    """Feature width over bottleneck width (authors' code)."""
+    """Ratio of feature width to bottleneck width (authors' code)."""
     text: TextSource = "names"
-    """What fills the prompt of the text classifier."""
+    """Texts that fill the prompt of the text classifier."""
     ensemble: bool = False
-    """Average the text features of all templates; the authors' code takes one prompt."""
+    """Average the text features of all templates; the authors' code uses one prompt."""
     lr: Annotated[float, NonNegative] = 0.002
-    """CoOp's code, as all that follow."""
+    """CoOp's code, as are the following."""
     epochs: Annotated[int, Count] = 50
-    """CoOp's value for the whole of ImageNet; 200 with 16 shots a class."""
+    """CoOp's value for all of ImageNet; 200 with 16 shots per class."""
     batch_size: Annotated[int, Count] = 32
     weight_decay: Annotated[float, NonNegative] = 5e-4
 
@@ -72,8 +72,9 @@ class AdaptedFeatures(Stackable):
     Args:
         weight: (C, D) text classifier, times the logit scale.
         ratio: share of the adapted feature.
-        reduction: D over the bottleneck's width, which is at least 1.
-        generator: of the initial values (uniform in ±1/sqrt(inputs), torch's default, as there).
+        reduction: ratio of D to the bottleneck's width, which is at least 1.
+        generator: for the initial values (uniform in ±1/sqrt(inputs), torch's default, as in that
+            code).
     """
 
     broadcasts = True
@@ -95,7 +96,7 @@ class AdaptedFeatures(Stackable):
 
     def adapted(self, x: Tensor) -> Tensor:
         """(B, D) -> (B, D) unit features."""
-        new = F.relu(self.up @ F.relu(self.down @ x.mT)).mT  # gradients lie as the weights do
+        new = F.relu(self.up @ F.relu(self.down @ x.mT)).mT  # gradients laid out as weights
         ratio = self.ratio[..., None, None]
         return F.normalize(ratio * new + (1 - ratio) * x, dim=-1)
 

@@ -2,12 +2,12 @@
 
 Values are those of the authors' code (github.com/KaiyangZhou/CoOp, configs/trainers/CoOp/*.yaml,
 with Dassl's momentum and weight decay): 16 contexts shared by all classes, from a normal
-distribution with standard deviation 0.02, class name at the end, SGD under a cosine schedule. Not
-as there: no first epoch at a learning rate of 1e-5 (the shared loop has no warm-up), and frozen
-features of unaugmented images in place of random crops and flips.
+distribution with standard deviation 0.02, class name at the end, SGD under a cosine schedule. Two
+things differ: there is no first epoch at a learning rate of 1e-5 (the shared loop has no warm-up),
+and frozen features of unaugmented images replace random crops and flips.
 
 The paper is about single-label data. The multi-label form is our reconstruction: a sigmoid loss in
-place of the softmax, on scaled and shifted cosines (`parts.calibration`).
+place of the softmax, on scaled and shifted cosines (`parts.heads.calibration`).
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ class CoOp(Learner):
     """Context vectors before the class names, learned through the frozen text tower."""
 
     contexts: Annotated[int, Count] = 16
-    """M, context vectors of a prompt."""
+    """M, context vectors per prompt."""
     class_specific: bool = False
-    """Own contexts for every class (CSC in the paper) instead of shared ones."""
+    """Separate contexts for every class (CSC in the paper) instead of shared ones."""
     loss: MultiLabelLossName = "bce"
-    """Multi-label: the loss, a sum over the classes."""
+    """Multi-label: the loss, summed over the classes."""
     db_neg_scale: Annotated[float, Positive] = 2.0
     """lambda of db: 2 for COCO-LT, 5 for VOC-LT."""
     db_mu: Annotated[float, Share] = 0.2
     """mu of db: 0.2 for COCO-LT, 0.3 for VOC-LT."""
     lr: Annotated[float, NonNegative] = 0.002
     epochs: Annotated[int, Count] = 50
-    """The value for the whole of ImageNet; 200 with 16 shots a class."""
+    """The value for all of ImageNet; 200 with 16 shots per class."""
     batch_size: Annotated[int, Count] = 32
     weight_decay: Annotated[float, NonNegative] = 5e-4
 

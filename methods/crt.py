@@ -1,10 +1,10 @@
 """cRT: classifier re-training with class-balanced sampling (Kang et al. 2020, arXiv 1910.09217).
 
-Stage 1 learns a representation from images as they come; stage 2 throws its classifier away and
-trains a linear one from random weights while every class is seen equally often. Stage 2's values
-are those of the authors' code (github.com/facebookresearch/classifier-balancing): 10 epochs of SGD,
-learning rate 0.1 for a batch of 256 (Places-LT) and 0.2 for one of 512 (ImageNet-LT).
-Stage 1 on a CLIP tower is ours, see `parts/two_stage.py`.
+Stage 1 learns a representation from images in their natural distribution; stage 2 discards its
+classifier and trains a linear one from random weights with class-balanced sampling. Stage 2's
+values are those of the authors' code (github.com/facebookresearch/classifier-balancing): 10 epochs
+of SGD, learning rate 0.1 for a batch of 256 (Places-LT) and 0.2 for one of 512 (ImageNet-LT).
+Stage 1 on a CLIP tower is ours, see `parts/image/two_stage.py`.
 """
 
 from __future__ import annotations
@@ -35,20 +35,22 @@ class Crt(Method):
     """A fine-tuned representation, then a new linear head under class-balanced sampling."""
 
     stage1: FirstStage = "adapter"
-    """What stage 1 trains: adapter (AdaptFormer in every block), full (the whole tower) or frozen
-    (nothing: no stage 1, and crt is only a balanced sampler)."""
+    """Part that stage 1 trains: adapter (AdaptFormer in every block), full (the whole tower) or
+    frozen (nothing: there is no stage 1, and crt is only a balanced sampler)."""
     lr: Annotated[float, NonNegative] = 0.01
-    """Of stage 1, LIFT's for adapters; LIFT's scripts take 5e-4 to 1e-3 for the whole tower."""
+    """Learning rate of stage 1, LIFT's for adapters; for the whole tower LIFT's scripts use 5e-4 to
+    1e-3."""
     head_lr: Annotated[float, NonNegative] = 0.1
-    """Of stage 2, for a batch of 256; in proportion for others, as the authors' configs have it."""
+    """Learning rate of stage 2 for a batch of 256, scaled with the batch size as in the authors'
+    configs."""
     epochs: Annotated[int, Count] = 20
-    """Of both stages together."""
+    """Epochs of both stages."""
     head_share: Annotated[float, OpenShare] = 0.5
-    """Share of the epochs that stage 2 takes: 10 (the authors' code) after LIFT's 10."""
+    """Share of the epochs for stage 2: 10 (the authors' code) after LIFT's 10."""
     batch_size: Annotated[int, Count] = 128
     weight_decay: Annotated[float, NonNegative] = 5e-4
     augment: Augmentation = "crop_flip"
-    """Of stage 1; stage 2 sees the features of unaugmented images."""
+    """Augmentation of stage 1; stage 2 uses features of unaugmented images."""
 
     space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(0.002, 0.05),

@@ -42,7 +42,7 @@ class FullFinetune(Method):
     tau: Annotated[float, NonNegative] = 1.0
     """Strength of la."""
     text: TextSource = "names"
-    """What the head is initialised from."""
+    """Texts that initialise the head."""
     augment: Augmentation = "crop_flip"
     tte: bool = False
     """Test-time ensembling: mean logits of five crops, as in LIFT's table."""

@@ -2,9 +2,10 @@
 
 Adapters in every block of a frozen CLIP ViT, a cosine head on the class token before the CLIP
 projection that starts at the projected text features, and the logit-adjusted loss. Values are
-those of the authors' code (github.com/shijxcs/LIFT, 661ead9), without test-time ensembling by
-default; published headline numbers are with it. LIFT serves single-label data: the multi-label form
-(a sigmoid loss in place of the softmax) is ours.
+those of the authors' code (github.com/shijxcs/LIFT, 661ead9), by default without test-time
+ensembling, which the published headline numbers include. LIFT's own single-view test transform is a
+resize to 256 pixels and a crop; here it is the backbone's. LIFT is for single-label data: the
+multi-label form (a sigmoid loss in place of the softmax) is ours.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ class Lift(Method):
     """AdaptFormer in a frozen ViT, text-initialised cosine head, logit-adjusted loss."""
 
     adapter: AdapterKind = "adaptformer"
-    """adaptformer (beside the MLP), adapter (after it), lora (queries and values), vpt (prompt
+    """adaptformer (parallel to the MLP), adapter (after it), lora (queries and values), vpt (prompt
     tokens in every block), bitfit (the biases of the blocks) or none (the head alone)."""
     loss: TowerLoss = "auto"
-    """auto: la on single-label data, bce on multi-label, as linear_probe."""
+    """auto: la on single-label data, bce on multi-label data."""
     lr: Annotated[float, NonNegative] = 0.01
     epochs: Annotated[int, Count] = 10
     """20 on iNaturalist 2018."""
@@ -52,9 +53,9 @@ class Lift(Method):
     """Width of adaptformer and adapter, rank of lora; 0 takes LIFT's rule for K classes and L
     blocks, 2^floor(log2(K / 2L))."""
     prompts: Annotated[int, Count] = 10
-    """Tokens a block of vpt."""
+    """Prompt tokens per block of vpt."""
     text: TextSource = "names"
-    """What the head is initialised from (the first template alone, as in LIFT)."""
+    """Texts that initialise the head (with the first template only, as in LIFT)."""
     augment: Augmentation = "crop_flip"
     tte: bool = False
     """Test-time ensembling: mean logits of five crops, as in LIFT's published headline numbers."""

@@ -1,4 +1,4 @@
-"""A head on frozen features under any of the losses: what the other methods start from."""
+"""A head on frozen features under any of the losses: the baseline of the other methods."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from methods.space import Distribution, LogUniform
 )
 @dataclass(frozen=True)
 class LinearProbe(Learner):
-    """A cosine or linear head on frozen features, under the loss of one's choice."""
+    """A cosine or linear head on frozen features, under any of the losses."""
 
     loss: LossName = "auto"
     """auto: ce on single-label, bce on multi-label data. asl, bce and db are for multi-label data,
@@ -36,13 +36,13 @@ class LinearProbe(Learner):
     tau: Annotated[float, NonNegative] = 1.0
     """Strength of la (LIFT's code)."""
     db_neg_scale: Annotated[float, Positive] = 2.0
-    """lambda of db: 2 for COCO-LT, whose 80 classes are the nearer to most data; 5 for VOC-LT."""
+    """lambda of db: 2 for COCO-LT, whose 80 classes are closer to most data sets; 5 for VOC-LT."""
     db_mu: Annotated[float, Share] = 0.2
     """mu of db: 0.2 for COCO-LT, 0.3 for VOC-LT (the authors' configs)."""
     head: Literal["cosine", "linear"] = "cosine"
     init: Literal["random", "text", "class_mean"] = "random"
     lr: Annotated[float, NonNegative] = 0.03
-    """LIFT+ names 0.03 as the best of its linear probes (arXiv 2504.13282, code)."""
+    """LIFT+ reports 0.03 as the best for its linear probes (arXiv 2504.13282, code)."""
     epochs: Annotated[int, Count] = 10
     batch_size: Annotated[int, Count] = 128
     weight_decay: Annotated[float, NonNegative] = 5e-4

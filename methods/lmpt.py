@@ -5,30 +5,30 @@ multi-label data, LMPT's own, the first is the distribution-balanced loss and th
 prompts with the captions of the training images. The single-label form is our reconstruction:
 softmax with logit adjustment, and the description of an image's class in place of its caption.
 
-The embedding loss follows what its formula means and not the published code, which cannot run as
-released (github.com/richard-peng-xia/LMPT, aab39ca; issues 5 and 7) and is all that could be read
-of it: the paper's own equations could not. For image b and class c it is
+The embedding loss follows the meaning of its formula and not the published code, which cannot run
+as released (github.com/richard-peng-xia/LMPT, aab39ca; issues 5 and 7) and is the only source that
+could be read: the paper's equations could not. For image b and class c it is
 
     omega_c * relu(mu_c - y_bc * cos_bc),   y_bc = +1 if b shows c, else -1,
     mu_c = margin / n_c^(1/4),   omega_c = n_c^-gamma / (sum over classes j of n_j^-gamma),
 
 where cos_bc is the mean cosine over all pairs of a token of b's text and a token of c's prompt, in
-embeddings from before the text transformer. Our reading in that:
+embeddings before the text transformer. Our reading of it:
 
 - Raw counts n_c (the code divides by a softmax of them, mostly zeros), and means over pairs of real
   tokens (the code sums over positions, padding included).
-- The cosine itself in the hinge. The code has 1 - cos there, always far above a margin of at most
-  0.2, so that terms of one label sign would never be active and those of the other always. That
-  distance also turns the sign around: prompts are pushed away from the texts of their own class.
-  `sign` has both.
+- The cosine itself in the hinge. The code has 1 - cos, which is always far above a margin of at
+  most 0.2, so that terms of one label sign would never be active and those of the other always.
+  That distance also reverses the sign: prompts are pushed away from the texts of their own class.
+  `sign` offers both.
 - `terms = balanced`: a class's positive terms weigh as much in the training set as its negative
-  ones. In the formula's plain mean (`terms = mean`) the negatives of a class that one image in 500
-  shows outweigh its positives by 500 to 1: its prompt runs from everybody's words, its own as well.
+  ones. In the formula's plain mean (`terms = mean`) the negatives of a class in one image of 500
+  outweigh its positives by 500 to 1: its prompt moves away from all words, including its own.
 
 Both losses are sums over the classes, that is C times the published means: their ratio is the
-published one, and a step of the same learning rate is C times as long. Also not as released: a
-cosine schedule (their code lowers the learning rate by the *test* mAP), frozen features of
-unaugmented images, and whole captions (their first 75 characters there).
+published one, and a step at the same learning rate is C times as long. Three more things differ
+from the release: a cosine schedule (their code lowers the learning rate by the *test* mAP), frozen
+features of unaugmented images, and whole captions (they use the first 75 characters).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from methods.registry import register
 from methods.space import Distribution, LogUniform, Uniform
 
 CHUNK = 1024
-"""Texts at a time, for memory."""
+"""Texts encoded at a time, to bound memory."""
 
 
 @register(
@@ -73,19 +73,19 @@ class Lmpt(Learner):
     """Class-specific prompts held to captions or descriptions by a class-aware soft margin."""
 
     contexts: Annotated[int, Count] = 16
-    """Context vectors of a prompt (this and the next as in README and train.sh of their code)."""
+    """Context vectors per prompt (this and the next as in README and train.sh of their code)."""
     class_specific: bool = True
-    """Own contexts for every class instead of shared ones."""
+    """Separate contexts for every class instead of shared ones."""
     cse_weight: Annotated[float, Share] = 0.5
-    """w, share of the class-specific embedding loss (1 - lambda of the code); 0 leaves it out."""
+    """w, share of the class-specific embedding loss (1 - lambda in the code); 0 omits it."""
     margin: Annotated[float, NonNegative] = 0.2
     """mu_c = margin / n_c^(1/4) (train.py)."""
     gamma: Annotated[float, NonNegative] = 2.0
     """omega_c is proportional to n_c^-gamma (csel.py)."""
     sign: Literal["pull", "code"] = "pull"
-    """pull: a prompt nears the texts of its own class; code: the sign as released."""
+    """pull: a prompt moves towards the texts of its own class; code: the sign as released."""
     terms: Literal["balanced", "mean"] = "balanced"
-    """balanced: positive and negative terms of a class weigh the same; mean: each pair does."""
+    """balanced: positive and negative terms of a class have equal weight; mean: all pairs do."""
     tau: Annotated[float, NonNegative] = 1.0
     """Single-label: strength of the logit adjustment."""
     loss: MultiLabelLossName = "db"
@@ -169,7 +169,7 @@ class EmbeddingLoss(Stackable):
         gamma: omega_c is proportional to n_c^-gamma.
         sign: "pull", or "code" for the opposite sign of the cosine.
         balanced: positive terms times N / 2n_c and negative ones times N / 2(N - n_c), so that the
-            mean over all N images is the mean of the two kinds' own means.
+            mean over all N images is the mean of the positive and the negative mean.
 
     Raises:
         NotApplicable: the task has no texts to compare the prompts with.
@@ -217,7 +217,7 @@ class EmbeddingLoss(Stackable):
 
     @torch.no_grad()
     def active(self, prompts: PromptLearner) -> tuple[float, float]:
-        """Shares of the positive and the negative terms, over all training images, that are not 0.
+        """Shares of the positive and of the negative terms over all training images that are not 0.
 
         Terms of classes without training images are left out.
         """
@@ -245,10 +245,10 @@ class EmbeddingLoss(Stackable):
 
 
 def _texts(task: Task) -> tuple[list[str], Tensor]:
-    """The texts, and which of them each training sample has, (N,)."""
+    """The texts, and the index of each training sample's text, (N,)."""
     if task.kind == "multi":
         if task.train.captions is None:
-            raise NotApplicable("needs captions of the training images, and there are none")
+            raise NotApplicable("needs captions of the training images, but the data set has none")
         return list(task.train.captions), torch.arange(len(task.train), device=task.device)
     if task.texts.descriptions is None:
         raise NotApplicable("the single-label form needs class descriptions")

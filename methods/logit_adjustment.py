@@ -5,12 +5,12 @@ with plain cross-entropy and predicts with z - tau log pi (eq. 9). pi are the tr
 
 `zero_shot` trains nothing: zero-shot logits minus tau times the log of the prior that they carry
 from the backbone's *pre-training* (GLA, Zhu et al. 2023, arXiv 2310.08106). The training
-frequencies would be the wrong prior, because zero-shot logits never saw them: taking them off harms
-the head classes for nothing. Of GLA only the correction is here, not its ensemble with a fine-tuned
-model; how the prior is estimated is in `parts.priors`.
+frequencies would be the wrong prior, because zero-shot logits never saw them: subtracting them
+harms the head classes without a gain elsewhere. Only GLA's correction is implemented, not its
+ensemble with a fine-tuned model; `parts.heads.priors` estimates the prior.
 
-For multi-label data none of it applies: a shift of a class's logits leaves its average precision
-as it is.
+None of this applies to multi-label data: a shift of a class's logits does not change its average
+precision.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class LogitAdjustment(Learner):
     """Logit adjustment by the class frequencies, or of zero-shot logits by a pre-training prior."""
 
     mode: Literal["train", "posthoc", "zero_shot"] = "train"
-    """In the training loss, after training, or of zero-shot logits (which trains nothing)."""
+    """In the training loss, after training, or on zero-shot logits (which trains nothing)."""
     prior: Literal["reweighted", "texts"] = "reweighted"
-    """mode=zero_shot: the pre-training prior from the training images, all classes weighing the
-    same, or from the class texts alone."""
+    """mode=zero_shot: estimate the pre-training prior from the training images, with equal weight
+    for every class, or from the class texts alone."""
     tau: Annotated[float, NonNegative] = 1.0
     """Strength; 1 is the Bayes classifier for balanced classes."""
     head: Literal["cosine", "linear"] = "cosine"
     init: Literal["random", "text", "class_mean"] = "random"
     lr: Annotated[float, NonNegative] = 0.03
-    """As linear_probe, so that the two differ by the adjustment alone."""
+    """As in linear_probe, so that the two differ only in the adjustment."""
     epochs: Annotated[int, Count] = 10
     batch_size: Annotated[int, Count] = 128
     weight_decay: Annotated[float, NonNegative] = 5e-4

@@ -1,11 +1,11 @@
 """LWS: learnable weight scaling (Kang et al. 2020, arXiv 1910.09217, section 4).
 
-Stage 1 learns a representation and a linear classifier from images as they come; stage 2 freezes
-both and learns one factor a class on the classifier's output, while every class is seen equally
-often. Stage 2's values are those of the authors' code
-(github.com/facebookresearch/classifier-balancing): 5 epochs of SGD, factors that start at 1, also
-on the bias, learning rate 0.1 for a batch of 256 (Places-LT) and 0.2 for one of 512 (ImageNet-LT).
-Stage 1 on a CLIP tower is ours, see `parts/two_stage.py`.
+Stage 1 learns a representation and a linear classifier from images in their natural distribution;
+stage 2 freezes both and learns one factor per class on the classifier's output, with class-balanced
+sampling. Stage 2's values are those of the authors' code
+(github.com/facebookresearch/classifier-balancing): 5 epochs of SGD, factors that start at 1 and
+also scale the bias, learning rate 0.1 for a batch of 256 (Places-LT) and 0.2 for one of 512
+(ImageNet-LT). Stage 1 on a CLIP tower is ours, see `parts/image/two_stage.py`.
 """
 
 from __future__ import annotations
@@ -36,23 +36,25 @@ from methods.space import Distribution, LogUniform
 )
 @dataclass(frozen=True)
 class Lws(Method):
-    """A fine-tuned classifier, then one learned scale a class under class-balanced sampling."""
+    """A fine-tuned classifier, then one learned scale per class under class-balanced sampling."""
 
     stage1: FirstStage = "adapter"
-    """What stage 1 trains beside the head: adapter (AdaptFormer in every block), full (the whole
-    tower) or frozen (nothing)."""
+    """Part that stage 1 trains in addition to the head: adapter (AdaptFormer in every block), full
+    (the whole tower) or frozen (nothing)."""
     lr: Annotated[float, NonNegative] = 0.01
-    """Of stage 1, LIFT's for adapters; LIFT's scripts take 5e-4 to 1e-3 for the whole tower."""
+    """Learning rate of stage 1, LIFT's for adapters; for the whole tower LIFT's scripts use 5e-4 to
+    1e-3."""
     scale_lr: Annotated[float, NonNegative] = 0.1
-    """Of stage 2, for a batch of 256; in proportion for others, as the authors' configs have it."""
+    """Learning rate of stage 2 for a batch of 256, scaled with the batch size as in the authors'
+    configs."""
     epochs: Annotated[int, Count] = 15
-    """Of both stages together."""
+    """Epochs of both stages."""
     scale_share: Annotated[float, OpenShare] = 1 / 3
-    """Share of the epochs that stage 2 takes: 5 (the authors' code) after LIFT's 10."""
+    """Share of the epochs for stage 2: 5 (the authors' code) after LIFT's 10."""
     batch_size: Annotated[int, Count] = 128
     weight_decay: Annotated[float, NonNegative] = 5e-4
     augment: Augmentation = "crop_flip"
-    """Of stage 1; stage 2 sees the features of unaugmented images."""
+    """Augmentation of stage 1; stage 2 uses features of unaugmented images."""
 
     space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(0.002, 0.05),

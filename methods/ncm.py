@@ -1,6 +1,6 @@
 """Nearest class mean over frozen features (used as a long-tail baseline by Kang et al. 2020).
 
-On multi-label data a class's mean is over the images that show it, whatever else they show (ours).
+On multi-label data a class's mean is over all images that show the class (ours).
 """
 
 from __future__ import annotations

@@ -7,24 +7,24 @@ attributes are enhanced; a second stage fine-tunes for recognition with a classi
 class-feature prototypes guide, against the bias of a learned one towards the head. **Everything
 else here is our reconstruction**, on frozen features:
 
-- Prototypes: a regular simplex where one fits, else optimised (`parts/prototypes.py`), turned and
-  handed out so that each lies near its class's text.
-- Texts of a class (`parts/class_texts.py`): pieces less like the class's training images than its
-  pieces on average are left out (the filter), the others weighted by how surely they are told from
-  other classes (the enhancement).
-- What goes in: images and texts off with their mean each, since it is most of what separates the
-  modalities; images also whitened within classes, because equidistant prototypes suit classes that
-  spread alike in all directions. The paper is not known to do either.
-- Matching (stage 1, `parts/matching.py`): one residual linear map for images and texts, zero at
-  first, trained by InfoNCE of both against the fixed prototypes, logits adjusted by the class
-  frequencies. It is shared because texts could not otherwise tell it anything about images.
-- Classifier (stage 2, same file): a weighted mean of two cosines, with the fixed prototype and with
-  a direction between the class's text and what is learned, which starts at the class-feature
-  prototype (mean mapped feature). With few images the text decides, with many what was learned.
+- Prototypes: a regular simplex where one fits, otherwise optimised (`parts/heads/prototypes.py`),
+  rotated and assigned so that each lies near its class's text.
+- Texts of a class (`parts/text/class_texts.py`): pieces less similar to the class's training images
+  than its pieces are on average are dropped (the filter); the others are weighted by the
+  probability of their class (the enhancement).
+- Input: the mean of images and the mean of texts are subtracted, since they are most of what
+  separates the modalities; images are also whitened within classes, because equidistant prototypes
+  suit classes with equal spread in all directions. The paper is not known to do either.
+- Matching (stage 1, `parts/heads/matching.py`): one residual linear map for images and texts, zero
+  at first, trained by InfoNCE of both against the fixed prototypes, with logits adjusted by the
+  class frequencies. It is shared because otherwise texts would not affect the map of images.
+- Classifier (stage 2, same file): a weighted mean of two cosines, one with the fixed prototype, one
+  with a direction between the class's text and a learned direction that starts at the class-feature
+  prototype (mean mapped feature). With few images the text dominates, with many the learned one.
 
-The values of the fields are ours too, chosen on images drawn for this (glyph worlds 1 to 4, none of
-which is the default one), never on test images. Single-label only: a feature cannot near several
-prototypes that point away from each other.
+The values of the fields are ours too. They were chosen on images drawn for this purpose (glyph
+worlds 1 to 4, none of which is the default one), never on test images. Single-label only: a feature
+cannot be close to several prototypes that point away from each other.
 """
 
 from __future__ import annotations
@@ -64,45 +64,46 @@ class Prototype(Learner):
     """Matching to uniformly spread prototypes, then a guided classifier (our reconstruction)."""
 
     prototypes: Literal["uniform", "text"] = "uniform"
-    """uniform: spread as far as they get; text: the class texts themselves (off)."""
+    """uniform: spread as far apart as possible; text: the class texts themselves (off)."""
     assignment: Literal["text", "random"] = "text"
-    """Whether a class gets a prototype near its text, or just any."""
+    """text: a class gets a prototype near its text; random: it gets any."""
     centre: bool = True
-    """Take the mean off images and texts."""
+    """Subtract the mean from images and texts."""
     shrinkage: Annotated[float, Share] = 0.2
-    """Of the covariance that images are whitened by, towards a round one; 1 whitens nothing."""
+    """Shrinkage of the whitening covariance to a multiple of the identity; 1: no whitening."""
     text: TextSource = "both"
-    """Which pieces of text a class has: its name, its description and the sentences of that where
-    there are several, or both and the two in one."""
+    """Pieces of text of a class: its name; its description and, if there are several, the sentences
+    of it; or both, and name and description in one."""
     text_filter: TextFilter = "images"
-    """Leave out pieces less like the class's training images, or its name, than most; or none."""
+    """Drop pieces less similar than average to the class's training images, or to its name; none:
+    drop nothing."""
     enhance: bool = True
     """Weight pieces by the probability of their class instead of equally."""
     matching: Literal["both", "image", "none"] = "both"
-    """What stage 1 matches with the prototypes; none: no stage 1."""
+    """Features that stage 1 matches with the prototypes; none: no stage 1."""
     matching_scale: Annotated[float, Positive] = 30.0
-    """One over the temperature of the contrastive loss."""
+    """Inverse temperature of the contrastive loss."""
     text_weight: Annotated[float, NonNegative] = 1.0
-    """Of the texts' loss beside the images'."""
+    """Weight of the texts' loss relative to the images'."""
     classifier: Literal["guided", "free", "none"] = "guided"
-    """free: a cosine head started at the class means, as guided with prototype_share = pull = 0;
-    none: no stage 2, the prototypes classify."""
+    """free: a cosine head that starts at the class means, the same as guided with prototype_share =
+    pull = 0; none: no stage 2, the prototypes classify."""
     prototype_share: Annotated[float, Share] = 0.5
-    """Of the fixed prototypes in the guided classifier."""
+    """Weight of the fixed prototypes in the guided classifier."""
     pull: Annotated[float, NonNegative] = 3.0
-    """As many training images as a class's text is worth."""
+    """Number of training images that weigh as much as a class's text."""
     scale: Annotated[float, Positive] = SCALE
-    """Of the classifier's logits, as LIFT's."""
+    """Scale of the classifier's logits, LIFT's."""
     tau: Annotated[float, NonNegative] = 1.0
-    """Logit adjustment of both stages."""
+    """Strength of logit adjustment in both stages."""
     lr: Annotated[float, NonNegative] = 0.03
-    """Of both stages, as linear_probe's."""
+    """Learning rate of both stages, linear_probe's."""
     epochs: Annotated[int, Count] = 20
-    """Of both stages together; LIFT's 10 for each."""
+    """Epochs of both stages; LIFT's 10 for each."""
     classifier_share: Annotated[float, OpenShare] = 0.5
-    """Share of the epochs that stage 2 takes."""
+    """Share of the epochs for stage 2."""
     batch_size: Annotated[int, Count] = 128
-    """This and the decay as LIFT's."""
+    """This and the decay as in LIFT."""
     weight_decay: Annotated[float, NonNegative] = 5e-4
 
     space: ClassVar[Mapping[str, Distribution]] = {
@@ -149,7 +150,7 @@ class Prototype(Learner):
         )
 
     def _epochs(self) -> tuple[int, int]:
-        """Epochs of either stage, 0 where it is off."""
+        """Epochs of each stage, 0 if it is off."""
         if self.matching == "none":
             return 0, 0 if self.classifier == "none" else self.epochs
         if self.classifier == "none":
@@ -160,11 +161,11 @@ class Prototype(Learner):
         return Schedule(epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
 
     def _texts(self, task: Task, origin: Tensor) -> Tensor:
-        """(C, D) one unit text feature a class, centred, filtered and enhanced.
+        """(C, D) one unit text feature per class, centred, filtered and enhanced.
 
         Args:
-            task: texts, and the training images that they are compared with.
-            origin: (D,) mean taken off the images.
+            task: texts, and the training images to compare them with.
+            origin: (D,) mean that is subtracted from the images.
         """
         found = pieces(task, self.text)
         names = task.text_features() if self.text_filter == "name" else None
@@ -180,29 +181,29 @@ class Prototype(Learner):
         return fused(found, weights, task.num_classes)
 
     def _prototypes(self, task: Task, texts: Tensor) -> Tensor:
-        """(C, D) unit vectors, one a class."""
+        """(C, D) unit vectors, one per class."""
         if self.prototypes == "text":
             return texts
         classes, dim = texts.shape
         noise = task.normal_per_class("prototypes", dim) * dim**-0.5
-        # The noise breaks ties of classes with equal texts by their names.
+        # The noise, keyed by name, breaks ties of classes with equal texts.
         anchors = noise if self.assignment == "random" else texts + 1e-3 * noise
         points = spread(classes, dim, task.generator("prototypes"), task.device)
         placed = assigned(points, anchors)
         task.note(
             f"{classes} prototypes in {dim} dimensions: largest cosine {max_cosine(placed):.3f}, "
-            f"{cosine_bound(classes, dim):.3f} or more wherever they are put"
+            f"lower bound {cosine_bound(classes, dim):.3f}"
         )
         return placed.to(texts)
 
 
 class MatchingLoss(Loss):
-    """InfoNCE of the images, and of the texts of the images' classes, with the prototypes.
+    """InfoNCE of the images, and of the texts of the images' classes, against the prototypes.
 
     Args:
-        matching: what is trained under it.
-        adjusted: the loss of either.
-        text_weight: of the texts' beside the images'.
+        matching: module that is trained under this loss.
+        adjusted: loss of images and of texts.
+        text_weight: weight of the texts' loss.
     """
 
     coupled = False

@@ -3,14 +3,14 @@
 Only the abstract could be read and no code is published. From it: an SG-Adapter passes class
 descriptions through the attention mechanism to the visual encoder, the text encoder stays frozen,
 and a distribution-mismatch-aware compensation factor enters the loss. **Everything else here is our
-reconstruction**, on the frame of LIFT (adapters in every block, text-initialised cosine head,
-logit-adjusted loss), and every open choice is a field:
+reconstruction**, built on LIFT (adapters in every block, text-initialised cosine head,
+logit-adjusted loss). Every open choice is a field:
 
-- SG-Adapter: beside LIFT's AdaptFormer, the tokens of each block attend to the frozen text features
-  of the class descriptions (`parts.guidance`).
-- Compensation: what is learned of class c from n_c samples is an estimate whose log-density is
-  lower by d_eff / (2 n_c) at a fresh sample and higher by as much at the class's own training
-  samples (`docs/sage.md` derives it).
+- SG-Adapter: in parallel to LIFT's AdaptFormer, the tokens of each block attend to the frozen text
+  features of the class descriptions (`parts.image.guidance`).
+- Compensation: an estimate of class c from n_c samples has a log-density that is lower by
+  d_eff / (2 n_c) at a fresh sample and higher by as much at the class's own training samples
+  (`docs/sage.md` derives it).
 """
 
 from __future__ import annotations
@@ -49,27 +49,28 @@ class Sage(Method):
     """Semantic-guided adapters and distribution-mismatch compensation (our reconstruction)."""
 
     guidance: Literal["cross", "kv", "none"] = "cross"
-    """cross: beside the MLP of every block, tokens attend to the class descriptions; kv: beside its
-    self-attention, behind a gate."""
+    """cross: in parallel to the MLP of every block, tokens attend to the class descriptions; kv: in
+    parallel to its self-attention, through a gate."""
     guides: GuideSource = "own"
-    """own: the data set's descriptions; random and foreign are controls, see `parts.guidance`."""
+    """own: the data set's descriptions; random and foreign are controls, see
+    `parts.image.guidance`."""
     attention_width: Annotated[int, Range(16, 4096)] = 32
-    """Of queries, keys and values; 16 or more."""
+    """Width of queries, keys and values; 16 or more."""
     max_guides: Annotated[int, Range(2)] = 512
-    """More descriptions than this are pooled to so many (k-means)."""
+    """More descriptions than this are pooled to this number (k-means)."""
     text: TextSource = "descriptions"
-    """What guides."""
+    """Texts that guide."""
     head_text: TextSource = "both"
-    """What the head starts from; LIFT's starts from the names."""
+    """Texts that initialise the head; LIFT uses the names."""
     compensation: Literal["class", "margin", "none"] = "class"
-    """class: the constant -d_eff / (2 n_c) on every class in the training softmax; margin: d_eff /
-    n_y off the logit of a sample's own class."""
+    """class: add the constant -d_eff / (2 n_c) to every class in the training softmax; margin:
+    subtract d_eff / n_y from the logit of a sample's own class."""
     max_nats: Annotated[float, NonNegative] = 3.0
-    """The compensation is cut here: a class with one image has no estimate worth more."""
+    """Upper bound of the compensation: an estimate from one image supports no more."""
     tau: Annotated[float, NonNegative] = 1.0
-    """Strength of logit adjustment. This and what follows as LIFT, for want of Sage's values."""
+    """Strength of logit adjustment. This and the following are LIFT's; Sage's are unknown."""
     bottleneck: Annotated[int, NonNegative] = 0
-    """Width of the AdaptFormer; 0 takes LIFT's rule."""
+    """Width of the AdaptFormer; 0 uses LIFT's rule."""
     lr: Annotated[float, NonNegative] = 0.01
     epochs: Annotated[int, Count] = 10
     batch_size: Annotated[int, Count] = 128
@@ -143,16 +144,16 @@ def shortfall(features: Tensor, labels: Tensor, counts: Tensor, max_nats: float)
     """(C,) d_eff / (2 n_c) in nats, at most `max_nats`; our reconstruction.
 
     For a cosine head of scale s, -s |x - w|^2 / 2 is the log-density up to a constant, hence d_eff
-    = s * trace of the within-class covariance. It is the same for all classes: a pooled, unbiased
-    estimate. Within a class it is what leaving out one sample at a time gives, since the distance
-    to a mean that leaves x out is n / (n - 1) times that to the full mean. The features are the
-    frozen ones, a proxy for what the adapted head reads.
+    = s * trace of the within-class covariance, a pooled, unbiased estimate that is the same for all
+    classes. Within a class it equals the leave-one-out estimate, since the distance to a mean that
+    leaves x out is n / (n - 1) times that to the full mean. The features are the frozen ones, a
+    proxy for those that the adapted head reads.
 
     Args:
         features: (N, D) L2-normalised training features.
         labels: (N,) classes.
-        counts: (C,) training images a class; a class without any is treated as if it had one.
-        max_nats: the cut.
+        counts: (C,) training images per class; a class without any is treated as if it had one.
+        max_nats: upper bound.
     """
     sums = torch.zeros(len(counts), features.shape[1], device=features.device)
     sums.index_add_(0, labels, features)

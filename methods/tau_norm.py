@@ -1,11 +1,11 @@
 """tau-normalised classifier (Kang et al. 2020, arXiv 1910.09217, section 4) on frozen features.
 
 A linear head is trained with plain cross-entropy; its weights w_c become w_c / |w_c|^tau and its
-bias is dropped. Rare classes end up with shorter weights, so tau > 0 favours them: 0 changes
-nothing but the bias, 1 leaves directions alone. tau is a post-hoc choice: with validation images it
-is searched in [0, 1] by balanced accuracy (the authors' script reports a range of tau on the test
-set). For multi-label data there is nothing to gain: a positive factor and a bias leave a class's
-average precision as it is.
+bias is dropped. Rare classes end up with shorter weights, so tau > 0 favours them: 0 only drops the
+bias, 1 leaves only the directions. tau is chosen after training: with validation images it is
+searched in [0, 1] by balanced accuracy (the authors' script reports a range of tau on the test
+set). On multi-label data it has no effect: a positive factor and a bias do not change a class's
+average precision.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from methods.registry import register
 from methods.space import Distribution, LogUniform
 
 STEPS = 20
-"""Parts of [0, 1] in the search."""
+"""Steps in which the search divides [0, 1]."""
 
 
 @register("tau_norm", paper="Kang et al. 2020, arXiv 1910.09217", needs="features")
 @dataclass(frozen=True)
 class TauNorm(Learner):
-    """A linear head with its weights normalised to length^(1 - tau) after plain training."""
+    """A linear head whose weights are normalised to length^(1 - tau) after plain training."""
 
     tau: Annotated[float, NonNegative] = 1.0
-    """Used without validation images; with them (`--select val`) it is searched in steps of 0.05.
-    The default is full normalisation, which needs no search (ours)."""
+    """Exponent without validation images; with them (`--select val`) it is searched in steps of
+    0.05. The default is full normalisation, which needs no search (ours)."""
     init: Literal["random", "text", "class_mean"] = "random"
     lr: Annotated[float, NonNegative] = 0.03
-    """This and the rest as linear_probe."""
+    """This and the following as in linear_probe."""
     epochs: Annotated[int, Count] = 10
     batch_size: Annotated[int, Count] = 128
     weight_decay: Annotated[float, NonNegative] = 5e-4
@@ -66,7 +66,7 @@ class TauNormalised(nn.Module):
 
     Args:
         head: a trained linear head.
-        tau: 0 keeps the weights, 1 makes them all of length 1.
+        tau: 0 keeps the weights, 1 scales them all to length 1.
     """
 
     def __init__(self, head: LinearHead, tau: float) -> None:
@@ -82,7 +82,7 @@ class TauNormalised(nn.Module):
 
 
 def best_tau(task: Task, head: LinearHead) -> float:
-    """The tau in [0, 1] of the highest balanced accuracy on validation, the smallest of several."""
+    """The smallest tau in [0, 1] with the highest balanced accuracy on validation images."""
 
     def score(tau: float) -> float:
         module = OnFeatures(TauNormalised(head, tau))

@@ -1,18 +1,18 @@
-"""Tip-Adapter: a cache of training features beside CLIP (Zhang et al. 2022, arXiv 2207.09519).
+"""Tip-Adapter: CLIP with a cache of training features (Zhang et al. 2022, arXiv 2207.09519).
 
 logits = s * x W^T + alpha * exp(-beta (1 - x K^T)) V: the cache's keys K are features of `shots`
-training images a class, its values V their labels, W the text classifier, s the backbone's own
-logit scale. Nothing is trained; with `finetune` (Tip-Adapter-F) the keys are. Values are those of
-the authors' code (github.com/gaopengcuhk/Tip-Adapter, 327763e, configs/imagenet.yaml). Not as
-there: keys are features of the image itself instead of means over ten augmented views, and
-fine-tuning has no augmentation. Their code keeps the epoch with the best *test* accuracy; here the
-last one stays, or the best on validation images with `--select val`. With those alpha and beta are
-searched too, as published, in the ranges of the ImageNet configuration.
+training images per class, its values V their labels, W the text classifier, s the backbone's logit
+scale. Nothing is trained; with `finetune` (Tip-Adapter-F) the keys are. Values are those of the
+authors' code (github.com/gaopengcuhk/Tip-Adapter, 327763e, configs/imagenet.yaml). Three things
+differ: keys are features of the image itself instead of means over ten augmented views, fine-tuning
+has no augmentation, and their code keeps the epoch with the best *test* accuracy; here it is the
+last epoch, or with `--select val` the best on validation images. With validation images alpha and
+beta are searched too, as published, in the ranges of the ImageNet configuration.
 
-Ours: what a long tail makes of it. The published cache holds equally many images of each class;
-here a class with fewer than `shots` has fewer, and the sum over the cache then favours the head.
-`normalise = count` makes up for that. On multi-label data (ours as well) the values are the images'
-label sets, and the keys are fine-tuned by binary cross-entropy behind a learned calibration.
+The adaptation to long tails is ours. The published cache holds equally many images of each class;
+here a class with fewer than `shots` images has fewer, and the sum over the cache then favours the
+head; `normalise = count` compensates for that. On multi-label data (also ours) the values are the
+images' label sets, and the keys are fine-tuned by binary cross-entropy with a learned calibration.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from methods.parts.losses.multi_label.bce import binary_cross_entropy
 from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import Schedule, Training
-from methods.parts.training.scoring import score as score_of
+from methods.parts.training.scoring import score
 from methods.registry import register
 from methods.space import Distribution, LogUniform, OneOf
 
@@ -55,26 +55,26 @@ class TipAdapter(Learner):
     """A cache of training features added to zero-shot CLIP; keys fine-tuned with `finetune`."""
 
     finetune: bool = False
-    """Train the keys (Tip-Adapter-F); lr, epochs and batch size are used by that alone."""
+    """Train the keys (Tip-Adapter-F); only then are lr, epochs and batch size used."""
     shots: Annotated[int, NonNegative] = 16
-    """Training images a class in the cache, fewer where a class has fewer; 0 takes all."""
+    """Training images per class in the cache, at most; 0 takes all."""
     alpha: Annotated[float, NonNegative] = 1.17
     """Weight of the cache (ImageNet configuration; 2 in those of DTD and EuroSAT)."""
     beta: Annotated[float, NonNegative] = 1.0
     """Sharpness of the affinity (all configurations)."""
     search: bool = True
-    """With `--select val`: take the alpha and beta that are best on the validation images."""
+    """With `--select val`: use the alpha and beta that are best on the validation images."""
     normalise: Literal["none", "count"] = "none"
     """count: a class's cache logit times (most images of a class in the cache) / (its own)."""
     text: TextSource = "names"
-    """What fills the prompts of the text classifier."""
+    """Texts that fill the prompts of the text classifier."""
     ensemble: bool = True
     """Average the text features of all templates (authors' code)."""
     lr: Annotated[float, NonNegative] = 1e-3
     epochs: Annotated[int, Count] = 20
     batch_size: Annotated[int, Count] = 256
     weight_decay: Annotated[float, NonNegative] = 0.01
-    """AdamW's default, which the authors' code leaves."""
+    """AdamW's default, which the authors' code keeps."""
 
     space: ClassVar[Mapping[str, Distribution]] = {
         "alpha": LogUniform(0.1, 10.0),
@@ -98,8 +98,8 @@ class TipAdapter(Learner):
             beta=self.beta,
         )
         if self.finetune:
-            # The published eps, as large as many of these gradients: where they are smaller,
-            # Adam's step follows their size and not their sign alone.
+            # The published eps is as large as many of these gradients: where they are smaller,
+            # Adam's step depends on their size and not only on their sign.
             schedule = Schedule(
                 self.epochs, self.batch_size, self.lr,
                 weight_decay=self.weight_decay, optimiser="adamw", eps=1e-4,
@@ -124,7 +124,7 @@ class TipAdapter(Learner):
 
 
 class Cache(nn.Module):
-    """Zero-shot logits plus what similar training images say.
+    """Zero-shot logits plus the labels of similar training images, weighted by similarity.
 
     Args:
         weight: (C, D) text classifier, times the logit scale.
@@ -156,7 +156,7 @@ class Cache(nn.Module):
         return logits
 
     def uncalibrated(self, x: Tensor) -> Tensor:
-        """Unit features (B, D) -> (B, C), without the scale and bias that sigmoids need."""
+        """Unit features (B, D) -> (B, C), without the calibration that sigmoids need."""
         return x @ self.weight.T + self.alpha * self.looked_up(x @ self.keys.T, self.beta)
 
     def looked_up(self, affinity: Tensor, beta: Tensor | float) -> Tensor:
@@ -173,11 +173,11 @@ def label_sets(labels: Tensor, classes: int) -> Tensor:
 
 
 def cached(task: Task, shots: int) -> NDArray[np.int64]:
-    """Positions of the training images that the cache holds, in the data's own order.
+    """Positions of the training images that the cache holds, in the order of the data.
 
-    Of every class the first `shots` in an order keyed by seed and sample id, so that neither the
-    order of the classes nor other samples matter. On multi-label data an image is taken once,
-    however many of its classes chose it.
+    Takes the first `shots` of every class in an order keyed by seed and sample id, so that neither
+    the order of the classes nor other samples matter. On multi-label data an image is taken once,
+    even if several of its classes choose it.
     """
     if shots < 1:
         return np.arange(len(task.train))
@@ -195,10 +195,10 @@ def cached(task: Task, shots: int) -> NDArray[np.int64]:
 
 @torch.no_grad()
 def best_on_validation(task: Task, module: Cache) -> tuple[float, float]:
-    """The pair of the grid with the best balanced accuracy, or mAP for multi-label.
+    """The (alpha, beta) of the grid with the best balanced accuracy, or mAP for multi-label data.
 
-    The first of equally good ones, beta in the outer loop, as in the authors' code (which goes by
-    plain accuracy: the same thing where the classes have equally many validation images).
+    Among equals the first wins, with beta in the outer loop, as in the authors' code (which uses
+    plain accuracy: the same if the classes have equally many validation images).
     """
     assert task.validation is not None
     features, labels = task.validation.features(), task.validation.labels
@@ -207,7 +207,7 @@ def best_on_validation(task: Task, module: Cache) -> tuple[float, float]:
     for beta in BETAS.tolist():
         looked_up = module.looked_up(affinity, beta)
         for alpha in ALPHAS.tolist():
-            score = score_of(zero_shot + alpha * looked_up, labels)
-            if score > best[0]:
-                best = (score, alpha, beta)
+            found = score(zero_shot + alpha * looked_up, labels)
+            if found > best[0]:
+                best = (found, alpha, beta)
     return best[1:]

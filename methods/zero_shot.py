@@ -20,9 +20,9 @@ class ZeroShot(Method):
     """Zero-shot CLIP with the data set's prompt ensemble; nothing is trained."""
 
     text: TextSource = "names"
-    """What fills the prompt: class names, descriptions, or both."""
+    """Texts that fill the prompt: class names, descriptions, or both."""
     ensemble: bool = True
-    """Average the features of all templates; else the first template alone."""
+    """Average the features of all templates; otherwise use only the first."""
 
     def fit(self, task: Task) -> Predictor:
         weight = task.backbone.logit_scale * task.text_features(self.text, ensemble=self.ensemble)

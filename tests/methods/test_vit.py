@@ -115,7 +115,7 @@ def test_only_adapters_are_parameters_and_state():
 
 
 def test_one_adapter_a_block():
-    with pytest.raises(ValueError, match="one Slots a block"):
+    with pytest.raises(ValueError, match="one Slots per block"):
         AdaptedViT(vit(backbone()), adapters()[:2])
 
 

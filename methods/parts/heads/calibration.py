@@ -1,14 +1,15 @@
-"""What turns scaled cosines into logits for sigmoid losses; ours.
+"""Calibration of scaled cosines for sigmoid losses; ours.
 
 A sigmoid needs its zero between the images that show a class and those that do not, and a slope
-that suits how far these are apart. Neither stands in a CLIP-like model: at its own scale, meant for
-a softmax over captions, sigmoids are sure of what is not there, and the shortest way to a lower
-loss is then prompts that are all alike, from which they do not come back. Nor is the class
-frequency where every loss has its zero: those that go easy on negatives (distribution-balanced,
-asymmetric, focal) would begin where a rare class's negatives cost nothing at all.
+that suits the distance between them. A CLIP-like model provides neither: its own scale is meant for
+a softmax over captions, and at that scale sigmoids are certain of absent classes. The shortest way
+to a lower loss is then prompts that are all alike, from which training does not recover. The class
+frequency is not the right start for every loss either: those that down-weight negatives
+(distribution-balanced, asymmetric, focal) would start where a rare class's negatives cost nothing.
 
-So a scale and a bias a class are first fitted to the training labels under the loss itself, prompts
-held still, and then learned along with them. Neither changes an average precision.
+Therefore a scale and one bias per class are first fitted to the training labels under the loss
+itself, with frozen prompts, and then learned together with the prompts. Neither changes an average
+precision.
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ from methods.parts.losses.base import LossFunction
 
 STEPS = 200
 SCALES = (0.1, 1.0)
-"""Of the backbone's own scale. The lower bound lets prompts learn that know nothing at first."""
+"""Bounds of the factor on the backbone's scale. The lower bound lets prompts learn that are
+uninformative at first."""
 
 
 class Calibration(nn.Module):
-    """a (z_c - centre_c) + b_c, with a and b_c fitted at first and learned from there.
+    """a (z_c - centre_c) + b_c, with a and b_c fitted first and then learned.
 
     Args:
         task: training labels.
-        loss: the loss to fit under and to be learned under.
-        logits: (N, C) of the training images before training.
+        loss: loss of both the fit and the training.
+        logits: (N, C) logits of the training images before training.
     """
 
     centre: Tensor
@@ -52,17 +54,17 @@ class Calibration(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, C) -> (B, C)."""
-        # All classes pull at the one scale: divided so that a step moves it by their mean.
+        # All classes contribute gradients to the one scale: the factor turns their sum into a mean.
         scale = self.scale * (self.log_scale * z.shape[-1] ** -0.5).exp()
         out: Tensor = scale * (z - self.centre) + self.start + self.bias
         return out
 
 
 def fitted(task: Task, loss: LossFunction, z: Tensor) -> tuple[float, Tensor]:
-    """The scale and the biases (C,) under which a * z + b has the least loss on the training data.
+    """Scale and biases (C,) that minimise the loss of a * z + b on the training data.
 
-    Full-batch Adam from the class frequencies, in double precision so that the order of the classes
-    does not show in the result.
+    Full-batch Adam from the class frequencies, in double precision so that the result does not
+    depend on the order of the classes.
     """
     labels, z = task.train.labels, z.double()
     everything = Batch(torch.arange(len(z), device=z.device), None, None)

@@ -1,4 +1,4 @@
-"""Classifier heads over features."""
+"""Cosine and linear classifiers on features, their initial weights, and their training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCALE = 25.0
 """Factor on cosine logits (LIFT's code, `scale: 25`)."""
 
 
-# Heads broadcast (see `parts/stacking.py`): what stands here for one holds with a leading axis too.
+# Heads broadcast (see `training/stackable.py`): shapes here may have a leading axis of members.
 
 
 class CosineHead(Stackable):
@@ -44,9 +44,9 @@ class CosineHead(Stackable):
 class _ScaledCosines(torch.autograd.Function):
     """scale * cos of rows x (..., B, D) and weights (..., C, D) -> (..., B, C).
 
-    Written out because the weights of several heads outgrow a core's cache: what counts is how
-    often they are gone over. Lengths (1e-12 or more) are divided by in the logits, which are fewer
-    numbers.
+    The backward pass is explicit because the weights of several heads exceed a core's cache: the
+    number of passes over them determines the time. The division by the lengths (at least 1e-12) is
+    applied to the logits, which are fewer numbers than the weights.
     """
 
     generate_vmap_rule = True
@@ -77,13 +77,13 @@ class _ScaledCosines(torch.autograd.Function):
             found[0] = torch.addcmul(of_products @ weight, x, less[..., None], value=-1)
         if ctx.needs_input_grad[1]:
             less = of_lengths.sum(-2) * of_weight.square()
-            transposed = of_products.mT.contiguous()  # so that the product lies as the weights do
+            transposed = of_products.mT.contiguous()  # the product gets the weights' memory layout
             found[1] = torch.addcmul(transposed @ x, weight, less[..., None], value=-1)
         return found[0], found[1], None
 
 
 class LinearHead(Stackable):
-    """w_c . x + b_c over features scaled to unit mean square, so that steps are comparable.
+    """w_c . x + b_c on features scaled to unit mean square, so that step sizes are comparable.
 
     Args:
         weight: (C, D) initial weights.
@@ -107,11 +107,11 @@ class SigmoidBias(Stackable):
     """Logits for sigmoid losses: z_c - centre_c + log odds_c + b_c, with b_c learned.
 
     Sigmoid losses on scaled cosines start saturated: every cosine of an image and a text is far
-    above 0. So each class starts at the log-odds of its training frequency, as focal loss does with
-    one number for all (Lin et al. 2017, arXiv 1708.02002, section 3.3), and b_c at 0, where weight
-    decay pulls it. The scale stays the head's own, 25 for a cosine head: learned along with the
-    bias it collapsed to 0 at some learning rates. This is ours. Average precision is that of z,
-    because all samples of a class are shifted alike.
+    above 0. Therefore each class starts at the log-odds of its training frequency, as focal loss
+    does with one number for all classes (Lin et al. 2017, arXiv 1708.02002, section 3.3); b_c is 0
+    at first, where weight decay pulls it. The scale is the head's, 25 for a cosine head: learned
+    together with the bias it collapsed to 0 at some learning rates. This is ours. Average precision
+    is that of z, because all samples of a class are shifted equally.
 
     Args:
         centre: (C,) mean logit of each class before training.
@@ -132,16 +132,16 @@ class SigmoidBias(Stackable):
 
 
 def log_odds(counts: Tensor, images: int) -> Tensor:
-    """(C,) log n_c / (N - n_c), each side counting half an image more so that none is infinite."""
+    """(C,) log n_c / (N - n_c); half an image is added to both so that no value is infinite."""
     return ((counts + 0.5) / (images - counts + 0.5)).log()
 
 
 class OnFeatures(Stackable):
-    """A head that reads a batch's frozen features.
+    """A head on the frozen features of a batch.
 
     Args:
         head: (B, D) -> (B, C).
-        posthoc: (C,) taken off the logits when predicting, not when training.
+        posthoc: (C,) subtracted from the logits in evaluation mode only.
     """
 
     broadcasts = True
@@ -167,7 +167,7 @@ def initial_weight(task: Task, init: str, dim: int) -> Tensor:
         task: names, texts and features.
         init: `text` (prompt ensemble of names), `class_mean` (of training features; a class
             without training images starts at its text), `random` (keyed by class name).
-        dim: width of the head's input; `text` and `class_mean` need the joint space.
+        dim: width of the head's input; `text` and `class_mean` require the joint space.
     """
     if init == "text":
         return task.text_features()
@@ -180,9 +180,9 @@ def initial_weight(task: Task, init: str, dim: int) -> Tensor:
 
 
 def class_means(task: Task) -> Tensor:
-    """(C, D) means of the training features; a class without any takes its text feature.
+    """(C, D) means of the training features; a class without images gets its text feature.
 
-    On multi-label data a class's mean is over all images that show it.
+    On multi-label data a class's mean is over all images that show the class.
     """
     features, labels = task.train.features(), task.train.labels
     if labels.ndim == 2:
@@ -193,7 +193,7 @@ def class_means(task: Task) -> Tensor:
     empty = task.counts == 0
     if bool(empty.any()):
         sums[empty] = task.text_features()[empty]
-        task.note("classes without training images take their text feature as mean")
+        task.note("classes without training images have their text feature as mean")
     return sums / task.counts.clamp(min=1)[:, None]
 
 
@@ -206,12 +206,12 @@ def head_training(
     init: str,
     posthoc: Tensor | None = None,
 ) -> Training:
-    """A head to train on frozen features; on multi-label data with a `SigmoidBias` behind it.
+    """Training of a head on frozen features, on multi-label data followed by a `SigmoidBias`.
 
     Args:
-        task: what to train on.
-        loss: see `training.Loss`.
-        schedule: see `training.Schedule`.
+        task: task to train on.
+        loss: see `losses.base`.
+        schedule: see `training.schedules`.
         head: `cosine` (scale 25, no bias) or `linear` (with bias).
         init: see `initial_weight`.
         posthoc: see `OnFeatures`.

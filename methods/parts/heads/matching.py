@@ -1,4 +1,4 @@
-"""Image and text features matched with fixed class prototypes, and a classifier guided by them."""
+"""Matching of image and text features with fixed prototypes, and a classifier guided by these."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ from benchmarks.errors import NotApplicable
 from methods.base import Batch, Task
 
 ROWS = 8192
-"""Training images that are worked on at a time: a copy of iNaturalist's 437,000 is 1.3 GB."""
+"""Training images processed at a time: a copy of all 437,000 of iNaturalist is 1.3 GB."""
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """What frozen image features go through first: off with their mean, then classes made round.
+    """Whitening of frozen image features within classes.
 
-    Prototypes that are equally far apart suit classes that spread alike in all directions, which
-    those of frozen features don't.
+    Subtract the mean, then divide by the root of the within-class covariance: prototypes that are
+    equally far apart suit classes with equal spread in all directions, which frozen features do not
+    have.
     """
 
     origin: Tensor
-    """(D,) mean of the images, over classes of their means, so that the head does not decide."""
+    """(D,) mean of the class means, so that head classes do not dominate it."""
     matrix: Tensor
-    """(D, D) inverse root of the covariance within classes, up to a factor."""
+    """(D, D) inverse root of the within-class covariance, up to a factor."""
 
     @classmethod
     def of(cls, task: Task, shrinkage: float, *, centre: bool) -> Whitening:
-        """Estimated on the training images.
+        """Estimate the whitening on the training images.
 
         Args:
             task: training features and labels, single-label.
-            shrinkage: how far the covariance is drawn to a multiple of the identity, 0 to 1; at 1
-                the matrix changes no direction.
-            centre: whether to take the mean off.
+            shrinkage: shrinkage of the covariance to a multiple of the identity, 0 to 1; at 1 the
+                matrix changes no direction.
+            centre: subtract the mean.
         """
         features, labels = task.train.features(), task.train.labels
         means = class_means(task)
@@ -54,7 +55,7 @@ class Whitening:
         spread = (1 - shrinkage) * covariance / variance + shrinkage * eye
         values, vectors = torch.linalg.eigh(spread)
         if float(values[0]) < 1e-6:
-            raise NotApplicable("so few training images cannot be whitened without shrinkage")
+            raise NotApplicable("too few training images to whiten them with shrinkage=0")
         return cls(origin, (vectors * values**-0.5 @ vectors.T).to(features))
 
     def __call__(self, features: Tensor) -> Tensor:
@@ -63,11 +64,11 @@ class Whitening:
 
 
 def class_means(task: Task, through: Callable[[Tensor], Tensor] = lambda rows: rows) -> Tensor:
-    """(C, D) means over the training images of each class; zeros where there are none.
+    """(C, D) means over the training images of each class; zeros for a class without images.
 
     Args:
         task: features, labels and counts, single-label.
-        through: (n, D) frozen features -> (n, D) that the means are taken of.
+        through: map (n, D) -> (n, D) of frozen features to the features to average.
     """
     features, labels = task.train.features(), task.train.labels
     sums = torch.zeros(task.num_classes, features.shape[1], device=features.device)
@@ -77,13 +78,13 @@ def class_means(task: Task, through: Callable[[Tensor], Tensor] = lambda rows: r
 
 
 class Matching(nn.Module):
-    """One residual linear map for image and text features, and their cosines with prototypes.
+    """A residual linear map shared by image and text features, and cosines with prototypes.
 
     Args:
         prototypes: (C, D) unit vectors, fixed.
-        texts: (C, D) one unit text feature a class.
-        whitening: what image features go through first.
-        scale: factor on the cosines, one over the temperature of the contrastive loss.
+        texts: (C, D) one unit text feature per class.
+        whitening: applied to image features first.
+        scale: factor on the cosines, the inverse temperature of the contrastive loss.
     """
 
     prototypes: Tensor
@@ -105,11 +106,11 @@ class Matching(nn.Module):
         self.residual = nn.Parameter(torch.zeros(dim, dim, device=prototypes.device))
 
     def images(self, features: Tensor) -> Tensor:
-        """(B, D) frozen image features -> (B, D) unit features among the prototypes."""
+        """(B, D) frozen image features -> (B, D) unit features in the space of the prototypes."""
         return self._mapped(Whitening(self.origin, self.matrix)(features))
 
     def text(self, labels: Tensor | slice = slice(None)) -> Tensor:
-        """(n, D) unit features among the prototypes of the classes `labels` (n,)."""
+        """(n, D) mapped unit text features of the classes `labels` (n,)."""
         return self._mapped(self.texts[labels])
 
     def logits(self, mapped: Tensor) -> Tensor:
@@ -132,11 +133,11 @@ class GuidedClassifier(nn.Module):
     r_c = n_c / (n_c + pull). A class without training images has w_c = t_c.
 
     Args:
-        matching: its parameters must not require a gradient: p_c, t_c and x stay.
+        matching: its parameters must not require a gradient: p_c, t_c and x are fixed.
         means: (C, D) mean mapped training features.
-        counts: (C,) training images a class.
-        share: of the prototypes, 0 to 1.
-        pull: as many images as a text is worth, 0 or more.
+        counts: (C,) training images per class.
+        share: weight of the prototypes, 0 to 1.
+        pull: number of images that weigh as much as a text, 0 or more.
         scale: factor on the cosines.
     """
 

@@ -1,11 +1,11 @@
-"""Class prototypes spread uniformly over the unit sphere, and which class gets which.
+"""Class prototypes spread uniformly over the unit sphere, and their assignment to classes.
 
-K <= d + 1 unit vectors in d dimensions are spread best as a regular simplex: every pairwise cosine
-is -1/(K-1). More than that cannot be equidistant; they are placed by minimising, for each vector,
-the log-sum-exp of its cosines with the others, ever more sharply, so that in the end only the
-nearest neighbours count. `cosine_bound` says what the largest cosine cannot go below: -1/(K-1) for
-a simplex, 0 up to K = 2d (Rankin 1955; both attained), beyond that by Levenshtein's bound. Welch's
-bound is on |cosine|, hence on lines, and none on the largest signed cosine.
+The best spread of K <= d + 1 unit vectors in d dimensions is a regular simplex: every pairwise
+cosine is -1/(K-1). More vectors cannot be equidistant; they are placed by minimising, for each
+vector, the log-sum-exp of its cosines with the others, with increasing sharpness, so that in the
+end only the nearest neighbours count. `cosine_bound` is a lower bound of the largest cosine:
+-1/(K-1) for a simplex, 0 up to K = 2d (Rankin 1955; both attained), beyond that Levenshtein's
+bound. Welch's bound is on |cosine|, that is on lines, and does not bound the largest signed cosine.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 STEPS = 200
-"""Of the optimisation; 1,000 in 512 dimensions then come to 0.017, after 300 steps to 0.015."""
+"""Steps of the optimisation. The largest cosine of 1,000 vectors in 512 dimensions is then 0.017,
+after 300 steps 0.015."""
 CHUNK = 1024
-"""Prototypes whose cosines with all others are held at a time."""
+"""Prototypes whose cosines with all others are in memory at a time."""
 
 
 def spread(count: int, dim: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """(count, dim) unit vectors, as far apart as they get; the same for the same generator state.
+    """(count, dim) unit vectors, as far apart as possible; equal for equal generator states.
 
     Args:
         count: K, 2 or more.
         dim: d.
-        generator: on the CPU; turns a simplex, and starts the optimisation of what is none.
-        device: where to optimise.
+        generator: CPU generator; rotates a simplex, or initialises the optimisation.
+        device: device of the optimisation.
     """
     start = torch.randn(count, dim, generator=generator, dtype=torch.float64)
     frame = F.normalize(_isometry(start - start.mean(0)), dim=-1)
@@ -39,7 +40,7 @@ def spread(count: int, dim: int, generator: torch.Generator, device: torch.devic
 
 
 def _isometry(matrix: Tensor) -> Tensor:
-    """The nearest matrix whose singular values are 1, or 0 where those of `matrix` are."""
+    """The nearest matrix with singular values 1, without those that are 0 in `matrix`."""
     u, s, v = torch.linalg.svd(matrix, full_matrices=False)
     rank = int((s > 1e-9 * s[0]).sum())
     return u[:, :rank] @ v[:rank]
@@ -72,7 +73,7 @@ def _repulsion(points: Tensor, sharpness: float) -> Tensor:
 
 
 def _cosines_with_others(points: Tensor, low: int) -> Tensor:
-    """(n, K) cosines of the points from `low` on, a chunk of them; -inf with themselves."""
+    """(n, K) cosines of a chunk of points from `low` on with all; -inf with themselves."""
     cosines = points[low : low + CHUNK] @ points.T
     cosines.diagonal(low).fill_(-math.inf)
     return cosines
@@ -86,7 +87,7 @@ def max_cosine(points: Tensor) -> float:
 
 
 def cosine_bound(count: int, dim: int) -> float:
-    """What the largest pairwise cosine of `count` unit vectors in `dim` dimensions cannot go below.
+    """Lower bound of the largest pairwise cosine of `count` unit vectors in `dim` dimensions.
 
     Beyond 2 dim vectors it is the s at which Levenshtein's third bound on their number,
     d (1 - s) (2 + (d + 1) s) / (1 - d s^2), reaches `count`, in the range of s where it holds.
@@ -104,16 +105,16 @@ def cosine_bound(count: int, dim: int) -> float:
 
 
 def assigned(points: Tensor, anchors: Tensor) -> Tensor:
-    """(K, d) the same constellation, turned and handed out so that each class is near its anchor.
+    """(K, d) the same points, rotated and assigned so that each class is near its anchor.
 
-    A simplex can be turned onto any of its permutations, so turning it (orthogonal Procrustes) is
-    all there is to do, and the result is the regular simplex nearest to the anchors. In other
-    constellations an optimal assignment comes before that; after it, it hardly ever changes again.
-    Permuting the anchors permutes the result, if no two of them are alike.
+    A simplex can be rotated onto any of its permutations, so a rotation (orthogonal Procrustes)
+    suffices, and the result is the regular simplex nearest to the anchors. Other constellations get
+    an optimal assignment first; repeating it after the rotation hardly ever changes it. Permuting
+    the anchors permutes the result if no two anchors are equal.
 
     Args:
         points: (K, d) unit vectors.
-        anchors: (K, d), one a class; their mean does not matter to a simplex.
+        anchors: (K, d), one per class; their mean does not matter for a simplex.
     """
     if len(points) > points.shape[1] + 1:
         _, chosen = linear_sum_assignment((anchors @ points.T).cpu().numpy(), maximize=True)

@@ -18,24 +18,24 @@ def bottleneck_rule(classes: int, blocks: int) -> int:
 
 
 class Slots(nn.Module):
-    """What is trained in one block of a ViT; a slot may stay empty. n tokens of any images.
+    """Trained parts of one block of a ViT; a slot may be empty. n tokens of any images.
 
-    The block reads x, attends h = x + Attn(LN1(x)) and gives h + MLP(LN2(h)).
+    The block reads x, computes h = x + Attn(LN1(x)) and returns h + MLP(LN2(h)).
 
     Args:
-        attention: a(LN1(x), T) is added to h: (n, W) -> (n, W), beside the self-attention, from
-            what that reads. T is the number of tokens an image; rows of one image follow each
-            other. The last block of a tower with class-token pooling passes class tokens alone,
-            with T = 1, because no other is read any more.
+        attention: a(LN1(x), T) is added to h, in parallel to the self-attention and from the same
+            input: (n, W) -> (n, W). T is the number of tokens per image; rows of one image are
+            adjacent. The last block of a tower with class-token pooling passes only class tokens,
+            with T = 1, because no other token is read any more.
         query: added to the self-attention's queries, (n, W) -> (n, W), from LN1(x).
         value: added to its values, likewise.
-        prompts: (P, W) more tokens beside x that attention reads in this block alone.
-        after_mlp: added to the MLP's output and reads that, (n, W) -> (n, W).
-        mlp: added to the block's output, (n, W) -> (n, W): beside the MLP. It reads h standardised
-            (mean 0, variance 1 a token), which is computed once for the MLP and for it; gain and
-            shift of a norm of its own come on top.
+        prompts: (P, W) additional tokens that attention reads in this block only.
+        after_mlp: reads the MLP's output and is added to it, (n, W) -> (n, W).
+        mlp: added to the block's output in parallel to the MLP, (n, W) -> (n, W). It reads h
+            standardised (mean 0, variance 1 per token), which is computed once for the MLP and for
+            this slot; it applies gain and shift of its own norm itself.
 
-    What is in a slot computes in the number type of what it reads, or runs under autocast.
+    A part computes in the number type of its input, or runs under autocast.
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class Slots(nn.Module):
 
     @property
     def read_normed(self) -> bool:
-        """Whether something here reads LN1(x)."""
+        """True if a part reads LN1(x)."""
         return any(part is not None for part in (self.attention, self.query, self.value))
 
 
 class Adapter(nn.Module):
     """Up(ReLU(Down(LN(x)))), a bottleneck (Houlsby et al. 2019, arXiv 1902.00751).
 
-    As in LIFT's code: a layer norm of its own, biases and Up start at zero, Down is Kaiming-normal
-    with a = sqrt(5).
+    As in LIFT's code: it has its own layer norm, biases and Up start at zero, Down is
+    Kaiming-normal with a = sqrt(5).
 
     Args:
         width: W.
@@ -94,7 +94,7 @@ class Adapter(nn.Module):
     def of_standardised(self, x: Tensor, scale: Tensor) -> Tensor:
         """(n, W) -> (n, W): scale * Up(ReLU(Down(gain * x + shift))) of standardised tokens x.
 
-        Gain, shift and scale are multiplied into the small weights and not into the tokens.
+        Gain, shift and scale are folded into the small weights instead of applied to the tokens.
         """
         down = self.down.weight * self.norm.weight
         bias = self.down.bias + self.down.weight @ self.norm.bias
@@ -106,8 +106,8 @@ class Adapter(nn.Module):
 class AdaptFormer(Adapter):
     """s * Up(ReLU(Down(LN(x)))), parallel to the MLP (Chen et al. 2022, arXiv 2205.13535).
 
-    An `Adapter` whose scale s is learned and starts at 1, as in LIFT's code. It reads tokens that
-    are standardised already.
+    An `Adapter` whose scale s is learned and starts at 1, as in LIFT's code. Its input is already
+    standardised.
     """
 
     def __init__(self, width: int, bottleneck: int, seed: int) -> None:
@@ -120,7 +120,7 @@ class AdaptFormer(Adapter):
 
 
 class LowRank(nn.Module):
-    """x A B / d, a change of rank d to a weight (LoRA: Hu et al. 2021, arXiv 2106.09685).
+    """x A B / d, a rank-d update of a weight (LoRA: Hu et al. 2021, arXiv 2106.09685).
 
     As in LIFT's code: no bias, B starts at zero, A uniform within ±1 / sqrt(d).
 
@@ -147,7 +147,7 @@ def deep_prompts(width: int, patch: int, length: int, seed: int) -> nn.Parameter
 
     Args:
         width: W.
-        patch: side of a patch in pixels; with W it gives the range, Xavier's of the patch
+        patch: side of a patch in pixels; with W it sets the range, Xavier's for the patch
             embedding.
         length: P.
         seed: key of the initial values.
@@ -158,7 +158,7 @@ def deep_prompts(width: int, patch: int, length: int, seed: int) -> nn.Parameter
 
 
 class Sum(nn.Module):
-    """Adapters side by side."""
+    """Sum of the outputs of parallel adapters."""
 
     def __init__(self, *adapters: nn.Module) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
-"""The frame of methods that train parts of the image tower: tower, head and training in one place.
+"""Frame of the methods that train parts of the image tower: tower, head and training.
 
     tower = adapted(task, "adaptformer")   # or AdaptedViT(visual, [Slots(…) for each block])
     return finetune(task, tower, text_head(task), loss, schedule)
 
-The head reads the pooled output before the CLIP projection, as LIFT's does.
+The head reads the pooled output before the CLIP projection, as in LIFT.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ from methods.parts.losses.single_label.la import LogitAdjusted
 from methods.parts.training.loop import ONLY, Schedule, Stage, train
 
 AdapterKind = Literal["adaptformer", "adapter", "lora", "vpt", "bitfit", "none"]
-"""What is trained in every block, each as LIFT's code has it.
+"""Trained parts of every block, as in LIFT's code.
 
-adaptformer: a bottleneck beside the MLP; adapter: one after it; lora: queries and values changed by
-products of low rank; vpt: prompt tokens of the block's own (deep); bitfit: the biases of the
-blocks; none: nothing.
+adaptformer: a bottleneck in parallel to the MLP; adapter: a bottleneck after it; lora: low-rank
+updates of queries and values; vpt: separate prompt tokens in every block (deep); bitfit: the biases
+of the blocks; none: nothing.
 """
 
 
 def shape(visual: Any) -> tuple[int, int]:
-    """(W, L): width and number of blocks of a tower."""
+    """(W, L), the width and the number of blocks of a tower."""
     return visual.conv1.out_channels, len(visual.transformer.resblocks)
 
 
 def adapted(task: Task, kind: AdapterKind, bottleneck: int = 0, prompts: int = 10) -> AdaptedViT:
     """The frozen tower with adapters in every block.
 
-    All but vpt leave the output as it is before the first step; prompts take part in the attention
-    from the start.
+    All kinds but vpt leave the output unchanged before the first step; prompts take part in the
+    attention from the start.
 
     Args:
         task: backbone, classes and seed.
         kind: see `AdapterKind`.
-        bottleneck: width of adaptformer and adapter, rank of lora; 0 takes LIFT's rule.
-        prompts: tokens a block of vpt.
+        bottleneck: width of adaptformer and adapter, rank of lora; 0 uses LIFT's rule.
+        prompts: tokens per block of vpt.
     """
     visual = vit(task.backbone)
     width, blocks = shape(visual)
@@ -86,11 +86,11 @@ def adapted(task: Task, kind: AdapterKind, bottleneck: int = 0, prompts: int = 1
 
 
 def unfrozen(task: Task, part: Literal["tower", "blocks"] = "tower") -> AdaptedViT:
-    """A copy of the tower that is trained; the backbone stays as it is.
+    """A trainable copy of the tower; the backbone is not changed.
 
     Args:
-        task: whose backbone.
-        part: tower, without the projection, which no head here reads; or its blocks alone.
+        task: provides the backbone.
+        part: tower, without the projection, which no head here reads; or only its blocks.
     """
     start = "transformer.resblocks." if part == "blocks" else ""
     own = with_own(vit(task.backbone), lambda name: name.startswith(start) and name != "proj")
@@ -102,22 +102,22 @@ def _bias_of_a_block(name: str) -> bool:
 
 
 def text_head(task: Task, text: TextSource = "names") -> CosineHead:
-    """A cosine head that starts at the projected text features (C, W) of one template, as LIFT."""
+    """Cosine head that starts at the projected text features (C, W) of one template, as in LIFT."""
     features = task.text_features(text, ensemble=False)
     return CosineHead(project_to_width(vit(task.backbone), features))
 
 
 TowerLoss = Literal["auto", "ce", "la", "bce", "db", "asl"]
-"""auto: la on single-label, bce on multi-label data, where db did worse on validation images of
-glyphscenes_lt."""
+"""auto: la on single-label, bce on multi-label data (db was worse on validation images of
+glyphscenes_lt)."""
 
 
 def tower_loss(task: Task, name: TowerLoss, tau: float) -> LossFunction:
-    """The loss called `name`; db with its authors' values for COCO-LT.
+    """Return the loss called `name`; db has its authors' values for COCO-LT.
 
     Args:
         task: classes and counts.
-        name: ce and la are for single-label data; bce, db and asl for multi-label.
+        name: ce and la are for single-label data; bce, db and asl for multi-label data.
         tau: strength of la.
 
     Raises:
@@ -146,12 +146,12 @@ def finetune(
     """Train a tower and a head together on the training images.
 
     Args:
-        task: what to train on.
-        tower: its trained parts start where they are.
-        head: (B, W) -> (B, C); on multi-label data a `SigmoidBias` is put behind it.
-        loss: see `training.Loss`.
-        schedule: see `training.Schedule`.
-        stage: see `training.Stage`.
+        task: task to train on.
+        tower: tower with the initial values of its trained parts.
+        head: (B, W) -> (B, C); on multi-label data a `SigmoidBias` follows it.
+        loss: see `losses.base`.
+        schedule: see `training.schedules`.
+        stage: see `training.schedules`.
         tte: test-time ensembling, see `Predictor.views`.
     """
     if task.kind == "multi":
@@ -171,7 +171,7 @@ def _odds(task: Task) -> Tensor:
 
 @torch.no_grad()
 def _mean_logits(task: Task, tower: AdaptedViT, head: nn.Module, images: int = 512) -> Tensor:
-    """(C,) mean logit of each class before training, over some of the training images."""
+    """(C,) mean logit of each class before training, over the first `images` training images."""
     some = task.epoch_order(0)[:images]
     module = AdaptedClassifier(tower, head).to(task.device)
     parts = []

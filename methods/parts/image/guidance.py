@@ -1,8 +1,8 @@
-"""Text guidance of a ViT's tokens: which texts guide, and how tokens attend to them.
+"""Text guidance of a ViT's tokens: the guiding texts, and the attention of tokens to them.
 
-All of it is our reconstruction of Sage's SG-Adapter, of which the abstract says that class
-descriptions guide the visual encoder through the attention mechanism. C texts, D joint space, W
-width of the tower, a attention width, n tokens.
+This is our reconstruction of Sage's SG-Adapter. According to the abstract, class descriptions guide
+the visual encoder through the attention mechanism. C texts, D joint space, W width of the tower, a
+attention width, n tokens.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from methods.base import Task, TextSource
 
 GuideSource = Literal["own", "random", "foreign"]
 TEMPERATURE = 10.0
-"""Factor on the cosines of queries and keys at the start; learned."""
+"""Initial factor on the cosines of queries and keys; learned."""
 
 
 def guides(task: Task, text: TextSource, source: GuideSource, limit: int) -> Tensor:
-    """(C', D) features of the texts that guide, C' <= `limit`.
+    """(C', D) features of the guiding texts, C' <= `limit`.
 
-    Attention over a set does not depend on its order, so shuffling descriptions among classes is no
-    control. These are:
+    Attention over a set does not depend on its order, so shuffling descriptions among classes is
+    not a control. `random` and `foreign` are the controls.
 
     Args:
         task: texts and backbone.
-        text: which of a class's texts.
-        source: `own`: those of the data set's classes; `random`: Gaussian features with the mean,
-            covariance and norm of the own ones; `foreign`: descriptions of other things than the
-            data set's classes (drawn glyphs that it does not hold), as many as there are classes.
-        limit: more texts than this are pooled to so many, see `pooled`.
+        text: kind of a class's texts.
+        source: `own`: texts of the data set's classes; `random`: Gaussian features with the mean,
+            covariance and norm of the own ones; `foreign`: descriptions of other things (drawn
+            glyphs that the data set does not contain), as many as there are classes.
+        limit: more texts than this are pooled to this number, see `pooled`.
     """
     own = task.text_features(text, ensemble=False)
     if source == "random":
@@ -47,7 +47,7 @@ def guides(task: Task, text: TextSource, source: GuideSource, limit: int) -> Ten
 
 
 def foreign_texts(task: Task) -> list[str]:
-    """Descriptions of drawn glyphs that are no class of the data set, at most one a class."""
+    """Descriptions of drawn glyphs that are not classes of the data set, at most one per class."""
     taken = set(task.texts.descriptions or ())
     free = [
         number
@@ -55,7 +55,7 @@ def foreign_texts(task: Task) -> list[str]:
         if not taken & {world.describe(number, form) for form in range(world.forms())}
     ]
     wanted = min(task.num_classes, len(free))
-    # Spread over shapes, colours and textures alike: neighbours in number share their shape.
+    # Evenly spaced numbers vary shape, colour and texture: adjacent numbers share their shape.
     return [world.description(free[i * len(free) // wanted]) for i in range(wanted)]
 
 
@@ -75,9 +75,9 @@ def lookalikes(features: Tensor, noise: Tensor) -> Tensor:
 
 
 def pooled(features: Tensor, limit: int, rounds: int = 10) -> Tensor:
-    """At most `limit` features that stand for all (C, D), by k-means on the sphere.
+    """At most `limit` features that represent all (C, D), by k-means on the sphere.
 
-    Starts from the feature nearest to the mean and then, again and again, from the one farthest
+    The initial centres are the feature nearest to the mean and then, repeatedly, the one farthest
     from all chosen ones: nothing is random, and the order of the classes does not matter.
     """
     if len(features) <= limit:
@@ -92,7 +92,7 @@ def pooled(features: Tensor, limit: int, rounds: int = 10) -> Tensor:
     centres = unit[chosen]  # (limit, D)
     for _ in range(rounds):
         sums = torch.zeros_like(centres).index_add_(0, (unit @ centres.T).argmax(1), unit)
-        # A centre without members stays where it is.
+        # A centre without members does not move.
         centres = F.normalize(torch.where(sums.any(1, keepdim=True), sums, centres), dim=-1)
     return centres
 
@@ -101,12 +101,12 @@ class TextAttention(nn.Module):
     """softmax(temperature * cos(Q x, K t)) V t over the guiding texts t: (n, W) -> (n, a).
 
     Raw text features of a data set are nearly parallel, so attention over them is nearly uniform
-    (entropy 0.999 of its maximum) and its output one constant vector: they are centred and scaled
-    first. Queries and keys start as the projection to the joint space, cut to the main axes of the
-    texts, so that tokens attend to descriptions that resemble them before anything is learned.
+    (entropy 0.999 of its maximum) and its output nearly constant: they are centred and scaled
+    first. Queries and keys start as the projection to the joint space, reduced to the principal
+    axes of the texts, so that tokens attend to similar descriptions before anything is learned.
 
     Args:
-        visual: the tower whose tokens ask.
+        visual: the tower whose tokens are the queries.
         texts: (C, D) features.
         width: a; axes beyond the rank of the texts start at zero.
     """
@@ -131,11 +131,11 @@ class TextAttention(nn.Module):
             self.value.weight.copy_(axes)
 
     def weights(self, x: Tensor, norm: nn.LayerNorm | None = None) -> Tensor:
-        """(n, C) attention of tokens (n, W) to the texts, in full precision.
+        """(n, C) attention weights of tokens (n, W) over the texts, in full precision.
 
         Args:
             x: normed tokens; standardised ones where `norm` is given.
-            norm: whose gain and shift come first.
+            norm: norm whose gain and shift are applied first.
         """
         query, bias = self.query.weight, None
         if norm is not None:
@@ -155,19 +155,19 @@ class TextAttention(nn.Module):
 
 
 def _main_axes(texts: Tensor, width: int) -> Tensor:
-    """(width, D) principal axes of centred texts; zeros where there are fewer."""
+    """(width, D) principal axes of centred texts; missing axes are zero."""
     _, spread, axes = torch.linalg.svd(texts, full_matrices=False)
-    # Axes of no extent point anywhere, and would point elsewhere if the classes were reordered.
+    # Axes of zero variance are arbitrary and would change with the order of the classes.
     axes = axes[spread > 1e-4 * spread.max()][:width]
     signs = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
     return F.pad(axes * signs, (0, 0, 0, width - len(axes)))
 
 
 class CrossAttention(nn.Module):
-    """Beside the MLP: Up(attention over the texts), Up starting at zero.
+    """In parallel to the MLP: Up(attention over the texts), with Up starting at zero.
 
-    With a layer norm of its own, as AdaptFormer, which starts as the tower's last one: that is what
-    the projection to the joint space expects.
+    Like AdaptFormer it has its own layer norm. The norm starts as a copy of the tower's last one,
+    which the projection to the joint space expects.
     """
 
     def __init__(self, visual: Any, texts: Tensor, width: int) -> None:
@@ -184,17 +184,17 @@ class CrossAttention(nn.Module):
 
 
 class KeyValueAttention(nn.Module):
-    """Beside the self-attention: tanh(gate) times attention over the texts, a softmax of its own.
+    """In parallel to the self-attention: tanh(gate) times a separate attention over the texts.
 
-    The gate starts at 0 and the way out does not, or the gate would never get a gradient. Keys
-    added to the block's own softmax would not be neutral: they take mass from the tokens even where
-    their values are zero.
+    The gate starts at 0 and the output projection does not, otherwise the gate would never get a
+    gradient. Keys added to the block's own softmax would not be neutral: they take mass from the
+    tokens even if their values are zero.
 
     Args:
         visual: the tower.
         texts: (C, D).
         width: a.
-        seed: key of the initial way out.
+        seed: key of the initial output projection.
     """
 
     def __init__(self, visual: Any, texts: Tensor, width: int, seed: int) -> None:

@@ -5,10 +5,10 @@
     last = train(found.task, OnFeatures(head), loss, schedule, "features", Stage(1, first))
     return found.predictor(head, last)
 
-The first stage trains tower and linear head by plain cross-entropy on images as they come. For the
-second the tower stands still, so its features are computed once, of unaugmented images. The paper
-trains networks from scratch; what becomes of it on a CLIP tower is ours: adapters or the whole
-tower in the first stage, whose head starts at the projected class names.
+The first stage trains tower and linear head by plain cross-entropy on images in their natural
+distribution. In the second the tower is frozen, so its features are computed once, from unaugmented
+images. The paper trains networks from scratch; the form for a CLIP tower is ours: the first stage
+trains adapters or the whole tower, and its head starts at the projected class names.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.training.loop import Schedule, Stage, train
 
 FirstStage = Literal["adapter", "full", "frozen"]
-"""What of the tower the first stage trains: AdaptFormer in every block, all of it, or nothing."""
+"""Part of the tower that the first stage trains: AdaptFormer in every block, all, or nothing."""
 
 
 def epochs_of_stages(epochs: int, share: float) -> tuple[int, int]:
     """Epochs of the first and of the second stage, at least one each.
 
     Raises:
-        UserError: there are too few to share.
+        UserError: fewer than two epochs.
     """
     if epochs < 2:
-        raise UserError(f"epochs: a method of two stages needs 2 or more of them, not {epochs}.")
+        raise UserError(f"epochs: a method with two stages needs 2 or more, not {epochs}.")
     second = min(max(1, round(epochs * share)), epochs - 1)
     return epochs - second, second
 
 
 @dataclass(frozen=True)
 class Representation:
-    """What the first stage left: a tower that is not trained any more."""
+    """Result of the first stage: a tower that is not trained any further."""
 
     task: Task
-    """The task with (N, W) features of this tower in place of the backbone's."""
+    """The task, with (N, W) features of this tower in place of the backbone's."""
     tower: AdaptedViT
     head: LinearHead
     """The classifier that was trained with it."""
@@ -64,7 +64,7 @@ class Representation:
 
         Args:
             head: (B, W) L2-normalised -> (B, C).
-            last: what training it cost; that of the first stage is added.
+            last: predictor of the second stage; the cost of the first stage is added to its cost.
         """
         return Predictor(
             logits=_with_head(self.tower, head).eval(),
@@ -95,7 +95,7 @@ def representation(
 
 
 def untrained(task: Task) -> Representation:
-    """The frozen tower, with the head that the first stage would start from."""
+    """The frozen tower with the initial head of a first stage."""
     tower = adapted(task, "none")
     head = _starting_head(task)
     nothing = Predictor(_with_head(tower, head))
@@ -103,13 +103,13 @@ def untrained(task: Task) -> Representation:
 
 
 def _starting_head(task: Task) -> LinearHead:
-    """The cosine head of the class names, written as a linear one."""
+    """The cosine head of the class names, expressed as a linear head."""
     start = text_head(task).weight.detach()  # (C, W) unit rows
     return LinearHead(SCALE * start.shape[1] ** -0.5 * start)
 
 
 def on_features_of(tower: AdaptedViT, task: Task) -> Task:
-    """The task with the features of a tower, computed here, in place of the backbone's."""
+    """The task with features computed by a tower in place of the backbone's."""
 
     def seen(samples: Samples) -> Samples:
         return FeaturesOf(samples, _features(tower, task, samples))
@@ -120,7 +120,7 @@ def on_features_of(tower: AdaptedViT, task: Task) -> Task:
 
 @torch.no_grad()
 def _features(tower: AdaptedViT, task: Task, samples: Samples) -> Tensor:
-    """(N, W) L2-normalised pooled output of a tower for unaugmented images."""
+    """(N, W) L2-normalised pooled outputs of a tower for unaugmented images."""
     parts = []
     tower.eval()
     for batch, _ in task.batches(samples, "images", 128):
@@ -130,10 +130,10 @@ def _features(tower: AdaptedViT, task: Task, samples: Samples) -> Tensor:
 
 
 class FeaturesOf:
-    """Samples with other features than the backbone's.
+    """Samples with given features in place of the backbone's.
 
     Args:
-        samples: labels, keys, images.
+        samples: labels, keys and images.
         features: (N, W) L2-normalised.
     """
 
@@ -183,7 +183,7 @@ class FeaturesOf:
 
 
 class _Unit(nn.Module):
-    """Rows of unit length."""
+    """Normalisation of rows to unit length."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, W) -> (n, W)."""

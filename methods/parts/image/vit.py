@@ -23,22 +23,22 @@ from methods.parts.image.adapters import Slots
 class AdaptedViT(nn.Module):
     """A ViT with trained parts in its blocks.
 
-    Parameters of this module are those in the slots and those of the tower that require a
-    gradient: none of a backbone's own, which stays outside of the state.
+    The parameters of this module are those in the slots and those of the tower that require a
+    gradient. Frozen parameters of the backbone are not part of its state.
 
     Args:
-        visual: a tower as from `vit` or `with_own`.
-        slots: one a block; none at all runs the tower as it is.
+        visual: a tower from `vit` or `with_own`.
+        slots: one per block; if empty, the tower runs unchanged.
     """
 
     def __init__(self, visual: Any, slots: Sequence[Slots] = ()) -> None:
         super().__init__()
         blocks = visual.transformer.resblocks
         if slots and len(slots) != len(blocks):
-            raise ValueError("one Slots a block is needed")
+            raise ValueError("one Slots per block is needed")
         self.slots = nn.ModuleList(slots or [Slots() for _ in blocks])
         self.own = nn.ParameterList(p for p in visual.parameters() if p.requires_grad)
-        self._tower = [visual]  # in a list, so that what is frozen is neither moved nor saved
+        self._tower = [visual]  # in a list, so that frozen parameters are neither moved nor saved
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, W) pooled output after the last layer norm, before the projection."""
@@ -50,24 +50,24 @@ def vit(backbone: Backbone) -> Any:
     """The backbone's visual tower.
 
     Raises:
-        NotApplicable: it is no ViT of plain residual attention blocks with class-token or average
-            pooling.
+        NotApplicable: it is not a ViT of plain residual attention blocks with class-token or
+            average pooling.
     """
     visual: Any = backbone.model.visual
     if not image.supports(visual):
         raise NotApplicable(
             "needs a ViT of plain residual attention blocks, pooled by class token or average, and "
-            f"the image tower of {backbone.id.name} is none"
+            f"the image tower of {backbone.id.name} is not one"
         )
     return visual
 
 
 def with_own(visual: Any, own: Callable[[str], bool]) -> Any:
-    """A copy of a tower in which some parameters are its own and trained, the rest shared.
+    """A copy of a tower in which some parameters are copied and trained, the others shared.
 
     Args:
-        visual: a tower as from `vit`; it is not changed.
-        own: whether the parameter of a name is copied.
+        visual: a tower from `vit`; it is not changed.
+        own: predicate on parameter names: True to copy and train.
     """
     tensors = [*visual.named_parameters(), *visual.named_buffers()]
     shared = {id(tensor): tensor for name, tensor in tensors if not own(name)}
@@ -79,7 +79,7 @@ def with_own(visual: Any, own: Callable[[str], bool]) -> Any:
 
 
 def project_to_width(visual: Any, features: Tensor) -> Tensor:
-    """(n, D) joint features -> (n, W), L2-normalised: norm(norm(t) @ proj^T), as LIFT."""
+    """(n, D) joint features -> (n, W), L2-normalised: norm(norm(t) @ proj^T), as in LIFT."""
     unit = F.normalize(features, dim=-1)
     return unit if visual.proj is None else F.normalize(unit @ visual.proj.T.float(), dim=-1)
 
@@ -95,7 +95,7 @@ class AdaptedClassifier(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """B images -> (B, C)."""
         x = self.tower(batch.inputs)
-        # The head in full precision: rounded cosines tie, and argmax gives ties to the first class.
+        # The head runs in full precision: rounded cosines tie, and argmax picks the first class.
         with torch.autocast(x.device.type, enabled=False):
             logits: Tensor = self.head(x.float())
         return logits

@@ -1,8 +1,8 @@
-"""The texts of a class, piece by piece: what to leave out and what to lay stress on.
+"""Pieces of a class's texts: which to drop and which to weight.
 
 A piece is the class name, its description, both in one, or a sentence of a description that has
-several, each in the data set's prompt templates. Pieces differ in worth: a text tower may never
-have learnt a name, and a description may hold sentences that say nothing about looks.
+several, each in the data set's prompt templates. Pieces differ in value: a text tower may not know
+a name, and a description may contain sentences that say nothing about appearance.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from methods.base import Task, TextSource
 
 TextFilter = Literal["images", "name", "none"]
-"""What a class's pieces are compared with: the mean of its training images, its name, nothing."""
+"""Reference for a class's pieces: the mean of its training images, its name, or nothing."""
 CHUNK = 4096
-"""Pieces whose cosines with all classes are held at a time."""
+"""Pieces whose cosines with all classes are in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Pieces:
     owner: Tensor
     """(n,) class of each piece."""
     kind: Tensor
-    """(n,) names, descriptions, both and sentences are kinds."""
+    """(n,) kind of each piece: name, description, both or sentence."""
 
     def centred(self) -> Pieces:
-        """Off with the mean of each kind: it says how a text is worded, not what it is about."""
+        """Subtract the mean of each kind, which reflects the wording of a text, not its subject."""
         means = _mean_by(self.features, self.kind, int(self.kind.max()) + 1)
         return replace(self, features=F.normalize(self.features - means[self.kind], dim=-1))
 
@@ -44,8 +44,8 @@ def pieces(task: Task, source: TextSource) -> Pieces:
     """All pieces of text of a task's classes.
 
     Args:
-        task: names, descriptions where there are any, and templates.
-        source: names, descriptions with their sentences, or both with the two in one as well.
+        task: names, descriptions if there are any, and templates.
+        source: names; descriptions with their sentences; or both, and the two in one.
     """
     kinds: list[TextSource] = [source]
     if task.texts.descriptions is None:
@@ -70,17 +70,17 @@ def pieces(task: Task, source: TextSource) -> Pieces:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences and clauses of a text, split behind . ; ! ? and stripped of them."""
+    """Sentences and clauses of a text, split after . ; ! ? and stripped of these."""
     parts = (part.strip(" .;!?") for part in re.split(r"(?<=[.;!?])\s+", text))
     return [part for part in parts if part]
 
 
 def relevant(texts: Pieces, reference: Tensor) -> Tensor:
-    """(n,) whether a piece is as close to its class's reference as its class's pieces on average.
+    """(n,) True for pieces at least as close to their class's reference as its average piece.
 
     Args:
-        texts: pieces; of every class at least one stays.
-        reference: (C, D) directions, or zeros for a class that has none: all its pieces stay.
+        texts: pieces; at least one of every class is kept.
+        reference: (C, D) directions; a class without one has zeros and keeps all its pieces.
     """
     cosine = (texts.features * F.normalize(reference, dim=-1)[texts.owner]).sum(-1)
     mean = _mean_by(cosine[:, None], texts.owner, len(reference))[:, 0]
@@ -88,7 +88,7 @@ def relevant(texts: Pieces, reference: Tensor) -> Tensor:
 
 
 def distinctive(texts: Pieces, means: Tensor, scale: float) -> Tensor:
-    """(n,) probability of its own class that nearest class means give to a piece.
+    """(n,) probability that a nearest-class-mean classifier assigns to a piece's own class.
 
     Args:
         texts: pieces.

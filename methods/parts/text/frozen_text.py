@@ -1,13 +1,13 @@
-"""The blocks of a frozen, causal text tower on packed prompts, with their backward written out.
+"""The blocks of a frozen, causal text tower on packed prompts, with an explicit backward pass.
 
-Nothing of the tower is trained, so the only gradient is that of the rows that were learned: four
-products with a weight forward, four backward, and what lies between them in as few passes over
-memory as torch has kernels for. A chunk either keeps what its backward pass reads or, where that
-would take too much memory, computes it again.
+The tower is not trained, so only the learned rows need a gradient: four products with a weight
+matrix forward, four backward, and the operations between them in as few passes over memory as torch
+has kernels for. A chunk either keeps the tensors that its backward pass reads or, if these would
+take too much memory, recomputes them.
 
-The linear layers run in the number type asked for, everything between them (the residual stream,
-attention, its softmax) in the tower's own. G sets of prompts, R rows, W width, H heads, d = W / H,
-P leading tokens, n prompts of a bucket, T their rows.
+The linear layers run in the requested number type, everything between them (the residual stream,
+attention, its softmax) in the tower's. G sets of prompts, R rows, W width, H heads, d = W / H, P
+leading tokens, n prompts of a bucket, T their rows.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class FrozenText:
     """The blocks of a text tower, in a number type.
 
     Args:
-        tower: as from `text_tower`.
-        dtype: what the linear layers compute in.
+        tower: tower from `text_tower`.
+        dtype: number type of the linear layers.
     """
 
     def __init__(self, tower: Any, dtype: torch.dtype) -> None:
@@ -40,7 +40,7 @@ class FrozenText:
         self.width, self.stream = len(start), start.dtype
 
     def bytes_kept(self, keys: float) -> float:
-        """Bytes a row that a backward pass needs: at `keys` keys a query."""
+        """Bytes per row that the backward pass needs, with `keys` keys per query."""
         wide = 2 * self.width + self.heads * keys  # inputs of the norms, weights of attention
         narrow = 3 * self.width + self.blocks[0].mlp.c_fc.out_features
         sizes = self.stream.itemsize, self.dtype.itemsize
@@ -52,16 +52,16 @@ class FrozenText:
         """Run the tower.
 
         Args:
-            x: (R, W) embeddings with positions; those that are learned are not read.
-            learned: (r, W) the learned ones.
-            where: (r,) their rows.
-            chunk: what the rows are.
-            before: (blocks, 2, G, H, P, d) keys and values of tokens before all of them.
-            keep: keep what the backward pass needs; else compute it again.
+            x: (R, W) embeddings with positions; learned rows are not read.
+            learned: (r, W) values of the learned rows.
+            where: (r,) indices of the learned rows.
+            chunk: layout of the rows.
+            before: (blocks, 2, G, H, P, d) keys and values of the tokens before all rows.
+            keep: keep the tensors that the backward pass needs; otherwise recompute them.
 
         Returns:
-            Last outputs at the ends, (G * n, W) in the order of the buckets, and `before` with the
-            chunk's own leading tokens behind it.
+            Last outputs at the ends, (G * n, W) in the order of the buckets, and `before` followed
+            by the chunk's own leading tokens.
         """
         ends, leading = _Run.apply(self, x, learned, where, chunk, before, keep)
         return ends, leading
@@ -69,7 +69,7 @@ class FrozenText:
 
 @dataclass
 class _Kept:
-    """What the backward pass of one block reads."""
+    """Tensors that the backward pass of one block reads."""
 
     norm_1: tuple[Tensor, ...]
     q: Tensor
@@ -119,7 +119,7 @@ class _Run(torch.autograd.Function):
 def _forward(
     text: FrozenText, x: Tensor, chunk: Chunk, before: Tensor, kept: list[_Kept] | None
 ) -> tuple[Tensor, Tensor]:
-    """The outputs of `FrozenText.__call__`; `kept` is filled unless it is None."""
+    """Outputs of `FrozenText.__call__`; `kept` is filled unless it is None."""
     width, dtype, sets = text.width, text.dtype, before.shape[2]
     leading = []
     every, read, ends = _rows(chunk, sets, x)
@@ -127,7 +127,7 @@ def _forward(
         last = i + 1 == len(text.blocks)
         layer = layers(block, dtype)
         norm_1, normed = _standardised(x, block.ln_1, dtype)
-        if last:  # only the ends are read: nothing else needs an output
+        if last:  # only the ends are read, so no other row needs an output
             x = x[read]
             q, kv = layer.project[:width](normed[read]), layer.project[width:](normed)
         else:
@@ -157,7 +157,7 @@ def _backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of `learned` and of `leading`, given those of the outputs x and `leading`.
 
-    `kept` is emptied on the way. `through` says whether tokens before the prompts want one.
+    Empties `kept`. `through`: the tokens before the prompts need a gradient too.
     """
     width, dtype, sets = text.width, text.dtype, leading.shape[2]
     of_leading = of_leading.clone()
@@ -181,7 +181,7 @@ def _backward(
             (of_q, of_kv),
             of_leading[i] if through else None,
         )
-        rows = where if i == 0 else slice(None)  # in front of the first block stand the learned
+        rows = where if i == 0 else slice(None)  # before the first block, only learned rows
         if last:
             of_normed = of_kv @ layer.project.weight[width:]
             of_normed[read] += of_q @ layer.project.weight[:width]
@@ -195,7 +195,7 @@ def _backward(
 
 
 def _rows(chunk: Chunk, sets: int, like: Tensor) -> tuple[list[Part], Tensor, list[Part]]:
-    """Attention among all rows, the rows of the ends, and attention from those alone."""
+    """Attention among all rows, the rows of the ends, and attention from the ends only."""
     every, ends = (parts(chunk, sets, like, ends_only=x) for x in (False, True))
     return every, chunk.read(sets, like.device), ends
 
@@ -203,7 +203,7 @@ def _rows(chunk: Chunk, sets: int, like: Tensor) -> tuple[list[Part], Tensor, li
 def _standardised(
     x: Tensor, norm: nn.LayerNorm, dtype: torch.dtype
 ) -> tuple[tuple[Tensor, ...], Tensor]:
-    """What `_norm_backward` reads, and (n, W) of mean 0 and variance 1 in a number type."""
+    """Tensors for `_norm_backward`, and x with mean 0 and variance 1 per row, (n, W) in `dtype`."""
     out, mean, deviation = torch.native_layer_norm(x, x.shape[-1:], None, None, norm.eps)
     return (x, mean, deviation), out.to(dtype)
 
@@ -217,7 +217,7 @@ def _norm_backward(of_out: Tensor, norm: tuple[Tensor, ...]) -> Tensor:
 
 
 def _activation(kind: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """What `_activation_backward` reads, and the MLP's activation of x, which is overwritten."""
+    """Tensor for `_activation_backward`, and the MLP's activation of x; overwrites x."""
     if is_quick_gelu(kind):  # x sigmoid(1.702 x) = silu(1.702 x) / 1.702
         steep = x.mul_(1.702)
         return steep, F.silu(steep).div_(1.702)

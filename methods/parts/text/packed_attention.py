@@ -1,9 +1,9 @@
 """Causal attention of packed prompts to themselves and to the tokens before them.
 
-Batched matrix products over a bucket at a time, with their backward written out: prompts are short,
-where that beats fused kernels. Tokens that all prompts of a set have before them are keys and
-values of one product for all. G sets, n prompts of a bucket, T rows of each, t of them asking, R
-rows, H heads of width d, W = H d, P tokens before.
+Batched matrix products over one bucket at a time, with an explicit backward pass: for short prompts
+this is faster than fused kernels. Tokens that precede all prompts of a set are keys and values of
+one product. G sets, n prompts of a bucket, T rows of each, t of them queries, R rows, H heads of
+width d, W = H d, P tokens before.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from methods.parts.text.packing import Bucket, Chunk
 
 @dataclass(frozen=True)
 class Part:
-    """Rows whose attention is one array."""
+    """Rows whose attention is computed as one array."""
 
     queries: slice
     """Rows of the queries, (G, n, t)."""
@@ -30,19 +30,19 @@ class Part:
     asking: int
     length: int
     mask: Tensor | None
-    """(t, T) or (n, 1, T), 0 where a query reads and -inf where not; None where it reads all."""
+    """(t, T) or (n, 1, T), 0 where a query reads and -inf where not; None if it reads all."""
     leads: bool
-    """These are the chunk's leading tokens, which all others read."""
+    """True for the chunk's leading tokens, which all other rows read."""
 
 
 def parts(chunk: Chunk, sets: int, like: Tensor, *, ends_only: bool) -> list[Part]:
-    """What is in a chunk.
+    """The parts of a chunk.
 
     Args:
         chunk: the chunk.
         sets: G.
-        like: of the type and on the device that masks are to be.
-        ends_only: only the ends of prompts ask; leading tokens do not.
+        like: tensor with the number type and device of the masks.
+        ends_only: only the ends of prompts are queries; leading tokens are not.
     """
     found = []
     mask: Tensor | None
@@ -53,13 +53,13 @@ def parts(chunk: Chunk, sets: int, like: Tensor, *, ends_only: bool) -> list[Par
         else:
             mask = _causal(length, like)
             found.append(Part(rows, rows, sets, 1, length, length, mask, leads=True))
-    asked, mask = 0, None
+    done, mask = 0, None
     for bucket in chunk.buckets:
         n, length = len(bucket.prompts), bucket.length
         rows = slice(bucket.first, bucket.first + sets * n * length)
         if ends_only:
-            queries, mask = slice(asked, asked + sets * n), _until(bucket, like)
-            asked += sets * n
+            queries, mask = slice(done, done + sets * n), _until(bucket, like)
+            done += sets * n
             found.append(Part(queries, rows, sets, n, 1, length, mask, leads=False))
         else:
             mask = _causal(length, like)
@@ -81,15 +81,15 @@ def _until(bucket: Bucket, like: Tensor) -> Tensor | None:
 def attend(
     where: Sequence[Part], q: Tensor, kv: Tensor, before: Tensor, attended: Tensor
 ) -> list[Tensor]:
-    """Fill `attended`; softmax weights (G * H * n, t, P + T) of each part, for the backward pass.
+    """Fill `attended`; return each part's softmax weights, (G * H * n, t, P + T), for backward.
 
     Args:
         where: the parts.
-        q: (rows asking, W) queries.
+        q: (query rows, W) queries.
         kv: (R, 2 W) keys and values.
-        before: (2, G, H, P, d) keys and values of the tokens before; its type is computed in.
-            Leading tokens are among them, and read those before themselves alone.
-        attended: (rows asking, W) to be filled.
+        before: (2, G, H, P, d) keys and values of the tokens before, in the number type to compute
+            in. They include the leading tokens, which read only those before themselves.
+        attended: (query rows, W) output.
     """
     kept = []
     for part in where:
@@ -124,12 +124,12 @@ def attend_backward(
     Args:
         where: as for `attend`.
         before: as for `attend`.
-        kept: what it returned.
+        kept: weights that `attend` returned.
         rows: q and kv.
-        of_attended: (rows asking, W) the gradient of what it filled.
-        of_rows: those of q and kv, to be filled.
-        of_before: (2, G, H, P, d), or None where nothing wants it. The leading tokens' part of it
-            goes on to their rows of kv.
+        of_attended: (query rows, W) gradient of the output of `attend`.
+        of_rows: gradients of q and kv, to be filled.
+        of_before: (2, G, H, P, d) gradient to add to, or None if it is not needed. The leading
+            tokens' part of it is added to their rows of kv.
     """
     for part, weights in reversed(list(zip(where, kept, strict=True))):
         keys, values = _seen(part, before)
@@ -151,7 +151,7 @@ def attend_backward(
             ):  # fmt: skip
                 added = _flat(left, groups)[..., :seen].transpose(1, 2) @ _flat(right, groups)
                 target[..., :seen, :] += added.view(*target.shape[:2], seen, width)
-            if part.leads:  # what all others read of these tokens
+            if part.leads:  # gradients from all rows that read these tokens
                 of_k += of_before[0, ..., seen:, :].reshape(of_k.shape)
                 of_v += of_before[1, ..., seen:, :].reshape(of_v.shape)
         for x, columns in zip((of_k, of_v), of_rows[1].chunk(2, dim=1), strict=True):
@@ -159,7 +159,7 @@ def attend_backward(
 
 
 def leading_keys(chunk: Chunk, sets: int, kv: Tensor, before: Tensor) -> Tensor:
-    """`before` (2, G, H, P, d) and behind it the keys and values of the chunk's leading tokens."""
+    """`before` (2, G, H, P, d) followed by keys and values of the chunk's leading tokens."""
     if not chunk.leading:
         return before
     heads = before.shape[2]
@@ -175,7 +175,7 @@ def _seen(part: Part, before: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _taken(part: Part, q: Tensor, kv: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries (G * H * n, t, d), scaled, and twice (G * H * n, T, d)."""
+    """Scaled queries (G * H * n, t, d), keys and values (G * H * n, T, d)."""
     queries = _split(q[part.queries], part, part.asking, 1, like)[0]
     k, v = _split(kv[part.keys], part, part.length, 2, like)
     return queries.mul_(queries.shape[2] ** -0.5), k, v

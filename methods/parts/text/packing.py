@@ -1,10 +1,10 @@
-"""Prompts of different lengths as rows of one matrix, without padding between them.
+"""Prompts of different lengths packed as rows of one matrix, without padding between them.
 
-A causal tower reads nothing behind a prompt's end, so prompts are sorted by length and each one
-takes as many rows as it has tokens. Prompts of one length stand together, in a bucket, where
-attention sees them as one array; chunks of buckets are what is computed at a time.
+A causal tower reads nothing after a prompt's end, so prompts are sorted by length and each takes as
+many rows as it has tokens. Prompts of one length form a bucket, whose attention is one array; a
+chunk of buckets is computed at a time.
 
-C prompts, G sets of them that differ by their leading tokens alone, T rows of a prompt.
+C prompts, G sets of prompts that differ only in their leading tokens, T rows of a prompt.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ import torch
 from torch import Tensor
 
 BUCKET_ROWS = {"cpu": 24, "cuda": 4096}
-"""What one bucket more costs, in rows: a few short kernels in every block."""
+"""Cost of one more bucket, in rows: a few short kernels in every block."""
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """Prompts that take the same number of rows each, ordered (G, n, T)."""
+    """Prompts with the same number of rows, ordered (G, n, T)."""
 
     first: int
-    """The first of their G * n * T rows."""
+    """First of their G * n * T rows."""
     prompts: Tensor
-    """(n,) which of the C."""
+    """(n,) indices among the C prompts."""
     length: int
     """T."""
     ends: Tensor
-    """(n,) row of each prompt's end among its T: smaller than T - 1 where it is padded."""
+    """(n,) row of each prompt's end among its T; less than T - 1 if the prompt is padded."""
     padded: bool
-    """Whether some are."""
+    """True if some prompts of the bucket are padded."""
 
     def read(self, sets: int) -> Tensor:
-        """(G * n,) the rows of the ends."""
+        """(G * n,) rows of the ends."""
         starts = torch.arange(sets * len(self.ends), device=self.ends.device) * self.length
         return self.first + starts + self.ends.repeat(sets)
 
@@ -46,12 +46,12 @@ class Chunk:
 
     buckets: tuple[Bucket, ...]
     rows: int
-    """Of all sets and, in the first chunk, of the leading tokens."""
+    """Number of rows of all sets and, in the first chunk, of the leading tokens."""
     leading: int
-    """Leading tokens of each set whose rows (G, leading) stand before the buckets."""
+    """Leading tokens of each set, whose rows (G, leading) precede the buckets."""
 
     def read(self, sets: int, device: torch.device) -> Tensor:
-        """The rows of the ends, (G * n,) bucket after bucket."""
+        """Rows of the ends, (G * n,), bucket by bucket."""
         none = torch.empty(0, dtype=torch.long, device=device)
         return torch.cat([none, *(bucket.read(sets) for bucket in self.buckets)])
 
@@ -59,19 +59,19 @@ class Chunk:
 def chunks(
     lengths: Sequence[int], *, sets: int, leading: int, rows: int, device: torch.device
 ) -> list[Chunk]:
-    """All prompts in chunks of about equally many rows.
+    """All prompts in chunks of about equal numbers of rows.
 
     Args:
-        lengths: C, the tokens of each prompt behind the leading ones.
+        lengths: number of tokens of each of the C prompts, without the leading ones.
         sets: G.
-        leading: tokens before them that are the same in all prompts of a set.
-        rows: how many a chunk may have; one prompt always fits.
-        device: where the tower is.
+        leading: number of leading tokens, which are the same in all prompts of a set.
+        rows: largest number of rows of a chunk; one prompt always fits.
+        device: device of the tower.
     """
     cost = BUCKET_ROWS.get(device.type, BUCKET_ROWS["cuda"])
     sizes = _padded(lengths, cost / sets)  # C
     total = sets * (leading + sum(sizes))
-    target = total / -(-total // rows)  # rows of a chunk, had they all the same
+    target = total / -(-total // rows)  # rows of a chunk if all had the same number
     parts: list[list[int]] = [[]]
     done = filled = sets * leading
     for c in sorted(range(len(sizes)), key=sizes.__getitem__):
@@ -109,10 +109,10 @@ def _chunk(
 
 
 def _padded(lengths: Sequence[int], bucket: float) -> list[int]:
-    """The lengths, some raised to the next larger one there is so that there are fewer.
+    """The lengths, some raised to the next larger existing one so that there are fewer buckets.
 
-    The cheapest choice, where a row costs 1 and every different length costs `bucket`: over the
-    sorted lengths, best[j] is the cost of the first j of them.
+    Minimises the cost, where a row costs 1 and every distinct length costs `bucket`, by dynamic
+    programming: best[j] is the least cost of the j smallest distinct lengths.
     """
     there = sorted(set(lengths))
     counts = [0]

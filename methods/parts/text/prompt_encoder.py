@@ -1,10 +1,10 @@
-"""Class names behind learned contexts -> text features, with the frozen tower's work kept small.
+"""Text features of class names after learned contexts, with little work for the frozen tower.
 
-Exact, and in this order of what it saves: rows for the tokens of each prompt and none for padding,
-shared contexts computed once for all classes, the last block for the ends alone, the start token
-computed once for good (it reads nothing but itself), no gradient for tokens that are not learned.
-Where all that a backward pass reads does not fit into memory, the rest is computed again.
-The tower's linear layers run in the precision of the run, everything else in full.
+The result is exact. The savings, largest first: no rows for padding; shared contexts are computed
+once for all classes; the last block is computed only for the ends; the start token is computed once
+(it reads only itself); tokens that are not learned get no gradient. Tensors for the backward pass
+that do not fit into memory are recomputed. The tower's linear layers run in the precision of the
+run, everything else in full precision.
 
 S sets of contexts, C classes, M context vectors, W width, D joint space.
 """
@@ -26,35 +26,35 @@ from methods.parts.text.packing import Chunk, chunks
 from methods.parts.text.text_tower import text_tower
 
 BUDGET = 2**33
-"""Bytes that are kept for the backward pass at most, or a third of the device's memory if less."""
+"""Largest number of bytes kept for the backward pass; at most a third of the device's memory."""
 ROWS = {"cpu": 2048, "cuda": 2**16}
-"""Rows that are computed at a time: on a CPU, what passes between two products stays in caches."""
+"""Rows computed at a time; on a CPU few enough for intermediate results to stay in caches."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A chunk, what its rows are, and where its features go."""
+    """A chunk with the contents of its rows."""
 
     chunk: Chunk
     tokens: Tensor
-    """(R,) token ids; any where a context stands."""
+    """(R,) token ids; arbitrary for rows of contexts."""
     places: Tensor
     """(R,) positions in the prompt."""
     learned: Tensor
     """(r * M,) rows of the contexts."""
     contexts: Tensor
-    """(r,) which contexts those are."""
+    """(r,) indices of these contexts."""
     keep: bool
-    """Keep what the backward pass reads."""
+    """Keep the tensors that the backward pass reads."""
 
 
 class PromptEncoder:
-    """The features of prompts [start][context][class name].[end].
+    """Encoder of prompts [start][context][class name].[end].
 
     Args:
-        backbone: of CLIP's kind.
+        backbone: a backbone with a text tower like CLIP's.
         names: (C, L) tokens of start, name, full stop and end.
-        ends: C, the places of the ends among them.
+        ends: C positions of the ends among these tokens.
         contexts: M.
         class_specific: every class has its own context vectors.
     """
@@ -114,11 +114,11 @@ class PromptEncoder:
         return self._text(x, x[:0], none, chunk, before, keep=False)[1]
 
     def _plan(self, sets: int) -> tuple[list[_Part], Tensor]:
-        """The parts, and (S * C,) where each prompt's feature stands in what they give."""
+        """The parts, and (S * C,) the index of each prompt's feature in their joint output."""
         device, count = self._names.device, len(self._ends)
-        own = self._contexts if self._class_specific else 0  # contexts in front of each name
+        own = self._contexts if self._class_specific else 0  # contexts before each name
         lengths = [end + own for end in self._ends]
-        # Class-specific prompts of all sets are so many classes; else a set has its own contexts.
+        # With class-specific contexts, all sets count as one set of more classes.
         copies, groups = (sets, 1) if self._class_specific else (1, sets)
         leading = self._contexts - own
         row = self._text.bytes_kept(sum(lengths) / count + leading)
@@ -143,7 +143,7 @@ class PromptEncoder:
         for bucket in chunk.buckets:
             n, length = len(bucket.prompts), bucket.length
             place = torch.arange(first, first + length, device=device)
-            inside = (place - contexts).clamp(min=1)  # its place in the name, from the context on
+            inside = (place - contexts).clamp(min=1)  # position in the name, after the contexts
             names = self._names[bucket.prompts % len(self._names)][:, inside]  # (n, T)
             tokens.append(names.expand(groups, -1, -1).flatten())
             places.append(place.repeat(groups * n))
@@ -157,7 +157,7 @@ class PromptEncoder:
 
 
 def _memory(device: torch.device) -> int:
-    """Bytes of memory the device has."""
+    """Bytes of memory of the device."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

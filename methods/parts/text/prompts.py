@@ -1,4 +1,4 @@
-"""Learned prompts: context vectors before the class name, run through the frozen text tower.
+"""Learned prompts: context vectors before the class name, encoded by the frozen text tower.
 
 C classes, M context vectors, W width of the text tower, L tokens, D joint space.
 """
@@ -26,17 +26,17 @@ from methods.parts.training.schedules import Schedule
 class PromptLearner(Stackable):
     """[start][v_1 … v_M][class name].[end] (Zhou et al. 2022, arXiv 2109.01134).
 
-    The class token stands at the end, followed by the full stop of the authors' code.
+    The class name is last, followed by a full stop as in the authors' code.
 
     Args:
         task: class names, backbone, randomness.
         contexts: M.
-        class_specific: own context vectors for every class, else shared ones.
+        class_specific: separate context vectors for every class instead of shared ones.
         std: standard deviation of the initial context.
 
     Raises:
-        NotApplicable: the text tower is not CLIP's kind (see `text_tower`), or the longest class
-            name leaves too little room.
+        NotApplicable: the text tower is not like CLIP's (see `text_tower`), or the longest class
+            name is too long.
     """
 
     of_the_data = frozenset({"_encode", "_words", "_direction"})
@@ -83,20 +83,20 @@ class PromptLearner(Stackable):
 
 
 def prompt_schedule(epochs: int, batch_size: int, lr: float, weight_decay: float) -> Schedule:
-    """SGD with the whole batch at once: the prompts go through the tower once a step."""
+    """SGD on whole batches: the prompts pass through the tower once per step."""
     micro_batch = max(batch_size, Schedule.micro_batch)
     return Schedule(epochs, batch_size, lr, weight_decay=weight_decay, micro_batch=micro_batch)
 
 
 class PromptClassifier(SelfStacked):
-    """scale * cos(image feature, text feature of the learned prompt), the backbone's own scale.
+    """scale * cos(image feature, text feature of the learned prompt), with the backbone's scale.
 
-    On multi-label data these go through a `Calibration`, which is learned along with the prompts.
+    On multi-label data a `Calibration` follows, which is learned together with the prompts.
 
     Args:
         prompts: the prompts.
-        task: the backbone's scale; training features and labels for the calibration.
-        loss: what they are going to be learned under.
+        task: provides the backbone's scale, and training features and labels for the calibration.
+        loss: loss of the training.
     """
 
     def __init__(self, prompts: PromptLearner, task: Task, loss: LossFunction) -> None:
@@ -111,7 +111,7 @@ class PromptClassifier(SelfStacked):
             self.calibration = Calibration(task, loss, logits)
 
     def train(self, mode: bool = True) -> PromptClassifier:
-        self._weight = None  # prompts change in training; between evaluations they do not
+        self._weight = None  # prompts change during training, but not between evaluations
         return super().train(mode)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -122,10 +122,10 @@ class PromptClassifier(SelfStacked):
         return logits
 
     def stacked(self, tensors: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """The logits (S, B, C) of S classifiers, whose prompts go through the tower together.
+        """(S, B, C) logits of S classifiers; all prompts pass through the tower at once.
 
         Args:
-            tensors: what differs between them, by name and stacked.
+            tensors: tensors that differ between the classifiers, stacked, by name.
             batch: (S, B) samples.
         """
         features = self.prompts.features(tensors["prompts.context"])  # (S, C, D)

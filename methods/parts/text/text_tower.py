@@ -1,4 +1,4 @@
-"""The frozen text tower of a CLIP model: which one it is, tokens, their embeddings."""
+"""The frozen text tower of a CLIP model, its tokens and their embeddings."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from benchmarks.towers.blocks import are_plain
 
 
 def text_tower(backbone: Backbone) -> Any:
-    """The text tower, whichever of open_clip's two classes holds it.
+    """The text tower, for both of open_clip's model classes.
 
     Raises:
-        NotApplicable: it is not a causal tower of plain attention blocks that is read at the
-            end-of-text token.
+        NotApplicable: it is not a causal tower of plain attention blocks whose output is read at
+            the end-of-text token.
     """
     model: Any = backbone.model
     tower = getattr(model, "text", model)
@@ -29,20 +29,20 @@ def text_tower(backbone: Backbone) -> Any:
     plain = are_plain(getattr(tower, "transformer", None))
     if pool != "argmax" or getattr(tower, "attn_mask", None) is None or not plain:
         raise NotApplicable(
-            f"learns prompts, and the text tower of {backbone.id.name} is not CLIP's kind"
+            f"learns prompts, but the text tower of {backbone.id.name} is not like CLIP's"
         )
     return tower
 
 
 def tokenised(backbone: Backbone, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Tokens (n, L), cut after the last end of text, and the place of each end (n,)."""
+    """Tokens (n, L), cut after the last end of text, and the position of each end (n,)."""
     tokens = backbone.tokenizer(list(texts)).to(backbone.device)
     end = tokens.argmax(-1)
     return tokens[:, : int(end.max()) + 1], end
 
 
 def words(backbone: Backbone, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Token embeddings (n, L, W) of texts and a mask (n, L) without start, end and padding."""
+    """Token embeddings (n, L, W) of texts, and a mask (n, L) that omits start, end and padding."""
     tokens, end = tokenised(backbone, texts)
     place = torch.arange(tokens.shape[1], device=tokens.device)
     embedded = text_tower(backbone).token_embedding(tokens).detach()
@@ -50,7 +50,7 @@ def words(backbone: Backbone, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
 
 
 def mean_direction(embeddings: Tensor, mask: Tensor) -> Tensor:
-    """(n, W) mean of the unit token embeddings (n, L, W) where the mask (n, L) holds.
+    """(n, W) mean of the unit token embeddings (n, L, W) where the mask (n, L) is True.
 
     The dot product of two such means is the mean cosine over all pairs of their tokens.
     """

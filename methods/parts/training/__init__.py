@@ -1,1 +1,5 @@
-"""See docs/architecture.md."""
+"""Training: the loop, its specification, and several trainings as one batched problem.
+
+Imported by methods and by the other parts. Start with `loop.py`; `learning.py` is the way for a
+method to have its seeds and grid points trained as one batch.
+"""
