@@ -19,7 +19,7 @@ class PriorCorrectedMeans(Method):
     """Cosine to class means of frozen features, minus a share of the log class frequency."""
 
     strength: float = 0.1
-    """How much of the log frequency is taken off the logits."""
+    """Factor on the log frequency that is subtracted from the logits."""
 
     def fit(self, task: Task) -> Predictor:
         means = task.backbone.logit_scale * F.normalize(class_means(task), dim=-1)  # (C, D)

@@ -1,4 +1,4 @@
-"""A trained method in one file: the text head with one learned offset a class.
+"""A trained method in one file: the text head with one learned offset per class.
 
     python run_benchmarks.py --plugin docs/examples/tempered_text_head.py \
         --methods zero_shot,tempered_text_head --datasets glyphs100_lt
