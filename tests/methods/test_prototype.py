@@ -173,7 +173,7 @@ def test_cost_is_that_of_both_stages_and_the_note_tells_how_far_apart_prototypes
     _, predictor, task = fitted(Prototype(**SHORT))
     assert predictor.trainable_params == 16 * 16 + 4 * 16
     assert (predictor.epochs, predictor.images_seen) == (4, 4 * 64)
-    assert "4 prototypes in 16 dimensions: largest cosine -0.333, lower bound -0.333" in task.notes[0]
+    assert "prototypes in 16 dimensions: largest cosine -0.333, lower bound -0.333" in task.notes[0]
     _, predictor, _ = fitted(Prototype(classifier="none", **SHORT))
     assert (predictor.trainable_params, predictor.epochs) == (256, 4)
     _, predictor, task = fitted(Prototype(matching="none", prototypes="text", **SHORT))
