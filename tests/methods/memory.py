@@ -1,4 +1,4 @@
-"""A checkpoint for tests of interruptions."""
+"""An in-memory checkpoint for tests of interruptions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Memory:
-    """A checkpoint in memory, copied both ways as one on disk is."""
+    """A checkpoint in memory that copies on load and save, like one on disk."""
 
     def __init__(self) -> None:
         self.state: dict[str, Any] | None = None

@@ -31,7 +31,7 @@ def task_on(frozen: Backbone, seed: int = 0) -> Task:
 
 
 def shaken(tower: AdaptedViT) -> AdaptedViT:
-    """Every trained parameter away from where it starts."""
+    """Move every trained parameter away from its initial value."""
     with torch.no_grad():
         for parameter in tower.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -75,7 +75,7 @@ GATES = {
     "lora": ["query.b", "value.b"],
     "vpt": ["prompts"],
 }
-"""What opens an adapter that starts closed."""
+"""Parameters with a gradient at the first step, by kind of adapter."""
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "none"])
@@ -111,7 +111,7 @@ def test_seeds_and_blocks_start_differently(kind):
 
 
 @pytest.mark.parametrize("tower", TOWERS.values(), ids=TOWERS)
-def test_an_adapter_reads_and_changes_what_the_mlp_gives(tower):
+def test_an_adapter_reads_and_changes_the_output_of_the_mlp(tower):
     frozen = backbone(**tower)
     visual: Any = frozen.model.visual
     ours = shaken(adapted(task_on(frozen), "adapter").double())
@@ -142,8 +142,8 @@ def test_low_rank_changes_are_those_of_merged_weights(tower):
 
 
 @pytest.mark.parametrize("tower", TOWERS.values(), ids=TOWERS)
-@pytest.mark.parametrize("length", [2, 70])  # the second needs the other attention
-def test_prompts_are_tokens_that_each_block_is_given_anew(tower, length):
+@pytest.mark.parametrize("length", [2, 70])  # the longer one takes the other attention kernel
+def test_prompts_are_tokens_of_one_block_only(tower, length):
     frozen = backbone(**tower)
     visual: Any = frozen.model.visual
     ours = adapted(task_on(frozen), "vpt", prompts=length).double()
@@ -164,8 +164,8 @@ def test_prompts_are_tokens_that_each_block_is_given_anew(tower, length):
         assert float(b.abs().max()) > 1e-6
 
 
-def test_prompts_and_low_rank_values_go_together():
-    """As if every token, a prompt too, went through the changed weights."""
+def test_prompts_and_low_rank_values_combine():
+    """Prompts pass through the changed weights like any other token."""
     frozen = backbone()
     both = shaken(adapted(task_on(frozen), "lora", bottleneck=2).double())
     prompts = adapted(task_on(frozen), "vpt", prompts=3).double()
@@ -182,7 +182,7 @@ def test_prompts_and_low_rank_values_go_together():
     torch.testing.assert_close(both(images), expected, atol=1e-9, rtol=1e-9)
 
 
-def test_bitfit_trains_the_biases_of_the_blocks_and_nothing_else():
+def test_bitfit_trains_only_the_biases_of_the_blocks():
     frozen = backbone()
     tower = adapted(task_on(frozen), "bitfit")
     blocks = frozen.model.visual.transformer.resblocks
@@ -225,7 +225,7 @@ def test_bottlenecks_by_hand(cls):
     p = {name: value.detach().double().numpy() for name, value in adapter.named_parameters()}
     rows = x.double().numpy()
     unit = (rows - rows.mean(1, keepdims=True)) / np.sqrt(rows.var(1, keepdims=True) + 1e-5)
-    if cls is AdaptFormer:  # reads what is standardised already
+    if cls is AdaptFormer:  # its input is already standardised
         x = torch.from_numpy(unit).float()
     normed = unit * p["norm.weight"] + p["norm.bias"]
     hidden = np.maximum(normed @ p["down.weight"].T + p["down.bias"], 0)
@@ -254,7 +254,7 @@ def test_initial_spreads():
 
 @pytest.fixture(scope="module")
 def vit_b_16() -> Backbone:
-    """ViT-B/16 without numbers."""
+    """ViT-B/16 on the meta device, without values."""
     with torch.device("meta"):
         model = open_clip.CLIP(**open_clip.get_model_config("ViT-B-16"))
     return dataclasses.replace(tiny_backbone(), model=model.requires_grad_(False))

@@ -1,4 +1,4 @@
-"""The start of a sigmoid's scale and biases: where their loss is least, found another way."""
+"""The fitted scale and biases of sigmoids, against another minimiser of the same loss."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LOSSES = ("bce", "focal", "asl", "db")
 
 
 def scene(noise: float = 2.0) -> tuple[Task, torch.Tensor]:
-    """A multi-label task and (64, 4) centred logits that tell something of its labels."""
+    """A multi-label task and (64, 4) centred logits that correlate with its labels."""
     task, _ = tiny_task(kind="multi")
     z = 4.0 * task.train.labels + noise * torch.randn(64, 4)
     return task, z - z.mean(0)
 
 
 class Labelled:
-    """Training samples of which only the labels are looked at."""
+    """Training samples of which only the labels are used."""
 
     def __init__(self, labels: torch.Tensor) -> None:
         self.labels = labels
@@ -45,7 +45,7 @@ def loss_of(name: str, task: Task) -> LossFunction:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_nothing_has_less_loss_than_what_is_fitted(name):
+def test_the_fit_has_the_least_loss(name):
     task, z = scene()
     loss = loss_of(name, task)
 
@@ -62,15 +62,15 @@ def test_nothing_has_less_loss_than_what_is_fitted(name):
     assert ours < 0.9 * total(start)
 
 
-def test_losses_that_go_easy_on_negatives_begin_above_the_frequency_of_a_rare_class():
-    """At the frequency itself, they would hardly feel its negatives."""
+def test_losses_that_down_weight_negatives_start_above_the_frequency_of_a_rare_class():
+    """At the frequency itself, its negatives would have hardly any weight."""
     task, z = scene(noise=8.0)
     rare = int(task.counts.argmin())
     bias = {name: float(fitted(task, loss_of(name, task), z)[1][rare]) for name in LOSSES}
     assert all(bias[name] > bias["bce"] + 0.5 for name in ("focal", "asl", "db"))
 
 
-def test_the_order_of_the_classes_does_not_show():
+def test_the_order_of_the_classes_does_not_matter():
     task, z = scene()
     order = [2, 0, 3, 1]
     moved = relabelled(task, task.train.labels[:, order])
@@ -83,7 +83,7 @@ def test_the_order_of_the_classes_does_not_show():
 def test_the_scale_stays_in_its_bounds():
     task, z = scene()
     loss = loss_of("bce", task)
-    apart = 2.0 * task.train.labels - 1  # the more, the better
+    apart = 2.0 * task.train.labels - 1  # the more positive labels, the better
     assert fitted(task, loss, apart)[0] == pytest.approx(SCALES[1])
     assert fitted(task, loss, -z)[0] == pytest.approx(SCALES[0])
 
@@ -99,7 +99,7 @@ def test_logits_begin_at_the_fit_and_scale_and_biases_are_learned():
     assert all(bool((p.grad != 0).all()) for p in calibration.parameters())
 
 
-def test_a_class_in_no_image_and_one_in_every_image_are_no_harm():
+def test_a_class_in_no_image_and_one_in_every_image_are_allowed():
     task, z = scene()
     for value in (0, 1):
         labels = task.train.labels.clone()

@@ -1,4 +1,4 @@
-"""Pieces of text: which there are, which go, what the others weigh."""
+"""Pieces of text: their extraction, the filter, and the weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def some(owner: list[int], dim: int = 6) -> Pieces:
     return Pieces(features, torch.tensor(owner), torch.zeros(len(owner), dtype=torch.long))
 
 
-# ---- which there are ----------------------------------------------------------------------------
+# ---- extraction ---------------------------------------------------------------------------------
 
 
 def test_sentences_and_clauses():
@@ -39,7 +39,7 @@ def test_sentences_and_clauses():
     assert sentences(" ") == []
 
 
-def test_one_piece_a_kind_and_class():
+def test_one_piece_per_kind_and_class():
     task, _ = tiny_task()
     for source, kinds in (("names", 1), ("descriptions", 1), ("both", 3)):
         found = pieces(task, source)
@@ -49,7 +49,7 @@ def test_one_piece_a_kind_and_class():
         assert torch.equal(found.features[4 * k : 4 * k + 4], task.text_features(source))
 
 
-def test_sentences_of_longer_descriptions_are_pieces_of_their_own():
+def test_sentences_of_longer_descriptions_are_separate_pieces():
     task = task_with(("a red star. found in a box.", "a star", "a heart", "a bolt; blue; plain"))
     found = pieces(task, "both")
     assert found.owner.tolist() == [0, 1, 2, 3] * 3 + [0, 0, 3, 3, 3]
@@ -61,7 +61,7 @@ def test_sentences_of_longer_descriptions_are_pieces_of_their_own():
     assert len(pieces(task, "names").owner) == 4
 
 
-def test_without_descriptions_there_are_names_and_no_note_complains():
+def test_without_descriptions_the_names_are_used_without_a_note():
     task = task_with(None)
     for source in ("names", "descriptions", "both"):
         assert torch.equal(pieces(task, source).features, task.text_features("names"))
@@ -77,14 +77,14 @@ def test_each_kind_loses_its_own_mean():
     np.testing.assert_allclose(found.centred().features.numpy(), expected, atol=1e-6)
 
 
-# ---- which go -----------------------------------------------------------------------------------
+# ---- filter -------------------------------------------------------------------------------------
 
 
-def test_a_piece_about_something_else_is_left_out():
+def test_a_piece_about_something_else_is_dropped():
     reference = torch.eye(3, 6)
     found = some([0, 0, 0, 1, 2, 2])
     found.features[:] = F.normalize(reference[found.owner] + 0.1 * found.features, dim=-1)
-    found.features[1] = torch.eye(6)[5]  # has nothing to do with class 0
+    found.features[1] = torch.eye(6)[5]  # unrelated to class 0
     kept = relevant(found, reference)
     cosine = (found.features * reference[found.owner]).sum(-1)
     assert not kept[1] and kept[0] and kept[2]
@@ -92,7 +92,7 @@ def test_a_piece_about_something_else_is_left_out():
     assert kept[4] == (cosine[4] >= cosine[5]) and kept[5] == (cosine[5] >= cosine[4])
 
 
-def test_pieces_that_are_alike_all_stay_and_so_does_whatever_has_no_reference():
+def test_equal_pieces_and_pieces_without_a_reference_are_kept():
     found = some([0, 0, 1, 1])
     found.features[1] = found.features[0]
     reference = torch.randn(2, 6)
@@ -100,7 +100,7 @@ def test_pieces_that_are_alike_all_stay_and_so_does_whatever_has_no_reference():
     assert relevant(found, reference).tolist() == [True] * 4
 
 
-# ---- what they weigh ----------------------------------------------------------------------------
+# ---- weights ------------------------------------------------------------------------------------
 
 
 def test_distinctive_is_the_softmax_of_nearest_class_means(monkeypatch, double):
@@ -119,5 +119,5 @@ def test_fused_by_hand():
     first = 2 * found.features[1] + found.features[3]
     expected = torch.stack([first / first.norm(), found.features[2]])
     torch.testing.assert_close(fused(found, weights, 2), expected, atol=1e-6, rtol=0)
-    # Only proportions within a class matter, even where all of its weights are minute.
+    # Only proportions within a class matter, even if all of its weights are tiny.
     torch.testing.assert_close(fused(found, 1e-25 * weights, 2), expected, atol=1e-6, rtol=0)

@@ -32,13 +32,13 @@ def test_the_adapted_feature_equals_a_plain_computation():
 
 
 def test_the_length_of_the_feature_does_not_matter():
-    """The authors' code adapts features before they are normalised: the same cosines."""
+    """The authors' code adapts features before it normalises them: the cosines are the same."""
     adapter, x = module(), torch.randn(5, 16)
     torch.testing.assert_close(adapter.adapted(x), adapter.adapted(7.3 * x), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(("reduction", "width"), [(4, 4), (1, 16), (100, 1)])
-def test_the_bottleneck_has_a_width_of_its_own(reduction, width):
+def test_the_width_of_the_bottleneck(reduction, width):
     adapter = module(reduction=reduction)
     assert adapter.down.shape == (width, 16) and adapter.up.shape == (16, width)
 
@@ -52,7 +52,7 @@ def test_ratio_zero_is_zero_shot(double):
         torch.testing.assert_close(ours, zero_shot, atol=1e-9, rtol=0)
 
 
-def test_both_layers_get_a_gradient_and_the_text_classifier_none():
+def test_both_layers_get_a_gradient_but_not_the_text_classifier():
     adapter = module()
     adapter.adapted(torch.randn(8, 16)).sum().backward()
     for layer in (adapter.down, adapter.up):

@@ -1,4 +1,4 @@
-"""Whatever a method's loss holds, its training does not depend on what is trained beside it."""
+"""A training does not depend on the others in its batch, whatever state its loss has."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.numeric
 
 @dataclasses.dataclass(frozen=True)
 class Under(Learner):
-    """A linear head under a loss that is made for each task."""
+    """A linear head under a loss that is constructed for each task."""
 
     make: Callable[[Task], Any]
 
@@ -68,9 +68,9 @@ class Scaled(Loss):
         return cross_entropy(self.scale * logits, labels, batch)
 
 
-@dataclasses.dataclass  # which has no hash
+@dataclasses.dataclass  # has no hash
 class Plain:
-    """A loss that is no module, and not the same for all."""
+    """A loss that is not a module and differs between tasks."""
 
     factor: float
 
@@ -96,8 +96,8 @@ def test_losses(make: Callable[[Task], Any], many: int, double: None) -> None:
             torch.testing.assert_close(one, other, atol=1e-9, rtol=0)
 
 
-def test_modules_that_know_their_samples_are_apart_from_those_of_others(double: None) -> None:
-    """lmpt's loss holds the texts of the training samples by their places."""
+def test_modules_that_depend_on_their_samples_are_not_batched_with_others(double: None) -> None:
+    """lmpt's loss indexes the texts of the training samples by their positions."""
     data = tiny_task()[0].train._split  # type: ignore[attr-defined]
     back = np.arange(len(data))[::-1]
 
@@ -125,9 +125,9 @@ def test_modules_that_know_their_samples_are_apart_from_those_of_others(double: 
             torch.testing.assert_close(one.logits(batch), alone.logits(batch), atol=1e-9, rtol=0)
 
 
-def test_one_that_raises_at_once_leaves_the_others() -> None:
+def test_one_that_raises_at_once_does_not_stop_the_others() -> None:
     class Broken(Learner):
-        def learn(self, task: Task) -> Learning:  # no generator: raises when it is called
+        def learn(self, task: Task) -> Learning:  # not a generator: raises when called
             raise ValueError("no")
 
     found = fit_learners(

@@ -1,4 +1,4 @@
-"""LIFT and full fine-tuning: where training starts, what it changes, and the multi-label form."""
+"""LIFT and full fine-tuning: initial state, trained parameters, and the multi-label form."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_before_the_first_step_it_is_the_frozen_tower_and_the_projected_names():
     visual = tiny_backbone().model.visual
     tokens = visual.transformer(visual._embeds(batch.images))
     pooled = F.normalize(visual.ln_post(tokens[:, 0]), dim=-1)
-    names = [f"a photo of {name}." for name in task.texts.class_names]  # one template, as LIFT
+    names = [f"a photo of {name}." for name in task.texts.class_names]  # one template, as in LIFT
     texts = tiny_backbone().encode_text(names)
     weight = F.normalize(texts @ visual.proj.T, dim=-1)
     torch.testing.assert_close(logits, 25 * pooled @ weight.T, atol=1e-4, rtol=0)
@@ -59,7 +59,7 @@ def seen(method: Method, **world: Any) -> tuple[Predictor, Tensor]:
 
 
 @pytest.mark.parametrize("trained", ["tower", "blocks"])
-def test_full_fine_tuning_starts_where_a_head_on_the_frozen_tower_does(trained):
+def test_full_fine_tuning_starts_like_a_head_on_the_frozen_tower(trained):
     _, frozen = seen(Lift(adapter="none", epochs=1, lr=0.0))
     _, full = seen(FullFinetune(trained=trained, epochs=1, lr=0.0))
     assert torch.equal(full, frozen)
@@ -67,7 +67,7 @@ def test_full_fine_tuning_starts_where_a_head_on_the_frozen_tower_does(trained):
     assert not torch.allclose(full, frozen, atol=1e-3)
 
 
-def test_full_fine_tuning_trains_all_of_the_tower_that_the_head_reads():
+def test_full_fine_tuning_trains_the_part_of_the_tower_that_the_head_reads():
     visual: Any = tiny_backbone().model.visual
     sizes = {name: p.numel() for name, p in visual.named_parameters() if name != "proj"}
     whole, _ = seen(FullFinetune(epochs=1))
@@ -90,7 +90,7 @@ def test_every_kind_trains(kind):
         assert all(not torch.equal(a, b) for a, b in pairs)
 
 
-def test_an_unfitting_loss_is_not_applicable():
+def test_a_loss_for_other_tasks_is_not_applicable():
     with pytest.raises(NotApplicable):
         seen(Lift(loss="bce", epochs=1))
     with pytest.raises(NotApplicable):
@@ -113,7 +113,7 @@ def test_multi_label_training_starts_at_the_log_odds_of_each_class(method):
 
 
 def test_the_order_of_images_in_a_class_is_that_of_the_cosines():
-    """The offset and scale of the sigmoids leave average precision alone."""
+    """Offset and scale of the sigmoids do not change average precision."""
     _, multi = seen(Lift(lr=0.0, epochs=1), data=tiny_data("multi"))
     task, test = tiny_task(data=tiny_data("multi"))
     head = text_head(task)

@@ -36,7 +36,7 @@ def tokens_of(text: str) -> np.ndarray:
 
 
 def text_of(data: DataSet, b: int) -> str:
-    """The text that training image `b` is compared through."""
+    """The text of training image `b`."""
     if data.task == "multi":
         return data.train.captions[b]
     return data.texts.descriptions[data.train.labels[b]]
@@ -131,7 +131,7 @@ def test_the_gradient_by_finite_differences(sign):
 
 
 @KINDS
-def test_pull_brings_prompts_to_the_texts_of_their_class_and_code_takes_them_away(kind):
+def test_pull_moves_prompts_towards_the_texts_of_their_class_and_code_away(kind):
     task, _ = tiny_task(kind=kind)
     data = tiny_data(kind)
     texts = np.array([tokens_of(text_of(data, b)).mean(0) for b in range(64)])
@@ -139,13 +139,13 @@ def test_pull_brings_prompts_to_the_texts_of_their_class_and_code_takes_them_awa
     own = np.stack([texts[shown[:, c] == 1].mean(0) for c in range(4)])
     others = np.stack([texts[shown[:, c] == 0].mean(0) for c in range(4)])
     for sign, nearer in (("pull", 1), ("code", -1)):
-        # A margin that none of the terms reaches.
+        # A margin that no term reaches.
         step = -gradient(task, scale=0.01, margin=9.0, sign=sign).numpy()
         assert bool((nearer * (step * (own - others)).sum(1) > 0).all())
 
 
-def test_balanced_terms_weigh_the_same_and_a_plain_mean_is_ruled_by_the_negatives():
-    """With every term active at the same value, what is left of a class is its share."""
+def test_balanced_terms_weigh_the_same_and_negatives_dominate_a_plain_mean():
+    """With every term active at the same value, a class's loss is its share."""
     task, _ = tiny_task(kind="multi")
     counts, everything = task.counts.double(), torch.arange(64)
     flat = torch.zeros(4, 32)  # every cosine 0, every hinge the margin
@@ -167,8 +167,8 @@ def test_balanced_terms_weigh_the_same_and_a_plain_mean_is_ruled_by_the_negative
 
 @KINDS
 @SIGNS
-def test_both_kinds_of_terms_are_active_and_the_margin_turns_some_off(kind, sign):
-    """Shares counted by hand, at prompts from which neither is 0 nor 1."""
+def test_both_kinds_of_terms_are_active_and_the_margin_deactivates_some(kind, sign):
+    """Shares counted by hand, for prompts where neither is 0 or 1."""
     task, _ = tiny_task(kind=kind)
     data = tiny_data(kind)
     learner = PromptLearner(task, 4, class_specific=True)
@@ -238,7 +238,7 @@ def test_without_embedding_loss_and_adjustment_it_is_coop(kind, class_specific):
         *[("multi", f) for f in ({"gamma": 0.0}, {"margin": 0.0})],
     ],
 )
-def test_every_field_of_the_loss_changes_what_is_learned(kind, fields):
+def test_every_field_of_the_loss_changes_the_result(kind, fields):
     same: dict[str, Any] = {"epochs": 3, "batch_size": 16, "lr": 1.0, "contexts": 3}
     assert not torch.equal(logits_of(Lmpt(**same), kind), logits_of(Lmpt(**same, **fields), kind))
 
@@ -266,7 +266,7 @@ def test_the_record_says_how_many_terms_were_active(kind):
 
 
 @pytest.mark.parametrize(("kind", "missing"), [("single", "descriptions"), ("multi", "captions")])
-def test_without_texts_it_is_not_applicable_unless_they_are_not_asked_for(kind, missing):
+def test_without_texts_it_is_not_applicable_unless_they_are_not_needed(kind, missing):
     data = tiny_data(kind)
     if kind == "single":
         data = dataclasses.replace(data, texts=dataclasses.replace(data.texts, descriptions=None))
@@ -278,7 +278,7 @@ def test_without_texts_it_is_not_applicable_unless_they_are_not_asked_for(kind, 
 
 
 def test_captions_teach_a_prompt_what_a_name_does_not_say():
-    """The embedding loss alone, without looking at a single image, orders the captions by class."""
+    """The embedding loss alone, without any image, ranks the captions by class."""
     task, _ = tiny_task(kind="multi")
     method = Lmpt(cse_weight=1.0, gamma=0.0, epochs=30, batch_size=16, contexts=3, lr=3.0)
     labels = task.train.labels.numpy()

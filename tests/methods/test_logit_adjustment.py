@@ -23,7 +23,7 @@ from methods.zero_shot import ZeroShot
 
 CLASSES = 12
 COMMON = 0.6
-"""What all images, and on average all texts, have in common: the last coordinate but C."""
+"""Coordinate that all images, and on average all texts, have in common: the last but C."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class World:
         self.variance = 0.05
         own = 0.5 * torch.eye(CLASSES)  # text coordinates
         self.means = scale * self.variance * own
-        # Shifted by what softmax does not see, so that texts are on average where images are.
+        # Shifted by a constant that cancels in the softmax: texts and images have equal means.
         common = COMMON + (log_prior - log_prior.mean()) / (scale * COMMON)
         rest = (1 - 0.25 - common.square()).sqrt()
         self.texts = torch.cat([own, common[:, None], torch.diag(rest)], 1)  # (C, 2C + 1)
@@ -88,14 +88,14 @@ class World:
         return task
 
     def bayes(self, x: Tensor) -> Tensor:
-        """(N, C) log-densities, up to what all classes share."""
+        """(N, C) log-densities, up to a term that is equal for all classes."""
         squares = (x[:, None, :CLASSES] - self.means).square().sum(2)
         return -squares / (2 * self.variance)
 
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    """Pre-training and training data are both long-tailed, and have nothing to do with each other.
+    """Pre-training and training data are both long-tailed, but unrelated.
 
     The class that is the third most common of training is the most common of pre-training.
     """
@@ -107,7 +107,7 @@ def world() -> World:
 
 
 def balanced(world: World, shift: Tensor) -> float:
-    """Balanced accuracy, in percent, of the zero-shot logits less `shift`, on fresh images."""
+    """Balanced accuracy, in percent, of the zero-shot logits minus `shift` on fresh images."""
     test = world.images([400] * CLASSES, seed=2)
     index = np.arange(len(test))
     logits = ZeroShot().fit(world.task).logits(test.batch(index, needs="features"))
@@ -122,21 +122,21 @@ def corrected(world: World, **fields) -> float:
 
 
 def test_zero_shot_logits_are_the_posterior_under_the_prior_of_pre_training(world):
-    """Otherwise this world would show nothing."""
+    """Premise of the other tests."""
     test = world.images([20] * CLASSES, seed=2)
     logits = ZeroShot().fit(world.task).logits(test.batch(np.arange(len(test)), needs="features"))
     expected = (world.bayes(test.values) + world.log_prior).log_softmax(1)
     torch.testing.assert_close(logits.log_softmax(1), expected, atol=1e-3, rtol=0)
 
 
-def test_the_right_prior_helps_and_the_data_sets_own_harms(world):
+def test_the_right_prior_helps_and_the_prior_of_the_data_set_harms(world):
     zero_shot = balanced(world, torch.zeros(CLASSES))
     test = world.images([400] * CLASSES, seed=2)
     best = 100 * balanced_accuracy_score(test.labels, world.bayes(test.values).argmax(1))
     assert balanced(world, world.log_prior) == pytest.approx(best, abs=0.1)
     assert best > zero_shot + 3
     assert balanced(world, world.task.log_prior) < zero_shot - 3
-    # The estimates go the right way, too.
+    # The estimates also improve on it.
     assert corrected(world, prior="reweighted") > best - 0.7
     assert corrected(world, prior="texts") > best - 0.7
     assert corrected(world, prior="reweighted", tau=0.0) == zero_shot
@@ -146,7 +146,7 @@ def test_the_estimate_from_images_is_near_the_prior(world):
     train = world.task.train
     weight = world.scale * world.texts
     estimate = prior_from_images(train.values, train.labels, weight)
-    # The smallest class has 8 images: log shares are good to some 1 / sqrt(8).
+    # The smallest class has 8 images: the error of log shares is about 1 / sqrt(8).
     assert float((estimate - world.log_prior).abs().max()) < 0.35
     assert np.corrcoef(estimate, world.log_prior)[0, 1] > 0.97
     many = world.images([3000] * CLASSES, seed=3)
@@ -171,7 +171,7 @@ def test_the_corrected_classifier_predicts_every_class_equally_often(world):
     assert per_class.mean(0).tolist() == pytest.approx([1 / CLASSES] * CLASSES, rel=3e-3)
 
 
-def test_the_estimate_from_texts_is_near_the_prior_where_texts_are_where_images_are(world):
+def test_the_estimate_from_texts_is_near_the_prior_if_texts_agree_with_images(world):
     estimate = prior_from_texts(world.texts, world.scale)
     assert float((estimate - world.log_prior).abs().max()) < 0.25
     assert np.corrcoef(estimate, world.log_prior)[0, 1] > 0.99
@@ -201,7 +201,7 @@ def test_a_class_without_training_images_takes_the_others_mean(world):
     assert any("without training images" in note for note in other.task.notes)
 
 
-def test_a_class_of_which_zero_shot_is_sure_that_it_is_never_there(world):
+def test_a_class_that_zero_shot_never_predicts(world):
     """Its probability is 0 in single precision on every image."""
     images = world.images([3000] * CLASSES, seed=3)
     weight = world.scale * world.texts

@@ -49,7 +49,7 @@ def log_prior(counts: Tensor = COUNTS) -> Tensor:
     return (counts.double() / counts.sum()).log()
 
 
-def test_cross_entropy_is_one_value_a_sample_and_agrees_with_scikit_learn():
+def test_cross_entropy_is_one_value_per_sample_and_agrees_with_scikit_learn():
     logits, labels = some()
     losses = cross_entropy(logits, labels, batch(6))
     assert losses.shape == (6,)
@@ -82,7 +82,7 @@ def test_tau_zero_is_cross_entropy():
     assert torch.equal(adjusted, cross_entropy(logits, labels, batch(6)))
 
 
-def test_balanced_counts_make_the_adjustment_nothing():
+def test_balanced_counts_make_the_adjustment_zero():
     logits, labels = some()
     adjusted = LogitAdjusted(log_prior(torch.full((3,), 7.0)), 1.0)(logits, labels, batch(6))
     torch.testing.assert_close(
@@ -108,14 +108,14 @@ EVERY = ("ce", "balanced_softmax", "la", "ldam_drw", "cb", "grw", "focal", "lade
 
 
 def named(name: str, counts: Tensor = COUNTS, tau: float = 1.0) -> LossFunction:
-    """A loss in double precision, as linear_probe would ask for it."""
+    """A loss in double precision, constructed as in linear_probe."""
     task, _ = tiny_task()
     task.counts = counts.double()
     return named_loss(name, task, tau=tau, scale=25.0)
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_every_loss_is_one_value_a_sample_with_the_gradient_of_finite_differences(name):
+def test_every_loss_is_one_value_per_sample_with_the_gradient_of_finite_differences(name):
     logits, labels = some()
     loss = named(name)
     if isinstance(loss, Loss):
@@ -134,7 +134,7 @@ def test_balanced_counts_make_a_loss_cross_entropy(name):
 def test_class_weights_by_hand():
     expected = [(1 - 0.9999) / (1 - 0.9999**n) for n in COUNTS.tolist()]
     assert effective_number_weights(COUNTS.double()).tolist() == pytest.approx(expected, rel=1e-9)
-    # Single precision, where 1 - 0.9999^5 keeps four digits at most if it is taken literally.
+    # In single precision a literal 1 - 0.9999^5 has at most four correct digits.
     assert effective_number_weights(COUNTS).tolist() == pytest.approx(expected, rel=1e-6)
     weights = inverse_frequency_weights(COUNTS.double(), rho=0.5)
     assert weights.tolist() == pytest.approx([n**-0.5 for n in COUNTS.tolist()], rel=1e-9)
@@ -153,7 +153,7 @@ def test_class_weights_by_hand():
         ("grw", [1 / 500, 1 / 50, 1 / 5], [0, 0, 0]),
     ],
 )
-def test_what_is_behind_a_name(name, weights, shift):
+def test_the_loss_of_a_name(name, weights, shift):
     logits, labels = some()
     loss = named(name, tau=0.7)(logits, labels, batch(6)).mean()
     weight, moved = torch.tensor(weights).double(), logits + torch.tensor(shift).double()
@@ -184,7 +184,7 @@ def test_ldam_with_deferred_weights_by_hand(epoch):
 
 
 @pytest.mark.parametrize(("epochs", "late"), [(1, 0), (2, 1), (5, 4), (10, 8)])
-def test_deferred_weights_come_in_the_last_fifth_of_any_number_of_epochs(epochs, late):
+def test_deferred_weights_apply_in_the_last_fifth_of_any_number_of_epochs(epochs, late):
     logits, labels = some()
     loss = LdamDrw(COUNTS.double(), scale=25.0)
     plain = loss(logits, labels, batch(6))
@@ -223,7 +223,7 @@ def test_lade_by_hand():
     assert float(loss(logits, labels, batch(6)).mean()) == pytest.approx(expected, abs=1e-10)
 
 
-def test_a_class_without_images_leaves_the_margins_as_they_are():
+def test_a_class_without_images_does_not_change_the_margins():
     logits, labels = some()
     with_empty = torch.cat([logits, torch.full((6, 1), -1e4, dtype=torch.float64)], 1)
     without, with_it = named("ldam_drw"), named("ldam_drw", torch.cat([COUNTS, torch.zeros(1)]))
@@ -248,7 +248,7 @@ def test_log_prior_of_a_task_by_hand():
     assert task.log_prior.tolist() == pytest.approx(expected, abs=1e-6)
     task.counts = torch.tensor([3.0, 0.0, 4.0])
     del task.log_prior
-    expected = [math.log(n / 7.5) for n in (3, 0.5, 4)]  # no image counts as half an image
+    expected = [math.log(n / 7.5) for n in (3, 0.5, 4)]  # zero images count as half an image
     assert task.log_prior.tolist() == pytest.approx(expected, abs=1e-6)
 
 
@@ -326,7 +326,7 @@ def test_linear_probe_takes_the_loss_that_fits_the_task_and_refuses_others():
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_linear_probe_under_every_loss_knows_no_order_of_classes(name, double):
+def test_linear_probe_under_every_loss_ignores_the_order_of_classes(name, double):
     order = [2, 0, 3, 1]
     probe = LinearProbe(loss=name, epochs=2)
     moved = logits_of(probe, permuted(tiny_data(), order))

@@ -50,7 +50,7 @@ def test_class_means_by_hand_and_zero_for_an_empty_class():
 
 
 def scatter(task, whitening: Whitening) -> np.ndarray:
-    """Covariance within classes of the whitened features, before they get unit length."""
+    """Within-class covariance of the whitened features before normalisation."""
     x = ((task.train.features() - whitening.origin) @ whitening.matrix).double().numpy()
     labels = task.train.labels.numpy()
     for c in range(4):
@@ -58,16 +58,16 @@ def scatter(task, whitening: Whitening) -> np.ndarray:
     return x.T @ x / len(x)
 
 
-def test_classes_become_round():
+def test_the_whitened_within_class_covariance_is_the_identity():
     task, _ = tiny_task()
     found = scatter(task, Whitening.of(task, 0.0, centre=True))
     np.testing.assert_allclose(found / found[0, 0], np.eye(16), atol=2e-3)
-    # Shrinkage goes in between.
+    # Shrinkage interpolates.
     spreads = [np.linalg.cond(scatter(task, Whitening.of(task, s, centre=True))) for s in (0.2, 1)]
     assert 1.01 < spreads[0] < spreads[1] / 3
 
 
-def test_statistics_are_the_same_taken_a_part_at_a_time(monkeypatch):
+def test_statistics_do_not_depend_on_the_chunk_size(monkeypatch):
     task, _ = tiny_task()
     whole, means = Whitening.of(task, 0.2, centre=True), class_means(task)
     monkeypatch.setattr(matching, "ROWS", 10)  # of 64 images
@@ -76,18 +76,18 @@ def test_statistics_are_the_same_taken_a_part_at_a_time(monkeypatch):
     torch.testing.assert_close(parts.matrix, whole.matrix, rtol=1e-3, atol=1e-4)
 
 
-def test_full_shrinkage_turns_nothing_and_the_centre_can_stay():
+def test_full_shrinkage_changes_no_direction_and_centring_is_optional():
     task, _ = tiny_task()
     off = Whitening.of(task, 1.0, centre=False)
     assert torch.equal(off.matrix, torch.eye(16)) and torch.equal(off.origin, torch.zeros(16))
     x = task.train.features()
     torch.testing.assert_close(off(x), x, atol=1e-6, rtol=0)
     centred = Whitening.of(task, 1.0, centre=True)
-    # Every class counts alike, however many images it has.
+    # Every class has the same weight, however many images it has.
     torch.testing.assert_close(centred.origin, class_means(task).mean(0), atol=1e-6, rtol=0)
 
 
-def test_directions_without_any_spread_need_shrinkage():
+def test_directions_without_variance_need_shrinkage():
     task, _ = tiny_task()
     flat = task.train.features().clone()
     flat[:, 0] = 0.5
@@ -111,7 +111,7 @@ def test_starts_at_the_cosines_with_the_prototypes(double):
 
 
 def info_nce(residual: Tensor, matching: Matching, x: Tensor, labels: Tensor) -> Tensor:
-    """What stage 1 minimises, as a function of the map."""
+    """Loss of stage 1 as a function of the map."""
     state = {"residual": residual}
     call = torch.func.functional_call(matching, state, (batch(x),))
     loss = LogitAdjusted(torch.zeros(len(matching.prototypes), dtype=x.dtype), 1.0)
@@ -189,7 +189,7 @@ def test_texts_weigh_more_the_fewer_images_a_class_has():
     assert to_mean[0] > 0.99 and to_mean[1] > to_mean[2]
 
 
-def test_share_and_pull_at_their_ends(double):
+def test_share_and_pull_at_their_limits(double):
     counts, x = torch.tensor([100.0, 9.0, 1.0, 5.0]), unit(5, 8)
     all_prototypes, _ = classifier(1.0, 3.0, counts)
     mapped = all_prototypes.matching.images(x)

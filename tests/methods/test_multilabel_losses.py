@@ -41,7 +41,7 @@ def some() -> tuple[Tensor, Tensor]:
 
 
 def named(name: str, counts: Tensor = COUNTS) -> LossFunction:
-    """A loss in double precision, as linear_probe would ask for it."""
+    """A loss in double precision, constructed as in linear_probe."""
     task, _ = tiny_task(kind="multi")
     task.counts = counts
     return named_loss(name, task, db_neg_scale=2.0, db_mu=0.2)
@@ -55,7 +55,7 @@ def predicted(method: Method, task: Task, samples: Samples) -> Tensor:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_one_value_a_sample_with_the_gradient_of_finite_differences(name):
+def test_one_value_per_sample_with_the_gradient_of_finite_differences(name):
     logits, labels = some()
     loss = named(name)
     assert loss(logits, labels, BATCH).shape == (5,)
@@ -64,7 +64,7 @@ def test_one_value_a_sample_with_the_gradient_of_finite_differences(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_samples_loss_does_not_depend_on_its_batch(name):
-    """Nor does its focal factor: one number a batch is what the copy of DB in LMPT makes of it."""
+    """This includes the focal factor, which LMPT's copy of DB averages over the batch."""
     logits, labels = some()
     loss = named(name)
     alone = torch.cat([loss(logits[i : i + 1], labels[i : i + 1], BATCH) for i in range(5)])
@@ -105,7 +105,7 @@ def test_asymmetric_by_hand(positive, negative, clip):
         np.testing.assert_allclose(losses, bce, atol=1e-12)
 
 
-def test_asymmetric_costs_nothing_below_its_clip_and_stays_finite_far_out():
+def test_asymmetric_costs_nothing_below_its_clip_and_is_finite_for_large_logits():
     loss = Asymmetric()
     easy = torch.full((1, 3), math.log(0.04 / 0.96))
     nothing = torch.zeros(1, 3)
@@ -119,7 +119,7 @@ def test_asymmetric_costs_nothing_below_its_clip_and_stays_finite_far_out():
 
 @pytest.mark.parametrize(("neg_scale", "mu"), [(2.0, 0.2), (5.0, 0.3)])
 def test_distribution_balanced_by_hand(neg_scale, mu):
-    """Element by element in NumPy, from the formulas of the docstring."""
+    """NumPy loop over elements, from the formulas in the docstring."""
     logits, labels = some()
     logits, labels = logits[[0, 1, 3, 4]], labels[[0, 1, 3, 4]]
     losses = DistributionBalanced(COUNTS, IMAGES, neg_scale=neg_scale, mu=mu)
@@ -168,7 +168,7 @@ def test_classes_in_no_image_and_in_every_image_give_finite_losses(name):
 
 def test_sigmoids_start_at_the_class_frequencies_and_keep_the_order_within_a_class():
     generator = torch.Generator().manual_seed(0)
-    # Cosines of images and texts as CLIP gives them, times its scale: sigmoids of these are 1.
+    # Typical cosines of images and texts in CLIP, times its scale: their sigmoids are 1.
     z = 100 * (0.25 + 0.01 * torch.randn(200, 3, generator=generator))
     assert float(torch.sigmoid(z).min()) > 0.99
     head = SigmoidBias(z.mean(0), log_odds(COUNTS.float(), IMAGES))
@@ -186,7 +186,7 @@ def test_sigmoids_start_at_the_class_frequencies_and_keep_the_order_within_a_cla
 
 
 @pytest.mark.parametrize("init", ["random", "text", "class_mean"])
-def test_a_probe_starts_at_the_class_frequencies_whatever_its_head_starts_from(init):
+def test_a_probe_starts_at_the_class_frequencies_with_every_initial_head(init):
     task, _ = tiny_task(kind="multi")
     logits = predicted(LinearProbe(init=init, lr=1e-9, epochs=1), task, task.train)
     odds = log_odds(task.counts, len(task.train))

@@ -1,4 +1,4 @@
-"""Prompts as rows: none is lost, none is there twice, and they are padded where that is cheaper."""
+"""Prompts as rows: each occurs exactly once, and padding is used where it is cheaper."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_prompt_has_its_rows_once(monkeypatch, rows, sets, leading, cost):
 @pytest.mark.parametrize("cost", [0, 1, 4, 10, 30, 1000])
 def test_padding_costs_no_more_than_any_other_choice(cost):
     there = sorted(set(LENGTHS))
-    # Every choice of the lengths that stay, the largest among them.
+    # Every subset of the lengths that contains the largest.
     choices = [
         [*some, there[-1]]
         for count in range(len(there))

@@ -1,4 +1,4 @@
-"""Packed prompts through the tower against open_clip's own blocks on padded ones."""
+"""The encoder of packed prompts against open_clip's blocks on padded ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KINDS = pytest.mark.parametrize("class_specific", [False, True], ids=["shared", 
 
 
 def backbone_of(dtype: torch.dtype, *, quick: bool = False, **text: Any) -> Backbone:
-    """A small CLIP with a three-block text tower of another one's kind."""
+    """A small CLIP with a three-block text tower of another model's kind."""
     tokenizer = tiny_backbone().tokenizer
     torch.manual_seed(1)
     model = open_clip.CLIP(
@@ -53,7 +53,7 @@ def backbone_of(dtype: torch.dtype, *, quick: bool = False, **text: Any) -> Back
         },
         quick_gelu=quick,
     )
-    for name, parameter in model.named_parameters():  # far from where norms change nothing
+    for name, parameter in model.named_parameters():  # far from values where norms have no effect
         if "ln_" in name or name.endswith(("bias", "gamma")):
             nn.init.normal_(parameter, mean=1.0 if name.endswith("weight") else 0.3, std=0.3)
     model = model.to(dtype).requires_grad_(False).eval()
@@ -89,7 +89,7 @@ def contexts_of(sets: int, class_specific: bool, dtype: torch.dtype) -> Tensor:
 
 
 def plain(backbone: Backbone, contexts: Tensor) -> Tensor:
-    """(C, D) of one set of contexts by open_clip's blocks, for all 77 places of every prompt."""
+    """(C, D) of one set of contexts by open_clip's blocks on all 77 positions of every prompt."""
     tower: Any = text_tower(backbone)
     names = backbone.tokenizer([f"{name}." for name in NAMES])
     ends = names.argmax(-1) + CONTEXTS
@@ -107,7 +107,7 @@ def planned(monkeypatch: pytest.MonkeyPatch, rows: int, budget: int, bucket: int
 
 
 def both(backbone: Backbone, contexts: Tensor, class_specific: bool) -> list[tuple[Tensor, Tensor]]:
-    """Features and the gradient of a weighted sum of them, ours and the plain ones."""
+    """Features and the gradient of a weighted sum of them, ours and the reference."""
     target = torch.randn(len(contexts), len(NAMES), 16, dtype=contexts.dtype)
     found = []
     for features in (
@@ -133,14 +133,14 @@ def test_values_and_gradients_are_those_of_the_plain_tower(build, class_specific
 @KINDS
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 @pytest.mark.parametrize("sets", [1, 3])
-def test_chunks_sets_and_computing_again_change_nothing(monkeypatch, plan, sets, class_specific):
+def test_chunks_sets_and_recomputation_change_nothing(monkeypatch, plan, sets, class_specific):
     planned(monkeypatch, *plan)
     contexts = contexts_of(sets, class_specific, torch.float64)
     ours, theirs = both(backbone_of(torch.float64), contexts, class_specific)
     torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
 
 
-def test_the_plans_of_the_tests_are_what_they_are_called(monkeypatch):
+def test_the_plans_of_the_tests_match_their_names(monkeypatch):
     parts = {}
     for name, plan in PLANS.items():
         planned(monkeypatch, *plan)
@@ -157,7 +157,7 @@ def test_the_plans_of_the_tests_are_what_they_are_called(monkeypatch):
 
 
 @KINDS
-def test_what_is_kept_is_what_was_reckoned_with(class_specific):
+def test_the_kept_bytes_match_the_estimate(class_specific):
     encoder = encoder_of(backbone_of(torch.float32), class_specific)
     features = encoder(contexts_of(2, class_specific, torch.float32))
     rows = sum(part.chunk.rows for part in encoder._plans[2][0])
@@ -180,8 +180,8 @@ def test_what_is_kept_is_what_was_reckoned_with(class_specific):
             seen.add(node)
             look(getattr(node, "kept", None))
             nodes += [following for following, _ in node.next_functions]
-    reckoned = rows * encoder._text.bytes_kept(10)  # about as many keys as a query has here
-    # In the last block less is kept; one of three here.
+    reckoned = rows * encoder._text.bytes_kept(10)  # about the number of keys per query here
+    # The last of the three blocks keeps less.
     assert 0.6 * reckoned < sum(held.values()) < 1.1 * reckoned
 
 
@@ -194,7 +194,7 @@ def test_without_gradients_nothing_is_kept():
 
 
 @KINDS
-def test_in_bf16_values_and_gradients_are_near(class_specific):
+def test_in_bf16_values_and_gradients_are_close(class_specific):
     if not has_bf16(torch.device("cpu")):
         pytest.skip("no matrix products in bfloat16 on this CPU")
     backbone = backbone_of(torch.float32)

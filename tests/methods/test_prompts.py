@@ -1,4 +1,4 @@
-"""Prompt learning, and CoOp, against the text tower itself."""
+"""Prompt learning and CoOp against the text tower."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def embedded(backbone: Backbone, words: str) -> Tensor:
 
 
 def separate_text_tower(**text: Any) -> Backbone:
-    """A backbone of open_clip's other class of models, which holds a text tower in `.text`."""
+    """A backbone of open_clip's other model class, which has its text tower in `.text`."""
     tokenizer = tiny_backbone().tokenizer
     torch.manual_seed(0)
     model = open_clip.CustomTextCLIP(
@@ -80,7 +80,7 @@ def test_context_of_words_gives_the_features_of_the_sentence(build, double):
         ours = learner()
     theirs = backbone.encode_text([f"a photo of {name}." for name in NAMES])
     torch.testing.assert_close(ours.float(), theirs, atol=2e-7, rtol=0)
-    assert float((theirs[0] - theirs[1]).abs().max()) > 0.01  # the names do matter
+    assert float((theirs[0] - theirs[1]).abs().max()) > 0.01  # the names matter
 
 
 def test_class_specific_contexts_go_to_their_own_class(double):
@@ -95,7 +95,7 @@ def test_class_specific_contexts_go_to_their_own_class(double):
     torch.testing.assert_close(ours.float(), theirs, atol=2e-7, rtol=0)
 
 
-def test_shapes_and_what_is_drawn_for_whom():
+def test_shapes_and_initial_values():
     task, _ = tiny_task()
     own = PromptLearner(task, 5, class_specific=True)
     shared = PromptLearner(task, 5, class_specific=False)
@@ -110,7 +110,7 @@ def test_shapes_and_what_is_drawn_for_whom():
     assert not torch.equal(shared.context, other.context)
 
 
-def test_the_gradient_reaches_the_context_alone():
+def test_only_the_context_gets_a_gradient():
     task, _ = tiny_task(data=named())
     learner = PromptLearner(task, 2, class_specific=True)
     (learner() * torch.randn(4, 16)).sum().backward()
@@ -222,7 +222,7 @@ def test_coop_trains_shared_contexts_or_those_of_each_class():
     assert CoOp(epochs=1).fit(task).trainable_params == 16 * 32 + 4 + 1  # biases and a scale
 
 
-def test_coop_takes_the_multi_label_loss_it_is_told():
+def test_coop_uses_the_configured_multi_label_loss():
     task, test = tiny_task(kind="multi")
     batch = test.batch(np.arange(16), needs="features")
     bce, db = (CoOp(loss=name, epochs=1, lr=0.1).fit(task).logits for name in ("bce", "db"))

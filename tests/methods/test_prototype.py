@@ -1,4 +1,4 @@
-"""The prototype framework as a whole: every module's switch, and what is left with it off."""
+"""The prototype framework as a whole: the switch of every module and the result without it."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_free_is_guided_without_prototypes_and_texts():
     assert torch.equal(logits_of(classifier="free", prototype_share=0.9, pull=5.0), guided)
 
 
-def test_image_matching_is_matching_with_texts_of_no_weight(double):
+def test_image_matching_is_matching_with_text_weight_zero(double):
     off = logits_of(matching="image", text_weight=7.0)
     torch.testing.assert_close(off, logits_of(text_weight=0.0), atol=1e-9, rtol=0)
 
@@ -132,7 +132,7 @@ def test_matching_adds_up_the_loss_of_an_image_and_of_its_class_text(double):
 
 
 def texts_of(data: DataSet, **fields) -> tuple[Tensor, Pieces]:
-    """The text features that a method made, and the pieces they are made of."""
+    """Text features of a method and the pieces that they consist of."""
     _, predictor, task = fitted(Prototype(matching="none", classifier="none", **fields), data)
     return predictor.logits.texts, pieces(task, "both").centred()
 
@@ -144,7 +144,7 @@ def test_texts_without_filter_and_enhancement_are_means_of_their_pieces():
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
     filtered, _ = texts_of(data, enhance=False)
     enhanced, _ = texts_of(data, text_filter="none")
-    # What has one piece fewer, or other weights, is still made of its own pieces.
+    # With one piece fewer or other weights, a text feature still consists of its class's pieces.
     for other in (filtered, enhanced):
         assert not torch.allclose(other, expected, atol=1e-3)
         for c in range(4):
@@ -154,7 +154,7 @@ def test_texts_without_filter_and_enhancement_are_means_of_their_pieces():
             assert np.abs(left).max() < 1e-5
 
 
-def test_random_prototypes_do_not_look_at_the_texts():
+def test_random_prototypes_ignore_the_texts():
     def prototypes(data: DataSet, **fields) -> Tensor:
         method = Prototype(matching="none", classifier="none", **fields)
         return fitted(method, data)[1].logits.prototypes
@@ -169,7 +169,7 @@ def test_random_prototypes_do_not_look_at_the_texts():
 # ---- what is reported ---------------------------------------------------------------------------
 
 
-def test_cost_is_that_of_both_stages_and_the_note_tells_how_far_apart_prototypes_are():
+def test_cost_is_that_of_both_stages_and_the_note_states_the_largest_cosine():
     _, predictor, task = fitted(Prototype(**SHORT))
     assert predictor.trainable_params == 16 * 16 + 4 * 16
     assert (predictor.epochs, predictor.images_seen) == (4, 4 * 64)
@@ -197,7 +197,7 @@ def test_permuting_more_classes_than_a_simplex_has_room_for(assignment, double):
     assert not torch.allclose(moved, logits, atol=0.1)
 
 
-def test_classes_with_the_same_text_are_told_apart_by_their_names(double):
+def test_classes_with_the_same_text_are_separated_by_their_names(double):
     data, order = with_descriptions(*["a red star"] * 4), [2, 0, 3, 1]
     fields = {"text": "descriptions", "matching": "none", "classifier": "none"}
     logits = logits_of(data, **fields)

@@ -1,4 +1,4 @@
-"""Sage's compensation on Gaussians whose truth is known, its attention, and its ablations."""
+"""Sage's compensation on known Gaussians, its attention, and its ablations."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_trace_is_estimated_without_bias(counts):
 
 
 def test_factor_is_the_shortfall_of_the_plug_in_log_density():
-    """Simulated: at a fresh sample, the density with estimated means is low by d_eff / 2n."""
+    """Simulated: at a fresh sample the log-density with estimated means is d_eff / 2n too low."""
     spread = torch.tensor([0.04, 0.02, 0.02])
     counts = [200, 10, 4, 1]
     log_w = factors(counts, spread)
@@ -91,9 +91,11 @@ def test_cut_and_classes_of_one_or_no_image():
     free = factors([100, 20, 5, 1, 0], spread)
     assert torch.equal(cut, free.clamp(min=-1.0))
     assert cut[3] == cut[4] == -1.0 and cut[0] > -1.0
-    assert free[3] == free[4]  # none is treated as one
+    assert free[3] == free[4]  # no image is treated as one
     alone = factors([1, 1, 1], spread)
-    assert torch.equal(alone, torch.zeros(3))  # no spread can be estimated, so nothing is claimed
+    assert torch.equal(
+        alone, torch.zeros(3)
+    )  # no variance can be estimated, so there is no compensation
 
 
 def recall(sign: float, repeats: int = 40) -> tuple[float, float]:
@@ -170,7 +172,7 @@ def attention(a: int = 16, texts: int = 5) -> tuple[TextAttention, Tensor]:
 
 
 def shaken(module: nn.Module) -> nn.Module:
-    """The same with all parameters moved off their initial values."""
+    """The same with all parameters moved away from their initial values."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape))
@@ -194,7 +196,7 @@ def test_equals_a_plain_loop():
             scores.append(np.exp(p["log_temperature"]) * cosine)
             values.append(p["value.weight"] @ text)
         weights = np.exp(scores) / np.exp(scores).sum()
-        assert weights.max() > 0.3  # it does attend
+        assert weights.max() > 0.3  # the attention is not trivial
         expected[i] = weights @ np.array(values)
     np.testing.assert_allclose(module(x).detach().numpy(), expected, atol=1e-4)
 
@@ -214,7 +216,7 @@ def test_tokens_first_attend_to_the_texts_that_the_joint_space_puts_near_them():
     x = torch.randn(50, 32)
     joint = x @ tiny_backbone().model.visual.proj  # (50, 16)
     centred = texts - texts.mean(0)
-    # Within the span of the centred texts, which is all that tells them apart.
+    # Within the span of the centred texts, which contains all differences between them.
     axes = torch.linalg.svd(centred, full_matrices=False)[2][:4]
     cosines = F.normalize(joint @ axes.T, dim=-1) @ F.normalize(centred @ axes.T, dim=-1).T
     assert torch.equal(module.weights(x).argmax(1), cosines.argmax(1))
@@ -226,7 +228,7 @@ def test_attention_is_not_uniform_although_the_texts_are_nearly_parallel():
     weights = module.weights(torch.randn(50, 32)).detach()
     entropy = -(weights * weights.log()).sum(1).mean() / np.log(20)
     assert float(entropy) < 0.8
-    assert float(module(torch.randn(50, 32)).detach().std(0).mean()) > 0.1  # no constant vector
+    assert float(module(torch.randn(50, 32)).detach().std(0).mean()) > 0.1  # not a constant vector
 
 
 def slots(kind: str) -> list[Slots]:
@@ -248,7 +250,7 @@ def test_neutral_at_the_start_with_a_gradient_where_it_opens(kind):
         assert float(opening.grad.abs().max()) > 1e-4
 
 
-def test_the_initial_way_out_is_the_seeds():
+def test_the_initial_output_projection_depends_on_the_seed():
     visual, texts = vit(tiny_backbone()), attention()[1]
     one, again, two = (KeyValueAttention(visual, texts, 16, seed).out.weight for seed in (1, 1, 2))
     assert torch.equal(one, again) and not torch.equal(one, two)
@@ -257,7 +259,7 @@ def test_the_initial_way_out_is_the_seeds():
 # ---- the guiding texts --------------------------------------------------------------------------
 
 
-def test_random_guides_have_the_moments_of_the_own_ones():
+def test_random_guides_have_the_moments_of_the_texts():
     features = torch.randn(4000, 6) @ torch.randn(6, 6) * 0.1 + torch.randn(6)
     drawn = lookalikes(features, torch.randn(4000, 6))
     norm = features.norm(dim=-1).mean()
@@ -265,7 +267,7 @@ def test_random_guides_have_the_moments_of_the_own_ones():
     unit, own = F.normalize(drawn, dim=-1), F.normalize(features, dim=-1)
     torch.testing.assert_close(unit.mean(0), own.mean(0), atol=0.02, rtol=0)
     torch.testing.assert_close(unit.T.cov(), own.T.cov(), atol=0.01, rtol=0.1)
-    assert float((unit * own).sum(-1).max()) < 1 - 1e-6  # but none is one of them
+    assert float((unit * own).sum(-1).max()) < 1 - 1e-6  # but no guide equals a text
 
 
 def test_random_guides_do_not_depend_on_the_order_of_the_classes(double):
@@ -290,7 +292,7 @@ def test_foreign_texts_describe_no_class():
     assert all(len(words(text)) == 3 and words(text) not in own for text in texts)
 
 
-def test_sources_differ_and_no_more_than_asked_guide():
+def test_sources_differ_and_the_number_of_guides_is_limited():
     task, _ = tiny_task()
     own, random, foreign = (
         guides(task, "descriptions", source, 512) for source in ("own", "random", "foreign")
@@ -302,7 +304,7 @@ def test_sources_differ_and_no_more_than_asked_guide():
     assert len(guides(task, "descriptions", "own", 3)) == 3
 
 
-def test_pooling_finds_clusters_and_leaves_few_texts_alone():
+def test_pooling_finds_clusters_and_does_not_change_few_texts():
     centres = F.normalize(torch.randn(5, 16), dim=-1)
     members = F.normalize(centres.repeat(8, 1) + 0.02 * torch.randn(40, 16), dim=-1)
     found = pooled(members, 5)
@@ -358,19 +360,19 @@ def test_compensation_adds_no_parameters_and_changes_the_logits(kind):
     same, _, compensated = fitted(Sage(epochs=2, guidance="none", compensation=kind))
     assert same == params
     assert not torch.equal(compensated, logits)
-    # Cut at zero, it is off.
+    # With an upper bound of zero it is off.
     _, _, off = fitted(Sage(epochs=2, guidance="none", compensation=kind, max_nats=0.0))
     assert torch.equal(off, logits)
 
 
 @pytest.mark.parametrize("source", ["random", "foreign"])
-def test_controls_change_what_guides_and_nothing_else(source):
+def test_controls_change_only_the_guides(source):
     params, _, logits = fitted(Sage(epochs=2))
     same, _, controlled = fitted(Sage(epochs=2, guides=source))
     assert same == params and not torch.equal(controlled, logits)
 
 
-def test_pooling_copies_of_texts_changes_nothing_that_the_tokens_hear(double):
+def test_pooling_copies_of_texts_does_not_change_the_attention_output(double):
     visual = vit(tiny_backbone())
     texts = F.normalize(torch.randn(6, 16), dim=-1)
     copies = texts.repeat(3, 1)
@@ -380,10 +382,10 @@ def test_pooling_copies_of_texts_changes_nothing_that_the_tokens_hear(double):
     torch.testing.assert_close(few, full, atol=1e-9, rtol=0)
 
 
-def test_half_of_a_hundred_texts_tell_the_tokens_about_what_all_tell():
-    """What tokens of images hear of pooled descriptions, against all 100 and against random ones.
+def test_half_of_a_hundred_texts_give_about_the_output_of_all():
+    """Attention output for pooled descriptions, against all 100 and against random ones.
 
-    Half is what 512 guides are of 1,000 classes.
+    The ratio is that of 512 guides for 1,000 classes.
     """
     backbone = backbones.load("glyph", device=torch.device("cpu"), precision="fp32")
     data = Glyphs().load(Path(), 0)

@@ -1,4 +1,4 @@
-"""Batches that memory does not suffice for are accumulated, with the same result."""
+"""Batches that do not fit into memory are accumulated, with the same result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.numeric
 
 
 class Limited(nn.Module):
-    """A cosine head behind dropout that has memory for so many samples, as an allocator says it."""
+    """A cosine head after dropout that raises an allocator's error beyond a number of samples."""
 
     def __init__(self, task: Task, room: int, error: type[Exception], dropout: float = 0.0) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Limited(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         self.sizes.append(len(batch))
         if len(batch) > self.room:
-            torch.rand(7)  # what was drawn until then is drawn again
+            torch.rand(7)  # the draws up to here are repeated
             raise self.error("DefaultCPUAllocator: can't allocate memory: you tried to allocate it")
         logits: Tensor = self.head(self.dropout(batch.inputs))
         return logits
@@ -75,7 +75,7 @@ def test_a_batch_too_large_is_halved_until_it_fits(error: type[Exception], doubl
     whole, task = trained(1000)
     assert task.notes == []
     parts, task = trained(7, error=error)
-    # 24, 12 and 6; what was found is kept for the steps that follow: 4 x 6, and 6, 6, 4.
+    # 24, 12 and 6; later steps keep the size that was found: 4 x 6, and 6, 6, 4.
     first = [24, 12, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 4]
     assert parts.sizes[: len(first)] == first
     assert len(parts.sizes) == len(first) + 2 * 11
@@ -92,7 +92,7 @@ def test_a_loss_of_the_whole_batch_still_sees_all_of_it(loss: str, double: None)
 
 
 def test_the_second_pass_draws_what_the_first_drew() -> None:
-    """A gradient at other dropout masks than those of the logits would be another."""
+    """With other dropout masks than those of the logits, the gradient would differ."""
     task, _ = tiny_task(seed=4)
     seen: list[list[Tensor]] = [[], []]
     module = Limited(task, 8, RuntimeError, dropout=0.5)
@@ -112,13 +112,13 @@ def test_a_step_that_failed_draws_again_what_it_drew(double: None) -> None:
     torch.testing.assert_close(weights(found), weights(planned), atol=1e-9, rtol=0)
 
 
-def test_no_room_for_a_single_sample_is_said_in_a_line() -> None:
+def test_no_room_for_a_single_sample_is_reported_in_one_line() -> None:
     with pytest.raises(UserError, match="single sample at a time") as caught:
         trained(0)
     assert "\n" not in str(caught.value)
 
 
-def test_other_errors_are_not_taken_for_it() -> None:
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
     for error in (RuntimeError("shapes differ"), ValueError("out of range")):
         with pytest.raises(type(error)):
             memory.halved(8, error)
@@ -132,7 +132,7 @@ def test_an_odd_size_is_halved_upwards() -> None:
 
 
 class Head(OnFeatures):
-    """A head that has memory for so many samples of all members together."""
+    """A head with memory for a total number of samples of all members."""
 
     room = 1000
     sizes: ClassVar[list[int]] = []
@@ -160,7 +160,7 @@ class Several(Learner):
 
 
 @pytest.mark.parametrize("loss", ["ce", "cb", "lade"])
-def test_several_trained_together_share_the_room(loss: str, monkeypatch: Any, double: None) -> None:
+def test_batched_trainings_share_the_memory(loss: str, monkeypatch: Any, double: None) -> None:
     def fitted(room: int) -> tuple[list[Tensor], list[Task]]:
         monkeypatch.setattr(Head, "room", room)
         Head.sizes.clear()
@@ -177,8 +177,8 @@ def test_several_trained_together_share_the_room(loss: str, monkeypatch: Any, do
     assert all(task.notes == ["out of memory at 24: micro-batch 6"] for task in tasks)
 
 
-def test_what_fits_alone_but_not_together_is_fitted_alone(monkeypatch: Any) -> None:
-    monkeypatch.setattr(Head, "room", 2)  # a sample of two of them, and not one of three
+def test_trainings_that_fit_only_alone_are_fitted_alone(monkeypatch: Any) -> None:
+    monkeypatch.setattr(Head, "room", 2)  # one sample of two members, but not of three
     Head.sizes.clear()
     tasks = [tiny_task(seed)[0] for seed in range(3)]
     found = fit_learners([(Several("ce"), task) for task in tasks])
@@ -219,7 +219,7 @@ class Greedy(torch.nn.Module):
         self.head = head
 
     def forward(self, batch):
-        large = torch.zeros(len(batch), 2**20)  # 4 MB a sample
+        large = torch.zeros(len(batch), 2**20)  # 4 MB per sample
         return self.head(batch.inputs) + large[:, :1]
 
 def run():
@@ -240,7 +240,7 @@ print(*notes)
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS and /proc are Linux's")
-def test_what_the_allocator_really_raises() -> None:
+def test_the_error_that_the_allocator_raises() -> None:
     done = subprocess.run(
         [sys.executable, "-c", ALLOCATES], cwd=ROOT, capture_output=True, text=True, timeout=120
     )

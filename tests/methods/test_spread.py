@@ -1,4 +1,4 @@
-"""Points spread over a sphere, against best packings that are known."""
+"""Points spread over a sphere, against known best packings."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def test_all_cosines_of_a_simplex_are_equal(count, dim):
     assert max_cosine(found) == pytest.approx(cosine_bound(count, dim), abs=2e-6)
 
 
-def test_a_simplex_comes_to_lie_at_the_polar_factor_of_its_anchors():
+def test_an_assigned_simplex_is_the_polar_factor_of_its_anchors():
     """The regular simplex nearest to the anchors, from SciPy's polar decomposition."""
     anchors = torch.randn(9, 12, dtype=torch.float64)
     centred = (anchors - anchors.mean(0)).numpy()
-    # Without the mean one of the 9 dimensions is gone: take the factor in the other 8.
+    # Subtracting the mean removes one of the 9 dimensions: take the factor in the other 8.
     basis = np.linalg.svd(centred)[0][:, :8]
     expected = basis @ linalg.polar(basis.T @ centred)[0] * (9 / 8) ** 0.5
-    for seed in (0, 1):  # whichever simplex it was before
+    for seed in (0, 1):  # for any initial simplex
         found = assigned(points(9, 12, seed), anchors)
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
         np.testing.assert_allclose(others(found), -1 / 8, atol=2e-6)
@@ -86,7 +86,7 @@ def test_small_packings_reach_the_best_known(count, dim, best):
         assert best - 1e-6 < found < best + 0.02
 
 
-def test_many_points_in_many_dimensions_come_near_the_bound():
+def test_many_points_in_many_dimensions_are_close_to_the_bound():
     for count, dim in ((100, 50), (100, 20), (300, 64)):
         found = points(count, dim)
         start = F.normalize(torch.randn(count, dim), dim=-1)
@@ -143,7 +143,7 @@ def test_bound_grows_with_the_points_and_holds_for_every_packing():
 # ---- who gets which -----------------------------------------------------------------------------
 
 
-def test_handing_out_moves_the_constellation_as_a_whole():
+def test_assignment_moves_the_constellation_as_a_whole():
     found, anchors = points(20, 8), F.normalize(torch.randn(20, 8), dim=-1)
     placed = assigned(found, anchors)
     np.testing.assert_allclose(np.sort(others(placed)), np.sort(others(found)), atol=1e-5)
@@ -162,14 +162,14 @@ def test_permuted_anchors_get_permuted_points(count, dim):
     assert not torch.allclose(moved, placed, atol=0.1)
 
 
-def test_points_in_another_order_are_handed_out_as_they_were():
+def test_the_order_of_the_points_does_not_change_the_assignment():
     found, order = points(20, 8), torch.randperm(20)
     anchors = found[order] + 0.1 * torch.randn(20, 8)
     likeness = (F.normalize(anchors, dim=-1) * assigned(found, anchors)).sum(-1)
     assert float(likeness.min()) > 0.9
 
 
-def test_assignment_is_the_best_of_all_and_turning_is_procrustes():
+def test_assignment_is_optimal_and_the_rotation_is_procrustes():
     found, anchors = points(7, 3), torch.randn(7, 3)
     orders = [list(order) for order in itertools.permutations(range(7))]
     likeness = [float((found[order] * anchors).sum()) for order in orders]

@@ -43,7 +43,7 @@ def heads_and_task():
     return LinearHead(means * torch.tensor([8.0, 4.0, 2.0, 1.0])[:, None]), task
 
 
-def test_the_search_takes_the_first_of_the_best():
+def test_the_search_returns_the_smallest_of_the_best():
     head, task = heads_and_task()
     x, labels = task.validation.features().numpy(), task.validation.labels.numpy()
     lengths = head.weight.detach().norm(dim=1, keepdim=True)
@@ -53,16 +53,16 @@ def test_the_search_takes_the_first_of_the_best():
         scores.append(balanced_accuracy_score(labels, logits.argmax(1)))
     assert max(scores) > scores[0] and max(scores) > scores[-1] - 1e-9
     assert best_tau(task, head) == int(np.argmax(scores)) / 20
-    alike = LinearHead(head.weight.detach() / lengths)  # any tau will do
+    alike = LinearHead(head.weight.detach() / lengths)  # every tau has the same score
     assert best_tau(task, alike) == 0
 
 
-def test_tau_is_searched_where_there_is_validation_and_the_record_says_which():
+def test_tau_is_searched_with_validation_images_and_noted_in_the_record():
     task, test = tiny_task(validation=True)
     predictor = TauNorm(tau=0.123, **SHORT).fit(task)
     (note,) = predictor.notes
     tau = float(note.removeprefix("tau = ").removesuffix(" by validation"))
-    head = LinearProbe(head="linear", **SHORT).fit(task).logits.head  # of the same best epoch
+    head = LinearProbe(head="linear", **SHORT).fit(task).logits.head  # both from the best epoch
     assert tau == best_tau(task, head)
     with torch.no_grad():
         batch = test.batch(np.arange(len(test)), needs="features")

@@ -1,4 +1,4 @@
-"""Tip-Adapter against loops in NumPy: its logits, what is cached, what is searched."""
+"""Tip-Adapter against loops in NumPy: logits, cache and search."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = pytest.mark.parametrize("kind", ["single", "multi"])
 
 
 def sets(labels: torch.Tensor) -> np.ndarray:
-    """(n, C) label sets of labels of either kind."""
+    """(n, C) label sets of single-label or multi-label labels."""
     array = labels.numpy()
     return array if array.ndim == 2 else np.eye(4, dtype=int)[array]
 
@@ -55,7 +55,7 @@ def test_alpha_zero_is_zero_shot(kind):
 # ---- what is cached ------------------------------------------------------------------------------
 
 
-def test_single_label_caches_hold_so_many_of_each_class_or_all_there_are():
+def test_single_label_caches_hold_the_shots_of_each_class_or_all_images():
     task, _ = tiny_task()
     for shots in (1, 6, 100):
         held = np.bincount(task.train.labels.numpy()[cached(task, shots)], minlength=4)
@@ -73,7 +73,7 @@ def test_multi_label_caches_hold_an_image_once_and_enough_of_each_class():
     assert len(chosen) <= 4 * 5
 
 
-def test_what_is_cached_depends_on_the_seed_alone():
+def test_the_cache_depends_only_on_the_seed():
     first, again, other = (cached(tiny_task(seed)[0], 3).tolist() for seed in (0, 0, 1))
     assert first == again != other
 
@@ -95,7 +95,7 @@ def test_count_normalisation_changes_nothing_where_counts_are_equal_and_lifts_th
 # ---- fine-tuning ---------------------------------------------------------------------------------
 
 
-def test_fine_tuning_trains_the_keys_alone_and_lowers_the_loss():
+def test_fine_tuning_trains_only_the_keys_and_lowers_the_loss():
     task, _ = tiny_task()
     everything = task.train.batch(np.arange(64), needs="features")
     losses = []
@@ -120,7 +120,7 @@ def test_without_fine_tuning_nothing_is_trained():
     assert predictor.trainable_params == predictor.epochs == predictor.images_seen == 0
 
 
-def test_on_label_sets_the_keys_learn_by_binary_cross_entropy_behind_a_calibration():
+def test_on_label_sets_the_keys_learn_by_binary_cross_entropy_with_a_calibration():
     task, test = tiny_task(kind="multi")
     everything = task.train.batch(np.arange(len(task.train)), needs="features")
     labels = task.train.labels.float()
@@ -134,11 +134,11 @@ def test_on_label_sets_the_keys_learn_by_binary_cross_entropy_behind_a_calibrati
     base = labels.mean(0)
     entropy = -(torch.xlogy(base, base) + torch.xlogy(1 - base, 1 - base)).mean()
     assert losses[1] < losses[0] - 0.002
-    # It begins about where frequencies alone are; at CLIP's own scale it would begin far above.
+    # Its initial loss is near that of the frequencies; at CLIP's own scale it would be far higher.
     raw = TipAdapter().fit(task).logits(everything)
     assert losses[0] < float(entropy) + 0.01
     assert torch.nn.functional.binary_cross_entropy_with_logits(raw, labels) > entropy + 0.1
-    # A calibration is increasing in each class: rankings begin as the cache's own.
+    # A calibration is increasing in each class: initial rankings are those of the cache.
     batch = test.batch(np.arange(16), needs="features")
     still = TipAdapter(finetune=True, lr=0.0, epochs=1).fit(task).logits(batch)
     free = TipAdapter().fit(task).logits(batch)
@@ -149,7 +149,7 @@ def test_on_label_sets_the_keys_learn_by_binary_cross_entropy_behind_a_calibrati
 
 
 @KINDS
-def test_the_pair_that_is_found_is_the_best_of_all(kind):
+def test_the_search_finds_the_best_pair(kind):
     task, _ = tiny_task(kind=kind, validation=True)
     predictor = TipAdapter().fit(task)
     module = predictor.logits
@@ -169,11 +169,13 @@ def test_the_pair_that_is_found_is_the_best_of_all(kind):
     every = [score(a, b) for a in ALPHAS.tolist()[::4] for b in BETAS.tolist()[::4]]
     best = score(*found)
     assert best >= max(every) and best > min(every)
-    assert best_on_validation(task, module) == pytest.approx(found)  # whatever they were before
+    assert best_on_validation(task, module) == pytest.approx(
+        found
+    )  # whatever their previous values
     assert any("pairs tried on validation images" in note for note in task.notes)
 
 
-def test_nothing_is_searched_without_validation_images_or_when_told_not_to():
+def test_there_is_no_search_without_validation_images_or_with_search_off():
     for method, validation in ((TipAdapter(), False), (TipAdapter(search=False), True)):
         task, _ = tiny_task(validation=validation)
         module = method.fit(task).logits

@@ -34,7 +34,7 @@ Pairs = list[tuple[Learner, Task]]
 
 
 def short(name: str, **fields: Any) -> Learner:
-    """A method that trains for 20 steps where it trains once: 4 of 16 images an epoch."""
+    """A method with 20 steps per training: 4 of 16 images per epoch."""
     own = METHODS.get(name).__dataclass_fields__
     wanted = {"epochs": 5, "batch_size": 16, "finetune": True} | fields
     method: Learner = METHODS.get(name)(**{k: v for k, v in wanted.items() if k in own})
@@ -53,7 +53,7 @@ def logits_of(predictor: Any, task: Task) -> Tensor:
 
 
 def assert_as_alone(pairs: Pairs, alone: Pairs, atol: float, many: int | None = None) -> None:
-    """Fits together of `pairs` have the logits of the same fits by themselves."""
+    """Assert that batched fits of `pairs` have the logits of separate fits."""
     for found, (method, task) in zip(fit_learners(pairs), alone, strict=True):
         expected = method.fit(task)
         assert isinstance(found, Predictor), found
@@ -146,7 +146,7 @@ def test_double_precision_of_losses_that_need_their_batch(double: None) -> None:
 # ---- what is not one problem ---------------------------------------------------------------------
 
 
-def test_other_structures_are_trained_apart(double: None) -> None:
+def test_other_structures_are_not_batched(double: None) -> None:
     methods = [
         short("linear_probe"),
         short("linear_probe", head="linear"),
@@ -158,7 +158,7 @@ def test_other_structures_are_trained_apart(double: None) -> None:
     ]
     worlds = [[(m, world(0)) for m in methods] for _ in range(2)]
     found = fit_learners(worlds[0])
-    # tau_norm's is the same linear head under the same loss; another method's may well be one.
+    # tau_norm trains the same linear head under the same loss: methods can share a batch.
     assert [f.fitted_together for f in found if isinstance(f, Predictor)] == [1, 2, 1, 1, 1, 2, 1]
     for one, (method, task) in zip(found, worlds[1], strict=True):
         expected = logits_of(method.fit(task), task)
@@ -167,7 +167,7 @@ def test_other_structures_are_trained_apart(double: None) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Dropping(Learner):
-    """A head behind dropout."""
+    """A head after dropout."""
 
     rate: float = 0.5
     alone: bool = False
@@ -181,7 +181,7 @@ class Dropping(Learner):
 @pytest.mark.parametrize(
     ("method", "many"), [(Dropping(), 1), (Dropping(0.0), 2), (Dropping(0.0, alone=True), 1)]
 )
-def test_what_draws_or_asks_for_it_is_trained_alone(
+def test_trainings_with_random_modules_or_alone_are_not_batched(
     method: Learner, many: int, double: None
 ) -> None:
     worlds = [[(method, world(seed)) for seed in (0, 1)] for _ in range(2)]
@@ -202,7 +202,7 @@ def test_one_that_diverges_fails_alone(double: None) -> None:
         torch.testing.assert_close(logits_of(found[seed], task), expected, atol=1e-9, rtol=0)
 
 
-def test_one_that_does_not_apply_leaves_the_others() -> None:
+def test_one_that_does_not_apply_does_not_stop_the_others() -> None:
     methods = [short("linear_probe", loss="ldam_drw", head=head) for head in ("cosine", "linear")]
     found = fit_learners([(m, world(0)) for m in methods])
     assert isinstance(found[0], Predictor) and isinstance(found[1], NotApplicable)
@@ -219,8 +219,8 @@ def test_one_that_does_not_apply_leaves_the_others() -> None:
     ids=lambda m: type(m).__name__,
 )
 @pytest.mark.parametrize("left", [(0, 1, 2), (1,)])
-def test_an_interrupted_group_goes_on(method: Learner, left: tuple[int, ...], double: None) -> None:
-    """Also by itself, where records of the others were written before."""
+def test_an_interrupted_group_resumes(method: Learner, left: tuple[int, ...], double: None) -> None:
+    """A member also resumes alone, if records of the others exist already."""
     kept = {seed: Memory() for seed in range(3)}
 
     def stop(epoch: int, epochs: int, step: int, steps: int) -> None:
@@ -236,7 +236,7 @@ def test_an_interrupted_group_goes_on(method: Learner, left: tuple[int, ...], do
 
     found = fit_learners([(method, world(s, checkpoint=kept[s], progress=note)) for s in left])
     assert steps[0] == 3  # it did not start from zero
-    assert len(steps) == 4  # and was told once
+    assert len(steps) == 4  # and was notified once
     for seed, one in zip(left, found, strict=True):
         assert isinstance(one, Predictor) and one.fitted_together == len(left)
         task = world(seed)
@@ -244,7 +244,7 @@ def test_an_interrupted_group_goes_on(method: Learner, left: tuple[int, ...], do
         torch.testing.assert_close(logits_of(one, task), expected, atol=1e-9, rtol=0)
 
 
-def test_states_of_different_epochs_go_on_apart() -> None:
+def test_states_of_different_epochs_resume_separately() -> None:
     method = LinearProbe(epochs=4, batch_size=16)
     kept = [Memory(), Memory()]
 
@@ -290,13 +290,13 @@ class Counted(Learner):
         return (yield Training(task, module, Counting(), Schedule(2, 16, 0.1)))
 
 
-def test_together_takes_the_steps_of_one() -> None:
+def test_a_batch_takes_as_many_steps_as_one_training() -> None:
     Counting.calls = 0
     fit_learners([(Counted(), world(seed)) for seed in range(5)])
     assert Counting.calls == 2 * 4
 
 
-def test_memory_bounds_a_lot(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_bounds_the_size_of_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
     # 4 x 16 weights of 4 bytes, six times: two fit into 4,000 bytes.
     monkeypatch.setattr("methods.parts.training.stacking.MEMORY", {"cpu": 4000})
     found = fit_learners([(TauNorm(epochs=1, init="text"), world(seed)) for seed in range(5)])
@@ -313,7 +313,7 @@ def test_a_cosine_head_has_the_value_and_the_gradients_of_normalised_products() 
         for n, m in ((5, 7), (4, 7), (5, 4))
     )
     rows[0, 0] = weight[1, 2] = 0
-    weight[2] *= 3  # not of unit length, as weights are after a step
+    weight[2] *= 3  # not of unit length, like weights after a step
     head = CosineHead(weight)
     head.weight.data = weight.clone()
     x = rows.requires_grad_()
@@ -328,7 +328,7 @@ def test_a_cosine_head_has_the_value_and_the_gradients_of_normalised_products() 
         torch.testing.assert_close(found[which], wanted[which], atol=1e-10, rtol=0)
 
 
-def test_a_cosine_head_goes_through_vmap(double: None) -> None:
+def test_a_cosine_head_supports_vmap(double: None) -> None:
     weights, x = torch.randn(3, 4, 7), torch.randn(5, 7)
     head = CosineHead(weights[0])
 

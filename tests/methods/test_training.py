@@ -1,4 +1,4 @@
-"""The training loop: same numbers however it is cut up, by hand where that can be done."""
+"""The training loop: by hand, and equal however a training is split up."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_linear_head_follows_the_textbook_update():
 
 
 def rates(epochs: int, lr: float) -> list[float]:
-    """The step that a gradient of one makes in each epoch."""
+    """Size of the step in each epoch for a gradient of one."""
     module = Position()
     places = [0.0]
 
@@ -125,7 +125,7 @@ def rates(epochs: int, lr: float) -> list[float]:
 
 
 class Position(nn.Module):
-    """One parameter that training pushes up by the learning rate in every step."""
+    """One parameter that increases by the learning rate in every step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ def test_only_parameters_that_require_a_gradient_train():
 
 
 def seen(seed: int, batch_size: int, epochs: int = 2) -> list[list[int]]:
-    """Indices of the samples in the order in which each epoch of a training saw them."""
+    """Sample indices of each epoch of a training, in order."""
     found: list[int] = []
 
     def note(logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
@@ -201,7 +201,7 @@ def test_order_differs_by_epoch_and_seed_but_not_by_batch_size():
 
 
 def drawn(seed: int) -> tuple[list[Tensor], list[Tensor]]:
-    """What two epochs draw: a dropout mask, and all images in their own order."""
+    """Draws of two epochs: a dropout mask, and all images in the data's order."""
     masks: list[Tensor] = []
     images: list[Tensor] = []
 
@@ -227,7 +227,7 @@ def test_dropout_and_augmentation_are_drawn_by_epoch_and_seed():
         assert not any(torch.equal(values[epoch], different[epoch]) for epoch in range(2))
 
 
-def test_numbers_a_class_are_drawn_by_seed_purpose_and_name():
+def test_numbers_per_class_are_drawn_by_seed_purpose_and_name():
     (task, _), (other, _) = tiny_task(0), tiny_task(1)
     values = task.normal_per_class("head", 500)
     assert values.shape == (4, 500)
@@ -281,15 +281,15 @@ def test_an_interrupted_run_ends_at_the_same_bits(needs, dropout, stop, validati
     assert_same_state(resumed, run())
 
 
-def test_a_state_is_kept_after_every_epoch_but_the_last():
+def test_a_state_is_saved_after_every_epoch_but_the_last():
     memory = History()
     task, _ = tiny_task(checkpoint=memory)
     train(task, feature_head(), cross_entropy, Schedule(3, 64, 0.1), "features")
     assert [state["epoch"] for state in memory.saved] == [1, 2]
 
 
-def test_a_state_survives_the_safe_way_of_reading_files(tmp_path):
-    """Checkpoints are read with weights_only=True: a state must hold nothing that this refuses."""
+def test_a_state_can_be_read_with_weights_only(tmp_path):
+    """Checkpoints are read with weights_only=True, which a state must allow."""
     memory = History()
     task, _ = tiny_task(checkpoint=memory, validation=True)
     train(task, feature_head(), cross_entropy, Schedule(2, 64, 0.1), "features")
@@ -307,7 +307,7 @@ ANSWERS = torch.tensor([[0] * 13, [1] * 10 + [1, 2, 3], [0] * 5 + [1] * 5 + [0, 
 
 
 class Stages(Position):
-    """Predicts by how far training has pushed its parameter: 1, 1.75 and 2 after the epochs."""
+    """Predictions depend on the trained parameter: 1, 1.75 and 2 after the epochs."""
 
     def forward(self, batch: Batch) -> Tensor:
         if self.training:

@@ -1,4 +1,4 @@
-"""Test-time ensembling: five crops as torchvision cuts them, and the mean that is recorded."""
+"""Test-time ensembling: five crops against torchvision, and the recorded mean."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def images(*shapes: tuple[int, int]) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     ("side", "enlarged"), [(224, 248), (32, 35), (240, 266), (336, 372), (384, 425)]
 )
-def test_how_far_images_are_enlarged(side, enlarged):
+def test_the_size_of_enlarged_images(side, enlarged):
     frozen = backbone(size=side)
     assert enlarged_size(frozen.preprocess, frozen.image_size) == enlarged  # S + 24 S / 224
 
@@ -82,7 +82,7 @@ def test_a_transform_that_cannot_be_enlarged_is_refused_before_training():
     assert not steps
 
 
-def test_predictors_ask_for_crops_only_where_it_is_wanted():
+def test_predictors_request_crops_only_with_tte():
     task, _ = tiny_task()
     schedule = Schedule(1, 32, 0.1)
     predictors = [
@@ -117,7 +117,7 @@ def both(folder: Path) -> list[Cell]:
     return plan.expand(read_sweep(file, {})).cells
 
 
-def test_what_is_recorded_is_the_mean_over_the_crops(tmp_path: Path):
+def test_the_recorded_logits_are_the_mean_over_the_crops(tmp_path: Path):
     cells = both(tmp_path)
     plain, ensembled = runner.run(
         cells,

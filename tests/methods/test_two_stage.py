@@ -1,4 +1,4 @@
-"""cRT and LWS: what each stage trains, what it costs, and an interruption in either."""
+"""cRT and LWS: trained parameters and cost of each stage, and interruptions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def fitted(method: Method, **world: Any) -> tuple[Predictor, Tensor]:
 
 
 def first_stage(epochs: int, kind: str = "adapter", after: int = 2) -> Any:
-    """The first stage of a `SHORT` run alone, with the defaults of crt and lws."""
+    """The first stage of a `SHORT` run, with the defaults of crt and lws."""
     schedule = Schedule(epochs, 16, 0.01, augment="crop_flip")
     return representation(tiny_task()[0], kind, schedule, Stage(epochs_after=after))
 
@@ -58,11 +58,11 @@ def first_stage(epochs: int, kind: str = "adapter", after: int = 2) -> Any:
         (10, 1.0, (1, 9)),
     ],
 )
-def test_epochs_are_shared(epochs, share, expected):
+def test_epochs_are_divided(epochs, share, expected):
     assert epochs_of_stages(epochs, share) == expected
 
 
-def test_one_epoch_cannot_be_shared():
+def test_one_epoch_cannot_be_divided():
     with pytest.raises(UserError, match="two stages needs 2 or more"):
         Crt(epochs=1).fit(tiny_task()[0])
 
@@ -104,7 +104,7 @@ def test_features_are_those_of_the_tower_that_was_trained(kind):
 
 
 @pytest.mark.parametrize("cls", [Crt, Lws])
-def test_the_second_stage_leaves_the_tower_as_the_first_did(cls):
+def test_the_second_stage_does_not_change_the_tower(cls):
     predictor, logits = fitted(cls(**SHORT))
     found = first_stage(3)
     for name, value in found.tower.state_dict().items():
@@ -121,7 +121,7 @@ def test_crt_starts_its_head_at_random_by_class_name():
     assert not bool(head.bias.any())
 
 
-def test_crt_on_frozen_features_says_that_it_is_a_balanced_sampler():
+def test_crt_on_frozen_features_notes_that_it_is_a_balanced_sampler():
     task, _ = tiny_task()
     predictor = Crt(**SHORT, stage1="frozen").fit(task)
     assert task.notes == ["on frozen features crt is only a class-balanced sampler"]
@@ -132,7 +132,7 @@ def test_crt_on_frozen_features_says_that_it_is_a_balanced_sampler():
 
 
 def test_a_step_of_crt_is_one_on_the_class_balanced_loss():
-    """One batch holds all that an epoch sends: every class 16 times, with 35 to 4 images."""
+    """One batch contains a whole epoch: every class 16 times, from 35 to 4 images."""
     one = Crt(stage1="frozen", epochs=1, batch_size=64, head_lr=2.0, weight_decay=0.0)
     predictor, _ = fitted(one)
     task, _ = tiny_task()
@@ -150,12 +150,12 @@ def test_a_step_of_crt_is_one_on_the_class_balanced_loss():
     balanced = torch.stack([losses[labels == c].mean() for c in range(4)]).mean()
     (expected,) = torch.autograd.grad(balanced, weight, retain_graph=True)
     (natural,) = torch.autograd.grad(losses.mean(), weight)
-    # Not equal: of the larger classes it sends some images.
+    # Not equal: it uses only some images of the larger classes.
     assert float((step - expected.flatten()).norm() / expected.norm()) < 0.15
     assert float((step - natural.flatten()).norm() / expected.norm()) > 0.3
 
 
-def test_lws_learns_one_factor_a_class_and_nothing_else():
+def test_lws_learns_only_one_factor_per_class():
     predictor, logits = fitted(Lws(**SHORT, scale_lr=1.0))
     scaled, found = predictor.logits.head[1], first_stage(3)
     assert torch.equal(scaled.head.weight, found.head.weight)
@@ -202,7 +202,7 @@ def test_the_whole_tower_in_the_first_stage():
 @pytest.mark.parametrize("at", [1, 3, 4])  # in the first stage, as the second begins, in it
 @pytest.mark.parametrize("validation", [False, True])
 @pytest.mark.parametrize("cls", [Crt, Lws])
-def test_an_interrupted_fit_goes_on_to_the_same_logits(cls, validation, at):
+def test_an_interrupted_fit_resumes_to_the_same_logits(cls, validation, at):
     def interrupt(epoch: int, epochs: int, step: int, steps: int) -> None:
         if (epoch, step) == (at, 2):
             raise KeyboardInterrupt
@@ -219,7 +219,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_logits(cls, validation, at):
         progress=lambda epoch, *_: seen.append(epoch),
     )
     assert torch.equal(resumed, logits)
-    assert sorted(set(seen)) == list(range(at, 5))  # nothing that was finished is trained again
+    assert sorted(set(seen)) == list(range(at, 5))  # no finished epoch is trained again
     costs = [dataclasses.replace(p, logits=len) for p in (expected, again)]
     assert costs[0] == costs[1]
 

@@ -1,4 +1,4 @@
-"""Our forward pass of the ViT against open_clip's own, and where adapters sit in it."""
+"""Our forward pass of the ViT against open_clip's, and the places of adapters in it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_up_projections_have_a_gradient_at_the_first_step():
 
 
 @pytest.mark.parametrize("vision", [{}, {"ls_init_value": 0.5, "image_size": 64, "patch_size": 8}])
-def test_adapters_sit_beside_the_mlp(vision):
+def test_adapters_run_in_parallel_to_the_mlp(vision):
     frozen = backbone(**vision)
     visual: Any = frozen.model.visual
     own = [slots.mlp.double() for slots in adapters()]
@@ -110,11 +110,11 @@ def test_only_adapters_are_parameters_and_state():
     assert all(name.startswith("slots.") for name in tower.state_dict())
     assert not any(
         name.endswith("texts") for name in tower.state_dict()
-    )  # frozen texts stay outside
+    )  # frozen texts are not part of the state
     assert not list(AdaptedViT(vit(backbone())).parameters())
 
 
-def test_one_adapter_a_block():
+def test_one_adapter_per_block():
     with pytest.raises(ValueError, match="one Slots per block"):
         AdaptedViT(vit(backbone()), adapters()[:2])
 
@@ -146,7 +146,7 @@ def test_other_towers_are_not_applicable(vision):
 
 
 class Recorder(nn.Module):
-    """Twice what it reads, and a note of it."""
+    """Returns twice its input and records it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ class Recorder(nn.Module):
 @pytest.mark.parametrize(
     "vision", [{}, {"pool_type": "avg"}, {"ls_init_value": 0.5}], ids=["class", "average", "scale"]
 )
-def test_adapters_beside_the_attention_read_what_it_reads(vision):
+def test_adapters_in_parallel_to_the_attention_have_its_input(vision):
     frozen = backbone(**vision)
     visual: Any = frozen.model.visual
     images = pictures(frozen)
@@ -173,7 +173,7 @@ def test_adapters_beside_the_attention_read_what_it_reads(vision):
     ):
         normed = block.ln_1(x)
         read, tokens = recorder.calls[0]
-        last = i == 2 and not vision.get("pool_type")  # of which the class token alone is read
+        last = i == 2 and not vision.get("pool_type")  # of which only the class token is read
         assert tokens == (1 if last else 5) and len(recorder.calls) == 1
         expected = normed[:, :1] if last else normed
         torch.testing.assert_close(read, expected.flatten(0, 1), atol=1e-10, rtol=1e-10)
@@ -210,7 +210,7 @@ def test_gradients_of_all_parameters_equal_open_clips(tower):
         assert torch.equal(parameter, before[name])
 
 
-def test_a_copy_owns_what_it_is_told_to_and_shares_the_rest():
+def test_a_copy_owns_the_selected_parameters_and_shares_the_others():
     frozen = backbone()
     visual = vit(frozen)
     before = {name: p.clone() for name, p in visual.named_parameters()}
@@ -265,7 +265,7 @@ def test_project_to_width_by_hand():
 
 
 def test_the_head_of_an_adapted_classifier_is_never_rounded():
-    """bf16 cosines tie, and argmax gives ties to the first class: to the head of the tail."""
+    """bf16 cosines tie, and argmax then picks the first class, which has the most images."""
 
     class Probe(torch.nn.Module):
         def forward(self, x):
@@ -275,7 +275,7 @@ def test_the_head_of_an_adapted_classifier_is_never_rounded():
 
     class Rounding(torch.nn.Module):
         def forward(self, images):
-            return images.flatten(1).bfloat16()  # as a tower under autocast ends
+            return images.flatten(1).bfloat16()  # as at the end of a tower under autocast
 
     classifier = AdaptedClassifier(Rounding(), Probe())
     batch = Batch(torch.arange(2), None, torch.randn(2, 3, 2, 2))

@@ -1,4 +1,4 @@
-"""Image towers of every form, small and with no parameter at a special value."""
+"""Small image towers of every form, without parameters at special values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEXT = {"context_length": 8, "vocab_size": 32, "width": 16, "heads": 2, "layers"
 def backbone(
     *, quick_gelu: bool = False, dtype: torch.dtype = torch.float64, **vision: Any
 ) -> Backbone:
-    """A 3-layer CLIP none of whose parameters is zero or one, as trained ones are not."""
+    """A 3-layer CLIP without parameters that are zero or one, like a trained one."""
     settings = {
         "image_size": 32,
         "patch_size": 16,

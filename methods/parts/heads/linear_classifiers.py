@@ -17,7 +17,7 @@ SCALE = 25.0
 """Factor on cosine logits (LIFT's code, `scale: 25`)."""
 
 
-# Heads broadcast (see `training/stackable.py`): shapes here may have a leading axis of members.
+# Heads broadcast (see `parts/stackable.py`): shapes here may have a leading axis of members.
 
 
 class CosineHead(Stackable):
