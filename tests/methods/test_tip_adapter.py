@@ -169,9 +169,8 @@ def test_the_search_finds_the_best_pair(kind):
     every = [score(a, b) for a in ALPHAS.tolist()[::4] for b in BETAS.tolist()[::4]]
     best = score(*found)
     assert best >= max(every) and best > min(every)
-    assert best_on_validation(task, module) == pytest.approx(
-        found
-    )  # whatever their previous values
+    # The previous values do not matter.
+    assert best_on_validation(task, module) == pytest.approx(found)
     assert any("pairs tried on validation images" in note for note in task.notes)
 
 
