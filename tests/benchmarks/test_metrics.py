@@ -273,7 +273,7 @@ def outcome(request: pytest.FixtureRequest) -> Outcome:
     values = np.full(7, np.nan)
     for c in range(6):
         values[c] = 100 * right[labels == c].mean()
-    membership = np.array(["many", "many", "medium", "medium", "few", "few", "few"])
+    membership = np.array(["many", "many", "many", "medium", "few", "few", "few"])
     return Outcome(values, images, membership, right if request.param == "single" else None)
 
 
@@ -302,3 +302,17 @@ def test_slopes_at_the_ends_of_the_scale_are_one_sided() -> None:
     ends = Outcome(np.array([0.0, 100.0, 50.0]), np.array([3, 3, 4]), np.array(["few"] * 3))
     metric = dataclasses.replace(METRICS["balanced"], weights=None)
     assert metric.slopes(ends) == pytest.approx([1 / 3] * 3)
+
+    def undefined_outside(outcome: Outcome) -> float:
+        values = outcome.values
+        return float(np.sqrt(values).sum() + np.sqrt(100.0 - values).sum())
+
+    metric = dataclasses.replace(metric, function=undefined_outside)
+    assert np.isfinite(metric.slopes(ends)).all()
+
+
+def test_the_weights_of_a_single_image() -> None:
+    outcome = Outcome(np.array([100.0]), np.array([1]), np.array(["few"]), np.array([True]))
+    assert METRICS["overall"].slopes(outcome).tolist() == [1.0]
+    assert METRICS["few"].slopes(outcome).tolist() == [1.0]
+    assert METRICS["many"].slopes(outcome).tolist() == [0.0]
