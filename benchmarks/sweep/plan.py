@@ -54,7 +54,7 @@ class Expansion:
     cells: list[Cell]
     """Cells of the sweep's part (`shard`) in running order: data set, method, seeds. Each once."""
     baselines: Baselines
-    """Cells, of all parts, that the labels of the sweep's `compare` name; no label names none."""
+    """Cells, of all parts, that the labels of the sweep's `compare` name, at least one for each."""
     labelled: tuple[Cell, ...]
     """Cells of all parts; a cell with two labels appears twice."""
 

@@ -69,8 +69,8 @@ def rows(machine: Machine) -> list[Row]:
 def plain(machine: Machine) -> list[Row]:
     """Measure lift's step and features against the same on open_clip's blocks.
 
-    For the features with weights that are not frozen: torch takes a several times slower path on a
-    CPU where they are. A training step has to freeze them, or it would compute their gradients.
+    The features are computed with weights that require gradients: on a CPU, torch is several times
+    slower with frozen ones. A training step has to freeze them, or it would compute gradients.
     """
     backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
     images = _images(backbone, machine.batch)

@@ -1,7 +1,7 @@
-"""What sharing features saves: 6 head methods x 5 seeds beside one pass over the images.
+"""Time that shared features save: 6 head methods x 5 seeds compared with one pass over the images.
 
-The pass is the one that the sweep makes: as long as these runs are, another would meet a machine
-that is busy with other things.
+The pass is that of the sweep itself: runs are so long that a separate pass could
+meet a machine under another load.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def whole(machine: Machine) -> list[Row]:
 def _cold_and_warm(
     machine: Machine, which: str, each: tuple[int, int], imbalance: int
 ) -> list[Row]:
-    """A whole sweep by the runner on a store that is empty, and again on the one that it left.
+    """Measure a whole sweep on an empty store, and again on the filled one.
 
     Args:
-        machine: where.
-        which: images, for the names of the rows.
-        each: training and test images of each class that the sweep finds.
-        imbalance: the ratio of the training images that it draws from them.
+        machine: device and precision.
+        which: kind of images, for the names of the rows.
+        each: number of training and test images of each class on disk.
+        imbalance: imbalance ratio of the training images drawn from them.
     """
     with tempfile.TemporaryDirectory() as place, caching_in(Path(place) / "cache"):
         folder = Path(place)

@@ -1,4 +1,4 @@
-"""What `plan` says of data that are not there."""
+"""Notes of `plan` on missing data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def test_every_data_set_that_is_read_from_files_knows_when_it_is_absent(
     assert LISTED.get(name, "") in said
 
 
-def test_plan_says_so_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_notes_missing_data_and_continues(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     flags = ["plan", "--methods", "ncm", "--datasets", "places_lt,glyphs100_lt", "--seeds", "0"]
     flags += ["--backbone", "ViT-B-16/random", "--data-root", str(tmp_path), "--device", "cpu"]
     assert run_benchmarks.main([*flags, "--out", str(tmp_path / "o")]) == 0
@@ -40,7 +42,7 @@ def test_plan_says_so_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "2 cells, 2 to run" in shown
 
 
-def test_what_is_there_is_not_missed(tmp_path: Path) -> None:
+def test_present_data_are_not_reported(tmp_path: Path) -> None:
     (tmp_path / "tiny-imagenet-200").mkdir()
     (tmp_path / "tiny-imagenet-200" / "wnids.txt").touch()
     assert resolve("tiny_imagenet_lt")[0]().absent(tmp_path) == ""

@@ -13,7 +13,7 @@ from benchmarks.run.checkpoints import FileCheckpoint
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A state as an interrupted cell leaves it."""
+    """A state of an interrupted cell."""
     file = tmp_path / "checkpoints" / "cell.pt"
     FileCheckpoint(file, seconds=0.0).save({"stage": 0, "module": {"w": torch.arange(100.0)}})
     return file
@@ -28,7 +28,7 @@ def test_a_state_is_read_as_it_was_written(file: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 30, 500, -1])
-def test_a_damaged_state_is_none_and_said(
+def test_a_damaged_state_is_none_with_a_warning(
     kept: int, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = file.read_bytes()

@@ -49,7 +49,7 @@ def test_logits_are_the_mean_over_the_views(test: SplitSamples) -> None:
     torch.testing.assert_close(logits, torch.stack(seen).mean(0))
 
 
-def test_logits_that_nobody_can_use_are_refused(test: SplitSamples) -> None:
+def test_unusable_logits_are_refused(test: SplitSamples) -> None:
     good = torch.zeros(16, 4)
     for bad in (good[:, :3], good[:15], good.flatten()):
         with pytest.raises(ValueError, match=r"expected \(16, 4\)"):

@@ -72,14 +72,14 @@ Command = Callable[..., tuple[int, str]]
 
 
 class Linear(torch.nn.Module):
-    """Logits that depend on nothing but the images."""
+    """Logits that depend only on the images."""
 
     def forward(self, batch):  # type: ignore[no-untyped-def]
         return batch.inputs[:, :4]
 
 
 @pytest.mark.parametrize("size", [7, 1000])
-def test_validation_goes_by_mean_average_precision(size: int) -> None:
+def test_validation_uses_mean_average_precision(size: int) -> None:
     task, _ = tiny_task(kind="multi", validation=True)
     assert task.validation is not None
     scores, labels = task.validation.features()[:, :4].numpy(), task.validation.labels.numpy()
@@ -148,7 +148,7 @@ def command(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Command:
-    """Runs methods on the small worlds; gives the exit status and what was printed."""
+    """Runs methods on the small worlds; returns the exit status and the output."""
     monkeypatch.setenv("COLUMNS", "200")
     file = plugin(PLUGIN)
 
@@ -164,7 +164,7 @@ def command(
     return run
 
 
-def test_records_hold_the_scores_and_what_scikit_learn_makes_of_them(
+def test_records_hold_scores_and_metrics_as_by_scikit_learn(
     command: Command, tmp_path: Path
 ) -> None:
     status, out = command("labels,either", "glyphscenes_lt", "--seeds", "0,1")
@@ -209,9 +209,7 @@ def test_softmax_scores_are_an_option_with_a_table_of_its_own(
     assert metrics.per_class != by_scores["logits"].metrics.per_class  # type: ignore[union-attr]
 
 
-def test_validation_images_are_given_where_they_are_asked_for(
-    command: Command, tmp_path: Path
-) -> None:
+def test_validation_images_are_given_on_request(command: Command, tmp_path: Path) -> None:
     assert command("labels", "glyphscenes_lt", "--seeds", "0", "--select", "val")[0] == 0
     (record,) = Store(tmp_path / "out").all()[0]
     assert record.selection is not None
@@ -219,7 +217,7 @@ def test_validation_images_are_given_where_they_are_asked_for(
     assert any("validation images" in note for note in record.notes)
 
 
-def test_a_method_that_does_not_serve_a_task_is_a_row_and_no_failure(
+def test_a_method_that_does_not_serve_a_task_is_a_row_not_a_failure(
     command: Command, tmp_path: Path
 ) -> None:
     both = "glyphscenes_lt,glyphs100_lt"

@@ -1,4 +1,4 @@
-"""What `compare` of a sweep names: its own labels first, then what its tables will print."""
+"""Baselines of a sweep: `compare` accepts its own labels first, then those of its tables."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_every_label_of_a_plan_names_its_own_row() -> None:
             assert [c.key for c in _named(sweep, cell.label)] == [cell.key], cell.label
 
 
-def test_every_label_of_a_table_that_is_no_rows_own_names_what_it_does_there() -> None:
+def test_a_label_that_only_the_table_has_names_its_row_there() -> None:
     sweep = read_sweep(ABLATION, {"device": "cpu"})
     own = {cell.label for cell in plan.expand(sweep).cells}
     labels = [row.label for row in _table(sweep).rows]
@@ -161,7 +161,7 @@ def test_a_part_of_a_sweep_may_hold_no_cell_of_the_baseline(tmp_path: Path) -> N
     assert len(expansion.baselines["ncm"]) == 1
 
 
-def test_flags_may_leave_baselines_of_a_file_out_and_what_is_not_plain_is_said() -> None:
+def test_flags_may_leave_out_baselines_of_a_file() -> None:
     said: list[str] = []
     one = read_sweep(ABLATION, {"device": "cpu", "methods": "sage"})
     expansion = plan.expand(one, said.append)

@@ -32,7 +32,7 @@ def cell() -> Cell:
 
 @pytest.fixture
 def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Writes records of so many seconds into a folder that stands for results/reference."""
+    """Writes records of so many seconds into a folder that replaces results/reference."""
     monkeypatch.setattr(estimate, "REFERENCE", tmp_path)
     estimate._reference.cache_clear()
     yield lambda seconds, **names: Store(tmp_path / "sweep").write(timed(seconds, **names), {})
@@ -53,7 +53,7 @@ def guess(cell: Cell, *own: Any) -> tuple[float | None, str]:
 # ---- records of the like ------------------------------------------------------------------------
 
 
-def test_a_sweep_without_records_goes_by_the_reference_results(cell: Cell, reference: Any) -> None:
+def test_a_sweep_without_records_uses_the_reference_results(cell: Cell, reference: Any) -> None:
     reference(70.0)
     assert guess(cell) == (70.0, "reference")
 
@@ -68,12 +68,12 @@ def test_the_sweeps_own_records_come_first(cell: Cell, reference: Any) -> None:
     assert guess(cell, timed(20.0), timed(40.0, seed=1)) == (30.0, "records")
 
 
-def test_records_of_the_very_configuration_say_more_than_others(cell: Cell, reference: Any) -> None:
+def test_records_of_the_same_configuration_are_preferred(cell: Cell, reference: Any) -> None:
     own = [timed(20.0, config=cell.config), timed(90.0, config={**cell.config, "contexts": 4})]
     assert guess(cell, *own) == (20.0, "records")
 
 
-def test_another_number_of_epochs_is_taken_in_proportion(cell: Cell, reference: Any) -> None:
+def test_time_is_scaled_with_the_number_of_epochs(cell: Cell, reference: Any) -> None:
     twice = {**cell.config, "epochs": 2 * cell.config["epochs"]}
     assert guess(cell, timed(20.0, config=twice)) == (10.0, "records")
 
@@ -98,7 +98,7 @@ def test_operations_of_the_towers_are_those_of_open_clips_model() -> None:
 
 
 def test_prompts_of_every_class_go_through_the_text_tower_at_each_step(reference: Any) -> None:
-    """coop on 1,000 classes is no matter of seconds: 3 passes, (16 + 12) tokens, 115,846 images."""
+    """coop on 1,000 classes takes more than seconds: 3 passes, (16 + 12) tokens, 115,846 images."""
     (cell,) = cells("coop", "imagenet_lt", backbone="ViT-B-16/random")
     text = 12 * (24 * 28 * 512**2 + 4 * 28**2 * 512)
     steps = -(-115_846 // 32) * 50

@@ -1,4 +1,4 @@
-"""A sweep's file under flags: recipes that are then for nothing, and those that must not be."""
+"""A sweep's file under flags: recipes that may be unused then, and those that must be used."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def file(tmp_path: Path) -> Path:
 
 
 def _plan(file: Path, **flags: Any) -> tuple[dict[tuple[str, str], bool], list[str]]:
-    """Whether each method is tuned on each data set, and what was said."""
+    """Return if each method is tuned on each data set, and the lines that were printed."""
     said: list[str] = []
     cells = plan.expand(read_sweep(file, flags), said.append).cells
     return {(c.method, c.family.name): c.tuning is not None for c in cells}, said
 
 
-def test_recipes_of_what_flags_leave_out_are_passed_over(file: Path) -> None:
+def test_recipes_of_methods_and_data_that_flags_leave_out_are_ignored(file: Path) -> None:
     tuned, said = _plan(file, methods="lift")
     assert tuned == {("lift", "glyphs100_lt"): True, ("lift", "glyphscenes_lt"): True}
     assert said == []
@@ -54,9 +54,7 @@ def test_recipes_of_what_flags_leave_out_are_passed_over(file: Path) -> None:
     "flags", [KNOB, {"datasets": "glyphs100_lt_ir10"}, {"backbone": "ViT-B-32/random"},
               {"protocol": "paper"}],
 )  # fmt: skip
-def test_a_recipe_that_no_longer_fits_what_it_was_for_is_said(
-    file: Path, flags: dict[str, Any]
-) -> None:
+def test_a_recipe_that_no_longer_fits_is_reported(file: Path, flags: dict[str, Any]) -> None:
     tuned, said = _plan(file, **flags)
     assert not tuned["lift", "glyphs100_lt"]
     on = " under protocol equal"
@@ -64,14 +62,16 @@ def test_a_recipe_that_no_longer_fits_what_it_was_for_is_said(
     assert f"Not used: {PROBE} is for linear_probe on glyphs100_lt with glyph{on}." in said
 
 
-def test_recipes_that_are_asked_for_must_be_of_use(file: Path) -> None:
+def test_recipes_named_by_flags_must_be_used(file: Path) -> None:
     for flags in (KNOB, {"methods": "linear_probe"}):
         with pytest.raises(UserError, match=r"lift__glyphs100_lt.*which is not in this sweep"):
             _plan(file, recipes=[str(LIFT)], **flags)
 
 
 @pytest.mark.parametrize("flags", [{}, {"seeds": "3"}, {"out": "elsewhere"}])
-def test_so_must_those_of_a_file_that_no_flag_changes(file: Path, flags: dict[str, Any]) -> None:
+def test_recipes_of_a_file_that_no_flag_narrows_must_be_used(
+    file: Path, flags: dict[str, Any]
+) -> None:
     file.write_text(file.read_text().replace("[lift, linear_probe]", "[lift]"))
     with pytest.raises(UserError, match=r"linear_probe__.*which is not in this sweep"):
         _plan(file, **flags)
@@ -99,7 +99,7 @@ def test_the_paper_table_can_be_narrowed(
     assert _plan(ROOT / "configs" / "paper_table.yaml", device="cpu", **flags)[0]
 
 
-def test_what_flags_do_is_no_key(file: Path) -> None:
+def test_internal_fields_of_a_sweep_are_not_yaml_keys(file: Path) -> None:
     for key in ("narrowed: true", "asked: [x]"):
         file.write_text(f"{key}\n")
         with pytest.raises(UserError, match="Unknown key"):

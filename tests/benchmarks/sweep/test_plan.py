@@ -127,7 +127,7 @@ def test_a_field_value_that_python_cannot_hash_is_refused_in_a_line(clip_folder:
         plan.expand(sweep)
 
 
-def test_protocol_equal_gives_everyone_one_budget(clip_folder: Path) -> None:
+def test_protocol_equal_gives_all_methods_one_budget(clip_folder: Path) -> None:
     def configs(**flags: Any) -> dict[str, dict[str, Any]]:
         sweep = _sweep(clip_folder, "zero_shot,linear_probe,lift", seeds="0", **flags)
         return {c.method: c.config for c in plan.expand(sweep).cells}
@@ -256,7 +256,7 @@ def test_nothing_to_run() -> None:
 # ---- keys ----------------------------------------------------------------------------------------
 
 
-def test_keys_do_not_know_where_a_cell_runs(clip_folder: Path, tmp_path: Path) -> None:
+def test_keys_do_not_depend_on_where_a_cell_runs(clip_folder: Path, tmp_path: Path) -> None:
     expected = _keys(_sweep(clip_folder))
     elsewhere = make_clip_folder(tmp_path / "a copy of the same weights")
     for flags in (
@@ -272,7 +272,7 @@ def test_keys_do_not_know_where_a_cell_runs(clip_folder: Path, tmp_path: Path) -
     assert _keys(_sweep(clip_folder, shard="2/3")) == expected[1:2]
 
 
-def test_keys_know_everything_else(clip_folder: Path, tmp_path: Path) -> None:
+def test_keys_depend_on_everything_else(clip_folder: Path, tmp_path: Path) -> None:
     other_weights = make_clip_folder(tmp_path / "other", seed=1)
     variants = [
         {},
@@ -358,13 +358,13 @@ def test_a_record_of_other_source_is_stale(cell: Cell) -> None:
     assert plan.look_up([cell], [today, old]) == [Planned(cell, "done", today)]
 
 
-def test_a_record_that_need_not_repeat_is_stale_for_who_wants_numbers_that_do(cell: Cell) -> None:
+def test_a_record_of_nondeterministic_algorithms_is_stale_by_default(cell: Cell) -> None:
     record = _record(cell, notes=("another", plan.UNREPEATABLE))
     assert plan.look_up([cell], [record]) == [Planned(cell, "stale", record)]
     assert plan.look_up([cell], [record], repeatable=False) == [Planned(cell, "done", record)]
 
 
-def test_of_several_stale_records_the_newest_finished_one_stands(cell: Cell) -> None:
+def test_the_newest_finished_of_several_stale_records_is_used(cell: Cell) -> None:
     first = _record(cell, key="b", provenance_finished="2026-01-01T00:00:00+00:00")
     second = _record(cell, key="a", provenance_finished="2026-01-02T00:00:00+00:00")
     broken = _record(cell, "failed", key="c", provenance_finished="2026-01-03T00:00:00+00:00")

@@ -109,7 +109,7 @@ def test_rows_are_printed_with_their_notes_once_and_written(
     ("words", "said"),
     [
         (["stepp"], "Unknown part 'stepp'. Did you mean: step"),
-        (["step", "--device", "cuda"], "none; try --device auto"),
+        (["step", "--device", "cuda"], "not available on this machine"),
         (["step", "--json", "no/such/folder/x.json"], "no/such/folder"),
         (["step", "--json", "."], "cannot be written"),
         (["step", "--threads", "0"], "--threads 0: 1 to"),

@@ -141,7 +141,7 @@ def test_seeds_and_split_seeds_matter(cells: Cells, out: Path) -> None:
     assert not np.array_equal(arrays[0], arrays[1])
 
 
-def test_a_trained_method_says_what_it_cost(cells: Cells, out: Path) -> None:
+def test_a_trained_method_reports_its_cost(cells: Cells, out: Path) -> None:
     watcher = Watcher()
     (record,) = run(cells("linear_probe", "linear_probe.epochs=3", seeds="0"), out, watcher)
     assert record.cost is not None

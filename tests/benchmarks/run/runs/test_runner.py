@@ -92,16 +92,14 @@ def test_a_method_that_refuses_its_fields_fails_its_cells_only(cells: Cells, out
     assert "lr must be positive" in (strict.error or "")
 
 
-def test_a_line_written_for_the_user_stands_without_the_name_of_its_class(
-    cells: Cells, out: Path
-) -> None:
+def test_a_user_error_is_recorded_without_the_name_of_its_class(cells: Cells, out: Path) -> None:
     picky, strict = run(cells("picky,strict", seeds="0"), out)
     assert picky.error == f"picky.width must be even, not 3. (see logs/{picky.key}.txt)"
     assert "benchmarks.errors.UserError" in (out / "logs" / f"{picky.key}.txt").read_text("utf-8")
     assert (strict.error or "").startswith("ValueError: ")
 
 
-def test_what_does_not_apply_is_no_failure(cells: Cells, out: Path) -> None:
+def test_a_cell_that_does_not_apply_is_not_a_failure(cells: Cells, out: Path) -> None:
     here, multi, fine = run(cells("not_here,multi_only,fine", seeds="0"), out)
     assert [r.status for r in (here, multi, fine)] == ["not_applicable", "not_applicable", "done"]
     assert here.error == "wants captions"
