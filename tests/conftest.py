@@ -72,11 +72,21 @@ def _no_network() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
+_frozen = 0
+"""Number of modules when the heap was last frozen."""
+
+
+@pytest.fixture(autouse=True)
 def _frozen_heap() -> None:
-    """Exclude imported modules from garbage collection, which the runner starts after each cell."""
-    gc.collect()
-    gc.freeze()
+    """Exclude imported modules from garbage collection, which the runner starts after each cell.
+
+    Libraries such as open_clip are imported in the midst of a test, so the next one freezes again.
+    """
+    global _frozen
+    if len(sys.modules) > _frozen + 100:
+        gc.collect()
+        gc.freeze()
+        _frozen = len(sys.modules)
 
 
 @pytest.fixture(autouse=True)

@@ -23,8 +23,6 @@ from methods.parts.text.prompts import PromptClassifier, PromptLearner
 from methods.parts.text.text_tower import words
 from tests.methods.double import in_double, precise_task
 
-pytestmark = pytest.mark.numeric
-
 # One to a dozen tokens. Each begins with a known word: before one that is spelt in bytes, a
 # sentence has a token for the space that a name on its own has not.
 NAMES = ("drisobir", "blue circle with dots", "a", "cyan Zz 9, triangle")
@@ -69,6 +67,7 @@ BACKBONES = {
 }
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("build", BACKBONES.values(), ids=BACKBONES)
 def test_context_of_words_gives_the_features_of_the_sentence(build, double):
     backbone = in_double(build())
@@ -83,6 +82,7 @@ def test_context_of_words_gives_the_features_of_the_sentence(build, double):
     assert float((theirs[0] - theirs[1]).abs().max()) > 0.01  # the names matter
 
 
+@pytest.mark.numeric
 def test_class_specific_contexts_go_to_their_own_class(double):
     task, _ = precise_task(data=named())
     openings = ("a photo of", "an image of", "a drawing of", "a picture of")

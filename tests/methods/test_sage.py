@@ -28,8 +28,6 @@ from methods.parts.image.guidance import (
 from methods.parts.image.vit import AdaptedViT, vit
 from methods.sage import CompensatedLoss, Sage, shortfall
 
-pytestmark = pytest.mark.numeric
-
 UNCUT = 1e9
 
 
@@ -270,6 +268,7 @@ def test_random_guides_have_the_moments_of_the_texts():
     assert float((unit * own).sum(-1).max()) < 1 - 1e-6  # but no guide equals a text
 
 
+@pytest.mark.numeric
 def test_random_guides_do_not_depend_on_the_order_of_the_classes(double):
     features, noise = torch.randn(20, 16), torch.randn(20, 16)
     order = torch.randperm(20)
@@ -372,6 +371,7 @@ def test_controls_change_only_the_guides(source):
     assert same == params and not torch.equal(controlled, logits)
 
 
+@pytest.mark.numeric
 def test_pooling_copies_of_texts_does_not_change_the_attention_output(double):
     visual = vit(tiny_backbone())
     texts = F.normalize(torch.randn(6, 16), dim=-1)

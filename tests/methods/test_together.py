@@ -28,8 +28,6 @@ from methods.tip_adapter import TipAdapter
 from tests.methods.double import precise_task
 from tests.methods.memory import Memory
 
-pytestmark = pytest.mark.numeric
-
 Pairs = list[tuple[Learner, Task]]
 
 
@@ -126,6 +124,7 @@ GRIDS: list[tuple[Learner, dict[str, list[Any]]]] = [
 ]
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(("method", "grid"), GRIDS, ids=lambda v: type(v).__name__)
 def test_grid_points_are_one_problem_too(
     method: Learner, grid: dict[str, list[Any]], double: None
@@ -136,6 +135,7 @@ def test_grid_points_are_one_problem_too(
     assert_as_alone(*worlds, atol=1e-9)
 
 
+@pytest.mark.numeric
 def test_double_precision_of_losses_that_need_their_batch(double: None) -> None:
     for loss in ("cb", "ldam_drw", "lade"):
         method = short("linear_probe", loss=loss, weight_decay=0.01)
@@ -146,6 +146,7 @@ def test_double_precision_of_losses_that_need_their_batch(double: None) -> None:
 # ---- what is not one problem ---------------------------------------------------------------------
 
 
+@pytest.mark.numeric
 def test_other_structures_are_not_batched(double: None) -> None:
     methods = [
         short("linear_probe"),
@@ -191,6 +192,7 @@ def test_trainings_with_random_modules_or_alone_are_not_batched(
 # ---- failures and interruptions ------------------------------------------------------------------
 
 
+@pytest.mark.numeric
 def test_one_that_diverges_fails_alone(double: None) -> None:
     rates = [0.03, 1e308, 0.03]
     methods = [short("linear_probe", head="linear", lr=rate) for rate in rates]
@@ -208,6 +210,7 @@ def test_one_that_does_not_apply_does_not_stop_the_others() -> None:
     assert isinstance(found[0], Predictor) and isinstance(found[1], NotApplicable)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     "method",
     [
@@ -244,6 +247,7 @@ def test_an_interrupted_group_resumes(method: Learner, left: tuple[int, ...], do
         torch.testing.assert_close(logits_of(one, task), expected, atol=1e-9, rtol=0)
 
 
+@pytest.mark.numeric
 def test_states_of_different_epochs_resume_separately() -> None:
     method = LinearProbe(epochs=4, batch_size=16)
     kept = [Memory(), Memory()]
@@ -328,6 +332,7 @@ def test_a_cosine_head_has_the_value_and_the_gradients_of_normalised_products() 
         torch.testing.assert_close(found[which], wanted[which], atol=1e-10, rtol=0)
 
 
+@pytest.mark.numeric
 def test_a_cosine_head_supports_vmap(double: None) -> None:
     weights, x = torch.randn(3, 4, 7), torch.randn(5, 7)
     head = CosineHead(weights[0])
@@ -340,6 +345,7 @@ def test_a_cosine_head_supports_vmap(double: None) -> None:
         torch.testing.assert_close(row, grad(loss)(weight), atol=1e-9, rtol=0)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("kind", [CosineHead, LinearHead])
 def test_heads_broadcast(kind: type[nn.Module], double: None) -> None:
     weights, x = torch.randn(3, 4, 7), torch.randn(3, 5, 7)

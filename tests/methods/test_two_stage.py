@@ -22,8 +22,6 @@ from methods.parts.image.two_stage import epochs_of_stages, representation
 from methods.parts.training.loop import Schedule, Stage
 from tests.methods.memory import Memory
 
-pytestmark = pytest.mark.numeric
-
 SHORT = {"batch_size": 16, "epochs": 5}
 HEAD = 4 * 32 + 4
 ADAPTERS = 2 * (64 + 33 + 64 + 1)

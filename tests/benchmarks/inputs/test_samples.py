@@ -20,6 +20,9 @@ from benchmarks.inputs.features import FeatureStore
 from benchmarks.inputs.samples import SplitSamples
 
 INDEX = np.array([5, 0, 33, 5])
+FEATURE = 1e-5
+"""What another order of summation changes in a feature: a patch is a sum of 768 products with an
+error of 2^-24 each, 5e-5 at worst and a tenth of that in practice."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def test_a_batch_of_images(samples: SplitSamples) -> None:
 def test_features_are_those_of_the_images(samples: SplitSamples) -> None:
     pixels = samples.batch(INDEX, needs="images").inputs
     expected = tiny_backbone().encode_images(pixels)
-    torch.testing.assert_close(samples.features()[INDEX], expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(samples.features()[INDEX], expected, rtol=0, atol=FEATURE)
 
 
 @pytest.mark.parametrize("kind", ["flip", "crop_flip"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from pathlib import Path
@@ -285,7 +286,10 @@ def test_evaluation_takes_smaller_batches_where_memory_is_short(cells: Cells, ou
     (record,) = run(cells("forgetful", seeds="0"), out)
     (expected,) = run(cells("fine", seeds="0"), out)
     assert record.status == "done", record.error
-    assert record.metrics == expected.metrics
+    assert record.metrics is not None and expected.metrics is not None
+    # Smaller products may round in other ways, which only a metric of probabilities shows.
+    assert record.metrics.ece == pytest.approx(expected.metrics.ece, abs=1e-3)
+    assert dataclasses.replace(record.metrics, ece=expected.metrics.ece) == expected.metrics
     (hopeless,) = run(cells("forgetful", "forgetful.room=0", seeds="0"), out)
     assert "single sample at a time" in (hopeless.error or "")
 
