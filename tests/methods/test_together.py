@@ -18,6 +18,7 @@ from methods.clip_adapter import ClipAdapter
 from methods.linear_probe import LinearProbe
 from methods.logit_adjustment import LogitAdjustment
 from methods.parts.heads.linear_classifiers import SCALE, CosineHead, LinearHead, OnFeatures
+from methods.parts.losses.base import Loss
 from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.training.learning import Learner, Learning, fit_learners
 from methods.parts.training.schedules import Schedule, Training
@@ -275,9 +276,10 @@ def test_predictors_share_no_memory() -> None:
             assert parameter.grad is None and parameter.is_leaf
 
 
-class Counting(nn.Module):
+class Counting(Loss):
     """A loss that counts how often it is called."""
 
+    coupled = False
     calls = 0
 
     def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
