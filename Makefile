@@ -41,6 +41,8 @@ lint: $(READY)
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/codespell
+	@$(BIN)/python -m benchmarks.tools.prose
 
 format: $(READY)
 	@$(BIN)/python -m ruff check --fix .

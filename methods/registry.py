@@ -34,7 +34,7 @@ M = TypeVar("M", bound=type)
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """What a method's decorator declares; see `register`."""
+    """Declaration of a method, as its decorator holds it; see `register`."""
 
     name: str
     paper: str
@@ -55,15 +55,16 @@ def register(
     reconstruction: str = "",
     exempt: Mapping[str, str] | None = None,
 ) -> Callable[[M], M]:
-    """Class decorator: `cls` is the method called `name`.
+    """Class decorator that registers a method.
 
     Args:
         name: as typed on the command line.
-        paper: whose method it is.
+        paper: authors, year and arXiv number.
         needs: "features" (frozen, N x D) or "images" (the method runs the backbone itself).
-        tasks: which of "single" and "multi" (label) it serves.
-        deterministic: it draws no random numbers; one run stands for every seed.
-        reconstruction: what of the paper is this project's own reading; printed with every result.
+        tasks: kinds of data that it supports, "single" and "multi" (label).
+        deterministic: True if it draws no random numbers, so that one run is enough.
+        reconstruction: parts that are this project's own reading of the paper; printed with every
+            result.
         exempt: checks of `check` that it cannot meet, each with the reason.
     """
     options = {

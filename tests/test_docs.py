@@ -1,4 +1,4 @@
-"""What the documentation promises: its examples run and its links lead somewhere."""
+"""Examples in the documentation run, links lead somewhere, and commands name existing things."""
 
 from __future__ import annotations
 

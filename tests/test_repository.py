@@ -1,4 +1,4 @@
-"""What a fresh clone must hold for its two commands to work."""
+"""Files that a fresh clone needs for its two commands to work."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_constraints_pin_what_the_project_asks_for() -> None:
 
 
 def _choose(path: Path) -> str:
-    """What `make` would do about its environment with only `path` to find a Python in."""
+    """Python that `make` would make its environment with, if PATH were only `path`."""
     make = shutil.which("make")
     if make is None:
         pytest.skip("make is not installed")

@@ -30,7 +30,7 @@ def cell_of(file: Path) -> Cell:
 
 
 def reproduced_by(cell: Cell) -> list[Published]:
-    """The published results that a row of this cell would stand beside, on any of our backbones."""
+    """Published results that a row of this cell would be compared with, on any of our backbones."""
     recipe = "cao2019" if "cifar" in cell.dataset else "as published"
     record = make_record(
         cell.method, dataset=cell.dataset, dataset_config=cell.dataset_config, recipe=recipe,

@@ -21,7 +21,7 @@ class TemperedTextHead(Method):
     """Zero-shot logits with a learned temperature and an offset for each class."""
 
     text: TextSource = "both"
-    """What fills the prompt: class names, descriptions, or both."""
+    """Texts of the prompts: class names, descriptions, or both."""
     lr: float = 0.1
     epochs: int = 5
     batch_size: int = 128

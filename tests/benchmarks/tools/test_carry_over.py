@@ -136,7 +136,7 @@ def test_a_damaged_record_stops_it(tmp_path: Path, repository: Path, commit: Com
 
 
 def test_the_fingerprints_over_bytes_are_those_of_the_records_in_git() -> None:
-    """What the reference records were carried over from: the proof, on this project's history."""
+    """Proof, on this project's history, that the reference records were those of their sources."""
     names = ["results/reference/paper_table/records", "results/reference/loss_ablation/records"]
     known = subprocess.run(
         ["git", "cat-file", "-e", LAST_OVER_BYTES], cwd=ROOT, capture_output=True, check=False
