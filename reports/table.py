@@ -89,9 +89,9 @@ class PublishedValues:
     """Published results on the data set of a table."""
 
     values: tuple[PublishedValue, ...]
-    """Those that a row repeats, in the order of the rows."""
+    """Values with a row of ours, in the order of the rows."""
     others: tuple[str, ...]
-    """Those that no row repeats, one text for each reason."""
+    """Values without a row of ours, one text for each reason."""
     unread: tuple[str, ...] = ()
     """Methods of the table whose published values could not be read, with their source."""
 

@@ -22,7 +22,7 @@ class BackboneId:
     """A backbone's name and the identity of its weights; made without loading anything."""
 
     name: str
-    """As records and tables show it: no paths, a content hash for files."""
+    """Name in records and tables: no paths, a content hash for files."""
     form: str
     """embedded, random, tag, file, hf-hub or local-dir."""
     arch: str

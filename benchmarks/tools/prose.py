@@ -28,7 +28,6 @@ PHRASES = {
     r"\bthere is of\b": "that exists",
     r"\blets? go of\b": "releases",
     r"\b(?:is|are|was|be) told (?:by|of|from|apart)\b": "is reported, is distinguished",
-    r"\bof (?:one|your|his)'?s? own\b(?! (?:data|images|method))": "your own, its own",
     r"\bto do with as\b": "safe to change",
     r"\bmet twice\b": "duplicated",
     r"\bin company\b": "together, as a batch",
@@ -91,13 +90,13 @@ def _markdown(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def main() -> int:
-    """Print every complaint about the tracked files; returns the exit status."""
+    """Print every complaint about the tracked files, but for this one and its test."""
     listed = subprocess.run(
         ["git", "ls-files", "*.py", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     bad = 0
     for name in listed.stdout.split():
-        if name.startswith("results/reference/") or name == "benchmarks/tools/prose.py":
+        if name.startswith("results/reference/") or name.endswith("prose.py"):
             continue
         for line, what in complaints(ROOT / name):
             bad += 1

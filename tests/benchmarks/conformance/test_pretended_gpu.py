@@ -181,7 +181,7 @@ def test_vmap_sees_the_device(gpu: None) -> None:
 
 
 def test_autocast_chooses_the_types_of_a_gpu(gpu: None) -> None:
-    """As in torch's table of CUDA operations: products in half precision, these in single."""
+    """Torch's table of CUDA operations: products in half precision, these in single."""
     x = torch.ones(2, 3, device="cuda")
     layer = nn.Linear(3, 3).to("cuda")
     with torch.autocast("cuda", torch.bfloat16):

@@ -247,7 +247,7 @@ def test_the_pinned_hash_sees_every_change_and_no_path(tmp_path: Path) -> None:
     known.append(now(classes={"crow": "raven", "jay": "jay", "wren": "wren"}))
     known.append(now(descriptions={"jay": "blue"}))
     known.append(now(templates=["a {}"]))
-    assert now(source="who knows", licence="none") == known[0]
+    assert now(source="unknown", licence="none") == known[0]
     Image.new("RGB", (99, 99)).save(root / "p" / "jay" / "0.png")
     known.append(now())
     os.rename(root / "p" / "jay" / "1.png", root / "p" / "jay" / "one.png")

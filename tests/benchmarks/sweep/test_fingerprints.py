@@ -38,7 +38,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
-    """What a test computes or registers is gone after it."""
+    """Forgets what a test computed and registered."""
     entries = dict(METHODS.entries())
     yield
     METHODS._entries = entries

@@ -322,7 +322,7 @@ def test_a_methods_source_changes_the_key_and_not_the_identity(cell: Cell) -> No
 
 
 def test_groups_are_named_in_the_cell(clip_folder: Path) -> None:
-    """`auto` and the rule it stands for are one cell."""
+    """`auto` and the rule that it chooses are one cell."""
     assert plan.expand(_sweep(clip_folder)).cells[0].groups == "lift"
     assert _keys(_sweep(clip_folder)) == _keys(_sweep(clip_folder, groups="lift"))
 

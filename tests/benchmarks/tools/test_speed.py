@@ -1,4 +1,4 @@
-"""What `python -m benchmarks.speed` counts, prints and writes."""
+"""Counts, tables and files of `python -m benchmarks.speed`."""
 
 from __future__ import annotations
 
