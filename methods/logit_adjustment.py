@@ -46,7 +46,7 @@ class LogitAdjustment(Learner):
     head: Literal["cosine", "linear"] = "cosine"
     init: Literal["random", "text", "class_mean"] = "random"
     lr: Annotated[float, NonNegative] = 0.03
-    """As in linear_probe, so that the two differ only in the adjustment."""
+    """Equal to linear_probe's, so that the two differ only in the adjustment."""
     epochs: Annotated[int, Count] = 10
     batch_size: Annotated[int, Count] = 128
     weight_decay: Annotated[float, NonNegative] = 5e-4

@@ -15,7 +15,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Where and how to run cells; `of` takes these options from a sweep."""
+    """Options of a run; `of` takes them from a sweep."""
 
     out: Path
     data_root: Path

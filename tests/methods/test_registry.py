@@ -45,7 +45,7 @@ def plugin(folder: Path, name: str = "mine", imports: str = "", body: str = "pas
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    """What a test registers is gone after it."""
+    """Forgets what a test registers."""
     entries = dict(METHODS.entries())
     yield
     METHODS._entries = entries
