@@ -74,7 +74,7 @@ LEARNERS = [
 PROMPTED = ("coop", "lmpt")  # without validation: test_prompt_encoder.py
 SELECTED = [(*one, validation) for one in LEARNERS for validation in (False, True)]
 APART = {("tip_adapter", "multi")}
-"""Methods whose seeds differ in structure: images of several classes make caches of several sizes."""
+"""Methods whose seeds differ in structure: several classes per image, caches of several sizes."""
 
 
 def test_every_method_on_features_that_trains_is_here() -> None:
