@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from benchmarks import backbones
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.registry import DATASETS
+from benchmarks.sweep import fingerprints
 from methods.registry import METHODS
 
 ARCH = "small-clip-of-the-tests"
@@ -72,6 +73,7 @@ def forgetting_plugins() -> Iterator[None]:
             for name in set(catalog.entries()) - before[catalog.kind]:
                 del catalog.entries()[name]
                 catalog._classes.pop(name, None)
+        fingerprints._fingerprint.cache_clear()
 
 
 class ListedImages:
