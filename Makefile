@@ -18,7 +18,7 @@ TEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal --t
 # Two ways in which another processor rounds. Variables that a build of torch does not know do nothing.
 OLD_KERNELS := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41
 OTHER_KERNELS := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=COMPATIBLE
-NUMERIC := tests/methods tests/benchmarks/run tests/benchmarks/towers -m "numeric and not slow"
+NUMERIC := tests/methods -m "numeric and not slow"
 
 .PHONY: demo test test-slow portability lint format weights clean
 .DEFAULT_GOAL := demo
@@ -34,7 +34,7 @@ test-slow: $(READY)
 
 portability: $(READY)
 	@$(OLD_KERNELS) $(TEST) 120 -p tests.perturbation $(NUMERIC)
-	@$(OTHER_KERNELS) OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q --timeout 120 $(NUMERIC)
+	@$(OTHER_KERNELS) $(TEST) 120 $(NUMERIC)
 
 lint: $(READY)
 	@$(BIN)/python -m ruff check .

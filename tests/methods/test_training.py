@@ -26,8 +26,6 @@ from methods.parts.training.loop import Schedule, train
 from methods.parts.training.scoring import validation_score
 from tests.methods.memory import Memory
 
-pytestmark = pytest.mark.numeric
-
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0}
 
 
@@ -86,6 +84,7 @@ def with_validation(labels: list[int]) -> DataSet:
 # ---- one step after another ---------------------------------------------------------------------
 
 
+@pytest.mark.numeric
 def test_a_linear_head_follows_the_textbook_update():
     """SGD with momentum, weight decay and cosine steps, written out in NumPy."""
     task, _ = tiny_task(seed=2)
@@ -143,6 +142,7 @@ def test_cosine_schedule_by_hand():
     assert rates(1, 0.3) == pytest.approx([0.3], abs=1e-6)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("needs", ["features", "images"])
 @pytest.mark.parametrize("micro_batch", [5, 24])
 def test_accumulated_micro_batches_make_the_same_step(needs, micro_batch):

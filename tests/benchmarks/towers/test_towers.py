@@ -19,8 +19,6 @@ from benchmarks.towers import attention, blocks, image
 from benchmarks.towers.attention import attend
 from tests.methods.towers import TEXT, TOWERS, backbone, pictures
 
-pytestmark = pytest.mark.numeric
-
 
 def with_gradients(function: Any, *inputs: Tensor) -> list[Tensor]:
     """A function's value and its gradients with respect to the inputs."""
