@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.protocol import group_of
+from benchmarks.protocol import budget, group_of
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,10 @@ def test_thirds_break_ties_by_rank_if_there_is_one() -> None:
     assert list(group_of(counts, "thirds", rank)) == ["few"] * 2 + ["medium"] * 2 + ["many"] * 2
     counts[0] = 6  # counts take precedence
     assert group_of(counts, "thirds", rank)[0] == "many"
+
+
+def test_the_equal_protocol_sets_the_fields_that_a_method_has() -> None:
+    assert budget("equal", {"epochs", "lr"}) == {"epochs": 5}
+    everything = {"epochs", "batch_size", "augment"}
+    assert budget("equal", everything) == {"epochs": 5, "batch_size": 32, "augment": "none"}
+    assert budget("paper", everything) == {}

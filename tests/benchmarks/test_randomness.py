@@ -26,6 +26,27 @@ def test_keys_distinguish_types_and_boundaries_of_parts() -> None:
     assert all(0 <= randomness.key(*p) < 2**63 for p in parts)
 
 
+def test_a_key_is_the_beginning_of_a_hash() -> None:
+    # printf 'str:order\037int:1' | sha256sum
+    assert randomness.key("order", 1) == 0x872D2E97CE577306 >> 1
+
+
+def test_draws_are_those_of_splitmix64() -> None:
+    """Records and stored features depend on the bits, so a draw never changes."""
+
+    def splitmix64(state: int) -> int:  # as in Java's SplittableRandom
+        z = (state + 0x9E3779B97F4A7C15) % 2**64
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+        return z ^ z >> 31
+
+    assert splitmix64(0) == 0xE220A8397B1DCDAF  # the published first number of seed 0
+    for number in (0, 1, 2**63 + 5):
+        mixed = splitmix64(splitmix64(number ^ randomness.key("x", 1)))
+        drawn = randomness.uniform(np.array([number], dtype=np.uint64), "x", 1)
+        assert drawn.tolist() == [(mixed >> 11) / 2**53]
+
+
 def test_sample_keys_depend_on_the_ids_alone(keys: randomness.UInt64) -> None:
     assert len(np.unique(keys)) == len(IDS)
     some = [7, 3, 11]
@@ -102,3 +123,20 @@ def test_drawing_leaves_the_global_generators_alone(keys: randomness.UInt64) -> 
     randomness.generator("x").seed()
     randomness.shuffled(keys, "order")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("device", [None, torch.device("cpu")], ids=str)
+def test_a_seeded_block_draws_the_same_and_restores_the_state(device: torch.device | None) -> None:
+    torch.manual_seed(0)
+    following = torch.rand(3)
+    draws = []
+    for before in (0, 1):
+        torch.manual_seed(before)
+        with randomness.seeded("init", 2, device=device):
+            draws.append(torch.rand(3))
+    torch.manual_seed(0)
+    with randomness.seeded("init", 3, device=device):
+        draws.append(torch.rand(3))
+    assert torch.equal(torch.rand(3), following)
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[1], draws[2])

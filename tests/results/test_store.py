@@ -37,6 +37,11 @@ def test_what_is_written_is_read(store: Store) -> None:
     assert {f.name for f in store.folder.iterdir()} == {f"{record.key}.json", f"{record.key}.npz"}
 
 
+def test_names_can_be_read_in_the_file(store: Store) -> None:
+    store.write(make_record(key="k", notes=("Pokémon, 神奇寶貝",)), PREDICTIONS)
+    assert "Pokémon, 神奇寶貝" in (store.folder / "k.json").read_text(encoding="utf-8")
+
+
 def test_files_can_be_read_by_whoever_the_umask_allows(store: Store) -> None:
     old = os.umask(0o022)
     try:
@@ -187,6 +192,22 @@ def test_a_full_disk_costs_no_earlier_record(store: Store, monkeypatch: pytest.M
     assert not list(store.folder.glob(".*"))
 
 
+@pytest.mark.parametrize("new", ["a", "z"])
+def test_a_renamed_cell_takes_its_predictions_along(store: Store, new: str) -> None:
+    store.write(make_record(key="k"), PREDICTIONS)
+    store.rename("k", make_record(key=new, notes=("renamed",)))
+    assert store.get("k") is None
+    assert store.get(new) == make_record(key=new, notes=("renamed",))
+    assert store.predictions(new)["labels"].tolist() == [0, 1]
+    assert sorted(f.name for f in store.folder.iterdir()) == [f"{new}.json", f"{new}.npz"]
+
+
+def test_a_cell_renamed_to_its_own_key_is_rewritten(store: Store) -> None:
+    store.write(make_record(key="k"), PREDICTIONS)
+    store.rename("k", make_record(key="k", notes=("rewritten",)))
+    assert store.get("k") == make_record(key="k", notes=("rewritten",))
+
+
 def test_leftovers_are_ignored(store: Store) -> None:
     record = make_record(key="k")
     store.write(record, PREDICTIONS)
@@ -245,7 +266,7 @@ def test_check_writable(tmp_path: Path) -> None:
     Store(tmp_path / "new").check_writable()
     assert list((tmp_path / "new" / "records").iterdir()) == []
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=r"Cannot write to .*file.*--out") as caught:
+    with pytest.raises(UserError, match=r"file/records: Not a directory\. .*--out") as caught:
         Store(tmp_path / "file").check_writable()
     assert "\n" not in str(caught.value)
 
