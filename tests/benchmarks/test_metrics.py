@@ -16,10 +16,15 @@ from benchmarks.metrics import (
     Metrics,
     Outcome,
     expected_calibration_error,
+    lowest_class,
     metrics_of,
     multi_label_metrics,
     single_label_metrics,
+    single_label_outcome,
     title_of,
+)
+from benchmarks.metrics import (
+    metric as declare,
 )
 from tests.benchmarks.oracles import sklearn_precisions
 
@@ -128,6 +133,12 @@ def test_a_confidence_on_a_boundary_belongs_to_the_bin_below() -> None:
     # In one bin the two would cancel in part: |1.25 - 1| = 0.25 of 2.
     assert expected_calibration_error(confidence, right, bins=2) == pytest.approx(100 * 1.25 / 2)
     assert expected_calibration_error(confidence, right, bins=1) == pytest.approx(100 * 0.25 / 2)
+
+
+def test_a_confidence_rounded_above_one_belongs_to_the_last_bin() -> None:
+    # In one bin the gaps 1 and -0.05 cancel in part.
+    error = expected_calibration_error(np.array([1 + 1e-7, 0.95]), np.array([False, True]))
+    assert error == pytest.approx(100 * (1 - 0.05) / 2, rel=1e-6)
 
 
 def test_certainty_that_is_right_is_calibrated() -> None:
@@ -316,3 +327,23 @@ def test_the_weights_of_a_single_image() -> None:
     assert METRICS["overall"].slopes(outcome).tolist() == [1.0]
     assert METRICS["few"].slopes(outcome).tolist() == [1.0]
     assert METRICS["many"].slopes(outcome).tolist() == [0.0]
+
+
+def test_slopes_of_a_metric_that_falls_are_negative(outcome: Outcome) -> None:
+    error = dataclasses.replace(
+        METRICS["balanced"], function=lambda o: 100 - np.nanmean(o.values), weights=None
+    )
+    assert error.slopes(outcome) == pytest.approx([-1 / 6] * 6 + [0.0])
+
+
+def test_without_test_images_no_class_has_weight() -> None:
+    none = np.zeros(0, dtype=np.int64)
+    outcome = single_label_outcome(none.astype(bool), none, np.array(["many", "few"]))
+    assert METRICS["overall"].slopes(outcome).tolist() == [0.0, 0.0]
+
+
+def test_a_metric_is_optional_and_in_no_output_unless_declared_so() -> None:
+    field = declare(lowest_class)
+    assert field.default is None  # older records do not have it
+    declared = field.metadata["metric"]
+    assert not (declared.printed or declared.compared or declared.drawn)
