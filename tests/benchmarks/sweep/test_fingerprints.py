@@ -311,10 +311,25 @@ def test_a_string_of_the_code_counts_and_a_docstring_does_not() -> None:
 # The hash of known code, so that it cannot drift with the version of Python: `f"…"` is one token
 # before Python 3.12 and several since. sha256 of the tokens joined by U+001E, worked out by hand:
 # x = f"{a} b" <NEWLINE>.
-def test_the_hash_is_the_same_on_every_python() -> None:
-    tokens = ["x", "=", 'f"{a} b"', "NEWLINE"]
+@pytest.mark.parametrize("string", ['f"{a} b"', "f'''{a}\n  é {b}\n{c}\n d'''"])
+def test_the_hash_is_the_same_on_every_python(string: str) -> None:
+    tokens = ["x", "=", string, "NEWLINE"]
     expected = hashlib.sha256("\x1e".join(tokens).encode()).hexdigest()
-    assert sources.read(b'x = f"{a} b"  # why\n', "").digest == expected
+    assert sources.read(f"x = {string}  # why\n".encode(), "").digest == expected
+
+
+def test_text_between_two_places() -> None:
+    lines = ["abcd\n", "efgh\n", "ijkl\n", "mnop\n"]
+    assert sources._between(lines, (2, 1), (2, 3)) == "fg"
+    assert sources._between(lines, (1, 3), (2, 1)) == "d\ne"
+    assert sources._between(lines, (1, 2), (4, 1)) == "cd\nefgh\nijkl\nm"
+
+
+@pytest.mark.parametrize("text", ["import torch\n", "from methods.parts import heads\n", "x = 1\n"])
+def test_a_module_is_empty_without_code_and_imports(text: str) -> None:
+    doc = "'''Doc.'''\n"
+    assert sources.read(doc.encode(), "").empty
+    assert not sources.read(f"{doc}{text}".encode(), "").empty
 
 
 # ---- plug-ins -----------------------------------------------------------------------------------
