@@ -58,11 +58,13 @@ def carry_over(out: Path, before: str, after: str, repository: Path = ROOT) -> t
         Number of records carried over, and of the others.
 
     Raises:
-        UserError: no such commit, its sources do not run, or a file cannot be renamed.
+        UserError: no such commit, its sources do not run, or there are no readable records.
     """
     records, problems = Store(out).all()
     if problems:
         raise UserError(f"{problems[0]} (nothing is carried over)")
+    if not records:
+        raise UserError(f"No records under {out}: name a folder that a run wrote to with --out.")
     asked = [(record.method, record.config) for record in records]
     old, new = (fingerprints_at(commit, asked, repository) for commit in (before, after))
     done = 0

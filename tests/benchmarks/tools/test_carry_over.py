@@ -127,6 +127,11 @@ def test_sources_that_cannot_be_asked(
     assert Store(tmp_path).get(cell_key("lift-0", "old")) is not None
 
 
+def test_a_folder_without_records_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No records under"):
+        carry_over(tmp_path / "typo", "HEAD", "HEAD")
+
+
 def test_a_damaged_record_stops_it(tmp_path: Path, repository: Path, commit: Commit) -> None:
     good = commit("fingerprint = lambda name: 'old'")
     (tmp_path / "records").mkdir()
