@@ -258,6 +258,12 @@ def test_a_metric_is_printed_compared_and_drawn_only_if_it_says_so() -> None:
     assert [metric.key for metric in METRICS.values() if metric.drawn] == printed[:4]
 
 
+def test_a_record_must_have_the_metrics_that_all_records_have() -> None:
+    required = {f.name for f in dataclasses.fields(Metrics) if f.default is dataclasses.MISSING}
+    groups = {"many", "medium", "few"}
+    assert required >= {"overall", *groups, "balanced", "worst_class", "ece", "per_class"}
+
+
 def test_each_kind_of_data_has_its_metrics_and_titles() -> None:
     multi = [metric.key for metric in metrics_of("multi")]
     assert multi == ["overall", "many", "medium", "few", "worst_class"]

@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from benchmarks import device as devices
+from benchmarks.datasets.base import DataSet, Family
 from benchmarks.errors import UserError
 from benchmarks.protocol import EQUAL_BUDGET
 from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.plan import Planned
 from benchmarks.sweep.settings import Choice, Sweep, read_sweep
+from results.schema import Record
 from tests.benchmarks.small import make_clip_folder
 from tests.results.factory import make_record
 
@@ -414,3 +416,34 @@ def test_the_default_backbone_and_protocol_follow_the_data(clip_folder: Path) ->
     embedded, real = first(datasets="glyphs100_lt"), first(datasets="cifar100_lt")
     assert (embedded.backbone.name, embedded.protocol) == ("glyph", "equal")
     assert (real.backbone.name, real.protocol) == ("ViT-B-16-quickgelu/openai", "paper")
+
+
+@dataclasses.dataclass(frozen=True)
+class _OwnPictures(Family):
+    """Data of which a record holds the files' hash."""
+
+    name = "pictures"
+    task = "single"
+    size: int = 8
+
+    def pinned(self) -> dict[str, Any]:
+        return {"size": self.size, "files": "today"}
+
+    def load(self, root: Path, split_seed: int) -> DataSet:
+        raise NotImplementedError
+
+    def card(self) -> dict[str, str]:
+        raise NotImplementedError
+
+
+def test_records_from_before_the_files_changed_are_counted_if_any_is_missing(cell: Cell) -> None:
+    own = dataclasses.replace(cell, family=_OwnPictures(), dataset="pictures")
+
+    def record(key: str, dataset: str = "pictures", **config: Any) -> Record:
+        return make_record(key=key, dataset=dataset, dataset_config={"size": 8} | config)
+
+    records = [record("a", files="before"), record("b", files="earlier")]
+    records += [record("c", files="today"), record("d", files="before", size=9), record("e")]
+    records += [record("f", "other", files="before")]
+    for state, found in (("missing", {"pictures": 2}), ("stale", {}), ("done", {}), ("failed", {})):
+        assert plan.of_other_data([Planned(own, state, None)], records) == found, state
