@@ -131,6 +131,12 @@ def test_a_failed_cell_has_a_record_and_no_predictions(store: Store) -> None:
         store.predictions("k")
 
 
+def test_the_first_record_of_a_cell_may_be_of_its_failure(store: Store) -> None:
+    failed = failed_record("lift", key="k")
+    store.write(failed, None)
+    assert store.get("k") == failed
+
+
 def test_damaged_predictions_are_named(store: Store) -> None:
     store.write(make_record(key="k"), PREDICTIONS)
     file = store.folder / "k.npz"
@@ -263,7 +269,8 @@ def test_processes_may_write_at_the_same_time(tmp_path: Path) -> None:
 
 
 def test_check_writable(tmp_path: Path) -> None:
-    Store(tmp_path / "new").check_writable()
+    for _ in range(2):
+        Store(tmp_path / "new").check_writable()
     assert list((tmp_path / "new" / "records").iterdir()) == []
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"file/records: Not a directory\. .*--out") as caught:
