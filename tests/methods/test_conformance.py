@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import pytest
 
 from benchmarks.conformance import CHECKS, run_checks
+from benchmarks.conformance.outcomes import Check
 from benchmarks.conformance.reach import holds_test
 from benchmarks.conformance.tiny import tiny_data, tiny_task
 from benchmarks.datasets.base import TaskKind
@@ -18,13 +20,32 @@ SUBJECTS: list[tuple[str, TaskKind]] = [
     for name, entry in sorted(METHODS.entries().items())
     for kind in entry.options.get("tasks", ("single",))
 ]
+ON_GPU = [check for check in CHECKS if check.name in ("gpu", "host_waits")]
+SLOW = {("coop", "multi"), ("lmpt", "multi")}
+"""On the pretended GPU, hundreds of small steps that calibrate logits take these 10 s each."""
+
+
+def complaints(name: str, kind: TaskKind, checks: Sequence[Check]) -> list[str]:
+    return [f"{o.check.name}: {o.line}" for o in run_checks(name, kind, checks) if o.bad]
 
 
 # All checks of a method in one test: they share its fits.
 @pytest.mark.parametrize(("name", "kind"), SUBJECTS)
 def test_a_method_passes_every_check(name: str, kind: TaskKind) -> None:
-    found = [f"{o.check.name}: {o.line}" for o in run_checks(name, kind, CHECKS) if o.bad]
-    assert found == []
+    assert complaints(name, kind, [check for check in CHECKS if check not in ON_GPU]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        pytest.param(*subject, marks=pytest.mark.slow if subject in SLOW else ())
+        for subject in SUBJECTS
+    ],
+)
+def test_a_method_runs_on_a_gpu_and_does_not_wait_for_it(name: str, kind: TaskKind) -> None:
+    """See benchmarks/conformance/pretended_gpu.py for what a pretended GPU cannot show."""
+    assert len(ON_GPU) == 2
+    assert complaints(name, kind, ON_GPU) == []
 
 
 @pytest.mark.parametrize("kind", ["single", "multi"])
