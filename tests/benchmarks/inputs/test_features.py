@@ -17,11 +17,9 @@ from benchmarks.datasets.base import ArrayImages
 from benchmarks.inputs import features
 from benchmarks.inputs.feature_index import feature_file
 from benchmarks.inputs.features import FeatureStore
+from tests.benchmarks.small import FEATURE
 
 ROOT = Path(__file__).resolve().parents[3]
-FEATURE = 1e-5
-"""What another order of summation changes in a feature: a patch is a sum of 768 products with an
-error of 2^-24 each, 5e-5 at worst and a tenth of that in practice."""
 
 
 class CountingImages:

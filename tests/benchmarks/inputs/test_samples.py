@@ -18,11 +18,9 @@ from benchmarks.datasets.files.image_files import FileImages
 from benchmarks.errors import DataError, UserError
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.inputs.samples import SplitSamples
+from tests.benchmarks.small import FEATURE
 
 INDEX = np.array([5, 0, 33, 5])
-FEATURE = 1e-5
-"""What another order of summation changes in a feature: a patch is a sum of 768 products with an
-error of 2^-24 each, 5e-5 at worst and a tenth of that in practice."""
 
 
 @pytest.fixture(scope="module")
