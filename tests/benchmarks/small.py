@@ -47,8 +47,8 @@ MODEL = {
 PREPROCESS = {"mean": [0.45, 0.5, 0.55], "std": [0.25, 0.2, 0.3], "interpolation": "bicubic"}
 
 FEATURE = 1e-5
-"""Change of a feature when sums are taken in another order: a patch is a sum of 768 products with an
-error of 2^-24 each, 5e-5 at worst and a tenth of that in practice."""
+"""Change of a feature when sums are taken in another order: a patch is a sum of 768 products with
+an error of 2^-24 each, 5e-5 at worst and a tenth of that in practice."""
 
 
 def make_clip_folder(folder: Path, seed: int = 0) -> Path:
