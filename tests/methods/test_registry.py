@@ -16,6 +16,7 @@ from benchmarks.plugins.catalog import Catalog
 from methods import registry
 from methods.base import Method
 from methods.registry import METHODS
+from tests.benchmarks.small import forgetting_plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = '''
@@ -45,13 +46,8 @@ def plugin(folder: Path, name: str = "mine", imports: str = "", body: str = "pas
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    """Forgets what a test registers."""
-    entries = dict(METHODS.entries())
-    yield
-    METHODS._entries = entries
-    METHODS._classes = {name: cls for name, cls in METHODS._classes.items() if name in entries}
-    for name in [m for m in sys.modules if m.startswith("plugin_")]:
-        del sys.modules[name]
+    with forgetting_plugins():
+        yield
 
 
 @pytest.fixture

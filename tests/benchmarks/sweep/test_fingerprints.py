@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from benchmarks.plugins.catalog import Catalog
 from benchmarks.sweep import fingerprints as fingerprints_of
 from methods import registry
 from methods.parts import losses
-from methods.registry import METHODS
+from tests.benchmarks.small import forgetting_plugins
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -38,14 +37,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
-    """Forgets what a test computed and registered."""
-    entries = dict(METHODS.entries())
-    yield
-    METHODS._entries = entries
-    METHODS._classes = {name: cls for name, cls in METHODS._classes.items() if name in entries}
-    fingerprints_of._fingerprint.cache_clear()
-    for name in [m for m in sys.modules if m.startswith("plugin_")]:
-        del sys.modules[name]
+    with forgetting_plugins():
+        yield
 
 
 def fingerprints() -> dict[str, str]:
