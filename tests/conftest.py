@@ -78,21 +78,25 @@ def _no_network() -> Iterator[None]:
         yield
 
 
-_frozen = 0
-"""Number of modules when the heap was last frozen."""
+@pytest.fixture(autouse=True)
+def _frozen_heap() -> None:
+    """Exclude all that exists from garbage collection, which the runner starts after each cell.
+
+    Imported libraries are millions of objects, and a collection of them takes longer than a cell.
+    """
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
-def _frozen_heap() -> None:
-    """Exclude imported modules from garbage collection, which the runner starts after each cell.
+def _quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save figures with few pixels and with letters as outlines, which takes half of the time.
 
-    Libraries such as open_clip are imported in the midst of a test, so the next one freezes again.
+    Tests marked `real_figures` save them as users' runs do.
     """
-    global _frozen
-    if len(sys.modules) > _frozen + 100:
-        gc.collect()
-        gc.freeze()
-        _frozen = len(sys.modules)
+    style = sys.modules.get("reports.figures.style")
+    if style is not None and request.node.get_closest_marker("real_figures") is None:
+        monkeypatch.setattr(style, "DPI", 40)
+        monkeypatch.setitem(style.STYLE, "pdf.fonttype", 3)
 
 
 @pytest.fixture(autouse=True)

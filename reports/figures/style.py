@@ -25,7 +25,7 @@ MOST = 24
 """Largest number of rows in a figure; more lines would be indistinguishable."""
 T = TypeVar("T")
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
     "font.size": 8,
     "axes.labelsize": 8.5,
@@ -78,7 +78,7 @@ def style() -> Iterator[None]:
     """Settings of the figures, independent of the user's matplotlibrc."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+        mpl.rcParams.update(STYLE)
         yield
 
 

@@ -227,6 +227,13 @@ sys.exit("matplotlib.pyplot" in sys.modules)
 """
 
 
+@pytest.mark.real_figures
+def test_pdf_figures_embed_fonts_that_publishers_accept(tmp_path: Path) -> None:
+    (_, pdf) = save(group_bars(one_table(fake_study(2, 6))), tmp_path / "figure")
+    content = pdf.read_bytes()
+    assert b"/FontFile2" in content and b"/Type3" not in content
+
+
 def test_pyplot_is_not_used(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITE, str(tmp_path)]
     assert subprocess.run(command, check=False, cwd=ROOT).returncode == 0
