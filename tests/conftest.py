@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from benchmarks.processes import staying_here
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Set before torch is imported anywhere: several test workers on few cores are slower with more
@@ -85,6 +87,16 @@ def _frozen_heap() -> None:
     Imported libraries are millions of objects, and a collection of them takes longer than a cell.
     """
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _here(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Import plug-ins and fit methods in the test's process, as --debug does; children take time.
+
+    Tests marked `children` use child processes as users' runs do.
+    """
+    with staying_here(request.node.get_closest_marker("children") is None):
+        yield
 
 
 @pytest.fixture(autouse=True)
