@@ -133,10 +133,15 @@ class _Summed:
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self.sha256 = hashlib.sha256()
+        self.error: OSError | None = None
 
     def write(self, data: Any) -> int:
         self.sha256.update(data)
-        return self._stream.write(data)
+        try:
+            return self._stream.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
     def flush(self) -> None:
         self._stream.flush()
@@ -147,7 +152,12 @@ def replacing_checked(file: Path) -> Iterator[_Summed]:
     """Write a file as `replacing` does, and its SHA-256 checksum as the last 32 bytes."""
     with replacing(file) as stream:
         summed = _Summed(stream)
-        yield summed
+        try:
+            yield summed
+        except Exception:
+            if summed.error is not None:  # torch.save raises a RuntimeError for a full disk
+                raise summed.error from None
+            raise
         stream.write(summed.sha256.digest())
 
 

@@ -241,6 +241,7 @@ class Bench:
             if self._data.validation is None:
                 raise NotApplicable(f"{self._data.name} has no validation images to select by")
             self._validation = self._samples("validation", self._data.validation())
+        notes: list[str] = []
         return Task(
             kind=self._data.task,
             texts=self._data.texts,
@@ -253,8 +254,9 @@ class Bench:
             device=self._backbone.device,
             progress=self._display.stepped,
             checkpoint=FileCheckpoint(
-                checkpoint_file(self._options.out, cell), self._options.checkpoint_s, batch
+                checkpoint_file(self._options.out, cell), self._options.checkpoint_s, batch, notes
             ),
+            notes=notes,
             text_cache=partial(
                 self._features.texts,
                 self._backbone,

@@ -11,7 +11,7 @@ from benchmarks.errors import UserError
 from benchmarks.inputs.features import user_store
 from benchmarks.run.batched_fits import batches
 from benchmarks.run.bench import Bench
-from benchmarks.run.checkpoints import checkpoint_file
+from benchmarks.run.checkpoints import checkpoint_file, remove_finished
 from benchmarks.run.data_sets import DataSets
 from benchmarks.run.display import Display
 from benchmarks.run.options import RunOptions
@@ -42,6 +42,7 @@ def run(
     """
     store = Store(options.out)
     store.check_writable()
+    remove_finished(options.out, store.folder)
     devices.make_deterministic(options.deterministic)
     data_sets = data_sets or DataSets(options, display)
     records: list[Record] = []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from benchmarks.metrics import expected_calibration_error
-from benchmarks.run.checkpoints import FileCheckpoint, checkpoint_file
+from benchmarks.run.checkpoints import RESTARTED, FileCheckpoint, checkpoint_file
 from benchmarks.run.model_files import model_file, read_model
 from results.store import Store
 from tests.benchmarks.datasets.own_files import describe, tree
@@ -339,3 +340,31 @@ def test_the_end_of_a_stage_is_written_however_soon(tmp_path: Path) -> None:
     assert torch.equal(state["finished"][0]["weight"], torch.ones(2))
     checkpoint.save({"stage": 1, "finished": state["finished"], "epoch": 1})
     assert "epoch" not in (FileCheckpoint(file).load() or {})
+
+
+def test_a_cell_with_a_damaged_checkpoint_starts_over_and_says_so(cells: Cells, out: Path) -> None:
+    todo = cells("linear_probe", "linear_probe.epochs=2", seeds="0")
+    (expected,) = run(todo, out / "undisturbed")
+    file = checkpoint_file(out, todo[0])
+    FileCheckpoint(file, seconds=0).save({"stage": 0, "finished": [], "epoch": 1})
+    with file.open("r+b") as stream:
+        stream.seek(file.stat().st_size // 2)
+        stream.write(b"x")
+    (record,) = run(todo, out)
+    assert record.metrics == expected.metrics
+    assert record.notes == (RESTARTED, *expected.notes)
+    assert list((out / "checkpoints").iterdir()) == []
+
+
+def test_a_finished_cell_leaves_no_checkpoint_to_resume_from(cells: Cells, out: Path) -> None:
+    """A kill after the record is written and before the checkpoint is removed."""
+    todo = cells("fine", seeds="0")
+    file = checkpoint_file(out, todo[0])
+    file.parent.mkdir(parents=True)
+    file.touch()
+    run(todo, out)
+    file.touch()
+    record = Store(out).folder / f"{todo[0].key}.json"
+    os.utime(file, ns=(record.stat().st_mtime_ns,) * 2)
+    run(cells("raises", seeds="0"), out)
+    assert not file.exists()
