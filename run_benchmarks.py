@@ -3,44 +3,63 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import TYPE_CHECKING
 
+from benchmarks.cli.parts.streams import Output, protect, protected
 from benchmarks.cli.parts.verbs import parse
 from benchmarks.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from benchmarks.visible import one_visible_line
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit status; an error is one line unless --debug."""
     words = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in words
+    with protected():
+        try:
+            status = _run(words, debug="--debug" in words)
+        finally:
+            lost = _flush()
+        if not lost or status:
+            return status
+        reason = lost[0].strerror or lost[0]
+        return _fail(f"the output could not be written ({reason}); the work is done.", 1)
+
+
+def _run(words: list[str], *, debug: bool) -> int:
+    """Run a command line and return its exit status.
+
+    Raises:
+        SystemExit: the help was asked for; its status is 0.
+        Exception: with `debug`, whatever went wrong.
+    """
     try:
         verb, options = parse(words)
-        return verb.execute(options, _console())
-    except UserError as error:
-        if debug:
-            raise
-        return _fail(str(error), 2)
-    except KeyboardInterrupt:
+    except (Exception, KeyboardInterrupt) as error:
+        return _failed(error, debug=debug)
+    try:
+        from benchmarks.cli.parts.console import standard_console
+
+        return verb.execute(options, standard_console())
+    except BaseException as error:  # a plug-in may raise SystemExit or GeneratorExit
+        return _failed(error, debug=debug)
+
+
+def _failed(error: BaseException, *, debug: bool) -> int:
+    """Print the error that is being handled as one line and return the exit status."""
+    if isinstance(error, KeyboardInterrupt):
         return _fail("interrupted.", 130)
-    except BrokenPipeError:
-        _discard_output()
-        return 0
-    except Exception as error:
-        if debug:
-            raise
-        if isinstance(error, ModuleNotFoundError) and (package := _not_ours(error)):
-            return _fail(
-                f"the Python package '{package}' is not installed for {sys.executable}: run "
-                "`make demo`, which installs everything, or `pip install -e .` with that Python.",
-                2,
-            )
-        line = f"{type(error).__name__}: {error}"
-        return _fail(f"unexpected {line} (--debug shows where; please report it).", 1)
+    if debug:
+        raise
+    if isinstance(error, UserError):
+        return _fail(str(error), 2)
+    if isinstance(error, ModuleNotFoundError) and (package := _not_ours(error)):
+        return _fail(
+            f"the Python package '{package}' is not installed for {sys.executable}: run "
+            "`make demo`, which installs everything, or `pip install -e .` with that Python.",
+            2,
+        )
+    line = f"{type(error).__name__}: {_text_of(error)}"
+    return _fail(f"unexpected {line} (--debug shows where; please report it).", 1)
 
 
 def _not_ours(error: ModuleNotFoundError) -> str:
@@ -49,35 +68,36 @@ def _not_ours(error: ModuleNotFoundError) -> str:
     return "" if package in ("benchmarks", "methods", "reports", "results") else package
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    class Tolerant(Console):
-        def on_broken_pipe(self) -> None:  # rich would end the program, even in mid-sweep
-            self.quiet = True
-            _discard_output()
-
-    return Tolerant(highlight=False, emoji=False)
+def _text_of(error: BaseException) -> str:
+    """The message of an error, whose class may be a plug-in's and unable to say it."""
+    try:
+        return str(error)
+    except Exception:
+        return "(its message cannot be read)"
 
 
-def _discard_output() -> None:
-    """Send further output nowhere: `… | head` closed the pipe, which is no error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _flush() -> list[OSError]:
+    """Write out what is buffered; the errors that lost output."""
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, Output)]
+    for stream in streams:
+        stream.flush()
+    return [error for stream in streams for error in stream.lost]
 
 
 def _fail(text: str, status: int) -> int:
     """Print an error as one line and return the exit status."""
-    line = " ".join(text.splitlines())
+    line = one_visible_line(text)
     try:
-        from rich.console import Console
-        from rich.markup import escape
+        from rich.text import Text
+
+        from benchmarks.cli.parts.console import SafeConsole
     except ModuleNotFoundError:  # the error may be that nothing is installed
         print(f"error: {line}", file=sys.stderr)
         return status
-    console = Console(stderr=True, highlight=False, emoji=False)
-    console.print(f"[red]error:[/red] {escape(line)}", soft_wrap=True)
+    SafeConsole(sys.stderr).print(Text("error:", style="red"), line, soft_wrap=True)
     return status
 
 
 if __name__ == "__main__":
+    protect()  # to the end: the traceback of --debug is printed after `main`
     sys.exit(main())

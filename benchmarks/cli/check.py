@@ -49,7 +49,7 @@ def check(names: Sequence[str], plugins: Sequence[Path], console: Console, *, de
     """
     from collections import Counter
 
-    from rich.markup import escape
+    from rich.text import Text
 
     from benchmarks.conformance.checks import CHECKS
     from benchmarks.conformance.outcomes import run_checks
@@ -64,7 +64,7 @@ def check(names: Sequence[str], plugins: Sequence[Path], console: Console, *, de
     failed = 0
     for name in subjects:
         for kind in info_of(name).tasks:
-            with console.status(f"checking {escape(name)}, {kind}-label"):
+            with console.status(Text(f"checking {name}, {kind}-label")):
                 outcomes = list(run_checks(name, kind, CHECKS, debug=debug))
             console.print(_table(f"{name}, {kind}-label", outcomes))
             count = Counter(outcome.status for outcome in outcomes)
@@ -75,15 +75,15 @@ def check(names: Sequence[str], plugins: Sequence[Path], console: Console, *, de
 
 def _table(title: str, outcomes: Sequence[Outcome]) -> Table:
     """One line for each check: what it demands, or why it did not simply pass."""
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
     for head in ("check", "outcome", ""):
         table.add_column(head, no_wrap=bool(head))
     for outcome in outcomes:
         status = "FAILED" if outcome.status == "failed" else outcome.status
         text = outcome.line or outcome.check.demand
         style = _STYLES.get(outcome.status)
-        table.add_row(outcome.check.name, status, escape(text), style=style)
+        table.add_row(outcome.check.name, status, Text(text), style=style)
     return table

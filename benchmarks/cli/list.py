@@ -41,36 +41,50 @@ def execute(options: argparse.Namespace, console: Console) -> int:
 
 
 def _methods() -> Table:
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
 
     from methods.registry import METHODS
 
-    table = Table("method", "needs", "tasks", "", title="Methods", title_justify="left", box=None)
+    table = Table(
+        Column("method", no_wrap=True),
+        "needs",
+        "tasks",
+        "",
+        title="Methods",
+        title_justify="left",
+        box=None,
+    )
     for name, entry in sorted(METHODS.entries().items()):
         tasks = ", ".join(entry.options.get("tasks", ("single",)))
-        table.add_row(name, str(entry.options.get("needs", "")), tasks, escape(entry.summary))
+        cells = (name, str(entry.options.get("needs", "")), tasks, entry.summary)
+        table.add_row(*map(Text, cells))
     return table
 
 
 def _datasets() -> Table:
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
 
     from benchmarks.datasets.registry import DATASETS
 
     title = "Data sets (NAME_irR: imbalance ratio R)"
-    table = Table("data set", "task", "", title=title, title_justify="left", box=None)
+    table = Table(
+        Column("data set", no_wrap=True), "task", "", title=title, title_justify="left", box=None
+    )
     for name, entry in sorted(DATASETS.entries().items()):
-        table.add_row(name, str(entry.options.get("task", "")), escape(entry.summary))
+        cells = (name, str(entry.options.get("task", "")), entry.summary)
+        table.add_row(*map(Text, cells))
     table.add_row("FILE.yaml", "single, multi", "your own data (docs/own_data.md)")
     return table
 
 
 def _backbones() -> Table:
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("backbone", "", title="Backbones", title_justify="left", box=None)
+    table = Table(
+        Column("backbone", no_wrap=True), "", title="Backbones", title_justify="left", box=None
+    )
     for name, what in BACKBONES.items():
         table.add_row(name, what)
     return table

@@ -43,8 +43,6 @@ def execute(options: argparse.Namespace, console: Console) -> int:
 
 
 def _show_method(name: str, console: Console) -> None:
-    from rich.markup import escape
-
     from benchmarks.plugins.static_reader import read_docs
     from benchmarks.sweep.fingerprints import fingerprint
     from methods.registry import METHODS, info_of
@@ -53,7 +51,7 @@ def _show_method(name: str, console: Console) -> None:
     fields = METHODS.fields(name)
     defaults = {name: field.default for name, field in fields.items()}
     space = METHODS.attribute(name, "space")
-    console.print(f"[bold]{name}[/bold]  {escape(entry.summary)}")
+    _print_head(name, entry.summary, console)
     facts = {
         "paper": info.paper,
         "needs": info.needs,
@@ -78,8 +76,6 @@ def _show_dataset(name: str, data_root: Path, console: Console) -> None:
     import dataclasses
     import inspect
 
-    from rich.markup import escape
-
     from benchmarks.datasets import registry as datasets
     from benchmarks.errors import UserError, did_you_mean
     from benchmarks.plugins.catalog import first_line
@@ -95,11 +91,8 @@ def _show_dataset(name: str, data_root: Path, console: Console) -> None:
             raise
         raise did_you_mean("method or data set", name, [*METHODS.entries(), *known]) from None
     configured = family(**given).resolve(data_root)
-    console.print(
-        f"[bold]{family.name if datasets.is_own(name) else name}[/bold]  "
-        f"{escape(first_line(family.__doc__))}",
-        highlight=False,
-    )
+    shown = family.name if datasets.is_own(name) else name
+    _print_head(shown, first_line(family.__doc__), console)
     _print_facts(configured.card(), console)
     docs: dict[str, str] = {}
     for cls in reversed([cls for cls in family.mro() if dataclasses.is_dataclass(cls)]):
@@ -109,15 +102,21 @@ def _show_dataset(name: str, data_root: Path, console: Console) -> None:
     _print_fields(family.name, fields, values, docs, console)
 
 
+def _print_head(name: str, summary: str, console: Console) -> None:
+    from rich.text import Text
+
+    console.print(Text.assemble((name, "bold"), "  ", summary))
+
+
 def _print_facts(facts: Mapping[str, str], console: Console) -> None:
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(show_header=False, box=None)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, escape(value))
+        table.add_row(Text(name), Text(value))
     console.print(table)
 
 
@@ -129,14 +128,15 @@ def _print_fields(
     console: Console,
 ) -> None:
     """Print the fields of a method or data set with their values, choices and documentation."""
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from benchmarks.plugins.values import choices
 
-    title = f"Fields (--set {owner}.FIELD=VALUE)"
+    title = Text(f"Fields (--set {owner}.FIELD=VALUE)")
     table = Table("field", "default", "", title=title, title_justify="left", box=None)
     for name, field in fields.items():
         lines = [" | ".join(choices(field.hint)), docs.get(name, "")]
-        table.add_row(name, escape(str(values[name])), escape("\n".join(filter(None, lines))))
+        cells = (name, str(values[name]), "\n".join(filter(None, lines)))
+        table.add_row(*map(Text, cells))
     console.print("", table)

@@ -238,7 +238,7 @@ def _print(
         if gap is not None:
             verdict = Text("FAIL", style="bold red") if result.failed else Text("pass")
         grid.add_row(
-            result.dataset,
+            Text(result.dataset),
             " / ".join(f"{value:.2f}" for value in result.expected),
             "–" if result.got is None else f"{result.got:.2f}",
             "–" if gap is None else f"{gap:+.2f}".replace("-", "−"),

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def warn(console: Console, text: str) -> None:
-    """Print a line that a reader should not miss."""
-    console.print(text, style="yellow", markup=False, soft_wrap=True)
+    """Print a line that a reader should not miss; a line break in it is a space."""
+    console.print(" ".join(text.splitlines()), style="yellow", markup=False, soft_wrap=True)
 
 
 def print_report_files(console: Console, files: Sequence[Path], records: Path | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,6 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Column
+from rich.text import Text
 
 from benchmarks.datasets.files.resized import InFiles
 from benchmarks.sweep.cell import Cell
@@ -46,7 +46,9 @@ class ProgressDisplay:
         self._started = time.monotonic()
         self._progress = Progress(
             # Takes the rest of the line, so that a long data set name pushes nothing out.
-            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True)),
+            TextColumn(
+                "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True)
+            ),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -73,16 +75,14 @@ class ProgressDisplay:
 
     def preparing(self, what: str, done: int = 0, total: int = 0) -> None:
         """Show what is being loaded or computed before a cell starts."""
-        self._progress.update(
-            self._cell, description=escape(what), completed=done, total=total or None
-        )
+        self._progress.update(self._cell, description=what, completed=done, total=total or None)
         if not self._console.is_terminal and what != self._last_preparing:
-            self._console.print(f"… {what}", style="dim", highlight=False)
+            self._console.print(Text(f"… {what}", style="dim"), soft_wrap=True)
         self._last_preparing = what
 
     def started(self, cell: Cell) -> None:
         """Show that a cell starts."""
-        self._progress.reset(self._cell, description=escape(cell.title), total=None)
+        self._progress.reset(self._cell, description=cell.title, total=None)
         self._progress.reset(self._epoch, description="epoch", total=None)
 
     def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
@@ -100,11 +100,11 @@ class ProgressDisplay:
         """Print the result of a cell; its record is written."""
         self.done += 1
         self._progress.update(self._sweep, completed=self.done)
-        head = f"[dim]{self.done}/{self._total}[/dim] {escape(cell.title)}"
+        line = Text.assemble((f"{self.done}/{self._total}", "dim"), f" {cell.title}  ")
         if record.metrics is None or record.cost is None:
             colour = "yellow" if record.status == "not_applicable" else "red"
             status = record.status.replace("_", " ")
-            outcome = f"[{colour}]{status}[/{colour}]: {escape(record.error or '')}"
+            line.append(status, colour).append(f": {record.error or ''}")
         else:
             m = record.metrics
             groups = " ".join(
@@ -116,8 +116,9 @@ class ProgressDisplay:
             what = "mAP " if record.task == "multi" else ""
             share = data_wait(record.cost)
             waited = "" if share is None else f", data wait {share:.1%}".replace("%", " %")
-            outcome = f"{what}{m.overall:.1f} % [dim]({groups}) {seconds:.1f} s{waited}[/dim]"
-        self._console.print(f"{head}  {outcome}", highlight=False, soft_wrap=True)
+            line.append(f"{what}{m.overall:.1f} % ")
+            line.append(f"({groups}) {seconds:.1f} s{waited}", "dim")
+        self._console.print(line, soft_wrap=True)
         for note in record.notes:
             self._once(note, f"    note: {note}")
         if record.cost is not None and _waits_long(record.cost):

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks import backbones, randomness
 from benchmarks.cli.parts.on_validation import OnValidation
@@ -308,7 +308,7 @@ def _table(trials: Sequence[Trial], best: Trial | None, objective: str) -> Table
     table = Table(box=None, pad_edge=False)
     table.add_column("trial", justify="right")
     for name in trials[0].values:
-        table.add_column(escape(name), justify="right")
+        table.add_column(Text(name, justify="right"), justify="right")
     table.add_column(objective, justify="right")
     table.add_column("")
     for trial in trials:
@@ -316,9 +316,9 @@ def _table(trials: Sequence[Trial], best: Trial | None, objective: str) -> Table
         notes += ["best"] if trial is best else []
         table.add_row(
             str(trial.number),
-            *(escape(str(value)) for value in trial.values.values()),
+            *(Text(str(value)) for value in trial.values.values()),
             "–" if trial.score is None else f"{trial.score:.2f}",
-            escape(", ".join([*notes, *([trial.error] if trial.score is None else [])])),
+            Text(", ".join([*notes, *([trial.error or ""] if trial.score is None else [])])),
             style="bold" if trial is best else None,
         )
     return table
