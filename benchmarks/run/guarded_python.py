@@ -5,6 +5,8 @@ Functions that a method gave to `atexit` cannot be listed: Python keeps no publi
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
 import decimal
 import faulthandler
 import gc
@@ -17,6 +19,7 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -34,6 +37,7 @@ _OWN_THREADS = "images"
 """Name of the threads of `benchmarks.loading`, which stay for later cells."""
 _OWN_PROCESSES = (b"multiprocessing.resource_tracker", b"multiprocessing.forkserver")
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+_C = ctypes.CDLL(ctypes.util.find_library("m"))
 _LIMITS = {n: v for n, v in vars(resource).items() if n.startswith("RLIMIT_")}
 
 
@@ -91,23 +95,23 @@ def _set_filters(filters: tuple[Any, ...]) -> None:
 
 
 def _threads() -> dict[int, str]:
-    """Return the names of the threads, other than the suite's own, by number."""
+    """Return a phrase for each thread, other than the suite's own, by number."""
     return {
-        thread.ident or 0: f"thread {thread.name}"
+        thread.ident or 0: f"a thread ({thread.name}) still runs"
         for thread in threading.enumerate()
         if not thread.name.startswith(_OWN_THREADS)
     }
 
 
 def _children() -> dict[int, str]:
-    """Return the child processes that run, by number; empty where /proc does not list them."""
+    """Return a phrase for each child process, by number; none where /proc does not list them."""
     found = {}
     for task in Path("/proc/self/task").glob("*/children"):
         with suppress(OSError):  # a thread that ended meanwhile
             for child in task.read_bytes().split():
                 command = Path(f"/proc/{child.decode()}/cmdline").read_bytes()
                 if not any(own in command for own in _OWN_PROCESSES):
-                    found[int(child)] = f"process {child.decode()}"
+                    found[int(child)] = f"a process ({child.decode()}) still runs"
     return found
 
 
@@ -133,6 +137,8 @@ def registry(name: str, catalog: Catalog) -> list[Setting]:
 
 
 SETTINGS: list[Setting] = [
+    # First: it changes how other numbers are read.
+    Setting("the processor's rounding", _C.fegetround, _C.fesetround),
     Setting("sys.settrace", sys.gettrace, sys.settrace),
     Setting("sys.setprofile", sys.getprofile, sys.setprofile),
     Setting("threading.settrace", threading.gettrace, threading.settrace),
@@ -156,6 +162,11 @@ SETTINGS: list[Setting] = [
     Setting("os.environ", lambda: dict(os.environ), _set_environment),
     Setting("os.getcwd", os.getcwd, os.chdir),
     Setting("os.umask", _umask, os.umask),
+    Setting(
+        "os.sched_setaffinity",
+        lambda: dict.fromkeys(os.sched_getaffinity(0)) if sys.platform == "linux" else None,
+        lambda value: os.sched_setaffinity(0, value),
+    ),
     Setting("os.nice", lambda: os.nice(0), lambda value: os.nice(value - os.nice(0))),
     *(_limit(name, which) for name, which in _LIMITS.items()),
     Setting(
@@ -198,13 +209,14 @@ SETTINGS: list[Setting] = [
     Setting("gc.set_threshold", gc.get_threshold, lambda value: gc.set_threshold(*value)),
     Setting("gc.set_debug", gc.get_debug, gc.set_debug),
     listing("gc.callbacks", lambda: gc.callbacks),
+    Setting("tempfile.tempdir", tempfile.gettempdir, partial(setattr, tempfile, "tempdir")),
     Setting("socket.setdefaulttimeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
     Setting(
         "multiprocessing.set_start_method",
         lambda: multiprocessing.get_start_method(allow_none=True),
         lambda method: multiprocessing.set_start_method(method, force=True),
     ),
-    Setting("leftovers: threads", _threads, same=none_added),
-    Setting("leftovers: processes", _children, same=none_added),
+    Setting("threads", _threads, same=none_added),
+    Setting("processes", _children, same=none_added),
     Setting("random.getstate", random.getstate, random.setstate, quiet=True),
 ]

@@ -36,7 +36,10 @@ def kept(old: dict[Any, Any], new: dict[Any, Any]) -> bool:
 
 
 def none_added(old: dict[Any, Any], new: dict[Any, Any]) -> bool:
-    """Return True if there are no new entries; old ones may have gone."""
+    """Return True if there are no new entries; old ones may have gone.
+
+    The entries are phrases that say what was left behind.
+    """
     return new.keys() <= old.keys()
 
 
@@ -76,6 +79,8 @@ class Setting:
         new = self.value()
         if self.same(old, new):
             return "", True
+        if self.same is none_added:
+            return first_few([_text(new[key]) for key in new.keys() - old.keys()]), False
         phrase = f"{self.name} {_difference(old, new)}"
         if self.write is None:
             return phrase, False
@@ -85,7 +90,7 @@ class Setting:
             return f"{phrase} and cannot be put back ({type(error).__name__})", False
         if not self.same(old, self.value()):
             return f"{phrase} and cannot be put back", False
-        again = f", is {_text(old)} again" if _short(old) and _short(new) else ", is put back"
+        again = f", is {_shown(old)} again" if _short(old) and _short(new) else ", is put back"
         return phrase + again, True
 
 
@@ -118,9 +123,13 @@ def _short(value: Any) -> bool:
     return value is None or isinstance(value, (*_PLAIN, torch.dtype))
 
 
+def _shown(value: Any) -> str:
+    return f"'{_text(value)}'" if isinstance(value, str) else _text(value)
+
+
 def _text(value: Any) -> str:
     """Return a value in few printable characters."""
-    text = ascii(value) if isinstance(value, str) else str(value)
+    text = value.encode("unicode_escape").decode() if isinstance(value, str) else str(value)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
@@ -128,9 +137,7 @@ def _difference(old: Any, new: Any) -> str:
     if isinstance(old, dict) and isinstance(new, dict):
         absent = object()
         names = [k for k in {**old, **new} if not same(old.get(k, absent), new.get(k, absent))]
-        # An entry that says what it is, such as a thread's name, tells more than its number.
-        said = [new[n] if isinstance(n, int) and isinstance(new.get(n), str) else n for n in names]
-        return f"({first_few([_text(one).strip(chr(39)) for one in said])}) changed"
+        return f"({first_few([_text(name) for name in names])}) changed"
     if _short(old) and _short(new):
-        return f"was {_text(new)}" if new is not None else "was unset"
+        return f"was {_shown(new)}" if new is not None else "was unset"
     return "changed"

@@ -10,16 +10,20 @@ import logging
 import math
 import multiprocessing
 import os
+import platform
 import random
 import resource
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from ctypes import CDLL
+from ctypes.util import find_library
 from types import ModuleType
 from typing import Any
 
@@ -76,6 +80,7 @@ def hook(name: str) -> None:
     vars(torch.nn.modules.module)[f"_global_{name}"][0] = no_op
 
 
+DOWNWARD = 0x800000 if platform.machine() in ("aarch64", "arm64") else 0x400
 CHANGES: dict[str, Callable[[], Any]] = {
     # ---- Python
     "sys.setprofile": lambda: sys.setprofile(no_op),
@@ -102,6 +107,8 @@ CHANGES: dict[str, Callable[[], Any]] = {
     ),
     "os.environ": lambda: os.environ.update(OMP_NUM_THREADS="7", TZ="Asia/Tokyo"),
     "os.getcwd": lambda: os.chdir("/"),
+    "the processor's rounding": lambda: CDLL(find_library("m")).fesetround(DOWNWARD),
+    "tempfile.tempdir": lambda: setattr(tempfile, "tempdir", "/nowhere"),
     "os.umask": lambda: os.umask(0o123),
     "resource.RLIMIT_CORE": other_limit,
     "signal.signal": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
@@ -218,11 +225,16 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "METHODS's classes": lambda: METHODS._classes.update(zero_shot=int),
 }
 
+if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) > 1:
+    CHANGES["os.sched_setaffinity"] = lambda: os.sched_setaffinity(
+        0, [min(os.sched_getaffinity(0))]
+    )
+
 # What a test process cannot undo, what only the user root can do, and what is tried below.
 NOT_TRIED = {
     *("sys.settrace", "os.nice", "torch.set_num_interop_threads", "torch.library"),
-    *("sys.stdin.closed", "sys.stdout.closed", "sys.stderr.closed"),
-    *("leftovers: threads", "leftovers: processes", "DATASETS", "DATASETS's classes"),
+    *("os.sched_setaffinity", "sys.stdin.closed", "sys.stdout.closed", "sys.stderr.closed"),
+    *("threads", "processes", "DATASETS", "DATASETS's classes"),
 }
 
 
@@ -350,8 +362,8 @@ def test_threads_and_processes_left_behind_are_named() -> None:
         said = state.restore()
         assert said == state.lasting
         assert said == [
-            "leftovers: threads (thread mine\\x1b[31m) changed",
-            f"leftovers: processes (process {child.pid}) changed",
+            "a thread (mine\\x1b[31m) still runs",
+            f"a process ({child.pid}) still runs",
         ]
     finally:
         end.set()
