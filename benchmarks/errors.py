@@ -11,7 +11,7 @@ class UserError(Exception):
 
 
 class DataError(UserError):
-    """Unusable data. It ends the whole run, while an error in a method ends only its cell."""
+    """Unusable data, or a disk that takes none: ends the run, not only a cell as a method's."""
 
 
 class DataMissing(DataError):

@@ -2,12 +2,14 @@
 
 The file holds tensors only: the state of every finished stage of training and of the module that
 computes the logits. Texts, frozen weights and anything a method computes from training features are
-rebuilt from the data set and the backbone, which the metadata of the file name.
+rebuilt from the data set and the backbone, which the metadata of the file name. The metadata also
+hold a checksum, which is verified when a file is read.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,17 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from benchmarks.backbone.names import BackboneId
-from benchmarks.errors import UserError
+from benchmarks.errors import DataError, UserError
+from benchmarks.safe_files import replacing
 from benchmarks.sweep.cell import Cell
 from methods.base import Predictor
 
 State = dict[str, Tensor]
-FORMAT = "longtail-vlm model 2"
+FORMAT = "longtail-vlm model 3"
+_AGAIN = "run the cell again with --save-model --rerun always"
 
 
 def model_file(out: Path, key: str) -> Path:
@@ -52,10 +56,10 @@ def save_model(
     stages: Sequence[Mapping[str, Tensor]],
     predictor: Predictor,
 ) -> None:
-    """Write a cell's trained part to a temporary file and rename it.
+    """Write a cell's trained part.
 
     Raises:
-        UserError: the folder cannot be written to.
+        DataError: the disk is full, or the folder cannot be written to.
     """
     last: State = predictor.logits.state_dict() if isinstance(predictor.logits, nn.Module) else {}
     twice = bool(stages) and _same(last, stages[-1])  # usually the module that was trained last
@@ -65,15 +69,28 @@ def save_model(
     # Copies: tensors may share memory, which the format does not allow.
     tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
     metadata = {"format": FORMAT, "origin": json.dumps(_origin(cell, data_root))}
-    partial = file.with_suffix(".partial")
+    metadata["sha256"] = checksum(tensors, metadata)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata)
-        partial.replace(file)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"Cannot write {file}: {error}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        with replacing(file) as stream:
+            stream.write(save(tensors, metadata))
+    except OSError as error:
+        raise DataError(
+            f"Cannot write {file}: {error.strerror or error}. What is finished is kept; the same "
+            "command goes on from there."
+        ) from error
+
+
+def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Return the SHA-256 checksum of everything in a model file but the checksum itself."""
+    digest = hashlib.sha256()
+    for name in sorted(metadata.keys() - {"sha256"}):
+        digest.update(json.dumps([name, metadata[name]]).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _same(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> bool:
@@ -87,15 +104,16 @@ def read_model(file: Path) -> SavedModel:
         UserError: the file is missing, damaged or of another kind.
     """
     if not file.is_file():
-        raise UserError(f"No {file}: run the cell again with --save-model --rerun always.")
+        raise UserError(f"No {file}: {_AGAIN}.")
     try:
         with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
+            metadata = dict(opened.metadata() or {})
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{file}: damaged, or not a safetensors file.") from error
-    if metadata.get("format") != FORMAT:
-        raise UserError(f"{file}: not a model of this version of the suite.")
+        whole = metadata.get("sha256") == checksum(tensors, metadata)
+    except Exception as error:  # of many types: the file may hold anything
+        raise UserError(f"{file}: damaged, or not a safetensors file; {_AGAIN}.") from error
+    if not whole or metadata["format"] != FORMAT:
+        raise UserError(f"{file}: damaged, or not a model of this version of the suite; {_AGAIN}.")
     parts: dict[str, State] = {}
     for name, tensor in tensors.items():
         part, _, rest = name.partition("/")

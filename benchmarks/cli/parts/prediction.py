@@ -60,7 +60,14 @@ def predict(
     for file in flags["plugin"]:
         METHODS.load_file(file)
     record = _read(record_file)
-    model = read_model(model_file(record_file.parent.parent, record.key))
+    file = model_file(record_file.parent.parent, record.key)
+    model = read_model(file)
+    names = ("method", "seed", "split_seed")
+    if any(model.origin[name] != getattr(record, name) for name in names):
+        raise UserError(
+            f"{file}: the model of another cell; run the cell again with --save-model "
+            "--rerun always."
+        )
     files = image_files(images)
     _refuse_unwritable(out)
     cell = _cell(record, model.origin, flags)

@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import run_benchmarks
 from benchmarks.datasets.families.glyphs import Glyphs
 from benchmarks.datasets.families.glyphscenes import GlyphScenes
-from benchmarks.run.model_files import read_model
+from benchmarks.errors import UserError
+from benchmarks.run.model_files import checksum, model_file, read_model
 from methods.registry import METHODS
 from results.store import Store
+from tests.benchmarks.damage import damages
 from tests.benchmarks.small import DATA, FIELDS
 
 SINGLE = sorted(
@@ -82,22 +87,21 @@ def test_predictions_come_from_the_saved_weights(
     records: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
     """Changed weights in the file change the predictions: the method is not trained again."""
-    from safetensors import safe_open
-    from safetensors.torch import load_file, save_file
-
     file = records["lift"]
-    model = file.parent.parent / "models" / f"{file.stem}.safetensors"
+    model = model_file(file.parent.parent, file.stem)
+    whole = model.read_bytes()
     with safe_open(model, framework="pt") as opened:  # type: ignore[no-untyped-call]
         metadata = opened.metadata()
     kept = load_file(model)
     (weight,) = (name for name in kept if name.endswith("head.weight"))
+    changed = kept | {weight: kept[weight].flip(0).contiguous()}
     try:
-        save_file(kept | {weight: kept[weight].flip(0).contiguous()}, model, metadata)
+        save_file(changed, model, metadata | {"sha256": checksum(changed, metadata)})
         out = tmp_path / "p.csv"
         flags = ["predict", str(file), "--images", str(images), "--out", str(out)]
         assert run_benchmarks.main(flags) == 0
     finally:
-        save_file(kept, model, metadata)
+        model.write_bytes(whole)
     record = json.loads(file.read_text("utf-8"))
     arrays = Store(file.parent.parent).predictions(record["key"])
     flipped = np.array(record["class_names"])[::-1][arrays["top5"][:, 0]]
@@ -105,7 +109,7 @@ def test_predictions_come_from_the_saved_weights(
 
 
 def test_content_of_a_model_file(records: dict[str, Path]) -> None:
-    files = {m: f.parent.parent / "models" / f"{f.stem}.safetensors" for m, f in records.items()}
+    files = {m: model_file(f.parent.parent, f.stem) for m, f in records.items()}
     held = {method: read_model(file) for method, file in files.items()}
     assert [len(held[m].stages) for m in ("lift", "crt", "prototype", "zero_shot")] == [1, 2, 2, 0]
     assert held["zero_shot"].last == {}
@@ -116,6 +120,37 @@ def test_content_of_a_model_file(records: dict[str, Path]) -> None:
     # Without the frozen tower: 2 blocks of width 32 with their adapters and a head.
     lift = sum(t.numel() for t in held["lift"].last.values())
     assert lift == json.loads(records["lift"].read_text("utf-8"))["cost"]["trainable_params"]
+
+
+def test_a_damaged_model_is_refused_by_name(
+    records: dict[str, Path], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = model_file(records["linear_probe"].parent.parent, records["linear_probe"].stem)
+    expected = read_model(file)
+    copy = tmp_path / file.name
+    copy.write_bytes(file.read_bytes())
+    unseen = []
+    for damage in damages(copy, flips=60, seed=0):
+        try:
+            read = read_model(copy)
+        except UserError as error:
+            assert str(error).startswith(f"{copy}: damaged, or not a "), damage
+        else:
+            unseen.append(damage)
+            assert read.origin == expected.origin
+            assert all(torch.equal(t, expected.last[n]) for n, t in read.last.items())
+    assert len(unseen) <= 1  # padding of the header
+    # The model of another cell under this one's name.
+    record = records["ncm"]
+    other = model_file(record.parent.parent, record.stem)
+    whole = other.read_bytes()
+    try:
+        other.write_bytes(file.read_bytes())
+        flags = ["--images", str(images), "--out", str(tmp_path / "p.csv")]
+        assert run_benchmarks.main(["predict", str(record), *flags]) == 2
+    finally:
+        other.write_bytes(whole)
+    assert f"{other}: the model of another cell; run " in capsys.readouterr().err
 
 
 def test_multi_label_scores(clip_folder: Path, tmp_path: Path) -> None:

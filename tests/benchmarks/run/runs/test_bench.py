@@ -11,6 +11,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
+from benchmarks.errors import DataError
 from benchmarks.metrics import expected_calibration_error
 from benchmarks.run.checkpoints import RESTARTED, FileCheckpoint, checkpoint_file
 from benchmarks.run.model_files import model_file, read_model
@@ -268,6 +269,20 @@ def test_a_model_of_one_of_several_is_kept_whole(cells: Cells, out: Path) -> Non
         assert [set(stage) for stage in model.stages] == [{"head.weight", "head.bias"}]
         assert model.stages[0]["head.weight"].shape == (4, 16)
         assert set(model.last) == {"head._head.weight", "head._head.bias"}
+
+
+def test_a_model_that_cannot_be_written_ends_the_run_and_loses_nothing(
+    cells: Cells, out: Path
+) -> None:
+    (out / "models").parent.mkdir()
+    (out / "models").touch()
+    with pytest.raises(DataError) as raised:
+        run(cells("ncm,fine", seeds="0"), out, save_model=True)
+    assert str(raised.value).startswith(f"Cannot write {out / 'models'}")
+    assert Store(out).all() == ([], [])
+    (out / "models").unlink()
+    records = run(cells("ncm,fine", seeds="0"), out, save_model=True)
+    assert [r.status for r in records] == ["done", "done"]
 
 
 def test_algorithms_that_need_not_repeat_their_numbers_are_noted(cells: Cells, out: Path) -> None:
