@@ -1,8 +1,13 @@
-"""Readers of users' YAML and JSON files that reject duplicate keys."""
+"""Readers of users' YAML and JSON files: strict, and bounded in time and memory.
+
+A file may come with data from elsewhere. Its tags run no code (`SafeLoader`), it is read up to a
+size, and a text of a few lines cannot grow without end, as by aliases of aliases.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -10,13 +15,28 @@ from typing import Any
 import yaml
 
 from benchmarks.errors import UserError
+from benchmarks.input_files import MB, read_text
+
+YAML_LIMIT = 4 * MB
+"""Largest YAML file in bytes; JSON is read ten times faster."""
+JSON_LIMIT = 256 * MB
+"""Largest JSON file in bytes."""
+_DEPTH = 50
+"""Most mappings and lists inside each other."""
+_VALUES = 300_000
+"""Most values, where an alias counts as all that it stands for."""
+_DIGITS = 100
+"""Longest number in characters; some forms take a time that grows with the square."""
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's, where PyYAML has it; ten times faster."""
 
 
 class DuplicateKey(ValueError):
     """A key appears twice in a mapping; the parsers would silently keep the last value."""
 
 
-class _Strict(yaml.SafeLoader):
+class _Strict(_Loader):  # type: ignore[misc, valid-type]
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
@@ -24,7 +44,19 @@ class _Strict(yaml.SafeLoader):
                 line = key.start_mark.line + 1
                 raise DuplicateKey(f"'{key.value}' appears twice (line {line})")
             seen.add((key.tag, str(key.value)))
-        return super().construct_mapping(node, deep)
+        found: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        return found
+
+    def number(self, node: yaml.ScalarNode) -> Any:
+        """An int or float."""
+        if len(node.value) > _DIGITS:
+            raise ValueError(f"a number of {len(node.value):,} characters")
+        kind = node.tag.rpartition(":")[2]
+        return getattr(self, f"construct_yaml_{kind}")(node)
+
+
+for _kind in ("int", "float"):
+    _Strict.add_constructor(f"tag:yaml.org,2002:{_kind}", _Strict.number)
 
 
 def load_yaml(text: str) -> Any:
@@ -32,8 +64,9 @@ def load_yaml(text: str) -> Any:
 
     Raises:
         DuplicateKey: a key appears twice.
-        yaml.YAMLError, ValueError: the text is not valid YAML.
+        yaml.YAMLError, ValueError: the text is not valid YAML, or is nested without end.
     """
+    _refuse_endless(text)
     return yaml.load(text, _Strict)  # a SafeLoader
 
 
@@ -42,8 +75,11 @@ def load_json(text: str) -> Any:
 
     Raises:
         DuplicateKey: a key appears twice.
-        ValueError: the text is not valid JSON.
+        ValueError: the text is not valid JSON, or is nested without end.
     """
+
+    def constant(name: str) -> Any:
+        raise ValueError(f"{name} is not a number in JSON")
 
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -53,7 +89,44 @@ def load_json(text: str) -> Any:
             found[key] = value
         return found
 
-    return json.loads(text, object_pairs_hook=mapping)
+    try:
+        found = json.loads(text, object_pairs_hook=mapping, parse_constant=constant)
+        if re.search(r"\\u[dD][89a-fA-F]", text):  # half a character cannot be written or hashed
+            json.dumps(found, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("lists and mappings are nested without end") from None
+    return found
+
+
+def _refuse_endless(text: str) -> None:
+    """Refuse a text whose values are nested deeply, or many once its aliases are followed.
+
+    The parser's events are looked at, because building the values from them recurses.
+    """
+    sizes: dict[str, int] = {}  # values under each anchor
+    above: list[tuple[str | None, int]] = []  # anchor of each open collection; values before it
+    total = 0
+    for event in yaml.parse(text, _Loader):
+        anchor = getattr(event, "anchor", None)
+        if isinstance(event, yaml.AliasEvent):
+            if anchor in {name for name, _ in above}:
+                raise ValueError(f"the alias *{anchor} is inside of what it stands for")
+            total += sizes.get(str(anchor), 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            total += 1
+            if anchor is not None:
+                sizes[anchor] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            above.append((anchor, total))
+            total += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            name, before = above.pop()
+            if name is not None:
+                sizes[name] = total - before
+        if len(above) > _DEPTH:
+            raise ValueError(f"more than {_DEPTH} lists and mappings inside each other")
+        if total > _VALUES:
+            raise ValueError(f"more than {_VALUES:,} values")
 
 
 def yaml_mapping(file: Path, expected: str) -> dict[str, Any]:
@@ -67,11 +140,14 @@ def yaml_mapping(file: Path, expected: str) -> dict[str, Any]:
         UserError: the file cannot be read, or does not contain a mapping.
     """
     try:
-        data = load_yaml(file.read_text(encoding="utf-8"))
+        data = load_yaml(read_text(file, YAML_LIMIT))
     except OSError as error:
         raise UserError(f"Cannot read {file}: {error.strerror}.") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date with month 13
         raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
-        raise UserError(f"{file}: {expected}, not {data!r}.")
-    return {str(k): v for k, v in data.items()}
+        raise UserError(f"{file}: {expected}, not {repr(data)[:80]}.")
+    found = {str(k): v for k, v in data.items()}
+    if len(found) < len(data):
+        raise UserError(f"{file}: a key appears both as a text and as a number.")
+    return found

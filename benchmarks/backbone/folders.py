@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.errors import UserError
+from benchmarks.input_files import MB, read_text
+from benchmarks.yaml_files import load_json
+
+CONFIG_LIMIT = 10 * MB
+"""Largest configuration, in bytes."""
 CONFIG_FILE = "open_clip_config.json"
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -18,6 +24,11 @@ _TOKENIZER_FILES = (
     "*.model",
 )
 """Files that a Hugging Face tokenizer is read from."""
+
+
+def weights_in(folder: Path) -> list[Path]:
+    """The files of weights in a model's folder, sorted; open_clip chooses one of them."""
+    return sorted(f for p in ("*.safetensors", "*.bin", "*.pth") for f in folder.glob(p))
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
@@ -34,7 +45,35 @@ def tokenizer_files(folder: Path) -> list[Path]:
 def text_config(file: Path) -> dict[str, Any]:
     """The text tower's part of an open_clip_config.json; {} if it cannot be read."""
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = load_json(read_text(file, CONFIG_LIMIT))
         return dict(config["model_cfg"]["text_cfg"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def refuse_links_out(name: str, folder: Path, files: Iterable[Path]) -> None:
+    """Refuse a model's folder with files that are links to elsewhere on the disk.
+
+    The hub's cache is one of links from `snapshots/REVISION` to `blobs`, which are allowed.
+
+    Args:
+        name: the backbone, for the message.
+        folder: its folder, which may itself be a link.
+        files: the files that are read.
+
+    Raises:
+        UserError: a file leads elsewhere, or is a pipe or a device.
+    """
+    whole = folder.resolve()
+    allowed = [whole]
+    if whole.parent.name == "snapshots":
+        allowed.append(whole.parent.parent / "blobs")
+    for file in files:
+        place = file.resolve()
+        if not any(place.is_relative_to(one) for one in allowed):
+            raise UserError(
+                f"Backbone '{name}': {file} is a link to {place}, outside the folder; copy the "
+                "file there instead."
+            )
+        if not place.is_file():
+            raise UserError(f"Backbone '{name}': {file} is not a regular file.")

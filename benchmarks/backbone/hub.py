@@ -52,7 +52,7 @@ def needs(ident: BackboneId) -> list[Need]:
         repository, _, file = str(settings.get("hf_hub", "")).rpartition("/")
         either = (str(Path(file).with_suffix(".safetensors")), file) if file else _USUAL_FILES
         found.append(Need("weights", repository, (either,)))
-    text = _text_config(ident)
+    text = text_settings(ident)
     if (name := text.get("hf_tokenizer_name")) and ident.form != "local-dir":
         any_of = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
         found.append(Need("tokenizer", str(name), (any_of,)))
@@ -116,7 +116,7 @@ def require_tokenizer(ident: BackboneId) -> None:
     Raises:
         UserError: its files are not in the model's folder, or the package is not installed.
     """
-    text = _text_config(ident)
+    text = text_settings(ident)
     name = text.get("hf_tokenizer_name") or text.get("hf_model_name")
     if not name:
         return
@@ -164,7 +164,7 @@ def one_line(error: Exception, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _text_config(ident: BackboneId) -> dict[str, Any]:
+def text_settings(ident: BackboneId) -> dict[str, Any]:
     """The text tower's configuration, as far as it is known without the network."""
     import open_clip
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.backbone import activations, hub, open_clip_tables
-from benchmarks.backbone.folders import CONFIG_FILE, tokenizer_files
+from benchmarks.backbone.folders import CONFIG_FILE, refuse_links_out, tokenizer_files, weights_in
 from benchmarks.backbone.names import EMBEDDED, BackboneId
 from benchmarks.errors import UserError, did_you_mean
 
@@ -48,12 +48,13 @@ def _in_folder(name: str) -> BackboneId:
     folder = Path(name.removeprefix("local-dir:")).expanduser()
     if not (folder / CONFIG_FILE).is_file():
         raise UserError(f"Backbone '{name}': no {CONFIG_FILE} in {folder.resolve()}.")
-    weights = [f for p in ("*.safetensors", "*.bin", "*.pth") for f in folder.glob(p)]
+    weights = weights_in(folder)
     if not weights:
         raise UserError(
             f"Backbone '{name}': no weights (.safetensors, .bin or .pth) in {folder.resolve()}."
         )
-    files = [folder / CONFIG_FILE, *sorted(weights), *tokenizer_files(folder)]
+    files = [folder / CONFIG_FILE, *weights, *tokenizer_files(folder)]
+    refuse_links_out(name, folder, files)
     ident = _files_id(map(_sha256, files))
     shown = f"local-dir:{folder.resolve().name}@{ident[:8]}"
     return BackboneId(shown, "local-dir", "", str(folder), ident)

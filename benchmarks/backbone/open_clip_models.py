@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import randomness
-from benchmarks.backbone import activations, hub, weight_files
+from benchmarks.backbone import activations, hub, model_config, weight_files
+from benchmarks.backbone.folders import CONFIG_FILE, weights_in
 from benchmarks.backbone.names import BackboneId
 from benchmarks.errors import UserError
 
@@ -44,6 +45,7 @@ def build(ident: BackboneId, *, online: bool) -> tuple[Any, Any]:
         seeded = randomness.seeded("random weights", 0)
         with warnings.catch_warnings(), seeded, hub.client(offline=not online):
             warnings.simplefilter("ignore")
+            _refuse_unsafe(ident)
             if ident.form == "file":
                 model = _from_file(ident, arguments)
             else:
@@ -62,6 +64,18 @@ def build(ident: BackboneId, *, online: bool) -> tuple[Any, Any]:
         raise UserError(f"Backbone '{ident.typed}' does not load: {line}") from error
     finally:
         logging.getLogger().setLevel(level)
+
+
+def _refuse_unsafe(ident: BackboneId) -> None:
+    """Refuse a configuration that comes with weights, if it leads to code or fills the memory."""
+    from open_clip.pretrained import download_pretrained_from_hf
+
+    if ident.form == "local-dir":
+        folder = Path(ident.source)
+        model_config.refuse_unsafe(folder / CONFIG_FILE, weights_in(folder))
+    elif ident.form == "hf-hub":
+        config = Path(download_pretrained_from_hf(ident.source, filename=CONFIG_FILE))
+        model_config.refuse_unsafe(config, [Path(download_pretrained_from_hf(ident.source))])
 
 
 def _from_file(ident: BackboneId, arguments: dict[str, Any]) -> Any:
@@ -119,4 +133,7 @@ def _tokenizer(ident: BackboneId, model_name: str) -> Any:
         return load_tokenizer()
     import open_clip
 
-    return open_clip.get_tokenizer(model_name)
+    # Otherwise Hugging Face's loader asks at the terminal whether to run code of the model's.
+    from_hub = bool(hub.text_settings(ident).get("hf_tokenizer_name"))
+    never = {"trust_remote_code": False} if from_hub else {}
+    return open_clip.get_tokenizer(model_name, **never)

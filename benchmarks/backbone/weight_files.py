@@ -1,12 +1,13 @@
 """Checkpoint files of CLIP models in all common formats, loaded strictly.
 
 open_clip's reader is too lenient for a benchmark: it resizes position embeddings that do not fit
-and invents a bias that is missing. Here every parameter of the model equals that of the file.
+and invents a bias that is missing. Here every parameter of the model equals that of the file. No
+code of a file runs: pickles are read by torch's reader of plain tensors, and TorchScript archives
+as data (`torchscript`).
 """
 
 from __future__ import annotations
 
-import warnings
 import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.backbone import torchscript
 from benchmarks.errors import counted
 
 OPENAI_EXTRAS = {"input_resolution", "context_length", "vocab_size"}
@@ -43,15 +45,15 @@ def read(file: Path) -> Weights:
 
         found = load_file(file)
     elif _is_torchscript(file):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch deprecates TorchScript
-            found = torch.jit.load(str(file), map_location="cpu").state_dict()
+        found = torchscript.read(file)
     else:
         found = torch.load(file, map_location="cpu", weights_only=True)
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         found = found["state_dict"]
     if not isinstance(found, dict) or not all(isinstance(t, Tensor) for t in found.values()):
         raise ValueError("the file contains no state dict")
+    if not all(isinstance(name, str) for name in found):
+        raise ValueError("the file contains tensors without names")
     if found and all(name.startswith("module.") for name in found):  # saved from several GPUs
         found = {name.removeprefix("module."): tensor for name, tensor in found.items()}
     openai = found.keys() >= OPENAI_EXTRAS
@@ -75,6 +77,9 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     for name in ("logit_scale", "logit_bias"):  # a scalar, or a vector of length one
         if name in given and name in wanted and given[name].numel() == 1:
             given[name] = given[name].reshape(wanted[name].shape)
+    for name, buffer in model.named_buffers():  # TorchScript saves those that torch leaves out
+        if name in given and name not in wanted and _equal(given[name], buffer):
+            del given[name]
     if missing := wanted.keys() - given.keys():
         raise ValueError(f"the file lacks {_summary(missing)}")
     if extra := given.keys() - wanted.keys():
@@ -89,11 +94,40 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     model.load_state_dict(given)
 
 
+def refuse_bomb(archive: zipfile.ZipFile, size: int) -> None:
+    """Refuse a zip file whose tensors would unpack to more than the file holds.
+
+    torch stores tensors uncompressed.
+
+    Args:
+        archive: the file.
+        size: its size in bytes.
+
+    Raises:
+        ValueError: a tensor is compressed, or all together are larger than the file.
+    """
+    parts = [info for info in archive.infolist() if "/code/" not in info.filename]
+    if any(info.compress_type != zipfile.ZIP_STORED for info in parts):
+        raise ValueError("its tensors are compressed, which torch.save does not do")
+    if sum(info.file_size for info in parts) > size:
+        raise ValueError("its tensors are larger than the file")
+
+
 def _is_torchscript(file: Path) -> bool:
+    """True for a TorchScript archive.
+
+    Raises:
+        ValueError: as `refuse_bomb`.
+    """
     if not zipfile.is_zipfile(file):
         return False
     with zipfile.ZipFile(file) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+        refuse_bomb(archive, file.stat().st_size)
+        return torchscript.is_torchscript(archive)
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one.to(other.dtype), other)
 
 
 def _summary(names: Collection[str], shown: int = 3) -> str:

@@ -13,8 +13,9 @@ import yaml
 
 from benchmarks.datasets.base import Family, Texts
 from benchmarks.errors import UserError, did_you_mean, first_few
+from benchmarks.input_files import read_text
 from benchmarks.text import Package, Variant, wordnet
-from benchmarks.yaml_files import DuplicateKey, load_json, load_yaml
+from benchmarks.yaml_files import JSON_LIMIT, YAML_LIMIT, DuplicateKey, load_json, load_yaml
 
 CHOICES = ("auto", "none", "wordnet")
 """Values of `descriptions` other than a file."""
@@ -169,8 +170,8 @@ def read_mapping(file: Path, where: str) -> Mapping[str, Any]:
         UserError: the file is missing, or contains something else.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        data = load_json(text) if file.suffix == ".json" else load_yaml(text)
+        load, limit = (load_json, JSON_LIMIT) if file.suffix == ".json" else (load_yaml, YAML_LIMIT)
+        data = load(read_text(file, limit, "utf-8-sig"))
     except OSError as error:
         raise UserError(f"{where}={file}: {error.strerror}.") from error
     except DuplicateKey as error:
