@@ -24,7 +24,7 @@ JSON_LIMIT = 256 * MB
 _DEPTH = 50
 """Most mappings and lists inside each other."""
 _VALUES = 300_000
-"""Most values, where an alias counts as all that it stands for."""
+"""Most values, where an alias counts as all that it repeats."""
 _DIGITS = 100
 """Longest number in characters; some forms take a time that grows with the square."""
 
@@ -110,7 +110,7 @@ def _refuse_endless(text: str) -> None:
         anchor = getattr(event, "anchor", None)
         if isinstance(event, yaml.AliasEvent):
             if anchor in {name for name, _ in above}:
-                raise ValueError(f"the alias *{anchor} is inside of what it stands for")
+                raise ValueError(f"the alias *{anchor} contains itself")
             total += sizes.get(str(anchor), 1)
         elif isinstance(event, yaml.ScalarEvent):
             total += 1

@@ -26,7 +26,7 @@ MERGES = "a: &a {p: 1, q: 2, r: 3}\n" + "".join(
         (MERGES, "more than 300,000 values"),
         ("[" * 10_000 + "]" * 10_000, "inside each other"),
         ("{a: " * 10_000, "inside each other"),
-        ("a: &a [1, *a]", r"the alias \*a is inside of what it stands for"),
+        ("a: &a [1, *a]", r"the alias \*a contains itself"),
         ("a: 1" + ":59" * 50_000, "a number of 150,001 characters"),
         ("a: 0x" + "f" * 50_000, "a number of 50,002 characters"),
         ("a: " + "9" * 50_000, "a number of 50,000 characters"),
