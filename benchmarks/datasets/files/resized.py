@@ -2,14 +2,16 @@
 
 Only on request, because it slightly changes training pixels: crops are taken from the smaller copy
 instead of the full image. Evaluation and everything that is not cropped at random reads the files.
+Each copy has a checksum, which a process verifies when it first reads the copy.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import logging
 import math
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +27,13 @@ from benchmarks.datasets.base import Family, Images, Split, hash_strings
 from benchmarks.datasets.files.image_files import CropOf, resize_region
 from benchmarks.errors import UserError
 from benchmarks.loading import in_threads
+from benchmarks.safe_files import (
+    DamagedFile,
+    new_folder,
+    reading_checked,
+    remove_leftovers,
+    replacing_checked,
+)
 
 _FORMAT = "1"
 """Raise when the same files are resized to other pixels."""
@@ -35,6 +44,9 @@ SAMPLE = 32
 
 Progress = Callable[[int, int], None]
 """Callback that receives (images done, images in all)."""
+
+_REMEDY = "the images are resized again"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -115,6 +127,8 @@ class ResizedImages:
                 f"cache_images={side * 8 // 7} or more."
             )
         copy = self._made().read(index)
+        if copy is None:
+            copy = self._resized(index)
         top, left, height, width = region(*copy.shape[:2])
         cut = np.ascontiguousarray(copy[top : top + height, left : left + width])
         return resize_region(Image.fromarray(cut), (0, 0, height, width), side)
@@ -133,9 +147,11 @@ class ResizedImages:
             if self._copies is None:
                 key = hash_strings([_FORMAT, self.digest(), str(self.side)])
                 folder = cache_dir() / "resized" / key
-                if not folder.is_dir():
+                self._copies = _Copies.stored(folder)
+                if self._copies is None:
+                    shutil.rmtree(folder, ignore_errors=True)  # damaged, or of an earlier version
                     self._write(folder, progress)
-                self._copies = _Copies(folder)
+                    self._copies = _Copies(folder)
             return self._copies
 
     def _write(self, folder: Path, progress: Progress) -> None:
@@ -143,18 +159,19 @@ class ResizedImages:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             self._refuse_full_disk(folder.parent)
-            with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as temporary:
-                copies = Path(temporary) / "copies"
-                copies.mkdir()
-                shapes = []
+            remove_leftovers(folder.parent)
+            with new_folder(folder) as copies:
+                shapes, sums = [], []
                 with (copies / "pixels").open("wb") as pixels:
                     for done, copy in enumerate(in_threads(self._resized, range(total)), 1):
                         pixels.write(copy.tobytes())
                         shapes.append(copy.shape[:2])
+                        sums.append(_checksum(copy))
                         if done % 256 == 0 or done == total:
                             progress(done, total)
-                np.save(copies / "shapes.npy", np.array(shapes, dtype=np.int64))
-                _publish(copies, folder)
+                with replacing_checked(copies / "index") as stream:
+                    for column in (np.array(shapes, dtype=np.int64), np.array(sums)):
+                        np.save(stream, column, allow_pickle=False)
         except OSError as error:
             raise UserError(
                 f"cache_images: cannot write to {folder.parent} ({error.strerror or error}); "
@@ -184,25 +201,59 @@ class ResizedImages:
 
 
 class _Copies:
-    """Pixels of N images in one file, concatenated."""
+    """Pixels of N images in one file, concatenated, and their index.
+
+    Args:
+        folder: holds `pixels` and `index`: the shapes (N, 2) and the checksums (N,) of the images.
+
+    Raises:
+        DamagedFile: the index is damaged, or does not fit the pixels.
+        OSError: a file is absent.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._shapes = np.load(folder / "shapes.npy").tolist()
+        self._folder = folder
+        with reading_checked(folder / "index", _REMEDY) as stream:
+            self._shapes = np.load(stream, allow_pickle=False).tolist()
+            self._sums = np.load(stream, allow_pickle=False)
         sizes = [3 * math.prod(shape) for shape in self._shapes]
         self._ends = np.cumsum(sizes, dtype=np.int64).tolist()
-        self._pixels = np.memmap(folder / "pixels", dtype=np.uint8, mode="r")
+        pixels = folder / "pixels"
+        if pixels.stat().st_size != self._ends[-1]:
+            raise DamagedFile(pixels, _REMEDY)
+        self._pixels = np.memmap(pixels, dtype=np.uint8, mode="r")
+        self._whole = np.zeros(len(sizes), dtype=bool)
+        self._warned = False
 
-    def read(self, index: int) -> NDArray[np.uint8]:
-        """Return image `index`, (H, W, 3), as a view of the memory map."""
+    @classmethod
+    def stored(cls, folder: Path) -> _Copies | None:
+        """Return the copies in a folder; None if there are none or, after a warning, if damaged."""
+        try:
+            return cls(folder)
+        except DamagedFile as damage:
+            _log.warning("%s", damage)
+        except OSError:  # absent, or of an earlier version
+            pass
+        return None
+
+    def read(self, index: int) -> NDArray[np.uint8] | None:
+        """Return image `index`, (H, W, 3), as a view of the memory map; None if it is damaged."""
         height, width = self._shapes[index]
         end = self._ends[index]
-        return self._pixels[end - 3 * height * width : end].reshape(height, width, 3)
+        image = self._pixels[end - 3 * height * width : end].reshape(height, width, 3)
+        if not self._whole[index]:
+            if _checksum(image) != self._sums[index]:
+                if not self._warned:
+                    _log.warning(
+                        "%s is damaged: the damaged images are resized again.",
+                        self._folder / "pixels",
+                    )
+                self._warned = True
+                return None
+            self._whole[index] = True
+        return image
 
 
-def _publish(staging: Path, folder: Path) -> None:
-    """Rename a finished folder, so that readers see all of it or nothing."""
-    try:
-        staging.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # if it exists, another process was faster
-            raise
+def _checksum(copy: NDArray[np.uint8]) -> np.bytes_:
+    """Return the SHA-256 checksum of an image's pixels."""
+    return np.bytes_(hashlib.sha256(copy.tobytes()).hexdigest())

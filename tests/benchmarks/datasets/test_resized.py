@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -21,6 +22,7 @@ from benchmarks.datasets.files.resized import ResizedImages
 from benchmarks.errors import DataError, UserError
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.inputs.samples import SplitSamples
+from tests.benchmarks.damage import damages, full_disk
 
 SIDE = 48
 SHAPES = [(90, 120), (120, 90), (60, 60), (48, 200), (30, 40), (49, 48)]
@@ -140,6 +142,44 @@ def test_invalid_requests_are_refused(files: FileImages, monkeypatch: pytest.Mon
 def test_a_damaged_image_leaves_no_partial_copies(files: FileImages) -> None:
     (files.root / files.files[3]).write_bytes(b"no image")
     with pytest.raises(DataError, match=r"3\.png"):
+        ResizedImages(files, SIDE).make()
+    assert list((files.root / "cache" / "resized").iterdir()) == []
+
+
+def everything(files: FileImages) -> list[bytes]:
+    """All copies, as they are read by a process that reads them for the first time."""
+    images = ResizedImages(files, SIDE)
+    return [images.crop(i, lambda h, w: (0, 0, h, w), 16).tobytes() for i in range(len(files))]
+
+
+@pytest.mark.parametrize("name", ["pixels", "index"])
+def test_damaged_copies_are_made_again_with_a_warning(
+    name: str, files: FileImages, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = everything(files)
+    (folder,) = (files.root / "cache" / "resized").iterdir()
+    for damage in damages(folder / name, flips=20, seed=0):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="benchmarks"):
+            assert everything(files) == expected, damage
+        (said,) = caplog.messages
+        assert said.startswith(f"{folder / name} is damaged: ") and said.endswith("resized again.")
+        assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_copies_of_an_earlier_version_are_made_again(files: FileImages) -> None:
+    expected = everything(files)
+    (folder,) = (files.root / "cache" / "resized").iterdir()
+    (folder / "index").unlink()
+    left = folder.with_name(".ab12_cde")  # of a version that did not name the writer
+    left.mkdir()
+    os.utime(left, (0, 0))
+    assert everything(files) == expected
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(files: FileImages) -> None:
+    with full_disk(), pytest.raises(UserError, match=r"cannot write to .* LONGTAIL_VLM_CACHE=DIR"):
         ResizedImages(files, SIDE).make()
     assert list((files.root / "cache" / "resized").iterdir()) == []
 
