@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from benchmarks.average_precision import average_precisions
 
 Array = NDArray[np.float64]
+PERCENT = (0.0, 100.0 + 1e-6)
+"""Lowest and highest percentage, with room for rounding."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ def metric(
     group: str | None = None,
     weights: Callable[[Outcome], Array] | None = None,
     required: bool = False,
+    values: tuple[float, float] | None = None,
 ) -> Any:
     """Declare a field of `Metrics`.
 
@@ -173,12 +176,16 @@ def metric(
             `compare` uses numerical derivatives.
         required: whether a record must have it. Leave it off for a metric that older records do
             not have: it is None there.
+        values: the lowest and the highest possible value, by default those of a percentage if the
+            unit is "%", otherwise any. A record with a value outside is refused.
     """
     declared = Metric(
         function, title, multi_title, tasks, higher_is_better, unit, printed, compared, drawn,
         group, weights,
     )  # fmt: skip
-    metadata = {"metric": declared}
+    metadata: dict[str, Any] = {"metric": declared}
+    if values is not None or unit == "%":
+        metadata["range"] = values or PERCENT
     if required:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=None, metadata=metadata)
@@ -214,7 +221,7 @@ class Metrics:
         calibration_error, tasks=("single",), higher_is_better=False, required=True
     )
     """Expected calibration error, 15 equal bins of the top-1 probability; None for multi-label."""
-    per_class: tuple[float | None, ...]
+    per_class: tuple[float | None, ...] = dataclasses.field(metadata={"range": PERCENT})
     """(C,) accuracies or average precisions by class; None for a class without test images."""
 
 

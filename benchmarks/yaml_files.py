@@ -82,11 +82,11 @@ def load_json(text: str) -> Any:
         raise ValueError(f"{name} is not a number in JSON")
 
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in found:
-                raise DuplicateKey(f"'{key}' appears twice")
-            found[key] = value
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise DuplicateKey(f"'{twice[:60]}' appears twice")
         return found
 
     try:

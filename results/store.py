@@ -2,73 +2,80 @@
 
 Processes share only the folder. Each file is written under a temporary name and then renamed, so
 that a reader sees a complete file or none. The predictions are renamed first, so that a record
-implies them. A cell is done if a valid record says so, whatever else is in the folder.
+implies them, and the record has their checksum, so that it is never taken for that of others. A
+cell is done if a valid record says so, whatever else is in the folder.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import fcntl
+import hashlib
 import os
-import uuid
-import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 
 from benchmarks.errors import UserError
-from results.schema import Record, RecordError
+from benchmarks.safe_files import remove_leftovers, replacing
+from results import predictions as arrays_of
+from results import record_file
+from results.predictions import Arrays, PredictionsError
+from results.record_file import RecordFile
+from results.schema import Record, RecordError, SchemaError
 
 _AGAIN = "run the cell again with --rerun always"
+ASIDE = ".unreadable"
+"""End of the name of a file that could not be read and whose cell was computed again."""
 
 
 class Store:
-    """The records under `out/records`: `KEY.json`, and `KEY.npz` if the cell is done.
-
-    Predictions, single-label: `ids` (N,), `labels` (N,), `top5` (N, ≤5) class indices, `top5_prob`
-    (N, ≤5), `true_prob` (N,). Multi-label: `ids` (N,), `labels` (N, C), `scores` (N, C) float32,
-    from which average precision is computed (the log-softmax if the data set asks for a softmax).
-    """
+    """The records under `out/records`: `KEY.json`, and `KEY.npz` if the cell is done."""
 
     def __init__(self, out: Path) -> None:
         self.folder = Path(out) / "records"
-        self._read: dict[str, tuple[tuple[int, ...], Record]] = {}
+        self._read: dict[str, tuple[tuple[int, ...], RecordFile]] = {}
         """Records by file name, each with the file's inode, size and time."""
 
     def check_writable(self) -> None:
         """Create the folder and a file in it, so that a sweep fails now and not in an hour.
 
+        Temporary files of processes that have ended are removed.
+
         Raises:
             UserError: the folder cannot be created or written to.
         """
-        probe = self._temporary("check")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"")
+            probe = self.folder / "check"
+            with replacing(probe):
+                pass
             probe.unlink()
         except OSError as error:
             raise UserError(
                 f"Cannot write to {self.folder}: {error.strerror or error}. "
                 "Choose another folder with --out."
             ) from error
+        remove_leftovers(self.folder)
 
     def write(self, record: Record, predictions: Mapping[str, np.ndarray] | None) -> None:
         """Write a cell, replacing an earlier record of the same key.
 
+        An earlier file that is no readable record stays, with `.unreadable` after its name.
+
         Args:
             record: the cell; its key is the file name.
-            predictions: arrays by name as the class describes, or None if the cell is not done.
+            predictions: arrays by name as `results.predictions` describes, or None if the cell is
+                not done.
 
         Raises:
-            RecordError: the record could not be read back, is done without predictions, or an array
-                holds Python objects. Nothing is written.
+            RecordError: the record or its predictions could not be read back, or it is done without
+                predictions. Nothing is written.
             OSError: the disk is full or the folder is gone.
         """
-        text = _dump(record)
-        Record.from_json(json.loads(text))
         if (predictions is None) == (record.status == "done"):
             raise RecordError(
                 "a cell must be written with predictions if it is done, and only then"
@@ -77,28 +84,70 @@ class Store:
         for name, array in arrays.items():
             if array.dtype.hasobject:
                 raise RecordError(f"predictions '{name}' hold Python objects")
+        try:
+            arrays_of.check(arrays, record)
+        except PredictionsError as error:
+            raise RecordError(f"predictions: {error}") from None
+        text = record_file.text_of(record, None)
 
         self.folder.mkdir(parents=True, exist_ok=True)
         json_file, npz_file = self._files(record.key)
-        json_temporary, npz_temporary = self._temporary(record.key), self._temporary(record.key)
+        with self._turn() as my_turn:
+            if predictions is None:
+                with replacing(json_file) as stream:
+                    stream.write(text.encode())
+                    stream.flush()
+                    my_turn()
+                    self._set_aside(record.key)
+                    npz_file.unlink(missing_ok=True)
+                return
+            # The predictions are renamed when the inner block ends, the record when the outer does.
+            with replacing(json_file) as stream, replacing(npz_file) as binary:
+                np.savez_compressed(binary, **arrays)  # type: ignore[arg-type]
+                binary.flush()
+                stream.write(record_file.text_of(record, _sha256(Path(binary.name))).encode())
+                stream.flush()
+                my_turn()
+                self._set_aside(record.key)
+                # Remove an earlier record first: it must not be paired with the new predictions.
+                json_file.unlink(missing_ok=True)
+
+    @contextmanager
+    def _turn(self) -> Iterator[Callable[[], None]]:
+        """Let one process at a time rename files; yields the function that waits for the turn.
+
+        Otherwise the predictions of one and the record of another could be the last to be renamed.
+        Where a file system has no locks, the checksum in the record shows such a pair.
+        """
+        folder = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            with open(json_temporary, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                _flush(stream)
-            if predictions is not None:
-                with open(npz_temporary, "wb") as binary:
-                    np.savez_compressed(binary, **arrays)  # type: ignore[arg-type]
-                    _flush(binary)
-            # Remove an earlier record first: it must not be paired with the new predictions.
-            json_file.unlink(missing_ok=True)
-            if predictions is not None:
-                os.replace(npz_temporary, npz_file)
-            else:
-                npz_file.unlink(missing_ok=True)
-            os.replace(json_temporary, json_file)
+
+            def wait() -> None:
+                with contextlib.suppress(OSError):
+                    fcntl.flock(folder, fcntl.LOCK_EX)
+
+            yield wait
         finally:
-            json_temporary.unlink(missing_ok=True)
-            npz_temporary.unlink(missing_ok=True)
+            os.close(folder)  # ends the lock, as the end of the process does
+
+    def _set_aside(self, key: str) -> None:
+        """Keep the files of a key, under other names, if no version of a record can be read."""
+        json_file, npz_file = self._files(key)
+        if not os.path.lexists(json_file):
+            found = [npz_file] if os.path.lexists(npz_file) and not npz_file.is_file() else []
+        else:
+            try:
+                record_file.read(json_file)
+                return
+            except (OSError, RecordError):
+                found = [file for file in (json_file, npz_file) if os.path.lexists(file)]
+        for file in found:
+            aside = file.with_name(file.name + ASIDE)
+            number = 1
+            while os.path.lexists(aside):
+                number += 1
+                aside = file.with_name(f"{file.name}{ASIDE}-{number}")
+            os.rename(file, aside)
 
     def rename(self, old_key: str, record: Record) -> None:
         """Move a cell to another key; its predictions move with it.
@@ -106,27 +155,28 @@ class Store:
         Args:
             old_key: key that the cell has in this folder.
             record: the cell as it shall be, with its new key.
+
+        Raises:
+            RecordError: there is no readable record of the old key.
+            OSError: the disk is full or the folder cannot be written to.
         """
         old_json, old_npz = self._files(old_key)
         json_file, npz_file = self._files(record.key)
-        temporary = self._temporary(record.key)
-        try:
-            with open(temporary, "w", encoding="utf-8") as stream:
-                stream.write(_dump(record))
-                _flush(stream)
+        old = record_file.read(old_json)
+        with self._turn() as my_turn, replacing(json_file) as stream:
+            stream.write(record_file.text_of(record, old.predictions_sha256).encode())
+            stream.flush()
+            my_turn()
             if old_npz.is_file():  # a record may be kept without its predictions
                 os.replace(old_npz, npz_file)
-            os.replace(temporary, json_file)
-            if json_file != old_json:
-                old_json.unlink()
-        finally:
-            temporary.unlink(missing_ok=True)
+        if json_file != old_json:
+            old_json.unlink()
 
     def get(self, key: str) -> Record | None:
         """The record of a cell, or None if it is absent, damaged or lacks its predictions."""
         json_file, npz_file = self._files(key)
         try:
-            record = _load(json_file)
+            record = record_file.read(json_file).record
         except (OSError, RecordError):
             return None
         return record if record.status != "done" or npz_file.is_file() else None
@@ -135,47 +185,80 @@ class Store:
         """Every record in order of its key, and one line for each file that is not a record.
 
         Tables need no predictions, so a record without them is included.
+
+        Raises:
+            UserError: the folder cannot be read.
         """
         records, problems = [], []
-        for file in sorted(self.folder.glob("*.json")):
+        for file in self.files():
             try:
-                records.append(self._loaded(file))
-            except (OSError, RecordError) as error:
+                records.append(self._loaded(file).record)
+            except SchemaError as error:
                 problems.append(f"{file}: {error}")
+            except (OSError, RecordError) as error:
+                problems.append(
+                    f"{file}: {record_file.reason(error)}: a run of its cell computes it again and "
+                    f"keeps this file as {file.name}{ASIDE}"
+                )
         return records, problems
 
-    def _loaded(self, file: Path) -> Record:
+    def files(self) -> list[Path]:
+        """The files of records, readable or not, in order of their names.
+
+        Raises:
+            UserError: the folder cannot be read.
+        """
+        try:
+            names = os.listdir(self.folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise UserError(f"Cannot read {self.folder}: {error.strerror or error}.") from error
+        # Hidden files are temporary ones, and macOS's copies of attributes.
+        shown = (name for name in sorted(names) if not name.startswith("."))
+        return [self.folder / name for name in shown if name.endswith(".json")]
+
+    def _loaded(self, file: Path) -> RecordFile:
         """The record in a file, read again only if the file has changed."""
         stat = file.stat()
         state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
         before = self._read.get(file.name)
         if before is not None and before[0] == state:
             return before[1]
-        record = _load(file)
-        self._read[file.name] = state, record
-        return record
+        found = record_file.read(file)
+        self._read[file.name] = state, found
+        return found
 
-    def predictions(self, key: str, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
-        """The arrays written with a cell: all of them, or `only` those with these names.
+    def predictions(self, key: str, only: Collection[str] | None = None) -> Arrays:
+        """The arrays written with a cell.
+
+        Args:
+            key: of the cell.
+            only: names of the arrays to read, by default all. Those of its task must be there.
 
         Raises:
-            UserError: the file is absent or damaged.
+            UserError: the file is absent, damaged or not that of the cell's record.
         """
-        file = self._files(key)[1]
+        json_file, file = self._files(key)
         try:
-            with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as data:
-                return {name: data[name] for name in data.files if only is None or name in only}
+            stored = self._loaded(json_file)
+            return arrays_of.read(file, stored.record, stored.predictions_sha256, only)
         except FileNotFoundError:
             raise UserError(f"No predictions at {file}: {_AGAIN}.") from None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"Damaged predictions {file} ({error}): {_AGAIN}.") from error
+        except RecordError as error:
+            raise UserError(f"{json_file}: {error}: {_AGAIN}.") from None
+        except PredictionsError as error:
+            raise UserError(f"Damaged predictions {file} ({error}): {_AGAIN}.") from None
+        except OSError as error:
+            raise UserError(f"Cannot read {file} ({error.strerror or error}): {_AGAIN}.") from None
 
     def _files(self, key: str) -> tuple[Path, Path]:
         return self.folder / f"{key}.json", self.folder / f"{key}.npz"
 
-    def _temporary(self, key: str) -> Path:
-        # Not `tempfile`: its files are private to the user, but a group may share results.
-        return self.folder / f".{key}.{uuid.uuid4().hex}.tmp"
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def preference(record: Record) -> tuple[bool, datetime, str]:
@@ -191,29 +274,3 @@ def preference(record: Record) -> tuple[bool, datetime, str]:
         if finished.tzinfo is None:
             finished = finished.replace(tzinfo=UTC)
     return record.status == "done", finished, record.key
-
-
-def _dump(record: Record) -> str:
-    """JSON with one line for each top-level field, and not one for each of 1,000 classes."""
-    lines = [
-        f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
-        for name, value in record.to_json().items()
-    ]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def _load(file: Path) -> Record:
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecordError(f"not JSON ({error}): delete it and run the cell again") from None
-    record = Record.from_json(data)
-    if record.key != file.stem:
-        raise RecordError(f"contains the record of another cell, {record.key}")
-    return record
-
-
-def _flush(stream: IO[Any]) -> None:
-    """Put the data on disk before the rename, so that a power cut cannot leave an empty file."""
-    stream.flush()
-    os.fsync(stream.fileno())

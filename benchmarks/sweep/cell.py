@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from benchmarks.backbone.names import BackboneId
 from benchmarks.datasets.base import Family
-from results.schema import Tuning, cell_key
+from results.identity import cell_identity, cell_key, short_hash
+from results.schema import Tuning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,26 +60,22 @@ class Cell:
 
         Two records with one identity and different keys were made by different code.
         """
-        spec = {
-            "method": self.method,
-            "config": self.config,
-            "dataset": self.family.name,
-            "dataset_version": self.family.version,
-            "dataset_config": self.dataset_config,
-            "weights": self.backbone.weights_id,
-            "seed": self.seed,
-            "split_seed": self.split_seed,
-            "protocol": self.protocol,
-            "select": self.select,
-            "precision": self.precision,
-            "groups": self.groups,
-        }
-        # The record states what tuning cost, so the same fields without a recipe are another cell.
-        if self.tuning is not None:
-            spec["tuning_trials"] = self.tuning.trials
-        if self.transform != "checkpoint":
-            spec["transform"] = self.transform
-        return _digest(spec)
+        return cell_identity(
+            method=self.method,
+            config=self.config,
+            family=self.family.name,
+            dataset_version=self.family.version,
+            dataset_config=self.dataset_config,
+            weights_id=self.backbone.weights_id,
+            seed=self.seed,
+            split_seed=self.split_seed,
+            protocol=self.protocol,
+            select=self.select,
+            precision=self.precision,
+            groups=self.groups,
+            tuning_trials=None if self.tuning is None else self.tuning.trials,
+            transform=self.transform,
+        )
 
     @cached_property
     def key(self) -> str:
@@ -100,15 +95,10 @@ class Cell:
             "precision": self.precision,
             "transform": self.transform,
         }
-        return _digest(spec)
+        return short_hash(spec)
 
     @property
     def title(self) -> str:
         """The cell in progress displays and messages."""
         seed = "" if self.deterministic else f" · seed {self.seed}"
         return f"{self.label} · {self.dataset}{seed}"
-
-
-def _digest(spec: dict[str, Any]) -> str:
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

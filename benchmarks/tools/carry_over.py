@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import UserError, counted
-from results.schema import Record, cell_key
+from results.identity import cell_key
+from results.schema import Record
 from results.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
-from typing import Any
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.metrics import Metrics
+from results.identity import cell_identity, cell_key
 from results.schema import Cost, Groups, Provenance, Record, Selection
+
+if TYPE_CHECKING:
+    from benchmarks.sweep.cell import Cell
 
 
 def tail_counts(classes: int, largest: int = 500, ratio: float = 100.0) -> tuple[int, ...]:
@@ -77,6 +83,44 @@ def make_record(
     identity = repr((method, seed, sorted(fields.items(), key=lambda item: item[0]), parts))
     fields.setdefault("key", hashlib.sha256(identity.encode()).hexdigest()[:16])
     return Record(method=method, seed=seed, **parts, **fields)
+
+
+def record_of(cell: Cell, **changes: Any) -> Record:
+    """A made-up record of a planned cell; it can be stored."""
+    known = {
+        name: getattr(cell, name)
+        for name in ("key", "identity", "dataset", "dataset_config", "protocol", "precision",
+                     "split_seed", "transform", "tuning", "config", "deterministic")
+    }  # fmt: skip
+    known |= {
+        "backbone": cell.backbone.name, "dataset_version": cell.family.version,
+        "provenance_weights_id": cell.backbone.weights_id, "groups_rule": cell.groups,
+        "provenance_fingerprint": cell.fingerprint, "selection_rule": cell.select,
+    }  # fmt: skip
+    return make_record(cell.method, cell.seed, **{**known, **changes})
+
+
+def with_key(record: Record) -> Record:
+    """A record with the identity and the key that follow from its other fields."""
+    assert record.groups and record.selection and record.provenance
+    identity = cell_identity(
+        method=record.method, config=record.config, family=record.dataset.partition(" (")[0],
+        dataset_version=record.dataset_version, dataset_config=record.dataset_config,
+        weights_id=record.provenance.weights_id, seed=record.seed, split_seed=record.split_seed,
+        protocol=record.protocol, select=record.selection.rule, precision=record.precision,
+        groups=record.groups.rule, transform=record.transform,
+        tuning_trials=record.tuning.trials if record.tuning else None,
+    )  # fmt: skip
+    key = cell_key(identity, record.provenance.fingerprint)
+    return dataclasses.replace(record, identity=identity, key=key)
+
+
+def change_file(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the record in a file on purpose: without its checksum, as a user may do."""
+    data = json.loads(file.read_text(encoding="utf-8"))
+    change(data)
+    data.pop("checksum", None)
+    file.write_text(json.dumps(data), encoding="utf-8")
 
 
 def failed_record(method: str, seed: int = 0, error: str = "boom", **changes: Any) -> Record:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,9 +10,10 @@ import numpy as np
 import pytest
 
 from benchmarks.errors import UserError
+from benchmarks.safe_files import this_process
 from results.schema import Record, RecordError
 from results.store import Store, preference
-from tests.results.factory import failed_record, make_record
+from tests.results.factory import change_file, failed_record, make_record, with_key
 
 ROOT = Path(__file__).resolve().parents[2]
 PREDICTIONS = {"ids": np.array(["a.png", "bé.png"]), "labels": np.array([0, 1])}
@@ -85,10 +85,9 @@ def test_a_truncated_record_is_not_done(store: Store) -> None:
 def test_an_unknown_schema_is_refused_with_a_remedy(store: Store) -> None:
     store.write(make_record(key="k"), PREDICTIONS)
     file = store.folder / "k.json"
-    data = json.loads(file.read_text())
-    file.write_text(json.dumps({**data, "schema_version": 99}))
+    change_file(file, lambda data: data.update(schema_version=99))
     assert store.get("k") is None
-    assert "update the suite" in store.all()[1][0]
+    assert store.all()[1] == [f"{file}: schema 99, but this version reads 1: update the suite"]
 
 
 def test_a_record_under_another_name_is_refused(store: Store) -> None:
@@ -214,11 +213,91 @@ def test_a_cell_renamed_to_its_own_key_is_rewritten(store: Store) -> None:
     assert store.get("k") == make_record(key="k", notes=("rewritten",))
 
 
-def test_leftovers_are_ignored(store: Store) -> None:
+def test_leftovers_are_ignored_and_those_of_dead_writers_removed(store: Store) -> None:
     record = make_record(key="k")
     store.write(record, PREDICTIONS)
-    (store.folder / ".k.0123.tmp").write_text("half a rec")
+    ended = subprocess.run(
+        [sys.executable, "-c", "from benchmarks.safe_files import *; print(this_process())"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    dead, living, old, new = (
+        store.folder / f".k.json.{ended}.0.tmp",
+        store.folder / f".k.json.{this_process()}.0.tmp",
+        store.folder / f".k.{'0' * 32}.tmp",  # of an earlier version, which named no writer
+        store.folder / f".k.{'1' * 32}.tmp",
+    )
+    for file in (dead, living, old, new):
+        file.write_text("half a rec")
+    os.utime(old, (1, 1))
     assert store.all() == ([record], [])
+    store.check_writable()
+    assert [file for file in (dead, living, old, new) if file.exists()] == [living, new]
+
+
+@pytest.mark.parametrize("damage", ["{", "folder", "pipe", "link"])
+def test_an_unreadable_record_is_kept_when_its_cell_is_computed_again(
+    store: Store, damage: str
+) -> None:
+    record = make_record(key="k")
+    file = store.folder / "k.json"
+    for number in ("", "-2", "-3"):
+        store.write(record, PREDICTIONS)
+        file.unlink()
+        if damage == "folder":
+            file.mkdir()
+        elif damage == "pipe":
+            os.mkfifo(file)
+        elif damage == "link":
+            file.symlink_to("nowhere")
+        else:
+            file.write_text(damage, encoding="utf-8")
+        (line,) = store.all()[1]
+        assert line.startswith(f"{file}: ") and "keeps this file as k.json.unreadable" in line
+        store.write(record, PREDICTIONS)
+        assert store.all() == ([record], [])
+        assert os.path.lexists(store.folder / f"k.json.unreadable{number}")
+        assert (store.folder / f"k.npz.unreadable{number}").is_file()
+        assert store.predictions("k").keys() == PREDICTIONS.keys()
+
+
+def test_a_record_of_a_newer_schema_is_kept_when_its_cell_is_computed_again(store: Store) -> None:
+    store.write(make_record(key="k"), PREDICTIONS)
+    change_file(store.folder / "k.json", lambda data: data.update(schema_version=2))
+    newer = (store.folder / "k.json").read_text("utf-8")
+    store.write(failed_record("lift", key="k"), None)
+    assert (store.folder / "k.json.unreadable").read_text("utf-8") == newer
+    assert (store.folder / "k.npz.unreadable").is_file()
+
+
+def test_a_folder_in_place_of_predictions_is_no_obstacle(store: Store) -> None:
+    (store.folder / "k.npz").mkdir(parents=True)
+    store.write(make_record(key="k"), PREDICTIONS)
+    assert store.predictions("k").keys() == PREDICTIONS.keys()
+    assert (store.folder / "k.npz.unreadable").is_dir()
+
+
+def test_a_renamed_or_copied_record_is_told(store: Store) -> None:
+    record = with_key(make_record())
+    store.write(record, PREDICTIONS)
+    copy = store.folder / f"{'0' * 16}.json"
+    copy.write_bytes((store.folder / f"{record.key}.json").read_bytes())
+    records, (line,) = store.all()
+    assert records == [record]
+    assert f"{copy}: contains the record of another cell, {record.key}" in line
+    assert "renamed or copied" in line
+
+
+def test_hidden_files_are_no_records(store: Store) -> None:
+    store.write(make_record(key="k"), PREDICTIONS)
+    (store.folder / "._k.json").write_bytes(b"\0")  # as macOS writes on other file systems
+    assert len(store.all()[0]) == 1 and store.all()[1] == []
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(store: Store) -> None:
+    store.folder.parent.mkdir()
+    store.folder.symlink_to(store.folder)
+    with pytest.raises(UserError, match=r"Cannot read .*records: Too many levels"):
+        store.all()
 
 
 def test_of_two_records_of_one_cell_a_finished_one_is_preferred_then_the_newest() -> None:
@@ -250,7 +329,8 @@ from tests.results.factory import make_record
 folder, worker = Path(sys.argv[1]), int(sys.argv[2])
 for i in range(8):
     for key in (f"w{worker}-{i}", "shared"):
-        Store(folder).write(make_record(seed=worker, key=key), {"labels": np.array([0, 1])})
+        labels = np.full(20_000 * (worker + 1), worker)
+        Store(folder).write(make_record(seed=worker, key=key), {"labels": labels})
 """
 
 
@@ -265,7 +345,11 @@ def test_processes_may_write_at_the_same_time(tmp_path: Path) -> None:
     assert {r.key for r in records} == {f"w{w}-{i}" for w in range(3) for i in range(8)} | {
         "shared"
     }
-    assert Store(tmp_path).predictions("shared")["labels"].tolist() == [0, 1]
+    # The predictions and the record are of one writer.
+    (shared,) = (record for record in records if record.key == "shared")
+    labels = Store(tmp_path).predictions("shared")["labels"]
+    assert set(labels) == {shared.seed} and len(labels) == 20_000 * (shared.seed + 1)
+    assert len(list(tmp_path.glob("records/*"))) == 2 * len(records)
 
 
 def test_check_writable(tmp_path: Path) -> None:

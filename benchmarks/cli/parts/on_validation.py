@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.datasets.base import DataSet, Family
 from benchmarks.datasets.carving import with_validation
 from benchmarks.errors import UserError
+from results.identity import ON_VALIDATION
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class OnValidation(Family):
     @property
     def name(self) -> str:  # type: ignore[override]
         """A name of its own, so that no record of a trial counts as a result on the data set."""
-        return f"{self.inner.name}, validation images"
+        return f"{self.inner.name}{ON_VALIDATION}"
 
     @property
     def version(self) -> str:  # type: ignore[override]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,6 +29,7 @@ from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import Choice, Sweep
 from methods.registry import METHODS
+from results import record_file
 from results.schema import Record, RecordError
 
 TOP = 5
@@ -150,13 +150,11 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 def _read(file: Path) -> Record:
     try:
-        record = Record.from_json(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecordError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        if isinstance(error, ValueError) and not isinstance(error, RecordError):
-            reason = "not valid JSON"
+        record = record_file.read(file).record
+    except (OSError, RecordError) as error:
         raise UserError(
-            f"{file} cannot be read as a record ({reason}); records are OUT/records/KEY.json."
+            f"{file} cannot be read as a record ({record_file.reason(error)}); records are "
+            "OUT/records/KEY.json."
         ) from error
     if record.status != "done":
         raise UserError(f"{file}: the cell is not done ({record.error}).")

@@ -37,6 +37,7 @@ from benchmarks.sweep.recipe_files import Recipe, default_file, refuse_to_lose, 
 from benchmarks.sweep.settings import Sweep
 from methods.registry import METHODS, info_of
 from methods.space import Distribution, drawn
+from results.identity import ON_VALIDATION
 from results.schema import Record
 from results.store import Store
 
@@ -205,7 +206,7 @@ def _trials(cells: Sequence[Cell], options: SearchOptions, by_flag: Iterable[str
                 label=f"trial {number} ({shown})",
                 config={**cell.config, **values},
                 family=OnValidation(cell.family),
-                dataset=f"{cell.dataset}, validation images",
+                dataset=f"{cell.dataset}{ON_VALIDATION}",
                 select="last",
             )
             for cell in cells

@@ -24,8 +24,9 @@ from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import Choice, Sweep
 from benchmarks.tools.speed.machine import Machine
 from benchmarks.tools.speed.timing import Row
+from results.record_file import text_of
 from results.schema import Cost, Groups, Provenance, Record, Selection
-from results.store import Store, _dump
+from results.store import Store
 
 ROOT = Path(__file__).resolve().parents[3]
 CLASSES = 100
@@ -149,7 +150,8 @@ def _write(store: Store, cells: list[Cell]) -> None:
                 cell.fingerprint, "2026-01-01T00:00:00+00:00", "2026-01-01T00:00:10+00:00",
             ),
         )  # fmt: skip
-        (store.folder / f"{cell.key}.json").write_text(_dump(record), encoding="utf-8")
+        text = text_of(record, None)
+        (store.folder / f"{cell.key}.json").write_text(text, encoding="utf-8")
 
 
 def _overhead(folder: Path, number: int) -> Row:

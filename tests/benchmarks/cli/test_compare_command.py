@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 import run_benchmarks
+from results.identity import cell_key
+from results.schema import Record
+from results.store import Store
 from tests.benchmarks.small import make_clip_folder
 
 SWEEP = """
@@ -178,21 +181,20 @@ def test_a_folder_without_records(command: Command, finished: Path) -> None:
     assert "No records under nowhere" in _line(command("compare", "nowhere", "--against", "ncm"))
 
 
-def _copy(finished: Path, change: Callable[[dict[str, object]], None], name: str) -> None:
+def _copy(finished: Path, change: Callable[[Record], Record], name: str) -> None:
     """Copy the records to the folder `name` and change those of ncm."""
     shutil.copytree(finished / "runs" / "records", f"{name}/records")
-    for file in Path(f"{name}/records").glob("*.json"):
-        record = json.loads(file.read_text("utf-8"))
-        if record["method"] == "ncm":
-            change(record)
-            file.write_text(json.dumps(record), encoding="utf-8")
+    store = Store(Path(name))
+    for record in store.all()[0]:
+        if record.method == "ncm":
+            store.rename(record.key, change(record))
 
 
 def test_incomparable_records_are_refused_unless_other_methods_made_them(
     command: Command, finished: Path
 ) -> None:
-    def another_split(record: dict[str, object]) -> None:
-        record["provenance"]["split_hash"] = "0" * 16  # type: ignore[index]
+    def another_split(record: Record) -> Record:
+        return replace(record, provenance=replace(record.provenance, split_hash="0" * 16))
 
     _copy(finished, another_split, "mixed")
     line = _line(command("compare", "mixed", "--against", "ncm"))
@@ -204,8 +206,9 @@ def test_incomparable_records_are_refused_unless_other_methods_made_them(
 
 
 def test_stale_records_are_compared_with_a_note(command: Command, finished: Path) -> None:
-    def older(record: dict[str, object]) -> None:
-        record["provenance"]["fingerprint"] = "0" * 16  # type: ignore[index]
+    def older(record: Record) -> Record:
+        provenance = replace(record.provenance, fingerprint="0" * 16)
+        return replace(record, key=cell_key(record.identity, "0" * 16), provenance=provenance)
 
     _copy(finished, older, "stale")
     status, out, _ = command("compare", "stale", "--against", "ncm")
@@ -214,7 +217,7 @@ def test_stale_records_are_compared_with_a_note(command: Command, finished: Path
 
 
 def test_records_without_predictions_cannot_be_paired(command: Command, finished: Path) -> None:
-    _copy(finished, lambda record: None, "small")
+    _copy(finished, lambda record: record, "small")
     for file in Path("small/records").glob("*.npz"):
         file.unlink()
     line = _line(command("compare", "small", "--a", "ncm", "--b", "linear_probe (lr=0.1)"))

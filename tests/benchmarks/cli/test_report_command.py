@@ -11,9 +11,10 @@ import pytest
 from benchmarks.sweep import plan
 from benchmarks.sweep.fingerprints import fingerprint
 from benchmarks.sweep.settings import read_sweep
+from results.identity import cell_key
 from results.store import Store
 from tests.benchmarks.cli.commands import Command, the_line
-from tests.results.factory import make_record
+from tests.results.factory import make_record, record_of, with_key
 
 SWEEPS = {
     "equal.yaml": "methods: [ncm, linear_probe]\nprotocol: equal\n",
@@ -30,12 +31,7 @@ def runs(work: Path) -> None:
         file = work / name
         file.write_text(f"{text}datasets: [glyphs100_lt, glyphs100_lt_ir10]\n", encoding="utf-8")
         for cell in plan.expand(read_sweep(file, {})).cells if name != "other.yaml" else ():
-            record = make_record(
-                cell.method, cell.seed, key=cell.key, identity=cell.identity,
-                dataset=cell.dataset, backbone="glyph", protocol=cell.protocol,
-                config=cell.config, provenance_fingerprint=cell.fingerprint,
-            )  # fmt: skip
-            store.write(record, {})
+            store.write(record_of(cell), {})
 
 
 def rows(folder: Path) -> set[tuple[str, str, str]]:
@@ -74,10 +70,9 @@ def test_a_record_of_current_code_wins_over_a_newer_stale_one(command: Command, 
     for folder in ("one", "two"):  # in whichever folder
         for code, overall in ((today, 40.0), ("0" * 16, 60.0)):
             record = make_record(
-                "lift", key=f"{folder}-{code}", identity="cell", overall=overall,
-                provenance_fingerprint=code, provenance_finished=times[code],
-            )  # fmt: skip
-            Store(work / folder).write(record, {})
+                overall=overall, provenance_fingerprint=code, provenance_finished=times[code]
+            )
+            Store(work / folder).write(with_key(record), {})
     for words in (["one"], ["one", "two"], ["two", "one"]):
         ended = command("report", *words, "--out", "there")
         assert ended.status == 0
@@ -105,14 +100,10 @@ def test_a_record_of_todays_code_is_preferred_to_a_newer_stale_one(
     file = work / "one.yaml"
     file.write_text("methods: [ncm]\ndatasets: [glyphs100_lt]\n", encoding="utf-8")
     (cell,) = plan.expand(read_sweep(file, {})).cells
-    made = {"identity": cell.identity, "config": cell.config, "deterministic": True}
-    today = make_record(
-        "ncm", overall=40.0, key=cell.key, provenance_fingerprint=cell.fingerprint,
-        provenance_finished="2026-01-01T00:00:00+00:00", **made,
-    )  # fmt: skip
-    stale = make_record(
-        "ncm", overall=60.0, key="0" * 16, provenance_fingerprint="0" * 16,
-        provenance_finished="2026-02-01T00:00:00+00:00", **made,
+    today = record_of(cell, overall=40.0, provenance_finished="2026-01-01T00:00:00+00:00")
+    stale = record_of(
+        cell, overall=60.0, key=cell_key(cell.identity, "0" * 16),
+        provenance_fingerprint="0" * 16, provenance_finished="2026-02-01T00:00:00+00:00",
     )  # fmt: skip
     for folder, record in (("today", today), ("stale", stale)):
         Store(work / folder).write(record, {})

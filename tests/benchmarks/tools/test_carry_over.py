@@ -14,9 +14,10 @@ import pytest
 
 from benchmarks.errors import UserError
 from benchmarks.tools.carry_over import carry_over, fingerprints_at
-from results.schema import Record, cell_key
+from results.identity import cell_key
+from results.schema import Record
 from results.store import Store
-from tests.results.factory import failed_record, make_record
+from tests.results.factory import failed_record, make_record, with_key
 
 ROOT = Path(__file__).resolve().parents[3]
 LAST_OVER_BYTES = "ad3db74"
@@ -63,14 +64,16 @@ def commit(repository: Path) -> Commit:
 
 
 def made_by(fingerprint: str, method: str, seed: int = 0, **changes: object) -> Record:
-    identity = f"{method}-{seed}"
-    return make_record(
-        method, seed, identity=identity, key=cell_key(identity, fingerprint),
-        provenance_fingerprint=fingerprint, **changes,  # type: ignore[arg-type]
-    )  # fmt: skip
+    return with_key(
+        make_record(method, seed, provenance_fingerprint=fingerprint, **changes)  # type: ignore[arg-type]
+    )
 
 
-PREDICTIONS = {"ids": np.arange(3), "labels": np.arange(3)}
+def key_of(fingerprint: str, method: str, seed: int = 0) -> str:
+    return made_by(fingerprint, method, seed).key
+
+
+PREDICTIONS = {"ids": np.array(["a", "b", "c"]), "labels": np.arange(3)}
 
 
 def test_only_records_of_the_named_sources_are_carried_over(
@@ -85,18 +88,18 @@ def test_only_records_of_the_named_sources_are_carried_over(
     failed = failed_record("sage", identity="s", key=cell_key("s", "old sage"), provenance=None)
     store.write(failed, None)
     (tmp_path / "out" / "models").mkdir()
-    saved = tmp_path / "out" / "models" / f"{cell_key('lift-0', 'old lift')}.safetensors"
+    saved = tmp_path / "out" / "models" / f"{key_of('old lift', 'lift')}.safetensors"
     saved.write_bytes(b"weights")
 
     assert carry_over(tmp_path / "out", before, after, repository) == (2, 2)
 
-    key = cell_key("lift-0", "new lift 0.01")
+    key = key_of("new lift 0.01", "lift")
     record = store.get(key)
     assert record is not None and record.provenance is not None
     assert record.provenance.fingerprint == "new lift 0.01"
     assert set(store.predictions(key)) == {"ids", "labels"}
     assert not saved.exists() and saved.with_name(f"{key}.safetensors").read_bytes() == b"weights"
-    kept = {cell_key("lift-1", "older lift"), cell_key("coop-0", "old coop")}
+    kept = {key_of("older lift", "lift", 1), key_of("old coop", "coop")}
     assert {r.key for r in store.all()[0]} == {key, cell_key("s", "new sage 0.01"), *kept}
     assert carry_over(tmp_path / "out", before, after, repository) == (0, 4)  # a second time
 
@@ -105,11 +108,11 @@ def test_nothing_else_in_a_record_changes(tmp_path: Path, repository: Path, comm
     before, after = (commit(f"fingerprint = lambda name: '{text}'") for text in ("old", "new"))
     store = Store(tmp_path)
     store.write(made_by("old", "lift"), PREDICTIONS)
-    first = json.loads((store.folder / f"{cell_key('lift-0', 'old')}.json").read_text("utf-8"))
+    first = json.loads((store.folder / f"{key_of('old', 'lift')}.json").read_text("utf-8"))
     carry_over(tmp_path, before, after, repository)
-    second = json.loads((store.folder / f"{cell_key('lift-0', 'new')}.json").read_text("utf-8"))
+    second = json.loads((store.folder / f"{key_of('new', 'lift')}.json").read_text("utf-8"))
     changed = {name for name in first if first[name] != second[name]}
-    assert changed == {"key", "provenance"} and first.keys() == second.keys()
+    assert changed == {"key", "provenance", "checksum"} and first.keys() == second.keys()
     assert first["provenance"] | {"fingerprint": "new"} == second["provenance"]
 
 
@@ -124,7 +127,7 @@ def test_sources_that_cannot_be_asked(
     Store(tmp_path).write(made_by("old", "lift"), PREDICTIONS)
     with pytest.raises(UserError, match=message):
         carry_over(tmp_path, good, name, repository)
-    assert Store(tmp_path).get(cell_key("lift-0", "old")) is not None
+    assert Store(tmp_path).get(key_of("old", "lift")) is not None
 
 
 def test_a_folder_without_records_is_named(tmp_path: Path) -> None:

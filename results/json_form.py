@@ -1,0 +1,254 @@
+"""Dataclasses as JSON and back, with the type, the range and the length of every value checked.
+
+A field's range is declared at the field, as in `epochs: Annotated[int, NonNegative]`, or by its
+metadata, as (low, high) under "range". Every number must be finite and fit into 64 bits. A text has
+at most `NAME` characters, or those of the `Length` at its field, and none that a terminal obeys.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from benchmarks.plugins.ranges import Range
+
+NAME = 1_000
+"""Most characters of a name, such as that of a data set."""
+PROSE = 20_000
+"""Most characters of a note, an error or a class name."""
+DEPTH = 20
+"""Most levels of mappings and lists in a field without a type of its own."""
+_LARGEST_INT = 2**63
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters except tab and line ends, and halves of surrogate pairs."""
+
+
+class JsonFormError(ValueError):
+    """Data that are not what the dataclass declares; the message begins with the place."""
+
+
+@dataclass(frozen=True)
+class Length:
+    """Most characters of a text, declared at its field."""
+
+    limit: int
+
+
+class _Wrong(Exception):
+    """A wrong value; the caller adds the path of the field."""
+
+
+Reader = Callable[[Any, str], Any]
+"""Converts a JSON value to the value of a field; the text is the path of its part for messages."""
+Check = Callable[[Any], bool]
+"""Returns True for a value within the declared range."""
+
+
+def build(cls: Any, data: Any, path: str) -> Any:
+    """`cls(**data)` with every field checked; every list becomes a tuple.
+
+    Args:
+        cls: a dataclass.
+        data: JSON types.
+        path: the beginning of messages, for example "record.metrics".
+
+    Raises:
+        JsonFormError: fields are missing, unknown, of a wrong type or out of range.
+    """
+    if not isinstance(data, dict):
+        raise JsonFormError(f"{path} is not a mapping")
+    readers, required = _readers(cls)
+    if not required <= data.keys() <= readers.keys():
+        unknown, missing = sorted(data.keys() - readers.keys()), sorted(required - data.keys())
+        raise JsonFormError(
+            f"{path}: unknown fields {str(unknown)[:200]}, missing fields {missing}"
+        )
+    values = {}
+    for name, value in data.items():
+        try:
+            values[name] = readers[name](value, path)
+        except _Wrong:
+            raise JsonFormError(f"{path}.{name} has a wrong type or value: {_cut(value)}") from None
+    return cls(**values)
+
+
+def to_json(value: Any, path: str = "") -> Any:
+    """The value as JSON types, with tuples as lists.
+
+    Raises:
+        JsonFormError: a NaN, an infinity or something that JSON cannot hold.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise JsonFormError(f"{path} is {value}")
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: to_json(item, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item, f"{path}[{i}]") for i, item in enumerate(value)]
+    raise JsonFormError(f"{path} holds a {type(value).__name__}, which JSON cannot represent")
+
+
+def plain_text(text: str, limit: int = PROSE) -> str:
+    """A text that a record can hold, made from any text.
+
+    Args:
+        text: for example the message of an error.
+        limit: most characters; the middle of a longer text is left out.
+    """
+    if len(text) > limit:
+        half = (limit - 3) // 2
+        text = f"{text[:half]} … {text[-half:]}"
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _cut(value: Any) -> str:
+    try:
+        shown = str(value)
+    except ValueError:  # an integer of more digits than Python prints
+        shown = "a number of thousands of digits"
+    return f"{shown[:60]!r}"
+
+
+# ---- readers -------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _readers(cls: type) -> tuple[dict[str, Reader], set[str]]:
+    """A reader for each field of a dataclass, and the names of the fields without a default."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    fields = dataclasses.fields(cls)
+    required = {
+        f.name for f in fields
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    }  # fmt: skip
+    return {f.name: _reader(hints[f.name], f) for f in fields}, required
+
+
+def _reader(hint: Any, field: dataclasses.Field[Any]) -> Reader:
+    """The reader of a field with an annotation."""
+    hint, extras = _split(hint)
+    name = field.name
+    origin, arms = typing.get_origin(hint), _arms(hint)
+    if dataclasses.is_dataclass(arms[0]):
+        part, optional = arms[0], types.NoneType in arms
+        return lambda value, path: (
+            None if value is None and optional else build(part, value, f"{path}.{name}")
+        )
+    if origin is Literal:
+        options = set(typing.get_args(hint))
+        return lambda value, _: value if isinstance(value, str) and value in options else _wrong()
+    if "range" in field.metadata:
+        extras.append(Range(*field.metadata["range"]))
+    inside = _inside(extras)
+    if origin is tuple:
+        return _reader_of_tuples(typing.get_args(hint)[0], inside)
+    if origin is dict:
+        return _reader_of_mappings(typing.get_args(hint)[1])
+    allowed = _types(hint)
+    return lambda value, _: value if type(value) in allowed and inside(value) else _wrong()
+
+
+def _reader_of_tuples(item: Any, inside: Check) -> Reader:
+    known: dict[Any, Any] = {}
+    allowed = _types(item)
+
+    def read(value: Any, _: str) -> Any:
+        # Sets of types, because a thousand records may hold a thousand classes each.
+        if not isinstance(value, list) or not set(map(type, value)) <= allowed:
+            raise _Wrong
+        found = tuple(value)
+        if str not in allowed:
+            return found if all(map(inside, found)) else _wrong()
+        # Records of one data set have the same names and groups; keep one copy in memory.
+        if found not in known:
+            if not all(map(inside, found)):
+                raise _Wrong
+            known[found] = found
+        return known[found]
+
+    return read
+
+
+def _reader_of_mappings(item: Any) -> Reader:
+    allowed = None if item is Any else _types(item)
+
+    def read(value: Any, _: str) -> Any:
+        if not isinstance(value, dict):
+            raise _Wrong
+        if allowed is not None and not set(map(type, value.values())) <= allowed:
+            raise _Wrong
+        return _free(value, DEPTH)
+
+    return read
+
+
+def _free(value: Any, depth: int) -> Any:
+    """A value of any JSON type, checked, with lists as tuples at any depth: records are frozen."""
+    if not depth:
+        raise _Wrong
+    if isinstance(value, list):
+        return tuple(_free(item, depth - 1) for item in value)
+    if isinstance(value, dict):
+        if not all(map(_is_text, value)):
+            raise _Wrong
+        return {key: _free(item, depth - 1) for key, item in value.items()}
+    return value if _is_text(value, PROSE) and _is_number(value) else _wrong()
+
+
+def _wrong() -> Any:
+    raise _Wrong
+
+
+# ---- annotations and ranges ----------------------------------------------------------------------
+
+
+def _split(hint: Any) -> tuple[Any, list[Any]]:
+    """An annotation without its `Annotated`, and what that adds."""
+    if typing.get_origin(hint) is Annotated:
+        inner, *extras = typing.get_args(hint)
+        return inner, extras
+    return hint, []
+
+
+def _arms(hint: Any) -> tuple[Any, ...]:
+    """The members of a union; any other annotation alone."""
+    union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    return typing.get_args(hint) if union else (hint,)
+
+
+def _types(hint: Any) -> set[Any]:
+    """Types that JSON may contain for a scalar annotated `hint`; an int is valid as a float."""
+    arms = _arms(hint)
+    return {*arms, int} if float in arms else set(arms)
+
+
+def _inside(extras: Iterable[Any]) -> Check:
+    """The check of a scalar against its `Range` or `Length`, or what any scalar must satisfy."""
+    ranges = [extra for extra in extras if isinstance(extra, Range)]
+    limit = next((extra.limit for extra in extras if isinstance(extra, Length)), NAME)
+    if not ranges:
+        return lambda value: _is_text(value, limit) and _is_number(value)
+    complaint = ranges[0].complaint
+    return lambda value: value is None or (_is_number(value) and complaint(value) is None)
+
+
+def _is_text(value: Any, limit: int = NAME) -> bool:
+    """Return True for a text that may be stored, and for anything that is no text."""
+    if type(value) is not str or (len(value) <= limit and value.isprintable()):
+        return True
+    return len(value) <= limit and _UNPRINTABLE.search(value) is None
+
+
+def _is_number(value: Any) -> bool:
+    """Return True for a number that may be stored, and for anything that is no number."""
+    if type(value) is float:
+        return math.isfinite(value)
+    return type(value) is not int or -_LARGEST_INT <= value < _LARGEST_INT
