@@ -101,7 +101,7 @@ WRONG_TEXTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda text: b"", "not JSON"),
     "half": (lambda text: text[: len(text) // 2], "not JSON"),
     "zeros": (lambda text: bytes(len(text)), "not JSON"),
-    "NaN": (lambda text: text.replace(b'"overall": 50.0', b'"overall": NaN'), "NaN is not a number"),
+    "NaN": (lambda text: text.replace(b'"overall": 50.0', b'"overall": NaN'), "NaN is not a"),
     "infinity": (lambda text: text.replace(b"3.25", b"-Infinity"), "-Infinity is not a number"),
     "overflow": (lambda text: text.replace(b"3.25", b"1e999"), "record.metrics.ece"),
     "digits": (lambda text: text.replace(b"3.25", b"9" * 5000), "not JSON"),
