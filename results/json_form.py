@@ -96,19 +96,6 @@ def to_json(value: Any, path: str = "") -> Any:
     raise JsonFormError(f"{path} holds a {type(value).__name__}, which JSON cannot represent")
 
 
-def plain_text(text: str, limit: int = PROSE) -> str:
-    """A text that a record can hold, made from any text.
-
-    Args:
-        text: for example the message of an error.
-        limit: most characters; the middle of a longer text is left out.
-    """
-    if len(text) > limit:
-        half = (limit - 3) // 2
-        text = f"{text[:half]} … {text[-half:]}"
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
 def _cut(value: Any) -> str:
     try:
         shown = str(value)
@@ -241,14 +228,14 @@ def _inside(extras: Iterable[Any]) -> Check:
 
 
 def _is_text(value: Any, limit: int = NAME) -> bool:
-    """Return True for a text that may be stored, and for anything that is no text."""
+    """Return True for a text that may be stored, and for anything else."""
     if type(value) is not str or (len(value) <= limit and value.isprintable()):
         return True
     return len(value) <= limit and _UNPRINTABLE.search(value) is None
 
 
 def _is_number(value: Any) -> bool:
-    """Return True for a number that may be stored, and for anything that is no number."""
+    """Return True for a number that may be stored, and for anything else."""
     if type(value) is float:
         return math.isfinite(value)
     return type(value) is not int or -_LARGEST_INT <= value < _LARGEST_INT

@@ -147,7 +147,7 @@ def _unpacked(stream: BufferedReader, only: Collection[str] | None) -> Arrays:
     except PredictionsError:
         raise
     # Damage shows as an error of the archive, of its compression, or of NumPy's parsers of headers,
-    # which tokenize and evaluate Python: there is no complete list.
+    # which tokenize and evaluate Python: no list of them is complete.
     except Exception as error:
         said = " ".join(str(error).split())[:200]
         raise PredictionsError(said or type(error).__name__) from error
