@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.cli.parts.streams import Output, protect, protected
 from benchmarks.cli.parts.verbs import parse
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, of_the_system
 from benchmarks.visible import one_visible_line
 
 
@@ -58,6 +58,10 @@ def _failed(error: BaseException, *, debug: bool) -> int:
             "`make demo`, which installs everything, or `pip install -e .` with that Python.",
             2,
         )
+    if isinstance(error, OSError) and (line := of_the_system(error)):
+        return _fail(line, 2)
+    if isinstance(error, MemoryError):
+        return _fail("there is not enough memory for this; --debug shows for what.", 1)
     line = f"{type(error).__name__}: {_text_of(error)}"
     return _fail(f"unexpected {line} (--debug shows where; please report it).", 1)
 

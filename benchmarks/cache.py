@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.file_names import expanded
 from benchmarks.safe_files import new_folder, remove_leftovers
 
 Arrays = dict[str, NDArray[Any]]
 
 ENVIRONMENT_VARIABLE = "LONGTAIL_VLM_CACHE"
+_CACHE = f"the cache folder, which ${ENVIRONMENT_VARIABLE} chooses"
 CHECKSUMS = "sha256.json"
 """File in an entry of arrays: the checksum of each file, by its name."""
 
@@ -38,11 +40,11 @@ def cache_dir() -> Path:
     """
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
+        return expanded(chosen, f"${ENVIRONMENT_VARIABLE}")
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "longtail-vlm"
+        return expanded("~/Library/Caches/longtail-vlm", _CACHE)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "longtail-vlm"
+    return (Path(base) if base else expanded("~/.cache", _CACHE)) / "longtail-vlm"
 
 
 def cached_arrays(kind: str, key: str, names: Sequence[str], build: Callable[[], Arrays]) -> Arrays:

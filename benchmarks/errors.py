@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable, Sequence
 
 
@@ -43,3 +44,30 @@ def first_few(items: Sequence[str], between: str = ", ", limit: int = 3) -> str:
     """The first `limit` items as text, and the number of further ones."""
     more = f"{between}and {len(items) - limit} more" if len(items) > limit else ""
     return between.join(items[:limit]) + more
+
+
+def of_the_system(error: OSError) -> str:
+    """A line on a file, disk or limit of the machine that an operation failed on.
+
+    Empty if the error names no file and has no known remedy: then it may be a fault of the suite.
+    """
+    remedy = _REMEDIES.get(error.errno or 0, "")
+    if not remedy and error.filename is None:
+        return ""
+    files = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    what = f"Cannot use {' and '.join(files)}" if files else "The system refuses"
+    line = f"{what}: {error.strerror or error}"
+    return f"{line}; {remedy}." if remedy else f"{line}."
+
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space and give the same command again, finished cells are kept",
+    errno.EDQUOT: "free some space and give the same command again, finished cells are kept",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.EACCES: "change its permissions or name another place",
+    errno.EPERM: "change its permissions or name another place",
+    errno.EROFS: "name a place that can be written",
+    errno.EMFILE: "allow more open files with `ulimit -n`",
+    errno.ENFILE: "close other programs",
+    errno.ENOMEM: "close other programs, or use a machine with more memory",
+}

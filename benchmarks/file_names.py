@@ -6,16 +6,38 @@ import os
 import re
 from pathlib import Path
 
+from benchmarks.errors import UserError
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
 
 def safe(name: str, limit: int = 80) -> str:
     """A name that is safe as a file name: `local-dir:../x` becomes `local-dir-x`.
 
-    Of a name longer than `limit` the end is kept.
+    Of a name longer than `limit` the end is kept. Names that Windows reserves get an underscore.
     """
     plain = re.sub(r"[^A-Za-z0-9._-]+|\.{2,}|_{2,}", "-", name)
-    return re.sub(r"-{2,}", "-", plain)[-limit:].strip("-.") or "unnamed"
+    short = re.sub(r"-{2,}", "-", plain)[-limit:].strip("-.") or "unnamed"
+    return f"{short}_" if _RESERVED.fullmatch(short) else short
 
 
 def may_write(file: Path) -> bool:
     """True if a file, existing or not, can be written; checked before long computations."""
-    return not file.is_dir() and os.access(file if file.exists() else file.parent, os.W_OK)
+    return not os.path.isdir(file) and os.access(
+        file if os.path.exists(file) else file.parent, os.W_OK
+    )
+
+
+def expanded(path: str | Path, where: str) -> Path:
+    """The path with `~` as the home folder of the user.
+
+    Raises:
+        UserError: there is no such user; the message starts with `where`.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(
+            f"{where}: '{path}' begins with the home folder of a user that this machine does not "
+            "know; write the folder instead of ~."
+        ) from None

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from benchmarks.errors import UserError
 from benchmarks.file_names import safe
+from benchmarks.visible import visible
 from reports import figures, formats
 from reports.aggregate import build_tables
 from reports.figures.style import save
@@ -96,7 +97,7 @@ def _all_different(stems: Sequence[str], contents: Iterable[str]) -> list[str]:
     """The stems, with a hash of the content added to those that a file system could confuse."""
     lower = [stem.lower() for stem in stems]  # some file systems ignore case
     return [
-        f"{stem}-{hashlib.sha256(content.encode()).hexdigest()[:6]}"
+        f"{stem}-{hashlib.sha256(visible(content).encode()).hexdigest()[:6]}"
         if lower.count(stem.lower()) > 1
         else stem
         for stem, content in zip(stems, contents, strict=True)
@@ -109,5 +110,5 @@ def _write(content: Content, file: Path) -> list[Path]:
         return []
     if isinstance(content, Figure):
         return save(content, file)
-    file.write_text(content, encoding="utf-8")
+    file.write_text(visible(content), encoding="utf-8")
     return [file]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -61,7 +62,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     cells = expansion.cells
     if not cells:
         return print_empty_part(sweep, console)
-    if sweep.data_root != Sweep().data_root and not sweep.data_root.is_dir():
+    if sweep.data_root != Sweep().data_root and not os.path.isdir(sweep.data_root):
         raise UserError(f"--data-root {sweep.data_root}: no such folder.")
     store.check_writable()
     records = read_records(store, console)

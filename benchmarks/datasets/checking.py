@@ -14,6 +14,7 @@ from benchmarks.datasets.base import DataSet, Images, hash_strings
 from benchmarks.errors import DataError, counted
 from benchmarks.file_names import safe
 from benchmarks.loading import in_threads
+from benchmarks.visible import visible
 
 Progress = Callable[[int, int], None]
 """Callback that receives (images done, images in all)."""
@@ -108,7 +109,8 @@ def report(name: str, found: Findings, folder: Path) -> str:
     lines = [*found.damaged, *(f"{train} = {test}" for train, test in found.duplicates)]
     if lines:
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        text = "\n".join(" ".join(line.splitlines()) for line in lines)
+        file.write_text(visible(text) + "\n", encoding="utf-8")
     if found.damaged:
         first = " ".join(found.damaged[:SHOWN])
         more = "" if len(found.damaged) <= SHOWN else " …"

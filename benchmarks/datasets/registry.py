@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -73,7 +74,7 @@ def resolve(name: str) -> tuple[type[Family], dict[str, Any]]:
         return own, fields
     match = re.fullmatch(r"(.+)_ir(\d+(?:\.\d+)?)", name)
     if name in known or match is None or match[1] not in known:
-        if name not in known and Path(name).exists():
+        if name not in known and os.path.exists(name):  # False for a name that no file can have
             raise UserError(
                 f"'{name}' is a path on disk: to use your own data, describe them in a YAML file "
                 "and give its path instead (docs/own_data.md)."

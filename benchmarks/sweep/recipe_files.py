@@ -28,6 +28,7 @@ import yaml
 from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.file_names import safe
 from benchmarks.plugins.values import coerce
+from benchmarks.visible import visible
 from benchmarks.yaml_files import yaml_mapping
 
 FOLDER = Path("configs/recipes")
@@ -146,7 +147,8 @@ class RecipeBook:
 
 def default_file(method: str, dataset: str, backbone: str) -> Path:
     """Return the default file of the recipe for cells with these names."""
-    return FOLDER / f"{safe(method)}__{safe(dataset)}__{safe(backbone)}.yaml"
+    names = (safe(name, 60) for name in (method, dataset, backbone))  # 255 bytes are the limit
+    return FOLDER / f"{'__'.join(names)}.yaml"
 
 
 def refuse_to_lose(new: Recipe) -> None:
@@ -183,6 +185,12 @@ def _shown(fixed: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in fixed.items()) or "nothing"
 
 
+def _dumped(values: dict[str, Any], *, allow_unicode: bool) -> str:
+    return yaml.safe_dump(
+        values, sort_keys=False, allow_unicode=allow_unicode, width=100, default_flow_style=None
+    )
+
+
 def write_recipe(recipe: Recipe, tuning: dict[str, Any]) -> None:
     """Write a recipe to its file, completely or not at all.
 
@@ -204,9 +212,9 @@ def write_recipe(recipe: Recipe, tuning: dict[str, Any]) -> None:
         "tuning": {"fixed": recipe.fixed, **tuning},
     }
     head = "# Written by `run_benchmarks.py tune`. `--recipe THIS_FILE` makes a sweep use it.\n"
-    text = yaml.safe_dump(
-        values, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
-    )
+    text = _dumped(values, allow_unicode=True)
+    if text != visible(text):  # quoted, with escapes
+        text = _dumped(values, allow_unicode=False)
     partial = recipe.file.with_name(f".{recipe.file.name}.{os.getpid()}.partial")
     try:
         recipe.file.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.backbone.names import TRANSFORMS
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.file_names import expanded
 from benchmarks.plugins.values import GROUP_RULES, coerce
 from benchmarks.yaml_files import yaml_mapping
 
@@ -144,7 +145,7 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
     if name in ("data_root", "out"):
         if not isinstance(value, str | Path) or not str(value):
             raise UserError(f"{where}: '{value}' is not a path.")
-        return Path(value).expanduser()
+        return expanded(value, where)
     if name in (
         "accept_stale", "offline", "save_logits", "save_model", "no_deterministic", "check_data"
     ):  # fmt: skip

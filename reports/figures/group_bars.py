@@ -7,7 +7,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from benchmarks.metrics import metrics_of
-from reports.figures.style import WIDTH, axis_title, legend, legend_columns, look, shown, style
+from reports.figures.style import (
+    WIDTH,
+    axis_title,
+    drawn_text,
+    legend,
+    legend_columns,
+    look,
+    shown,
+    style,
+)
 from reports.layout import NONE, column
 from reports.outputs import table_output
 from reports.table import Table
@@ -28,7 +37,8 @@ def group_bars(table: Table) -> Figure | None:
     ticks = [column(table, metric).head for metric in metrics]
     width = 0.84 / max(len(rows), 3)
     with style():
-        ncols = legend_columns([row.label for row in rows])
+        labels = [drawn_text(row.label) for row in rows]
+        ncols = legend_columns(labels)
         height = 2.7 + 0.17 * -(-len(rows) // ncols)
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
@@ -67,8 +77,8 @@ def group_bars(table: Table) -> Figure | None:
         axes.set_axisbelow(True)
         handles = [
             Patch(facecolor=look(i).colour, hatch=2 * look(i).hatch, edgecolor="white", linewidth=0,
-                  label=row.label)
-            for i, row in enumerate(rows)
+                  label=label)
+            for i, label in enumerate(labels)
         ]  # fmt: skip
         legend(figure, handles, ncols, handlelength=1.8)
     return figure

@@ -12,7 +12,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from benchmarks.metrics import title_of
-from reports.figures.style import WIDTH, axis_title, legend, legend_columns, look, shown, style
+from reports.figures.style import (
+    WIDTH,
+    axis_title,
+    drawn_text,
+    legend,
+    legend_columns,
+    look,
+    shown,
+    style,
+)
 from reports.knob_sweeps import WORDS, KnobSweep
 from reports.outputs import sweep_output
 from reports.table import Summary
@@ -31,10 +40,10 @@ def sweep_figure(sweep: KnobSweep) -> Figure:
     titles |= {name: f"{name} ({size} classes)" for name, size in sweep.sizes.items()}
     lines, more = shown(sweep.lines)
     with style():
-        labels = [line.label for line in lines]
+        labels = [drawn_text(line.label) for line in lines]
         ncols = legend_columns(labels)
         notes = (*sweep.notes, f"Drawn: {more}.") if more else sweep.notes
-        below = [part for note in notes for part in textwrap.wrap(note, 104)]
+        below = [drawn_text(part) for note in notes for part in textwrap.wrap(note, 104)]
         # Inches: the panels, and lines of text above and below them.
         height = 2.6 + 0.17 * (-(-len(labels) // ncols) + len(below))
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
@@ -47,7 +56,7 @@ def sweep_figure(sweep: KnobSweep) -> Figure:
             axes.set_axisbelow(True)
         _scale(panels[0], sweep)
         panels[0].set_ylabel(axis_title(sweep.task))
-        title = WORDS.get(sweep.knob, ("", sweep.knob))[1]
+        title = WORDS.get(sweep.knob, ("", drawn_text(sweep.knob)))[1]
         title += " (log scale)" if panels[0].get_xscale() == "log" else ""
         figure.supxlabel("\n".join([title, *below]), fontsize=8.5, linespacing=1.4)
         handles = [_handle(i, label) for i, label in enumerate(labels)]

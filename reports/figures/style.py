@@ -8,6 +8,7 @@ well as in hue. They are built without pyplot, so no global state changes and no
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +18,16 @@ import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
+from benchmarks.visible import visible
+
 WIDTH = 7.0
 """Inches."""
 
 DPI = 200
 MOST = 24
 """Largest number of rows in a figure; more lines would be indistinguishable."""
+LONGEST = 100
+"""Largest number of characters of a label."""
 T = TypeVar("T")
 
 STYLE: dict[Any, Any] = {
@@ -85,7 +90,9 @@ def style() -> Iterator[None]:
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Write `stem`.png (200 dpi) and `stem`.pdf; equal figures yield equal bytes."""
     png, pdf = (stem.parent / f"{stem.name}.{ending}" for ending in ("png", "pdf"))
-    with style():
+    with style(), warnings.catch_warnings():
+        # A character that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
         figure.set_dpi(DPI)
         figure.draw_without_rendering()  # lays out the figure, once for both files
         figure.set_layout_engine("none")
@@ -106,9 +113,20 @@ def shown(items: Sequence[T]) -> tuple[Sequence[T], str]:
     return items[-MOST:], f"the {MOST} highest of {len(items)} rows"
 
 
+def drawn_text(text: str) -> str:
+    """A text to draw as it is: on one line, and no mathematics between dollars.
+
+    Of one that is longer than LONGEST, the middle is left out.
+    """
+    line = " ".join(visible(text).split()).replace("$", r"\$")
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
+    return f" {line}" if line.startswith("_") else line  # matplotlib leaves _names out of legends
+
+
 def wrap(label: str) -> str:
     """A label broken into lines that fit next to a figure."""
-    name, bracket, settings = label.partition(" (")
+    name, bracket, settings = drawn_text(label).partition(" (")
     lines = textwrap.wrap(bracket.strip() + settings, 24, break_on_hyphens=False)
     return "\n".join([name, *lines])
 

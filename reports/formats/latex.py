@@ -22,7 +22,7 @@ def latex(table: Table) -> str:
     heads += [column.title for column in COST_COLUMNS]
     sizes = [f"({escape_latex(c.size)})" if c.size else "" for c in metric]
     rows = body(table, escape_latex, escape_latex, _latex_value)
-    label = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset} {table.backbone}".lower()).strip("-")
+    label = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset} {table.backbone}".lower())[:120].strip("-")
     remark = f" {escape_latex(table.remark)}" if table.remark else ""
     lines = [
         r"% Needs \usepackage{booktabs}.",

@@ -8,6 +8,7 @@ transform and feature store as any run.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -88,7 +89,7 @@ def calibrate(sweep: Sweep, console: Console, known: Sequence[Published] | None 
         UserError: the backbone or the data root does not exist.
         DataMissing: the weights are missing and could not be downloaded.
     """
-    if sweep.data_root != Sweep().data_root and not sweep.data_root.is_dir():
+    if sweep.data_root != Sweep().data_root and not os.path.isdir(sweep.data_root):
         raise UserError(f"--data-root {sweep.data_root}: no such folder.")
     every = [e for e in published() if e.kind == "calibration"] if known is None else known
     ident = identify(sweep.backbone or Family.default_backbone)

@@ -10,6 +10,7 @@ from rich.console import Console
 from benchmarks.cli.parts.messages import warn
 from benchmarks.errors import UserError
 from benchmarks.sweep.baselines import Baselines
+from benchmarks.visible import visible
 from reports.aggregate import build_tables
 from reports.compare.comparison import (
     NEEDED,
@@ -184,7 +185,7 @@ def write_text(file: Path, text: str) -> Path:
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        file.write_text(visible(text), encoding="utf-8")
     except OSError as error:
         raise UserError(f"Cannot write {file}: {error.strerror or error}.") from error
     return file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +29,9 @@ from benchmarks.run.options import RunOptions
 from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import Choice, Sweep
+from benchmarks.visible import visible
 from methods.registry import METHODS
+from reports.csv_text import cell
 from results import record_file
 from results.schema import Record, RecordError
 
@@ -112,8 +115,8 @@ def image_files(folder: Path) -> list[str]:
     Raises:
         UserError: no such folder, or no images in it.
     """
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.is_file() else "no such folder"
+    if not os.path.isdir(folder):
+        what = "is a file, not a folder" if os.path.isfile(folder) else "no such folder"
         raise UserError(f"--images {folder}: {what}.")
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     found = sorted(
@@ -127,9 +130,15 @@ def image_files(folder: Path) -> list[str]:
 
 
 def table_of(logits: Tensor, files: Sequence[str], record: Record) -> pd.DataFrame:
-    """The table to write for (N, C) logits: one row for each image."""
-    names = np.array(_distinct(record.class_names))
-    columns: dict[str, Any] = {"path": list(files)}
+    """The table to write for (N, C) logits: one row for each image.
+
+    No name is one that a spreadsheet program would compute: `=x.png` is written as `./=x.png`.
+    """
+    names = np.array(_distinct([cell(name) for name in record.class_names]))
+    paths = [
+        visible(file) if cell(file) == visible(file) else f"./{visible(file)}" for file in files
+    ]
+    columns: dict[str, Any] = {"path": paths}
     if record.task == "multi":
         return pd.DataFrame(columns | dict(zip(names, logits.numpy().T, strict=True)))
     probabilities, top = logits.double().softmax(-1).topk(min(TOP, len(names)))

@@ -11,6 +11,7 @@ with more trials starts with the same ones, and an interrupted search continues 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -106,7 +107,7 @@ def tune(sweep: Sweep, options: SearchOptions, console: Console, *, debug: bool)
         raise UserError("tune takes one method, and --datasets with the data sets to tune it on.")
     if options.write is not None and len(sweep.datasets) > 1:
         raise UserError("--write names one file: tune on one data set at a time.")
-    if sweep.data_root != Sweep().data_root and not sweep.data_root.is_dir():
+    if sweep.data_root != Sweep().data_root and not os.path.isdir(sweep.data_root):
         raise UserError(f"--data-root {sweep.data_root}: no such folder.")
     backbones.fetch(sweep.backbone, offline=sweep.offline)
     every = plan.expand(sweep).cells

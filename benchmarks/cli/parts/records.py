@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def load_records(
     records: list[Record] = []
     stores: dict[str, Store] = {}
     for folder in folders:
-        if not (folder / "records").is_dir():
+        if not os.path.isdir(folder / "records"):
             raise UserError(
                 f"No records under {folder}: name a folder that a run wrote to with --out."
             )

@@ -32,6 +32,7 @@ from benchmarks.datasets.own.splits import (
 from benchmarks.datasets.own.table import read_table
 from benchmarks.datasets.own.tree import read_tree
 from benchmarks.errors import DataError, DataMissing, UserError, counted, did_you_mean, first_few
+from benchmarks.file_names import expanded
 from benchmarks.plugins.ranges import Count, OpenShare, Range
 from benchmarks.plugins.values import apply_fields
 from benchmarks.text import Package, wordnet
@@ -323,7 +324,7 @@ def family_of(file: Path) -> tuple[type[OwnData], dict[str, Any]]:
     Raises:
         UserError: the file cannot be read or used.
     """
-    spec = read_spec(file.expanduser())
+    spec = read_spec(expanded(file, "data set"))
     facts = {
         "__doc__": f"Your own data, described in {file}.",
         "__module__": __name__,

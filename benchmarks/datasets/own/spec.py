@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 from benchmarks.datasets.base import TaskKind
 from benchmarks.datasets.files.texts import read_mapping
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.file_names import expanded
 from benchmarks.plugins.values import GROUP_RULES, coerce
 from benchmarks.yaml_files import yaml_mapping
 
@@ -150,7 +151,7 @@ def _path(value: Any, file: Path, key: str) -> Path:
     text = _text(value, f"{file}, {key}")
     if not text:
         raise UserError(f"{file}, {key}: no path is given.")
-    return file.parent / Path(text).expanduser()
+    return file.parent / expanded(text, f"{file}, {key}")
 
 
 def _columns(value: Any, where: str, task: str) -> dict[str, str | tuple[str, ...]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -207,7 +208,7 @@ def _text(value: Any) -> str:
 
 def _read(table: Path) -> tuple[list[str], Iterable[Row]]:
     """Names of the columns and the rows."""
-    if not table.exists():
+    if not os.path.exists(table):
         raise DataMissing(f"{table}: no such file.")
     if table.suffix.lower() in (".parquet", ".pq"):
         return _read_parquet(table)
