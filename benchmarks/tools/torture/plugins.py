@@ -1,0 +1,284 @@
+"""Hostile and clumsy plug-ins between methods of the suite, whose numbers must not change.
+
+The plug-ins are in `hostile/*.yaml`, by name: `module`, `fit`, `logits` and `body` are lines of
+Python that `hostile/plugin.py.txt` frames. `expect` says what becomes of the plug-in's cell:
+
+* done, failed, not applicable: this; any: done or failed (the default);
+* refused: the plug-in cannot be imported, and the command says so with status 2;
+* loses: it deletes or damages records, so records may be missing if the status says so;
+* spies: it searches for the test labels, and must not find more than chance.
+
+Several plug-ins share a sweep. If one of a sweep has a fault, each runs alone to find which.
+"""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from benchmarks.errors import UserError
+from benchmarks.tools.torture import sweeps
+from benchmarks.tools.torture.campaign import Order, Tally, for_each
+from benchmarks.tools.torture.sweeps import Cell, Place, Run
+
+FOLDER = Path(__file__).parent / "hostile"
+TOGETHER = 12
+"""Plug-ins in one sweep."""
+BEFORE, AFTER = ("linear_probe",), ("tip_adapter", "ncm", "coop", "lift")
+"""Methods of the suite around the plug-ins: frozen features, texts and images."""
+SMALL = ("--seeds", "0", "--set", "lift.epochs=1", "--set", "coop.epochs=1")
+TIMEOUT_S = 20
+REASON = 2_100
+"""Most characters of a reason or a note: 2 kB and the name of a log."""
+OUTCOMES = {
+    "done": {"done"}, "failed": {"failed"}, "any": {"done", "failed"}, "spies": {"done", "failed"},
+    "not applicable": {"not_applicable"},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """One plug-in of the table."""
+
+    name: str
+    module: str = ""
+    fit: str = ""
+    logits: str = ""
+    body: str = ""
+    expect: str = "any"
+    timeout: bool = False
+    """Never ends by itself."""
+
+    @property
+    def alone(self) -> bool:
+        """True if other plug-ins cannot be judged in its sweep."""
+        return self.expect not in OUTCOMES
+
+    def source(self) -> str:
+        """Source of the plug-in's file."""
+        spies = self.expect == "spies"
+        parts = {
+            "name": self.name,
+            "module": (_spyglass() if spies else "") + self.module,
+            "fit": textwrap.indent(self.fit or "pass", " " * 8),
+            "logits": textwrap.indent(self.logits or "pass", " " * 12),
+            "body": textwrap.indent(self.body, " " * 4),
+            "answer": "answer(batch)" if spies else "torch.zeros(len(batch), C)",
+        }
+        source = (FOLDER / "plugin.py.txt").read_text(encoding="utf-8")
+        for name, text in parts.items():
+            source = source.replace(f"{{{name}}}", text)
+        return source
+
+
+def hostile() -> dict[str, Hostile]:
+    """The table of plug-ins by name."""
+    found: dict[str, Hostile] = {}
+    for file in sorted(FOLDER.glob("*.yaml")):
+        for name, fields in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+            if name in found:
+                raise UserError(f"{file}: {name} is there twice.")
+            found[name] = Hostile(name, **fields)
+    return found
+
+
+COUNT = len(hostile())
+
+
+def campaign(order: Order) -> Tally:
+    """Run `order.count` plug-ins of the table, drawn by the seed."""
+    table = hostile()
+    if order.only and order.only not in table:
+        raise UserError(f"No plug-in {order.only} in {FOLDER}.")
+    drawn = order.random("plugins").sample(sorted(table), min(order.count, len(table)))
+    chosen = [table[name] for name in ([order.only] if order.only else drawn)]
+    tally = Tally()
+    undisturbed = _Sweep(order.folder / "undisturbed", ())
+    run = undisturbed.run()
+    if run.status:
+        raise UserError(f"The sweep without a plug-in fails: {run.output[-500:]}")
+    bare = Bare(sweeps.cells(undisturbed.place.out), sweeps.table(run.output))
+
+    def one(group: Sequence[Hostile]) -> None:
+        faults = _tried(order.folder / group[0].name, group, bare, tally)
+        if not faults:
+            return
+        if len(group) == 1:
+            tally.fault(group[0].name, "; ".join(faults))
+            return
+        found = False
+        for plugin in group:
+            again = _tried(order.folder / plugin.name, [plugin], bare, None)
+            if again:
+                tally.fault(plugin.name, "; ".join(again))
+                found = True
+        if not found:
+            tally.fault("together", f"{_names(group)}: {'; '.join(faults)}")
+
+    for_each(_groups(chosen), one, tally, order.jobs, _names)
+    return tally
+
+
+def _names(group: Sequence[Hostile]) -> str:
+    return ", ".join(plugin.name for plugin in group)
+
+
+def _groups(chosen: Sequence[Hostile]) -> list[list[Hostile]]:
+    """Plug-ins that share a sweep: those that end, those that do not, and some alone."""
+    groups = [[plugin] for plugin in chosen if plugin.alone]
+    for timeout in (False, True):
+        same = [p for p in chosen if not p.alone and p.timeout == timeout]
+        groups += [same[i : i + TOGETHER] for i in range(0, len(same), TOGETHER)]
+    return groups
+
+
+@dataclass(frozen=True)
+class Bare:
+    """The sweep without a plug-in."""
+
+    cells: Mapping[str, Cell]
+    table: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """A sweep with plug-ins in the middle."""
+
+    folder: Path
+    plugins: Sequence[Hostile]
+
+    @property
+    def place(self) -> Place:
+        return Place(self.folder)
+
+    def run(self) -> Run:
+        """Run it, with a relative output folder as most users give."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        words = []
+        for plugin in self.plugins:
+            file = self.folder / f"{plugin.name}.py"
+            file.write_text(plugin.source(), encoding="utf-8")
+            words += ["--plugin", str(file)]
+        if any(plugin.timeout for plugin in self.plugins):
+            words += ["--cell-timeout", str(TIMEOUT_S)]
+        methods = [*BEFORE, *(plugin.name for plugin in self.plugins), *AFTER]
+        arguments = self.place.sweep(methods, *SMALL, *words)
+        arguments[arguments.index("--out") + 1] = "out"
+        known = {"TORTURE_OUT": str(self.place.out), "TORTURE_CACHE": str(self.place.cache)}
+        process = self.place.start(arguments, known, shielded=True)
+        run = self.place.ended(process)
+        sweeps.end_session(process.pid)  # what a plug-in left running is its own affair
+        return run
+
+
+def _tried(folder: Path, group: Sequence[Hostile], bare: Bare, tally: Tally | None) -> list[str]:
+    """Run plug-ins in one sweep and return the faults; the folder is kept if there are any."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    sweep = _Sweep(folder, group)
+    run = sweep.run()
+    faults = run.faults() + _judged(sweep, run, bare, tally)
+    if not faults:
+        _remove(folder)
+    return faults
+
+
+def _judged(sweep: _Sweep, run: Run, bare: Bare, tally: Tally | None) -> list[str]:
+    first = sweep.plugins[0]
+    if first.expect == "refused":
+        if run.status == 2 and run.says(first.name):
+            _count(tally, "refused: cannot be imported")
+            return []
+        return [f"status {run.status} for a plug-in that cannot be imported"]
+    faults = []
+    try:
+        cells = sweeps.cells(sweep.place.out)
+    except ValueError as error:
+        if first.expect == "loses" and run.status in (1, 2):
+            _count(tally, "records lost, and said")
+            return []
+        return [f"a record cannot be read: {error}"]
+    for key, expected in bare.cells.items():
+        found = cells.pop(key, None)
+        if found is None:
+            if first.expect != "loses" or run.status == 0:
+                faults.append(f"no record of {expected.method}, status {run.status}")
+        elif (change := found.differs_from(expected)) and (
+            first.expect != "loses" or not run.status
+        ):
+            faults.append(f"{expected.method} has another {change}, status {run.status}")
+    if first.expect == "loses":
+        _count(tally, "records lost, and said" if run.status else "tried to lose records, in vain")
+        return [*faults, *([] if run.status in (0, 1, 2) else [f"status {run.status}"])]
+    own = {cell.method: cell for cell in cells.values()}
+    for plugin in sweep.plugins:
+        faults += _own(plugin, own.pop(plugin.name, None), tally)
+    if own:
+        faults.append(f"records of {', '.join(own)}, which nobody asked for")
+    failed = any(cell.status == "failed" for cell in cells.values())
+    if run.status != failed:
+        faults.append(f"status {run.status}, {'some cells' if failed else 'no cell'} failed")
+    return faults + _rows(run, bare)
+
+
+def _own(plugin: Hostile, cell: Cell | None, tally: Tally | None) -> list[str]:
+    """Faults of a plug-in's own cell."""
+    if cell is None:
+        return [f"{plugin.name} has no record"]
+    faults = []
+    if cell.status not in OUTCOMES[plugin.expect]:
+        faults.append(f"{plugin.name} is {cell.status} ({plugin.expect} expected): {cell.error}")
+    if cell.status != "done" and not cell.error:
+        faults.append(f"{plugin.name} is {cell.status} without a reason")
+    if len(cell.error or "") > REASON:
+        faults.append(f"{plugin.name}: a reason of {len(cell.error or ''):,} characters")
+    notes = cell.record.get("notes") or ()
+    if sum(map(len, notes)) > 2 * REASON:
+        faults.append(f"{plugin.name}: notes of {sum(map(len, notes)):,} characters")
+    if plugin.expect == "spies" and cell.status == "done":
+        n = sweeps.GLYPHS["classes"] * sweeps.GLYPHS["test_per_class"]
+        bound = sweeps.CHANCE + 5 * (sweeps.CHANCE * (100 - sweeps.CHANCE) / n) ** 0.5
+        accuracy = cell.record["metrics"]["overall"]
+        if accuracy > bound:
+            faults.append(f"{plugin.name} reads the test labels: {accuracy:.1f} %")
+    _count(tally, {"done": "cell done", "failed": "cell failed with a reason"}.get(
+        cell.status, cell.status))  # fmt: skip
+    return faults
+
+
+def _rows(run: Run, bare: Bare) -> list[str]:
+    """Faults of the printed table."""
+    rows = {line.split()[0]: line.split() for line in sweeps.table(run.output)}
+    if not rows:
+        return ["no table is printed"]
+    changed = [
+        line.split()[0] for line in bare.table
+        if line.split()[0] in (*BEFORE, *AFTER) and rows.get(line.split()[0]) != line.split()
+    ]  # fmt: skip
+    return [f"the table shows other numbers of {', '.join(changed)}"] if changed else []
+
+
+def _count(tally: Tally | None, outcome: str) -> None:
+    if tally is not None:
+        tally.add(outcome)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a case's folder, with the folders in it that a plug-in made read-only."""
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+@cache
+def _spyglass() -> str:
+    text = (FOLDER / "spyglass.py.txt").read_text(encoding="utf-8")
+    classes, each = sweeps.GLYPHS["classes"], sweeps.GLYPHS["test_per_class"]
+    return text.replace("{classes}", str(classes)).replace("{each}", str(each)) + "\n\n"
