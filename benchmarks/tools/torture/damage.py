@@ -235,16 +235,16 @@ def _by_predict(scene: Scene, place: Place, hits: Sequence[Hit], images: Path) -
     return [_same(place, hit, words, lambda _: (place.folder / "predicted.csv").read_text())]
 
 
-def _same(
-    place: Place, hit: Hit, words: Sequence[str], result: Callable[[Run], str]
-) -> Verdict:
+def _same(place: Place, hit: Hit, words: Sequence[str], result: Callable[[Run], str]) -> Verdict:
     """Compare the results of a command on the damaged file and on the file as it was."""
     run = place.run(words)
     if faults := run.faults():
         return Verdict(fault="; ".join(faults))
     if run.status == 2:
-        return Verdict(REFUSED) if _named(run, hit.file) else Verdict(
-            fault=f"refused, but not by path: {run.output.strip()[-300:]}"
+        return (
+            Verdict(REFUSED)
+            if _named(run, hit.file)
+            else Verdict(fault=f"refused, but not by path: {run.output.strip()[-300:]}")
         )
     if run.status:
         return Verdict(fault=f"status {run.status}: {run.output.strip()[-300:]}")
@@ -253,6 +253,21 @@ def _same(
     if found == result(place.run(words)):
         return Verdict(NO_EFFECT)
     return Verdict(fault="SILENTLY WRONG: other results")
+
+
+def _by_plan(scene: Scene, place: Place, hits: Sequence[Hit]) -> list[Verdict]:
+    """Read a damaged recipe by `plan`; another number in it is another configuration."""
+    (hit,) = hits
+    run = place.run(["plan", *scenes.TUNED, "--recipe", str(hit.file), "--out", str(place.out)])
+    if faults := run.faults():
+        return _all(hits, faults)
+    if run.status == 2 and not _named(run, hit.file):
+        return _all(hits, [f"refused, but not by path: {run.output.strip()[-300:]}"])
+    return [Verdict(REFUSED if run.status else OTHER_KEY)]
+
+
+def _interrupted(method: str, order: Order) -> Scene:
+    return scenes.interrupted(order.folder / f"interrupted_{method}", method)
 
 
 # ---- kinds -------------------------------------------------------------------------------------
@@ -274,6 +289,7 @@ KINDS = (
         Kind("checkpoints", f"interrupted {method}", "out/checkpoints/*.pt", _on, 2, 4)
         for method in CHECKPOINTED
     ),
+    Kind("recipes", "finished", "recipe.yaml", _by_plan, 1, 4),
     Kind("resized copies", "own", "cache/resized/*/*", _again, 1, 4),
     Kind("own features", "own", "cache/features/*.safetensors", _again, 4, 2),
     Kind("own YAML", "own", "data/own.yaml", _source, 1, 2),
@@ -285,12 +301,5 @@ KINDS = (
 _SCENES: dict[str, Callable[[Order], Scene]] = {
     "finished": lambda order: scenes.finished(order.folder / "finished"),
     "own": lambda order: scenes.own(order.folder / "own", order.seed),
-    **{
-        f"interrupted {method}": (
-            lambda order, method=method: scenes.interrupted(
-                order.folder / f"interrupted_{method}", method
-            )
-        )
-        for method in CHECKPOINTED
-    },
+    **{f"interrupted {method}": partial(_interrupted, method) for method in CHECKPOINTED},
 }

@@ -77,6 +77,7 @@ class Hostile:
         return source
 
 
+@cache
 def hostile() -> dict[str, Hostile]:
     """The table of plug-ins by name."""
     found: dict[str, Hostile] = {}

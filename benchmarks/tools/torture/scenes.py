@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from benchmarks.tools.torture.sweeps import Place
 
 METHODS = ("linear_probe", "tau_norm", "coop", "lift", "ncm")
 SMALL = ("--seeds", "0", "--set", "lift.epochs=1", "--set", "coop.epochs=2")
+TUNED = ("--methods", "linear_probe", "--datasets", "glyphs100_lt", "--backbone", "glyph")
+"""Sweep that the recipe is for."""
+RECIPE = sweeps.ROOT / "configs" / "recipes" / "linear_probe__glyphs100_lt__glyph.yaml"
 CLASSES, TRAIN, VALIDATION, TEST = 3, 12, 3, 6
 MODEL = {
     "embed_dim": 16,
@@ -43,7 +47,9 @@ class Scene:
 
 
 def finished(folder: Path) -> Scene:
-    """A finished run with saved models; the command runs its cells again."""
+    """A finished run with saved models, and a recipe; the command runs its cells again."""
+    folder.mkdir()
+    shutil.copy(RECIPE, folder / "recipe.yaml")
     return _undisturbed(
         Scene(Place(folder), lambda place: place.sweep(METHODS, *SMALL, "--save-model"))
     )
@@ -70,7 +76,7 @@ def interrupted(folder: Path, method: str) -> Scene:
 
 
 def own(folder: Path, seed: int) -> Scene:
-    """Own images with a table, own weights and a recipe; the command runs two methods on them."""
+    """Own images with a table, own weights; the command runs two methods on them."""
     place = Place(folder)
     data = folder / "data"
     (data / "images").mkdir(parents=True)
@@ -90,11 +96,6 @@ def own(folder: Path, seed: int) -> Scene:
     described = {"table": "labels.csv", "images": "images", "classes": names, "groups": "thirds"}
     (data / "own.yaml").write_text(yaml.safe_dump(described), encoding="utf-8")
     _write_weights(folder / "weights", seed)
-    recipe = {
-        "method": "linear_probe", "dataset": "own", "protocol": "equal", "origin": "tortured",
-        "backbone": f"local-dir:{folder / 'weights'}", "trials": 3, "fields": {"lr": 0.05},
-    }  # fmt: skip
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
 
     def arguments(place: Place) -> list[str]:
         return [

@@ -92,7 +92,7 @@ class Place:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("COV", "PYTEST"))}
         own = {
             "LONGTAIL_VLM_CACHE": str(self.cache), "OMP_NUM_THREADS": "1", "COLUMNS": "300",
-            "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1",
+            "TERM": "dumb",
         }  # fmt: skip
         return {**kept, **own, **more}
 
