@@ -53,7 +53,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What the command does and leaves if nothing happens to it."""
+    """Results of the command if nothing happens to it."""
 
     seconds: float
     cells: dict[str, sweeps.Cell]

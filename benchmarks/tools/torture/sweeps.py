@@ -47,7 +47,7 @@ class Run:
     status: int
     """Exit status; the negative number of the signal that ended it."""
     output: str
-    """What it printed on both streams."""
+    """Everything that it printed, on both streams."""
     hung: bool = False
 
     def says(self, text: object) -> bool:
@@ -55,7 +55,7 @@ class Run:
         return "".join(str(text).split()) in "".join(self.output.split())
 
     def faults(self) -> list[str]:
-        """What no output may contain."""
+        """Things that no output may contain."""
         found = []
         if self.hung:
             found.append(f"did not end within {HANG_S} s")
