@@ -13,6 +13,7 @@ from rich.console import Console
 
 from benchmarks.errors import UserError
 from benchmarks.file_names import safe
+from benchmarks.safe_files import remove_leftovers, write_text
 from benchmarks.visible import visible
 from reports import figures, formats
 from reports.aggregate import build_tables
@@ -67,6 +68,7 @@ def write_report(
     written: list[Path] = []
     try:
         out.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(out)
         for table, stem in zip(tables, file_stems(tables), strict=True):
             for ending, output in TABLE_OUTPUTS.items():
                 written += _write(output(table), out / f"{stem}{ending}")
@@ -110,5 +112,5 @@ def _write(content: Content, file: Path) -> list[Path]:
         return []
     if isinstance(content, Figure):
         return save(content, file)
-    file.write_text(visible(content), encoding="utf-8")
+    write_text(file, visible(content))
     return [file]

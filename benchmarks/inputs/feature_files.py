@@ -1,24 +1,25 @@
 """Files of feature rows: safetensors with a checksum, written in parts and read as memory maps.
 
-A file contains `features` (N, D) float32 and `sha256` (32,) uint8 of their bytes. The format starts
-with a header (its length in 8 bytes, then JSON, padded with spaces to a round length), followed by
-the tensors in order (huggingface.co/docs/safetensors). A file can therefore be written without
-holding all rows in memory.
+A file contains `features` (N, D) float32 and `sha256` (32,) uint8, the checksum of the file's name,
+of N and D and of the rows. The format starts with a header (its length in 8 bytes, then JSON,
+padded with spaces to a round length), followed by the tensors in order
+(huggingface.co/docs/safetensors). A file can therefore be written without holding all rows in
+memory.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from benchmarks.safe_files import replacing
 
 _ALIGNMENT = 64
 """Bytes; rows that begin at a multiple of it are read in whole cache lines."""
@@ -36,13 +37,15 @@ def read_rows(file: Path) -> Tensor | None:
         with safe_open(file, framework="pt") as stored:
             rows: Tensor = stored.get_tensor("features")
             checksum = bytes(stored.get_tensor("sha256").tolist())
-    except (SafetensorError, OSError, RuntimeError, ValueError):
+        digest = hashlib.sha256(_beginning(file, *rows.shape))
+        digest.update(_bytes(rows))
+    except (SafetensorError, OSError, RuntimeError, ValueError, TypeError):
         return None  # torch raises RuntimeError if the file has just been removed
-    return rows if hashlib.sha256(_bytes(rows)).digest() == checksum else None
+    return rows if digest.digest() == checksum else None
 
 
 def write_rows(file: Path, count: int, parts: Iterable[Tensor]) -> bool:
-    """Write `count` rows to a temporary file and rename it.
+    """Write `count` rows; the file appears when it is complete.
 
     Args:
         file: where to write.
@@ -53,24 +56,25 @@ def write_rows(file: Path, count: int, parts: Iterable[Tensor]) -> bool:
         True if the file was written; False if the disk has no room for it or cannot be written to,
         and then no partial file remains.
     """
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as stream:
-            digest, remaining = hashlib.sha256(), iter(parts)
+        with replacing(file) as stream:
+            remaining = iter(parts)
             first = next(remaining)
             stream.write(_header(count, first.shape[1]))
+            digest = hashlib.sha256(_beginning(file, count, first.shape[1]))
             for part in chain([first], remaining):
                 data = _bytes(part)
                 stream.write(data)
                 digest.update(data)
             stream.write(digest.digest())
-        os.replace(partial, file)
     except OSError:
         return False
-    finally:  # also if the parts raise or the user interrupts; after the rename nothing is left
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
     return True
+
+
+def _beginning(file: Path, count: int, dim: int) -> bytes:
+    """Return what the checksum covers besides the rows: they may not be those of another file."""
+    return f"{file.stem} {count} {dim}\n".encode()
 
 
 def _header(count: int, dim: int) -> bytes:

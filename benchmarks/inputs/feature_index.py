@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.cache import cache_dir
 from benchmarks.protocol import FEATURES_VERSION
+from benchmarks.safe_files import write_text
 
 
 class FeatureIndex:
@@ -25,24 +26,28 @@ class FeatureIndex:
         """Record that the features called `name` are those stored under `keys`."""
         if self._folder is not None and self._keys(name) != list(keys):
             with suppress(OSError):
-                self._file(name).write_text(json.dumps(list(keys)), encoding="utf-8")
+                write_text(self._file(name), json.dumps(list(keys)))
 
     def is_stored(self, name: str) -> bool:
         """True if all features listed under `name` are stored."""
         keys = self._keys(name)
         if self._folder is None or keys is None:
             return False
-        return all(feature_file(self._folder, key).is_file() for key in keys)
+        try:
+            return all(feature_file(self._folder, key).is_file() for key in keys)
+        except (OSError, ValueError):  # a damaged key that no file can have
+            return False
 
     def _keys(self, name: str) -> list[str] | None:
         """The keys listed under `name`; None if there is no entry, or it cannot be read."""
         if self._folder is None:
             return None
         try:
-            keys: list[str] = json.loads(self._file(name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            keys = json.loads(self._file(name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             return None
-        return keys
+        damaged = not isinstance(keys, list) or not all(isinstance(key, str) for key in keys)
+        return None if damaged else keys
 
     def _file(self, name: str) -> Path:
         assert self._folder is not None

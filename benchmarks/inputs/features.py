@@ -21,11 +21,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.backbones import Backbone
+from benchmarks.cache import ENVIRONMENT_VARIABLE
 from benchmarks.datasets.base import Images, hash_strings
 from benchmarks.inputs.feature_files import read_rows, write_rows
 from benchmarks.inputs.feature_index import FeatureIndex, feature_file, user_folder
 from benchmarks.loading import ahead
 from benchmarks.protocol import FEATURES_VERSION
+from benchmarks.safe_files import remove_leftovers
 
 CPU_BATCH, DEVICE_BATCH = 32, 256
 """Images per forward pass. On a CPU, batches of 16 took the same time per image, batches of 64 a
@@ -155,6 +157,8 @@ class FeatureStore:
 
     def _computed(self, key: str, blocks: Sequence[range], compute: Compute) -> Tensor:
         """The rows of all blocks; only blocks that no earlier pass stored are computed."""
+        if self._folder is not None:
+            remove_leftovers(self._folder)
         with self._locked(key) as folder:
             found = self._read(key)  # another process may have stored it meanwhile
             if found is None:
@@ -179,7 +183,12 @@ class FeatureStore:
     def _warn(self) -> None:
         """Warn once that these features are not stored."""
         if not self._warned:
-            _log.warning("Features cannot be stored in %s: every run computes them.", self._folder)
+            _log.warning(
+                "Features cannot be stored in %s: every run computes them. Free some space, or "
+                "move the cache with %s=DIR.",
+                self._folder,
+                ENVIRONMENT_VARIABLE,
+            )
         self._warned = True
 
     @contextmanager

@@ -7,6 +7,7 @@ well as in hue. They are built without pyplot, so no global state changes and no
 
 from __future__ import annotations
 
+import io
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
+from benchmarks.safe_files import replacing
 from benchmarks.visible import visible
 
 WIDTH = 7.0
@@ -96,10 +98,13 @@ def save(figure: Figure, stem: Path) -> list[Path]:
         figure.set_dpi(DPI)
         figure.draw_without_rendering()  # lays out the figure, once for both files
         figure.set_layout_engine("none")
-        figure.savefig(png, dpi=DPI, metadata={"Software": None})
-        figure.savefig(
-            pdf, dpi=DPI, metadata={"CreationDate": None, "Creator": None, "Producer": None}
-        )
+        no_date = {"CreationDate": None, "Creator": None, "Producer": None}
+        for file, metadata in ((png, {"Software": None}), (pdf, no_date)):
+            # Drawn in memory: matplotlib's errors on a full disk do not tell its reason.
+            content = io.BytesIO()
+            figure.savefig(content, format=file.suffix[1:], dpi=DPI, metadata=metadata)
+            with replacing(file) as stream:
+                stream.write(content.getbuffer())
     return [png, pdf]
 
 

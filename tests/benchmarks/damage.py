@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOM = 4096
-"""Bytes of each file that fit on a full disk."""
-
 
 def damages(file: Path, flips: int, seed: int) -> Iterator[str]:
     """Damage a file in one way after the other; afterwards it is whole again.
@@ -57,13 +54,13 @@ def put(file: Path, content: bytes) -> None:
 
 
 @contextmanager
-def full_disk() -> Iterator[None]:
-    """Let no file grow beyond `ROOM` bytes, as on a disk that is almost full.
+def full_disk(room: int = 4096) -> Iterator[None]:
+    """Let no file grow beyond `room` bytes, as on a disk that is almost full.
 
     The reason is then "File too large" instead of "No space left on device".
     """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
         yield
     finally:

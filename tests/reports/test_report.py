@@ -10,6 +10,7 @@ from benchmarks.errors import UserError
 from benchmarks.sweep.rows.comparability import MixedRecords
 from reports.aggregate import build_tables
 from reports.report import file_stems, write_report
+from tests.benchmarks.damage import full_disk
 from tests.results.factory import failed_record, make_record
 
 PER_TABLE = [".csv", ".md", ".tex", "__groups.pdf", "__groups.png", "__head_tail.pdf"]
@@ -82,6 +83,13 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"Cannot write the report to .*file"):
         write_report([make_record()], tmp_path / "file")
+
+
+def test_a_report_on_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
+    with full_disk(), pytest.raises(UserError) as raised:
+        write_report([make_record()], tmp_path)  # its PDF files are too large
+    assert str(raised.value) == f"Cannot write the report to {tmp_path}: File too large."
+    assert not [file for file in tmp_path.iterdir() if file.suffix in (".tmp", ".pdf")]
 
 
 @pytest.mark.parametrize(

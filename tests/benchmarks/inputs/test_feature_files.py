@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -21,13 +20,13 @@ def test_files_are_safetensors(tmp_path: Path, rows: torch.Tensor) -> None:
     assert write_rows(file, 10, [rows[:3], rows[3:4], rows[4:]])
     stored = load_file(file)
     assert torch.equal(stored["features"], rows)
-    expected = hashlib.sha256(np.ascontiguousarray(rows.numpy()).tobytes()).digest()
+    expected = hashlib.sha256(b"rows 10 6\n" + rows.numpy().tobytes()).digest()
     assert bytes(stored["sha256"].tolist()) == expected
     assert [f.name for f in tmp_path.iterdir()] == ["rows.safetensors"]
 
 
 def test_files_written_by_safetensors_are_read(tmp_path: Path, rows: torch.Tensor) -> None:
-    checksum = hashlib.sha256(rows.numpy().tobytes()).digest()
+    checksum = hashlib.sha256(b"a 10 6\n" + rows.numpy().tobytes()).digest()
     tensors = {"features": rows, "sha256": torch.tensor(list(checksum), dtype=torch.uint8)}
     save_file(tensors, tmp_path / "a")
     found = read_rows(tmp_path / "a")
@@ -53,6 +52,27 @@ def test_rows_are_memory_mapped_and_aligned_to_cache_lines(
     again = read_rows(file)
     assert again is not None
     assert torch.equal(again, rows)
+
+
+def test_the_rows_of_another_file_are_not_read(tmp_path: Path, rows: torch.Tensor) -> None:
+    write_rows(tmp_path / "a", 10, [rows])
+    assert read_rows(tmp_path / "a") is not None
+    assert read_rows((tmp_path / "a").rename(tmp_path / "b")) is None
+
+
+@pytest.mark.parametrize("shape", [[6, 10], [60, 1], [1, 10, 6]])
+def test_rows_of_another_shape_are_not_read(
+    shape: list[int], tmp_path: Path, rows: torch.Tensor
+) -> None:
+    file = tmp_path / "rows"
+    write_rows(file, 10, [rows])
+    old, new = b"[10, 6]", str(shape).encode()
+    content = file.read_bytes()
+    assert old in content
+    spare = b" " * (len(new) - len(old))  # of the padding of the header
+    content = content.replace(old, new + b" " * (len(old) - len(new)), 1)
+    file.write_bytes(content.replace(b"}}" + spare, b"}}", 1) if spare else content)
+    assert read_rows(file) is None
 
 
 def test_any_changed_byte_is_detected(tmp_path: Path, rows: torch.Tensor) -> None:

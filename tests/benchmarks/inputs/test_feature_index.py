@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,18 @@ def test_a_damaged_entry_counts_as_missing(tmp_path: Path) -> None:
     index = FeatureIndex(tmp_path)
     index.add("data", [])
     (file,) = tmp_path.iterdir()
-    file.write_text("{", encoding="utf-8")
-    assert not index.is_stored("data")
+    long = json.dumps(["k" * 300])
+    for content in (
+        b"{",
+        b"",
+        b"null",
+        b"[1]",
+        b'{"a": 1}',
+        b"\xff",
+        b'["\\u0000"]',
+        long.encode(),
+    ):
+        file.write_bytes(content)
+        assert not index.is_stored("data"), content
     index.add("data", [])
     assert index.is_stored("data")

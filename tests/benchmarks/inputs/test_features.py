@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from benchmarks.datasets.base import ArrayImages
 from benchmarks.inputs import features
 from benchmarks.inputs.feature_index import feature_file
 from benchmarks.inputs.features import FeatureStore
+from tests.benchmarks.damage import damages, full_disk
 from tests.benchmarks.small import FEATURE
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -85,8 +87,39 @@ def test_a_folder_that_cannot_be_written_is_reported_once(
     store.images(backbone, images)
     store.texts(backbone, ["a red ring"])
     assert [r.getMessage() for r in caplog.records] == [
-        f"Features cannot be stored in {tmp_path / 'file' / 'features'}: every run computes them."
+        f"Features cannot be stored in {tmp_path / 'file' / 'features'}: every run computes them. "
+        "Free some space, or move the cache with LONGTAIL_VLM_CACHE=DIR."
     ]
+
+
+def test_on_a_full_disk_features_stay_in_memory(
+    tmp_path: Path, backbone: Backbone, images: CountingImages, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = FeatureStore(None).images(backbone, images)
+    store = FeatureStore(tmp_path)
+    with full_disk(room=200):
+        assert torch.equal(store.images(backbone, images), expected)
+    assert [r.getMessage().partition(":")[0] for r in caplog.records] == [
+        f"Features cannot be stored in {tmp_path}"
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_features_are_computed_again(
+    tmp_path: Path, backbone: Backbone, images: CountingImages
+) -> None:
+    expected = FeatureStore(tmp_path).images(backbone, images)
+    (file,) = tmp_path.iterdir()
+    for damage in damages(file, flips=10, seed=0):
+        assert torch.equal(FeatureStore(tmp_path).images(backbone, images), expected), damage
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path, backbone: Backbone) -> None:
+    left = tmp_path / ".text-1.safetensors.123.partial"  # of a version that did not name the writer
+    left.touch()
+    os.utime(left, (0, 0))
+    FeatureStore(tmp_path).texts(backbone, ["a red ring"])
+    assert not left.exists()
 
 
 def test_texts_are_encoded_once(tmp_path: Path, backbone: Backbone) -> None:
