@@ -7,6 +7,7 @@ Nothing is loaded, but files are hashed and the hub's cache is read. No import o
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -38,9 +39,22 @@ def _embedded() -> BackboneId:
 
     # The tokenizer is included, because the text features depend on it.
     files = [ASSETS / n for n in ("glyph.safetensors", "glyph.json", "vocabulary.txt")]
-    if missing := [file for file in files if not file.is_file()]:
+    log = ASSETS / "glyph_training.json"
+    if missing := [file for file in (*files, log) if not file.is_file()]:
         raise UserError(f"Backbone 'glyph': no file {missing[0]}; `make weights` rebuilds it.")
-    return BackboneId(EMBEDDED, "embedded", "glyph", "", _files_id(map(_sha256, files)))
+    digests = [_sha256(file) for file in files]
+    try:
+        known = json.loads(log.read_text(encoding="utf-8"))["sha256"]
+        pairs = zip(files, digests, strict=True)
+        damaged = [file for file, digest in pairs if digest.hex() != known[file.name]]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        damaged = [log]
+    if damaged:
+        raise UserError(
+            f"Backbone 'glyph': {damaged[0]} is damaged: restore it with `git checkout`, or train "
+            "other weights with `make weights`."
+        )
+    return BackboneId(EMBEDDED, "embedded", "glyph", "", _files_id(digests))
 
 
 def _in_folder(name: str) -> BackboneId:

@@ -18,11 +18,12 @@ def build(ident: BackboneId, *, online: bool) -> tuple[Any, Any]:
     """Return the model on the CPU, as open_clip builds it, and its tokenizer.
 
     Raises:
-        UserError: the weights do not load, or do not belong to the architecture.
+        UserError: the weights are damaged or do not belong to the architecture.
         DataMissing: a file is not on this machine and could not be fetched.
     """
     import open_clip
 
+    hub.refuse_damaged(ident)
     # No pretrained text tower: the checkpoint contains one, or random weights are wanted.
     arguments: dict[str, Any] = {"model_name": ident.arch, "pretrained_text": False}
     if ident.form == "embedded":
@@ -50,6 +51,8 @@ def build(ident: BackboneId, *, online: bool) -> tuple[Any, Any]:
                 model = _from_file(ident, arguments)
             else:
                 model = open_clip.create_model(**arguments)
+            if online:
+                hub.refuse_damaged(ident)  # what has been fetched
             if ident.form == "hf-hub":
                 activations.refuse_hub_mismatch(ident)
             return model, _tokenizer(ident, arguments["model_name"])

@@ -8,6 +8,7 @@ half precision) and the log of their training (`glyph_training.json`) to the ass
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import platform
@@ -210,7 +211,8 @@ def main() -> None:
     model, log = train(plan)
     weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     args.out.mkdir(parents=True, exist_ok=True)
-    save_file(weights, args.out / "glyph.safetensors")
+    file = args.out / "glyph.safetensors"
+    save_file(weights, file)
     head = {
         "seed": SEED,
         "steps": plan.steps,
@@ -221,6 +223,10 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "torch": torch.__version__,
+        "sha256": {
+            part.name: hashlib.sha256(part.read_bytes()).hexdigest()
+            for part in (file, ASSETS / "glyph.json", ASSETS / "vocabulary.txt")
+        },
     }
     model.load_state_dict({name: value.float() for name, value in weights.items()})
     log = head | log | {"test figures": evaluate(model)}

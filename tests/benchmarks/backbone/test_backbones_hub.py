@@ -19,10 +19,12 @@ import torch
 
 import run_benchmarks
 from benchmarks import backbones
+from benchmarks.backbone import hub as hub_files
 from benchmarks.backbone.identify import identify
 from benchmarks.backbones import Backbone
 from benchmarks.errors import DataMissing, UserError
 from results.store import Store
+from tests.benchmarks.damage import damages
 from tests.benchmarks.small import ARCH, DATA, load_on_cpu, make_clip_folder
 
 pytestmark = pytest.mark.usefixtures("small_arch")
@@ -130,6 +132,31 @@ def test_weights_are_fetched_from_the_hub(
     loaded = load_on_cpu("hf-hub:nobody/small", offline=True)
     expected = small.model.state_dict()
     assert all(torch.equal(t, expected[n]) for n, t in loaded.model.state_dict().items())
+
+
+def test_damaged_files_of_the_hub_are_refused_by_name(
+    hub_server: dict[str, bytes], clip_folder: Path, tmp_path: Path
+) -> None:
+    name = "hf-hub:nobody/small"
+    for file in clip_folder.iterdir():
+        hub_server[file.name] = file.read_bytes()
+    backbones.download(name)
+    for file in (tmp_path / "cache").rglob("snapshots/*/open_clip_*"):
+        blob = file.resolve()
+        for damage in damages(blob, flips=3, seed=0):
+            with pytest.raises(UserError) as raised:
+                load_on_cpu(name, offline=True)
+            assert str(raised.value) == (
+                f"Backbone '{name}': {blob} ({file.name}) is damaged: delete it, then "
+                f"python run_benchmarks.py download {name}."
+            ), damage
+    # The small files of a repository have git's names.
+    content = b"{}"
+    small = tmp_path / hashlib.sha1(b"blob 2\0" + content).hexdigest()
+    small.write_bytes(content)
+    assert hub_files._expected(small) == small.name
+    small.write_bytes(b"[]")
+    assert hub_files._expected(small) != small.name
 
 
 def test_a_repository_without_weights_gets_no_random_ones(

@@ -10,10 +10,12 @@ from pathlib import Path
 import open_clip
 import pytest
 
+from benchmarks import glyphs
 from benchmarks.backbone import activations
 from benchmarks.backbone.identify import identify
 from benchmarks.backbone.names import BackboneId
 from benchmarks.errors import UserError
+from tests.benchmarks.damage import damages
 
 
 def test_forms_of_a_name(clip_folder: Path, tmp_path: Path) -> None:
@@ -197,3 +199,33 @@ def test_the_id_of_a_folder_depends_on_its_tokenizer(tmp_path: Path) -> None:
 def test_a_revision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"hf download org/model --revision v1\.0 .*local-dir:"):
         identify("hf-hub:org/model@v1.0")
+
+
+@pytest.mark.parametrize(
+    ("name", "flips"),
+    [("glyph.safetensors", 3), ("glyph.json", 15), ("vocabulary.txt", 15)],
+)
+def test_damaged_embedded_weights_are_refused_by_name(
+    name: str, flips: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assets = tmp_path / "assets"
+    shutil.copytree(glyphs.ASSETS, assets)
+    monkeypatch.setattr(glyphs, "ASSETS", assets)
+    for damage in damages(assets / name, flips=flips, seed=0):
+        with pytest.raises(UserError) as raised:
+            identify("glyph")
+        assert str(raised.value).startswith(f"Backbone 'glyph': {assets / name} is damaged"), damage
+
+
+def test_a_damaged_log_of_the_embedded_weights_changes_nothing_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = identify("glyph")
+    assets = tmp_path / "assets"
+    shutil.copytree(glyphs.ASSETS, assets)
+    monkeypatch.setattr(glyphs, "ASSETS", assets)
+    for damage in damages(assets / "glyph_training.json", flips=15, seed=0):
+        try:
+            assert identify("glyph") == expected, damage
+        except UserError as error:
+            assert "is damaged" in str(error)
