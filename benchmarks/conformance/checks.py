@@ -41,7 +41,7 @@ from benchmarks.conformance.subject import (
 from benchmarks.conformance.tiny import permuted
 from benchmarks.conformance.worlds import disguised, ignorant, restricted, thinned
 from benchmarks.datasets.base import DataSet
-from benchmarks.errors import NotApplicable, UserError
+from benchmarks.errors import NotApplicable, UserError, first_few
 from benchmarks.plugins.values import apply_fields
 from methods.base import Method, Predictor
 from methods.parts.image.two_stage import FeaturesOf
@@ -272,7 +272,15 @@ def validation(s: Subject) -> None:
 @check(exemptible=False)
 def untouched(s: Subject) -> None:
     """Fit and prediction change neither the method nor shared data."""
-    demand(not s.default.touched, f"{s.default.touched} changed: work on a copy")
+    found = first_few(s.default.touched)
+    demand(not found, f"{found} changed: work on a copy")
+
+
+@check(exemptible=False)
+def process(s: Subject) -> None:
+    """Fit and prediction leave the process as it was: threads, types, hooks, environment."""
+    found = first_few(s.default.disturbed, "; ")
+    demand(not found, f"the process was changed for other methods: {found}")
 
 
 @check(exemptible=False)

@@ -21,10 +21,12 @@ from benchmarks.backbones import Backbone
 from benchmarks.conformance.demands import Violation
 from benchmarks.conformance.pretended_gpu import Waits, on_pretended_gpu, pretended_gpu
 from benchmarks.conformance.tiny import tiny_data, tiny_task
-from benchmarks.conformance.worlds import TinyFamily, changed, own_backbone, state_of
+from benchmarks.conformance.worlds import TinyFamily, own_backbone
 from benchmarks.datasets.base import DataSet, TaskKind
 from benchmarks.run import runner
+from benchmarks.run.guard import ProcessState
 from benchmarks.run.options import RunOptions
+from benchmarks.run.untouched import Shared
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.fingerprints import fingerprint
 from methods.base import Method, Predictor, Samples, Task
@@ -35,6 +37,7 @@ from results.store import Store
 EPOCHS = 2
 BATCH_SIZE = 24
 """Two full batches and a partial one of the 64 training images."""
+_BACKBONE = "the backbone"
 Steps = list[tuple[int, int, int, int]]
 """(epoch, epochs, step, steps) as a method reported them."""
 
@@ -49,8 +52,10 @@ class Fit:
     logits: Tensor
     """(N, C) logits of the test samples."""
     steps: Steps
-    touched: str
-    """Shared state that fit and prediction changed; empty if none."""
+    touched: list[str]
+    """Shared state that fit and prediction changed."""
+    disturbed: list[str]
+    """Global state of the process that they changed; it was put back."""
 
 
 @dataclass(frozen=True)
@@ -119,23 +124,20 @@ class Subject:
         steps: Steps = []
         task, test = self.task(seed, progress=lambda *step: steps.append(step), **world)
         method = self.built()
-        fields, model = dict(vars(method)), state_of(task.backbone.model)
-        labels, counts = task.train.labels.clone(), task.counts.clone()
-        with randomness.seeded("fit", seed):
-            predictor = method.fit(task)
-        logits = self.evaluated(predictor, test)
-        part = changed(task.backbone.model, model)
-        if part:
-            self._backbone = None
-        touched = {
-            "the method's fields": vars(method) != fields,
-            f"the backbone's {part}": bool(part),
-            "the training labels": not torch.equal(task.train.labels, labels),
-            "the class counts": not torch.equal(task.counts, counts),
-            "the stored features": not task.train.untouched,  # type: ignore[attr-defined]
-        }
-        found = ", ".join(what for what, is_so in touched.items() if is_so)
-        return Fit(task, test, predictor, logits, steps, found)
+        fields, shared = dict(vars(method)), _shared(task, test, self.info.needs)
+        process = ProcessState.taken()
+        try:
+            with randomness.seeded("fit", seed):
+                predictor = method.fit(task)
+            logits = self.evaluated(predictor, test)
+        finally:
+            disturbed = process.restore()
+            touched = shared.changes()
+            if any(what.startswith(_BACKBONE) for what in touched):
+                self._backbone = None
+        if vars(method) != fields:
+            touched.append("the method's fields")
+        return Fit(task, test, predictor, logits, steps, touched, disturbed)
 
     @torch.no_grad()
     def evaluated(self, predictor: Predictor, test: Samples, size: int = 1000) -> Tensor:
@@ -208,6 +210,20 @@ class Subject:
         with tempfile.TemporaryDirectory() as folder:
             self.run_cell(Path(folder), display)
             return *stored(Path(folder)), display.steps
+
+
+def _shared(task: Task, test: Samples, needs: str) -> Shared:
+    """Return what a task shares with the tasks of other methods."""
+    splits = {"training": task.train, "validation": task.validation, "test": test}
+    tensors = {"the class counts": task.counts}
+    objects: dict[str, Any] = {_BACKBONE: task.backbone}
+    for name, samples in splits.items():
+        if samples is not None:
+            objects[f"the {name} split"] = samples
+            tensors[f"the {name} labels"] = samples.labels
+            if needs == "features":
+                tensors[f"the {name} features"] = samples.features()
+    return Shared(tensors, {_BACKBONE: task.backbone.model}, objects)
 
 
 def stored(out: Path) -> tuple[Record, Tensor | None]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -70,7 +69,10 @@ def disguised(split: Split, order: NDArray[np.int64]) -> Split:
 
 def own_backbone() -> Backbone:
     """Return a private copy of the tiny backbone; safe to mutate."""
-    return dataclasses.replace(tiny_backbone(), model=copy.deepcopy(tiny_backbone().model))
+    tiny = tiny_backbone()
+    return dataclasses.replace(
+        tiny, model=copy.deepcopy(tiny.model), preprocess=dict(tiny.preprocess)
+    )
 
 
 class Counting:
@@ -112,21 +114,3 @@ class TinyFamily(Family):
     def card(self) -> dict[str, str]:
         """Return nothing: the family is not listed."""
         return {}
-
-
-def state_of(model: torch.nn.Module) -> dict[str, Any]:
-    """Return the state of a model that a fit must not change."""
-    return {
-        "weights": {name: value.clone() for name, value in model.state_dict().items()},
-        "gradients": [(p.requires_grad, p.grad is not None) for p in model.parameters()],
-        "mode": [module.training for module in model.modules()],
-    }
-
-
-def changed(model: torch.nn.Module, before: dict[str, Any]) -> str:
-    """Return the name of a part of the state that differs from `before`, or ""."""
-    now = state_of(model)
-    weights = before["weights"]
-    if any(not torch.equal(value, weights[name]) for name, value in now["weights"].items()):
-        return "weights"
-    return next((part for part in ("gradients", "mode") if now[part] != before[part]), "")

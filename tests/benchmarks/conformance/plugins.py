@@ -248,18 +248,23 @@ BROKEN = {
     ),
     "the backbone in training mode": (
         "untouched",
-        "backbone's mode changed",
+        r"the backbone's mode \(as a whole, visual, .* more\) changed",
         f"task.backbone.model.train()\n{' ' * 12}{GOOD}",
     ),
     "another backbone": (
         "untouched",
-        "backbone's weights changed",
+        r"the backbone's weights \(logit_scale\) changed",
         f"torch.nn.init.zeros_(task.backbone.model.logit_scale)\n{' ' * 12}{GOOD}",
     ),
     "a memory": (
         "untouched",
         "method's fields changed",
         f"object.__setattr__(self, 'seen', 1)\n{' ' * 12}{GOOD}",
+    ),
+    "more threads": (
+        "process",
+        r"changed for other methods: torch.set_num_threads was \d+, is \d+ again",
+        f"torch.set_num_threads(torch.get_num_threads() + 1)\n{' ' * 12}{GOOD}",
     ),
     "a cost that is none": (
         "record",
