@@ -43,6 +43,7 @@ from benchmarks.conformance.worlds import disguised, ignorant, restricted, thinn
 from benchmarks.datasets.base import DataSet
 from benchmarks.errors import NotApplicable, UserError, first_few
 from benchmarks.plugins.values import apply_fields
+from benchmarks.run.checkpoints import RESTARTED
 from methods.base import Method, Predictor
 from methods.parts.image.two_stage import FeaturesOf
 from methods.parts.training.learning import Learner, fit_learners
@@ -315,7 +316,11 @@ def interruption(s: Subject) -> None:
             left = files + [f for f in out.rglob("*.partial") if f not in files]
             demand(not left, f"an interruption left {', '.join(f.name for f in left)}")
         s.run_cell(out, Display())
-        _, logits = stored(out)
+        record, logits = stored(out)
+    demand(
+        RESTARTED not in record.notes,
+        "the state that it saved cannot be read: save tensors, numbers, texts, lists and dicts",
+    )
     same = logits is not None and torch.equal(logits, expected)
     demand(same, "an interrupted run ended with different logits")
 

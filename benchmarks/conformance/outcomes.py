@@ -12,7 +12,9 @@ from benchmarks.conformance.demands import DoesNotApply, Violation
 from benchmarks.conformance.subject import Subject
 from benchmarks.datasets.base import TaskKind
 from benchmarks.plugins.catalog import first_line
+from benchmarks.visible import one_visible_line
 
+_LONGEST = 10_000
 Status = Literal["passed", "failed", "exempt", "not applicable", "not run"]
 
 
@@ -81,7 +83,7 @@ def run_checks(
             check.run(subject)
         except DoesNotApply as reason:
             yield Outcome(check, "not applicable", str(reason))
-        except Exception as error:
+        except BaseException as error:  # a method may raise SystemExit or GeneratorExit
             if debug:
                 raise
             fits = fits and check.name != "fits"
@@ -90,9 +92,12 @@ def run_checks(
             yield Outcome(check, "passed")
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     """Return the violation, or what the method raised and where."""
-    text = " ".join(str(error).split())
+    try:
+        text = one_visible_line(" ".join(str(error)[:_LONGEST].split()))
+    except Exception:  # the class may be a plug-in's
+        text = "(its message cannot be read)"
     if isinstance(error, Violation):
         return text
     last = traceback.extract_tb(error.__traceback__)[-1]

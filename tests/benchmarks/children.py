@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 from benchmarks.processes import Parent, in_this_process
 
@@ -46,3 +49,22 @@ def obey(parent: Parent) -> None:
             case ("echo", data):
                 body = data
         parent.send({"kind": str(request)[:20], "here": in_this_process()}, body)
+
+
+def outcome(name: str, status: str = "passed", line: str = "") -> dict[str, Any]:
+    """Return the message that a check has ended."""
+    return {"kind": "outcome", "check": name, "status": status, "line": line}
+
+
+def play(parent: Parent, plugins: list[str], name: str, script: str, done: list[str]) -> None:
+    """Answer as a process of checks does, with what a file of JSON holds for each check."""
+    names = [n for n in ("first", "fits", "third", "last") if n not in done]
+    parent.send({"kind": "checks", "names": names, "fits": [n != "last" for n in names]})
+    for step in names:
+        head = json.loads(Path(script).read_text()).get(step, outcome(step))
+        if head == "exit":
+            os.write(1, b"\n\x1b[31mfarewell\n\n")
+            os._exit(3)
+        if head == "sleep":
+            time.sleep(100)
+        parent.send(head)

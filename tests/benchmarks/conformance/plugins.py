@@ -279,7 +279,7 @@ BROKEN = {
     "forgets its momentum": ("interruption", "different logits", "return trained(task)"),
     "a state that does not load": (
         "interruption",
-        "UnpicklingError",
+        "state that it saved cannot be read",
         "return trained(task, momentum=True, state=Opaque())",
     ),
     "leaves a file": (
