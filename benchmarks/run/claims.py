@@ -81,7 +81,6 @@ class Claims:
             UserError: the folder cannot be written to.
         """
         try:
-            self._folder.mkdir(exist_ok=True)
             files = self._files()
             return [k for k in keys if k in self._mine or self._taken(k, files.get(k, []))]
         except OSError as error:
@@ -160,10 +159,14 @@ class Claims:
 
     def _created(self, file: Path) -> bool:
         """Create a claim; return False if there is one."""
-        try:
-            handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        except FileExistsError:
-            return False
+        while True:
+            try:
+                handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+                break
+            except FileExistsError:
+                return False
+            except FileNotFoundError:  # another run ended meanwhile and removed the folder
+                self._folder.mkdir(exist_ok=True)
         try:
             os.write(handle, self._content())
         except OSError:

@@ -174,6 +174,18 @@ def test_a_new_claim_is_not_dead_because_an_older_one_is(tmp_path: Path) -> None
     assert Claims(tmp_path).take(["a"]) == []
 
 
+def test_the_folder_is_made_again_if_another_run_removes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Claims(tmp_path) as one:
+        one.take(["a"])
+        two = Claims(tmp_path)
+        files = two._files()
+    monkeypatch.setattr(two, "_files", lambda: files)
+    assert not (tmp_path / "claims").exists()
+    assert two.take(["b"]) == ["b"]
+
+
 def test_other_files_in_the_folder_are_no_claims(tmp_path: Path) -> None:
     (tmp_path / "claims").mkdir()
     for name in ("a", "a.txt", ".0", "a.-1"):
