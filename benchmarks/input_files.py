@@ -8,16 +8,16 @@ link to a device, which has no end, or a file of a size that no memory holds. Al
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 MB = 1_000_000
 """Bytes in a megabyte."""
 
 
-def opened(file: str | os.PathLike[str], limit: int | None = None) -> BinaryIO:
+def opened(file: str | os.PathLike[str], limit: int | None = None) -> io.BufferedReader:
     """Open a file for reading.
 
     Args:

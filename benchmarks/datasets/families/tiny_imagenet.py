@@ -24,9 +24,11 @@ from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.datasets.carving import without_duplicates
 from benchmarks.datasets.files.drawn import VALIDATION_PER_CLASS, DrawnTail, validation_source
 from benchmarks.datasets.files.fetch import Archive, fetch
-from benchmarks.datasets.files.image_files import FileImages, missing_files
+from benchmarks.datasets.files.image_files import FileImages, file_names, missing_files
+from benchmarks.datasets.files.links import Links
 from benchmarks.datasets.registry import register
 from benchmarks.errors import DataError, DataMissing
+from benchmarks.input_files import MB, read_text
 from benchmarks.loading import in_threads
 from benchmarks.protocol import GROUPS, group_of
 from benchmarks.text import Package, read_package
@@ -197,7 +199,7 @@ def _collection(root: Path) -> str:
 def _check_wnids(file: Path, keys: Sequence[str]) -> None:
     """Refuse a release with other classes."""
     try:
-        found = file.read_text(encoding="utf-8").split()
+        found = read_text(file, MB).split()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read as text.") from error
     if sorted(found) != sorted(keys):
@@ -214,12 +216,13 @@ def _training_files(folder: Path, keys: Sequence[str]) -> tuple[tuple[str, ...],
         DataError: the classes do not have equally many images.
     """
     listed: dict[str, list[str]] = {}
+    links = Links(folder)
     for wnid in keys:
-        try:
-            names = os.listdir(folder / "train" / wnid / "images")
-        except OSError:
-            names = []
+        names = file_names(folder / "train" / wnid / "images", links)
         listed[wnid] = sorted(f"train/{wnid}/images/{n}" for n in names if _is_image(n))
+        for name, is_link in names.items():
+            if is_link:
+                links.check(folder / "train" / wnid / "images" / name)
     sizes = [len(files) for files in listed.values()]
     usual = max(set(sizes), key=sizes.count)
     wrong = [f"{wnid} has {len(files)}" for wnid, files in listed.items() if len(files) != usual]
@@ -240,7 +243,7 @@ def _test_files(folder: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], NDA
     annotations = folder / "val" / "val_annotations.txt"
     index: Mapping[str, int] = {wnid: i for i, wnid in enumerate(keys)}
     try:
-        lines = annotations.read_text(encoding="utf-8").splitlines()
+        lines = read_text(annotations, 10 * MB).splitlines()
         pairs = [line.split("\t")[:2] for line in lines if line.strip()]
         labels = np.array([index[wnid] for _, wnid in pairs], dtype=np.int64)
         if not pairs:

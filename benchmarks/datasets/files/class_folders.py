@@ -18,11 +18,16 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from benchmarks.datasets.files.image_files import FORMATS, UNREADABLE, file_names
+from benchmarks.datasets.files.links import Links
 from benchmarks.errors import DataError
+from benchmarks.input_files import opened
 
 SPLITS = ("train", "test")
+_IMAGE_BYTES = 1_000_000
+"""Largest file of an image of at most 64×64."""
 
 ARCHIVE_ERRORS = (tarfile.TarError, EOFError, zlib.error, OSError)
 """Exceptions that reading a truncated or damaged `.tar.gz` may raise."""
@@ -64,7 +69,7 @@ def read_folder(folder: Path, classes: Sequence[str], size: int) -> dict[str, Ra
             for file in listing[split][label]:
                 path = folder / split / label / file
                 try:
-                    with path.open("rb") as stream:
+                    with opened(path, _IMAGE_BYTES) as stream:
                         images[f"{label}/{file}"] = _decode(stream, size, str(path))
                 except OSError as error:
                     raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
@@ -94,17 +99,27 @@ def read_archive(archive: Path, classes: Sequence[str], size: int) -> dict[str, 
 
 
 def list_classes(folder: Path, split: str) -> dict[str, list[str]]:
-    """List the PNG file names of each class folder of one split; empty if there is no split."""
+    """List the PNG file names of each class folder of one split; empty if there is no split.
+
+    Raises:
+        DataError: a link leads out of `folder`, or a folder cannot be listed.
+    """
+    links = Links(folder)
+    found: dict[str, list[str]] = {}
     try:
         labels = sorted(p for p in (folder / split).iterdir() if _visible(p.name) and p.is_dir())
-        return {
-            p.name: sorted(f for f in os.listdir(p) if _visible(f) and f.lower().endswith(".png"))
-            for p in labels
-        }
-    except NotADirectoryError:
+    except (NotADirectoryError, FileNotFoundError):
         return {}
-    except FileNotFoundError:
-        return {}
+    except OSError as error:
+        raise DataError(f"{folder / split}: cannot be listed ({error.strerror}).") from error
+    for label in labels:
+        names = file_names(label, links)
+        files = sorted(f for f in names if _visible(f) and f.lower().endswith(".png"))
+        for file in files:
+            if names[file]:
+                links.check(label / file)
+        found[label.name] = files
+    return found
 
 
 def fingerprint(path: Path) -> str:
@@ -143,16 +158,17 @@ def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, str, str, IO[bytes], s
 
 def _decode(stream: IO[bytes], size: int, where: str) -> NDArray[np.uint8]:
     """Decode one image to (size, size, 3); errors call it `where`."""
-    data = stream.read()
+    data = stream.read(_IMAGE_BYTES + 1)
+    if len(data) > _IMAGE_BYTES:
+        raise DataError(f"{where}: too large for an image of {size}×{size}.")
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.size != (size, size):
+                width, height = image.size
+                raise DataError(f"{where}: the image is {width}×{height}, expected {size}×{size}.")
+            return np.asarray(image.convert("RGB"))
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
         raise DataError(f"{where}: unreadable or truncated image.") from error
-    if pixels.shape != (size, size, 3):
-        height, width = pixels.shape[:2]
-        raise DataError(f"{where}: the image is {width}×{height}, expected {size}×{size}.")
-    return pixels
 
 
 def _check(listing: dict[str, list[str]], classes: Sequence[str], where: str) -> None:

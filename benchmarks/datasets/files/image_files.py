@@ -3,11 +3,15 @@
 Pixels are those of `PIL.Image.convert("RGB")`, as in torchvision's loader, which published results
 used: transparency is dropped, and EXIF orientation is ignored unless `upright` is set. Sixteen-bit
 images are scaled to eight bits, which `convert` would clip.
+
+A file may be made to exhaust its reader: the formats, the size of a file and of an image, and the
+number of its parts are bounded (`_opened`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
 import re
@@ -17,7 +21,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -26,17 +30,36 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from benchmarks.datasets.base import Images
-from benchmarks.errors import DataError
+from benchmarks.datasets.files.links import Links
+from benchmarks.errors import DataError, UserError
+from benchmarks.input_files import opened
 
 CropOf = Callable[[int, int], tuple[int, int, int, int]]
 """Maps (height, width) of an image to top, left, height and width of a region, in pixels."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
 """Suffixes of image files, in lower case."""
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
+"""Pillow's readers of these files; others hand the file to programs such as Ghostscript."""
+PIXELS_VARIABLE = "LONGTAIL_VLM_MAX_PIXELS"
+"""Environment variable with the largest number of pixels of an image."""
+MAX_PIXELS = 89_478_485
+"""The default: Pillow's own, a quarter of a gigabyte of pixels."""
+_BYTES_PER_PIXEL = 3
+"""Largest size of a file, as bytes per pixel of the largest image."""
+_HEADER_READS = 4_000
+"""Most reads before the pixels: one or a few for each part of a file (segment, chunk, block)."""
+_READ = 256
+"""Fewest bytes per read on average, besides those of the header."""
+_SCANNED_PIXELS = 1_500_000_000
+"""Most pixels of a progressive JPEG times its scans, each of which passes over all pixels."""
+_PLAIN_BYTES = 4_000_000
+"""Largest PPM file whose numbers are text, which is read slowly."""
 
-_UNREADABLE = (
+UNREADABLE = (
     UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
-    IndexError, KeyError, TypeError, OverflowError, MemoryError,
+    IndexError, KeyError, TypeError, OverflowError, MemoryError, ZeroDivisionError, AttributeError,
+    AssertionError, NotImplementedError,
 )  # fmt: skip
 """Exceptions that Pillow's readers raise for a damaged file."""
 
@@ -49,6 +72,27 @@ _ORIENTATION = 0x0112
 
 class _Unusable(ValueError):
     """A readable image whose pixels cannot be converted to eight bits."""
+
+
+class _Excessive(ValueError):
+    """An image that takes more memory or time than images do."""
+
+
+class _Bounded(io.BufferedReader):
+    """A file that is read in a bounded number of steps.
+
+    Pillow reads the parts of a file one after the other, and a file of some megabytes may have
+    millions of empty ones.
+    """
+
+    reads = _HEADER_READS
+    """Reads that are left."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads -= 1
+        if self.reads < 0:
+            raise _Excessive("too many parts for an image of this size")
+        return super().read(size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +136,7 @@ def decode(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
     """Decode an image file to (H, W, 3) uint8.
 
     Args:
-        path: a file in any format that Pillow reads.
+        path: a file in one of the `FORMATS`.
         upright: apply the EXIF orientation.
 
     Raises:
@@ -112,7 +156,7 @@ def decode_region(
     least `side` pixels per side: the same region with nearly the same pixels.
 
     Args:
-        path: a file in any format that Pillow reads.
+        path: a file in one of the `FORMATS`.
         region: chooses the region.
         side: side S of the result in pixels.
         upright: apply the EXIF orientation.
@@ -161,22 +205,82 @@ def resize_region(
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open an image file; errors from reading or using it become a one-line DataError."""
     _silence_pillow()
+    most = max_pixels()
     try:
-        with Image.open(path) as image:
-            yield image
+        file = opened(path, _BYTES_PER_PIXEL * most)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
-    except PermissionError as error:
+    except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    try:
+        size = os.fstat(file.fileno()).st_size
+        with _Bounded(file.detach()) as stream, Image.open(stream, formats=FORMATS) as image:
+            stream.reads = _HEADER_READS + size // _READ
+            _refuse_excessive(image, stream, size, most)
+            yield image
+    except _Excessive as error:
+        raise DataError(f"{path}: {error}.") from error
     except _Unusable as error:
         raise DataError(f"{path}: {error}; save the image with 8 or 16 bits.") from error
     except Image.DecompressionBombError as error:
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise DataError(f"{path}: more than {most / 1e6:.0f} million pixels.") from error
-    except _UNREADABLE as error:
-        empty = path.is_file() and path.stat().st_size == 0
-        reason = "the file is empty" if empty else "unreadable or truncated image"
+        raise DataError(f"{path}: {_too_large(most)}.") from error
+    except UNREADABLE as error:
+        reason = "unreadable or truncated image" if size else "the file is empty"
         raise DataError(f"{path}: {reason}.") from error
+
+
+def _refuse_excessive(image: Image.Image, stream: _Bounded, size: int, most: int) -> None:
+    """Refuse an image whose header promises more work than images of its kind take.
+
+    Args:
+        image: the image, of which only the header was read.
+        stream: its file; its position is kept.
+        size: bytes of the file.
+        most: most pixels.
+
+    Raises:
+        _Excessive: the pixels, the scans or the text are too many.
+    """
+    pixels = image.width * image.height
+    if pixels > most:
+        raise _Excessive(_too_large(most))
+    if image.info.get("progressive"):
+        place = stream.tell()
+        stream.seek(0)
+        scans = stream.read().count(b"\xff\xda")
+        stream.seek(place)
+        if scans * pixels > _SCANNED_PIXELS:
+            raise _Excessive(f"a JPEG with {scans:,} scans, which would be decoded for minutes")
+    plain = any(tile[0] == "ppm_plain" for tile in getattr(image, "tile", ()))
+    if plain and size > _PLAIN_BYTES:
+        raise _Excessive("a large image in text; save it in a binary format")
+
+
+def _too_large(most: int) -> str:
+    return (
+        f"more than {most / 1e6:,.1f} million pixels; set {PIXELS_VARIABLE}=NUMBER in the "
+        "environment to allow more"
+    )
+
+
+def max_pixels() -> int:
+    """The largest number of pixels of an image.
+
+    Raises:
+        UserError: the environment variable is not a number.
+    """
+    return _max_pixels(os.environ.get(PIXELS_VARIABLE, ""))
+
+
+@cache
+def _max_pixels(said: str) -> int:
+    digits = said.replace("_", "")
+    if said and not (digits.isascii() and digits.isdigit() and 0 < len(digits) < 16):
+        raise UserError(f"{PIXELS_VARIABLE}={said}: write a number of pixels, such as 200000000.")
+    most = int(digits or MAX_PIXELS)
+    # Pillow's own limit is twice this number, and must not be below the one that the user says.
+    Image.MAX_IMAGE_PIXELS = max(most, MAX_PIXELS)
+    return most
 
 
 def _silence_pillow() -> None:
@@ -219,25 +323,51 @@ def crop(images: Images, index: int, region: CropOf, side: int) -> NDArray[np.ui
     return resize_region(Image.fromarray(whole), region(*whole.shape[:2]), side)
 
 
-def missing_files(root: Path, files: Sequence[str]) -> list[str]:
+def missing_files(root: Path, files: Sequence[str], homes: Sequence[Path] = ()) -> list[str]:
     """Return the paths under `root` that are not files, in order.
 
     Lists each folder once: checking every file takes minutes on a network drive.
+
+    Args:
+        root: the folder that the paths start from.
+        files: the paths.
+        homes: folders that links may lead to besides `root`.
+
+    Raises:
+        DataError: a file is, or lies behind, a link that leads elsewhere.
     """
-    folders: dict[str, set[str]] = {}
-    missing = []
+    folders: dict[str, dict[str, bool]] = {}
+    missing, links = [], Links(root, homes)
     for file in files:
         folder, _, name = file.rpartition("/")
         if folder not in folders:
-            folders[folder] = _names(root / folder)
+            folders[folder] = file_names(root / folder, links)
         if name not in folders[folder]:
             missing.append(file)
+        elif folders[folder][name]:
+            links.check(root / file)
     return missing
 
 
-def _names(folder: Path) -> set[str]:
+def file_names(folder: Path, links: Links) -> dict[str, bool]:
+    """Names of the files in a folder, each with True if it is a link; {} if there is no folder.
+
+    Raises:
+        DataError: the folder lies behind a link that leads elsewhere, or cannot be listed.
+    """
     try:
         with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.is_file()}
+            found = {entry.name: entry.is_symlink() for entry in entries if _is_file(entry)}
     except (FileNotFoundError, NotADirectoryError):
-        return set()
+        return {}
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({error.strerror}).") from error
+    links.check(folder)
+    return found
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False

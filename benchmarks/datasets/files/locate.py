@@ -65,7 +65,9 @@ def locate(
         best = max(product(folders, rewrites), key=found)
         files |= {path: _join(best, path) for path in part}
     placed = tuple(files[path] for path in listed)
-    return Located(placed, tuple(missing_files(root, placed)))
+    # The user made the folders in the data root, perhaps as links.
+    homes = [root / folder for folder in {path.partition("/")[0] for path in placed if "/" in path}]
+    return Located(placed, tuple(missing_files(root, placed, homes)))
 
 
 def _join(place: tuple[str, Rewrite], path: str) -> str:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from benchmarks.datasets.files.links import Links
 from benchmarks.datasets.own.spec import nfc
 from benchmarks.errors import DataError, counted, first_few
 
@@ -80,19 +81,30 @@ class Folders:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._known: dict[str, dict[str, tuple[str, int]]] = {}
+        self._links = Links(root)
+        self._known: dict[str, dict[str, tuple[str, int, bool]]] = {}
         self._spelt: dict[str, str] = {}
 
     def find(self, file: str) -> tuple[str, int | None]:
-        """A file's path as the disk spells it, and its size; None if there is no such file."""
+        """A file's path as the disk spells it, and its size; None if there is no such file.
+
+        Raises:
+            DataError: the file is, or lies behind, a link out of the folder.
+        """
         folder, _, name = file.rpartition("/")
         if folder not in self._known:
             self._spelt[folder] = self._on_disk(folder)
-            self._known[folder] = _listing(self._root / self._spelt[folder])
+            place = self._root / self._spelt[folder]
+            self._known[folder] = _listing(place)
+            if self._known[folder]:
+                self._links.check(place)
         found = self._known[folder].get(nfc(name))
         if found is None:
             return file, None
-        return str(PurePosixPath(self._spelt[folder], found[0])), found[1]
+        spelt = PurePosixPath(self._spelt[folder], found[0])
+        if found[2]:
+            self._links.check(self._root / spelt)
+        return str(spelt), found[1]
 
     def _on_disk(self, folder: str) -> str:
         """A folder as the disk spells it; unchanged if there is none."""
@@ -112,16 +124,16 @@ class Folders:
         return next((n for n in known if n.lower() == name.lower()), None)
 
 
-def _listing(folder: Path) -> dict[str, tuple[str, int]]:
-    """Name in NFC -> (name on disk, size) for each file of a folder."""
+def _listing(folder: Path) -> dict[str, tuple[str, int, bool]]:
+    """Name in NFC -> (name on disk, size, True for a link) for each file of a folder."""
     try:
         with os.scandir(folder) as found:
-            sizes = [(entry.name, file_size(entry)) for entry in found]
+            sizes = [(entry.name, file_size(entry), entry.is_symlink()) for entry in found]
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror}).") from error
-    return {nfc(name): (name, size) for name, size in sizes if size is not None}
+    return {nfc(name): (name, size, link) for name, size, link in sizes if size is not None}
 
 
 def file_size(entry: os.DirEntry[str]) -> int | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.datasets.files.image_files import SUFFIXES
+from benchmarks.datasets.files.links import Links
 from benchmarks.datasets.own.entries import UNASSIGNED, Entry, Listing, file_size
 from benchmarks.datasets.own.spec import nfc
 from benchmarks.errors import DataError, DataMissing, counted, first_few
@@ -51,7 +52,7 @@ def read_tree(images: Mapping[str, Path]) -> Listing:
             )
         for name in classes:
             keys.add(nfc(name))
-            for file, size in _files(folder / name, f"{name}/", frozenset()):
+            for file, size in _files(folder / name, f"{name}/", frozenset(), Links(folder)):
                 if not _is_image(file):
                     unused["file", f"with the ending '{os.path.splitext(file)[1]}'"] += 1
                     continue
@@ -136,19 +137,28 @@ def _is_folder(child: os.DirEntry[str]) -> bool:
         return False
 
 
-def _files(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[tuple[str, int | None]]:
+def _files(
+    folder: Path, prefix: str, above: frozenset[str], links: Links
+) -> Iterator[tuple[str, int | None]]:
     """(path, size) of the files under a folder at any depth; the size of a broken link is None.
 
     Links are followed, but not up to a folder that contains them.
+
+    Raises:
+        DataError: a link leads out of the data.
     """
     here = os.path.realpath(folder)
     if here in above:
         return
+    links.check(folder)
     for child in _children(folder):
         if _is_folder(child):
-            yield from _files(folder / child.name, f"{prefix}{child.name}/", above | {here})
-        else:
-            yield f"{prefix}{child.name}", file_size(child)
+            yield from _files(folder / child.name, f"{prefix}{child.name}/", above | {here}, links)
+            continue
+        size = file_size(child)
+        if size is not None and child.is_symlink():
+            links.check(folder / child.name)
+        yield f"{prefix}{child.name}", size
 
 
 def _checked(name: str, folder: Path) -> str:

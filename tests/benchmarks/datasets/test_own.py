@@ -75,8 +75,8 @@ def test_skipped_files(tmp_path: Path) -> None:
     (tmp_path / "p" / "a" / "notes.txt").write_text("x")
     image(tmp_path / "p" / "beside.png")
     (tmp_path / "p" / "b" / "up").symlink_to(tmp_path / "p" / "b")  # a circle
-    image(tmp_path / "store" / "linked.png")
-    (tmp_path / "p" / "a" / "linked.png").symlink_to(tmp_path / "store" / "linked.png")
+    image(tmp_path / "p" / ".store" / "linked.png")
+    (tmp_path / "p" / "a" / "linked.png").symlink_to("../.store/linked.png")
     data = load(describe(tmp_path, images="p"))
     found = {*data.train.ids, *data.test.ids}
     a = {"a/upper.PNG", "a/linked.png", *(f"a/{i}.png" for i in range(4))}

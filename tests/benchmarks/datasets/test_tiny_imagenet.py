@@ -48,8 +48,9 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def damaged(release: Path, tmp_path: Path) -> Path:
+def damaged(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Folder that a test may damage: its validation images and three classes are copies."""
+    monkeypatch.setenv("LONGTAIL_VLM_LINKS", str(release))
     folder, original = tmp_path / "data/tiny-imagenet-200", release / "tiny-imagenet-200"
     shutil.copytree(original / "val", folder / "val", copy_function=os.link)
     shutil.copy(original / "wnids.txt", folder)

@@ -36,8 +36,9 @@ def images(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make(shared: Path, images: Path, tmp_path: Path) -> Make:
+def make(shared: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Make data roots with the public lists and links to the image folders."""
+    monkeypatch.setenv("LONGTAIL_VLM_LINKS", str(images))
 
     def made(
         name: str = "voc_lt", at: str = "", root: Path = tmp_path, strip: bool = False
