@@ -23,11 +23,20 @@ class NotApplicable(Exception):
     """The method does not apply to this data set or backbone; recorded, not a failure."""
 
 
+_COMPARED, _NAMES = 200, 10_000
+"""Longest name in characters, and most names, among which similar ones are looked for."""
+
+
 def did_you_mean(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for an unknown `name`: lists similar names, or the first known ones if none is."""
-    names = sorted(known)
+    names = sorted(name for name in known if len(name) <= _COMPARED)
+    if len(name) > _COMPARED:  # the comparison takes a time that grows with the square
+        return UserError(f"Unknown {kind} '{name[:_COMPARED]}…'.")
     lower = {n.lower(): n for n in names}
-    near = [lower[n] for n in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
+    near = [
+        lower[n]
+        for n in difflib.get_close_matches(name.lower(), list(lower)[:_NAMES], n=3, cutoff=0.5)
+    ]
     if near:
         hint = f"Did you mean: {', '.join(near)}?"
     else:

@@ -14,14 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.datasets.files.characters import TEXT, shown, trouble
 from benchmarks.datasets.files.fetch import Archive, Source
+from benchmarks.datasets.files.links import leaves
 from benchmarks.datasets.files.listed import UNVERIFIED, Listed, lines_of
 from benchmarks.datasets.files.locate import as_listed, without_first_folder
 from benchmarks.datasets.files.release import Release
 from benchmarks.datasets.files.split_lists import Listing, read_list
 from benchmarks.datasets.registry import register
 from benchmarks.errors import DataError, counted
+from benchmarks.input_files import read_text
 from benchmarks.text import Package
+from benchmarks.yaml_files import JSON_LIMIT
 
 # From the publisher's README (visipedia/inat_comp, 2018/README.md), as are the counts.
 _HOME = "https://ml-inat-competition-datasets.s3.amazonaws.com/2018"
@@ -154,6 +158,9 @@ def read_annotations(file: Path, classes: int) -> Listing:
         raise DataError(
             f"{file}: {wrong} has category {labels[wrong]}, but categories.json has {classes}."
         )
+    out = next((p for p in labels if leaves(p) or trouble(p, TEXT)), None)
+    if out is not None:
+        raise DataError(f"{file}: '{shown(out)}' leads out of the data.")
     return Listing(tuple(labels), np.array(list(labels.values()), dtype=np.int64))
 
 
@@ -166,11 +173,16 @@ def _names(file: Path) -> tuple[str, ...]:
         raise DataError(f"{file}: not a list of categories with id and name.") from error
     if sorted(names) != list(range(len(data))):
         raise DataError(f"{file}: the categories are not numbered 0 to {len(data) - 1}.")
+    for name in names.values():
+        if wrong := trouble(name):
+            raise DataError(f"{file}: the name '{shown(name)}' {wrong}.")
     return tuple(names[i] for i in range(len(names)))
 
 
 def _read(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(read_text(file, JSON_LIMIT))
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}).") from error
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{file}: cannot be read as JSON; download it again.") from error

@@ -246,7 +246,7 @@ def _test_files(folder: Path, keys: Sequence[str]) -> tuple[tuple[str, ...], NDA
         lines = read_text(annotations, 10 * MB).splitlines()
         pairs = [line.split("\t")[:2] for line in lines if line.strip()]
         labels = np.array([index[wnid] for _, wnid in pairs], dtype=np.int64)
-        if not pairs:
+        if not pairs or any("/" in name or "\0" in name for name, _ in pairs):
             raise ValueError
     except (OSError, UnicodeDecodeError, ValueError, KeyError) as error:
         raise DataError(f"{annotations}: missing or damaged; unpack the archive again.") from error

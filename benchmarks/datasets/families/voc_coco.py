@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from benchmarks.datasets.base import Scores
+from benchmarks.datasets.files.characters import shown
 from benchmarks.datasets.files.fetch import Archive, Source
 from benchmarks.datasets.files.listed import Listed
 from benchmarks.datasets.files.locate import as_listed, without_first_folder
@@ -19,6 +20,7 @@ from benchmarks.datasets.files.release import Release
 from benchmarks.datasets.files.split_lists import Listing, read_captions
 from benchmarks.datasets.registry import register
 from benchmarks.errors import DataError
+from benchmarks.input_files import MB, read_text
 from benchmarks.plugins.values import check_fields
 from benchmarks.text import Package
 
@@ -79,10 +81,10 @@ def check_labels(file: Path, keys: Sequence[str]) -> None:
         DataError: the message names the first line that differs.
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
+        lines = read_text(file, MB, "utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read as text.") from error
-    found = [tuple(line.rsplit(maxsplit=1)) for line in lines if line.strip()]
+    found = [tuple(shown(line).rsplit(maxsplit=1)) for line in lines if line.strip()]
     expected = [(key, str(index)) for index, key in enumerate(keys)]
     for number, (have, want) in enumerate(zip(found, expected, strict=False), 1):
         if have != want:

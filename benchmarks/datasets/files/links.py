@@ -1,8 +1,8 @@
 """Links in a folder of data that lead out of it.
 
-The folder itself may be a link, as may the folders directly in the data root, which the user made. A
-link deeper inside may have come with the data. It is refused if it leads elsewhere, unless the user
-says where links may lead.
+The folder itself may be a link, as may the folders directly in the data root, which the user made.
+A link deeper inside may have come with the data. It is refused if it leads elsewhere, unless the
+user says where links may lead.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Links:
     def __init__(self, root: Path, more: Iterable[Path] = ()) -> None:
         self._root = root
         said = os.environ.get(ENVIRONMENT_VARIABLE, "").split(os.pathsep)
-        self._allowed = [os.path.realpath(place) for place in (root, *more, *filter(None, said))]
+        allowed = (root, *more, *(Path(place) for place in said if place))
+        self._allowed = [os.path.realpath(place) for place in allowed]
 
     def check(self, path: Path) -> None:
         """Refuse a file or folder that is outside, once all links in its path are followed.
@@ -38,8 +39,9 @@ class Links:
         """
         if self._inside(path):
             return
-        below = [*reversed(path.relative_to(self._root).parents), path.relative_to(self._root)]
-        link = next(self._root / part for part in below if not self._inside(self._root / part))
+        part = path.relative_to(self._root)
+        parts = [self._root / one for one in (*reversed(part.parents), part)]
+        link = next(one for one in parts if not self._inside(one))
         place = os.path.realpath(link)
         raise DataError(
             f"{link} is a link to {place}, outside {self._root}; if it is yours, set "
@@ -49,3 +51,8 @@ class Links:
     def _inside(self, path: Path) -> bool:
         place = Path(os.path.realpath(path))
         return any(place.is_relative_to(one) for one in self._allowed)
+
+
+def leaves(path: str) -> bool:
+    """True for a path in a list that does not stay under the folder that it starts from."""
+    return path.startswith("/") or "\0" in path or ".." in path.split("/")

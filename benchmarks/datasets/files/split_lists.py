@@ -14,12 +14,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.datasets.files.characters import shown
 from benchmarks.datasets.files.image_files import SUFFIXES
+from benchmarks.datasets.files.links import leaves
 from benchmarks.errors import DataError, DataMissing
+from benchmarks.input_files import MB, read_text
 
 _SUFFIX = "|".join(map(re.escape, SUFFIXES))
 # A path may contain spaces: it ends with the suffix of an image file.
-_LINE = re.compile(rf"(?P<path>.+?(?:{_SUFFIX}))(?:\s+(?P<rest>.*?))?\s*", re.IGNORECASE)
+_LINE = re.compile(rf"(?P<path>.+?(?:{_SUFFIX}))(?:\s+(?P<rest>.*))?", re.IGNORECASE)
+_LIMIT = 256 * MB
+"""Largest list, in bytes; iNaturalist's has 35 MB."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,8 @@ def read_list(file: Path, classes: int, *, multi: bool = False) -> Listing:
     for number, path, rest in _lines(file):
         words = rest.split()
         if not all(word.isascii() and word.isdigit() for word in words):
-            raise DataError(f"{file}, line {number}: '{rest}' is not a list of labels.")
-        labels = [int(word) for word in words]
+            raise DataError(f"{file}, line {number}: '{shown(rest)}' is not a list of labels.")
+        labels = [int(word) if len(word) < 18 else 10**18 for word in words]
         if not multi and len(labels) != 1:
             raise DataError(f"{file}, line {number}: expected one label, not {len(labels)}.")
         wrong = [label for label in labels if label >= classes]
@@ -89,19 +94,24 @@ def read_captions(file: Path) -> dict[str, str]:
 def _lines(file: Path) -> list[tuple[int, str, str]]:
     """Return (line number, path, text after the path) of every line that is not blank."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_text(file, _LIMIT, "utf-8-sig")
     except FileNotFoundError as error:
         raise DataMissing(f"{file}: no such file.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
         raise DataError(f"{file}: cannot be read as text.") from error
     found = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        match = _LINE.fullmatch(line)
+        match = _LINE.fullmatch(line.strip())
         if match is None:
             raise DataError(
-                f"{file}, line {number}: '{line[:60]}' does not start with an image path."
+                f"{file}, line {number}: '{shown(line)}' does not start with an image path."
             )
-        found.append((number, match["path"].strip().lstrip("/"), match["rest"] or ""))
+        path = match["path"].lstrip("/")
+        if leaves(path):
+            raise DataError(f"{file}, line {number}: '{shown(path)}' leads out of the data.")
+        found.append((number, path, match["rest"] or ""))
     return found

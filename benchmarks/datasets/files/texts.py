@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from benchmarks.datasets.base import Family, Texts
+from benchmarks.datasets.files.characters import TEXT, trouble
 from benchmarks.errors import UserError, did_you_mean, first_few
 from benchmarks.input_files import read_text
 from benchmarks.text import Package, Variant, wordnet
@@ -160,7 +161,10 @@ def one_text(value: Any, what: str) -> str:
             f"{what} must be a text or a list of texts, and not empty; to use the class name, "
             "leave the class out."
         )
-    return " ".join(" ".join(sentences).split())
+    text = " ".join(" ".join(sentences).split())
+    if wrong := trouble(text, TEXT):
+        raise UserError(f"{what} {wrong}.")
+    return text
 
 
 def read_mapping(file: Path, where: str) -> Mapping[str, Any]:

@@ -58,6 +58,11 @@ class Complaints:
         self._what, self._noun = what, noun
         self._lines: list[str] = []
 
+    @property
+    def full(self) -> bool:
+        """True if further errors are counted only."""
+        return len(self._lines) >= 3
+
     def add(self, text: str) -> None:
         """Add one error."""
         self._lines.append(text)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from benchmarks.datasets.base import TaskKind
+from benchmarks.datasets.files.characters import NAME, TEXT, shown, trouble
 from benchmarks.datasets.files.texts import read_mapping
 from benchmarks.errors import UserError, did_you_mean
 from benchmarks.file_names import expanded
@@ -89,8 +90,8 @@ def read_spec(file: Path) -> Spec:
         descriptions=_descriptions(values.get("descriptions", {}), file),
         groups=groups,
         version=_text(values.get("version", "1"), f"{file}, version"),
-        source=_text(values.get("source", ""), f"{file}, source"),
-        licence=_text(values.get("licence", ""), f"{file}, licence"),
+        source=_text(values.get("source", ""), f"{file}, source", TEXT),
+        licence=_text(values.get("licence", ""), f"{file}, licence", TEXT),
         knobs={key: value for key, value in values.items() if key in KNOBS},
     )
 
@@ -100,19 +101,26 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _text(value: Any, where: str) -> str:
+def _text(value: Any, where: str, longest: int = NAME) -> str:
     """A text; a number is taken as one: `version: 2`."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     text: str = coerce(str(value) if number else value, str, where)
-    return text.strip()
+    return _fit(text.strip(), where, longest)
+
+
+def _fit(text: str, where: object, longest: int = NAME) -> str:
+    """The text, unless it is too long or has control characters."""
+    if wrong := trouble(text, longest):
+        raise UserError(f"{where}: '{shown(text)}' {wrong}.")
+    return text
 
 
 def _name(value: Any, file: Path) -> str:
     name = _text(value, f"{file}, name")
-    if not re.fullmatch(r"\w[\w.-]*", name):
+    if not re.fullmatch(r"\w[\w.-]{0,99}", name):
         raise UserError(
             f"{file}: the data set cannot be called '{name}': write `name:` with letters, digits, "
-            "'-', '_' and '.' only."
+            "'-', '_' and '.' only, at most 100."
         )
     return name
 
@@ -148,7 +156,7 @@ def _places(values: dict[str, Any], file: Path, task: str) -> tuple[dict[str, Pa
 
 
 def _path(value: Any, file: Path, key: str) -> Path:
-    text = _text(value, f"{file}, {key}")
+    text = _text(value, f"{file}, {key}", TEXT)
     if not text:
         raise UserError(f"{file}, {key}: no path is given.")
     return file.parent / expanded(text, f"{file}, {key}")
@@ -156,7 +164,9 @@ def _path(value: Any, file: Path, key: str) -> Path:
 
 def _columns(value: Any, where: str, task: str) -> dict[str, str | tuple[str, ...]]:
     if not isinstance(value, dict):
-        raise UserError(f"{where}: write a mapping such as {{path: filename}}, not {value!r}.")
+        raise UserError(
+            f"{where}: write a mapping such as {{path: filename}}, not {repr(value)[:60]}."
+        )
     found: dict[str, str | tuple[str, ...]] = {}
     for role, column in value.items():
         if role not in ROLES:
@@ -212,11 +222,13 @@ def display_name(key: str) -> str:
 def _templates(value: Any, where: str) -> tuple[str, ...]:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not texts:
-        raise UserError(f"{where}: write a text or a list of texts, not {value!r}.")
+        raise UserError(f"{where}: write a text or a list of texts, not {repr(value)[:60]}.")
     for text in texts:
         rest = text.replace("{}", "", 1) if isinstance(text, str) else "{"
         if rest == text or "{" in rest or "}" in rest:
-            raise UserError(f"{where}: '{text}' needs exactly one {{}} for the class name.")
+            said = shown(str(text))
+            raise UserError(f"{where}: '{said}' needs exactly one {{}} for the class name.")
+        _fit(text, where, TEXT)
     return tuple(texts)
 
 
@@ -237,5 +249,5 @@ def _descriptions(value: Any, file: Path) -> dict[str, str] | Literal["wordnet"]
             raise UserError(f"{where}: YAML reads one of the names as {key}; put it in quotes.")
         if not isinstance(text, str) or not text.strip():
             raise UserError(f"{where}: the description of '{key}' is not a text.")
-        found[nfc(str(key))] = " ".join(text.split())
+        found[nfc(str(key))] = _fit(" ".join(text.split()), where, TEXT)
     return found

@@ -107,6 +107,8 @@ def _refuse_unknown(
                     f"{entry.where}: label {label} is out of range, there are {len(keys)} classes "
                     f"(0 to {len(keys) - 1})"
                 )
+            elif label in bad and wrong.full:  # only the first ones are printed
+                wrong.add("")
             elif label in bad:
                 hint = str(did_you_mean("class", label, keys)).partition(". ")[2]
                 wrong.add(f"{entry.where}: '{label}' is not a class ({hint.rstrip('.')})")

@@ -14,9 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.datasets.files import characters
+from benchmarks.datasets.files.characters import shown
 from benchmarks.datasets.own.entries import UNASSIGNED, Complaints, Entry, Folders, Listing
 from benchmarks.datasets.own.spec import Spec, nfc
 from benchmarks.errors import DataError, DataMissing, counted, did_you_mean
+from benchmarks.input_files import MB, opened, read_bytes
 
 _SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -25,6 +28,10 @@ _SPLITS = {
 }
 """Name of a split in a table -> split."""
 _DELIMITERS = ",;\t"
+_LIMIT = 512 * MB
+"""Largest table, in bytes."""
+_COLUMNS = 100_000
+"""Most columns."""
 _TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 
 Row = tuple[str, Sequence[Any]]
@@ -148,13 +155,13 @@ class _Columns:
             named = _text(fields[self.split])
             split = _SPLITS.get(named.lower(), "")
             if not split:
-                trouble = trouble or f"the split '{named}' is not train, test or val"
+                trouble = trouble or f"the split '{shown(named)}' is not train, test or val"
         labels, wrong = self._labels(fields)
-        trouble = trouble or wrong
+        caption = "" if self.caption is None else _text(fields[self.caption])
+        trouble = trouble or wrong or _unfit(labels, caption)
         if trouble:
             complain(f"{where}: {trouble}")
             return None
-        caption = "" if self.caption is None else _text(fields[self.caption])
         return Entry(nfc(file), file, split, labels, caption, where=where)
 
     def _labels(self, fields: Sequence[Any]) -> tuple[tuple[str, ...], str]:
@@ -166,7 +173,7 @@ class _Columns:
                 if value in ("1", "1.0", "true"):
                     found.append(key)
                 elif value not in ("0", "0.0", "false", ""):
-                    return (), f"'{value}' in the column of {key} is neither 0 nor 1"
+                    return (), f"'{shown(value)}' in the column of {key} is neither 0 nor 1"
             return tuple(found), ""
         value = fields[self.labels[0]]
         if self.multi:
@@ -187,8 +194,20 @@ def _relative(path: str, folder: Path) -> tuple[str, str]:
     whole = path.startswith("/")
     inside = posixpath.relpath(path, folder.absolute()) if whole else posixpath.normpath(path)
     if inside.startswith("../") or inside in ("..", "."):
+        path = shown(path)
         return "", f"{path} is outside {folder}: set `images:` to a folder that contains it"
+    if wrong := characters.trouble(inside, characters.TEXT):
+        return "", f"the path {shown(inside)} {wrong}"
     return inside, ""
+
+
+def _unfit(labels: Iterable[str], caption: str) -> str:
+    """An error in the words of a row, or an empty text."""
+    for label in labels:
+        if wrong := characters.trouble(label):
+            return f"the label '{shown(label)}' {wrong}"
+    wrong = characters.trouble(caption, characters.TEXT, lines=True)
+    return f"the caption '{shown(caption)}' {wrong}" if wrong else ""
 
 
 def _split(text: str, separator: str) -> list[str]:
@@ -219,7 +238,7 @@ def _read(table: Path) -> tuple[list[str], Iterable[Row]]:
 
 def _read_csv(table: Path) -> tuple[list[str], Iterable[Row]]:
     try:
-        data = table.read_bytes()
+        data = read_bytes(table, _LIMIT)
     except OSError as error:
         raise DataError(f"{table}: cannot be read ({error.strerror}).") from error
     utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
@@ -235,6 +254,8 @@ def _read_csv(table: Path) -> tuple[list[str], Iterable[Row]]:
     if header is None:
         raise DataError(f"{table}: the table is empty.")
     names = [nfc(str(name).strip()) for name in header[1]]
+    if len(names) > _COLUMNS:
+        raise DataError(f"{table}: {len(names):,} columns, more than {_COLUMNS:,}.")
     return names, _of_width(table, rows, len(names))
 
 
@@ -267,7 +288,10 @@ def _read_parquet(table: Path) -> tuple[list[str], Iterable[Row]]:
     import pandas as pd
 
     try:
+        opened(table, _LIMIT).close()
         frame = pd.read_parquet(table)
+    except OSError as error:
+        raise DataError(f"{table}: cannot be read ({error.strerror or error}).") from error
     except ImportError as error:
         raise DataError(
             f"{table}: reading Parquet needs pyarrow: `pip install pyarrow`, or save it as CSV."

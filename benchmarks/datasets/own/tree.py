@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from benchmarks.datasets.files.characters import shown, trouble
 from benchmarks.datasets.files.image_files import SUFFIXES
 from benchmarks.datasets.files.links import Links
 from benchmarks.datasets.own.entries import UNASSIGNED, Entry, Listing, file_size
@@ -52,7 +53,10 @@ def read_tree(images: Mapping[str, Path]) -> Listing:
             )
         for name in classes:
             keys.add(nfc(name))
-            for file, size in _files(folder / name, f"{name}/", frozenset(), Links(folder)):
+            links = Links(images.get("", folder))
+            if wrong := trouble(name):
+                raise DataError(f"{folder}: the name of the folder '{shown(name)}' {wrong}.")
+            for file, size in _files(folder / name, f"{name}/", frozenset(), links):
                 if not _is_image(file):
                     unused["file", f"with the ending '{os.path.splitext(file)[1]}'"] += 1
                     continue
