@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.input_files import MB
+from benchmarks.plain_pickle import PlainUnpickler
 
 _PICKLE_LIMIT = 64 * MB
 """Largest `data.pkl`, in bytes; that of ViT-L/14 has 0.2 MB."""
@@ -131,13 +132,10 @@ def _tensor_names(archive: zipfile.ZipFile, top: str) -> dict[str, set[str]]:
     return names
 
 
-_PYTHON: Any = pickle._Unpickler
-"""The unpickler in Python. The one in C lets a pickle of ten bytes allocate gigabytes (by a memo
-number), and none of its instructions can be left out."""
-
-
-class _Unpickler(_PYTHON):  # type: ignore[misc]
+class _Unpickler(PlainUnpickler):
     """Unpickler of a `data.pkl`."""
+
+    BUILT = (Module,)
 
     def __init__(self, archive: zipfile.ZipFile, top: str) -> None:
         self._archive, self._top = archive, top
@@ -163,7 +161,7 @@ class _Unpickler(_PYTHON):  # type: ignore[misc]
             return _rebuilt
         if module == "torch.jit._pickle" and (name in _LISTS or name == "restore_type_tag"):
             return _plain
-        raise pickle.UnpicklingError(f"it refers to {module}.{name}")
+        return super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> Tensor:
         """The storage that a pickle refers to, as a vector of its type."""
@@ -171,12 +169,6 @@ class _Unpickler(_PYTHON):  # type: ignore[misc]
         if key not in self._storages:
             self._storages[key] = _vector(self._archive, f"{self._top}data/{key}", dtype)
         return self._storages[key]
-
-    def load_build(self) -> None:
-        """Set the state of a module, and of nothing else."""
-        if not isinstance(self.stack[-2], Module):
-            raise pickle.UnpicklingError("it changes an object that is no module")
-        super().load_build()
 
 
 # Instructions that TorchScript writes; an archive with any other is refused.
@@ -187,10 +179,9 @@ _OPCODES = (
     pickle.NEWFALSE, pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.LONG1, pickle.BINFLOAT,
     pickle.BINUNICODE, pickle.SHORT_BINUNICODE, pickle.BINUNICODE8, pickle.BINPUT,
     pickle.LONG_BINPUT, pickle.BINGET, pickle.LONG_BINGET, pickle.GLOBAL, pickle.NEWOBJ,
-    pickle.REDUCE, pickle.BINPERSID,
+    pickle.REDUCE, pickle.BUILD, pickle.BINPERSID,
 )  # fmt: skip
-_Unpickler.dispatch = {code[0]: _PYTHON.dispatch[code[0]] for code in _OPCODES}
-_Unpickler.dispatch[pickle.BUILD[0]] = _Unpickler.load_build
+_Unpickler.dispatch = {code[0]: PlainUnpickler.dispatch[code[0]] for code in _OPCODES}
 
 
 def _vector(archive: zipfile.ZipFile, name: str, dtype: torch.dtype) -> Tensor:

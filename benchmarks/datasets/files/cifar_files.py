@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import pickle
-import tarfile
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.cache import Arrays, cached_arrays
 from benchmarks.datasets.base import hash_pixels, hash_strings
@@ -22,15 +22,20 @@ from benchmarks.datasets.files.class_folders import (
     Raw,
     fingerprint,
     list_classes,
+    open_archive,
     read_archive,
     read_folder,
 )
 from benchmarks.errors import DataError
+from benchmarks.input_files import MB, opened
+from benchmarks.plain_pickle import PlainUnpickler
 from benchmarks.text import read_package
 
 SIZE = 32
 """Height and width of every image, in pixels."""
 
+_BYTES = 512 * MB
+"""Largest pickle; that of CIFAR-100 has 155 MB."""
 _CACHE_FORMAT = 2
 """Raise when the same files are decoded to other pixels."""
 
@@ -177,8 +182,8 @@ def _read_pickles(folder: Path, layout: Layout) -> dict[str, Raw]:
     with _named(str(folder)):
         entries = {}
         for name in (*layout.train, layout.test, layout.meta):
-            with _named(str(folder / name)), (folder / name).open("rb") as stream:
-                entries[name] = _Unpickler(stream, encoding="latin1").load()
+            with _named(str(folder / name)), opened(folder / name, _BYTES) as stream:
+                entries[name] = _load(stream)
         return _from_entries(entries, layout)
 
 
@@ -186,7 +191,7 @@ def _read_pickle_archive(archive: Path, layout: Layout) -> dict[str, Raw]:
     wanted = (*layout.train, layout.test, layout.meta)
     contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(archive, "r|gz") as tar:
+        with open_archive(archive) as tar:
             for member in tar:
                 name = Path(member.name).name
                 stream = tar.extractfile(member) if name in wanted else None
@@ -200,10 +205,7 @@ def _read_pickle_archive(archive: Path, layout: Layout) -> dict[str, Raw]:
     if missing:
         raise DataError(f"{archive}: not the official archive: '{missing[0]}' is missing.")
     with _named(str(archive)):
-        entries = {
-            name: _Unpickler(io.BytesIO(data), encoding="latin1").load()
-            for name, data in contents.items()
-        }
+        entries = {name: _load(io.BytesIO(data)) for name, data in contents.items()}
         return _from_entries(entries, layout)
 
 
@@ -246,23 +248,69 @@ def _named(path: str) -> Iterator[None]:
         ) from error
 
 
-class _Unpickler(pickle.Unpickler):
-    """Unpickler for arrays and plain containers only: other pickles could run arbitrary code."""
+class _Dtype:
+    """The type of an array in a pickle: whole numbers only."""
 
-    _ALLOWED = frozenset(
-        {
-            ("numpy.core.multiarray", "_reconstruct"),
-            ("numpy.core.numeric", "_frombuffer"),
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("_codecs", "encode"),
-        }
-    )
+    def __init__(self, code: str, *_: Any) -> None:
+        if not re.fullmatch(r"[iu][1248]", code):
+            raise pickle.UnpicklingError(f"an array of type {code!r:.20}")
+        self.type = np.dtype(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if state[1] in ("<", ">"):
+            self.type = self.type.newbyteorder(state[1])
+
+
+class _Array:
+    """An array in a pickle, once its state is set."""
+
+    def __init__(self, *_: Any) -> None:
+        self.array = np.empty(0, dtype=np.uint8)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, dtype, columns, data = state
+        self.array = _array(data, dtype, shape, "F" if columns else "C")
+
+
+def _array(data: Any, dtype: _Dtype, shape: tuple[int, ...], order: str) -> NDArray[Any]:
+    if isinstance(data, str):  # written by Python 2
+        data = data.encode("latin1")
+    return np.frombuffer(data, dtype.type).reshape(shape, order="F" if order == "F" else "C")
+
+
+def _encoded(text: str, _: str) -> bytes:
+    """Bytes, which old pickles of Python 3 contain as a text."""
+    return text.encode("latin1")
+
+
+class _Unpickler(PlainUnpickler):
+    """Unpickler of arrays of whole numbers and of plain containers."""
+
+    BUILT = (_Array, _Dtype)
+    _STANDING_IN: ClassVar[dict[tuple[str, str], Any]] = {
+        ("numpy.core.multiarray", "_reconstruct"): _Array,
+        ("numpy.core.numeric", "_frombuffer"): _array,
+        ("numpy", "ndarray"): None,  # only named, as the class of what is made
+        ("numpy", "dtype"): _Dtype,
+        ("_codecs", "encode"): _encoded,
+    }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the object that a pickle names, if it is an allowed constructor."""
-        if (module.replace("numpy._core", "numpy.core"), name) not in self._ALLOWED:
-            raise pickle.UnpicklingError(f"it refers to {module}.{name}")
+        """Return the stand-in for a constructor that the official files name."""
         # NumPy 2 moved the module named in the official files.
-        home = importlib.import_module(module.replace("numpy.core", "numpy._core"))
-        return getattr(home, name)
+        known = module.replace("numpy._core", "numpy.core"), name
+        if known in self._STANDING_IN:
+            return self._STANDING_IN[known]
+        return super().find_class(module, name)
+
+
+def _load(stream: IO[bytes]) -> dict[str, Any]:
+    """Read a pickled dictionary.
+
+    Raises:
+        Exception: it is damaged, or contains what official files do not; of nearly any type.
+    """
+    found = _Unpickler(stream, encoding="latin1").load()
+    return {
+        key: value.array if isinstance(value, _Array) else value for key, value in found.items()
+    }

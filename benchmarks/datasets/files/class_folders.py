@@ -5,15 +5,17 @@ All images are decoded into memory, so this is only for collections of small ima
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,8 @@ from benchmarks.errors import DataError
 from benchmarks.input_files import opened
 
 SPLITS = ("train", "test")
+_UNPACKED_BYTES = 1_000_000_000
+"""Largest archive once it is unpacked; CIFAR's have 0.2 GB."""
 _IMAGE_BYTES = 1_000_000
 """Largest file of an image of at most 64×64."""
 
@@ -84,8 +88,8 @@ def read_archive(archive: Path, classes: Sequence[str], size: int) -> dict[str, 
     images: dict[str, dict[str, NDArray[np.uint8]]] = {split: {} for split in SPLITS}
     listing: dict[str, dict[str, list[str]]] = {split: {} for split in SPLITS}
     try:
-        with tarfile.open(archive, "r|gz") as tar:
-            for split, label, file, stream, name in _members(tar):
+        with open_archive(archive) as tar:
+            for split, label, file, stream, name in _members(tar, archive):
                 listing[split].setdefault(label, []).append(file)
                 images[split][f"{label}/{file}"] = _decode(stream, size, f"{name} in {archive}")
     except ARCHIVE_ERRORS as error:
@@ -95,6 +99,38 @@ def read_archive(archive: Path, classes: Sequence[str], size: int) -> dict[str, 
     for split in SPLITS:
         _check(listing[split], classes, f"{split}/ in {archive}")
     return {split: _assemble(images[split], classes) for split in SPLITS}
+
+
+class _Bounded:
+    """A stream of bytes that ends with an error when it is too long."""
+
+    def __init__(self, stream: Any, limit: int) -> None:
+        self._stream, self._left = stream, limit
+
+    def read(self, size: int) -> bytes:
+        """Read at most `size` bytes.
+
+        Raises:
+            OSError: the limit is reached.
+        """
+        data: bytes = self._stream.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise OSError("it unpacks to more than CIFAR has")
+        return data
+
+
+@contextmanager
+def open_archive(archive: Path) -> Iterator[tarfile.TarFile]:
+    """Open a `.tar.gz` to read its members one after the other, up to a size.
+
+    Raises:
+        OSError, tarfile.TarError, EOFError, zlib.error: see `ARCHIVE_ERRORS`.
+    """
+    with opened(archive) as packed, gzip.open(packed) as stream:
+        bounded: Any = _Bounded(stream, _UNPACKED_BYTES)
+        with tarfile.open(fileobj=bounded, mode="r|") as tar:
+            yield tar
 
 
 def list_classes(folder: Path, split: str) -> dict[str, list[str]]:
@@ -142,7 +178,7 @@ def _visible(name: str) -> bool:
     return not name.startswith((".", "__MACOSX"))
 
 
-def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, str, str, IO[bytes], str]]:
+def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tuple[str, str, str, IO[bytes], str]]:
     """Yield (split, class, file name, opened file, full name) of each image in an archive."""
     for member in tar:
         parts = PurePosixPath(member.name).parts
@@ -151,15 +187,15 @@ def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, str, str, IO[bytes], s
             continue
         split, label, file = parts[-3:]
         stream = tar.extractfile(member)
+        if member.size > _IMAGE_BYTES:
+            raise DataError(f"{member.name} in {archive}: {member.size:,} bytes, too many for it.")
         if split in SPLITS and stream is not None:
             yield split, label, file, stream, member.name
 
 
 def _decode(stream: IO[bytes], size: int, where: str) -> NDArray[np.uint8]:
     """Decode one image to (size, size, 3); errors call it `where`."""
-    data = stream.read(_IMAGE_BYTES + 1)
-    if len(data) > _IMAGE_BYTES:
-        raise DataError(f"{where}: too large for an image of {size}×{size}.")
+    data = stream.read()
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.size != (size, size):

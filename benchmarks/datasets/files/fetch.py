@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import http.client
 import logging
-import shutil
+import lzma
 import tarfile
 import tempfile
+import unicodedata
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 import zlib
@@ -16,9 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from benchmarks.errors import DataError, DataMissing, UserError
+from benchmarks.input_files import MB
 
 TIMEOUT_S = 60.0
 """Timeout for a server that stops responding."""
@@ -27,7 +30,14 @@ LARGE_MB = 100
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1 << 20
-_ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error)
+_ARCHIVE_ERRORS = (
+    tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, ValueError,
+    NotImplementedError, RuntimeError,
+)  # fmt: skip
+_UNKNOWN_MB = 1_000
+"""Largest download whose size no source gives."""
+_GROWTH = 50
+"""Most bytes that an archive's contents have for each of its own."""
 
 
 @dataclass(frozen=True)
@@ -118,14 +128,17 @@ def _fetch(source: Source, target: Path) -> str:
     folder, received, expected = target.parent.parent, 0, None
     by_hand = f"try again, or put {source.on_disk} into {folder} by hand"
     kind = (source.checksum or "sha256:").partition(":")[0]
+    most = MB * (_UNKNOWN_MB if source.megabytes is None else 1.1 * source.megabytes + 1)
     digest = hashlib.new(kind)
     with target.open("wb") as out:
         try:
-            with urllib.request.urlopen(source.url, timeout=TIMEOUT_S) as stream:
+            with _opened(source) as stream:
                 expected = stream.headers.get("Content-Length")
                 while block := stream.read(_BLOCK):
                     digest.update(block)
                     received += len(block)
+                    if received > most:
+                        raise OSError(f"more than {most:,.0f} bytes arrived")
                     _write(out, block, folder)
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, urllib.error.HTTPError):
@@ -134,7 +147,7 @@ def _fetch(source: Source, target: Path) -> str:
             raise DataMissing(
                 f"{source.url} could not be downloaded ({reason}): {by_hand}."
             ) from error
-    if expected is not None and received != int(expected):
+    if expected is not None and expected.isdigit() and received != int(expected):
         raise DataMissing(
             f"{source.url} could not be downloaded (the connection closed after {received:,} of "
             f"{int(expected):,} bytes): {by_hand}."
@@ -150,6 +163,40 @@ def _fetch(source: Source, target: Path) -> str:
     return f"{source.file}: {kind} as expected"
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a server to another address only if what comes from there can be trusted or checked.
+
+    Args:
+        source: the file.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        before, after = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
+        same = (before.scheme, before.hostname) == (after.scheme, after.hostname)
+        if self._source.checksum is None and not same:
+            raise urllib.error.URLError(
+                f"the server points to {after.scheme}://{after.hostname}, and no checksum is known"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opened(source: Source) -> Any:
+    """Open a source's address.
+
+    Raises:
+        OSError: the server cannot be reached, or points to where the file cannot be checked.
+    """
+    if urllib.parse.urlsplit(source.url).scheme not in ("https", "http"):
+        raise urllib.error.URLError("not an address of the web")  # urllib reads file:// as well
+    opener = urllib.request.build_opener(_Redirects(source))
+    return opener.open(source.url, timeout=TIMEOUT_S)
+
+
 def _write(out: IO[bytes], block: bytes, folder: Path) -> None:
     try:
         out.write(block)
@@ -158,21 +205,26 @@ def _write(out: IO[bytes], block: bytes, folder: Path) -> None:
 
 
 def _unpack(file: Path, folder: Path, holds: str) -> None:
-    """Unpack the file `holds`, or the files under it, from an archive; links are skipped."""
+    """Unpack the file `holds`, or the files under it, from an archive; links are skipped.
+
+    Raises:
+        DataError: the archive is damaged, has two members of one name, or grows too much.
+    """
+    into = _Target(folder, _GROWTH * file.stat().st_size + 100 * MB)
     try:
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as packed:
                 for info in packed.infolist():
                     if not info.is_dir() and (inside := _inside(info.filename, holds)):
                         with packed.open(info) as member:
-                            _copy(member, folder / inside)
+                            into.copy(member, inside)
             return
         with tarfile.open(file) as tar:
             for entry in tar:
                 if entry.isfile() and (inside := _inside(entry.name, holds)):
                     stream = tar.extractfile(entry)
                     assert stream is not None
-                    _copy(stream, folder / inside)
+                    into.copy(stream, inside)
     except _ARCHIVE_ERRORS as error:
         raise DataError(f"{file.name}: damaged archive ({error}).") from error
 
@@ -185,7 +237,34 @@ def _inside(name: str, holds: str) -> PurePosixPath | None:
     return path
 
 
-def _copy(stream: IO[bytes], target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as out:
-        shutil.copyfileobj(stream, out, _BLOCK)
+class _Target:
+    """A folder that an archive is unpacked into.
+
+    Args:
+        folder: the folder.
+        most: most bytes.
+    """
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self._folder, self._left = folder, most
+        self._names: set[str] = set()
+
+    def copy(self, stream: IO[bytes], name: PurePosixPath) -> None:
+        """Write a member.
+
+        Raises:
+            ValueError: there is one of the same name, or no room is left.
+        """
+        # File systems may take names for one that differ in case or in Unicode's form.
+        known = unicodedata.normalize("NFC", str(name)).casefold()
+        if known in self._names:
+            raise ValueError(f"two members are called {name}")
+        self._names.add(known)
+        target = self._folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as out:
+            while block := stream.read(_BLOCK):
+                self._left -= len(block)
+                if self._left < 0:
+                    raise ValueError("its contents are many times larger than the archive")
+                out.write(block)

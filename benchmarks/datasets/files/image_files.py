@@ -47,6 +47,8 @@ MAX_PIXELS = 89_478_485
 """The default: Pillow's own, a quarter of a gigabyte of pixels."""
 _BYTES_PER_PIXEL = 3
 """Largest size of a file, as bytes per pixel of the largest image."""
+_SMALLEST_LIMIT = 10_000_000
+"""Pixels that a file's size is always allowed for."""
 _HEADER_READS = 4_000
 """Most reads before the pixels: one or a few for each part of a file (segment, chunk, block)."""
 _READ = 256
@@ -207,7 +209,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     _silence_pillow()
     most = max_pixels()
     try:
-        file = opened(path, _BYTES_PER_PIXEL * most)
+        file = opened(path, _BYTES_PER_PIXEL * max(most, _SMALLEST_LIMIT))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     except OSError as error:

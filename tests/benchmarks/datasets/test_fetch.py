@@ -8,6 +8,7 @@ import io
 import socket
 import tarfile
 import threading
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,12 +27,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         name = self.path.lstrip("/")
-        data = self.files.get(name.removeprefix("short-"))
+        if name.startswith("to-"):
+            self.send_response(302)
+            self.send_header("Location", name.removeprefix("to-"))
+            self.end_headers()
+            return
+        data = self.files.get(name.removeprefix("short-").removeprefix("endless-"))
         if data is None:
             self.send_error(404, "Not Found")
             return
         self.send_response(200)
-        self.send_header("Content-Length", str(len(data)))
+        if not name.startswith("endless-"):
+            self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data[: len(data) // 2] if name.startswith("short-") else data)
 
@@ -190,3 +197,140 @@ def test_a_folder_that_cannot_be_written_to(server: str, tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="Cannot write to"):
         fetch(Source("list.txt", f"{server}/list.txt", SHA), tmp_path / "file" / "folder")
+
+
+# ---- attacks -------------------------------------------------------------------------------------
+
+
+def _refused(source: Source, folder: Path, error: type[UserError], says: str) -> None:
+    """Fetch a source that is refused in one line and leaves nothing."""
+    with pytest.raises(error, match=says) as caught:
+        fetch(source, folder / "target")
+    assert "\n" not in str(caught.value)
+    assert not (folder / "target").exists()
+
+
+def test_only_addresses_of_the_web_are_fetched(server: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(LIST)
+    for url in (f"file://{tmp_path}/secret", "data:,x", "ftp://127.0.0.1/x", "/etc/passwd"):
+        _refused(Source("l.txt", url, SHA), tmp_path, DataMissing, "not an address of the web")
+    _refused(
+        Source("l.txt", f"{server}/to-file://{tmp_path}/secret", SHA), tmp_path, DataMissing, "302"
+    )
+
+
+def test_another_server_is_followed_only_with_a_checksum(server: str, tmp_path: Path) -> None:
+    other = server.replace("127.0.0.1", "localhost")
+    url = f"{server}/to-{other}/list.txt"
+    _refused(Source("l.txt", url), tmp_path, DataMissing, "points to http://localhost, and no")
+    assert "as expected" in fetch(Source("l.txt", url, SHA), tmp_path / "a")
+    here = f"{server}/to-{server}/list.txt"
+    assert "unverified" in fetch(Source("l.txt", here), tmp_path / "b")
+
+
+def test_a_download_beyond_its_declared_size(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _Handler.files["large"] = bytes(3 * 10**6)
+    says = "more than 2,100,000 bytes arrived"
+    for name in ("large", "endless-large"):
+        _refused(Source("l", f"{server}/{name}", SHA, 1.0), tmp_path, DataMissing, says)
+    monkeypatch.setattr("benchmarks.datasets.files.fetch._UNKNOWN_MB", 1)
+    _refused(Source("l", f"{server}/large"), tmp_path, DataMissing, "more than 1,000,000 bytes")
+
+
+def _archive(server: str, name: str, data: bytes) -> Archive:
+    _Handler.files[name] = data
+    checksum = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    return Archive(name, f"{server}/{name}", checksum, holds="kit")
+
+
+@pytest.mark.parametrize("form", ["tar", "zip"])
+@pytest.mark.parametrize(
+    ("case", "says"),
+    [
+        ("one name twice", r"two members are called kit/a.txt"),
+        ("names that differ in case", r"two members are called kit/A.TXT"),
+        ("a bomb", "many times larger than the archive"),
+    ],
+)
+def test_an_archive_that_attacks(
+    server: str, tmp_path: Path, form: str, case: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.datasets.files.fetch.MB", 10_000)
+    names = {"one name twice": ["kit/a.txt"] * 2, "a bomb": ["kit/a.txt"]}.get(
+        case, ["kit/a.txt", "kit/A.TXT"]
+    )
+    data = bytes(3 * 10**6) if case == "a bomb" else b"x"
+    out = io.BytesIO()
+    if form == "tar":
+        with tarfile.open(fileobj=out, mode="w:gz") as tar:
+            for name in names:
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    else:
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # zipfile warns of one name twice
+            for name in names:
+                packed.writestr(name, data)
+    _refused(_archive(server, f"evil.{form}", out.getvalue()), tmp_path, DataError, says)
+
+
+@pytest.mark.parametrize("kind", ["hard link", "device", "pipe", "absolute", "up", "long"])
+def test_members_that_are_no_files_of_the_folder(server: str, tmp_path: Path, kind: str) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        good = tarfile.TarInfo("kit/good")
+        tar.addfile(good)
+        bad = tarfile.TarInfo("kit/bad")
+        bad.linkname = "/etc/passwd"
+        types = {"hard link": tarfile.LNKTYPE, "device": tarfile.CHRTYPE, "pipe": tarfile.FIFOTYPE}
+        bad.type = types.get(kind, tarfile.REGTYPE)
+        if kind in ("absolute", "up", "long"):
+            bad.name = {"absolute": f"{tmp_path}/bad", "up": "kit/../../bad", "long": "kit/" * 99}[
+                kind
+            ]
+        tar.addfile(bad)
+    fetch(_archive(server, f"{kind.replace(' ', '-')}.tar", out.getvalue()), tmp_path / "target")
+    found = files_in(tmp_path)
+    assert [name for name in found if "bad" in name] == []
+    assert "target/kit/good" in found
+
+
+def test_a_name_too_long_for_the_disk(server: str, tmp_path: Path) -> None:
+    for length, error in ((255, None), (256, UserError)):
+        data = _tar({f"kit/{'n' * length}": b"x"})
+        source = _archive(server, f"long{length}.tar.gz", data)
+        if error is None:
+            fetch(source, tmp_path / "good")
+            assert files_in(tmp_path) == [f"good/kit/{'n' * 255}"]
+        else:
+            _refused(source, tmp_path, error, "name too long")
+
+
+def test_encrypted_and_unknown_compression(server: str, tmp_path: Path) -> None:
+    data = bytearray(_zip({"kit/a": b"x" * 50}))
+    for place, value, says in ((6, 1, "damaged archive"), (8, 99, "damaged archive")):
+        changed = bytearray(data)
+        changed[place] = value
+        central = changed.index(b"PK\x01\x02")
+        changed[central + place + 2] = value
+        source = _archive(server, f"odd{place}.zip", bytes(changed))
+        _refused(source, tmp_path, DataError, says)
+
+
+def test_every_published_source_is_checked_or_comes_by_https() -> None:
+    from benchmarks.datasets.registry import DATASETS
+
+    archives = [DATASETS.get(name) for name in DATASETS.entries()]
+    sources = [
+        source
+        for family in archives
+        if (release := getattr(family, "release", None)) is not None
+        for source in (*release.lists.values(), *release.archives)
+    ]
+    assert len(sources) > 15
+    for source in sources:
+        assert source.checksum or source.url.startswith("https://"), source
+        assert source.checksum or not isinstance(source, Archive), source
