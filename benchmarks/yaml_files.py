@@ -67,7 +67,11 @@ def load_yaml(text: str) -> Any:
         yaml.YAMLError, ValueError: the text is not valid YAML, or is nested without end.
     """
     _refuse_endless(text)
-    return yaml.load(text, _Strict)  # a SafeLoader
+    try:
+        return yaml.load(text, _Strict)  # a SafeLoader
+    except (KeyError, AttributeError, IndexError, TypeError) as error:
+        # PyYAML's own constructors raise them for a value such as `!!bool x`.
+        raise ValueError("a value does not have the type that its tag says") from error
 
 
 def load_json(text: str) -> Any:

@@ -17,6 +17,7 @@ from benchmarks.backbone import activations, hub, open_clip_tables
 from benchmarks.backbone.folders import CONFIG_FILE, refuse_links_out, tokenizer_files, weights_in
 from benchmarks.backbone.names import EMBEDDED, BackboneId
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.file_names import expanded
 
 
 def identify(name: str) -> BackboneId:
@@ -59,7 +60,7 @@ def _embedded() -> BackboneId:
 
 def _in_folder(name: str) -> BackboneId:
     """A `local-dir:` name."""
-    folder = Path(name.removeprefix("local-dir:")).expanduser()
+    folder = expanded(name.removeprefix("local-dir:"), f"Backbone '{name}'")
     if not (folder / CONFIG_FILE).is_file():
         raise UserError(f"Backbone '{name}': no {CONFIG_FILE} in {folder.resolve()}.")
     weights = weights_in(folder)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from benchmarks.visible import one_visible_line
+
 NAME = 300
 """Longest name of a class, in characters."""
 TEXT = 10_000
@@ -33,7 +35,6 @@ def trouble(text: str, longest: int = NAME, *, lines: bool = False) -> str:
     return ""
 
 
-def shown(text: str, most: int = 60) -> str:
-    """A text as a message shows it: cut, and with its unseen characters as U+XXXX."""
-    cut = text if len(text) <= most else f"{text[: most - 1]}…"
-    return _UNSEEN.sub(lambda found: f"<U+{ord(found[0]):04X}>", cut)
+def shown(text: str) -> str:
+    """A text as a message shows it: cut, and with its unseen characters as escapes."""
+    return one_visible_line(text, 60)

@@ -179,6 +179,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         before, after = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
         same = (before.scheme, before.hostname) == (after.scheme, after.hostname)
         if self._source.checksum is None and not same:
+            fp.close()
             raise urllib.error.URLError(
                 f"the server points to {after.scheme}://{after.hostname}, and no checksum is known"
             )
@@ -191,8 +192,9 @@ def _opened(source: Source) -> Any:
     Raises:
         OSError: the server cannot be reached, or points to where the file cannot be checked.
     """
-    if urllib.parse.urlsplit(source.url).scheme not in ("https", "http"):
-        raise urllib.error.URLError("not an address of the web")  # urllib reads file:// as well
+    # A data set may name a mirror on this machine; no server can point to one.
+    if urllib.parse.urlsplit(source.url).scheme not in ("https", "http", "file"):
+        raise urllib.error.URLError("not an address of the web")
     opener = urllib.request.build_opener(_Redirects(source))
     return opener.open(source.url, timeout=TIMEOUT_S)
 

@@ -14,6 +14,7 @@ import yaml
 from benchmarks.datasets.base import Family, Texts
 from benchmarks.datasets.files.characters import TEXT, trouble
 from benchmarks.errors import UserError, did_you_mean, first_few
+from benchmarks.file_names import expanded
 from benchmarks.input_files import read_text
 from benchmarks.text import Package, Variant, wordnet
 from benchmarks.yaml_files import JSON_LIMIT, YAML_LIMIT, DuplicateKey, load_json, load_yaml
@@ -82,7 +83,7 @@ class WithTexts(Family):
         Raises:
             UserError: there is no such file; the value may be a misspelt choice.
         """
-        file = Path(self.descriptions).expanduser()
+        file = expanded(self.descriptions, f"{self.name}.descriptions")
         if not file.is_file():
             what = "is a folder" if file.is_dir() else "is not a file"
             raise UserError(

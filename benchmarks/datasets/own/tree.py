@@ -37,6 +37,9 @@ def read_tree(images: Mapping[str, Path]) -> Listing:
     """
     folders = _splits(images[""]) if "" in images else dict(images)
     _refuse_overlap(folders)
+    for place in (*images.values(), *folders.values()):
+        if place.resolve() == Path(place.resolve().anchor):
+            raise DataError(f"{place}: the whole disk is not a folder of images.")
     entries: dict[str, Entry] = {}
     keys: set[str] = set()
     unused: Counter[tuple[str, str]] = Counter()
