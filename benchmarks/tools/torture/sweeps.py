@@ -181,7 +181,7 @@ class Cell:
     status: str
     error: str | None
     record: Mapping[str, Any]
-    """The record without times, sizes and provenance."""
+    """The record without times, machine and checksum."""
     predictions: Mapping[str, str]
     """Hash of each array."""
 
@@ -219,7 +219,7 @@ def cell(file: Path) -> Cell:
 
 def _cell(file: Path) -> Cell:
     data = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refused)
-    record = {k: v for k, v in data.items() if k != "provenance"}
+    record = {k: v for k, v in data.items() if k not in ("provenance", "checksum")}
     if record.get("cost"):
         record["cost"] = {k: v for k, v in record["cost"].items() if k not in VOLATILE}
     predictions = {}
