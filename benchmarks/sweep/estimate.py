@@ -7,7 +7,6 @@ is loaded, not even torch.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,10 @@ from benchmarks import device as devices
 from benchmarks.backbone import open_clip_tables
 from benchmarks.backbone.names import BackboneId
 from benchmarks.datasets.base import Family
+from benchmarks.input_files import MB, read_text
 from benchmarks.inputs.feature_index import FeatureIndex
 from benchmarks.sweep.cell import Cell
+from benchmarks.yaml_files import load_json
 from methods.registry import info_of
 from results.schema import Record
 from results.store import Store
@@ -219,19 +220,26 @@ def _operations(cell: Cell, sizes: tuple[int, int], towers: _Towers) -> tuple[fl
 
 @cache
 def _towers(backbone: BackboneId) -> _Towers | None:
-    """Return the towers of a ViT with a text transformer; None for other architectures."""
-    config = _config(backbone)
-    if not isinstance(config.get("vision_cfg", {}).get("layers"), int):
+    """Return the towers of a ViT with a text transformer.
+
+    None for other architectures, and for a configuration that cannot be read: whoever loads the
+    model says what is wrong with it.
+    """
+    try:
+        config = _config(backbone)
+        if not isinstance(config.get("vision_cfg", {}).get("layers"), int):
+            return None
+        vision, text = config["vision_cfg"], config.get("text_cfg", {})
+        side = int(vision["image_size"]) // int(vision.get("patch_size", 16))
+        return _Towers(
+            image=_blocks(vision["layers"], int(vision["width"]), side * side + 1),
+            layers=int(text.get("layers", 12)),
+            width=int(text.get("width", 512)),
+            context=int(text.get("context_length", 77)),
+            dim=int(config["embed_dim"]),
+        )
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError):
         return None
-    vision, text = config["vision_cfg"], config.get("text_cfg", {})
-    side = int(vision["image_size"]) // int(vision.get("patch_size", 16))
-    return _Towers(
-        image=_blocks(vision["layers"], int(vision["width"]), side * side + 1),
-        layers=int(text.get("layers", 12)),
-        width=int(text.get("width", 512)),
-        context=int(text.get("context_length", 77)),
-        dim=int(config["embed_dim"]),
-    )
 
 
 def _blocks(layers: int, width: int, tokens: int) -> float:
@@ -246,6 +254,6 @@ def _config(backbone: BackboneId) -> dict[str, Any]:
         file = Path(backbone.source) / "open_clip_config.json"
     if not file.is_file():
         return open_clip_tables.config(backbone.arch) if backbone.arch else {}
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    found: dict[str, Any] = load_json(read_text(file, 10 * MB))
     model: dict[str, Any] = found.get("model_cfg", found)
     return model

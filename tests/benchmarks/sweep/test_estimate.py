@@ -7,6 +7,7 @@ import open_clip
 import pytest
 import torch
 
+from benchmarks.backbone.names import BackboneId
 from benchmarks.inputs.feature_index import FeatureIndex
 from benchmarks.sweep import estimate, plan
 from benchmarks.sweep.cell import Cell
@@ -158,3 +159,20 @@ def test_reference_sweeps_fit_an_hour_on_two_cores(name: str) -> None:
     assert {guess.basis for guess in guesses} <= {"reference", ""}
     # Processes of one thread each; on the busy machine that made them a cell took a fifth longer.
     assert sum(guess.seconds or 0.0 for guess in guesses) / 2 / 1.2 <= 3600
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xff\x00 no text",
+        b"[]",
+        b"{",
+        b'{"vision_cfg": {"layers": 2}}',
+        b'{"vision_cfg": {"layers": 2, "width": "x", "image_size": 32}}',
+        b'{"vision_cfg": {"layers": 2, "width": 8, "image_size": 32, "patch_size": 0}}',
+    ],
+)
+def test_a_configuration_that_cannot_be_read_gives_no_estimate(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "open_clip_config.json").write_bytes(text)
+    backbone = BackboneId("x", "local-dir", "x", str(tmp_path), "id")
+    assert estimate._towers(backbone) is None
