@@ -13,14 +13,16 @@ import json
 import os
 import re
 import stat
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from benchmarks.yaml_files import load_json
 from results.identity import check_key
-from results.schema import Record, RecordError, check_schema
+from results.schema import SCHEMA_VERSION, Record, RecordError, check_schema
 
 LARGEST = 64 * 2**20
 """Bytes of a record file: hundreds of times those of a record of 20,000 classes."""
@@ -38,10 +40,20 @@ class RecordFile:
     record: Record
     predictions_sha256: str | None
     """Checksum of the file of predictions; None for a cell without, and in old files."""
+    schema: int = SCHEMA_VERSION
+    """The schema of the file; that of the record is the present one."""
 
 
-def read(file: Path) -> RecordFile:
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+"""Turns the JSON of a record of one schema into that of the next."""
+
+
+def read(file: Path, steps: Mapping[int, Step] = MappingProxyType({})) -> RecordFile:
     """Read and check the file of a record.
+
+    Args:
+        file: the file.
+        steps: schema -> step to the next, for the earlier schemas that are to be read, too.
 
     Raises:
         RecordError: it is damaged, of another schema, or not the record that its name tells. The
@@ -53,11 +65,18 @@ def read(file: Path) -> RecordFile:
         data = load_json(content.decode("utf-8"))
     except ValueError as error:  # not UTF-8, too
         raise RecordError(f"not JSON ({' '.join(str(error).split())[:200]})") from None
-    check_schema(data)
+    if not isinstance(data, dict):
+        raise RecordError("not a record: it is no mapping")
+    version = data.get("schema_version")
+    schema = version if type(version) is int and version in steps else SCHEMA_VERSION
+    if schema == SCHEMA_VERSION:
+        check_schema(data)
     checksum, predictions = (data.pop(name, None) for name in (_CHECKSUM, _PREDICTIONS))
     for value in (checksum, predictions):
         if not (value is None or (isinstance(value, str) and _SHA256.fullmatch(value))):
             raise RecordError(f"{str(value)[:60]!r} is no checksum")
+    for number in range(schema, SCHEMA_VERSION):
+        data = steps[number](data) | {"schema_version": number + 1}
     record = Record.from_json(data)
     if checksum is not None:  # after the values, because this message tells less
         _check_sum(content)
@@ -66,7 +85,7 @@ def read(file: Path) -> RecordFile:
             f"contains the record of another cell, {record.key}: the file was renamed or copied"
         )
     check_key(record)
-    return RecordFile(record, predictions)
+    return RecordFile(record, predictions, schema)
 
 
 def text_of(record: Record, predictions_sha256: str | None) -> str:

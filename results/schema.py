@@ -195,7 +195,7 @@ def check_schema(data: Any) -> None:
     if type(version) is not int or version < 1:
         raise RecordError("schema_version is not the number of a schema")
     if version != SCHEMA_VERSION:
-        remedy = "update the suite" if version > SCHEMA_VERSION else "type `migrate` and its folder"
+        remedy = "update the suite" if version > SCHEMA_VERSION else "`migrate DIR` rewrites it"
         raise SchemaError(
             f"schema {str(version)[:20]}, but this version reads {SCHEMA_VERSION}: {remedy}"
         )

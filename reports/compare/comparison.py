@@ -135,11 +135,13 @@ class Comparer:
             )
         runs = {r.key: self._run(r) for unit in units for pair in unit for r in pair}
         first = next(iter(runs.values()))
-        for run in runs.values():
+        for key, run in runs.items():
             if run.images is not first.images:
+                files = f"records/{next(iter(runs))}.npz, records/{key}.npz"
                 raise UserError(
                     f"{table.dataset} / {table.backbone}: the runs of '{a.label}' and "
-                    f"'{b.label}' were not tested on the same images, so nothing can be paired."
+                    f"'{b.label}' were not tested on the same images ({files}), so nothing can be "
+                    "paired."
                 )
         ids, labels = first.images
         strata = labels if table.task == "single" else np.zeros(len(ids), dtype=int)

@@ -51,7 +51,7 @@ def load_records(
     for file in plugins:
         METHODS.load_file(file)
     records: list[Record] = []
-    stores: dict[str, Store] = {}
+    stores: list[Store] = []
     for folder in folders:
         if not os.path.isdir(folder / "records"):
             raise UserError(
@@ -60,21 +60,26 @@ def load_records(
         store = Store(folder)
         found = read_records(store, console)
         records += found
-        stores = {record.key: store for record in found} | stores
+        stores += [store] * len(found)
     if not records:
         raise UserError(f"No readable records under {', '.join(map(str, folders))}.")
     stale = stale_keys(records)
     # One record for each cell, or its seeds would count twice: several folders may hold the same
     # cell, and one folder the same cell from several versions of a method. Today's code wins.
+    # The predictions are those of its own folder: another may hold another run of the cell.
     by_cell = {
-        r.identity or r.key: r
-        for r in sorted(records, key=lambda r: (r.key not in stale, *preference(r)))
+        record.identity or record.key: (record, store)
+        for record, store in sorted(
+            zip(records, stores, strict=True),
+            key=lambda pair: (pair[0].key not in stale, *preference(pair[0])),
+        )
     }
+    store_of = {record.key: store for record, store in by_cell.values()}
 
     def read(record: Record) -> Mapping[str, Any]:
-        return stores[record.key].predictions(record.key, NEEDED)
+        return store_of[record.key].predictions(record.key, NEEDED)
 
-    return LoadedRecords(list(by_cell.values()), stale, read)
+    return LoadedRecords([record for record, _ in by_cell.values()], stale, read)
 
 
 def records_of_sweep(records: Sequence[Record], expansion: Expansion, file: Path) -> list[Record]:
