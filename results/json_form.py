@@ -13,7 +13,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -42,7 +42,17 @@ class Length:
 
 
 class _Wrong(Exception):
-    """A wrong value; the caller adds the path of the field."""
+    """A wrong value; the caller adds the path of the field.
+
+    Args:
+        part: the value, if it is a part of a field of any JSON type, in a tuple.
+        place: its place in the field.
+    """
+
+    def __init__(self, *part: Any, place: str = "") -> None:
+        super().__init__()
+        self.part = part
+        self.place = place
 
 
 Reader = Callable[[Any, str], Any]
@@ -70,13 +80,23 @@ def build(cls: Any, data: Any, path: str) -> Any:
         raise JsonFormError(
             f"{path}: unknown fields {str(unknown)[:200]}, missing fields {missing}"
         )
-    values = {}
-    for name, value in data.items():
-        try:
-            values[name] = readers[name](value, path)
-        except _Wrong:
-            raise JsonFormError(f"{path}.{name} has a wrong type or value: {_cut(value)}") from None
-    return cls(**values)
+    return cls(**{name: _read(readers[name], value, path, name) for name, value in data.items()})
+
+
+def check(cls: Any, values: Mapping[str, Any], path: str) -> None:
+    """Check values of some fields of a dataclass, as `build` checks all of them.
+
+    Args:
+        cls: the dataclass.
+        values: by the name of the field.
+        path: the beginning of messages.
+
+    Raises:
+        JsonFormError: a value that `build` would refuse, or none of JSON.
+    """
+    readers, _ = _readers(cls)
+    for name, value in values.items():
+        _read(readers[name], to_json(value, name), path, name)
 
 
 def to_json(value: Any, path: str = "") -> Any:
@@ -94,6 +114,15 @@ def to_json(value: Any, path: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [to_json(item, f"{path}[{i}]") for i, item in enumerate(value)]
     raise JsonFormError(f"{path} holds a {type(value).__name__}, which JSON cannot represent")
+
+
+def _read(reader: Reader, value: Any, path: str, name: str) -> Any:
+    try:
+        return reader(value, path)
+    except _Wrong as wrong:
+        shown = _cut(wrong.part[0] if wrong.part else value)
+        place = f"{path}.{name}{wrong.place[:200]}"
+        raise JsonFormError(f"{place} has a wrong type or value: {shown}") from None
 
 
 def _cut(value: Any) -> str:
@@ -172,22 +201,20 @@ def _reader_of_mappings(item: Any) -> Reader:
             raise _Wrong
         if allowed is not None and not set(map(type, value.values())) <= allowed:
             raise _Wrong
-        return _free(value, DEPTH)
+        return _free(value, "", DEPTH)
 
     return read
 
 
-def _free(value: Any, depth: int) -> Any:
+def _free(value: Any, place: str, depth: int) -> Any:
     """A value of any JSON type, checked, with lists as tuples at any depth: records are frozen."""
-    if not depth:
-        raise _Wrong
-    if isinstance(value, list):
-        return tuple(_free(item, depth - 1) for item in value)
-    if isinstance(value, dict):
-        if not all(map(_is_text, value)):
-            raise _Wrong
-        return {key: _free(item, depth - 1) for key, item in value.items()}
-    return value if _is_text(value, PROSE) and _is_number(value) else _wrong()
+    if depth and isinstance(value, list):
+        return tuple(_free(item, f"{place}[{i}]", depth - 1) for i, item in enumerate(value))
+    if depth and isinstance(value, dict) and all(map(_is_text, value)):
+        return {key: _free(item, f"{place}.{key}", depth - 1) for key, item in value.items()}
+    if isinstance(value, list | dict) or not (_is_text(value, PROSE) and _is_number(value)):
+        raise _Wrong(value, place=place)
+    return value
 
 
 def _wrong() -> Any:

@@ -27,7 +27,7 @@ STEPS: Mapping[int, Step] = {}
 
 @dataclass(frozen=True)
 class Migration:
-    """What became of the records of a folder."""
+    """Result of a migration."""
 
     present: int
     """Number of the records that were of the present schema already."""

@@ -153,10 +153,11 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "fields": lambda value: isinstance(value, dict),
     "scores": lambda value: value in SCORES,
     "inferred": lambda value: (
-        isinstance(value, list) and set(value) <= {f.name for f in dataclasses.fields(Published)}
+        isinstance(value, list)
+        and all(isinstance(key, str) and key in Published.__dataclass_fields__ for key in value)
     ),
-    "test_images": lambda value: value is None or (type(value) is int and value > 0),
-    "tolerance": lambda value: value is None or (type(value) in (int, float) and value > 0),
+    "test_images": lambda value: value is None or (type(value) is int and 0 < value <= 10**9),
+    "tolerance": lambda value: value is None or (type(value) in (int, float) and 0 < value < 100),
     "note": lambda value: value is None or _text(value),
 }
 _WANTED = {

@@ -24,6 +24,7 @@ from benchmarks.sweep.recipe_files import Recipe, RecipeBook
 from benchmarks.sweep.rows.labels import method_of
 from benchmarks.sweep.settings import Choice, Sweep, shard_of
 from methods.registry import METHODS, info_of
+from results.json_form import JsonFormError, check
 from results.schema import Record, Tuning
 from results.store import preference
 
@@ -128,6 +129,7 @@ def _labelled(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
             configs.append((choice, *_config(sweep, choice, recipe, protocol, used)))
         for split_seed in sweep.split_seeds:
             for choice, config, tuning in configs:
+                _refuse_unrecordable(sweep, choice, config, tuning, family, dataset)
                 deterministic = info_of(choice.name).deterministic
                 cells += [
                     Cell(
@@ -164,6 +166,31 @@ def _labelled(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
         if any(_near(recipe, cell) for cell in cells):
             say(f"Not used: {recipe.file} is for {recipe}.")
     return cells
+
+
+def _refuse_unrecordable(
+    sweep: Sweep,
+    choice: Choice,
+    config: dict[str, Any],
+    tuning: Tuning | None,
+    family: Family,
+    dataset: str,
+) -> None:
+    """Refuse, before anything runs, what no record could hold: huge numbers, endless texts."""
+    values = {
+        "method": choice.name,
+        "config": config,
+        "dataset": dataset,
+        "dataset_config": family.pinned(),
+        "remark": sweep.remark,
+        "tuning": tuning and dataclasses.asdict(tuning),
+    }
+    try:
+        check(Record, values, "record")
+    except JsonFormError as error:
+        raise UserError(
+            f"{choice.name}, {family.name}: no record can hold this: {error}."
+        ) from None
 
 
 def _group_rule(sweep: Sweep, family: Family) -> str:

@@ -27,10 +27,14 @@ import yaml
 
 from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.file_names import safe
+from benchmarks.plugins.ranges import Range
 from benchmarks.plugins.values import coerce
 from benchmarks.visible import visible
 from benchmarks.yaml_files import yaml_mapping
+from results.json_form import NAME
 
+TRIALS = Range(0, 100_000)
+"""Configurations that a search may have tried; 0 if there was none."""
 FOLDER = Path("configs/recipes")
 _TEXTS = ("method", "dataset", "backbone", "origin")
 _KEYS = (*_TEXTS, "fields", "protocol", "trials", "tuning")
@@ -77,12 +81,15 @@ def read_recipe(file: Path) -> Recipe:
         if name not in values:
             raise UserError(f"{file}: a recipe needs the key '{name}'.")
     texts = {name: coerce(values[name], str, f"{file}, {name}") for name in _TEXTS}
+    for name, text in texts.items():
+        if len(text) > NAME:
+            raise UserError(f"{file}, {name}: {len(text):,} characters, more than {NAME:,}.")
     fields = values["fields"]
     if not isinstance(fields, dict) or not fields:
         raise UserError(f"{file}, fields: write a mapping such as 'lr: 0.01', not {fields!r}.")
     trials = coerce(values.get("trials", 0), int, f"{file}, trials")
-    if trials < 0:
-        raise UserError(f"{file}, trials: {trials} is less than 0.")
+    if wrong := TRIALS.complaint(trials):
+        raise UserError(f"{file}, trials: {trials:.10g} is {wrong}.")
     tuning = values.get("tuning", {})
     fixed = (tuning.get("fixed") or {}) if isinstance(tuning, dict) else None
     if not isinstance(fixed, dict):

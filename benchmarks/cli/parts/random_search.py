@@ -28,13 +28,14 @@ from benchmarks.cli.parts.progress import ProgressDisplay
 from benchmarks.cli.parts.records import read_records
 from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.file_names import safe
+from benchmarks.plugins.ranges import Range
 from benchmarks.plugins.values import apply_fields
 from benchmarks.protocol import budget
 from benchmarks.run import runner
 from benchmarks.run.options import RunOptions
 from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
-from benchmarks.sweep.recipe_files import Recipe, default_file, refuse_to_lose, write_recipe
+from benchmarks.sweep.recipe_files import TRIALS, Recipe, default_file, refuse_to_lose, write_recipe
 from benchmarks.sweep.settings import Sweep
 from methods.registry import METHODS, info_of
 from methods.space import Distribution, drawn
@@ -101,8 +102,8 @@ def tune(sweep: Sweep, options: SearchOptions, console: Console, *, debug: bool)
     Raises:
         UserError: unknown names, nothing to tune, or data without validation images.
     """
-    if options.trials < 1:
-        raise UserError(f"--trials: {options.trials} is less than 1.")
+    if wrong := Range(1, TRIALS.high).complaint(options.trials):
+        raise UserError(f"--trials: {options.trials} is {wrong}.")
     if len(sweep.methods) != 1 or not sweep.datasets:
         raise UserError("tune takes one method, and --datasets with the data sets to tune it on.")
     if options.write is not None and len(sweep.datasets) > 1:

@@ -129,6 +129,22 @@ def test_a_field_value_that_python_cannot_hash_is_refused_in_a_line(clip_folder:
         plan.expand(sweep)
 
 
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ({"set": ["lift.epochs=1e30"]}, "lift, glyphs100_lt.*record.config.epochs has a wrong"),
+        ({"remark": "x" * 30_000}, "record.remark has a wrong type or value: 'xxx"),
+        ({"remark": "\x1b[2J"}, r"record.remark has a wrong type or value: '\\x1b\[2J'"),
+    ],
+)
+def test_what_no_record_could_hold_is_refused_before_anything_runs(
+    clip_folder: Path, flags: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        plan.expand(_sweep(clip_folder, "lift", **flags))
+    assert "\n" not in str(caught.value)
+
+
 def test_protocol_equal_gives_all_methods_one_budget(clip_folder: Path) -> None:
     def configs(**flags: Any) -> dict[str, dict[str, Any]]:
         sweep = _sweep(clip_folder, "zero_shot,linear_probe,lift", seeds="0", **flags)
