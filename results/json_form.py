@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import operator
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -80,7 +81,7 @@ def build(cls: Any, data: Any, path: str) -> Any:
         raise JsonFormError(
             f"{path}: unknown fields {str(unknown)[:200]}, missing fields {missing}"
         )
-    return cls(**{name: _read(readers[name], value, path, name) for name, value in data.items()})
+    return cls(**_read(readers, data, path))
 
 
 def check(cls: Any, values: Mapping[str, Any], path: str) -> None:
@@ -94,9 +95,7 @@ def check(cls: Any, values: Mapping[str, Any], path: str) -> None:
     Raises:
         JsonFormError: a value that `build` would refuse, or none of JSON.
     """
-    readers, _ = _readers(cls)
-    for name, value in values.items():
-        _read(readers[name], to_json(value, name), path, name)
+    _read(_readers(cls)[0], to_json(values), path)
 
 
 def to_json(value: Any, path: str = "") -> Any:
@@ -116,13 +115,17 @@ def to_json(value: Any, path: str = "") -> Any:
     raise JsonFormError(f"{path} holds a {type(value).__name__}, which JSON cannot represent")
 
 
-def _read(reader: Reader, value: Any, path: str, name: str) -> Any:
-    try:
-        return reader(value, path)
+def _read(readers: Mapping[str, Reader], data: Mapping[str, Any], path: str) -> dict[str, Any]:
+    found = {}
+    name, value = "", None
+    try:  # around the loop, because there are dozens of fields in each of thousands of records
+        for name, value in data.items():
+            found[name] = readers[name](value, path)
     except _Wrong as wrong:
         shown = _cut(wrong.part[0] if wrong.part else value)
         place = f"{path}.{name}{wrong.place[:200]}"
         raise JsonFormError(f"{place} has a wrong type or value: {shown}") from None
+    return found
 
 
 def _cut(value: Any) -> str:
@@ -163,29 +166,35 @@ def _reader(hint: Any, field: dataclasses.Field[Any]) -> Reader:
         return lambda value, _: value if isinstance(value, str) and value in options else _wrong()
     if "range" in field.metadata:
         extras.append(Range(*field.metadata["range"]))
-    inside = _inside(extras)
     if origin is tuple:
-        return _reader_of_tuples(typing.get_args(hint)[0], inside)
+        return _reader_of_tuples(_types(typing.get_args(hint)[0]), extras)
     if origin is dict:
         return _reader_of_mappings(typing.get_args(hint)[1])
     allowed = _types(hint)
-    return lambda value, _: value if type(value) in allowed and inside(value) else _wrong()
+    inside = _inside(allowed, extras)
+
+    def read(value: Any, _: str) -> Any:
+        if type(value) in allowed and inside(value):
+            return value
+        raise _Wrong
+
+    return read
 
 
-def _reader_of_tuples(item: Any, inside: Check) -> Reader:
+def _reader_of_tuples(allowed: set[Any], extras: Iterable[Any]) -> Reader:
     known: dict[Any, Any] = {}
-    allowed = _types(item)
+    inside = _all_inside(allowed, extras)
 
     def read(value: Any, _: str) -> Any:
         # Sets of types, because a thousand records may hold a thousand classes each.
         if not isinstance(value, list) or not set(map(type, value)) <= allowed:
             raise _Wrong
         found = tuple(value)
-        if str not in allowed:
-            return found if all(map(inside, found)) else _wrong()
+        if float in allowed:
+            return found if inside(found) else _wrong()
         # Records of one data set have the same names and groups; keep one copy in memory.
         if found not in known:
-            if not all(map(inside, found)):
+            if not inside(found):
                 raise _Wrong
             known[found] = found
         return known[found]
@@ -201,24 +210,33 @@ def _reader_of_mappings(item: Any) -> Reader:
             raise _Wrong
         if allowed is not None and not set(map(type, value.values())) <= allowed:
             raise _Wrong
-        return _free(value, "", DEPTH)
+        return _free(value, DEPTH)
 
     return read
 
 
-def _free(value: Any, place: str, depth: int) -> Any:
+def _free(value: Any, depth: int) -> Any:
     """A value of any JSON type, checked, with lists as tuples at any depth: records are frozen."""
-    if depth and isinstance(value, list):
-        return tuple(_free(item, f"{place}[{i}]", depth - 1) for i, item in enumerate(value))
-    if depth and isinstance(value, dict) and all(map(_is_text, value)):
-        return {key: _free(item, f"{place}.{key}", depth - 1) for key, item in value.items()}
-    if isinstance(value, list | dict) or not (_is_text(value, PROSE) and _is_number(value)):
-        raise _Wrong(value, place=place)
-    return value
+    kind = type(value)
+    if kind is not list and kind is not dict:
+        fits = _is_text(value, PROSE) if kind is str else _is_number(value)
+        return value if fits else _wrong(value)
+    if not depth:
+        raise _Wrong(value)
+    items: dict[Any, Any] = {}
+    for place, item in value.items() if kind is dict else enumerate(value):
+        try:
+            items[place] = _free(item, depth - 1)
+        except _Wrong as wrong:
+            shown = f".{place}" if kind is dict else f"[{place}]"
+            raise _Wrong(*wrong.part, place=shown + wrong.place) from None
+    if kind is list:
+        return tuple(items.values())
+    return items if all(map(_is_text, items)) else _wrong(value)
 
 
-def _wrong() -> Any:
-    raise _Wrong
+def _wrong(*part: Any) -> Any:
+    raise _Wrong(*part)
 
 
 # ---- annotations and ranges ----------------------------------------------------------------------
@@ -244,25 +262,56 @@ def _types(hint: Any) -> set[Any]:
     return {*arms, int} if float in arms else set(arms)
 
 
-def _inside(extras: Iterable[Any]) -> Check:
+def _inside(allowed: set[Any], extras: Iterable[Any]) -> Check:
     """The check of a scalar against its `Range` or `Length`, or what any scalar must satisfy."""
-    ranges = [extra for extra in extras if isinstance(extra, Range)]
-    limit = next((extra.limit for extra in extras if isinstance(extra, Length)), NAME)
-    if not ranges:
-        return lambda value: _is_text(value, limit) and _is_number(value)
-    complaint = ranges[0].complaint
-    return lambda value: value is None or (_is_number(value) and complaint(value) is None)
+    if str in allowed:
+        limit = next((extra.limit for extra in extras if isinstance(extra, Length)), NAME)
+        return lambda value: (
+            value is None
+            or (len(value) <= limit and (value.isprintable() or _is_text(value, limit)))
+        )
+    bounds = _bounds(extras)
+    if bounds is None:
+        return _is_number
+    low, high = bounds
+    return lambda value: value is None or low <= value <= high
 
 
-def _is_text(value: Any, limit: int = NAME) -> bool:
-    """Return True for a text that may be stored, and for anything else."""
-    if type(value) is not str or (len(value) <= limit and value.isprintable()):
-        return True
-    return len(value) <= limit and _UNPRINTABLE.search(value) is None
+def _all_inside(allowed: set[Any], extras: Iterable[Any]) -> Check:
+    """The check of all items of a tuple, which may be thousands."""
+    bounds = _bounds(extras)
+    if bounds is None:
+        one = _inside(allowed, extras)
+        return lambda found: all(map(one, found))
+    low, high = bounds
+
+    def check(found: Sequence[Any]) -> bool:
+        numbers = [value for value in found if value is not None]
+        # The last part is False if there is a NaN, which hides from `min` and `max`.
+        return not numbers or (
+            low <= min(numbers) and max(numbers) <= high and all(map(operator.eq, numbers, numbers))
+        )
+
+    return check
+
+
+def _bounds(extras: Iterable[Any]) -> tuple[float, float] | None:
+    """The ends of a `Range`; None if there is none."""
+    for extra in extras:
+        if isinstance(extra, Range):
+            if extra.high is None or extra.open:
+                raise TypeError(f"a field of a record needs a closed range, not {extra}")
+            return extra.low, extra.high
+    return None
+
+
+def _is_text(value: str, limit: int = NAME) -> bool:
+    """Return True for a text that may be stored."""
+    return len(value) <= limit and (value.isprintable() or _UNPRINTABLE.search(value) is None)
 
 
 def _is_number(value: Any) -> bool:
-    """Return True for a number that may be stored, and for anything else."""
+    """Return True for a number that may be stored, a truth value or None."""
     if type(value) is float:
         return math.isfinite(value)
     return type(value) is not int or -_LARGEST_INT <= value < _LARGEST_INT
