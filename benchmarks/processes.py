@@ -8,7 +8,9 @@ the reason; when the parent ends, the child and its own children are killed.
 
 from __future__ import annotations
 
+import array
 import ctypes
+import fcntl
 import json
 import multiprocessing
 import multiprocessing.forkserver
@@ -17,6 +19,7 @@ import queue
 import signal
 import stat
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -112,7 +115,7 @@ class Child:
         context = _context()
         child_requests, self._requests = context.Pipe(duplex=False)
         answers, child_answers = context.Pipe(duplex=False)
-        output, child_output = context.Pipe(duplex=False)
+        self._printed, child_output = context.Pipe(duplex=False)
         self._process = context.Process(
             target=_main,
             args=(
@@ -128,7 +131,7 @@ class Child:
         # Daemons: a grandchild may hold a pipe open for ever.
         for work in (
             lambda: _read_messages(answers, self._messages),
-            lambda: self._output.read(output),
+            lambda: self._output.read(self._printed),
         ):
             threading.Thread(target=work, daemon=True).start()
 
@@ -188,7 +191,16 @@ class Child:
 
     def output(self) -> str:
         """Return what the child has printed since the last call."""
+        until = time.monotonic() + 0.2
+        while self._unread() and time.monotonic() < until:
+            time.sleep(0.001)
         return self._output.take()
+
+    def _unread(self) -> bool:
+        unread = array.array("i", [0])
+        with suppress(OSError):
+            fcntl.ioctl(self._printed.fileno(), termios.FIONREAD, unread)
+        return unread[0] > 0
 
 
 class Output:

@@ -111,6 +111,8 @@ class Split:
     """N original file names, or stable ids if there are no files."""
     captions: tuple[str, ...] | None = None
     """N captions, if the data set has any."""
+    withheld: bool = False
+    """True if the labels are all -1, because the holder may not know them."""
 
     def __post_init__(self) -> None:
         if not len(self.images) == len(self.labels) == len(self.ids):
@@ -175,9 +177,25 @@ class DataSet:
         for name, labels in (("training", self.train.labels), ("test", self.test.labels)):
             if labels.shape[1:] != shape:
                 raise ValueError(f"{self.name}: {name} labels of shape {labels.shape}")
+            if name == "test" and self.test.withheld:
+                continue
             if labels.size and not 0 <= labels.min() <= labels.max() <= most:
                 raise ValueError(f"{self.name}: {name} labels are not all 0 to {most}")
         refuse_shared(self.name, ("training", self.train.ids), ("test", self.test.ids))
+
+    def without_test_labels(self) -> DataSet:
+        """Return the data set for a process that fits: test images without labels or names.
+
+        Images in class folders still have paths, from which they are read.
+        """
+        images = self.test.images
+        hidden = Split(
+            images,
+            np.full_like(self.test.labels, -1),
+            tuple(f"test image {i}" for i in range(len(images))),
+            withheld=True,
+        )
+        return dataclasses.replace(self, test=hidden)
 
     @property
     def num_classes(self) -> int:

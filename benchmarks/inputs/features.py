@@ -58,6 +58,8 @@ class FeatureStore:
         self._batch_size = batch_size
         self._memory: dict[str, Tensor] = {}
         self._warned = False
+        self.may_store: Callable[[], bool] = lambda: True
+        """Asked before features are stored: a plug-in may have changed the backbone."""
         self.seconds = 0.0
         """Time spent computing features so far, so that it is not counted as the first method's."""
 
@@ -120,7 +122,8 @@ class FeatureStore:
         content = hash_strings([text for group in distinct for text in group])
         key = self._key("text", backbone, *([] if mean_of == 1 else [str(mean_of)]), content)
         found = self._cached(key, blocks, compute)
-        return found if len(distinct) == len(groups) else found[[place[g] for g in groups]]
+        # A copy: the next caller gets the same rows.
+        return found[[place[g] for g in groups]]
 
     def image_key(self, backbone: Backbone, images: Images) -> str:
         """The key under which `images` stores its result."""
@@ -147,7 +150,11 @@ class FeatureStore:
             found = self._read(key)
             if found is None:
                 clock = time.perf_counter()
-                found = self._computed(key, blocks, compute)
+                found = (
+                    self._computed(key, blocks, compute)
+                    if self.may_store()
+                    else torch.cat(list(compute(blocks)))
+                )
                 self.seconds += time.perf_counter() - clock
             self._memory[key] = found
         return self._memory[key]

@@ -63,7 +63,6 @@ class SplitSamples:
         self.waited_s = 0.0
         """Seconds that callers of `loader` have waited for images so far."""
         self.labels: Tensor = torch.tensor(split.labels, device=backbone.device)
-        self._versions = {"labels": self.labels._version}
 
     def __len__(self) -> int:
         return len(self._split)
@@ -75,19 +74,17 @@ class SplitSamples:
     @cached_property
     def _features(self) -> Tensor:
         features = self._store.images(self._backbone, self._split.images, self._progress)
-        features = features.to(self._backbone.device)
-        self._versions["_features"] = features._version
-        return features
+        return features.to(self._backbone.device)
 
     @property
     def captions(self) -> tuple[str, ...] | None:
         """N captions; None if the data set has none."""
         return self._split.captions
 
-    @property
-    def untouched(self) -> bool:
-        """True if labels and features were not changed in place: torch counts such changes."""
-        return all(getattr(self, name)._version == v for name, v in self._versions.items())
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that methods share: the labels, and the features once in memory."""
+        found = {"labels": self.labels}
+        return found | ({"features": self._features} if "_features" in vars(self) else {})
 
     def features(self) -> Tensor:
         """(N, D) frozen features, on the backbone's device."""

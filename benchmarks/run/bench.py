@@ -1,12 +1,16 @@
-"""A data set on a backbone, on which cells are fitted and evaluated."""
+"""A data set on a backbone, on which cells are fitted.
+
+It has no test labels: it returns logits, and the process that has the labels scores them.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import gc
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,25 +19,26 @@ from benchmarks import backbones, memory, randomness
 from benchmarks import device as devices
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import DataSet, Split
-from benchmarks.datasets.carving import with_validation
-from benchmarks.errors import DataError, DataMissing, NotApplicable, UserError
+from benchmarks.errors import DataError, NotApplicable, UserError
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.inputs.samples import SplitSamples
 from benchmarks.run.batched_fits import fit_batch
+from benchmarks.run.border import Facts, Measured, Verdict, checked, checked_notes, failure
 from benchmarks.run.checkpoints import FileCheckpoint, checkpoint_file
-from benchmarks.run.data_sets import DataSets
 from benchmarks.run.display import Display
+from benchmarks.run.guard import ProcessState
 from benchmarks.run.logits import SAMPLES, logits_of
 from benchmarks.run.model_files import Restored, SavedModel, model_file, put_back, save_model
 from benchmarks.run.options import RunOptions
-from benchmarks.run.recorder import Predictions, Recorder, membership, now
+from benchmarks.run.recorder import membership, now
+from benchmarks.run.untouched import Shared
 from benchmarks.sweep.cell import Cell
 from methods.base import FitResult, Method, Predictor, Task
 from methods.registry import METHODS, info_of
-from results.schema import Cost, Record
+from results.schema import Cost
 
-Outcome = tuple[Record, Predictions | None]
-"""A record and, if the cell is done, its predictions."""
+Take = Callable[[Measured], None]
+"""Receiver of the results of a batch, in the order of its cells."""
 
 
 class Fitted(NamedTuple):
@@ -47,7 +52,17 @@ class Fitted(NamedTuple):
 
 
 class Bench:
-    """A data set on a backbone, loaded once and shared by all cells that use it."""
+    """A data set on a backbone, loaded once and shared by all cells that use it.
+
+    Args:
+        data: the data set; its test labels are dropped.
+        backbone: the backbone.
+        features: store of frozen features.
+        options: of the run.
+        display: shows the progress.
+        trusted: True if all methods belong to the suite. Their unreadable images end the run;
+            another method's exceptions of any kind are its own failure.
+    """
 
     def __init__(
         self,
@@ -56,52 +71,52 @@ class Bench:
         features: FeatureStore,
         options: RunOptions,
         display: Display,
+        *,
+        trusted: bool = True,
     ) -> None:
-        self.spoiled = False
-        """True if a method changed shared tensors in place: load again."""
+        self.facts = Facts(
+            weights_id=backbone.id.weights_id,
+            preprocess_hash=backbone.preprocess_hash,
+            hardware=devices.describe(backbone.device),
+            split_hash=data.split_hash,
+            deterministic_algorithms=torch.are_deterministic_algorithms_enabled(),
+        )
+        data = data.without_test_labels()
         self._data = data
         self._backbone = backbone
         self._features = features
         self._options = options
         self._display = display
-        self._recorder = Recorder(data, backbone, options.out, save_logits=options.save_logits)
+        self._trusted = trusted
         self._train = self._samples("train", data.train)
         self._test = self._samples("test", data.test)
         self._validation: SplitSamples | None = None
-        self._pristine = _state(backbone)
+        self._shared = Shared({}, modules={"the backbone": backbone.model})
 
     @classmethod
     def load(
         cls,
         cell: Cell,
+        data: DataSet,
         options: RunOptions,
         features: FeatureStore,
         display: Display,
-        data_sets: DataSets | None = None,
+        *,
+        trusted: bool = True,
     ) -> Bench:
-        """Load the data set and the backbone of `cell`; download missing ones unless offline.
+        """Load the backbone of `cell`; download it if it is missing, unless offline.
 
         Args:
-            cell: any of the cells that will share them.
+            cell: any of the cells that will share the bench.
+            data: their data set.
             options: of the run.
             features: store of frozen features.
             display: shows the progress.
-            data_sets: those of the run, loaded or not.
+            trusted: True if all methods belong to the suite.
 
         Raises:
-            DataMissing: data or weights are missing; if both are, the line says so.
+            DataMissing: the weights are missing.
         """
-        display.preparing(f"loading {cell.dataset}")
-        try:
-            data = (data_sets or DataSets(options, display)).get(cell)
-        except DataMissing as missing:
-            try:  # check only, do not download: weights are of no use yet
-                backbones.require(cell.backbone, offline=options.offline)
-            except DataMissing as also:
-                raise DataMissing(f"{missing} And: {also}") from also
-            raise
-        if cell.select == "val":
-            data = with_validation(data, cell.split_seed)
         display.preparing(f"loading backbone {cell.backbone.name}")
         backbone = backbones.load(
             cell.backbone.typed,
@@ -110,33 +125,48 @@ class Bench:
             transform=cell.transform,
             offline=options.offline,
         )
-        return cls(data, backbone, features, options, display)
+        return cls(data, backbone, features, options, display, trusted=trusted)
 
-    def measure(self, cells: list[Cell]) -> list[Outcome]:
-        """Fit and evaluate a batch of cells (see `batched_fits`)."""
+    def prepare(self, cell: Cell) -> None:
+        """Compute what the cell needs and all methods share, or find it in the store."""
+        info = info_of(cell.method)
+        if self._data.task not in info.tasks:
+            return
+        if info.needs == "features":
+            self._prepare_features(cell)
+        elif cell.config.get("augment") == "crop_flip":
+            what = f"resizing training images of {self._data.name}"
+            self._train.make_copies(partial(self._display.preparing, what))
+
+    def measure(self, cells: list[Cell], take: Take) -> Verdict:
+        """Fit a batch of cells (see `batched_fits`) and compute their test logits.
+
+        Args:
+            cells: the batch.
+            take: receives the result of each.
+
+        Returns:
+            The state that the batch left behind. If it changed shared arrays, the numbers of all
+            its cells are worthless, and the bench must be loaded again.
+        """
         started = now()
+        state = ProcessState.taken()
         devices.reset_peak_memory(self._backbone.device)
+        taken: list[Measured] = []
+
+        def note(measured: Measured) -> None:
+            taken.append(measured)
+            take(measured)
+
         try:
-            info = info_of(cells[0].method)
-            if self._data.task not in info.tasks:
-                raise NotApplicable(f"serves {', '.join(info.tasks)}-label data only")
-            if info.needs == "features":
-                self._prepare_features(cells[0])
-            elif cells[0].config.get("augment") == "crop_flip":
-                what = f"resizing training images of {self._data.name}"
-                self._train.make_copies(partial(self._display.preparing, what))
-            tasks = [self._task(cell, len(cells)) for cell in cells]
-            fitted = self._fit(cells, tasks)
-            outcomes = [
-                self._evaluated(cell, task, one, started)
-                for cell, task, one in zip(cells, tasks, fitted, strict=True)
-            ]
-            self._refuse_changes()
-            return outcomes
-        except Exception as error:
-            return [self._failed(cell, error, started) for cell in cells]
-        finally:
-            gc.collect()
+            self._measure(cells, started, note)
+        except BaseException as error:
+            failed = self._failed(error, started)
+            for _ in cells[len(taken) :]:
+                take(failed)
+        restored = state.restore()
+        gc.collect()
+        return Verdict(changed=tuple(self.changes()), restored=tuple(restored))
 
     def restored(self, cell: Cell, model: SavedModel) -> Predictor:
         """Return the predictor of a cell that was run before, with its trained part.
@@ -196,32 +226,49 @@ class Bench:
             for number, e in enumerate(earlier)
         ]
 
-    def _evaluated(self, cell: Cell, task: Task, fitted: Fitted, started: str) -> Outcome:
-        """Return the outcome of one fitted cell; one of a batch may fail alone."""
-        predictor = fitted.result
+    def _measure(self, cells: list[Cell], started: str, take: Take) -> None:
+        info = info_of(cells[0].method)
+        if self._data.task not in info.tasks:
+            raise NotApplicable(f"serves {', '.join(info.tasks)}-label data only")
+        self.prepare(cells[0])
+        tasks = [self._task(cell, len(cells)) for cell in cells]
+        if self._validation is not None and info.needs == "features":
+            self._validation.features()
+        for name, samples in (
+            ("training", self._train), ("test", self._test), ("validation", self._validation)
+        ):  # fmt: skip
+            loaded = {} if samples is None else samples.tensors()
+            self._shared.add({f"the {name} {what}": tensor for what, tensor in loaded.items()})
+        fitted = self._fit(cells, tasks)
+        for cell, task, one in zip(cells, tasks, fitted, strict=True):
+            take(self._evaluated(cell, task, one, started))
+
+    def _evaluated(self, cell: Cell, task: Task, fitted: Fitted, started: str) -> Measured:
+        """Return the result of one fitted cell; one of a batch may fail alone."""
         try:
-            if isinstance(predictor, Exception):
-                raise predictor
+            if isinstance(fitted.result, Exception):
+                raise fitted.result
+            predictor = checked(fitted.result)
             clock = time.perf_counter()
             logits = self._logits(cell, predictor, self._test)
             cost = self._cost(cell, predictor, fitted, time.perf_counter() - clock)
-            notes = [*task.notes, *predictor.notes]
+            notes = checked_notes([*checked_notes(task.notes), *checked_notes(predictor.notes)])
             if self._options.save_model:
                 file = model_file(self._options.out, cell.key)
                 save_model(file, cell, self._options.data_root, task.checkpoint.stages, predictor)
-            return self._recorder.done(cell, logits, cost, notes, started)
-        except Exception as error:
-            return self._failed(cell, error, started)
+            return Measured("done", started, notes=tuple(notes), cost=cost, logits=logits)
+        except BaseException as error:
+            return self._failed(error, started)
 
-    def _failed(self, cell: Cell, error: Exception, started: str) -> Outcome:
-        """Return the outcome of a cell that raised; re-raise errors that only the user can fix."""
-        if isinstance(error, DataError):
+    def _failed(self, error: BaseException, started: str) -> Measured:
+        """Return the result of a cell that raised; re-raise errors that end the run."""
+        if self._trusted and isinstance(error, DataError):
             raise error
-        if isinstance(error, NotApplicable):
-            return self._recorder.not_applicable(cell, str(error), started), None
-        if self._options.debug:
+        if self._options.debug and not isinstance(error, NotApplicable):
             raise error
-        return self._recorder.failed(cell, error, started), None
+        if isinstance(error, KeyboardInterrupt) and not self._options.isolated:
+            raise error  # the user's own
+        return failure(error, started)
 
     def _samples(self, name: str, split: Split) -> SplitSamples:
         # Bound to the display, not to this object: methods keep the training samples alive.
@@ -280,31 +327,18 @@ class Bench:
     def _cost(self, cell: Cell, predictor: Predictor, fitted: Fitted, eval_s: float) -> Cost:
         dev, waited = self._backbone.device, fitted.waited_s
         return Cost(
-            trainable_params=predictor.trainable_params,
-            epochs=predictor.epochs,
-            images_seen=predictor.images_seen,
+            trainable_params=int(predictor.trainable_params),
+            epochs=int(predictor.epochs),
+            images_seen=int(predictor.images_seen),
             tuning_trials=cell.tuning.trials if cell.tuning is not None else 0,
             fit_s=round(fitted.seconds, 3),
             eval_s=round(eval_s, 3),
             peak_memory_mb=round(devices.peak_memory_mb(dev), 1),
             gpu=devices.describe(dev) if dev.type != "cpu" else None,
             data_wait_s=None if waited is None else round(waited, 3),
-            fitted_together=predictor.fitted_together,
+            fitted_together=int(predictor.fitted_together),
         )
 
-    def _refuse_changes(self) -> None:
-        """Raise if a method changed shared tensors, and mark the bench as spoiled."""
-        samples = [s for s in (self._train, self._test, self._validation) if s is not None]
-        if _state(self._backbone) != self._pristine or not all(s.untouched for s in samples):
-            self.spoiled = True
-            raise RuntimeError(
-                "the method changed the backbone, features or labels in place, which other "
-                "methods share: work on a copy (clone, copy.deepcopy)"
-            )
-
-
-def _state(backbone: Backbone) -> list[Any]:
-    """Return torch's counters of in-place changes, and the flags, of a backbone's parts."""
-    tensors = [*backbone.model.parameters(), *backbone.model.buffers()]
-    versions = [(tensor._version, tensor.requires_grad) for tensor in tensors]
-    return [versions, [module.training for module in backbone.model.modules()]]
+    def changes(self) -> list[str]:
+        """Return the names of shared things that a method has changed in place."""
+        return self._shared.changes()

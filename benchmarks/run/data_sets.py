@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from benchmarks.datasets.base import ArrayImages, DataSet, Family
+from benchmarks.datasets.carving import with_validation
 from benchmarks.datasets.checking import duplicates_note, train_test_duplicates
 from benchmarks.errors import DataMissing
 from benchmarks.run.display import Display
@@ -35,6 +36,15 @@ class DataSets:
         if key not in self._loaded:
             self._loaded[key] = _with_duplicates_note(self._load(cell))
         return self._loaded[key]
+
+    def for_fitting(self, cell: Cell) -> DataSet:
+        """Return the cell's data set as methods are given it: with validation images if asked for.
+
+        Raises:
+            DataError: as `get`.
+        """
+        data = self.get(cell)
+        return with_validation(data, cell.split_seed) if cell.select == "val" else data
 
     def load_all(self, cells: Iterable[Cell]) -> None:
         """Load each data set of several that are on disk, so that a missing one is found now.

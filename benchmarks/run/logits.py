@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -39,6 +41,7 @@ def logits_of(
         size: number of samples in a forward pass.
 
     Raises:
+        TypeError: logits that are not a dense tensor of real numbers.
         ValueError: logits of another shape, or logits that are not finite.
     """
     every = np.arange(len(samples))
@@ -49,7 +52,7 @@ def logits_of(
         parts = []
         for batch in views:
             with backbone.precision_for(needs):
-                logits = predictor.logits(batch)
+                logits = _plain(predictor.logits(batch))
             if tuple(logits.shape) != (len(index), classes):
                 raise ValueError(
                     f"logits of shape {tuple(logits.shape)}, expected ({len(index)}, {classes})"
@@ -60,6 +63,25 @@ def logits_of(
         found[index[0] : index[-1] + 1] = (
             parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
         )
+    return found
+
+
+def _plain(logits: Any) -> Tensor:
+    """Return logits as a plain dense tensor of real numbers.
+
+    Raises:
+        TypeError: they are something else.
+    """
+    if not isinstance(logits, Tensor):
+        raise TypeError(f"logits must be a torch.Tensor, not {type(logits).__name__}")
+    with torch._C.DisableTorchFunctionSubclass():
+        if type(logits) is not Tensor:
+            logits = logits.as_subclass(Tensor)
+        if logits.layout is not torch.strided or logits.is_quantized or logits.is_nested:
+            raise TypeError("logits must be a dense tensor")
+        if logits.is_complex() or logits.is_meta:
+            raise TypeError("logits must be real numbers")
+    found: Tensor = logits
     return found
 
 

@@ -27,6 +27,10 @@ class RunOptions:
     save_model: bool = False
     checkpoint_s: float = SECONDS_BETWEEN_CHECKPOINTS
     """Least time between two writes of a cell's training state."""
+    isolated: bool = False
+    """The process fits and does nothing else; an exit or an interruption is a failed cell."""
+    cell_timeout: float | None = None
+    """Seconds after which a cell that has no result fails; None waits for ever."""
     deterministic: bool = True
     """Use algorithms that repeat their numbers, at some cost."""
 

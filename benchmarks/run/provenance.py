@@ -8,17 +8,14 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-import torch
-
-from benchmarks import device as devices
-from benchmarks.backbones import Backbone
+from benchmarks.run.border import Facts
 from results.schema import Provenance
 
 PACKAGES = ("torch", "torchvision", "open_clip_torch", "numpy", "pandas")
 
 
 def provenance(
-    backbone: Backbone,
+    facts: Facts,
     *,
     text_hash: str,
     split_hash: str,
@@ -26,21 +23,21 @@ def provenance(
     started: str,
     finished: str,
 ) -> Provenance:
-    """Return the provenance of a record made now with `backbone`."""
+    """Return the provenance of a record made now on the bench that `facts` describe."""
     commit, dirty = _git()
     return Provenance(
         git=commit,
         dirty=dirty,
         versions=_versions(),
-        hardware=devices.describe(backbone.device),
-        weights_id=backbone.id.weights_id,
-        preprocess_hash=backbone.preprocess_hash,
+        hardware=facts.hardware,
+        weights_id=facts.weights_id,
+        preprocess_hash=facts.preprocess_hash,
         text_hash=text_hash,
         split_hash=split_hash,
         fingerprint=fingerprint,
         started=started,
         finished=finished,
-        deterministic_algorithms=torch.are_deterministic_algorithms_enabled(),
+        deterministic_algorithms=facts.deterministic_algorithms,
     )
 
 

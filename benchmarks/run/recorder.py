@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
-import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import DataSet
-from benchmarks.errors import UserError
 from benchmarks.metrics import Metrics, multi_label_metrics, single_label_metrics
 from benchmarks.protocol import GROUPS, UNREPEATABLE, group_of
+from benchmarks.run.border import Facts, Measured
 from benchmarks.run.logits import likeliest
 from benchmarks.run.provenance import provenance
 from benchmarks.sweep.cell import Cell
 from methods.registry import info_of
-from results.schema import Cost, Groups, Record, Selection, Status
+from results.schema import Groups, Record, RecordError, Selection, Status
 
 Predictions = dict[str, NDArray[Any]]
+Outcome = tuple[Record, Predictions | None]
+"""A record and, if the cell is done, its predictions."""
 
 _MEASURED = ("groups", "backbone")
 """Fields of a record that have a cell's name and another type."""
@@ -44,36 +45,82 @@ def membership(data: DataSet, cell: Cell) -> NDArray[np.str_]:
 
 
 class Recorder:
-    """Makes the records of cells that share a data set and a backbone.
+    """Scores the results of cells that share a data set and a backbone, and makes their records.
 
     Args:
-        data: the data set.
-        backbone: the backbone.
-        out: folder of the run; tracebacks are written to its `logs`.
+        data: the data set, with test labels.
+        facts: facts about the bench that the cells were fitted on.
+        out: folder of the run; tracebacks and output are written to its `logs`.
         save_logits: keep all logits with the predictions.
     """
 
-    def __init__(self, data: DataSet, backbone: Backbone, out: Path, *, save_logits: bool) -> None:
+    def __init__(self, data: DataSet, facts: Facts, out: Path, *, save_logits: bool) -> None:
         self._data = data
-        self._backbone = backbone
-        self._out = out
+        self._facts = facts
+        self._logs = out / "logs"
         self._save_logits = save_logits
 
-    def done(
-        self, cell: Cell, logits: Tensor, cost: Cost, notes: list[str], started: str
-    ) -> tuple[Record, Predictions]:
+    @property
+    def logits_shape(self) -> tuple[int, int]:
+        """(N, C) of the logits of a cell."""
+        return len(self._data.test), self._data.num_classes
+
+    def outcome(self, cell: Cell, measured: Measured) -> Outcome:
+        """Return the record of a cell and its predictions."""
+        started = measured.started
+        with contextlib.suppress(OSError):
+            self._log(cell).unlink(missing_ok=True)  # of an earlier run
+        if measured.status == "not_applicable":
+            return self._record(
+                cell, status="not_applicable", started=started, error=measured.error
+            ), None
+        if measured.status == "done":
+            try:
+                return self._done(cell, measured)
+            except RecordError as error:
+                measured = Measured("failed", started, f"{type(error).__name__}: {error}")
+        return self.failed(cell, measured.error, started, details=measured.details), None
+
+    def failed(
+        self,
+        cell: Cell,
+        reason: str,
+        started: str,
+        *,
+        details: str = "",
+        notes: Sequence[str] = (),
+    ) -> Record:
+        """Return the record of a cell that failed, and write the traceback to its log."""
+        if details:
+            self._write_log(cell, details)
+            reason = f"{reason} (see logs/{self._log(cell).name})"
+        return self._record(
+            cell, status="failed", started=started, error=reason, notes=tuple(notes)
+        )
+
+    def keep_output(self, cells: Sequence[Cell], output: str) -> None:
+        """Add to the logs of a batch what was printed while it was fitted."""
+        for cell in cells if output else ():
+            self._write_log(cell, f"---- output ----\n{output}", mode="a")
+
+    def _log(self, cell: Cell) -> Path:
+        return self._logs / f"{cell.key}.txt"
+
+    def _write_log(self, cell: Cell, text: str, mode: str = "w") -> None:
+        # A log is a help; a disk that takes none of it shows when the record is written.
+        with contextlib.suppress(OSError):
+            self._logs.mkdir(parents=True, exist_ok=True)
+            with self._log(cell).open(mode, encoding="utf-8", errors="backslashreplace") as stream:
+                stream.write(text)
+
+    def _done(self, cell: Cell, measured: Measured) -> Outcome:
         """Return the record of a finished cell and its predictions.
 
-        Args:
-            cell: the cell.
-            logits: (N, C) float32 test logits.
-            cost: its cost.
-            notes: footnotes from the run.
-            started: time at which it started.
-
         Raises:
-            RecordError: a plug-in's value (a NaN, a tensor) that no record can hold.
+            RecordError: a value that no record can hold.
         """
+        logits, cost = measured.logits, measured.cost
+        assert logits is not None and cost is not None
         groups = membership(self._data, cell)
         measure = self._single_label if self._data.task == "single" else self._multi_label
         metrics, predictions = measure(logits, groups)
@@ -84,8 +131,8 @@ class Recorder:
         record = self._record(
             cell,
             status="done",
-            started=started,
-            notes=tuple(dict.fromkeys([*notes, *self._notes(cell)])),
+            started=measured.started,
+            notes=tuple(dict.fromkeys([*measured.notes, *self._notes(cell)])),
             metrics=metrics,
             groups=Groups(
                 rule=cell.groups,
@@ -94,33 +141,17 @@ class Recorder:
                 membership=tuple(str(g) for g in groups),
             ),
             selection=Selection(cell.select, source),
-            cost=cost,
+            cost=dataclasses.replace(cost, tuning_trials=cell.tuning.trials if cell.tuning else 0),
         )
-        record.to_json()  # raises here, where the cell can still be recorded as failed
+        Record.from_json(record.to_json())  # raises here, where the cell can still fail
         return record, predictions
-
-    def not_applicable(self, cell: Cell, reason: str, started: str) -> Record:
-        """Return the record of a cell whose method does not serve its data."""
-        return self._record(cell, status="not_applicable", started=started, error=reason)
-
-    def failed(self, cell: Cell, error: Exception, started: str) -> Record:
-        """Return the record of a cell that raised, and write the traceback to a file."""
-        folder = self._out / "logs"
-        folder.mkdir(parents=True, exist_ok=True)
-        log = folder / f"{cell.key}.txt"
-        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        line = " ".join(str(error).split())
-        if not isinstance(error, UserError):  # a UserError's line needs no type
-            line = f"{type(error).__name__}: {line}"
-        line = f"{line} (see logs/{log.name})"
-        return self._record(cell, status="failed", started=started, error=line)
 
     def _notes(self, cell: Cell) -> list[str]:
         """Return the footnotes that do not depend on the run."""
         notes = [*cell.family.notes(), *self._data.notes, *self._data.gaps]
         if reconstruction := info_of(cell.method).reconstruction:
             notes.append(reconstruction)
-        if not torch.are_deterministic_algorithms_enabled():
+        if not self._facts.deterministic_algorithms:
             notes.append(UNREPEATABLE)
         if cell.tuning is not None:
             notes.append(f"{', '.join(cell.tuning.fields)} from a recipe: {cell.tuning.origin}")
@@ -165,7 +196,7 @@ class Recorder:
             recipe=data.recipe,
             class_names=data.texts.class_names,
             provenance=provenance(
-                self._backbone,
+                self._facts,
                 text_hash=data.texts.digest,
                 split_hash=data.split_hash,
                 fingerprint=cell.fingerprint,

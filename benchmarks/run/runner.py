@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Hashable, Sequence
+import dataclasses
+from collections.abc import Sequence
 from itertools import groupby
 
+from benchmarks import backbones
 from benchmarks import device as devices
-from benchmarks.errors import UserError
-from benchmarks.inputs.features import user_store
+from benchmarks.datasets.base import DataSet
+from benchmarks.errors import DataError, DataMissing, UserError
 from benchmarks.run.batched_fits import batches
-from benchmarks.run.bench import Bench
+from benchmarks.run.border import Facts, Verdict
 from benchmarks.run.checkpoints import checkpoint_file, remove_finished
 from benchmarks.run.data_sets import DataSets
 from benchmarks.run.display import Display
+from benchmarks.run.engines import Engine, Lost, engine_for
 from benchmarks.run.options import RunOptions
+from benchmarks.run.recorder import Outcome, Predictions, Recorder, now
+from benchmarks.run.worker import shared
 from benchmarks.sweep.cell import Cell
 from results.schema import Record
 from results.store import Store
@@ -28,8 +32,9 @@ def run(
 ) -> list[Record]:
     """Run cells in order, write each record when its cell ends, and return the records.
 
-    A method that raises, or whose logits are not finite or have the wrong shape, leaves a failed
-    record. Missing or damaged data and weights end the run; finished cells are kept.
+    A method that raises, that ends its process, or whose logits are not finite or have the wrong
+    shape leaves a failed record. Missing or damaged data and weights end the run; finished cells
+    are kept.
 
     Args:
         cells: of a plan.
@@ -46,42 +51,107 @@ def run(
     devices.make_deterministic(options.deterministic)
     data_sets = data_sets or DataSets(options, display)
     records: list[Record] = []
-    features = user_store()
+    engine = engine_for(options, display, data_sets)
     try:
-        for _, group in groupby(cells, key=_shared):
-            bench = None  # released before the next one is loaded
+        for _, group in groupby(cells, key=shared):
             same = list(group)
             data_sets.keep_for(cells[len(records) :])
+            display.preparing(f"loading {same[0].dataset}")
+            data = _loaded(same[0], options, data_sets)
             for batch in batches(same):
-                if bench is None or bench.spoiled:
-                    if bench is not None:
-                        data_sets.release(same[0])
-                    bench = None
-                    features.forget()
-                    gc.unfreeze()
-                    gc.collect()  # a failed cell's traceback would be frozen below
-                    bench = Bench.load(same[0], options, features, display, data_sets)
-                    # Everything loaded stays for the next cells. A collection after each of them
-                    # takes a hundredth of the time if it skips these objects.
-                    gc.freeze()
-                for cell, (record, predictions) in zip(batch, bench.measure(batch), strict=True):
-                    try:
-                        store.write(record, predictions)
-                    except OSError as error:
-                        raise UserError(
-                            f"Cannot write to {store.folder}: {error.strerror or error}. What is "
-                            "finished is kept; the same command goes on from there."
-                        ) from error
+                for cell, outcome in zip(
+                    batch, _outcomes(batch, data, engine, options), strict=True
+                ):
+                    _write(store, *outcome)
                     checkpoint_file(options.out, cell).unlink(missing_ok=True)
-                    display.finished(cell, record)
-                    records.append(record)
+                    display.finished(cell, outcome[0])
+                    records.append(outcome[0])
     finally:
-        gc.unfreeze()
+        engine.close()
     return records
 
 
-def _shared(cell: Cell) -> Hashable:
-    """Return the fields that cells on one bench share: its data and its backbone."""
-    return (
-        cell.family, cell.split_seed, cell.select, cell.backbone, cell.precision, cell.transform
-    )  # fmt: skip
+def _loaded(cell: Cell, options: RunOptions, data_sets: DataSets) -> DataSet:
+    """Return the data set of a cell.
+
+    Raises:
+        DataMissing: it is missing; if the weights are missing, too, the line says so.
+    """
+    try:
+        return data_sets.for_fitting(cell)
+    except DataMissing as missing:
+        try:  # check only, do not download: weights are of no use yet
+            backbones.require(cell.backbone, offline=options.offline)
+        except DataMissing as also:
+            raise DataMissing(f"{missing} And: {also}") from also
+        raise
+
+
+def _outcomes(
+    batch: list[Cell], data: DataSet, engine: Engine, options: RunOptions
+) -> list[Outcome]:
+    """Fit a batch and return the record and the predictions of each cell."""
+    started = now()
+    recorder = _recorder(data, _known_facts(batch[0], options), options)
+    outcomes: list[Outcome] = []
+    try:
+        facts = engine.open(batch)
+        if facts.split_hash != data.split_hash:
+            raise DataError(f"{batch[0].dataset}: its files changed while they were in use.")
+        recorder = _recorder(data, facts, options)
+        left = iter(batch)
+        verdict = engine.measure(
+            batch,
+            recorder.logits_shape,
+            lambda measured: outcomes.append(recorder.outcome(next(left), measured)),
+        )
+    except Lost as lost:
+        if len(batch) > 1:  # one of them may be the cause
+            return [one for cell in batch for one in _outcomes([cell], data, engine, options)]
+        outcomes, verdict = [(recorder.failed(batch[0], str(lost), started), None)], Verdict()
+    recorder.keep_output(batch, engine.output())
+    return [
+        _judged(cell, outcome, verdict, recorder)
+        for cell, outcome in zip(batch, outcomes, strict=True)
+    ]
+
+
+def _judged(cell: Cell, outcome: Outcome, verdict: Verdict, recorder: Recorder) -> Outcome:
+    """Return the outcome of a cell in the light of what its batch left behind."""
+    record, predictions = outcome
+    if verdict.restored and record.status == "done":
+        changed = f"put back after the method had changed them: {'; '.join(verdict.restored)}"
+        record = dataclasses.replace(record, notes=(*record.notes, changed))
+    if verdict.changed and record.status == "done":
+        assert record.provenance is not None
+        reason = (
+            f"the method changed {', '.join(verdict.changed)} in place, which other methods "
+            "share: work on a copy (clone, copy.deepcopy)"
+        )
+        return recorder.failed(cell, reason, record.provenance.started), None
+    return record, predictions
+
+
+def _recorder(data: DataSet, facts: Facts, options: RunOptions) -> Recorder:
+    return Recorder(data, facts, options.out, save_logits=options.save_logits)
+
+
+def _known_facts(cell: Cell, options: RunOptions) -> Facts:
+    """Return the facts about a bench that are known before it is loaded."""
+    return Facts(
+        weights_id=cell.backbone.weights_id,
+        preprocess_hash="",
+        hardware=devices.describe(options.device),
+        split_hash="",
+        deterministic_algorithms=options.deterministic,
+    )
+
+
+def _write(store: Store, record: Record, predictions: Predictions | None) -> None:
+    try:
+        store.write(record, predictions)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to {store.folder}: {error.strerror or error}. What is finished is kept; "
+            "the same command goes on from there."
+        ) from error

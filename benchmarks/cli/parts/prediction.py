@@ -24,6 +24,7 @@ from benchmarks.errors import DataError, UserError, counted
 from benchmarks.file_names import may_write
 from benchmarks.inputs.features import user_store
 from benchmarks.run.bench import Bench
+from benchmarks.run.data_sets import DataSets
 from benchmarks.run.model_files import model_file, read_model
 from benchmarks.run.options import RunOptions
 from benchmarks.sweep import plan
@@ -84,7 +85,8 @@ def predict(
     )
     display = ProgressDisplay(console, 1, 0)
     with display:
-        bench = Bench.load(cell, options, user_store(), display)
+        data = DataSets(options, display).for_fitting(cell)
+        bench = Bench.load(cell, data, options, user_store(), display)
         split, problems = _readable(images, files, record, upright=bench.upright)
         predictor = bench.restored(cell, model)
         logits = bench.logits(cell, predictor, split)

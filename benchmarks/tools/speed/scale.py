@@ -29,8 +29,10 @@ from benchmarks.conformance.tiny import tiny_backbone
 from benchmarks.datasets.base import ArrayImages, DataSet, Split, Texts
 from benchmarks.inputs.feature_files import write_rows
 from benchmarks.inputs.features import FeatureStore
+from benchmarks.run import border
 from benchmarks.run.bench import Bench
 from benchmarks.run.options import RunOptions
+from benchmarks.run.recorder import Recorder
 from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import read_sweep
@@ -93,10 +95,14 @@ def measure(method: str, images: int, classes: int, width: int) -> Measured:
     """Run one cell on random features, on the CPU."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        bench, cells = world(method, images, classes, width, folder)
+        data, bench, cells = world(method, images, classes, width, folder)
         devices.make_deterministic()
+        recorder = Recorder(data, bench.facts, folder, save_logits=False)
         clock = time.perf_counter()
-        for record, predictions in bench.measure(cells):
+        found: list[border.Measured] = []
+        bench.measure(cells, found.append)
+        for cell, measured in zip(cells, found, strict=True):
+            record, predictions = recorder.outcome(cell, measured)
             if record.status != "done":
                 raise RuntimeError(record.error)
             Store(folder).write(record, predictions)
@@ -108,8 +114,8 @@ def measure(method: str, images: int, classes: int, width: int) -> Measured:
 
 def world(
     method: str, images: int, classes: int, width: int, folder: Path, seeds: str = "0"
-) -> tuple[Bench, list[Cell]]:
-    """Return a bench over features stored in `folder`, and the cells of a method on it."""
+) -> tuple[DataSet, Bench, list[Cell]]:
+    """Return a data set, a bench on it whose features are stored, and the cells of a method."""
     words = _Words(classes, width).requires_grad_(False)
     backbone: Backbone = dataclasses.replace(tiny_backbone(), model=words, tokenizer=_tokens)
     object.__setattr__(backbone, "knows", lambda text, invented: True)
@@ -128,7 +134,7 @@ def world(
     cells = plan.expand(read_sweep(None, flags)).cells
     data = DataSet("many", "single", "1", "none", texts, train, test)
     options = RunOptions(out=folder, data_root=folder, device=torch.device("cpu"))
-    return Bench(data, backbone, store, options, Silent()), cells
+    return data, Bench(data, backbone, store, options, Silent()), cells
 
 
 class _Words(nn.Module):

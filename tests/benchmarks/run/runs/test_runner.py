@@ -27,7 +27,7 @@ from tests.benchmarks.run.runs.worlds import SMALL, Cells, Watcher, run
         ("numpy", "TypeError"),
         ("nothing", "NoneType"),
         ("late", "ZeroDivisionError"),
-        ("cost", "trainable_params is nan"),
+        ("cost", "trainable_params must be a whole number, not nan"),
         ("other", "KeyError"),
     ],
 )

@@ -1,0 +1,233 @@
+"""The process that fits: it opens a bench, fits the cells that it is sent and returns logits.
+
+A worker imports the files of plug-ins only after the bench is loaded and the shared features are
+stored, so that nothing of theirs takes part in what other cells use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import sys
+import time
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import device as devices
+from benchmarks.datasets.base import DataSet
+from benchmarks.errors import DataError, DataMissing, UserError
+from benchmarks.inputs.features import FeatureStore, user_store
+from benchmarks.processes import Parent
+from benchmarks.run.bench import Bench, Take
+from benchmarks.run.border import Facts, Verdict, clean, to_messages
+from benchmarks.run.data_sets import DataSets
+from benchmarks.run.options import RunOptions
+from benchmarks.sweep.cell import Cell
+from methods.registry import METHODS
+from results.schema import Record
+
+STEP_S = 0.1
+"""Least time between two messages about steps."""
+_imported: set[Path] = set()
+"""Files of plug-ins that this process has imported."""
+ERRORS = (DataMissing, DataError, UserError)
+"""Errors that end a run, the most special first."""
+
+
+def shared(cell: Cell) -> Hashable:
+    """Return the fields that cells on one bench share: its data and its backbone."""
+    return (
+        cell.family, cell.split_seed, cell.select, cell.backbone, cell.precision, cell.transform
+    )  # fmt: skip
+
+
+class Worker:
+    """Holds one bench at a time and fits cells on it.
+
+    Args:
+        options: of the run.
+        display: shows the progress.
+        load: returns the data set of a cell.
+        features: store of frozen features.
+    """
+
+    def __init__(
+        self,
+        options: RunOptions,
+        display: Any,
+        load: Callable[[Cell], DataSet],
+        features: FeatureStore,
+    ) -> None:
+        self._options = options
+        self._display = display
+        self._load = load
+        self._features = features
+        self._bench: Bench | None = None
+        self._shared: Hashable = None
+        devices.make_deterministic(options.deterministic)
+
+    def open(self, cell: Cell, *, trusted: bool = True) -> Facts:
+        """Load what the cell needs, unless it is loaded already.
+
+        Raises:
+            UserError: data or weights that only the user can put right.
+        """
+        if self._bench is None or self._shared != shared(cell):
+            self.close()
+            data = self._load(cell)
+            self._bench = Bench.load(
+                cell, data, self._options, self._features, self._display, trusted=trusted
+            )
+            self._shared = shared(cell)
+            # Everything loaded stays for the next cells. A collection after each of them takes a
+            # hundredth of the time if it skips these objects.
+            gc.freeze()
+        return self._bench.facts
+
+    def prepare(self, cell: Cell) -> None:
+        """Compute or find what the open bench shares among methods, and store it."""
+        assert self._bench is not None
+        self._bench.prepare(cell)
+
+    def measure(self, cells: list[Cell], take: Take) -> Verdict:
+        """Fit a batch on the open bench (see `Bench.measure`)."""
+        assert self._bench is not None
+        return self._bench.measure(cells, take)
+
+    def distrust(self) -> None:
+        """Store features from now on only while nothing is changed that they depend on."""
+        bench = self._bench
+        assert bench is not None
+        self._features.may_store = lambda: not bench.changes()
+
+    def close(self) -> None:
+        """Release the bench."""
+        self._bench = None
+        self._features.forget()
+        gc.unfreeze()
+        gc.collect()  # a failed cell's traceback would be frozen by the next bench
+
+
+# ---- as a process ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Open:
+    """Request to load a bench, answered by facts or by an error that ends the run."""
+
+    cell: Cell
+    foreign: Sequence[Path]
+    """Files of plug-ins to import once the bench is ready."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Request to fit a batch, answered by a result for each cell and a verdict."""
+
+    cells: list[Cell]
+
+
+def serve(parent: Parent, options: RunOptions, data_plugins: Sequence[Path]) -> None:
+    """Do what the parent asks for until it closes the pipe.
+
+    Args:
+        parent: the process that plans and records.
+        options: of the run.
+        data_plugins: files that register data sets, which requests may contain.
+    """
+    for file in data_plugins:
+        METHODS.load_file(file)
+    display = _Remote(parent)
+    _forward_warnings(parent)
+    worker = Worker(options, display, DataSets(options, display).for_fitting, user_store())
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    while True:
+        try:
+            request = parent.next_request()
+        except EOFError:
+            return
+        try:
+            if isinstance(request, Open):
+                _open(worker, request, parent)
+            else:
+                _measure(worker, request.cells, parent)
+        except UserError as error:
+            kind = next(known.__name__ for known in ERRORS if isinstance(error, known))
+            parent.send({"kind": "error", "type": kind, "text": clean(str(error))})
+
+
+def _open(worker: Worker, request: Open, parent: Parent) -> None:
+    facts = worker.open(request.cell, trusted=not request.foreign)
+    worker.prepare(request.cell)
+    new = [file for file in request.foreign if file not in _imported]
+    if new:
+        worker.distrust()
+    for file in new:
+        try:
+            METHODS.load_file(file)
+        except UserError as error:
+            parent.send({"kind": "lost", "text": clean(str(error))})
+            return
+        _imported.add(file)
+    parent.send({"kind": "facts", "facts": vars(facts)})
+
+
+def _measure(worker: Worker, cells: list[Cell], parent: Parent) -> None:
+    def take(measured: Any) -> None:
+        for head, body in to_messages(measured):
+            parent.send(head, body)
+
+    verdict = worker.measure(cells, take)
+    with contextlib.suppress(BaseException):  # a method may have closed or replaced them
+        sys.stdout.flush()
+        sys.stderr.flush()
+    parent.send(
+        {
+            "kind": "verdict",
+            "changed": list(verdict.changed),
+            "restored": list(verdict.restored),
+        }
+    )
+
+
+class _Remote:
+    """A display that tells the parent."""
+
+    def __init__(self, parent: Parent) -> None:
+        self._parent = parent
+        self._sent = 0.0
+
+    def preparing(self, what: str, done: int = 0, total: int = 0) -> None:
+        if done == total or self._due():
+            self._parent.send({"kind": "preparing", "what": what, "done": done, "total": total})
+
+    def started(self, cell: Cell) -> None:
+        self._parent.send({"kind": "started", "key": cell.key})
+
+    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
+        if self._due() or (epoch + 1 == epochs and step == steps):
+            self._parent.send({"kind": "stepped", "at": [epoch, epochs, step, steps]})
+
+    def finished(self, cell: Cell, record: Record) -> None:
+        """Do nothing: the parent knows."""
+
+    def _due(self) -> bool:
+        now = time.monotonic()
+        if now - self._sent < STEP_S:
+            return False
+        self._sent = now
+        return True
+
+
+def _forward_warnings(parent: Parent) -> None:
+    """Send the suite's own warnings to the parent, which prints them."""
+
+    class Forward(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            parent.send({"kind": "warning", "text": clean(record.getMessage())})
+
+    for name in ("benchmarks", "methods"):
+        logging.getLogger(name).addHandler(Forward(logging.WARNING))
