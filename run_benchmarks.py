@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 
 from benchmarks.cli.parts.streams import Output, protect, protected
 from benchmarks.cli.parts.verbs import parse
@@ -39,9 +40,17 @@ def _run(words: list[str], *, debug: bool) -> int:
     try:
         from benchmarks.cli.parts.console import standard_console
 
-        return verb.execute(options, standard_console())
+        with _in_one_process() if debug else nullcontext():
+            return verb.execute(options, standard_console())
     except BaseException as error:  # a plug-in may raise SystemExit or GeneratorExit
         return _failed(error, debug=debug)
+
+
+def _in_one_process() -> AbstractContextManager[None]:
+    """Let a debugger reach methods and plug-ins, which otherwise have processes of their own."""
+    from benchmarks.processes import staying_here
+
+    return staying_here()
 
 
 def _failed(error: BaseException, *, debug: bool) -> int:

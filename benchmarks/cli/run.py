@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from benchmarks.sweep.cell import Cell
     from benchmarks.sweep.plan import Planned
     from benchmarks.sweep.settings import Sweep
-    from results.schema import Record
 
 HELP = "run a sweep (the default verb)"
 EXAMPLES = {
@@ -38,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace, console: Console) -> int:
     """Run what is not done yet, then print the tables and write the report."""
+    from benchmarks import processes
     from benchmarks.cli.parts.messages import warn
     from benchmarks.cli.parts.plan_table import outlook
     from benchmarks.cli.parts.records import read_records
@@ -68,15 +68,18 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     records = read_records(store, console)
     planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
+    if todo and not options.debug:
+        processes.warm_up()
     if todo:
         estimated = outlook(todo, estimator_for(records, sweep))
         warn_of_changed_data(planned, records, sweep, console)
         console.print(f"{counted(len(planned), 'cell')}, {estimated}.")
     if todo or sweep.save_model or sweep.check_data:  # otherwise nothing needs torch
-        made = _run_cells(planned, todo, sweep, console, debug=options.debug)
-        if made is None:
+        if not _run_cells(planned, todo, sweep, console, debug=options.debug):
             return 130
-        planned = plan.look_up(cells, [*records, *made], repeatable=not sweep.no_deterministic)
+        # From the disk, not from memory: what is not there is not done.
+        records = read_records(store, console)
+        planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
     return _report(planned, expansion.baselines, sweep, console, allow_mixed=options.allow_mixed)
 
 
@@ -87,8 +90,8 @@ def _run_cells(
     console: Console,
     *,
     debug: bool,
-) -> list[Record] | None:
-    """Run cells of a plan and return their records; None after an interruption."""
+) -> bool:
+    """Run cells of a plan; return False after an interruption."""
     from benchmarks.cli.parts.progress import ProgressDisplay
     from benchmarks.run import runner
     from benchmarks.run.data_sets import DataSets
@@ -108,10 +111,11 @@ def _run_cells(
     try:
         with display:
             data_sets.load_all(todo)
-            return runner.run(todo, options, display, data_sets)
+            runner.run(todo, options, display, data_sets)
     except KeyboardInterrupt:
         _print_interruption(display.done, len(planned), sweep, console)
-        return None
+        return False
+    return True
 
 
 def _warn_of_missing_models(
@@ -195,6 +199,7 @@ def _report(
     records = [p.record for p in planned if p.record is not None]
     stale = {p.record.key for p in planned if p.record is not None and p.state == "stale"}
     failed = [p for p in planned if p.state == "failed"]
+    missing = [p for p in planned if p.state == "missing"]
     folder = DEFAULT_FOLDER if sweep.out == Sweep().out else sweep.out / "report"
     console.print()
     files = write_report(records, folder, stale=stale, allow_mixed=allow_mixed, console=console)
@@ -213,4 +218,11 @@ def _report(
             f"{'it' if len(failed) == 1 else 'them'} again.",
             style="red",
         )
-    return 1 if failed else 0
+    if missing:
+        console.print(
+            f"{len(missing)} of {counted(len(planned), 'cell')} left no record in {sweep.out}: "
+            "the same command runs what is missing.",
+            style="red",
+            markup=False,
+        )
+    return 1 if failed or missing else 0

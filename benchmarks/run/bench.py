@@ -34,7 +34,7 @@ from benchmarks.run.recorder import membership, now
 from benchmarks.run.untouched import Shared
 from benchmarks.sweep.cell import Cell
 from methods.base import FitResult, Method, Predictor, Task
-from methods.registry import METHODS, info_of
+from methods.registry import METHODS, MethodInfo, info_of
 from results.schema import Cost
 
 Take = Callable[[Measured], None]
@@ -127,9 +127,13 @@ class Bench:
         )
         return cls(data, backbone, features, options, display, trusted=trusted)
 
-    def prepare(self, cell: Cell) -> None:
-        """Compute what the cell needs and all methods share, or find it in the store."""
-        info = info_of(cell.method)
+    def prepare(self, cell: Cell, info: MethodInfo) -> None:
+        """Compute what the cell needs and all methods share, or find it in the store.
+
+        Args:
+            cell: any of the cells that follow.
+            info: declaration of its method, which may not be imported yet.
+        """
         if self._data.task not in info.tasks:
             return
         if info.needs == "features":
@@ -230,7 +234,7 @@ class Bench:
         info = info_of(cells[0].method)
         if self._data.task not in info.tasks:
             raise NotApplicable(f"serves {', '.join(info.tasks)}-label data only")
-        self.prepare(cells[0])
+        self.prepare(cells[0], info)
         tasks = [self._task(cell, len(cells)) for cell in cells]
         if self._validation is not None and info.needs == "features":
             self._validation.features()

@@ -22,7 +22,7 @@ from benchmarks.run.display import Display
 from benchmarks.run.options import RunOptions
 from benchmarks.run.worker import ERRORS, Measure, Open, Worker, serve, shared
 from benchmarks.sweep.cell import Cell
-from methods.registry import METHODS
+from methods.registry import METHODS, info_of
 
 T = TypeVar("T")
 
@@ -127,7 +127,7 @@ class Workers:
             self._child = Child(serve, self._options, data_plugins)
             self._purpose = purpose
         # No limit of time: it may download weights and compute features.
-        self._send(Open(cell, foreign))
+        self._send(Open(cell, info_of(cell.method), foreign))
         return self._read(lambda: Facts(**self._next({}, None).head["facts"]))
 
     def measure(self, cells: list[Cell], shape: tuple[int, int], take: Take) -> Verdict:

@@ -46,7 +46,7 @@ def logits_of(
     """
     every = np.arange(len(samples))
     chunks = [every[start : start + size] for start in range(0, len(samples), size)]
-    found = torch.empty(len(samples), classes)
+    found = torch.empty(len(samples), classes, dtype=torch.float32)
     seen = samples.views(chunks, needs=needs, views=predictor.views)
     for index, views in zip(chunks, seen, strict=True):
         parts = []

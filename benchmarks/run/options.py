@@ -42,12 +42,14 @@ class RunOptions:
             UserError: the sweep names a device that is not available.
         """
         return cls(
-            out=sweep.out,
-            data_root=sweep.data_root,
+            # Absolute, because a method may change the working directory.
+            out=sweep.out.absolute(),
+            data_root=sweep.data_root.absolute(),
             device=devices.pick(sweep.device),
             offline=sweep.offline,
             debug=debug,
             save_logits=sweep.save_logits,
             save_model=sweep.save_model,
+            cell_timeout=sweep.cell_timeout,
             deterministic=not sweep.no_deterministic,
         )

@@ -26,7 +26,7 @@ from benchmarks.run.border import Facts, Verdict, clean, to_messages
 from benchmarks.run.data_sets import DataSets
 from benchmarks.run.options import RunOptions
 from benchmarks.sweep.cell import Cell
-from methods.registry import METHODS
+from methods.registry import METHODS, MethodInfo
 from results.schema import Record
 
 STEP_S = 0.1
@@ -87,10 +87,10 @@ class Worker:
             gc.freeze()
         return self._bench.facts
 
-    def prepare(self, cell: Cell) -> None:
-        """Compute or find what the open bench shares among methods, and store it."""
+    def prepare(self, cell: Cell, info: MethodInfo) -> None:
+        """Compute or find what the open bench shares among methods (see `Bench.prepare`)."""
         assert self._bench is not None
-        self._bench.prepare(cell)
+        self._bench.prepare(cell, info)
 
     def measure(self, cells: list[Cell], take: Take) -> Verdict:
         """Fit a batch on the open bench (see `Bench.measure`)."""
@@ -119,6 +119,7 @@ class Open:
     """Request to load a bench, answered by facts or by an error that ends the run."""
 
     cell: Cell
+    info: MethodInfo
     foreign: Sequence[Path]
     """Files of plug-ins to import once the bench is ready."""
 
@@ -161,7 +162,7 @@ def serve(parent: Parent, options: RunOptions, data_plugins: Sequence[Path]) -> 
 
 def _open(worker: Worker, request: Open, parent: Parent) -> None:
     facts = worker.open(request.cell, trusted=not request.foreign)
-    worker.prepare(request.cell)
+    worker.prepare(request.cell, request.info)
     new = [file for file in request.foreign if file not in _imported]
     if new:
         worker.distrust()

@@ -45,6 +45,10 @@ class Choice:
         return f"{self.name} ({shown})" if shown else self.name
 
 
+LONGEST_TIMEOUT = 1e8
+"""Seconds; three years."""
+
+
 @dataclass(frozen=True)
 class Sweep:
     """A request for a sweep: flags of the command line, or keys of a YAML file."""
@@ -82,6 +86,8 @@ class Sweep:
     """Let torch use the fastest algorithms, even if they do not repeat their numbers."""
     check_data: bool = False
     """Read every image before anything runs."""
+    cell_timeout: float | None = None
+    """Seconds after which a cell without a result fails; None waits for ever."""
     shard: str = ""
     device: str = "auto"
     precision: str = "auto"
@@ -150,6 +156,11 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         "accept_stale", "offline", "save_logits", "save_model", "no_deterministic", "check_data"
     ):  # fmt: skip
         return coerce(value, bool, where)
+    if name == "cell_timeout":
+        seconds: float = coerce(value, float, where)
+        if not 0 < seconds < LONGEST_TIMEOUT:
+            raise UserError(f"{where}: '{value}' is not a number of seconds above 0.")
+        return seconds
     options = {
         "protocol": PROTOCOLS,
         "select": SELECTIONS,

@@ -87,6 +87,11 @@ def add_cell_flags(parser: argparse.ArgumentParser) -> None:
         help="each method's published settings, or the same budget for all methods",
     )
     add("--plugin", action="append", metavar="FILE", help=_PLUGIN)
+    add(
+        "--cell-timeout",
+        metavar="SECONDS",
+        help="a cell that has no result after this time fails (default: no limit)",
+    )
 
 
 def add_sweep_flags(parser: argparse.ArgumentParser) -> None:
