@@ -38,13 +38,20 @@ class DataSets:
         return self._loaded[key]
 
     def for_fitting(self, cell: Cell) -> DataSet:
-        """Return the cell's data set as methods are given it: with validation images if asked for.
+        """Return the cell's data set, with validation images only if the cell selects by them.
 
         Raises:
             DataError: as `get`.
         """
         data = self.get(cell)
-        return with_validation(data, cell.split_seed) if cell.select == "val" else data
+        if cell.select != "val":
+            return dataclasses.replace(data, validation=None)
+        data = with_validation(data, cell.split_seed)
+        # Built now: a function that builds them later may hold on to the test labels.
+        held_out = None if data.validation is None else data.validation()
+        return dataclasses.replace(
+            data, validation=None if held_out is None else lambda: held_out
+        )
 
     def load_all(self, cells: Iterable[Cell]) -> None:
         """Load each data set of several that are on disk, so that a missing one is found now.

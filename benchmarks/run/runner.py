@@ -119,7 +119,7 @@ def _outcomes(
 def _judged(cell: Cell, outcome: Outcome, verdict: Verdict, recorder: Recorder) -> Outcome:
     """Return the outcome of a cell in the light of what its batch left behind."""
     record, predictions = outcome
-    if verdict.restored and record.status == "done":
+    if verdict.restored:
         changed = f"put back after the method had changed them: {'; '.join(verdict.restored)}"
         record = dataclasses.replace(record, notes=(*record.notes, changed))
     if verdict.changed and record.status == "done":

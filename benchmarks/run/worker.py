@@ -143,7 +143,12 @@ def serve(parent: Parent, options: RunOptions, data_plugins: Sequence[Path]) -> 
         METHODS.load_file(file)
     display = _Remote(parent)
     _forward_warnings(parent)
-    worker = Worker(options, display, DataSets(options, display).for_fitting, user_store())
+
+    def load(cell: Cell) -> DataSet:
+        # Not kept: the test labels are to be gone once the bench has dropped them.
+        return DataSets(options, display).for_fitting(cell)
+
+    worker = Worker(options, display, load, user_store())
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     while True:
         try:
