@@ -49,9 +49,7 @@ class DataSets:
         data = with_validation(data, cell.split_seed)
         # Built now: a function that builds them later may hold on to the test labels.
         held_out = None if data.validation is None else data.validation()
-        return dataclasses.replace(
-            data, validation=None if held_out is None else lambda: held_out
-        )
+        return dataclasses.replace(data, validation=None if held_out is None else lambda: held_out)
 
     def load_all(self, cells: Iterable[Cell]) -> None:
         """Load each data set of several that are on disk, so that a missing one is found now.
