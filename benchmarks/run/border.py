@@ -1,4 +1,4 @@
-"""What passes between the process that fits a cell and the one that records it.
+"""Messages between the process that fits a cell and the one that records it.
 
 The fitting process runs code that nobody has read. Everything that it sends is JSON and raw float32
 numbers; types, sizes and texts are checked here before a record is made of them.
@@ -39,7 +39,7 @@ class Facts:
     preprocess_hash: str
     hardware: str
     split_hash: str
-    """Of the data set as the fitting process read it."""
+    """Hash of the data set as the fitting process read it."""
     deterministic_algorithms: bool
 
 

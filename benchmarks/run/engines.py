@@ -1,4 +1,4 @@
-"""Where cells are fitted: in this process, or in worker processes that may die.
+"""Places to fit cells: this process, or worker processes that may die.
 
 Both run the same `Worker`; they differ in where it is and in nothing else.
 """
