@@ -103,15 +103,29 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: the disk is full, or the folder cannot be made.
     """
-    temporary = _temporary(folder)
-    try:
-        temporary.mkdir()
+    with scratch_folder(folder) as temporary:
         yield temporary
         try:
             temporary.rename(folder)
         except OSError:
             if not folder.is_dir():
                 raise
+
+
+@contextmanager
+def scratch_folder(name: Path) -> Iterator[Path]:
+    """Make a folder that is removed at the end, on the file system of what it is for.
+
+    Args:
+        name: what it is for, in an existing folder.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    temporary = _temporary(name)
+    try:
+        temporary.mkdir()
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -233,7 +247,7 @@ def remove_leftovers(folder: Path, of: str = "") -> int:
 
 def _is_temporary(entry: os.DirEntry[str], of: str) -> bool:
     names = _LEFT_FOLDERS if entry.is_dir(follow_symlinks=False) else _LEFTOVERS
-    mine = entry.name.removeprefix(".").startswith(_shown(of))
+    mine = not of or entry.name.startswith(f".{_shown(of)}")
     return mine and any(name.fullmatch(entry.name) for name in names)
 
 

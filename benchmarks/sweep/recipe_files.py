@@ -11,14 +11,15 @@
 `tune` writes them, with its trials under `tuning`; those of a paper are written by hand. Fields
 that were fixed while the others were tuned are under `tuning: {fixed: {text: both}}`: only a row
 with the same values can use the recipe. Recipes never become defaults: a sweep names the ones it
-uses, and every record states them.
+uses, and every record states them. A comment that `tune` writes holds a checksum of the lines below
+it; without that comment a recipe is read as it is.
 """
 
 from __future__ import annotations
 
-import os
+import hashlib
+import re
 from collections.abc import Container, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.file_names import safe
 from benchmarks.plugins.ranges import Range
 from benchmarks.plugins.values import coerce
+from benchmarks.safe_files import remove_leftovers, replacing
 from benchmarks.visible import visible
 from benchmarks.yaml_files import yaml_mapping
 from results.json_form import NAME
@@ -36,6 +38,9 @@ from results.json_form import NAME
 TRIALS = Range(0, 100_000)
 """Configurations that a search may have tried; 0 if there was none."""
 FOLDER = Path("configs/recipes")
+_HEAD = "# Written by `run_benchmarks.py tune`. `--recipe THIS_FILE` makes a sweep use it.\n"
+_SUM = "# SHA-256 of the lines below (delete this line if you change them): "
+_SUMMED = re.compile(re.escape(_SUM.encode()) + rb"([0-9a-f]{64})\n")
 _TEXTS = ("method", "dataset", "backbone", "origin")
 _KEYS = (*_TEXTS, "fields", "protocol", "trials", "tuning")
 
@@ -73,6 +78,7 @@ def read_recipe(file: Path) -> Recipe:
     Raises:
         UserError: the file cannot be read, or a key is missing, unknown or of a wrong type.
     """
+    _refuse_damaged(file)
     values = yaml_mapping(file, "a recipe is a mapping such as 'method: lift'")
     for name in values:
         if name not in _KEYS:
@@ -104,6 +110,19 @@ def read_recipe(file: Path) -> Recipe:
         fixed={str(name): value for name, value in fixed.items()},
         **texts,
     )
+
+
+def _refuse_damaged(file: Path) -> None:
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return  # whoever reads the values says so
+    found = _SUMMED.search(content)
+    if found and hashlib.sha256(content[found.end() :]).hexdigest() != found[1].decode():
+        raise UserError(
+            f"{file} is not as `tune` wrote it: if you changed it, delete the line with its "
+            "SHA-256; otherwise it is damaged."
+        )
 
 
 class RecipeBook:
@@ -218,16 +237,14 @@ def write_recipe(recipe: Recipe, tuning: dict[str, Any]) -> None:
         "fields": recipe.fields,
         "tuning": {"fixed": recipe.fixed, **tuning},
     }
-    head = "# Written by `run_benchmarks.py tune`. `--recipe THIS_FILE` makes a sweep use it.\n"
     text = _dumped(values, allow_unicode=True)
     if text != visible(text):  # quoted, with escapes
         text = _dumped(values, allow_unicode=False)
-    partial = recipe.file.with_name(f".{recipe.file.name}.{os.getpid()}.partial")
+    body = text.encode("utf-8")
     try:
         recipe.file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(head + text, encoding="utf-8")
-        os.replace(partial, recipe.file)
+        remove_leftovers(recipe.file.parent, recipe.file.name)
+        with replacing(recipe.file) as stream:
+            stream.write(f"{_HEAD}{_SUM}{hashlib.sha256(body).hexdigest()}\n".encode() + body)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise UserError(f"Cannot write {recipe.file}: {error.strerror or error}.") from error

@@ -10,7 +10,6 @@ import http.client
 import logging
 import shutil
 import socket
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,9 +33,11 @@ from benchmarks.datasets.files.cifar_files import (
 )
 from benchmarks.datasets.files.class_folders import Raw
 from benchmarks.datasets.files.drawn import VALIDATION_PER_CLASS, DrawnTail, validation_source
+from benchmarks.datasets.files.fetch import STAGING
 from benchmarks.datasets.registry import register
 from benchmarks.errors import DataMissing, UserError
 from benchmarks.protocol import GROUPS, group_of
+from benchmarks.safe_files import remove_leftovers, scratch_folder
 from benchmarks.text import Package, read_package
 
 VERSION = "1"
@@ -149,10 +150,11 @@ class _CifarLT(DrawnTail):
         try:
             root.mkdir(parents=True, exist_ok=True)
             # Download to a temporary folder: an interruption leaves no partial data behind.
-            with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as temporary:
+            remove_leftovers(root, STAGING)
+            with scratch_folder(root / STAGING) as temporary:
                 socket.setdefaulttimeout(_TIMEOUT_S)
                 publisher(temporary, download=True)
-                shutil.move(Path(temporary) / self.layout.folder, root / self.layout.folder)
+                shutil.move(temporary / self.layout.folder, root / self.layout.folder)
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise UserError(f"Cannot write to {root} ({error.strerror}).") from error
         except (OSError, RuntimeError, http.client.HTTPException) as error:

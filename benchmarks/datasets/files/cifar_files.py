@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 import re
@@ -57,6 +58,8 @@ class Layout:
     label_field: str
     per_class: tuple[int, int]
     """Training and test images per class."""
+    md5: tuple[str, ...]
+    """Checksums of the official pickles: of the training files, the test file and the meta file."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -75,6 +78,15 @@ CIFAR10 = Layout(
     "label_names",
     "labels",
     (5000, 1000),
+    (
+        "c99cafc152244af753f735de768cd75f",
+        "d4bba439e000b95fd0a9bffe97cbabec",
+        "54ebc095f3ab1f0389bbae665268c751",
+        "634d18415352ddfa80567beed471001a",
+        "482c414d41f54cd18b22e5b47cb7c3cb",
+        "40351d587109b95175f43aff81a1287e",
+        "5ff9c542aee3614f3951f8cda6e48888",
+    ),
 )
 CIFAR100 = Layout(
     "cifar100",
@@ -87,6 +99,11 @@ CIFAR100 = Layout(
     "fine_label_names",
     "fine_labels",
     (500, 100),
+    (
+        "16019d7e3df5f24257cddd939b257f8d",
+        "f0ef6b0ae62326f3e7ffdfab6717acfc",
+        "7973b15100ade9c7d40fb424638fde48",
+    ),
 )
 
 
@@ -180,11 +197,26 @@ def _fingerprint(form: Form, layout: Layout) -> str:
 
 def _read_pickles(folder: Path, layout: Layout) -> dict[str, Raw]:
     with _named(str(folder)):
-        entries = {}
+        entries, digests = {}, []
         for name in (*layout.train, layout.test, layout.meta):
             with _named(str(folder / name)), opened(folder / name, _BYTES) as stream:
                 entries[name] = _load(stream)
-        return _from_entries(entries, layout)
+                stream.seek(0)
+                digests.append(hashlib.file_digest(stream, "md5").hexdigest())
+        raws = _from_entries(entries, layout)
+    for name, found, official in zip(entries, digests, layout.md5, strict=True):
+        if found != official and _official_sizes(raws, layout):
+            raise DataError(
+                f"{folder / name}: damaged, or not the official file (its MD5 sum is {found}, the "
+                f"official one {official}): download it again."
+            )
+    return raws
+
+
+def _official_sizes(raws: dict[str, Raw], layout: Layout) -> bool:
+    """Return True if all images are here; a smaller collection is another data set."""
+    sizes = [len(raws[split].labels) for split in SPLITS]
+    return sizes == [number * len(layout.classes) for number in layout.per_class]
 
 
 def _read_pickle_archive(archive: Path, layout: Layout) -> dict[str, Raw]:

@@ -7,7 +7,6 @@ import http.client
 import logging
 import lzma
 import tarfile
-import tempfile
 import unicodedata
 import urllib.error
 import urllib.parse
@@ -22,7 +21,10 @@ from typing import IO, Any
 
 from benchmarks.errors import DataError, DataMissing, UserError
 from benchmarks.input_files import MB
+from benchmarks.safe_files import remove_leftovers, scratch_folder
 
+STAGING = "download"
+"""Beginning of the names of the temporary folders that files are downloaded to."""
 TIMEOUT_S = 60.0
 """Timeout for a server that stops responding."""
 LARGE_MB = 100
@@ -114,8 +116,9 @@ def _staging(folder: Path) -> Iterator[Path]:
     created = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as staging:
-            yield Path(staging)
+        remove_leftovers(folder, STAGING)
+        with scratch_folder(folder / STAGING) as staging:
+            yield staging
     except OSError as error:
         raise UserError(f"Cannot write to {folder} ({error.strerror or error}).") from error
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import io
+import os
 import socket
 import tarfile
 import threading
@@ -334,3 +335,17 @@ def test_every_published_source_is_checked_or_comes_by_https() -> None:
     for source in sources:
         assert source.checksum or source.url.startswith("https://"), source
         assert source.checksum or not isinstance(source, Archive), source
+
+
+def test_what_a_killed_download_left_is_removed(server: str, tmp_path: Path) -> None:
+    left = tmp_path / ".download-ab12_cde"  # of a version that did not name the writer
+    left.mkdir()
+    (left / "list.txt").touch()
+    for path in (left / "list.txt", left):
+        os.utime(path, (0, 0))
+    others = [tmp_path / "download.partial", tmp_path / ".other-ab12_cde"]
+    for path in others:
+        path.mkdir()
+        os.utime(path, (0, 0))
+    fetch(Source("list.txt", f"{server}/list.txt", SHA), tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "list.txt"])

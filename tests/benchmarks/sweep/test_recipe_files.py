@@ -21,6 +21,7 @@ from benchmarks.sweep.recipe_files import Recipe, default_file, read_recipe, wri
 from benchmarks.sweep.settings import Choice, read_sweep
 from results.schema import Record, Tuning
 from results.store import Store
+from tests.benchmarks.damage import damages, full_disk
 from tests.benchmarks.small import FIELDS
 
 SHOWN = "glyphs100_lt_ir8 (n_max=35, classes=4, test_per_class=4)"
@@ -347,3 +348,32 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 def test_names_of_files_are_safe() -> None:
     file = default_file("lift", "glyphs100_lt (n_max=200)", "ViT-B-16/../openai")
     assert file.as_posix() == "configs/recipes/lift__glyphs100_lt-n_max-200__ViT-B-16-openai.yaml"
+
+
+def test_a_damaged_recipe_is_refused_by_name(recipe: Write) -> None:
+    file = recipe()
+    expected = read_recipe(file)
+    refused = 0
+    for damage in damages(file, flips=60, seed=0):
+        try:
+            assert read_recipe(file) == expected, damage  # a bit of the comments
+        except UserError as error:
+            assert str(file) in str(error), damage
+            refused += 1
+    assert refused > 30
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("lr: 0.5", "lr: 0.6"), encoding="utf-8")
+    with pytest.raises(UserError, match="delete the line with its SHA-256"):
+        read_recipe(file)
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if "SHA-256" not in line), encoding="utf-8")
+    assert read_recipe(file).fields["lr"] == 0.6
+
+
+def test_a_recipe_that_cannot_be_written_leaves_the_earlier_one(recipe: Write) -> None:
+    file = recipe()
+    expected = read_recipe(file)
+    with full_disk(room=100), pytest.raises(UserError, match=rf"Cannot write {file}: File too"):
+        recipe(trials=10)
+    assert read_recipe(file) == expected
+    assert [path.name for path in file.parent.iterdir() if path.suffix == ".tmp"] == []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,9 @@ from PIL import Image
 
 from benchmarks.datasets import long_tail
 from benchmarks.datasets.families.cifar import Cifar10LT, Cifar100LT
-from benchmarks.datasets.files.cifar_files import CIFAR10, CIFAR100
+from benchmarks.datasets.files.cifar_files import CIFAR10, CIFAR100, Form, read
 from benchmarks.datasets.files.texts import assemble
-from benchmarks.errors import DataMissing
+from benchmarks.errors import DataError, DataMissing
 from benchmarks.protocol import GROUPS, group_of
 from benchmarks.text import read_package
 from tests.benchmarks.datasets.cifar.small import CLASSES, TEST, TRAIN, content, load, pack
@@ -40,6 +42,21 @@ def test_pickles_give_the_published_draw(pickles: Path) -> None:
     assert dataset.train.ids == tuple(f"train/{CLASSES[labels[i]]}/{files[i]}" for i in drawn)
     pixels = np.concatenate([e["data"] for e in entries])[drawn[0]]
     assert (dataset.train.images.read(0) == pixels.reshape(3, 32, 32).transpose(1, 2, 0)).all()
+
+
+def test_official_pickles_have_their_checksums(pickles: Path) -> None:
+    """A smaller collection is another data set; one of the official size is the official one."""
+    form = Form("pickles", pickles / CIFAR10.folder)
+    whole = replace(CIFAR10, per_class=(TRAIN, TEST))
+    with pytest.raises(DataError) as raised:
+        read(form, whole)
+    assert str(raised.value).startswith(
+        f"{form.path / 'data_batch_1'}: damaged, or not the official file (its MD5 sum is "
+    )
+    names = (*CIFAR10.train, CIFAR10.test, CIFAR10.meta)
+    md5 = tuple(hashlib.md5((form.path / name).read_bytes()).hexdigest() for name in names)
+    found = read(form, replace(whole, md5=md5))
+    assert len(found["train"].labels) == 10 * TRAIN
 
 
 def test_official_archive_is_the_same_data_set(pickles: Path, tmp_path: Path) -> None:
