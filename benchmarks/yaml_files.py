@@ -54,7 +54,15 @@ class _Strict(_Loader):  # type: ignore[misc, valid-type]
         kind = node.tag.rpartition(":")[2]
         return getattr(self, f"construct_yaml_{kind}")(node)
 
+    def text(self, node: yaml.ScalarNode) -> str:
+        """A text that a file's name or a record can contain."""
+        found: str = self.construct_yaml_str(node)
+        if re.search("[\0\ud800-\udfff]", found):
+            raise ValueError(f"line {node.start_mark.line + 1} has a character without a form")
+        return found
 
+
+_Strict.add_constructor("tag:yaml.org,2002:str", _Strict.text)
 for _kind in ("int", "float"):
     _Strict.add_constructor(f"tag:yaml.org,2002:{_kind}", _Strict.number)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import pkgutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
@@ -94,12 +95,24 @@ def _examples(verbs: Mapping[str, Verb]) -> str:
     return "\n".join(f"{line:{width}}  {what}".rstrip() for line, what in lines)
 
 
+def _refuse_unwritable(word: str) -> None:
+    """Refuse an argument that neither a file's name nor a record can contain."""
+    try:
+        writable = "\0" not in word and bool(os.fsencode(word) or True)
+    except UnicodeEncodeError:
+        writable = False
+    if not writable:
+        raise UserError(f"Argument '{word}' contains a character that cannot be written.")
+
+
 def parse(words: Sequence[str]) -> tuple[Verb, argparse.Namespace]:
     """The verb that a command line calls and its options.
 
     Raises:
         UserError: an unknown verb, or arguments that the verb does not take.
     """
+    for word in words:
+        _refuse_unwritable(word)
     verbs = find_verbs()
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
         words = [DEFAULT, *words]

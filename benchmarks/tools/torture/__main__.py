@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.errors import UserError
 from benchmarks.tools.torture.campaign import Order, Tally
 
-CAMPAIGNS = ("kill", "damage", "plugins")
+CAMPAIGNS = ("kill", "damage", "plugins", "fuzz")
 
 
 def main(arguments: list[str] | None = None) -> int:
