@@ -51,6 +51,7 @@ settings.load_profile("no deadline")
 
 
 def pytest_unconfigure() -> None:
+    gc.unfreeze()  # compiled libraries complain of objects that are not collected at the end
     shutil.rmtree(_HOME, ignore_errors=True)
 
 
