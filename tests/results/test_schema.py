@@ -63,6 +63,14 @@ def test_a_nan_anywhere_is_refused_and_its_place_named(value: float) -> None:
         record.to_json()
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_nan_among_the_classes_is_refused(value: float) -> None:
+    data = json.loads(json.dumps(make_record().to_json()))
+    data["metrics"]["per_class"][2] = value
+    with pytest.raises(RecordError, match=r"record\.metrics\.per_class"):
+        Record.from_json(data)
+
+
 def test_what_json_cannot_hold_is_refused() -> None:
     with pytest.raises(RecordError, match=r"config\.path holds a set"):
         make_record(config={"path": {1, 2}}).to_json()

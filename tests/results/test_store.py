@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -350,6 +352,21 @@ def test_processes_may_write_at_the_same_time(tmp_path: Path) -> None:
     labels = Store(tmp_path).predictions("shared")["labels"]
     assert set(labels) == {shared.seed} and len(labels) == 20_000 * (shared.seed + 1)
     assert len(list(tmp_path.glob("records/*"))) == 2 * len(records)
+
+
+def test_a_writer_waits_until_another_has_renamed_both_files(store: Store) -> None:
+    store.write(make_record(key="k", overall=1.0), PREDICTIONS)
+    folder = os.open(store.folder, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)  # as another process does between its two renamings
+    new = make_record(key="k", overall=2.0)
+    writer = threading.Thread(target=lambda: Store(store.folder.parent).write(new, PREDICTIONS))
+    writer.start()
+    writer.join(0.3)
+    assert writer.is_alive()
+    assert store.get("k").metrics.overall == 1.0
+    os.close(folder)
+    writer.join()
+    assert store.get("k") == new
 
 
 def test_check_writable(tmp_path: Path) -> None:
