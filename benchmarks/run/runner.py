@@ -20,7 +20,7 @@ from benchmarks.run.options import RunOptions
 from benchmarks.run.recorder import Outcome, Predictions, Recorder, now
 from benchmarks.run.worker import shared
 from benchmarks.sweep.cell import Cell
-from results.schema import Record
+from results.schema import Record, RecordError
 from results.store import Store
 
 
@@ -154,4 +154,9 @@ def _write(store: Store, record: Record, predictions: Predictions | None) -> Non
         raise UserError(
             f"Cannot write to {store.folder}: {error.strerror or error}. What is finished is kept; "
             "the same command goes on from there."
+        ) from error
+    except RecordError as error:
+        raise UserError(
+            f"No record can hold {record.method} on {record.dataset}: {error}. What is finished is "
+            "kept."
         ) from error

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from benchmarks.errors import DataMissing, UserError
+from benchmarks.run import runner
 from benchmarks.run.checkpoints import checkpoint_file
 from benchmarks.sweep import plan
 from results.store import Store
 from tests.benchmarks.run.runs.worlds import SMALL, Cells, Watcher, run
+from tests.results.factory import failed_record, make_record
 
 # ---- what goes wrong -----------------------------------------------------------------------------
 
@@ -140,6 +142,16 @@ def test_a_failed_download_says_what_to_do_and_why(cells: Cells, out: Path) -> N
 def test_results_that_cannot_be_written_end_the_run_in_a_line(cells: Cells, out: Path) -> None:
     with pytest.raises(UserError, match="Cannot write to"):
         run(cells("vandal", f"vandal.out={out}"), out)
+
+
+def test_a_record_that_could_not_be_read_back_ends_the_run_in_a_line(out: Path) -> None:
+    for record, arrays in (
+        (failed_record("lift", dataset="x" * 5000), None),
+        (make_record(), {"labels": np.array([10**9])}),
+    ):
+        with pytest.raises(UserError, match="No record can hold lift on") as caught:
+            runner._write(Store(out), record, arrays)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_anything_else(
