@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from benchmarks.backbone.names import BackboneId
 from benchmarks.errors import DataError, UserError
-from benchmarks.safe_files import replacing
+from benchmarks.safe_files import remove_leftovers, replacing
 from benchmarks.sweep.cell import Cell
 from methods.base import Predictor
 
@@ -72,6 +72,7 @@ def save_model(
     metadata["sha256"] = checksum(tensors, metadata)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(file.parent)
         with replacing(file) as stream:
             stream.write(save(tensors, metadata))
     except OSError as error:
