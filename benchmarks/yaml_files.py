@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -28,15 +28,16 @@ _VALUES = 300_000
 _DIGITS = 100
 """Longest number in characters; some forms take a time that grows with the square."""
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's, where PyYAML has it; ten times faster."""
+_LONG = MB // 10
+"""Characters of a text from which on libyaml reads it, where PyYAML has it. It is ten times faster,
+but knows fewer ways to write a value, such as the mapping `{recipe:}`."""
 
 
 class DuplicateKey(ValueError):
     """A key appears twice in a mapping; the parsers would silently keep the last value."""
 
 
-class _Strict(_Loader):  # type: ignore[misc, valid-type]
+class _Constructor(yaml.constructor.SafeConstructor):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
@@ -44,8 +45,7 @@ class _Strict(_Loader):  # type: ignore[misc, valid-type]
                 line = key.start_mark.line + 1
                 raise DuplicateKey(f"'{key.value}' appears twice (line {line})")
             seen.add((key.tag, str(key.value)))
-        found: dict[Hashable, Any] = super().construct_mapping(node, deep)
-        return found
+        return super().construct_mapping(node, deep)
 
     def number(self, node: yaml.ScalarNode) -> Any:
         """An int or float."""
@@ -61,10 +61,19 @@ class _Strict(_Loader):  # type: ignore[misc, valid-type]
             raise ValueError(f"line {node.start_mark.line + 1} has a character without a form")
         return found
 
+    yaml_constructors: ClassVar = {
+        **yaml.constructor.SafeConstructor.yaml_constructors,
+        "tag:yaml.org,2002:str": text,
+        **dict.fromkeys(("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"), number),
+    }
 
-_Strict.add_constructor("tag:yaml.org,2002:str", _Strict.text)
-for _kind in ("int", "float"):
-    _Strict.add_constructor(f"tag:yaml.org,2002:{_kind}", _Strict.number)
+
+class _Strict(_Constructor, yaml.SafeLoader):
+    pass
+
+
+class _StrictAndFast(_Constructor, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    pass
 
 
 def load_yaml(text: str) -> Any:
@@ -74,9 +83,10 @@ def load_yaml(text: str) -> Any:
         DuplicateKey: a key appears twice.
         yaml.YAMLError, ValueError: the text is not valid YAML, or is nested without end.
     """
-    _refuse_endless(text)
+    loader = _Strict if len(text) < _LONG else _StrictAndFast
+    _refuse_endless(text, loader)
     try:
-        return yaml.load(text, _Strict)  # a SafeLoader
+        return yaml.load(text, loader)  # a SafeLoader
     except (KeyError, AttributeError, IndexError, TypeError) as error:
         # PyYAML's own constructors raise them for a value such as `!!bool x`.
         raise ValueError("a value does not have the type that its tag says") from error
@@ -110,7 +120,7 @@ def load_json(text: str) -> Any:
     return found
 
 
-def _refuse_endless(text: str) -> None:
+def _refuse_endless(text: str, loader: type) -> None:
     """Refuse a text whose values are nested deeply, or many once its aliases are followed.
 
     The parser's events are looked at, because building the values from them recurses.
@@ -118,7 +128,7 @@ def _refuse_endless(text: str) -> None:
     sizes: dict[str, int] = {}  # values under each anchor
     above: list[tuple[str | None, int]] = []  # anchor of each open collection; values before it
     total = 0
-    for event in yaml.parse(text, _Loader):
+    for event in yaml.parse(text, loader):
         anchor = getattr(event, "anchor", None)
         if isinstance(event, yaml.AliasEvent):
             if anchor in {name for name, _ in above}:

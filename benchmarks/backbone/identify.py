@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -61,7 +62,7 @@ def _embedded() -> BackboneId:
 def _in_folder(name: str) -> BackboneId:
     """A `local-dir:` name."""
     folder = expanded(name.removeprefix("local-dir:"), f"Backbone '{name}'")
-    if not (folder / CONFIG_FILE).is_file():
+    if not os.path.isfile(folder / CONFIG_FILE):  # False for a name that is too long
         raise UserError(f"Backbone '{name}': no {CONFIG_FILE} in {folder.resolve()}.")
     weights = weights_in(folder)
     if not weights:
@@ -105,7 +106,7 @@ def _of_architecture(name: str) -> BackboneId:
         )
     if weights_name == "random":
         return BackboneId(name, "random", arch, "random", f"{arch}/random-seed0")
-    if Path(weights_name).is_file():
+    if os.path.isfile(weights_name):
         return _in_file(arch, weights_name)
     tags = open_clip_tables.tags(arch)
     if weights_name not in tags:

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.errors import UserError, did_you_mean
 from benchmarks.plugins.fields import MISSING, Fields, fields_of
 from benchmarks.protocol import GroupRule
+from benchmarks.visible import one_visible_line
 
 GROUP_RULES = ("auto", *typing.get_args(GroupRule))
 """Rules that divide classes into many, medium and few; `auto` takes the task's own."""
@@ -61,11 +62,12 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
         UserError: it does not fit; the line says what would.
     """
     origin = typing.get_origin(hint)
+    said = one_visible_line(str(value), 200)
     if origin is typing.Literal:
         options = typing.get_args(hint)
         if value in options:
             return value
-        raise UserError(f"{where}: '{value}' is not one of {', '.join(map(str, options))}.")
+        raise UserError(f"{where}: '{said}' is not one of {', '.join(map(str, options))}.")
     if origin in (typing.Union, types.UnionType):
         inner = [a for a in typing.get_args(hint) if a is not type(None)]
         if value is None or value == "none":
@@ -76,7 +78,7 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
             return value
         if str(value).lower() in ("true", "false"):
             return str(value).lower() == "true"
-        raise UserError(f"{where}: '{value}' is not true or false.")
+        raise UserError(f"{where}: '{said}' is not true or false.")
     try:
         if hint is int and not isinstance(value, bool) and float(value) == int(float(value)):
             return int(float(value))
@@ -87,7 +89,7 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
     if hint is str and isinstance(value, str):
         return value
     wanted = {int: "a whole number", float: "a number", str: "text"}.get(hint, str(hint))
-    raise UserError(f"{where}: '{value}' is not {wanted}.")
+    raise UserError(f"{where}: '{said}' is not {wanted}.")
 
 
 def choices(hint: Any) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from benchmarks.errors import UserError
-from benchmarks.yaml_files import load_json, load_yaml, yaml_mapping
+from benchmarks.yaml_files import DuplicateKey, load_json, load_yaml, yaml_mapping
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
@@ -33,7 +34,7 @@ MERGES = "a: &a {p: 1, q: 2, r: 3}\n" + "".join(
         ("a: !!float '" + "1" * 101 + "'", "a number of 101 characters"),
         ("a: !!python/object/apply:os.mkdir [FOLDER]", "could not determine a constructor"),
         ("a: !!python/name:os.system", "could not determine a constructor"),
-        ('a: "\\ud800"', "invalid Unicode"),
+        ('a: "\\ud800"', "a character without a form"),
         ("a: 2024-13-01", "month must be"),
         ("a: !!bool x", "the type that its tag says"),
         ("a: !!timestamp x", "the type that its tag says"),
@@ -60,16 +61,24 @@ def test_a_large_yaml_file_is_refused_unread(tmp_path: Path) -> None:
         yaml_mapping(file, "a mapping")
 
 
-def test_aliases_and_merges_work() -> None:
-    found = load_yaml("base: &b {x: 1}\nmore: {<<: *b, y: [*b, *b]}\n")
+@pytest.mark.parametrize("length", [0, 300_000])
+def test_aliases_and_merges_work(length: int) -> None:
+    """A long text is read by another parser."""
+    rest = "#" * length
+    found = load_yaml("base: &b {x: 1}\nmore: {<<: *b, y: [*b, *b]}\n" + rest)
     assert found == {"base": {"x": 1}, "more": {"x": 1, "y": [{"x": 1}, {"x": 1}]}}
-    assert load_yaml("[1_000, -2, 0x10, 1.5, 1e3, .inf]")[:4] == [1000, -2, 16, 1.5]
-    assert load_yaml("") is None
+    assert load_yaml("[1_000, -2, 0x10, 1.5, 1e3, .inf]\n" + rest)[:4] == [1000, -2, 16, 1.5]
+    assert load_yaml(rest) is None
+    with pytest.raises(DuplicateKey, match=r"'a' appears twice \(line 2\)"):
+        load_yaml("a: 1\na: 2\n" + rest)
+    for attack in (LAUGHS, "[" * 100, "a: !!python/name:os.system", "a: " + "9" * 200, "&a [*a]"):
+        with pytest.raises((ValueError, yaml.YAMLError)):
+            load_yaml(attack + "\n" + rest)
 
 
 def test_what_is_not_a_mapping_is_cut_in_the_message(tmp_path: Path) -> None:
     file = tmp_path / "list.yaml"
-    file.write_text("[" + "1, " * 9_000 + "1]")
+    file.write_text("[" + "1, " * 900 + "1]")
     with pytest.raises(UserError) as caught:
         yaml_mapping(file, "a mapping")
     assert len(str(caught.value)) < 300

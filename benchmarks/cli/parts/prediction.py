@@ -20,6 +20,7 @@ from benchmarks.cli.parts.progress import ProgressDisplay
 from benchmarks.datasets.base import Split
 from benchmarks.datasets.checking import damaged
 from benchmarks.datasets.files.image_files import SUFFIXES, FileImages
+from benchmarks.datasets.files.links import Links
 from benchmarks.errors import DataError, UserError, counted
 from benchmarks.file_names import may_write
 from benchmarks.inputs.features import user_store
@@ -116,6 +117,7 @@ def image_files(folder: Path) -> list[str]:
 
     Raises:
         UserError: no such folder, or no images in it.
+        DataError: a link in it leads out of it.
     """
     if not os.path.isdir(folder):
         what = "is a file, not a folder" if os.path.isfile(folder) else "no such folder"
@@ -126,6 +128,10 @@ def image_files(folder: Path) -> list[str]:
         for path in paths
         if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
     )
+    links = Links(folder)
+    for file in found:
+        if (folder / file).is_symlink():
+            links.check(folder / file)
     if not found:
         raise UserError(f"--images {folder}: no images in it ({', '.join(SUFFIXES)}).")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -60,7 +61,7 @@ def locate(
         def found(
             place: tuple[str, Rewrite], probes: Sequence[str] = tuple(dict.fromkeys(probes))
         ) -> int:
-            return sum((root / _join(place, probe)).is_file() for probe in probes)
+            return sum(os.path.isfile(root / _join(place, probe)) for probe in probes)
 
         best = max(product(folders, rewrites), key=found)
         files |= {path: _join(best, path) for path in part}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,8 +85,8 @@ class WithTexts(Family):
             UserError: there is no such file; the value may be a misspelt choice.
         """
         file = expanded(self.descriptions, f"{self.name}.descriptions")
-        if not file.is_file():
-            what = "is a folder" if file.is_dir() else "is not a file"
+        if not os.path.isfile(file):  # False for a name that is too long
+            what = "is a folder" if os.path.isdir(file) else "is not a file"
             raise UserError(
                 f"{self.name}.descriptions='{self.descriptions}' {what}: write "
                 f"{', '.join(CHOICES)}, or the path of a JSON or YAML file {{class: text}}."

@@ -113,12 +113,12 @@ class Folders:
 
     def _on_disk(self, folder: str) -> str:
         """A folder as the disk spells it; unchanged if there is none."""
-        if (self._root / folder).is_dir():
+        if os.path.isdir(self._root / folder):  # False for a name that is too long
             return folder
         above, _, name = folder.rpartition("/")
         above = self._on_disk(above) if above else ""
         place = self._root / above
-        names = os.listdir(place) if place.is_dir() else []
+        names = os.listdir(place) if os.path.isdir(place) else []
         spelt = next((n for n in names if nfc(n) == nfc(name)), name)
         return f"{above}/{spelt}" if above else spelt
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.cli.parts.prediction import image_files
 from benchmarks.datasets.families.inat2018 import read_annotations
 from benchmarks.datasets.files.class_folders import list_classes
 from benchmarks.datasets.files.image_files import missing_files
@@ -117,6 +118,22 @@ def test_public_data_sets(tmp_path: Path, elsewhere: Path, monkeypatch: pytest.M
     monkeypatch.setenv("LONGTAIL_VLM_LINKS", str(elsewhere))
     assert missing_files(root, ["other/a/0.png", "other/a/9.png"]) == ["other/a/9.png"]
     assert list_classes(root, "train") == {"cat": ["0.png", "1.png", "2.png"]}
+
+
+def test_the_whole_disk_is_no_folder_of_images(tmp_path: Path) -> None:
+    for typed in (describe(tmp_path, images="/"), describe(tmp_path, images={"train": "/"})):
+        with pytest.raises(DataError, match="the whole disk is not a folder of images"):
+            load(typed)
+
+
+def test_links_among_the_images_to_predict(tmp_path: Path, elsewhere: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "x.png").symlink_to(elsewhere / "a" / "0.png")
+    os.mkfifo(tmp_path / "new" / "pipe.png")
+    with pytest.raises(DataError, match=OUT):
+        image_files(tmp_path / "new")
+    (tmp_path / "linked").symlink_to(elsewhere)
+    assert image_files(tmp_path / "linked") == ["a/0.png", "a/1.png", "a/2.png"]
 
 
 def test_links_that_lead_nowhere_are_missing(tmp_path: Path) -> None:
