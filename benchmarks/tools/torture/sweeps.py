@@ -32,8 +32,8 @@ DATA = [
 ]  # fmt: skip
 """106 training and 120 test images in 6 classes, on the embedded backbone."""
 CHANCE = 100 / GLYPHS["classes"]
-HANG_S = 300
-"""Seconds after which a command counts as hanging; it takes about 7 on an idle machine."""
+HANG_S = 900
+"""Seconds after which a command counts as hanging; it takes 5 to 30 on an idle machine."""
 VOLATILE = {"fit_s", "eval_s", "peak_memory_mb", "data_wait_s", "fitted_together"}
 """Costs of a record that differ between equal runs."""
 NO_MORE: Mapping[str, str] = {}
@@ -154,7 +154,7 @@ def in_session(session: int) -> list[int]:
     return found
 
 
-def orphans(session: int, patience: float = 20) -> list[int]:
+def orphans(session: int, patience: float = 60) -> list[int]:
     """Processes of a session that are alive although it is over; some seconds are granted."""
     until = time.monotonic() + patience
     while (alive := in_session(session)) and time.monotonic() < until:
