@@ -25,8 +25,8 @@ MERGES = "a: &a {p: 1, q: 2, r: 3}\n" + "".join(
     [
         (LAUGHS, "more than 300,000 values"),
         (MERGES, "more than 300,000 values"),
-        ("[" * 10_000 + "]" * 10_000, "inside each other"),
-        ("{a: " * 10_000, "inside each other"),
+        ("[" * 1_000 + "]" * 1_000, "inside each other"),
+        ("{a: " * 1_000, "inside each other"),
         ("a: &a [1, *a]", r"the alias \*a contains itself"),
         ("a: 1" + ":59" * 50_000, "a number of 150,001 characters"),
         ("a: 0x" + "f" * 50_000, "a number of 50,002 characters"),

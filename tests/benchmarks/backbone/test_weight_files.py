@@ -67,8 +67,7 @@ def test_the_code_of_a_torchscript_archive_does_not_run(tmp_path: Path) -> None:
     assert not target.exists()
 
 
-@pytest.mark.parametrize("half", [False, True])
-@pytest.mark.parametrize("how", ["script", "trace"])
+@pytest.mark.parametrize(("how", "half"), [("script", True), ("trace", False)])
 def test_an_archive_of_a_model_is_read_as_torch_reads_it(
     tmp_path: Path, how: str, half: bool
 ) -> None:
