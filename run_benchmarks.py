@@ -41,6 +41,8 @@ def _run(words: list[str], *, debug: bool) -> int:
         from benchmarks.cli.parts.console import standard_console
 
         with _in_one_process() if debug else nullcontext():
+            if getattr(options, "plugin", None):
+                _warm_up(options.verb)
             return verb.execute(options, standard_console())
     except BaseException as error:  # a plug-in may raise SystemExit or GeneratorExit
         return _failed(error, debug=debug)
@@ -51,6 +53,14 @@ def _in_one_process() -> AbstractContextManager[None]:
     from benchmarks.processes import staying_here
 
     return staying_here()
+
+
+def _warm_up(verb: str) -> None:
+    """Let the children's server import torch while this process imports what the verb needs."""
+    from benchmarks.processes import in_this_process, warm_up
+
+    if not in_this_process():
+        warm_up(fitting=verb in ("run", "tune", "check"))
 
 
 def _failed(error: BaseException, *, debug: bool) -> int:

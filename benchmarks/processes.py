@@ -29,7 +29,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 PRELOADED = ["torch", "open_clip", "benchmarks.run.worker"]
-"""Modules that the server imports once for all children."""
+"""Modules that the server imports once for all children, if they are going to fit."""
+LIGHT = ["methods.parts.training.learning", "benchmarks.datasets.registry"]
+"""The same if children only import plug-ins: torch, and what most plug-ins begin with. open_clip
+takes longer than all of these together."""
 LARGEST_MESSAGE = 64 * 2**20
 """Bytes in a part of a message; a longer one is noise that the child wrote to the pipe."""
 KEPT_OUTPUT = 64 * 1024
@@ -37,7 +40,7 @@ KEPT_OUTPUT = 64 * 1024
 _WAITING = 1000
 """Messages that wait for the parent before the child has to."""
 
-_state = {"here": False}
+_state = {"here": False, "fitting": False}
 
 
 def in_this_process() -> bool:
@@ -124,6 +127,7 @@ class Child:
             ),
             daemon=True,
         )  # fmt: skip
+        _start_server(context)
         with _importable():
             self._process.start()
         for end in (child_requests, child_answers, child_output):
@@ -233,18 +237,37 @@ class Output:
         return found.decode(errors="replace")
 
 
-def warm_up() -> None:
-    """Start the server from which children are forked; it imports torch beside this process."""
-    context = _context()
-    if context.get_start_method() == "forkserver":
+def warm_up(*, fitting: bool) -> None:
+    """Start the server from which children are forked; it imports torch beside this process.
+
+    Args:
+        fitting: import at once what children need to fit methods, and not only to import them.
+            A server that runs already does not do this any more.
+    """
+    _state["fitting"] = fitting
+    _start_server(_context())
+
+
+def _start_server(context: Any) -> None:
+    """Start the server unless it runs; return before its imports are done."""
+    if context.get_start_method() != "forkserver":
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    may_set = threading.current_thread() is threading.main_thread() and handler is not None
+    if may_set:  # inherited: Ctrl-C in the middle of its imports would print a traceback
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
         with _importable():
             multiprocessing.forkserver.ensure_running()
+    finally:
+        if may_set:
+            signal.signal(signal.SIGINT, handler)
 
 
 def _context() -> Any:
     # macOS's frameworks do not survive a fork.
     context = multiprocessing.get_context("spawn" if sys.platform == "darwin" else "forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context.set_forkserver_preload(PRELOADED if _state["fitting"] else LIGHT)
     return context
 
 

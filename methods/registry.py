@@ -15,18 +15,20 @@ the group `longtail_vlm.methods` are all found the same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from benchmarks.errors import did_you_mean
-from benchmarks.plugins.catalog import Catalog
+from benchmarks.errors import UserError
+from benchmarks.plugins.catalog import Catalog, Extras
+from benchmarks.plugins.description import items_in, mapping_in, text_in
+from benchmarks.plugins.entries import Entry
+from methods.space import as_json, from_json
 
 if TYPE_CHECKING:
     from benchmarks.datasets.base import TaskKind
 
 FOLDER = Path(__file__).parent
-METHODS = Catalog("method", "methods", FOLDER, "longtail_vlm.methods")
 
 Needs = Literal["features", "images"]
 M = TypeVar("M", bound=type)
@@ -43,6 +45,59 @@ class MethodInfo:
     deterministic: bool = False
     reconstruction: str = ""
     exempt: Mapping[str, str] = field(default_factory=dict)
+
+
+def _attributes(cls: type) -> dict[str, Any]:
+    """What the planning process must know of a method's class, in types of JSON."""
+    space = getattr(cls, "space", {})
+    owners = [base for base in cls.__mro__ if "fit_many" in vars(base)]
+    return {
+        "space": {name: as_json(distribution) for name, distribution in space.items()},
+        "bases": [dotted(base) for base in cls.__mro__[1:]],
+        "fit_many": dotted(owners[0]) if owners else "",
+    }
+
+
+def _checked(entry: Entry) -> Entry:
+    """The entry of a method that another process described, once its parts are what they must be.
+
+    Raises:
+        KeyError: a part is missing.
+        ValueError: a part is something else than it must be.
+        UserError: the same, in words for the user.
+    """
+    options, attributes = entry.options, entry.attributes
+    tasks, exempt = tuple(options["tasks"]), options["exempt"]
+    texts = [options["paper"], options["needs"], options["reconstruction"], *tasks]
+    texts += [*mapping_in(exempt).keys(), *exempt.values()]
+    if not all(isinstance(text, str) for text in texts):
+        raise UserError(
+            f"'{entry.name}' is registered with something else than text as its paper, needs, "
+            "reconstruction, tasks or exempt."
+        )
+    space = {}
+    for name, distribution in mapping_in(attributes["space"]).items():
+        if entry.fields is None or name not in entry.fields:
+            raise UserError(f"the space of '{entry.name}' names '{name}', which is no field.")
+        space[name] = from_json(items_in(distribution))
+    found = {
+        "space": space,
+        "bases": tuple(text_in(base) for base in items_in(attributes["bases"])),
+        "fit_many": text_in(attributes["fit_many"]),
+    }
+    deterministic = options["deterministic"] is True
+    options = options | {"tasks": tasks, "deterministic": deterministic}
+    return replace(entry, options=options, attributes=found)
+
+
+METHODS = Catalog(
+    "method", "methods", FOLDER, "longtail_vlm.methods", Extras(_attributes, _checked)
+)
+
+
+def dotted(cls: type) -> str:
+    """The module and the name of a class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def register(
@@ -92,7 +147,4 @@ def info_of(name: str) -> MethodInfo:
     Raises:
         UserError: no such method; the line names the nearest ones.
     """
-    entries = METHODS.entries()
-    if name not in entries:
-        raise did_you_mean("method", name, entries)
-    return MethodInfo(name, **entries[name].options)
+    return MethodInfo(name, **METHODS.entry(name).options)

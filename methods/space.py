@@ -75,3 +75,41 @@ def drawn(distribution: Distribution, quantile: float, *, whole: bool) -> Any:
     if isinstance(distribution, OneOf):
         return value
     return round(value) if whole else float(f"{value:.4g}")
+
+
+_RANGES: dict[str, type[Uniform | LogUniform]] = {"Uniform": Uniform, "LogUniform": LogUniform}
+
+
+def as_json(distribution: Distribution) -> list[Any]:
+    """A distribution in types of JSON, as `from_json` reads it.
+
+    Raises:
+        TypeError: it is of another class than those here.
+    """
+    if type(distribution) is OneOf:
+        return ["OneOf", *distribution.options]
+    for name, form in _RANGES.items():
+        if type(distribution) is form:
+            return [name, distribution.low, distribution.high]
+    raise TypeError(f"{distribution!r:.80} is not Uniform, LogUniform or OneOf")
+
+
+def from_json(data: list[Any]) -> Distribution:
+    """A distribution from what `as_json` returns.
+
+    Raises:
+        ValueError: it is something else, or an empty range.
+    """
+    name, *values = data
+    if name == "OneOf":
+        if values and all(isinstance(value, str | int | float | None) for value in values):
+            return OneOf(tuple(values))
+        raise ValueError("OneOf takes some numbers, texts, true, false or None")
+    if any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
+        raise ValueError(f"{name} takes two numbers")
+    low, high = values
+    if not (math.isfinite(low) and math.isfinite(high) and low < high) or (
+        name == "LogUniform" and low <= 0
+    ):
+        raise ValueError(f"{name} from {low} to {high} is no range")
+    return _RANGES[name](low, high)

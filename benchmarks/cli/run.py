@@ -99,7 +99,8 @@ def _run_cells(
     from methods.registry import METHODS
 
     for name in dict.fromkeys(cell.method for cell in todo):
-        METHODS.get(name)  # a module that does not import is reported before anything slow
+        if not METHODS.described(name):  # otherwise a child has imported it already
+            METHODS.get(name)  # a module that does not import is reported before anything slow
     if sweep.save_model:
         _warn_of_missing_models(planned, todo, sweep.out, console)
     options = RunOptions.of(sweep, debug=debug)

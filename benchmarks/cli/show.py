@@ -78,7 +78,7 @@ def _show_dataset(name: str, data_root: Path, console: Console) -> None:
 
     from benchmarks.datasets import registry as datasets
     from benchmarks.errors import UserError, did_you_mean
-    from benchmarks.plugins.catalog import first_line
+    from benchmarks.plugins.entries import first_line
     from benchmarks.plugins.fields import fields_of
     from benchmarks.plugins.static_reader import read_docs
     from methods.registry import METHODS

@@ -11,7 +11,7 @@ from typing import Literal
 from benchmarks.conformance.demands import DoesNotApply, Violation
 from benchmarks.conformance.subject import Subject
 from benchmarks.datasets.base import TaskKind
-from benchmarks.plugins.catalog import first_line
+from benchmarks.plugins.entries import first_line
 from benchmarks.visible import one_visible_line
 
 _LONGEST = 10_000

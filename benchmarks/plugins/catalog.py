@@ -3,46 +3,43 @@
 Built-in plug-ins are found by reading the source of a folder (`benchmarks.plugins.static_reader`),
 so that `list` needs neither torch nor any optional dependency of a plug-in. A module is imported
 when its class is first needed. Methods and data sets share this mechanism.
+
+A plug-in from outside the suite is tried in a child process (`benchmarks.plugins.probe`). If it
+registers methods alone, this process keeps their description and never imports it. A data set
+defines the labels and is therefore trusted: its file is imported here as well.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.metadata
-import importlib.util
+import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, is_dataclass
+from collections.abc import Callable
+from dataclasses import is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.plugins.description import read, written
+from benchmarks.plugins.entries import Entry, check_name, first_line
 from benchmarks.plugins.fields import Fields, fields_of
+from benchmarks.plugins.origins import IMPORT, Origin, PluginFile, installed, reported
+from benchmarks.plugins.probe import ask
 from benchmarks.plugins.static_reader import read_fields, read_value, registered
+from benchmarks.processes import in_this_process
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One plug-in: its name, where it is defined and what its decorator declares."""
+class Extras(NamedTuple):
+    """Attributes of a kind's classes that must be known where the classes are not."""
 
-    name: str
-    """Registry name, as typed on the command line."""
-    file: Path
-    """Source file that defines it."""
-    summary: str
-    """First line of the class's docstring."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments of the decorator."""
-    module: str | None = None
-    """Module to import; None if the class registered itself, from a plug-in file or package."""
-    class_name: str = ""
-    """Name of its class."""
+    write: Callable[[type], dict[str, Any]]
+    """Takes them from a class, in types of JSON; raises TypeError with a line."""
+    read: Callable[[Entry], Entry]
+    """Checks the options of an entry and turns its attributes from JSON back; raises ValueError."""
 
 
-_ADDED: list[str] = []
-"""Names of all kinds in the order they were registered: a plug-in file may hold any kind."""
+_ADDED: list[tuple[Catalog, str]] = []
+"""Names of plug-ins from outside the suite as they were registered: a file may hold any kind."""
 
 
 class Catalog:
@@ -53,10 +50,14 @@ class Catalog:
         package: dotted package whose files are the built-ins.
         folder: that package's folder.
         group: entry-point group through which installed packages add plug-ins.
+        extras: how its classes are described; None imports them here.
     """
 
-    def __init__(self, kind: str, package: str, folder: Path, group: str) -> None:
+    def __init__(
+        self, kind: str, package: str, folder: Path, group: str, extras: Extras | None = None
+    ) -> None:
         self.kind = kind
+        self._extras = extras
         self._package = package
         self._folder = folder
         self._group = group
@@ -72,18 +73,54 @@ class Catalog:
         """Register `cls` under `name`; called by the decorator when a module is imported.
 
         Raises:
-            UserError: another class already has the name.
+            UserError: another class already has the name, or it cannot be a name.
         """
+        check_name(self.kind, name)
         file = Path(sys.modules[cls.__module__].__file__ or "")
-        known = self.entries(scan_only=True).get(name)
-        if known is not None and known.file.resolve() != file.resolve():
-            raise UserError(f"Two {self.kind}s are called '{name}': {known.file} and {file}.")
-        _ADDED.append(name)
+        known = self._refuse_namesake(name, file)
         if known is None or known.module is None:  # new, or its file was loaded again
+            _ADDED.append((self, name))
             self.entries(scan_only=True)[name] = Entry(
                 name, file, first_line(cls.__doc__), options, None, cls.__name__
             )
         self._classes[name] = cls
+
+    def load_file(self, path: Path) -> list[str]:
+        """Make known what a user's plug-in file registers; returns the names.
+
+        Raises:
+            UserError: no such file, it does not import, registers nothing, or registers a class
+                that `get` refuses.
+        """
+        return self.load(PluginFile.at(path))
+
+    def load(self, origin: Origin) -> list[str]:
+        """Make known what a plug-in registers; returns the names, sorted.
+
+        Raises:
+            UserError: as `load_file`.
+        """
+        if not in_this_process():
+            complete = self._extras.read if self._extras is not None else lambda entry: entry
+            found = read(ask(describe, origin), origin, complete)
+            if all(entry.fields is not None for _, entry in found):
+                for kind, entry in found:
+                    if kind != self.kind:
+                        raise UserError(f"{origin} registers no {self.kind}, but a {kind}.")
+                    known = self._refuse_namesake(entry.name, entry.file)
+                    if known is not None and known.module is not None:
+                        raise UserError(f"{origin} describes '{entry.name}' of the suite anew.")
+                    self.entries(scan_only=True)[entry.name] = entry
+                    self._classes.pop(entry.name, None)
+                return sorted(entry.name for _, entry in found)
+        return sorted(name for _, name in _imported(origin))
+
+    def _refuse_namesake(self, name: str, file: Path) -> Entry | None:
+        """Return the entry of this name, which must be of the same file."""
+        known = self.entries(scan_only=True).get(name)
+        if known is not None and known.file.resolve() != file.resolve():
+            raise UserError(f"Two {self.kind}s are called '{name}': {known.file} and {file}.")
+        return known
 
     # ---- looking up --------------------------------------------------------------------------
 
@@ -93,35 +130,51 @@ class Catalog:
             self._entries = dict(_scan(self._package, self._folder))
         if not scan_only and not self._loaded_entry_points:
             self._loaded_entry_points = True
-            for point in importlib.metadata.entry_points(group=self._group):
-                with _reported(f"The installed plug-in {point.name} ({point.value})", _IMPORT):
-                    point.load()
+            for origin in installed(self._group):
+                self.load(origin)
         return self._entries
+
+    def entry(self, name: str) -> Entry:
+        """The plug-in of this name.
+
+        Raises:
+            UserError: no such name; the line names the nearest ones.
+        """
+        # An installed package is not imported for the sake of another plug-in.
+        found = self.entries(scan_only=True).get(name) or self.entries().get(name)
+        if found is None:
+            raise did_you_mean(self.kind, name, self.entries())
+        return found
 
     def get(self, name: str) -> type:
         """The class registered as `name`; its module is imported if it has not been yet.
 
         Raises:
-            UserError: no such name (the line names the nearest ones), or a class that does not
-                import, is not a dataclass or declares a field wrongly.
+            UserError: no such name, or a class that does not import, is not a dataclass or
+                declares a field wrongly.
+            RuntimeError: it is of a plug-in that only other processes import.
         """
-        entries = self.entries()
-        if name not in entries:
-            raise did_you_mean(self.kind, name, entries)
-        module, what = entries[name].module, f"The {self.kind} '{name}' ({entries[name].file})"
-        if name not in self._classes and module is not None:
-            with _reported(what, _IMPORT):
-                importlib.import_module(module)
+        entry = self.entry(name)
+        what = f"The {self.kind} '{name}' ({entry.file})"
+        if name not in self._classes and entry.module is not None:
+            with reported(what, IMPORT):
+                importlib.import_module(entry.module)
+        if name not in self._classes:
+            raise RuntimeError(f"{what} is of a plug-in, which this process does not import")
         cls = self._classes[name]
         if cls not in self._checked:
             if not is_dataclass(cls):
                 raise UserError(
                     f"{what} is not a dataclass: write @dataclass(frozen=True) under @register."
                 )
-            with _reported(what, "declares a field wrongly"):
+            with reported(what, "declares a field wrongly"):
                 fields_of(cls)
             self._checked.add(cls)
         return cls
+
+    def described(self, name: str) -> bool:
+        """True if another process has described the class, and this one never imports it."""
+        return self.entry(name).fields is not None
 
     def fields(self, name: str) -> Fields:
         """The fields of the class registered as `name`, without an import where possible.
@@ -129,8 +182,10 @@ class Catalog:
         Raises:
             UserError: as `get`.
         """
-        entry = self.entries().get(name)
-        if entry is not None and entry.module is not None and name not in self._classes:
+        entry = self.entry(name)
+        if entry.fields is not None:
+            return entry.fields
+        if entry.module is not None and name not in self._classes:
             if name not in self._read:
                 self._read[name] = read_fields(entry.file, entry.class_name)
             if (found := self._read[name]) is not None:
@@ -143,63 +198,61 @@ class Catalog:
         Raises:
             UserError: as `get`.
         """
-        entry = self.entries().get(name)
-        if entry is not None and entry.module is not None and name not in self._classes:
+        entry = self.entry(name)
+        if entry.fields is not None:
+            return entry.attributes[attribute]
+        if entry.module is not None and name not in self._classes:
             value = read_value(entry.file, entry.class_name, attribute)
             if value is not None:
                 return value
         return getattr(self.get(name), attribute)
 
-    def load_file(self, path: Path) -> list[str]:
-        """Import a user's plug-in file; returns the names it registered.
+    def description(self, name: str) -> dict[str, Any]:
+        """The class registered as `name` in types of JSON, for `description.read`.
 
         Raises:
-            UserError: no such file, it does not import, registers nothing, or registers a class
-                that `get` refuses.
+            UserError: as `get`, or a part of it has no form in JSON.
         """
-        if not path.is_file():
-            raise UserError(f"No plug-in file at {path}.")
-        # The path is part of the name: two files may share a file name.
-        digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
-        module_name = f"plugin_{path.stem}_{digest}"
-        spec = importlib.util.spec_from_file_location(module_name, path)
-        if spec is None or spec.loader is None:
-            raise UserError(f"Plug-in {path} is not a Python file: its name must end in .py.")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module
-        self.entries()  # so that a built-in of the same name is known
-        before = len(_ADDED)
-        with _reported(f"Plug-in {path}", _IMPORT):
-            spec.loader.exec_module(module)
-        new = sorted(set(_ADDED[before:]))
-        if not new:
-            raise UserError(
-                f"Plug-in {path} registers no method and no data set: decorate one with @register."
-            )
-        for name in new:
-            if name in self._classes:
-                self.get(name)
-        return new
+        entry = self.entry(name)
+        if self._extras is None:
+            return written(self.kind, entry, None, {})
+        cls = self.get(name)
+        with reported(f"The {self.kind} '{name}' ({entry.file})", "cannot be described"):
+            data = written(self.kind, entry, fields_of(cls), self._extras.write(cls))
+            json.dumps(data)
+        return data
 
 
-_IMPORT = "does not import"
+def describe(origin: Origin) -> bytes:
+    """Import a plug-in, and describe what it registers.
+
+    Raises:
+        UserError: it does not import, registers nothing, or cannot be described.
+    """
+    return json.dumps([catalog.description(name) for catalog, name in _imported(origin)]).encode()
 
 
-@contextmanager
-def _reported(what: str, failure: str) -> Iterator[None]:
-    """Turn any error in a plug-in's own code into one line: WHAT FAILURE: error."""
+def _imported(origin: Origin) -> list[tuple[Catalog, str]]:
+    """Import a plug-in into this process; returns what it registered."""
+    before = len(_ADDED)
     try:
-        yield
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:
-        line = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"{what} {failure}: {line}") from error
-
-
-def first_line(doc: str | None) -> str:
-    """The first line of a docstring, or an empty string."""
-    return (doc or "").strip().partition("\n")[0].strip()
+        with reported(f"{origin}", IMPORT):
+            origin.run()
+    except UserError as error:
+        if origin.place in str(error):
+            raise
+        raise UserError(f"{origin}: {error}") from error
+    new = list(dict.fromkeys(_ADDED[before:]))
+    # A package may have several entry points that name one module.
+    if not new and isinstance(origin, PluginFile):
+        raise UserError(
+            f"{origin} registers no method and no data set: decorate one with @register."
+        )
+    for catalog, name in new:
+        entries = catalog.entries(scan_only=True)
+        entries[name] = replace(entries[name], origin=origin)
+        catalog.get(name)
+    return new
 
 
 def _scan(package: str, folder: Path) -> dict[str, Entry]:

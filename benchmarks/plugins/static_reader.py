@@ -91,7 +91,7 @@ def read_docs(file: Path, class_name: str) -> dict[str, str]:
     """The string under each field of a class, as one line, with those of its bases."""
     try:
         return _Module(file).docs(class_name)
-    except (OSError, SyntaxError):
+    except _READ_ERRORS:
         return {}
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Literal
 
 from benchmarks.sweep.cell import Cell
 from methods.base import FitResult, Method, Predictor, Task
 from methods.parts.training import learning
 from methods.parts.training.learning import Learner
-from methods.registry import METHODS
+from methods.registry import METHODS, dotted
 
+Batching = Literal["alone", "seeds", "learner"]
+"""Cells that may be fitted together: none; those that differ in the seed; also in their fields."""
 LARGEST = 16
 """Most cells of a `Learner` in a batch: so many modules are in memory at once."""
 
@@ -22,14 +25,29 @@ def batches(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
     `fit_many` in the seed only.
     """
     for name, group in groupby(cells, key=lambda c: c.method):
-        method: type[Method] = METHODS.get(name)
-        if issubclass(method, Learner):
+        together = batching_of(name)
+        if together == "learner":
             same = list(group)
             yield from (same[i : i + LARGEST] for i in range(0, len(same), LARGEST))
-        elif method.fit_many is not Method.fit_many:
+        elif together == "seeds":
             yield from (list(seeds) for _, seeds in groupby(group, key=lambda c: repr(c.config)))
         else:
             yield from ([cell] for cell in group)
+
+
+def batching_of(name: str) -> Batching:
+    """Return which cells of a method may be fitted together; imports no plug-in.
+
+    Raises:
+        UserError: as `METHODS.get`.
+    """
+    if METHODS.described(name):
+        learns = dotted(Learner) in METHODS.attribute(name, "bases")
+        overrides = METHODS.attribute(name, "fit_many") != dotted(Method)
+    else:
+        method: type[Method] = METHODS.get(name)
+        learns, overrides = issubclass(method, Learner), method.fit_many is not Method.fit_many
+    return "learner" if learns else "seeds" if overrides else "alone"
 
 
 def fit_batch(pairs: list[tuple[Method, Task]]) -> list[FitResult]:

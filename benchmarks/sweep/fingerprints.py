@@ -30,7 +30,7 @@ def fingerprint(name: str, config: Mapping[str, Any]) -> str:
     versions = [f"protocol {PROTOCOL_VERSION}", f"features {FEATURES_VERSION}"]
     if info_of(name).needs == "images":
         versions.append(f"pixels {PIXELS_VERSION}")
-    files = [METHODS.entries()[name].file, *loss_files(str(config.get("loss", "")))]
+    files = [METHODS.entry(name).file, *loss_files(str(config.get("loss", "")))]
     return _fingerprint(tuple(files), tuple(versions))
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -162,26 +162,30 @@ def tuned_fields(
 
 
 def draw(
-    fields: Mapping[str, Distribution], cls: type, default: Mapping[str, Any], trials: int
-) -> Any:
+    space: Mapping[str, Distribution],
+    method: str,
+    default: Mapping[str, Any],
+    trials: int,
+) -> list[dict[str, Any]]:
     """The values of each trial: first the defaults, then draws keyed by trial and field.
 
     Args:
-        fields: the range of each field.
-        cls: the method's class.
+        space: the fields to draw, with the range of each.
+        method: name of the method.
         default: the method's default configuration.
         trials: number of trials.
 
     Returns:
-        One dictionary for each trial, with the values of `fields`.
+        One dictionary for each trial, with the values of the fields in `space`.
     """
-    hints = get_type_hints(cls)
-    found = [{name: default[name] for name in fields}]
+    fields = METHODS.fields(method)
+    whole = {name: fields[name].hint is int for name in space}
+    found = [{name: default[name] for name in space}]
     for number in range(1, trials):
-        shares = {name: randomness.key("tune", number, name) / 2**63 for name in fields}
-        values = {n: drawn(reach, shares[n], whole=hints[n] is int) for n, reach in fields.items()}
-        checked = apply_fields(f"method {cls.__name__}", cls, {**default, **values})
-        found.append({name: checked[name] for name in fields})
+        shares = {name: randomness.key("tune", number, name) / 2**63 for name in space}
+        values = {n: drawn(reach, shares[n], whole=whole[n]) for n, reach in space.items()}
+        checked = apply_fields(f"method {method}", fields, {**default, **values})
+        found.append({name: checked[name] for name in space})
     return found
 
 
@@ -194,13 +198,12 @@ def _trials(cells: Sequence[Cell], options: SearchOptions, by_flag: Iterable[str
             f"{first.method} is for {' and '.join(tasks)}-label data, but {first.dataset} is "
             f"{first.family.task}-label data."
         )
-    cls = METHODS.get(first.method)
     of_protocol = budget(first.protocol, METHODS.fields(first.method))
     given = dict.fromkeys(of_protocol, f"protocol {first.protocol}")
     fixed = given | dict.fromkeys(by_flag, "--set")
     fields = tuned_fields(first.method, options.fields, fixed)
     found = []
-    for number, values in enumerate(draw(fields, cls, first.config, options.trials)):
+    for number, values in enumerate(draw(fields, first.method, first.config, options.trials)):
         shown = ", ".join(f"{name}={value}" for name, value in values.items())
         tried = tuple(
             dataclasses.replace(

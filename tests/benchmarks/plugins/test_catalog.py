@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks.datasets.registry import DATASETS
 from benchmarks.errors import UserError
-from benchmarks.plugins.catalog import Catalog, first_line
+from benchmarks.plugins.catalog import Catalog
+from benchmarks.plugins.entries import first_line
 from benchmarks.plugins.static_reader import read_docs
 from methods.registry import METHODS
 

@@ -14,7 +14,6 @@ from benchmarks.cli.parts.on_validation import OnValidation
 from benchmarks.cli.parts.random_search import draw, tuned_fields
 from benchmarks.conformance.reach import holds_test
 from benchmarks.datasets.registry import resolve
-from methods.registry import METHODS
 from methods.space import LogUniform, OneOf, Uniform
 from tests.benchmarks.cli.parts.searches import Tune
 
@@ -37,8 +36,7 @@ def test_trial_0_is_the_default_and_the_others_are_draws_from_the_space(search: 
 
 def test_draws_follow_the_ranges(search: Tune) -> None:
     ranges = {"lr": LogUniform(1e-4, 1.0), "limit": Uniform(-2, 3), "mode": OneOf(("a", "b"))}
-    cls = METHODS.get("mine")
-    found = draw(ranges, cls, {"lr": 0.5, "limit": 1.0, "mode": "a"}, 2000)[1:]
+    found = draw(ranges, "mine", {"lr": 0.5, "limit": 1.0, "mode": "a"}, 2000)[1:]
     logs = [(np.log10(v["lr"]) + 4) / 4 for v in found]
     shares = [(v["limit"] + 2) / 5 for v in found]
     assert kstest(logs, "uniform").statistic < 0.05
@@ -50,11 +48,10 @@ def test_draws_follow_the_ranges(search: Tune) -> None:
 def test_draws_depend_on_trial_and_field_alone(search: Tune) -> None:
     lr, mode = {"lr": LogUniform(1e-4, 1.0)}, {"mode": OneOf(("a", "b"))}
     config = {"lr": 0.5, "mode": "a"}
-    mine, other = METHODS.get("mine"), METHODS.get("linear_probe")
-    both = draw(lr | mode, mine, config, 8)
-    alone = draw(lr, mine, config, 20)
+    both = draw(lr | mode, "mine", config, 8)
+    alone = draw(lr, "mine", config, 20)
     assert [v["lr"] for v in both] == [v["lr"] for v in alone[:8]]
-    assert draw(lr, other, {"lr": 0.5}, 20) == alone  # methods share the draws
+    assert draw(lr, "linear_probe", {"lr": 0.5}, 20) == alone  # methods share the draws
 
 
 def test_fixed_fields_are_not_tuned(search: Tune) -> None:
