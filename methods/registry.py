@@ -14,8 +14,9 @@ the group `longtail_vlm.methods` are all found the same way.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -63,13 +64,13 @@ def _checked(entry: Entry) -> Entry:
 
     Raises:
         KeyError: a part is missing.
+        TypeError: an option is missing, or is not one of a method.
         ValueError: a part is something else than it must be.
         UserError: the same, in words for the user.
     """
-    options, attributes = entry.options, entry.attributes
-    tasks, exempt = tuple(options["tasks"]), options["exempt"]
-    texts = [options["paper"], options["needs"], options["reconstruction"], *tasks]
-    texts += [*mapping_in(exempt).keys(), *exempt.values()]
+    info = MethodInfo(entry.name, **entry.options)
+    tasks, exempt, attributes = tuple(info.tasks), mapping_in(info.exempt), entry.attributes
+    texts = [info.paper, info.needs, info.reconstruction, *tasks, *exempt.values()]
     if not all(isinstance(text, str) for text in texts):
         raise UserError(
             f"'{entry.name}' is registered with something else than text as its paper, needs, "
@@ -85,9 +86,9 @@ def _checked(entry: Entry) -> Entry:
         "bases": tuple(text_in(base) for base in items_in(attributes["bases"])),
         "fit_many": text_in(attributes["fit_many"]),
     }
-    deterministic = options["deterministic"] is True
-    options = options | {"tasks": tasks, "deterministic": deterministic}
-    return replace(entry, options=options, attributes=found)
+    declared = dataclasses.replace(info, tasks=tasks, deterministic=info.deterministic is True)
+    options = {name: value for name, value in vars(declared).items() if name != "name"}
+    return dataclasses.replace(entry, options=options, attributes=found)
 
 
 METHODS = Catalog(

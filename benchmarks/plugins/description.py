@@ -159,7 +159,8 @@ def _entry(kind: str, data: Any, origin: Origin, complete: Callable[[Entry], Ent
     check_name(kind, name)
     file = Path(text_in(data["file"]))
     if not file.is_file():
-        raise UserError(f"the {kind} '{name}' is defined in no file, but in '{one_visible_line(str(file))}'.")
+        shown = one_visible_line(str(file))
+        raise UserError(f"the {kind} '{name}' is defined in no file, but in '{shown}'.")
     entry = Entry(
         name,
         file,

@@ -154,7 +154,10 @@ CLASSES = {
         _with("lr: tuple = deep", "deep = ()\nfor _ in range(10**4): deep = (deep,)\n"),
         "RecursionError",
     ),
-    "field name": (_with("lr: int = 1\n    __annotations__['\\x1b'] = int\n    locals()['\\x1b'] = 1"), "does not import"),
+    "field name": (
+        _with("lr: int = 1\n    __annotations__['\\x1b'] = int\n    locals()['\\x1b'] = 1"),
+        "does not import",
+    ),
     "choices": (_with("lr: Literal['\\ud800'] = '\\ud800'"), "does not describe"),
     "docstring": (SOUND.replace("Mine.", "M" * 10**6), ""),
     "documents": (SOUND.replace("Mine.", "\\x1b[2J" * 10), ""),
