@@ -80,7 +80,7 @@ FILES = {
     ),
     "prints": ("print('\\x1b[2J' * 10**6, flush=True)\n" + SOUND, ""),
     "no output": ("import sys; sys.stdout.close(); sys.stderr = None\n" + SOUND, ""),
-    "output": ("import sys; sys.stdout = open('out.txt', 'w')\n" + SOUND, ""),
+    "output": ("import sys; sys.stdout = open('/dev/null', 'w')\n" + SOUND, ""),
     "alarm": ("import signal; signal.alarm(1); import time; time.sleep(9)", "SIGALRM"),
 }
 """Imports that misuse what a process has open."""
