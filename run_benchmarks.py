@@ -41,7 +41,7 @@ def _run(words: list[str], *, debug: bool) -> int:
         from benchmarks.cli.parts.console import standard_console
 
         with _in_one_process() if debug else nullcontext():
-            if getattr(options, "plugin", None):
+            if getattr(options, "plugin", None) and options.verb != "predict":
                 _warm_up(options.verb)
             return verb.execute(options, standard_console())
     except BaseException as error:  # a plug-in may raise SystemExit or GeneratorExit

@@ -49,7 +49,7 @@ class MethodInfo:
 
 
 def _attributes(cls: type) -> dict[str, Any]:
-    """What the planning process must know of a method's class, in types of JSON."""
+    """Facts on a method's class that the planning process needs, in types of JSON."""
     space = getattr(cls, "space", {})
     owners = [base for base in cls.__mro__ if "fit_many" in vars(base)]
     return {
@@ -79,7 +79,7 @@ def _checked(entry: Entry) -> Entry:
     space = {}
     for name, distribution in mapping_in(attributes["space"]).items():
         if entry.fields is None or name not in entry.fields:
-            raise UserError(f"the space of '{entry.name}' names '{name}', which is no field.")
+            raise UserError(f"the space of '{entry.name}' names '{name}', which is not a field.")
         space[name] = from_json(items_in(distribution))
     found = {
         "space": space,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchmarks.cli.parts.checked import LIMIT_S, Result, in_children
 from benchmarks.cli.parts.flags import add_plugin
 from benchmarks.errors import UserError
-from benchmarks.processes import in_this_process, staying_here
+from benchmarks.processes import in_this_process, staying_here, warm_up
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,6 +79,8 @@ def check(
     from methods.registry import METHODS, info_of
 
     here = debug or in_this_process()
+    if not here:
+        warm_up(fitting=True)
     with staying_here(here):
         found = [name for file in plugins for name in METHODS.load_file(file)]
         mine = [name for name in found if name in METHODS.entries()]

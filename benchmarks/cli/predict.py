@@ -51,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace, console: Console) -> int:
     """Write the predictions for every image under a folder."""
     from benchmarks.cli.parts.prediction import predict
+    from benchmarks.processes import staying_here
 
     flags = {name: getattr(options, name) for name in ("data_root", "device", "offline", "plugin")}
-    return predict(options.record, options.images, options.out, console, flags)
+    with staying_here():  # it has no labels to keep, and writes no record
+        return predict(options.record, options.images, options.out, console, flags)

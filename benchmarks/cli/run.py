@@ -69,7 +69,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
     if todo and not options.debug:
-        processes.warm_up()
+        processes.warm_up(fitting=True)
     if todo:
         estimated = outlook(todo, estimator_for(records, sweep))
         warn_of_changed_data(planned, records, sweep, console)

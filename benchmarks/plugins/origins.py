@@ -21,16 +21,16 @@ class PluginFile:
     """A user's file, named with `--plugin`."""
 
     typed: Path
-    """As the user wrote it."""
+    """Path in the user's words."""
     path: Path
-    """The same, absolute: a plug-in may leave the folder that the command was typed in."""
+    """The same path, absolute: a plug-in may leave the folder that the command was typed in."""
 
     def __str__(self) -> str:
         return f"Plug-in {self.place}"
 
     @property
     def place(self) -> str:
-        """What a user looks for."""
+        """Text by which a user finds it."""
         return str(self.typed)
 
     @classmethod
@@ -73,7 +73,7 @@ class InstalledPlugin:
 
     @property
     def place(self) -> str:
-        """What a user looks for."""
+        """Text by which a user finds it."""
         return self.value
 
     def run(self) -> None:

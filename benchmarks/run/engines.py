@@ -9,11 +9,12 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from benchmarks.datasets.registry import DATASETS
 from benchmarks.inputs.features import user_store
+from benchmarks.plugins.catalog import Catalog
+from benchmarks.plugins.origins import Origin
 from benchmarks.processes import Child, Ended, Message, Overdue, in_this_process
 from benchmarks.run.bench import Take
 from benchmarks.run.border import Facts, Verdict, checked_notes, clean, from_messages
@@ -120,7 +121,7 @@ class Workers:
     def open(self, cells: list[Cell]) -> Facts:
         """See `Engine.open`."""
         cell = cells[0]
-        foreign, data_plugins = _foreign_file(cell.method), _data_plugin(cell)
+        foreign, data_plugins = _origin(METHODS, cell.method), _origin(DATASETS, cell.family.name)
         purpose = (data_plugins, foreign and (cell.method, shared(cell)))
         if self._child is None or purpose != self._purpose:
             self.close()
@@ -228,13 +229,7 @@ def _verdict(head: Mapping[str, Any]) -> Verdict:
     return Verdict(changed, restored)
 
 
-def _foreign_file(method: str) -> tuple[Path, ...]:
-    """Return the file of a method that does not belong to the suite."""
-    entry = METHODS.entries()[method]
-    return () if entry.module is not None else (entry.file,)
-
-
-def _data_plugin(cell: Cell) -> tuple[Path, ...]:
-    """Return the plug-in file that registers the cell's data set, if one does."""
-    entry = DATASETS.entries().get(cell.family.name)
-    return () if entry is None or entry.module is not None else (entry.file,)
+def _origin(catalog: Catalog, name: str) -> tuple[Origin, ...]:
+    """Return the plug-in that registers a method or data set, unless it belongs to the suite."""
+    entry = catalog.entries().get(name)  # own data are in no catalog
+    return () if entry is None or entry.origin is None else (entry.origin,)

@@ -13,13 +13,13 @@ import sys
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmarks import device as devices
 from benchmarks.datasets.base import DataSet
 from benchmarks.errors import DataError, DataMissing, UserError
 from benchmarks.inputs.features import FeatureStore, user_store
+from benchmarks.plugins.origins import Origin
 from benchmarks.processes import Parent
 from benchmarks.run.bench import Bench, Take
 from benchmarks.run.border import Facts, Verdict, clean, to_messages
@@ -31,7 +31,7 @@ from results.schema import Record
 
 STEP_S = 0.1
 """Least time between two messages about steps."""
-_imported: set[Path] = set()
+_imported: set[Origin] = set()
 """Files of plug-ins that this process has imported."""
 ERRORS = (DataMissing, DataError, UserError)
 """Errors that end a run, the most special first."""
@@ -120,8 +120,8 @@ class Open:
 
     cell: Cell
     info: MethodInfo
-    foreign: Sequence[Path]
-    """Files of plug-ins to import once the bench is ready."""
+    foreign: Sequence[Origin]
+    """Plug-ins to import once the bench is ready."""
 
 
 @dataclass(frozen=True)
@@ -131,16 +131,16 @@ class Measure:
     cells: list[Cell]
 
 
-def serve(parent: Parent, options: RunOptions, data_plugins: Sequence[Path]) -> None:
+def serve(parent: Parent, options: RunOptions, data_plugins: Sequence[Origin]) -> None:
     """Do what the parent asks for until it closes the pipe.
 
     Args:
         parent: the process that plans and records.
         options: of the run.
-        data_plugins: files that register data sets, which requests may contain.
+        data_plugins: plug-ins that register data sets, which requests may contain.
     """
-    for file in data_plugins:
-        METHODS.load_file(file)
+    for origin in data_plugins:
+        METHODS.load(origin)
     display = _Remote(parent)
     _forward_warnings(parent)
 
@@ -168,16 +168,16 @@ def serve(parent: Parent, options: RunOptions, data_plugins: Sequence[Path]) -> 
 def _open(worker: Worker, request: Open, parent: Parent) -> None:
     facts = worker.open(request.cell, trusted=not request.foreign)
     worker.prepare(request.cell, request.info)
-    new = [file for file in request.foreign if file not in _imported]
+    new = [origin for origin in request.foreign if origin not in _imported]
     if new:
         worker.distrust()
-    for file in new:
+    for origin in new:
         try:
-            METHODS.load_file(file)
+            METHODS.load(origin)
         except UserError as error:
             parent.send({"kind": "lost", "text": clean(str(error))})
             return
-        _imported.add(file)
+        _imported.add(origin)
     parent.send({"kind": "facts", "facts": vars(facts)})
 
 

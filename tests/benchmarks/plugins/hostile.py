@@ -165,7 +165,7 @@ CLASSES = {
     "space of none": (SOUND + "\nMine.space = None\n", "cannot be described"),
     "space of no field": (
         SOUND + "\nfrom methods.space import Uniform\nMine.space = {'x': Uniform(0, 1)}\n",
-        "no field",
+        "not a field",
     ),
     "empty space": (
         SOUND + "\nfrom methods.space import Uniform\nMine.space = {'lr': Uniform(1, 0)}\n",
