@@ -32,7 +32,7 @@ from results.schema import Record
 STEP_S = 0.1
 """Least time between two messages about steps."""
 _imported: set[Origin] = set()
-"""Files of plug-ins that this process has imported."""
+"""Plug-ins that this process has imported."""
 ERRORS = (DataMissing, DataError, UserError)
 """Errors that end a run, the most special first."""
 
