@@ -131,7 +131,7 @@ def flip(file: Path, whole: bytes, draw: random.Random) -> None:
     file.write_bytes(changed)
 
 
-@pytest.mark.parametrize("number", [60, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [60, pytest.param(2000, marks=pytest.mark.slow)])
 def test_flipped_bits_are_refused(store: Store, number: int) -> None:
     store.write(RECORDS["single"], SINGLE)
     file = store.folder / "k.npz"
@@ -142,7 +142,7 @@ def test_flipped_bits_are_refused(store: Store, number: int) -> None:
         assert "not the file" in refused(store)
 
 
-@pytest.mark.parametrize("number", [150, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [150, pytest.param(2000, marks=pytest.mark.slow)])
 def test_flipped_bits_of_an_old_file_are_refused_or_mean_nothing(store: Store, number: int) -> None:
     store.write(RECORDS["single"], SINGLE)
     change_file(store.folder / "k.json", lambda data: data.pop("predictions_sha256"))

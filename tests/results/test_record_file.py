@@ -229,7 +229,7 @@ def test_a_changed_record_is_refused_or_used(
 
 
 @pytest.mark.slow
-@settings(max_examples=2000)
+@settings(max_examples=800)
 @given(data=mutations())
 def test_many_changed_records_are_refused_or_used(
     data: Any, tmp_path_factory: pytest.TempPathFactory
