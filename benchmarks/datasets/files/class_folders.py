@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.datasets.files.image_files import FORMATS, UNREADABLE, file_names
+from benchmarks.datasets.files.image_files import UNREADABLE, file_names
+from benchmarks.datasets.files.image_limits import FORMATS
 from benchmarks.datasets.files.links import Links
 from benchmarks.errors import DataError
 from benchmarks.input_files import opened

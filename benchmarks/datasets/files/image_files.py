@@ -5,13 +5,12 @@ used: transparency is dropped, and EXIF orientation is ignored unless `upright` 
 images are scaled to eight bits, which `convert` would clip.
 
 A file may be made to exhaust its reader: the formats, the size of a file and of an image, and the
-number of its parts are bounded (`_opened`).
+number of its parts are bounded (`image_limits`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import os
 import re
@@ -21,7 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -30,8 +29,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from benchmarks.datasets.base import Images
+from benchmarks.datasets.files.image_limits import (
+    FORMATS,
+    Bounded,
+    Excessive,
+    largest_file,
+    max_pixels,
+    reads_of,
+    refuse_excessive,
+    too_large,
+)
 from benchmarks.datasets.files.links import Links
-from benchmarks.errors import DataError, UserError
+from benchmarks.errors import DataError
 from benchmarks.input_files import opened
 
 CropOf = Callable[[int, int], tuple[int, int, int, int]]
@@ -39,25 +48,6 @@ CropOf = Callable[[int, int], tuple[int, int, int, int]]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
 """Suffixes of image files, in lower case."""
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
-"""Pillow's readers of these files; others hand the file to programs such as Ghostscript."""
-PIXELS_VARIABLE = "LONGTAIL_VLM_MAX_PIXELS"
-"""Environment variable with the largest number of pixels of an image."""
-MAX_PIXELS = 89_478_485
-"""The default: Pillow's own, a quarter of a gigabyte of pixels."""
-_BYTES_PER_PIXEL = 3
-"""Largest size of a file, as bytes per pixel of the largest image."""
-_SMALLEST_LIMIT = 10_000_000
-"""Pixels that a file's size is always allowed for."""
-_HEADER_READS = 4_000
-"""Most reads before the pixels: one or a few for each part of a file (segment, chunk, block)."""
-_READ = 256
-"""Fewest bytes per read on average, besides those of the header."""
-_SCANNED_PIXELS = 1_500_000_000
-"""Most pixels of a progressive JPEG times its scans, each of which passes over all pixels."""
-_PLAIN_BYTES = 4_000_000
-"""Largest PPM file whose numbers are text, which is read slowly."""
-
 UNREADABLE = (
     UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
     IndexError, KeyError, TypeError, OverflowError, MemoryError, ZeroDivisionError, AttributeError,
@@ -74,27 +64,6 @@ _ORIENTATION = 0x0112
 
 class _Unusable(ValueError):
     """A readable image whose pixels cannot be converted to eight bits."""
-
-
-class _Excessive(ValueError):
-    """An image that takes more memory or time than images do."""
-
-
-class _Bounded(io.BufferedReader):
-    """A file that is read in a bounded number of steps.
-
-    Pillow reads the parts of a file one after the other, and a file of some megabytes may have
-    millions of empty ones.
-    """
-
-    reads = _HEADER_READS
-    """Reads that are left."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self.reads -= 1
-        if self.reads < 0:
-            raise _Excessive("too many parts for an image of this size")
-        return super().read(size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,80 +178,26 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     _silence_pillow()
     most = max_pixels()
     try:
-        file = opened(path, _BYTES_PER_PIXEL * max(most, _SMALLEST_LIMIT))
+        file = opened(path, largest_file(most))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     try:
         size = os.fstat(file.fileno()).st_size
-        with _Bounded(file.detach()) as stream, Image.open(stream, formats=FORMATS) as image:
-            stream.reads = _HEADER_READS + size // _READ
-            _refuse_excessive(image, stream, size, most)
+        with Bounded(file.detach()) as stream, Image.open(stream, formats=FORMATS) as image:
+            stream.reads = reads_of(size)
+            refuse_excessive(image, stream, size, most)
             yield image
-    except _Excessive as error:
+    except Excessive as error:
         raise DataError(f"{path}: {error}.") from error
     except _Unusable as error:
         raise DataError(f"{path}: {error}; save the image with 8 or 16 bits.") from error
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: {_too_large(most)}.") from error
+        raise DataError(f"{path}: {too_large(most)}.") from error
     except UNREADABLE as error:
         reason = "unreadable or truncated image" if size else "the file is empty"
         raise DataError(f"{path}: {reason}.") from error
-
-
-def _refuse_excessive(image: Image.Image, stream: _Bounded, size: int, most: int) -> None:
-    """Refuse an image whose header promises more work than images of its kind take.
-
-    Args:
-        image: the image, of which only the header was read.
-        stream: its file; its position is kept.
-        size: bytes of the file.
-        most: most pixels.
-
-    Raises:
-        _Excessive: the pixels, the scans or the text are too many.
-    """
-    pixels = image.width * image.height
-    if pixels > most:
-        raise _Excessive(_too_large(most))
-    if image.info.get("progressive"):
-        place = stream.tell()
-        stream.seek(0)
-        scans = stream.read().count(b"\xff\xda")
-        stream.seek(place)
-        if scans * pixels > _SCANNED_PIXELS:
-            raise _Excessive(f"a JPEG with {scans:,} scans, which would be decoded for minutes")
-    plain = any(tile[0] == "ppm_plain" for tile in getattr(image, "tile", ()))
-    if plain and size > _PLAIN_BYTES:
-        raise _Excessive("a large image in text; save it in a binary format")
-
-
-def _too_large(most: int) -> str:
-    return (
-        f"more than {most / 1e6:,.1f} million pixels; set {PIXELS_VARIABLE}=NUMBER in the "
-        "environment to allow more"
-    )
-
-
-def max_pixels() -> int:
-    """The largest number of pixels of an image.
-
-    Raises:
-        UserError: the environment variable is not a number.
-    """
-    return _max_pixels(os.environ.get(PIXELS_VARIABLE, ""))
-
-
-@cache
-def _max_pixels(said: str) -> int:
-    digits = said.replace("_", "")
-    if said and not (digits.isascii() and digits.isdigit() and 0 < len(digits) < 16):
-        raise UserError(f"{PIXELS_VARIABLE}={said}: write a number of pixels, such as 200000000.")
-    most = int(digits or MAX_PIXELS)
-    # Pillow's own limit is twice this number, and must not be below the one that the user says.
-    Image.MAX_IMAGE_PIXELS = max(most, MAX_PIXELS)
-    return most
 
 
 def _silence_pillow() -> None:
