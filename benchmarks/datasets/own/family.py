@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -58,8 +58,15 @@ class OwnData(InFiles):
     n_max: Annotated[int | None, Count] = None
     """Training images of the largest class of the long tail; none takes as many as possible."""
 
+    from_file: ClassVar[dict[str, Any]]
+    """Class attributes that come from the file."""
     spec: ClassVar[Spec]
     published: ClassVar[bool] = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how another process, which does not have the subclass, makes an equal data set."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return _restored, (self.from_file, values)
 
     def resolve(self, root: Path) -> Self:
         """This configuration after checks of its values and, if present, of the tree or table.
@@ -327,13 +334,30 @@ def family_of(file: Path) -> tuple[type[OwnData], dict[str, Any]]:
     spec = read_spec(expanded(file, "data set"))
     facts = {
         "__doc__": f"Your own data, described in {file}.",
-        "__module__": __name__,
         "name": spec.name,
         "task": spec.task,
         "version": spec.version,
         "default_groups": spec.groups,
         "spec": spec,
     }
-    cls = type("OwnData", (OwnData,), facts)
+    cls = _class_of(facts)
     checked = apply_fields(f"data set {file}", cls, dict(spec.knobs))
     return cls, {name: checked[name] for name in spec.knobs}
+
+
+_classes: dict[str, type[OwnData]] = {}
+"""The classes of this process by their facts, so that equal cells have equal families."""
+
+
+def _class_of(facts: dict[str, Any]) -> type[OwnData]:
+    """Return the class of a data set with these class attributes."""
+    key = repr(facts)
+    if key not in _classes:
+        own = {**facts, "__module__": __name__, "from_file": facts}
+        _classes[key] = type("OwnData", (OwnData,), own)
+    return _classes[key]
+
+
+def _restored(facts: dict[str, Any], values: dict[str, Any]) -> OwnData:
+    """Return the data set that another process sent."""
+    return _class_of(facts)(**values)

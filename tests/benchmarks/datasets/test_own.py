@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -40,6 +41,17 @@ def test_a_description_with_one_line(tmp_path: Path) -> None:
             expected = np.asarray(Image.open(tmp_path / "photos" / name / f"{number}.png"))
             assert split.images.read(i).tolist() == expected.tolist()
     assert data.validation is None
+
+
+def test_another_process_is_sent_an_equal_data_set(tmp_path: Path) -> None:
+    tree(tmp_path / "photos", BALANCED)
+    file = describe(tmp_path, images="photos")
+    found = family(file, test_share=0.5)
+    assert found.digest  # which the other process computes again
+    sent = pickle.loads(pickle.dumps(found))
+    assert sent == found and sent is not found
+    assert family(file, test_share=0.5) == found  # equal cells are of one data set
+    assert sent.load(tmp_path, 0).split_hash == found.load(tmp_path, 0).split_hash
 
 
 def test_split_folders_are_kept(tmp_path: Path) -> None:
