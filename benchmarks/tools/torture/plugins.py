@@ -8,7 +8,7 @@ Python that `hostile/plugin.py.txt` frames. `expect` says what becomes of the pl
 * loses: it deletes or damages records, so records may be missing if the status says so;
 * spies: it searches for the test labels, and must not find more than chance.
 
-Several plug-ins share a sweep. If one of a sweep has a fault, each runs alone to find which.
+Several plug-ins share a sweep. If it is not clear which of them has a fault, halves are tried.
 """
 
 from __future__ import annotations
@@ -107,20 +107,7 @@ def campaign(order: Order) -> Tally:
     bare = Bare(sweeps.cells(undisturbed.place.out), sweeps.table(run.output))
 
     def one(group: Sequence[Hostile]) -> None:
-        faults = _tried(order.folder / group[0].name, group, bare, tally)
-        if not faults:
-            return
-        if len(group) == 1:
-            tally.fault(group[0].name, "; ".join(faults))
-            return
-        found = False
-        for plugin in group:
-            again = _tried(order.folder / plugin.name, [plugin], bare, None)
-            if again:
-                tally.fault(plugin.name, "; ".join(again))
-                found = True
-        if not found:
-            tally.fault("together", f"{_names(group)}: {'; '.join(faults)}")
+        _narrowed(order.folder, group, bare, tally, count=True)
 
     for_each(_groups(chosen), one, tally, order.jobs, _names)
     return tally
@@ -178,76 +165,110 @@ class _Sweep:
         return run
 
 
-def _tried(folder: Path, group: Sequence[Hostile], bare: Bare, tally: Tally | None) -> list[str]:
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong, and with which plug-in; empty if any of a sweep may be the cause."""
+
+    plugin: str
+    text: str
+
+
+def _narrowed(
+    folder: Path, group: Sequence[Hostile], bare: Bare, tally: Tally, *, count: bool
+) -> bool:
+    """Try plug-ins in one sweep; True if there are faults.
+
+    If it is not clear which plug-in has them, halves of the group are tried.
+    """
+    name = group[0].name if len(group) == 1 else f"{len(group)}-from-{group[0].name}"
+    faults = _tried(folder / name, group, bare, tally if count else None)
+    for fault in faults:
+        if fault.plugin:
+            tally.fault(fault.plugin, fault.text)
+    common = "; ".join(fault.text for fault in faults if not fault.plugin)
+    if not common:
+        return bool(faults)
+    if len(group) == 1:
+        tally.fault(group[0].name, common)
+        return True
+    middle = len(group) // 2
+    halves = (group[:middle], group[middle:])
+    if not any([_narrowed(folder, half, bare, tally, count=False) for half in halves]):
+        tally.fault(_names(group), common)
+    return True
+
+
+def _tried(folder: Path, group: Sequence[Hostile], bare: Bare, tally: Tally | None) -> list[Fault]:
     """Run plug-ins in one sweep and return the faults; the folder is kept if there are any."""
-    if folder.exists():
-        shutil.rmtree(folder)
     sweep = _Sweep(folder, group)
     run = sweep.run()
-    faults = run.faults() + _judged(sweep, run, bare, tally)
+    faults = [*(Fault("", text) for text in run.faults()), *_judged(sweep, run, bare, tally)]
     if not faults:
         _remove(folder)
     return faults
 
 
-def _judged(sweep: _Sweep, run: Run, bare: Bare, tally: Tally | None) -> list[str]:
+def _judged(sweep: _Sweep, run: Run, bare: Bare, tally: Tally | None) -> list[Fault]:
     first = sweep.plugins[0]
     if first.expect == "refused":
         if run.status == 2 and run.says(first.name):
             _count(tally, "refused: cannot be imported")
             return []
-        return [f"status {run.status} for a plug-in that cannot be imported"]
-    faults = []
+        return [Fault(first.name, f"status {run.status}, but it cannot be imported")]
     try:
         cells = sweeps.cells(sweep.place.out)
     except ValueError as error:
         if first.expect == "loses" and run.status in (1, 2):
             _count(tally, "records lost, and said")
             return []
-        return [f"a record cannot be read: {error}"]
+        return [Fault("", f"a record cannot be read: {error}")]
+    wrong = []
     for key, expected in bare.cells.items():
         found = cells.pop(key, None)
         if found is None:
-            if first.expect != "loses" or run.status == 0:
-                faults.append(f"no record of {expected.method}, status {run.status}")
-        elif (change := found.differs_from(expected)) and (
-            first.expect != "loses" or not run.status
-        ):
-            faults.append(f"{expected.method} has another {change}, status {run.status}")
+            wrong.append(f"no record of {expected.method}, status {run.status}")
+        elif change := found.differs_from(expected):
+            wrong.append(f"{expected.method} has another {change}, status {run.status}")
     if first.expect == "loses":
+        if run.status in (1, 2):  # said
+            wrong = []
         _count(tally, "records lost, and said" if run.status else "tried to lose records, in vain")
-        return [*faults, *([] if run.status in (0, 1, 2) else [f"status {run.status}"])]
+        if run.status not in (0, 1, 2):
+            wrong.append(f"status {run.status}")
+        return [Fault("", text) for text in wrong]
+    faults = [Fault("", text) for text in wrong]
     own = {cell.method: cell for cell in cells.values()}
     for plugin in sweep.plugins:
-        faults += _own(plugin, own.pop(plugin.name, None), tally)
+        faults += [Fault(plugin.name, x) for x in _own(plugin, own.pop(plugin.name, None), tally)]
     if own:
-        faults.append(f"records of {', '.join(own)}, which nobody asked for")
+        faults.append(Fault("", f"records of {', '.join(own)}, which nobody asked for"))
     failed = any(cell.status == "failed" for cell in cells.values())
     if run.status != failed:
-        faults.append(f"status {run.status}, {'some cells' if failed else 'no cell'} failed")
-    return faults + _rows(run, bare)
+        some = "some cells" if failed else "no cell"
+        faults.append(Fault("", f"status {run.status}, {some} failed"))
+    return faults + [Fault("", text) for text in _rows(run, bare)]
 
 
 def _own(plugin: Hostile, cell: Cell | None, tally: Tally | None) -> list[str]:
     """Faults of a plug-in's own cell."""
     if cell is None:
-        return [f"{plugin.name} has no record"]
+        return ["no record"]
     faults = []
     if cell.status not in OUTCOMES[plugin.expect]:
-        faults.append(f"{plugin.name} is {cell.status} ({plugin.expect} expected): {cell.error}")
+        faults.append(f"{cell.status} ({plugin.expect} expected): {cell.error}")
     if cell.status != "done" and not cell.error:
-        faults.append(f"{plugin.name} is {cell.status} without a reason")
+        faults.append(f"{cell.status} without a reason")
     if len(cell.error or "") > REASON:
-        faults.append(f"{plugin.name}: a reason of {len(cell.error or ''):,} characters")
+        faults.append(f"a reason of {len(cell.error or ''):,} characters")
     notes = cell.record.get("notes") or ()
     if sum(map(len, notes)) > 2 * REASON:
-        faults.append(f"{plugin.name}: notes of {sum(map(len, notes)):,} characters")
+        faults.append(f"notes of {sum(map(len, notes)):,} characters")
     if plugin.expect == "spies" and cell.status == "done":
         n = sweeps.GLYPHS["classes"] * sweeps.GLYPHS["test_per_class"]
         bound = sweeps.CHANCE + 5 * (sweeps.CHANCE * (100 - sweeps.CHANCE) / n) ** 0.5
         accuracy = cell.record["metrics"]["overall"]
         if accuracy > bound:
-            faults.append(f"{plugin.name} reads the test labels: {accuracy:.1f} %")
+            faults.append(f"reads the test labels: {accuracy:.1f} %")
     _count(tally, {"done": "cell done", "failed": "cell failed with a reason"}.get(
         cell.status, cell.status))  # fmt: skip
     return faults
