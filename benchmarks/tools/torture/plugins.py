@@ -239,7 +239,11 @@ def _judged(sweep: _Sweep, run: Run, bare: Bare, tally: Tally | None) -> list[Fa
     faults = [Fault("", text) for text in wrong]
     own = {cell.method: cell for cell in cells.values()}
     for plugin in sweep.plugins:
-        faults += [Fault(plugin.name, x) for x in _own(plugin, own.pop(plugin.name, None), tally)]
+        cell = own.pop(plugin.name, None)
+        if cell is None:  # an earlier plug-in may have ended the sweep
+            faults.append(Fault("", f"no record of {plugin.name}"))
+        else:
+            faults += [Fault(plugin.name, text) for text in _own(plugin, cell, tally)]
     if own:
         faults.append(Fault("", f"records of {', '.join(own)}, which nobody asked for"))
     failed = any(cell.status == "failed" for cell in cells.values())
@@ -249,10 +253,8 @@ def _judged(sweep: _Sweep, run: Run, bare: Bare, tally: Tally | None) -> list[Fa
     return faults + [Fault("", text) for text in _rows(run, bare)]
 
 
-def _own(plugin: Hostile, cell: Cell | None, tally: Tally | None) -> list[str]:
+def _own(plugin: Hostile, cell: Cell, tally: Tally | None) -> list[str]:
     """Faults of a plug-in's own cell."""
-    if cell is None:
-        return ["no record"]
     faults = []
     if cell.status not in OUTCOMES[plugin.expect]:
         faults.append(f"{cell.status} ({plugin.expect} expected): {cell.error}")
