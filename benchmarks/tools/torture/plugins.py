@@ -167,7 +167,7 @@ class _Sweep:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong, and with which plug-in; empty if any of a sweep may be the cause."""
+    """Something wrong, and the plug-in that has it; empty if any of a sweep may be the cause."""
 
     plugin: str
     text: str
