@@ -85,7 +85,7 @@ class Predictor:
     notes: tuple[str, ...] = ()
     """Footnotes for this run's record."""
     fitted_together: int = 1
-    """Number of trainings in one batched problem, this one included."""
+    """Number of trainings that ran together, this one included."""
     views: Literal["whole", "five crops"] = "whole"
     """five crops: test logits are the mean over the four corners and the centre of the enlarged
     image (test-time ensembling). Only for methods that need images."""
@@ -304,8 +304,10 @@ class Method(ABC):
     def fit_many(self, tasks: Sequence[Task]) -> Sequence[FitResult]:
         """Fit tasks that differ only in their seed; return a predictor or an exception for each.
 
-        Override this to train them as one batched problem; the runner then passes all seeds at
-        once. A method on frozen features that trains through the shared loop should derive from
-        `parts.training.learning.Learner` instead, which batches seeds and hyper-parameters.
+        Override this to share work between them; the runner then passes all seeds at once. The
+        logits must be those of single fits, up to rounding (the check `together`). A method on
+        frozen features that trains through the shared loop should derive from
+        `parts.training.learning.Learner` instead: its seeds and hyper-parameters are fitted
+        together, and their logits are those of single fits bit for bit.
         """
         return [self.fit(task) for task in tasks]

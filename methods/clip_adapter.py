@@ -22,7 +22,6 @@ from torch.nn import functional as F
 from benchmarks.plugins.ranges import Count, NonNegative, Share
 from methods.base import Batch, Task, TextSource
 from methods.parts.losses.single_label.ce import cross_entropy
-from methods.parts.stackable import Stackable
 from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import Schedule, Training
 from methods.registry import register
@@ -66,7 +65,7 @@ class ClipAdapter(Learner):
         return (yield Training(task, module, cross_entropy, schedule))
 
 
-class AdaptedFeatures(Stackable):
+class AdaptedFeatures(nn.Module):
     """Logits of norm(ratio * ReLU(Up(ReLU(Down(x)))) + (1 - ratio) * x) against fixed weights.
 
     Args:
@@ -77,7 +76,6 @@ class AdaptedFeatures(Stackable):
             code).
     """
 
-    broadcasts = True
     weight: Tensor
     ratio: Tensor
 

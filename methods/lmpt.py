@@ -39,7 +39,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.errors import NotApplicable
@@ -48,7 +48,6 @@ from methods.base import Batch, Task
 from methods.parts.losses import MultiLabelLossName, named_loss
 from methods.parts.losses.base import Loss, LossFunction
 from methods.parts.losses.single_label.la import LogitAdjusted
-from methods.parts.stackable import Stackable
 from methods.parts.text.prompts import PromptClassifier, PromptLearner, prompt_schedule
 from methods.parts.text.text_tower import mean_direction, words
 from methods.parts.training.learning import Learner, Learning
@@ -158,7 +157,7 @@ class _Both(Loss):
         return torch.lerp(self._classification(logits, labels, batch), embedding, self.weight)
 
 
-class EmbeddingLoss(Stackable):
+class EmbeddingLoss(nn.Module):
     """The class-specific embedding loss: sum over c of omega_c * relu(mu_c - y_bc * cos_bc).
 
     A class without training images has weight 0.
@@ -178,7 +177,6 @@ class EmbeddingLoss(Stackable):
     weights: Tensor
     margins: Tensor
     _factors: Tensor
-    of_the_data = frozenset({"_texts", "_text_of", "_labels"})
 
     def __init__(
         self, task: Task, margin: float, gamma: float, *, sign: str, balanced: bool

@@ -16,6 +16,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks import randomness
 from benchmarks.conformance.demands import (
@@ -187,7 +188,7 @@ def permutation(s: Subject) -> None:
 
 @check()
 def together(s: Subject) -> None:
-    """Seeds fitted as a batch give the logits of single fits; so do a Learner's configurations."""
+    """Seeds fitted together give the logits of single fits; a Learner's do so bit for bit."""
     if s.cls.fit_many is Method.fit_many:
         raise DoesNotApply("fits each seed alone")
     tasks, tests = zip(*(s.task(seed) for seed in (0, 1)), strict=True)
@@ -200,7 +201,7 @@ def together(s: Subject) -> None:
         demand(isinstance(predictor, Predictor), f"seed {seed} failed: {predictor}")
         assert isinstance(predictor, Predictor)
         logits = s.evaluated(predictor, tests[seed])
-        demand_close(logits, alone[seed], f"seed {seed} gave other logits than alone")
+        demand_as_alone(s, logits, alone[seed], f"seed {seed} gave other logits than alone")
     method = s.built()
     if isinstance(method, Learner) and s.cls.space:
         hints = get_type_hints(s.cls)
@@ -212,7 +213,7 @@ def together(s: Subject) -> None:
         _, test = s.task()
         expected = s.evaluated(other.fit(s.task()[0]), test)
         line = "another configuration gave other logits than alone"
-        demand_close(s.evaluated(found, test), expected, line)
+        demand_as_alone(s, s.evaluated(found, test), expected, line)
 
 
 # ---- few classes, few images ---------------------------------------------------------------------
@@ -402,6 +403,15 @@ def words(s: Subject) -> None:
 
 
 # ---- helpers -------------------------------------------------------------------------------------
+
+
+def demand_as_alone(s: Subject, logits: Tensor, expected: Tensor, line: str) -> None:
+    """Raise `line` unless logits are those of a fit alone: of a Learner bit for bit."""
+    if issubclass(s.cls, Learner):
+        off = float((logits - expected).abs().max())
+        demand(torch.equal(logits, expected), f"{line}, by {off:.2g}")
+    else:
+        demand_close(logits, expected, line)
 
 
 def fits_finitely(s: Subject, data: DataSet) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -132,27 +131,27 @@ def test_an_odd_size_is_halved_upwards() -> None:
 
 
 class Head(OnFeatures):
-    """A head with memory for a total number of samples of all members."""
+    """A head with memory for some samples."""
 
-    room = 1000
-    sizes: ClassVar[list[int]] = []
+    def __init__(self, head: nn.Module, room: int) -> None:
+        super().__init__(head)
+        self.room = room
 
     def forward(self, batch: Batch) -> Tensor:
-        if self.training:
-            Head.sizes.append(batch.inputs.shape[:-1].numel())
-            if Head.sizes[-1] > Head.room:
-                raise MemoryError
+        if self.training and len(batch) > self.room:
+            raise MemoryError
         return super().forward(batch)
 
 
 class Several(Learner):
-    """Any head under any loss."""
+    """Any head under any loss; each fit has the memory that comes next."""
 
-    def __init__(self, loss: str) -> None:
+    def __init__(self, loss: str, *rooms: int) -> None:
         self.loss = loss
+        self.rooms = iter(rooms)
 
     def learn(self, task: Task) -> Learning:
-        module = Head(CosineHead(task.normal_per_class("head", 16)))
+        module = Head(CosineHead(task.normal_per_class("head", 16)), next(self.rooms))
         loss: LossFunction = cross_entropy
         if self.loss != "ce":
             loss = named_loss(self.loss, task, tau=1.0, scale=SCALE)
@@ -160,39 +159,27 @@ class Several(Learner):
 
 
 @pytest.mark.parametrize("loss", ["ce", "cb", "lade"])
-def test_batched_trainings_share_the_memory(loss: str, monkeypatch: Any, double: None) -> None:
-    def fitted(room: int) -> tuple[list[Tensor], list[Task]]:
-        monkeypatch.setattr(Head, "room", room)
-        Head.sizes.clear()
-        tasks = [precise_task(seed)[0] for seed in range(3)]
-        found = fit_learners([(Several(loss), task) for task in tasks])
-        assert all(isinstance(one, Predictor) and one.fitted_together == 3 for one in found)
-        return [one.logits.head.weight.detach() for one in found], tasks  # type: ignore[union-attr,attr-defined]
-
-    whole, _ = fitted(1000)
-    parts, tasks = fitted(3 * 8)
-    assert max(Head.sizes) == 3 * 24 and Head.sizes.count(3 * 6) > 8
-    for one, other in zip(parts, whole, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-9, rtol=0)
-    assert all(task.notes == ["out of memory at 24: micro-batch 6"] for task in tasks)
-
-
-def test_trainings_that_fit_only_alone_are_fitted_alone(monkeypatch: Any) -> None:
-    monkeypatch.setattr(Head, "room", 2)  # one sample of two members, but not of three
-    Head.sizes.clear()
+def test_trainings_that_fit_only_alone_are_fitted_alone(loss: str) -> None:
+    """In smaller parts they would end at other numbers because of their company."""
     tasks = [tiny_task(seed)[0] for seed in range(3)]
-    found = fit_learners([(Several("ce"), task) for task in tasks])
-    assert 3 in Head.sizes
+    method = Several(loss, 10, 24, 10, 24, 24)
+    found = fit_learners([(method, task) for task in tasks])
     for seed, (one, task) in enumerate(zip(found, tasks, strict=True)):
-        assert isinstance(one, Predictor) and one.fitted_together == 1
-        assert task.notes == [
-            "out of memory when batched with other cells: fitted alone",
-            "out of memory at 24: micro-batch 2",
-        ]
-        alone = Several("ce").fit(tiny_task(seed)[0]).logits
-        torch.testing.assert_close(one.logits.head.weight, alone.head.weight)  # type: ignore[attr-defined]
-    monkeypatch.setattr(Head, "room", 0)
-    found = fit_learners([(Several("ce"), tiny_task(seed)[0]) for seed in range(2)])
+        short = seed != 1
+        assert isinstance(one, Predictor) and one.fitted_together == (1 if short else 3)
+        note = "out of memory when fitted with other cells: fitted alone"
+        assert task.notes == [note] * short
+        expected = Several(loss, 24).fit(tiny_task(seed)[0]).logits
+        assert torch.equal(one.logits.head.weight, expected.head.weight)  # type: ignore[attr-defined]
+
+
+def test_trainings_that_are_too_large_alone_say_so() -> None:
+    tasks = [tiny_task(seed)[0] for seed in range(2)]
+    found = fit_learners([(Several("ce", 2, 2, 2, 0), task) for task in tasks])
+    assert isinstance(found[0], Predictor) and isinstance(found[1], Predictor)
+    assert tasks[0].notes[1:] == ["out of memory at 24: micro-batch 2"]
+    method = Several("ce", 0, 0, 0, 0)
+    found = fit_learners([(method, tiny_task(seed)[0]) for seed in range(2)])
     assert all(isinstance(one, memory.OutOfMemory) for one in found)
 
 

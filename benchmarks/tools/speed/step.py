@@ -23,7 +23,7 @@ from methods.parts.image.adapters import AdaptFormer, Slots, Sum, bottleneck_rul
 from methods.parts.image.guidance import CrossAttention, pooled
 from methods.parts.image.vit import AdaptedClassifier, AdaptedViT, vit
 from methods.parts.losses.single_label.la import LogitAdjusted
-from methods.parts.training.problems import optimiser_of
+from methods.parts.training.optimisers import optimiser_of
 from methods.parts.training.schedules import Schedule
 from methods.sage import Sage
 

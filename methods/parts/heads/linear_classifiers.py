@@ -10,25 +10,19 @@ from torch.nn import functional as F
 
 from methods.base import Batch, Task
 from methods.parts.losses.base import LossFunction
-from methods.parts.stackable import Stackable
 from methods.parts.training.schedules import Schedule, Training
 
 SCALE = 25.0
 """Factor on cosine logits (LIFT's code, `scale: 25`)."""
 
 
-# Heads broadcast (see `parts/stackable.py`): shapes here may have a leading axis of members.
-
-
-class CosineHead(Stackable):
+class CosineHead(nn.Module):
     """scale * cos(x, w_c), no bias.
 
     Args:
         weight: (C, D) initial class directions.
         scale: factor on the cosines.
     """
-
-    broadcasts = True
 
     def __init__(self, weight: Tensor, scale: float = SCALE) -> None:
         super().__init__()
@@ -42,14 +36,12 @@ class CosineHead(Stackable):
 
 
 class _ScaledCosines(torch.autograd.Function):
-    """scale * cos of rows x (..., B, D) and weights (..., C, D) -> (..., B, C).
+    """scale * cos of rows x (B, D) and weights (C, D) -> (B, C).
 
-    The backward pass is explicit because the weights of several heads exceed a core's cache: the
-    number of passes over them determines the time. The division by the lengths (at least 1e-12) is
+    The backward pass is explicit because large weights exceed a core's cache: the number of passes
+    over them determines the time. The division by the lengths (at least 1e-12) is
     applied to the logits, which are fewer numbers than the weights.
     """
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,7 +62,7 @@ class _ScaledCosines(torch.autograd.Function):
         x, weight, logits, of_x, of_weight = ctx.saved_tensors
         # d (scale cos) / d w = scale x / (|x| |w|) - scale cos w / |w|^2, and the same for x
         of_products = (gradients[0] * (ctx.scale * of_x)[..., None]).mul_(of_weight[..., None, :])
-        of_lengths = gradients[0] * logits  # (..., B, C)
+        of_lengths = gradients[0] * logits  # (B, C)
         found: list[Tensor | None] = [None, None]
         if ctx.needs_input_grad[0]:
             less = of_lengths.sum(-1) * of_x.square()
@@ -82,14 +74,12 @@ class _ScaledCosines(torch.autograd.Function):
         return found[0], found[1], None
 
 
-class LinearHead(Stackable):
+class LinearHead(nn.Module):
     """w_c . x + b_c on features scaled to unit mean square, so that step sizes are comparable.
 
     Args:
         weight: (C, D) initial weights.
     """
-
-    broadcasts = True
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -103,7 +93,7 @@ class LinearHead(Stackable):
         return logits.mT
 
 
-class SigmoidBias(Stackable):
+class SigmoidBias(nn.Module):
     """Logits for sigmoid losses: z_c - centre_c + log odds_c + b_c, with b_c learned.
 
     Sigmoid losses on scaled cosines start saturated: every cosine of an image and a text is far
@@ -118,7 +108,6 @@ class SigmoidBias(Stackable):
         log_odds: (C,) see `log_odds`.
     """
 
-    broadcasts = True
     start: Tensor
 
     def __init__(self, centre: Tensor, log_odds: Tensor) -> None:
@@ -136,7 +125,7 @@ def log_odds(counts: Tensor, images: int) -> Tensor:
     return ((counts + 0.5) / (images - counts + 0.5)).log()
 
 
-class OnFeatures(Stackable):
+class OnFeatures(nn.Module):
     """A head on the frozen features of a batch.
 
     Args:
@@ -144,7 +133,6 @@ class OnFeatures(Stackable):
         posthoc: (C,) subtracted from the logits in evaluation mode only.
     """
 
-    broadcasts = True
     posthoc: Tensor | None
 
     def __init__(self, head: nn.Module, posthoc: Tensor | None = None) -> None:

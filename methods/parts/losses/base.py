@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from methods.base import Batch
-from methods.parts.stackable import Stackable
 
 LossFunction = Callable[[Tensor, Tensor, Batch], Tensor]
 """(logits (B, C), labels (B,) or (B, C), batch) -> (B,) losses, one per sample.
@@ -19,15 +18,12 @@ during training. Otherwise derive from `Loss`.
 """
 
 
-class Loss(Stackable):
+class Loss(nn.Module):
     """Base class of losses that are modules.
 
     Every subclass sets `coupled`, or inherits it from another loss. It has no default on purpose: a
     coupled loss with a misspelt `coupled` would train on micro-batches, each with the wrong
     gradient, and report nothing. A missing `coupled` fails when the class is defined.
-
-    Values that differ between seeds or grid points must be buffers, so that these can be trained as
-    one batch.
     """
 
     coupled: ClassVar[bool]

@@ -5,25 +5,20 @@ C classes, M context vectors, W width of the text tower, L tokens, D joint space
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from benchmarks.errors import NotApplicable
 from methods.base import Batch, Task
 from methods.parts.heads.calibration import Calibration
 from methods.parts.losses.base import LossFunction
-from methods.parts.stackable import SelfStacked, Stackable
 from methods.parts.text.prompt_encoder import PromptEncoder
 from methods.parts.text.text_tower import mean_direction, text_tower, tokenised
 from methods.parts.training.schedules import Schedule
 
 
-class PromptLearner(Stackable):
+class PromptLearner(nn.Module):
     """[start][v_1 … v_M][class name].[end] (Zhou et al. 2022, arXiv 2109.01134).
 
     The class name is last, followed by a full stop as in the authors' code.
@@ -38,8 +33,6 @@ class PromptLearner(Stackable):
         NotApplicable: the text tower is not like CLIP's (see `text_tower`), or the longest class
             name is too long.
     """
-
-    of_the_data = frozenset({"_encode", "_words", "_direction"})
 
     def __init__(
         self, task: Task, contexts: int, *, class_specific: bool, std: float = 0.02
@@ -88,7 +81,7 @@ def prompt_schedule(epochs: int, batch_size: int, lr: float, weight_decay: float
     return Schedule(epochs, batch_size, lr, weight_decay=weight_decay, micro_batch=micro_batch)
 
 
-class PromptClassifier(SelfStacked):
+class PromptClassifier(nn.Module):
     """scale * cos(image feature, text feature of the learned prompt), with the backbone's scale.
 
     On multi-label data a `Calibration` follows, which is learned together with the prompts.
@@ -120,19 +113,3 @@ class PromptClassifier(SelfStacked):
             self._weight = self.prompts()
         logits: Tensor = self.calibration(self._scale * batch.inputs @ self._weight.T)
         return logits
-
-    def stacked(self, tensors: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """(S, B, C) logits of S classifiers; all prompts pass through the tower at once.
-
-        Args:
-            tensors: tensors that differ between the classifiers, stacked, by name.
-            batch: (S, B) samples.
-        """
-        features = self.prompts.features(tensors["prompts.context"])  # (S, C, D)
-        logits = self._scale * batch.inputs @ features.mT
-        within = "calibration."
-        own = {k.removeprefix(within): v for k, v in tensors.items() if k.startswith(within)}
-        if not own:
-            return logits
-        calibrated: Tensor = vmap(partial(functional_call, self.calibration))(own, logits)
-        return calibrated

@@ -1,4 +1,4 @@
-"""Methods that request their trainings, so that several seeds or grid points train as one batch.
+"""Methods that request their trainings, so that those of several seeds or grid points run together.
 
     class MyMethod(Learner):
         def learn(self, task: Task) -> Learning:
@@ -6,10 +6,8 @@
             predictor = yield Training(task, module, loss, schedule)
             return predictor                          # or yield more trainings first
 
-`fit` and `fit_many` follow from `learn`. Trainings are stacked if their modules and losses have the
-same structure: the same types, tensor shapes and plain constants. A value that differs between grid
-points, for example a temperature, must be a buffer; otherwise they are trained one after another.
-See `training/stacking.py`.
+`fit` and `fit_many` follow from `learn`. Trainings with equal numbers of epochs and steps run in
+turns (see `training/loop.py`), so that the numbers of one do not depend on the others.
 """
 
 from __future__ import annotations
@@ -20,11 +18,10 @@ from collections.abc import Generator, Sequence
 
 from benchmarks import memory, randomness
 from methods.base import FitResult, Method, Predictor, Task
+from methods.parts.training.groups import trained_together
 from methods.parts.training.loop import run
 from methods.parts.training.members import Member
-from methods.parts.training.problems import Alone
 from methods.parts.training.schedules import Training
-from methods.parts.training.stacking import Stacked, batchable_groups
 
 Learning = Generator[Training, Predictor, Predictor]
 """Yields trainings, receives each as a predictor, returns the method's predictor."""
@@ -48,9 +45,9 @@ class Learner(Method):
 
 
 def fit_learners(pairs: Sequence[tuple[Learner, Task]]) -> list[FitResult]:
-    """Fit several methods, each on its task, in lock-step; trainings of one structure are batched.
+    """Fit several methods, each on its task, in lock-step.
 
-    Tasks that run out of memory as a batch are refitted one by one.
+    Tasks that run out of memory together are refitted one by one.
 
     Returns:
         For each pair its predictor or the exception that ended its fit. One failure does not stop
@@ -64,7 +61,7 @@ def fit_learners(pairs: Sequence[tuple[Learner, Task]]) -> list[FitResult]:
     for number in short:
         method, task = pairs[number]
         memory.release(task.device)
-        task.note("out of memory when batched with other cells: fitted alone")
+        task.note("out of memory when fitted with other cells: fitted alone")
         ((found[number],), _) = _in_lock_step([(method, task)])
     return found
 
@@ -91,9 +88,9 @@ def _in_lock_step(pairs: Sequence[tuple[Learner, Task]]) -> tuple[list[FitResult
                 found[number] = end.value
             except Exception as error:
                 found[number] = error
-        for group in batchable_groups(list(requested.values())):
+        for group in trained_together(list(requested.values())):
             try:
-                run(group, Stacked(group) if len(group) > 1 else Alone(group[0]))
+                run(group)
             except Exception as error:
                 for member in group:
                     member.error = member.error or error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -30,7 +29,7 @@ class Member:
         """The first epoch to train."""
         self.error: Exception | None = None
         self.group_size = 1
-        """Number of members trained as one problem, this one included."""
+        """Number of trainings in turns, this one included."""
         self.micro_batch: tuple[int, int] | None = None
         """Samples per forward pass, planned and used, if memory forced a smaller one."""
         self._best: tuple[float, dict[str, Tensor]] | None = None
@@ -45,8 +44,13 @@ class Member:
             self.optimiser_state = saved["optimiser"]
             self.start, self._best = saved["epoch"], saved["best"]
 
-    def epoch_over(self, epoch: int, optimiser_state: Callable[[], list[dict[str, Any]]]) -> None:
-        """Score the validation images and save the state, except after the last epoch."""
+    def epoch_over(self, epoch: int, optimiser_state: list[dict[str, Any]]) -> None:
+        """Score the validation images and save the state, except after the last epoch.
+
+        Args:
+            epoch: the epoch that is over.
+            optimiser_state: one entry per parameter.
+        """
         task, schedule = self.request.task, self.request.schedule
         if task.validation is not None:
             score = validation_score(task, self.module, self.request.needs, schedule.micro_batch)
@@ -57,16 +61,12 @@ class Member:
                 {
                     "stage": self.request.stage.index,
                     "finished": self._finished,
-                    "module": self._own(self.module.state_dict()),
-                    "optimiser": [self._own(state) for state in optimiser_state()],
+                    "module": self.module.state_dict(),
+                    "optimiser": optimiser_state,
                     "epoch": epoch + 1,
                     "best": self._best,
                 }
             )
-
-    def _own(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Copy of a stacked state: stacked parameters are views of larger tensors."""
-        return state if self.group_size == 1 else cloned(state)
 
     def ended(self) -> None:
         """Load the best state and tell the checkpoint that this training is over."""
@@ -75,7 +75,6 @@ class Member:
             self.request.task.note(f"out of memory at {planned}: micro-batch {used}")
         for parameter in self.parameters:
             parameter.grad = None
-            parameter.data = self._own({"": parameter.data})[""]
         if self._best is not None:
             self.module.load_state_dict(self._best[1])
         self.module.eval()

@@ -61,8 +61,6 @@ class Training:
     schedule: Schedule
     needs: str = "features"
     stage: Stage = ONLY
-    alone: bool = False
-    """True if the training must not be stacked: `torch.func.vmap` cannot trace module or loss."""
 
     def __post_init__(self) -> None:
         if self.schedule.epochs < 1 or self.schedule.batch_size < 1:

@@ -53,7 +53,7 @@ class Lade(Loss):
         size, classes = logits.shape
         balanced = F.cross_entropy(logits + self.log_prior, labels, reduction="none")
         each = torch.arange(classes, device=labels.device)
-        here = (labels[:, None] == each).sum(0)  # (C,) samples in the batch; vmap has no `one_hot`
+        here = (labels[:, None] == each).sum(0)  # (C,) samples in the batch
         own = logits.gather(1, labels[:, None])[:, 0]
         first = size * self.prior[labels] / here[labels] * own  # (B,); their mean is the sum
         second = torch.logsumexp(logits - self.log_prior - math.log(classes), 0) - math.log(size)

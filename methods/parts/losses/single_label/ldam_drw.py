@@ -52,6 +52,6 @@ class LdamDrw(Loss):
     def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """(B, C) logits and (B,) labels -> (B,) losses."""
         classes = torch.arange(logits.shape[1], device=labels.device)
-        margins = (labels[:, None] == classes) * self.margins  # (B, C); `one_hot` has no vmap rule
+        margins = (labels[:, None] == classes) * self.margins  # (B, C)
         losses = F.cross_entropy(logits - margins, labels, reduction="none")
         return weighted_mean_shares(losses, self.weights[labels])

@@ -1,0 +1,51 @@
+"""One optimiser for several trainings, each with its own rates and state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from methods.parts.training.schedules import Schedule
+
+
+def optimiser_of(trainings: Sequence[tuple[list[Tensor], Schedule]]) -> torch.optim.Optimizer:
+    """One optimiser for the parameters of several trainings.
+
+    Each training is a group of its own, so that its update is the call of a training alone.
+
+    Args:
+        trainings: parameters with their schedules, which differ in learning rate and decay only.
+            The key `peak` of an optimiser group is its learning rate before the cosine factor.
+    """
+    schedule = trainings[0][1]
+    given: list[dict[str, Any]] = [
+        {"params": parameters, "lr": own.lr, "peak": own.lr, "weight_decay": own.weight_decay}
+        for parameters, own in trainings
+    ]
+    # A fused update passes over the memory once.
+    fused = all(p.device.type in ("cpu", "cuda") for parameters, _ in trainings for p in parameters)
+    if schedule.optimiser == "adamw":
+        return torch.optim.AdamW(given, eps=schedule.eps, fused=fused)
+    return torch.optim.SGD(given, momentum=schedule.momentum, fused=fused)
+
+
+def take_up(
+    optimiser: torch.optim.Optimizer, parameters: list[Tensor], states: list[dict[str, Any]]
+) -> None:
+    """Resume from the states of parameters that an interrupted run saved, or from none."""
+    if states:
+        for parameter, state in zip(parameters, states, strict=True):
+            optimiser.state[parameter] = {
+                name: value.to(parameter.device) if isinstance(value, Tensor) else value
+                for name, value in state.items()
+            }
+
+
+def at_epoch(optimiser: torch.optim.Optimizer, epoch: int, epochs: int) -> None:
+    """Set the learning rates of an epoch: a cosine, once per epoch, as LIFT's scheduler."""
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak"] * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
