@@ -90,7 +90,7 @@ def resumed(
 
 
 @pytest.mark.parametrize(("name", "kind"), TRAINED)
-def test_a_fit_resumes_alone_after_each_epoch_in_company(name: str, kind: TaskKind) -> None:
+def test_a_fit_resumes_alone_after_each_epoch_together(name: str, kind: TaskKind) -> None:
     method = short(name)
     kept = histories(method, (0, 1) if isinstance(method, Learner) else (1,), kind=kind)
     assert len(kept[1].states) == 2

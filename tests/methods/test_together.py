@@ -1,10 +1,10 @@
 """Seeds and grid points that are fitted together end at the numbers of separate fits, bit for bit.
 
-The equality rests on the loop and on no kernel: a training in company runs the operations of a
-training alone, in their order, on tensors of its own with the same shapes, strides and (by torch's
-allocator) alignment. A kernel whose sums depend on the state of the machine, for example on the
-number of threads that other processes leave, would break it, and a second run of the same cell
-likewise; AMX tiles have fixed sums and were not tried.
+The equality rests on the loop and on no kernel: a training among others runs the operations of a
+training alone, in the same order, on tensors of its own with the same shapes and strides, which
+torch's allocator aligns alike. A kernel whose sums depend on the state of the machine would break
+it, but then also two runs of one cell. Matrix units such as AMX were not tried; their sums depend
+on the shapes alone.
 """
 
 from __future__ import annotations
