@@ -27,7 +27,9 @@ _CLASSES = (
     *(("torch.nn", name) for name in ("MultiheadAttention", "Embedding", "Sequential", "GELU")),
     *(("torch.optim", "Optimizer"), ("pathlib", "Path"), ("json", "JSONEncoder")),
 )
-_LAZY = frozenset({"__annotations__", "__annotate__", "__warningregistry__", "__cached__"})
+_LAZY = frozenset(
+    {"__annotations__", "__annotate__", "__warningregistry__", "__cached__", "__slotnames__"}
+)
 """Names that Python itself sets when they are first used."""
 _OWN = frozenset(
     {"torch.Storage", *(f"time.{name}" for name in ("tzname", "timezone", "altzone", "daylight"))}
