@@ -278,7 +278,7 @@ def campaign(order: Order) -> Tally:
         every = range(order.count)
         chunks = [every[i : i + _CHUNK] for i in range(0, order.count, _CHUNK)]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(order.jobs, context, max_tasks_per_child=4) as pool:
+    with ProcessPoolExecutor(order.jobs, context) as pool:
         running = {pool.submit(try_cases, order.seed, c, order.folder): c for c in chunks}
         for done in as_completed(running):
             chunk = running[done]
