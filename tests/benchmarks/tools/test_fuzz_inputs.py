@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.tools.torture import fuzz, inputs
+from benchmarks.tools.torture.guided import Given
 from benchmarks.tools.torture.inputs import Case
 from benchmarks.tools.torture.values import MARK
 
@@ -103,6 +104,20 @@ def test_a_hang_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_case_depends_on_its_number_alone() -> None:
     first, again = (inputs.any_case(Random("0/5")) for _ in range(2))
     assert (first.words, first.files) == (again.words, again.files)
+
+
+def test_bytes_are_random_numbers() -> None:
+    """The coverage-guided search changes bytes; each choice of a case takes the next of them."""
+    numbers = Given(b"\x01\x02\xff\xff")
+    assert numbers.getrandbits(8) == 1
+    assert numbers.getrandbits(7) == 1
+    assert numbers.random() == 65535 / 65536
+    assert (numbers.random(), numbers.choice("abc")) == (0.0, "a")  # used up
+    content = Random(1).randbytes(400)
+    first, again = (inputs.any_case(Given(content)) for _ in range(2))
+    assert (first.words, first.files) == (again.words, again.files)
+    kinds = {inputs.any_case(Given(Random(i).randbytes(99))).kind for i in range(60)}
+    assert len(kinds) == len(KINDS)
 
 
 def test_the_valid_inputs_are_valid(tmp_path: Path) -> None:
