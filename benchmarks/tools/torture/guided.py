@@ -1,6 +1,6 @@
 """Fuzzed inputs, guided by coverage: atheris changes the random numbers that reach new code.
 
-    pip install 'atheris>=3'
+    pip install -e '.[fuzz]'
     python -m benchmarks.tools.torture.guided CORPUS -max_total_time=600
 
 CORPUS is a folder, made if necessary, that keeps the inputs which reached new code; the options
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
     try:
         atheris: Any = importlib.import_module("atheris")
     except ModuleNotFoundError:
-        print("error: atheris is not installed: pip install 'atheris>=3'", file=sys.stderr)
+        print("error: atheris is not installed: pip install -e '.[fuzz]'", file=sys.stderr)
         return 2
     options = [word for word in arguments if word.startswith("-")]
     corpus = [Path(word) for word in arguments if not word.startswith("-")]
