@@ -126,6 +126,11 @@ def test_the_valid_inputs_are_valid(tmp_path: Path) -> None:
     for words, more in (
         (["compare", "runs", "--a", "lift", "--b", "ncm"], files),
         (["plan", "--config", "s.yaml"], {"s.yaml": as_is("sweep")}),
+        (
+            ["plan", "--methods", "lift", "--datasets", "glyphs100_lt", "--recipe", "r.yaml"],
+            {"r.yaml": as_is("recipe")},
+        ),
+        (["published", "p.yaml"], {"p.yaml": as_is("published")}),
         (["show", "d.yaml"], own()),
     ):
         kind = "own data" if words[-1] == "d.yaml" else "valid"
