@@ -112,7 +112,8 @@ def _run_cells(
     try:
         with display:
             data_sets.load_all(todo)
-            runner.run(todo, options, display, data_sets)
+            known = {p.cell.key: p.record for p in planned}
+            runner.run(todo, options, display, data_sets, known)
     except KeyboardInterrupt:
         _print_interruption(display.done, len(planned), sweep, console)
         return False

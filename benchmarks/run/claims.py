@@ -90,16 +90,19 @@ class Claims:
             ) from error
 
     def holds(self, key: str) -> bool:
-        """Return True if a cell is still this run's.
+        """Return True unless another run has taken a cell of this run over.
 
-        It is not after this process was stopped for so long that another run took the cell over.
+        That happens when this process was stopped for long. If the whole folder is gone, which no
+        other run does to a cell's files, writing the record says so.
         """
-        files = self._mine.get(key)
-        if not files:
-            return False
-        seen = _read(files[-1])
-        newest = self._files().get(key, files)[-1]
-        return seen is not None and seen.content == self._content() and newest == files[-1]
+        files = self._mine[key]
+        try:
+            seen, newest = _read(files[-1]), self._files().get(key, files)[-1]
+        except OSError:
+            return True
+        if seen is None:
+            return not self._folder.is_dir()
+        return seen.content == self._content() and newest == files[-1]
 
     def release(self, key: str) -> None:
         """Give a cell back: its record is written, or this run ends."""

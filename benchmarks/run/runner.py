@@ -1,27 +1,37 @@
-"""Runs cells and writes their records. One failing cell does not stop the others."""
+"""Runs cells and writes their records. One failing cell does not stop the others.
+
+Runs that share a folder share the cells (`claims.py`): each one runs those that no other has
+claimed, and ends when all have a record.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from time import sleep
 
 from benchmarks import backbones
 from benchmarks import device as devices
 from benchmarks.datasets.base import DataSet
-from benchmarks.errors import DataError, DataMissing, UserError
+from benchmarks.errors import DataError, DataMissing, UserError, counted
 from benchmarks.run.batched_fits import batches
 from benchmarks.run.border import Facts, Verdict
 from benchmarks.run.checkpoints import checkpoint_file, remove_finished
+from benchmarks.run.claims import Claims
 from benchmarks.run.data_sets import DataSets
 from benchmarks.run.display import Display
 from benchmarks.run.engines import Engine, Lost, engine_for
 from benchmarks.run.options import RunOptions
+from benchmarks.run.others import Others
 from benchmarks.run.recorder import Outcome, Predictions, Recorder, now
 from benchmarks.run.worker import shared
 from benchmarks.sweep.cell import Cell
 from results.schema import Record, RecordError
 from results.store import Store
+
+_LOOK_S = 1.0
+"""Seconds between two looks at the cells of other runs."""
 
 
 def run(
@@ -29,18 +39,21 @@ def run(
     options: RunOptions,
     display: Display,
     data_sets: DataSets | None = None,
+    known: Mapping[str, Record | None] | None = None,
 ) -> list[Record]:
     """Run cells in order, write each record when its cell ends, and return the records.
 
-    A method that raises, that ends its process, or whose logits are not finite or have the wrong
-    shape leaves a failed record. Missing or damaged data and weights end the run; finished cells
-    are kept.
+    Cells that another run in the same folder has claimed are left to it, and its records are
+    returned. A method that raises, that ends its process, or whose logits are not finite or have
+    the wrong shape leaves a failed record. Missing or damaged data and weights end the run;
+    finished cells are kept.
 
     Args:
         cells: of a plan.
         options: where and how to run.
         display: shows the progress.
         data_sets: data sets that the caller has loaded already.
+        known: records that the plan found, by the keys of the cells; by default they are read now.
 
     Raises:
         UserError: data or weights that only the user can put right.
@@ -50,25 +63,63 @@ def run(
     remove_finished(options.out, store.folder)
     devices.make_deterministic(options.deterministic)
     data_sets = data_sets or DataSets(options, display)
-    records: list[Record] = []
+    others = Others(store, {c.key: store.get(c.key) for c in cells} if known is None else known)
+    records: dict[str, Record] = {}
     engine = engine_for(options, display, data_sets)
-    try:
-        for _, group in groupby(cells, key=shared):
-            same = list(group)
-            data_sets.keep_for(cells[len(records) :])
-            display.preparing(f"loading {same[0].dataset}")
-            data = _loaded(same[0], options, data_sets)
-            for batch in batches(same):
-                for cell, outcome in zip(
-                    batch, _outcomes(batch, data, engine, options), strict=True
-                ):
-                    _write(store, *outcome)
-                    checkpoint_file(options.out, cell).unlink(missing_ok=True)
-                    display.finished(cell, outcome[0])
-                    records.append(outcome[0])
-    finally:
-        engine.close()
-    return records
+
+    def finish(cell: Cell, record: Record) -> None:
+        display.finished(cell, record)
+        records[cell.key] = record
+
+    def run_batch(batch: list[Cell]) -> None:
+        ours, theirs = _divided(batch, claims, others)
+        for cell, record in theirs:
+            finish(cell, record)
+        for cell, outcome in _fitted(ours, options, display, data_sets, engine):
+            # Another run has taken the cell over if this process was stopped for minutes.
+            if claims.holds(cell.key) and others.record(cell.key) is None:
+                _write(store, *outcome)
+                checkpoint_file(options.out, cell).unlink(missing_ok=True)
+                finish(cell, outcome[0])
+            claims.release(cell.key)
+
+    with Claims(options.out) as claims:
+        try:
+            while left := [cell for cell in cells if cell.key not in records]:
+                for _, group in groupby(left, key=shared):
+                    data_sets.keep_for(cell for cell in cells if cell.key not in records)
+                    for batch in batches(list(group)):
+                        run_batch(batch)
+                if waiting := sum(cell.key not in records for cell in left):
+                    display.preparing(f"waiting for {counted(waiting, 'cell')} of another run")
+                    sleep(_LOOK_S)
+        finally:
+            engine.close()  # before others may claim what it works on
+    return [records[cell.key] for cell in cells]
+
+
+def _divided(
+    batch: list[Cell], claims: Claims, others: Others
+) -> tuple[list[Cell], list[tuple[Cell, Record]]]:
+    """Return the cells of a batch that this run is to do, and the records that others have made."""
+    claimed = claims.take([cell.key for cell in batch])
+    # Looked for after the claim: another run may have written the record and released it just now.
+    theirs = [(cell, record) for cell in batch if (record := others.record(cell.key))]
+    for cell, _ in theirs:
+        claims.release(cell.key)
+    done = {cell.key for cell, _ in theirs}
+    return [cell for cell in batch if cell.key in claimed and cell.key not in done], theirs
+
+
+def _fitted(
+    cells: list[Cell], options: RunOptions, display: Display, data_sets: DataSets, engine: Engine
+) -> Iterable[tuple[Cell, Outcome]]:
+    """Fit a batch and return the outcome of each cell; load nothing for none."""
+    if not cells:
+        return []
+    display.preparing(f"loading {cells[0].dataset}")
+    data = _loaded(cells[0], options, data_sets)
+    return zip(cells, _outcomes(cells, data, engine, options), strict=True)
 
 
 def _loaded(cell: Cell, options: RunOptions, data_sets: DataSets) -> DataSet:

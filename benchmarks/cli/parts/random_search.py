@@ -241,7 +241,8 @@ def _run(
     display = ProgressDisplay(console, len(todo), len(cells) - len(todo))
     try:
         with display:
-            records += runner.run(todo, options, display)
+            known = {p.cell.key: p.record for p in planned}
+            records += runner.run(todo, options, display, known=known)
     except KeyboardInterrupt:
         console.print(
             f"\nInterrupted: {display.done} of {len(cells)} runs are done and kept in {out}. "

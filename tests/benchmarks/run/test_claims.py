@@ -50,9 +50,8 @@ def test_a_cell_is_given_once_until_it_is_released(tmp_path: Path) -> None:
         assert one.take(["a", "b"]) == ["a", "b"]
         assert two.take(["a", "b", "c"]) == ["c"]
         assert one.take(["a", "c"]) == ["a"]
-        assert one.holds("a") and not two.holds("a")
+        assert one.holds("a")
         one.release("a")
-        assert not one.holds("a")
         assert two.take(["a", "b"]) == ["a"]
         one.release("never taken")
     assert not (tmp_path / "claims").exists()
@@ -172,6 +171,23 @@ def test_a_new_claim_is_not_dead_because_an_older_one_is(tmp_path: Path) -> None
     assert Claims(tmp_path).take(["a"]) == []
     (tmp_path / "claims" / "a.0").unlink()
     assert Claims(tmp_path).take(["a"]) == []
+
+
+def test_a_cell_is_lost_to_another_run_but_not_to_a_folder_that_is_gone(tmp_path: Path) -> None:
+    one, file = Claims(tmp_path), tmp_path / "claims" / "a.0"
+    one.take(["a"])
+    foreign(tmp_path, number=1)
+    assert not one.holds("a")
+    (tmp_path / "claims" / "a.1").unlink()
+    assert one.holds("a")
+    foreign(tmp_path)
+    assert not one.holds("a")
+    file.unlink()
+    assert not one.holds("a")
+    file.parent.rmdir()
+    assert one.holds("a")
+    file.parent.touch()
+    assert one.holds("a")
 
 
 def test_the_folder_is_made_again_if_another_run_removes_it(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,16 @@ class Watcher:
 
 
 def run(
-    cells: list[Cell], out: Path, watcher: Watcher | None = None, **options: Any
+    cells: list[Cell],
+    out: Path,
+    watcher: Watcher | None = None,
+    known: Mapping[str, Record | None] | None = None,
+    **options: Any,
 ) -> list[Record]:
     where = RunOptions(
         out=out, data_root=out.parent / "data", device=torch.device("cpu"), **options
     )
-    return runner.run(cells, where, watcher or Watcher())
+    return runner.run(cells, where, watcher or Watcher(), known=known)
 
 
 Cells = Callable[..., list[Cell]]
