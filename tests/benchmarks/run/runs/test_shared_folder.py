@@ -34,7 +34,7 @@ def copied(key: str, source: Path, out: Path) -> None:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Any]]:
-    """What happens while the run waits, one after the other."""
+    """Things that happen while the run waits, one after the other."""
     steps: list[Callable[[], Any]] = []
     monkeypatch.setattr(runner, "sleep", lambda _: steps.pop(0)())
     return steps
