@@ -171,7 +171,7 @@ def _kill(place: Place, calm: Undisturbed, draw: random.Random) -> Kill:
         moment = draw.uniform(EARLIEST_S, max(EARLIEST_S, calm.seconds))
         text = f"{word} to {whom} after {moment:.1f} s"
         process = place.start(_command(place), watched(place))
-        struck = _struck(process, whom, SIGNALS[word], moment, draw)
+        struck = _struck(place, process, whom, SIGNALS[word], moment, draw)
         run = place.ended(process)
         of_worker = whom == "worker"
         kind = f"{word} to {whom} at a random time"
@@ -180,14 +180,19 @@ def _kill(place: Place, calm: Undisturbed, draw: random.Random) -> Kill:
         faults.append(f"status {run.status}")
     if of_worker and run.status not in (0, 1, 130):
         faults.append(f"status {run.status} although the driver lives")
-    if alive := sweeps.orphans(process.pid):
+    if alive := place.orphans(process.pid):
         faults.append(f"{len(alive)} processes live on")
-        sweeps.end_session(process.pid)
+        place.end(process.pid)
     return Kill(kind, text, struck, faults)
 
 
 def _struck(
-    process: subprocess.Popen[bytes], whom: str, number: int, moment: float, draw: random.Random
+    place: Place,
+    process: subprocess.Popen[bytes],
+    whom: str,
+    number: int,
+    moment: float,
+    draw: random.Random,
 ) -> bool:
     """Send a signal after some seconds; True if there was a process to receive it."""
     with suppress(subprocess.TimeoutExpired):
@@ -195,9 +200,9 @@ def _struck(
         return False
     targets = [process.pid]
     if whom == "all":
-        targets = sweeps.in_session(process.pid)
+        targets = place.living(process.pid)
     elif whom == "worker":
-        others = [pid for pid in sweeps.in_session(process.pid) if pid != process.pid]
+        others = [pid for pid in place.living(process.pid) if pid != process.pid]
         targets = [draw.choice(others)] if others else []
     struck = False
     for pid in targets:

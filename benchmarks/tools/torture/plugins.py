@@ -161,7 +161,7 @@ class _Sweep:
         known = {"TORTURE_OUT": str(self.place.out), "TORTURE_CACHE": str(self.place.cache)}
         process = self.place.start(arguments, known, shielded=True)
         run = self.place.ended(process)
-        sweeps.end_session(process.pid)  # what a plug-in left running is its own affair
+        self.place.end(process.pid)  # what a plug-in left running is its own affair
         return run
 
 

@@ -68,7 +68,7 @@ def interrupted(folder: Path, method: str) -> Scene:
         while process.poll() is None and not any(place.out.glob("checkpoints/*.pt")):
             time.sleep(0.005)
         time.sleep(0.1 * attempt)
-        sweeps.end_session(process.pid)
+        place.end(process.pid)
         place.ended(process)
         if any(place.out.glob("checkpoints/*.pt")):
             return Scene(place, arguments, whole.cells)

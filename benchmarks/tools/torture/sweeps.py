@@ -127,7 +127,7 @@ class Place:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
             hung = True
-            end_session(process.pid)
+            self.end(process.pid)
             process.wait()
         output = (self.folder / "output.txt").read_text(encoding="utf-8", errors="replace")
         return Run(process.returncode, output, hung)
@@ -136,37 +136,47 @@ class Place:
         """Run a command to its end."""
         return self.ended(self.start(arguments, environment))
 
+    def living(self, session: int) -> list[int]:
+        """Processes of a command that still live: those of its session, and its workers.
+
+        Workers have sessions of their own. On Linux they are known by the cache folder in the
+        environment that they started with, which no plug-in can change.
+        """
+        command = ["ps", "-A", "-o", "pid=,stat="]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        mark = f"LONGTAIL_VLM_CACHE={self.cache}".encode()
+        found = []
+        for line in listed.splitlines():
+            pid, state = line.split(None, 1)
+            if not state.startswith("Z") and _belongs(int(pid), session, mark):
+                found.append(int(pid))
+        return found
+
+    def orphans(self, session: int, patience: float = 60) -> list[int]:
+        """Processes that are alive although their command is over; some seconds are granted."""
+        until = time.monotonic() + patience
+        while (alive := self.living(session)) and time.monotonic() < until:
+            time.sleep(0.5)
+        return alive
+
+    def end(self, session: int) -> None:
+        """Kill every process of a command."""
+        for pid in self.living(session):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def sweep(self, methods: Sequence[str], *more: str) -> list[str]:
         """Arguments of a sweep of the tiny data set into `out`."""
         return ["--methods", ",".join(methods), *DATA, "--out", str(self.out), *more]
 
 
-def in_session(session: int) -> list[int]:
-    """Processes of a session that still live."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True,
-                            check=True)  # fmt: skip
-    found = []
-    for line in listed.stdout.splitlines():
-        pid, state = line.split(None, 1)
-        with suppress(ProcessLookupError, PermissionError):
-            if os.getsid(int(pid)) == session and not state.startswith("Z"):
-                found.append(int(pid))
-    return found
-
-
-def orphans(session: int, patience: float = 60) -> list[int]:
-    """Processes of a session that are alive although it is over; some seconds are granted."""
-    until = time.monotonic() + patience
-    while (alive := in_session(session)) and time.monotonic() < until:
-        time.sleep(0.2)
-    return alive
-
-
-def end_session(session: int) -> None:
-    """Kill every process of a session that this tool started."""
-    for pid in in_session(session):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+def _belongs(pid: int, session: int, mark: bytes) -> bool:
+    try:
+        if os.getsid(pid) == session:
+            return True
+        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # it has ended, is another user's, or this is no Linux
+        return False
 
 
 # ---- what a run leaves -------------------------------------------------------------------------

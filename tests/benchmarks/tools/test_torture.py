@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +80,17 @@ def test_the_table_is_read_without_its_times() -> None:
     slower = output.replace("0.0 s", "3.0 s")
     assert sweeps.table(output) == sweeps.table(slower)
     assert sweeps.table(output) != sweeps.table(output.replace("99.2", "99.3"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_process_in_another_session_is_found_and_ended(tmp_path: Path) -> None:
+    place = sweeps.Place(tmp_path)
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(command, env=place.environment({}), start_new_session=True) as process:
+        assert process.pid in place.living(session=-1)
+        assert sweeps.Place(tmp_path / "other").living(session=-1) == []
+        place.end(session=-1)
+        assert process.wait() == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("seed", range(20))
