@@ -260,12 +260,12 @@ def files(folder: Path) -> set[str]:
 
 
 def table(output: str) -> list[str]:
-    """Lines of the printed table with their times left out."""
+    """Lines of the last table that was printed, with their times left out."""
     lines = output.splitlines()
     starts = [i for i, line in enumerate(lines) if line.lstrip().startswith("method ")]
     if not starts:
         return []
-    end = next((i for i in range(starts[0], len(lines)) if "Top-1" in lines[i]), len(lines))
+    end = next((i for i in range(starts[-1], len(lines)) if "Top-1" in lines[i]), len(lines))
     return [
-        re.sub(r"\s*\d+\.\d s\s*$", "", x).rstrip() for x in lines[starts[0] : end] if x.strip()
+        re.sub(r"\s*\d+\.\d s\s*$", "", x).rstrip() for x in lines[starts[-1] : end] if x.strip()
     ]
