@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.sweep.cell import Cell
     from benchmarks.sweep.plan import Planned
     from benchmarks.sweep.settings import Sweep
+    from results.store import Store
 
 HELP = "run a sweep (the default verb)"
 EXAMPLES = {
@@ -80,7 +81,25 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         # From the disk, not from memory: what is not there is not done.
         records = read_records(store, console)
         planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
-    return _report(planned, expansion.baselines, sweep, console, allow_mixed=options.allow_mixed)
+    status = _report(planned, expansion.baselines, sweep, console, allow_mixed=options.allow_mixed)
+    return max(status, _check_predictions(planned, todo, store, console))
+
+
+def _check_predictions(
+    planned: Sequence[Planned], todo: Sequence[Cell], store: Store, console: Console
+) -> int:
+    """Say which of the new cells have no readable predictions; return the exit status."""
+    from benchmarks.cli.parts.messages import warn
+    from benchmarks.errors import UserError
+
+    new, status = {cell.key for cell in todo}, 0
+    for cell in (p.cell for p in planned if p.state == "done" and p.cell.key in new):
+        try:
+            store.predictions(cell.key, only=())
+        except UserError as error:
+            warn(console, f"{cell.title}: {error}")
+            status = 1
+    return status
 
 
 def _run_cells(

@@ -91,7 +91,9 @@ class Bench:
         self._train = self._samples("train", data.train)
         self._test = self._samples("test", data.test)
         self._validation: SplitSamples | None = None
-        self._shared = Shared({}, modules={"the backbone": backbone.model})
+        self._shared = Shared(
+            {}, modules={"the backbone": backbone.model}, objects={"the backbone": backbone}
+        )
 
     @classmethod
     def load(

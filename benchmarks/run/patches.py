@@ -7,6 +7,8 @@ often patched. Modules that are imported meanwhile are no change.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -73,12 +75,24 @@ class Patches:
     def restore(self) -> list[str]:
         """Put replaced and removed names back, remove added ones, and return a phrase for each."""
         changed = []
+        for name, put_back in self._replaced():
+            put_back()
+            changed.append(name)
+        if not changed:
+            return []
+        return [f"{first_few([ascii(one)[1:-1] for one in changed])} was replaced, is put back"]
+
+    def any(self) -> bool:
+        """Return True if anything is replaced now."""
+        return next(self._replaced(), None) is not None
+
+    def _replaced(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """Yield each name that is not what it was, and a function that puts it back."""
         for owner, name, old, ours in self._names:
             now = owner.__dict__
             for key, value in old.items():
                 if now.get(key, _MISSING) is not value and _counts(key, name, ours):
-                    setattr(owner, key, value)
-                    changed.append(f"{name}.{key}")
+                    yield f"{name}.{key}", partial(setattr, owner, key, value)
             if len(now) > len(old):
                 for key in [*now]:
                     if (
@@ -86,15 +100,15 @@ class Patches:
                         and _counts(key, name, ours)
                         and type(now[key]) is not ModuleType
                     ):
-                        delattr(owner, key)
-                        changed.append(f"{name}.{key}")
+                        yield f"{name}.{key}", partial(delattr, owner, key)
         for function, code, defaults in self._code:
             if function.__code__ is not code or function.__defaults__ is not defaults:
-                function.__code__, function.__defaults__ = code, defaults
-                changed.append(f"{function.__module__}.{function.__qualname__}")
-        if not changed:
-            return []
-        return [f"{first_few([ascii(one)[1:-1] for one in changed])} was replaced, is put back"]
+                name = f"{function.__module__}.{function.__qualname__}"
+                yield name, partial(_reset, function, code, defaults)
+
+
+def _reset(function: FunctionType, code: Any, defaults: Any) -> None:
+    function.__code__, function.__defaults__ = code, defaults
 
 
 def _counts(key: str, owner: str, ours: bool) -> bool:

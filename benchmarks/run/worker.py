@@ -25,6 +25,7 @@ from benchmarks.run.bench import Bench, Take
 from benchmarks.run.border import Facts, Verdict, clean, to_messages
 from benchmarks.run.data_sets import DataSets
 from benchmarks.run.options import RunOptions
+from benchmarks.run.patches import Patches
 from benchmarks.sweep.cell import Cell
 from methods.registry import METHODS, MethodInfo
 from results.schema import Record
@@ -101,7 +102,8 @@ class Worker:
         """Store features from now on only while nothing is changed that they depend on."""
         bench = self._bench
         assert bench is not None
-        self._features.may_store = lambda: not bench.changes()
+        patches = Patches()
+        self._features.may_store = lambda: not patches.any() and not bench.changes()
 
     def close(self) -> None:
         """Release the bench."""
