@@ -83,7 +83,7 @@ class Parent:
 
     def __init__(self, requests: Connection, answers: Connection) -> None:
         self._requests = requests
-        # Kept as they are now: a method may replace them, and its answer would never arrive.
+        # Kept as they are now: a method may replace them, and its answer would be lost.
         self._send_bytes, self._dumps = answers.send_bytes, json.dumps
         self._owner = os.getpid()
         self._lock = threading.Lock()
