@@ -185,11 +185,8 @@ SETTINGS: list[Setting] = [
         faulthandler.is_enabled,
         lambda on: faulthandler.enable() if on else faulthandler.disable(),
     ),
-    Setting(
-        "warnings.filters",
-        lambda: tuple(warnings.filters),
-        _set_filters,
-    ),
+    # Quiet, because libraries add filters when a method first imports them.
+    Setting("warnings.filters", lambda: tuple(warnings.filters), _set_filters, quiet=True),
     attribute(warnings, "showwarning", "warnings.showwarning"),
     Setting("logging.root.level", lambda: logging.root.level, logging.root.setLevel),
     Setting("logging.disable", lambda: logging.root.manager.disable, logging.disable),

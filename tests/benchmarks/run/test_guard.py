@@ -117,7 +117,6 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "faulthandler": lambda: (
         faulthandler.disable() if faulthandler.is_enabled() else faulthandler.enable()
     ),
-    "warnings.filters": lambda: warnings.simplefilter("ignore"),
     "warnings.showwarning": lambda: setattr(warnings, "showwarning", no_op),
     "logging.root.level": lambda: logging.root.setLevel(logging.CRITICAL),
     "logging.disable": lambda: logging.disable(),
@@ -268,6 +267,14 @@ def test_all_changes_at_once_are_put_back() -> None:
     assert [n for n in changes if not any(line.startswith(f"{n} ") for line in said)] == []
     assert state.lasting == []
     assert state.restore() == []
+
+
+def test_filters_of_warnings_are_put_back_without_a_word() -> None:
+    before = list(warnings.filters)  # type: ignore[call-overload]
+    state = ProcessState.taken()
+    warnings.simplefilter("ignore")
+    assert state.restore() == []
+    assert list(warnings.filters) == before  # type: ignore[call-overload]
 
 
 def test_a_phrase_has_both_values() -> None:
