@@ -107,12 +107,13 @@ def check_key(record: Record) -> None:
     # data set shows the knobs: one of these specifications has the identity.
     selections = _SELECTIONS if record.selection is None else (record.selection.rule,)
     rules = get_args(GroupRule) if record.groups is None else (record.groups.rule,)
-    for family, select, groups in product(_families(record.dataset), selections, rules):
+    families, versions = _families(record.dataset), _versions(record.dataset_version)
+    for family, version, select, groups in product(families, versions, selections, rules):
         identity = cell_identity(
             method=record.method,
             config=record.config,
             family=family,
-            dataset_version=record.dataset_version,
+            dataset_version=version,
             dataset_config=record.dataset_config,
             weights_id=provenance.weights_id,
             seed=record.seed,
@@ -129,6 +130,11 @@ def check_key(record: Record) -> None:
     raise RecordError(
         "method, data set, seed or another part of the specification is not that of its key"
     )
+
+
+def _versions(version: str) -> list[str]:
+    """Versions that the family may have of data loaded as `version`, such as 1-reduced-6-2."""
+    return list(dict.fromkeys((version, version.partition("-")[0], "1")))
 
 
 def _families(dataset: str) -> list[str]:

@@ -66,7 +66,8 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     if sweep.data_root != Sweep().data_root and not os.path.isdir(sweep.data_root):
         raise UserError(f"--data-root {sweep.data_root}: no such folder.")
     store.check_writable()
-    records = read_records(store, console)
+    told: set[str] = set()
+    records = read_records(store, console, told)
     planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
     if todo and not options.debug:
@@ -79,7 +80,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         if not _run_cells(planned, todo, sweep, console, debug=options.debug):
             return 130
         # From the disk, not from memory: what is not there is not done.
-        records = read_records(store, console)
+        records = read_records(store, console, told)
         planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
     status = _report(planned, expansion.baselines, sweep, console, allow_mixed=options.allow_mixed)
     return max(status, _check_predictions(planned, todo, store, console))

@@ -77,7 +77,9 @@ class Worker:
             UserError: data or weights that only the user can put right.
         """
         if self._bench is None or self._shared != shared(cell):
-            self.close()
+            if self._bench is not None:
+                self.close()
+                gc.collect()  # a failed cell's traceback would be frozen by the next bench
             data = self._load(cell)
             self._bench = Bench.load(
                 cell, data, self._options, self._features, self._display, trusted=trusted
@@ -110,7 +112,6 @@ class Worker:
         self._bench = None
         self._features.forget()
         gc.unfreeze()
-        gc.collect()  # a failed cell's traceback would be frozen by the next bench
 
 
 # ---- as a process ----------------------------------------------------------------------------

@@ -21,11 +21,20 @@ from results.schema import Record
 from results.store import Store, preference
 
 
-def read_records(store: Store, console: Console) -> list[Record]:
-    """The readable records of a store; print a line for each of the others."""
+def read_records(store: Store, console: Console, told: set[str] | None = None) -> list[Record]:
+    """The readable records of a store; print a line for each of the others.
+
+    Args:
+        store: the store.
+        console: where to print.
+        told: lines that were printed before; new ones are added.
+    """
     records, problems = store.all()
+    told = set() if told is None else told
     for problem in problems:
-        warn(console, f"Ignored: {problem}")
+        if problem not in told:
+            warn(console, f"Ignored: {problem}")
+    told.update(problems)
     return list(records)
 
 

@@ -268,7 +268,7 @@ BROKEN = {
     ),
     "a cost that is none": (
         "record",
-        "trainable_params is nan",
+        "trainable_params must be a whole number, not nan",
         "p = head(weight(task)); p.trainable_params = float('nan'); return p",
     ),
     "deaf to Ctrl-C": (

@@ -55,7 +55,6 @@ CHANGES = {
     "__import__('os').environ.update(OMP_NUM_THREADS='9')": (
         "os.environ (OMP_NUM_THREADS) changed, is put back"
     ),
-    "__import__('warnings').simplefilter('ignore')": "warnings.filters changed, is put back",
 }
 
 

@@ -158,7 +158,7 @@ def test_every_field_of_a_sweep_is_a_key(yaml_file: Any) -> None:
         "device": "cpu", "precision": "fp32", "group_counts": "ir100", "save_logits": "true",
         "offline": "true", "plugin": "[p.py]", "compare": "lift", "recipes": "[r.yaml]",
         "transform": "lift", "remark": "hello", "save_model": "true", "check_data": "true",
-        "no_deterministic": "true",
+        "no_deterministic": "true", "cell_timeout": "60",
     }  # fmt: skip
     no_keys = {"narrowed", "recipe_flags"}
     assert values.keys() == {f.name for f in dataclasses.fields(Sweep)} - no_keys
@@ -231,6 +231,6 @@ def test_yaml_that_cannot_be_used(yaml_file: Any, text: str | bytes, says: str) 
 
 
 def test_a_yaml_file_that_is_not_there(tmp_path: Path) -> None:
-    for path, why in ((tmp_path / "no.yaml", "No such file"), (tmp_path, "directory")):
+    for path, why in ((tmp_path / "no.yaml", "No such file"), (tmp_path, "a folder, not a file")):
         with pytest.raises(UserError, match=why):
             read_sweep(path, {})
