@@ -167,6 +167,13 @@ def test_every_field_of_a_sweep_is_a_key(yaml_file: Any) -> None:
     assert all(getattr(sweep, name) != getattr(default, name) for name in values)
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e9", "soon"])
+def test_a_limit_of_time_is_a_number_of_seconds(text: str) -> None:
+    assert read_sweep(None, {"cell_timeout": "2.5"}).cell_timeout == 2.5
+    with pytest.raises(UserError, match="--cell-timeout"):
+        read_sweep(None, {"cell_timeout": text})
+
+
 def test_flags_go_before_yaml(yaml_file: Any) -> None:
     file = yaml_file(
         "{methods: [lift], seeds: [5], set: {lift: {lr: 1, tau: 2}}, plugin: a.py, recipes: a.yaml}"
