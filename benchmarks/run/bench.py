@@ -159,14 +159,21 @@ class Bench:
         state = ProcessState.taken()
         devices.reset_peak_memory(self._backbone.device)
         taken: list[Measured] = []
+        own: list[BaseException] = []
 
         def note(measured: Measured) -> None:
             taken.append(measured)
-            take(measured)
+            try:
+                take(measured)
+            except BaseException as error:
+                own.append(error)  # of the receiver, no failure of the method
+                raise
 
         try:
             self._measure(cells, started, note)
         except BaseException as error:
+            if own:
+                raise
             failed = self._failed(error, started)
             for _ in cells[len(taken) :]:
                 take(failed)

@@ -13,15 +13,24 @@ ROOT = Path(__file__).resolve().parents[2]
 CELL = """
 import resource, sys
 from pathlib import Path
+from benchmarks.run.recorder import Recorder
 from benchmarks.tools.speed.scale import world
 from results.store import Store
 
 method, folder = sys.argv[1], Path(sys.argv[2])
-bench, cells = world(method, 120_000, 2_000, 128, folder, seeds="0,1")
+data, bench, cells = world(method, 120_000, 2_000, 128, folder, seeds="0,1")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for record, predictions in bench.measure(cells):
+recorder, left = Recorder(data, bench.facts, folder, save_logits=False), iter(cells)
+
+
+def take(measured):
+    record, predictions = recorder.outcome(next(left), measured)
     assert record.status == "done", record.error
     Store(folder).write(record, predictions)
+
+
+bench.measure(cells, take)
+assert next(left, None) is None
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 

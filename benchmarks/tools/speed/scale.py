@@ -116,15 +116,6 @@ def world(
     method: str, images: int, classes: int, width: int, folder: Path, seeds: str = "0"
 ) -> tuple[DataSet, Bench, list[Cell]]:
     """Return a data set, a bench on it whose features are stored, and the cells of a method."""
-    words = _Words(classes, width).requires_grad_(False)
-    backbone: Backbone = dataclasses.replace(tiny_backbone(), model=words, tokenizer=_tokens)
-    object.__setattr__(backbone, "knows", lambda text, invented: True)
-    texts = Texts(tuple(map(str, range(classes))), ("{}",))
-    train, test = _split("train", images, classes), _split("test", TEST_EACH * classes, classes)
-    store = FeatureStore(folder)
-    for part in (train, test):
-        key = store.image_key(backbone, part.images)
-        write_rows(folder / f"{key}.safetensors", len(part), _rows(words.table, part.labels))
     flags: dict[str, Any] = {
         "methods": method, "datasets": "glyphs100_lt", "seeds": seeds, "backbone": "glyph",
         "device": "cpu",
@@ -132,6 +123,17 @@ def world(
     if method not in ("ncm", "zero_shot"):
         flags["set"] = [f"{method}.epochs=1", f"{method}.batch_size={BATCH}"]
     cells = plan.expand(read_sweep(None, flags)).cells
+    words = _Words(classes, width).requires_grad_(False)
+    backbone: Backbone = dataclasses.replace(
+        tiny_backbone(), model=words, tokenizer=_tokens, id=cells[0].backbone
+    )
+    object.__setattr__(backbone, "knows", lambda text, invented: True)
+    texts = Texts(tuple(map(str, range(classes))), ("{}",))
+    train, test = _split("train", images, classes), _split("test", TEST_EACH * classes, classes)
+    store = FeatureStore(folder)
+    for part in (train, test):
+        key = store.image_key(backbone, part.images)
+        write_rows(folder / f"{key}.safetensors", len(part), _rows(words.table, part.labels))
     data = DataSet("many", "single", "1", "none", texts, train, test)
     options = RunOptions(out=folder, data_root=folder, device=torch.device("cpu"))
     return data, Bench(data, backbone, store, options, Silent()), cells

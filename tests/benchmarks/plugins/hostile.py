@@ -100,7 +100,7 @@ STATE = {
         "METHODS._classes.clear()\n" + SOUND,
         "",
     ),
-    "json": ("import json; json.dumps = lambda *a, **k: 'no'\n" + SOUND, "its process"),
+    "json": ("import json; json.dumps = lambda *a, **k: 'no'\n" + SOUND, ""),
     "environment": ("import os; os.environ.clear()\n" + SOUND, ""),
     "folder": ("import os; os.chdir('/')\n" + SOUND, ""),
     "handlers": (
