@@ -71,6 +71,9 @@ class Claims:
         self._over.set()
         for key in [*self._mine]:
             self.release(key)
+        with suppress(OSError, UserError):  # a killed run may have left claims on finished cells
+            for key in self.take(self._files()):
+                self.release(key)
         with suppress(OSError):  # other runs have claims in it
             self._folder.rmdir()
 

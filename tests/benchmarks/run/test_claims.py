@@ -65,6 +65,16 @@ def test_all_is_released_at_the_end_whatever_ends_it(tmp_path: Path) -> None:
         assert two.take(["a", "b"]) == ["a", "b"]
 
 
+def test_what_a_killed_run_left_is_removed_at_the_end(tmp_path: Path) -> None:
+    folder = foreign(tmp_path, key="finished", process=dead_here()).parent
+    with Claims(tmp_path) as other:
+        assert other.take(["running"]) == ["running"]
+        with Claims(tmp_path) as one:
+            assert one.take(["mine"]) == ["mine"]
+        assert [file.name for file in folder.iterdir()] == ["running.0"]
+    assert not folder.exists()
+
+
 def test_a_claim_says_who_made_it(tmp_path: Path) -> None:
     with Claims(tmp_path) as one:
         one.take(["a"])
