@@ -91,6 +91,7 @@ class Bench:
         self._train = self._samples("train", data.train)
         self._test = self._samples("test", data.test)
         self._validation: SplitSamples | None = None
+        self._in_index = False
         self._shared = Shared(
             {}, modules={"the backbone": backbone.model}, objects={"the backbone": backbone}
         )
@@ -290,11 +291,14 @@ class Bench:
 
     def _prepare_features(self, cell: Cell) -> None:
         """Compute the frozen features that all cells share, or load them from the store."""
+        if self._in_index:  # the digests of many images take time
+            return
         splits = {"train": (self._train, self._data.train), "test": (self._test, self._data.test)}
         for samples, _ in splits.values():
             samples.features()
         keys = [self._features.image_key(self._backbone, s.images) for _, s in splits.values()]
         self._features.add_to_index(cell.features_name, keys)
+        self._in_index = True
 
     def _task(self, cell: Cell, batch: int = 1) -> Task:
         if cell.select == "val" and self._validation is None:

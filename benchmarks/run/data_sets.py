@@ -24,6 +24,7 @@ class DataSets:
         self._options = options
         self._display = display
         self._loaded: dict[tuple[Family, int], DataSet] = {}
+        self._for_fitting: dict[tuple[Family, int, str], DataSet] = {}
 
     def get(self, cell: Cell) -> DataSet:
         """Return the cell's data set; if it is missing, download it unless offline.
@@ -43,13 +44,19 @@ class DataSets:
         Raises:
             DataError: as `get`.
         """
-        data = self.get(cell)
-        if cell.select != "val":
-            return dataclasses.replace(data, validation=None)
-        data = with_validation(data, cell.split_seed)
-        # Built now: a function that builds them later may hold on to the test labels.
-        held_out = None if data.validation is None else data.validation()
-        return dataclasses.replace(data, validation=None if held_out is None else lambda: held_out)
+        key = (cell.family, cell.split_seed, cell.select)
+        if key not in self._for_fitting:
+            self._display.preparing(f"loading {cell.dataset}")
+            data = self.get(cell)
+            held_out = None
+            if cell.select == "val":
+                data = with_validation(data, cell.split_seed)
+                # Built now: a function that builds them later may hold on to the test labels.
+                held_out = None if data.validation is None else data.validation()
+            self._for_fitting[key] = dataclasses.replace(
+                data, validation=None if held_out is None else lambda: held_out
+            )
+        return self._for_fitting[key]
 
     def load_all(self, cells: Iterable[Cell]) -> None:
         """Load each data set of several that are on disk, so that a missing one is found now.
@@ -69,10 +76,12 @@ class DataSets:
         """Release the data sets that none of these cells needs."""
         needed = {(cell.family, cell.split_seed) for cell in cells}
         self._loaded = {key: data for key, data in self._loaded.items() if key in needed}
+        self._for_fitting = {k: data for k, data in self._for_fitting.items() if k[:2] in needed}
 
     def release(self, cell: Cell) -> None:
         """Release the cell's data set: the next use loads it anew."""
         self._loaded.pop((cell.family, cell.split_seed), None)
+        self._for_fitting.pop((cell.family, cell.split_seed, cell.select), None)
 
     def _load(self, cell: Cell) -> DataSet:
         root = self._options.data_root

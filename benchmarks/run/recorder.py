@@ -81,22 +81,12 @@ class Recorder:
                 measured = Measured("failed", started, f"{type(error).__name__}: {error}")
         return self.failed(cell, measured.error, started, details=measured.details), None
 
-    def failed(
-        self,
-        cell: Cell,
-        reason: str,
-        started: str,
-        *,
-        details: str = "",
-        notes: Sequence[str] = (),
-    ) -> Record:
+    def failed(self, cell: Cell, reason: str, started: str, *, details: str = "") -> Record:
         """Return the record of a cell that failed, and write the traceback to its log."""
         if details:
             self._write_log(cell, details)
             reason = f"{reason} (see logs/{self._log(cell).name})"
-        return self._record(
-            cell, status="failed", started=started, error=reason, notes=tuple(notes)
-        )
+        return self._record(cell, status="failed", started=started, error=reason)
 
     def keep_output(self, cells: Sequence[Cell], output: str) -> None:
         """Add to the logs of a batch what was printed while it was fitted."""

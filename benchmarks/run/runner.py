@@ -75,7 +75,7 @@ def run(
         ours, theirs = _divided(batch, claims, others)
         for cell, record in theirs:
             finish(cell, record)
-        for cell, outcome in _fitted(ours, options, display, data_sets, engine):
+        for cell, outcome in _fitted(ours, options, data_sets, engine):
             # Another run has taken the cell over if this process was stopped for minutes.
             if claims.holds(cell.key) and others.record(cell.key) is None:
                 _write(store, *outcome)
@@ -112,12 +112,11 @@ def _divided(
 
 
 def _fitted(
-    cells: list[Cell], options: RunOptions, display: Display, data_sets: DataSets, engine: Engine
+    cells: list[Cell], options: RunOptions, data_sets: DataSets, engine: Engine
 ) -> Iterable[tuple[Cell, Outcome]]:
     """Fit a batch and return the outcome of each cell; load nothing for none."""
     if not cells:
         return []
-    display.preparing(f"loading {cells[0].dataset}")
     data = _loaded(cells[0], options, data_sets)
     return zip(cells, _outcomes(cells, data, engine, options), strict=True)
 
