@@ -31,6 +31,8 @@ class RunOptions:
     """The process fits and does nothing else; an exit or an interruption is a failed cell."""
     cell_timeout: float | None = None
     """Seconds after which a cell that has no result fails; None waits for ever."""
+    max_failures: int | None = None
+    """Failed cells after which no more are started; None starts all."""
     deterministic: bool = True
     """Use algorithms that repeat their numbers, at some cost."""
 
@@ -51,5 +53,6 @@ class RunOptions:
             save_logits=sweep.save_logits,
             save_model=sweep.save_model,
             cell_timeout=sweep.cell_timeout,
+            max_failures=sweep.max_failures,
             deterministic=not sweep.no_deterministic,
         )

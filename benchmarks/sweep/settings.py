@@ -47,6 +47,8 @@ class Choice:
 
 LONGEST_TIMEOUT = 1e8
 """Seconds; three years."""
+MOST_FAILURES = 10**9
+"""Largest `max_failures`."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Sweep:
     """Read every image before anything runs."""
     cell_timeout: float | None = None
     """Seconds after which a cell without a result fails; None waits for ever."""
+    max_failures: int | None = None
+    """Failed cells after which a run starts no more; None runs all cells, whatever fails."""
     shard: str = ""
     device: str = "auto"
     precision: str = "auto"
@@ -161,6 +165,11 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         if not 0 < seconds < LONGEST_TIMEOUT:
             raise UserError(f"{where}: '{value}' is not a number of seconds above 0.")
         return seconds
+    if name == "max_failures":
+        count: int = coerce(value, int, where)
+        if not 1 <= count <= MOST_FAILURES:
+            raise UserError(f"{where}: '{value}' is not a number of failed cells, 1 or more.")
+        return count
     options = {
         "protocol": PROTOCOLS,
         "select": SELECTIONS,

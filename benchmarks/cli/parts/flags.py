@@ -167,4 +167,9 @@ def add_sweep_flags(parser: argparse.ArgumentParser) -> None:
         const=True,
         help="first read every image and list those that are damaged or in both train and test",
     )
+    add(
+        "--max-failures",
+        metavar="N",
+        help="start no more cells after N have failed (default: no limit)",
+    )
     add("--shard", metavar="I/N", help="run the I-th of N parts of the sweep")

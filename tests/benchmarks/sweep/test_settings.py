@@ -159,6 +159,7 @@ def test_every_field_of_a_sweep_is_a_key(yaml_file: Any) -> None:
         "offline": "true", "plugin": "[p.py]", "compare": "lift", "recipes": "[r.yaml]",
         "transform": "lift", "remark": "hello", "save_model": "true", "check_data": "true",
         "no_deterministic": "true", "cell_timeout": "60",
+        "max_failures": "3",
     }  # fmt: skip
     no_keys = {"narrowed", "recipe_flags"}
     assert values.keys() == {f.name for f in dataclasses.fields(Sweep)} - no_keys
@@ -172,6 +173,13 @@ def test_a_limit_of_time_is_a_number_of_seconds(text: str) -> None:
     assert read_sweep(None, {"cell_timeout": "2.5"}).cell_timeout == 2.5
     with pytest.raises(UserError, match="--cell-timeout"):
         read_sweep(None, {"cell_timeout": text})
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "2.5", "nan", "1e10", "all", "none", "true"])
+def test_a_limit_of_failures_is_a_positive_whole_number(text: str) -> None:
+    assert read_sweep(None, {"max_failures": "2"}).max_failures == 2
+    with pytest.raises(UserError, match="--max-failures"):
+        read_sweep(None, {"max_failures": text})
 
 
 def test_flags_go_before_yaml(yaml_file: Any) -> None:
