@@ -1,81 +1,23 @@
-"""Claims on cells, so that runs that share a folder share the cells and no cell is run twice.
-
-A claim is a file `claims/KEY.0` that only one process can create. Its content names the process,
-and a thread touches it every few seconds. It is dead if its process has ended, as seen on the same
-machine, or if it has not been touched for two minutes by the clock of the process that watches it:
-clocks of different machines, or one that is set back, do not matter. A dead claim is taken over by
-creating `KEY.1`, which again only one process can. Nothing else is needed of the file system: no
-locks, no links, no renaming.
-
-When a cell is released, its files are removed in ascending order. A process that was about to take
-over sees that what it judged is gone, and withdraws. While `KEY.1` is in use, `KEY.0` stays, so
-that a machine that does not see the new file yet cannot create the old one.
-"""
+"""Claims on cells, so that runs that share a folder share the cells and no cell is run twice."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import threading
-import time
-import uuid
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
 
+from benchmarks import claims
 from benchmarks.errors import UserError
-from benchmarks.safe_files import process_gone, this_process
-
-BEAT_S = 5.0
-"""Seconds between two touches of a claim."""
-SILENT_S = 120.0
-"""Seconds without a touch after which a claim is dead. A network file system may show an old time
-for a minute."""
-_WRITING_S = 15.0
-"""Seconds after which a claim without a readable content is dead: its process wrote none."""
 
 
-class _Seen(NamedTuple):
-    """A claim's file as it was read."""
-
-    content: bytes
-    touched: int
-
-
-class Claims:
+class Claims(claims.Claims):
     """The claims of this run in a folder of results; a context that holds them.
 
     Args:
         out: folder of the run.
-        clock: seconds that never go back.
     """
 
-    def __init__(self, out: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._folder = out / "claims"
-        self._clock = clock
-        self._token = uuid.uuid4().hex
-        self._mine: dict[str, list[Path]] = {}
-        """Files of each claimed cell, ascending; the last one is ours."""
-        self._watched: dict[Path, tuple[_Seen, float]] = {}
-        """Claims of others as they were last seen to change, and when."""
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-
-    def __enter__(self) -> Claims:
-        threading.Thread(target=self._keep_beating, name="claims", daemon=True).start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        for key in [*self._mine]:
-            self.release(key)
-        with suppress(OSError, UserError):  # a killed run may have left claims on finished cells
-            for key in self.take(self._files()):
-                self.release(key)
-        with suppress(OSError):  # other runs have claims in it
-            self._folder.rmdir()
+    def __init__(self, out: Path) -> None:
+        super().__init__(out / "claims")
 
     def take(self, keys: Collection[str]) -> list[str]:
         """Claim cells, and return the keys of those that are this run's now or already.
@@ -84,139 +26,9 @@ class Claims:
             UserError: the folder cannot be written to.
         """
         try:
-            files = self._files()
-            return [k for k in keys if k in self._mine or self._taken(k, files.get(k, []))]
+            return super().take(keys)
         except OSError as error:
             raise UserError(
                 f"Cannot write to {self._folder}: {error.strerror or error}. What is finished is "
                 "kept; the same command goes on from there."
             ) from error
-
-    def holds(self, key: str) -> bool:
-        """Return True unless another run has taken a cell of this run over.
-
-        That happens when this process was stopped for long. If the whole folder is gone, which no
-        other run does to a cell's files, writing the record says so.
-        """
-        files = self._mine[key]
-        try:
-            seen, newest = _read(files[-1]), self._files().get(key, files)[-1]
-        except OSError:
-            return True
-        if seen is None:
-            return not self._folder.is_dir()
-        return seen.content == self._content() and newest == files[-1]
-
-    def release(self, key: str) -> None:
-        """Give a cell back: its record is written, or this run ends."""
-        with self._lock:
-            files = self._mine.pop(key, [])
-        for file in files:
-            with suppress(OSError):
-                file.unlink()
-
-    def beat(self) -> None:
-        """Touch all claims."""
-        with self._lock:
-            files = [files[-1] for files in self._mine.values()]
-        for file in files:
-            with suppress(OSError):  # the folder was deleted: `holds` says so
-                os.utime(file)
-
-    # ---- parts -------------------------------------------------------------------------------
-
-    def _keep_beating(self) -> None:
-        while not self._over.wait(BEAT_S):
-            self.beat()
-
-    def _files(self) -> dict[str, list[Path]]:
-        """Return the files of every claimed cell, ascending."""
-        found: dict[str, list[int]] = {}
-        with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
-            for entry in entries:
-                key, _, number = entry.name.rpartition(".")
-                if key and number.isdecimal():
-                    found.setdefault(key, []).append(int(number))
-        return {k: [self._folder / f"{k}.{n}" for n in sorted(ns)] for k, ns in found.items()}
-
-    def _taken(self, key: str, files: list[Path]) -> bool:
-        """Claim a cell unless it is another run's; return True if it is this run's now."""
-        judged: dict[Path, bytes] = {}
-        for file in files:
-            seen = _read(file)
-            if seen is None or not self._is_dead(file, seen):
-                return False
-            judged[file] = seen.content
-        number = int(files[-1].suffix[1:]) + 1 if files else 0
-        mine = self._folder / f"{key}.{number}"
-        if not self._created(mine):
-            return False
-        # Another run may have taken the dead claims over, finished, and removed all files.
-        for file, content in judged.items():
-            seen = _read(file)
-            if seen is None or seen.content != content:
-                mine.unlink(missing_ok=True)
-                return False
-        with self._lock:
-            self._mine[key] = [*files, mine]
-        for file in files:
-            self._watched.pop(file, None)
-        return True
-
-    def _created(self, file: Path) -> bool:
-        """Create a claim; return False if there is one."""
-        while True:
-            try:
-                handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-                break
-            except FileExistsError:
-                return False
-            except FileNotFoundError:  # another run ended meanwhile and removed the folder
-                self._folder.mkdir(exist_ok=True)
-        try:
-            os.write(handle, self._content())
-        except OSError:
-            file.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(handle)
-        return True
-
-    def _content(self) -> bytes:
-        who = {
-            "host": platform.node(),
-            "pid": os.getpid(),
-            "process": this_process(),
-            "token": self._token,
-        }
-        return json.dumps(who).encode()
-
-    def _is_dead(self, file: Path, seen: _Seen) -> bool:
-        gone = _owner_gone(seen.content)
-        if gone:
-            return True
-        before, since = self._watched.get(file, (None, 0.0))
-        if before != seen:
-            self._watched[file] = (seen, self._clock())
-            return False
-        return self._clock() - since > (_WRITING_S if gone is None else SILENT_S)
-
-
-def _read(file: Path) -> _Seen | None:
-    """Return a claim's content and the time of its last touch; None if there is no such file."""
-    try:
-        with open(file, "rb") as stream:  # opening it makes a network file system ask the server
-            return _Seen(stream.read(), os.fstat(stream.fileno()).st_mtime_ns)
-    except FileNotFoundError:
-        return None
-
-
-def _owner_gone(content: bytes) -> bool | None:
-    """Return whether the process that wrote a claim has ended.
-
-    False if it has not, or is on another machine; None if the content does not tell.
-    """
-    try:
-        return process_gone(json.loads(content)["process"]) or False
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None

@@ -1,4 +1,4 @@
-"""Claims on cells: one owner at a time, whoever dies, and no clock but the watcher's own."""
+"""Claims: one owner at a time, whoever dies, and no clock but the watcher's own."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.errors import UserError
-from benchmarks.run import claims as module
-from benchmarks.run.claims import BEAT_S, SILENT_S, Claims
+from benchmarks import claims as module
+from benchmarks.claims import BEAT_S, SILENT_S, Claims
 from benchmarks.safe_files import this_process
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Clock:
@@ -46,7 +45,7 @@ def dead_here() -> str:
 
 
 def test_a_cell_is_given_once_until_it_is_released(tmp_path: Path) -> None:
-    with Claims(tmp_path) as one, Claims(tmp_path) as two:
+    with Claims(tmp_path / "claims") as one, Claims(tmp_path / "claims") as two:
         assert one.take(["a", "b"]) == ["a", "b"]
         assert two.take(["a", "b", "c"]) == ["c"]
         assert one.take(["a", "c"]) == ["a"]
@@ -58,25 +57,25 @@ def test_a_cell_is_given_once_until_it_is_released(tmp_path: Path) -> None:
 
 
 def test_all_is_released_at_the_end_whatever_ends_it(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), Claims(tmp_path) as one:
+    with pytest.raises(KeyboardInterrupt), Claims(tmp_path / "claims") as one:
         one.take(["a", "b"])
         raise KeyboardInterrupt
-    with Claims(tmp_path) as two:
+    with Claims(tmp_path / "claims") as two:
         assert two.take(["a", "b"]) == ["a", "b"]
 
 
 def test_what_a_killed_run_left_is_removed_at_the_end(tmp_path: Path) -> None:
     folder = foreign(tmp_path, key="finished", process=dead_here()).parent
-    with Claims(tmp_path) as other:
+    with Claims(tmp_path / "claims") as other:
         assert other.take(["running"]) == ["running"]
-        with Claims(tmp_path) as one:
+        with Claims(tmp_path / "claims") as one:
             assert one.take(["mine"]) == ["mine"]
         assert [file.name for file in folder.iterdir()] == ["running.0"]
     assert not folder.exists()
 
 
 def test_a_claim_says_who_made_it(tmp_path: Path) -> None:
-    with Claims(tmp_path) as one:
+    with Claims(tmp_path / "claims") as one:
         one.take(["a"])
         who = json.loads((tmp_path / "claims" / "a.0").read_text())
     assert who["pid"] == os.getpid() and who["process"] == this_process()
@@ -84,7 +83,7 @@ def test_a_claim_says_who_made_it(tmp_path: Path) -> None:
 
 def test_a_dead_process_of_this_machine_is_succeeded_at_once(tmp_path: Path) -> None:
     foreign(tmp_path, process=dead_here())
-    with Claims(tmp_path) as one, Claims(tmp_path) as two:
+    with Claims(tmp_path / "claims") as one, Claims(tmp_path / "claims") as two:
         assert one.take(["a"]) == ["a"]
         assert two.take(["a"]) == []
         assert sorted(f.name for f in (tmp_path / "claims").iterdir()) == ["a.0", "a.1"]
@@ -97,7 +96,7 @@ def test_another_machine_is_succeeded_when_it_is_silent_by_the_watchers_clock(
     tmp_path: Path,
 ) -> None:
     clock, file = Clock(), foreign(tmp_path)
-    one = Claims(tmp_path, clock)
+    one = Claims(tmp_path / "claims", clock)
     for beat in range(3):
         assert one.take(["a"]) == []
         clock.now += SILENT_S - 1
@@ -111,7 +110,7 @@ def test_another_machine_is_succeeded_when_it_is_silent_by_the_watchers_clock(
 
 def test_a_living_process_that_is_stopped_is_succeeded_and_knows_it(tmp_path: Path) -> None:
     clock = Clock()
-    stopped, other = Claims(tmp_path), Claims(tmp_path, clock)
+    stopped, other = Claims(tmp_path / "claims"), Claims(tmp_path / "claims", clock)
     stopped.take(["a"])
     assert other.take(["a"]) == []
     clock.now += SILENT_S + 1
@@ -125,7 +124,7 @@ def test_a_living_process_that_is_stopped_is_succeeded_and_knows_it(tmp_path: Pa
 
 def test_a_beat_keeps_a_claim_alive(tmp_path: Path) -> None:
     clock = Clock()
-    one, other = Claims(tmp_path), Claims(tmp_path, clock)
+    one, other = Claims(tmp_path / "claims"), Claims(tmp_path / "claims", clock)
     one.take(["a"])
     os.utime(tmp_path / "claims" / "a.0", (1, 1))
     assert other.take(["a"]) == []
@@ -137,7 +136,7 @@ def test_a_beat_keeps_a_claim_alive(tmp_path: Path) -> None:
 
 def test_beats_come_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BEAT_S", 0.001)
-    with Claims(tmp_path) as one:
+    with Claims(tmp_path / "claims") as one:
         one.take(["a"])
         file = tmp_path / "claims" / "a.0"
         os.utime(file, (1, 1))
@@ -150,7 +149,7 @@ def test_beats_come_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_claim_that_was_never_written_is_succeeded_soon(tmp_path: Path, content: str) -> None:
     clock, file = Clock(), foreign(tmp_path)
     file.write_text(content)
-    one = Claims(tmp_path, clock)
+    one = Claims(tmp_path / "claims", clock)
     assert one.take(["a"]) == []
     clock.now += module._WRITING_S + 1
     assert one.take(["a"]) == ["a"]
@@ -160,7 +159,7 @@ def test_a_taker_withdraws_if_the_dead_claim_was_taken_and_released_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     foreign(tmp_path, process=dead_here())
-    slow, quick, third = (Claims(tmp_path) for _ in range(3))
+    slow, quick, third = (Claims(tmp_path / "claims") for _ in range(3))
     create = slow._created
 
     def late(file: Path) -> bool:
@@ -178,13 +177,13 @@ def test_a_taker_withdraws_if_the_dead_claim_was_taken_and_released_meanwhile(
 def test_a_new_claim_is_not_dead_because_an_older_one_is(tmp_path: Path) -> None:
     foreign(tmp_path, process=dead_here())
     foreign(tmp_path, number=1)
-    assert Claims(tmp_path).take(["a"]) == []
+    assert Claims(tmp_path / "claims").take(["a"]) == []
     (tmp_path / "claims" / "a.0").unlink()
-    assert Claims(tmp_path).take(["a"]) == []
+    assert Claims(tmp_path / "claims").take(["a"]) == []
 
 
 def test_a_cell_is_lost_to_another_run_but_not_to_a_folder_that_is_gone(tmp_path: Path) -> None:
-    one, file = Claims(tmp_path), tmp_path / "claims" / "a.0"
+    one, file = Claims(tmp_path / "claims"), tmp_path / "claims" / "a.0"
     one.take(["a"])
     foreign(tmp_path, number=1)
     assert not one.holds("a")
@@ -203,9 +202,9 @@ def test_a_cell_is_lost_to_another_run_but_not_to_a_folder_that_is_gone(tmp_path
 def test_the_folder_is_made_again_if_another_run_removes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Claims(tmp_path) as one:
+    with Claims(tmp_path / "claims") as one:
         one.take(["a"])
-        two = Claims(tmp_path)
+        two = Claims(tmp_path / "claims")
         files = two._files()
     monkeypatch.setattr(two, "_files", lambda: files)
     assert not (tmp_path / "claims").exists()
@@ -216,15 +215,12 @@ def test_other_files_in_the_folder_are_no_claims(tmp_path: Path) -> None:
     (tmp_path / "claims").mkdir()
     for name in ("a", "a.txt", ".0", "a.-1"):
         (tmp_path / "claims" / name).touch()
-    with Claims(tmp_path) as one:
+    with Claims(tmp_path / "claims") as one:
         assert one.take(["a"]) == ["a"]
 
 
-def test_a_folder_that_is_gone_is_said_in_a_line(tmp_path: Path) -> None:
-    with (
-        Claims(tmp_path / "gone") as one,
-        pytest.raises(UserError, match=r"Cannot write to .*gone"),
-    ):
+def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
+    with Claims(tmp_path / "gone" / "claims") as one, pytest.raises(FileNotFoundError):
         one.take(["a"])
 
 
@@ -232,7 +228,7 @@ def test_of_many_takers_of_a_dead_claim_one_wins(tmp_path: Path) -> None:
     keys = [f"k{n}" for n in range(20)]
     for key in keys:
         foreign(tmp_path, key, process=dead_here())
-    takers = [Claims(tmp_path) for _ in range(8)]
+    takers = [Claims(tmp_path / "claims") for _ in range(8)]
     start, won = threading.Barrier(len(takers)), []
 
     def take(taker: Claims) -> None:
@@ -250,10 +246,10 @@ def test_of_many_takers_of_a_dead_claim_one_wins(tmp_path: Path) -> None:
 RUNNER = """
 import random, sys, time
 from pathlib import Path
-from benchmarks.run.claims import Claims
+from benchmarks.claims import Claims
 out, keys = Path(sys.argv[1]), [f"k{n}" for n in range(int(sys.argv[2]))]
 log = open(out / sys.argv[3], "a", buffering=1)
-with Claims(out) as claims:
+with Claims(out / "claims") as claims:
     left = list(keys)
     while left:
         for key in left:
