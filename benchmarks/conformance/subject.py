@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -260,6 +261,10 @@ class Display:
 
     def finished(self, cell: Cell, record: Record) -> None:
         """Show nothing."""
+
+    def lanes(self, count: int) -> Sequence[Display]:
+        """Return this display for each of the workers."""
+        return [self] * count
 
 
 class Interrupt(KeyboardInterrupt):

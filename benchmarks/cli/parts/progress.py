@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,35 +19,65 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from benchmarks.datasets.files.resized import InFiles
+from benchmarks.cli.parts.plan_table import duration
+from benchmarks.cli.parts.result_lines import remarks, result_line
+from benchmarks.errors import first_few
+from benchmarks.run.display import Display
 from benchmarks.sweep.cell import Cell
-from results.schema import Cost, Record
+from benchmarks.sweep.pace import Pace
+from results.schema import Record
 
-WAITING_SHARE = 0.05
-"""Share of training spent waiting for images above which the display suggests a remedy."""
-WAITING_S = 10.0
-"""Seconds below which it does not: a short run always waits for its first batch."""
 REFRESH_S = 0.1
 """Least time between two updates of the steps: drawing costs as much as a small head's step."""
+QUIET_S = 30.0
+"""Longest time without a line where there is no terminal."""
+LANES_SHOWN = 8
+_OTHER_ROWS = 5
+"""Rows of a terminal that are not for lanes."""
+_NOTHING: Mapping[str, float | None] = MappingProxyType({})
+
+
+class _Bars(Progress):
+    """Bars, and below them the number of lanes that have none."""
+
+    unseen = 0
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bars and the line below."""
+        yield from super().get_renderables()
+        if self.unseen:
+            yield Text(f"and {self.unseen} more", style="dim")
 
 
 class ProgressDisplay:
     """Bars for the sweep, the cell and the epoch, and a line for every finished cell.
 
-    Use as a context manager around `runner.run`.
+    Use as a context manager around `runner.run`. If several cells run at a time, `lanes` has a
+    display for each, with one bar.
 
     Args:
         console: where to print.
         cells: cells to run.
         before: cells of the sweep that are done already.
+        expected: estimated seconds of the cells to run, by their keys.
     """
 
-    def __init__(self, console: Console, cells: int, before: int) -> None:
+    def __init__(
+        self,
+        console: Console,
+        cells: int,
+        before: int,
+        expected: Mapping[str, float | None] = _NOTHING,
+    ) -> None:
         self._console = console
         self._total = cells + before
         self.done = before
-        self._started = time.monotonic()
-        self._progress = Progress(
+        self._left = set(expected)
+        self._gone: list[str] = []
+        self._pace = Pace(expected)
+        self._started = self._said = time.monotonic()
+        self._plain = console.is_dumb_terminal or not console.is_terminal
+        self._bars = _Bars(
             # Takes the rest of the line, so that a long data set name pushes nothing out.
             TextColumn(
                 "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True)
@@ -57,96 +90,188 @@ class ProgressDisplay:
             console=console,
             expand=True,
             transient=True,
-            disable=not console.is_terminal,
+            disable=self._plain,
         )
-        self._sweep = self._progress.add_task("sweep", total=self._total, completed=before)
-        self._cell = self._progress.add_task("cell", total=None)
-        self._epoch = self._progress.add_task("epoch", total=None)
-        self._last_preparing = ""
-        self._shown = 0.0
+        self._lock = threading.RLock()
+        self._over = threading.Event()
+        self._reminder: threading.Thread | None = None
         self._noted: set[str] = set()
+        self._sweep = self._bars.add_task("sweep", total=self._total, completed=before)
+        self._own = _OneLane(self, self._bars)
+        self._lanes: list[_Lane] = []
 
     def __enter__(self) -> ProgressDisplay:
-        self._progress.start()
+        self._bars.start()
+        if self._plain:
+            self._over.clear()
+            self._said = time.monotonic()
+            self._reminder = threading.Thread(target=self._remind, name="progress", daemon=True)
+            self._reminder.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._over.set()
+        if self._reminder is not None:
+            self._reminder.join()
+        self._bars.stop()
+
+    def lanes(self, count: int) -> Sequence[Display]:
+        """A display for each of `count` workers."""
+        if count == 1:
+            return [self._own]
+        shown = min(count, LANES_SHOWN, max(1, self._console.height - _OTHER_ROWS))
+        self._own.hide()
+        for lane in self._lanes:
+            lane.hide()
+        self._lanes = [_Lane(self, self._bars, shown=n < shown) for n in range(count)]
+        self._bars.unseen = count - shown
+        return self._lanes
 
     def preparing(self, what: str, done: int = 0, total: int = 0) -> None:
         """Show what is being loaded or computed before a cell starts."""
-        self._progress.update(self._cell, description=what, completed=done, total=total or None)
-        if not self._console.is_terminal and what != self._last_preparing:
-            self._console.print(Text(f"… {what}", style="dim"), soft_wrap=True)
-        self._last_preparing = what
+        idle = next((lane for lane in self._lanes if not lane.text()), self._own)
+        idle.preparing(what, done, total)
 
     def started(self, cell: Cell) -> None:
         """Show that a cell starts."""
-        self._progress.reset(self._cell, description=cell.title, total=None)
-        self._progress.reset(self._epoch, description="epoch", total=None)
+        self._own.started(cell)
+
+    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
+        """Show that `step` of `steps` is done in epoch `epoch` (from 0) of `epochs`."""
+        self._own.stepped(epoch, epochs, step, steps)
+
+    def finished(self, cell: Cell, record: Record) -> None:
+        """Print the result of a cell; its record is written."""
+        self._own.finished(cell, record)
+
+    # ---- what lanes use ----------------------------------------------------------------------
+
+    def say_preparing(self, what: str) -> None:
+        """Print what a lane prepares, unless there are bars or another lane says it, too."""
+        with self._lock:
+            if self._plain and all(lane.prepares != what for lane in (self._own, *self._lanes)):
+                self._say(Text(f"… {what}", style="dim"))
+
+    def say_finished(self, cell: Cell, record: Record) -> None:
+        """Count a cell and print its result."""
+        with self._lock:  # lanes finish in threads of their own
+            self.done += 1
+            self._gone.append(cell.key)
+            self._left.discard(cell.key)
+            self._bars.update(self._sweep, completed=self.done)
+            count = Text.assemble((f"{self.done}/{self._total}", "dim"), " ")
+            self._say(count + result_line(cell, record))
+            for key, line in remarks(cell, record).items():
+                if key not in self._noted:  # the tables repeat the notes anyway
+                    self._noted.add(key)
+                    self._say(Text(line, style="yellow"))
+
+    # ---- parts -------------------------------------------------------------------------------
+
+    def _say(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=True)
+        self._said = time.monotonic()
+
+    def _remind(self) -> None:
+        """Print a line whenever nothing else was printed for long."""
+        while not self._over.wait(max(0.0, self._said + QUIET_S - time.monotonic())):
+            with self._lock:
+                if time.monotonic() - self._said >= QUIET_S:
+                    self._say(Text(self._summary(), style="dim"))
+
+    def _summary(self) -> str:
+        """Return a line on the cells that are done and running, and on the time that is left."""
+        lanes = self._lanes or [self._own]
+        busy = [text for lane in lanes if (text := lane.text())]
+        elapsed = time.monotonic() - self._started
+        left = self._pace.left(elapsed, self._gone, self._left, len(lanes))
+        parts = [f"… {self.done}/{self._total} done"]
+        parts += [f"running {first_few(busy)}"] if busy else []
+        parts += [f"about {duration(left)} left"] if left else []
+        return "; ".join(parts)
+
+
+class _Lane:
+    """A display of one worker, with one bar for a cell, or none.
+
+    Args:
+        whole: the display of all lanes.
+        bars: where to draw.
+        shown: draw a bar.
+    """
+
+    def __init__(self, whole: ProgressDisplay, bars: Progress, *, shown: bool) -> None:
+        self._whole = whole
+        self._bars = bars
+        self._bar = bars.add_task("waiting", total=None, visible=shown)
+        self._shown_at = 0.0
+        self._work = self._share = ""
+        self.prepares = ""
+        """Text of its last preparation."""
+
+    def preparing(self, what: str, done: int = 0, total: int = 0) -> None:
+        """Show what is being loaded or computed before a cell starts."""
+        self._whole.say_preparing(what)
+        self.prepares = self._work = what
+        self._share = f" ({done}/{total})" if total else ""
+        self._bars.update(self._bar, description=what, completed=done, total=total or None)
+
+    def started(self, cell: Cell) -> None:
+        """Show that a cell starts."""
+        self._work, self._share = cell.title, ""
+        self._bars.reset(self._bar, description=cell.title, total=None)
 
     def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
         """Show that `step` of `steps` is done in epoch `epoch` (from 0) of `epochs`."""
         now = time.monotonic()
-        if step < steps and now - self._shown < REFRESH_S:
-            return
-        self._shown = now
-        self._progress.update(self._cell, total=epochs * steps, completed=epoch * steps + step)
-        self._progress.update(
-            self._epoch, description=f"epoch {epoch + 1}/{epochs}", total=steps, completed=step
-        )
+        if step == steps or now - self._shown_at >= REFRESH_S:
+            self._shown_at = now
+            self._share = f" (epoch {epoch + 1}/{epochs})"
+            self._bars.update(self._bar, total=epochs * steps, completed=epoch * steps + step)
+            self._epoch(epoch, epochs, step, steps)
 
     def finished(self, cell: Cell, record: Record) -> None:
         """Print the result of a cell; its record is written."""
-        self.done += 1
-        self._progress.update(self._sweep, completed=self.done)
-        line = Text.assemble((f"{self.done}/{self._total}", "dim"), f" {cell.title}  ")
-        if record.metrics is None or record.cost is None:
-            colour = "yellow" if record.status == "not_applicable" else "red"
-            status = record.status.replace("_", " ")
-            line.append(status, colour).append(f": {record.error or ''}")
-        else:
-            m = record.metrics
-            groups = " ".join(
-                f"{group} {value:.1f}"
-                for group, value in (("many", m.many), ("medium", m.medium), ("few", m.few))
-                if value is not None
-            )
-            seconds = record.cost.fit_s + record.cost.eval_s
-            what = "mAP " if record.task == "multi" else ""
-            share = data_wait(record.cost)
-            waited = "" if share is None else f", data wait {share:.1%}".replace("%", " %")
-            line.append(f"{what}{m.overall:.1f} % ")
-            line.append(f"({groups}) {seconds:.1f} s{waited}", "dim")
-        self._console.print(line, soft_wrap=True)
-        for note in record.notes:
-            self._once(note, f"    note: {note}")
-        if record.cost is not None and _waits_long(record.cost):
-            self._once(f"data wait {cell.dataset}", f"    {waiting_advice(cell, record.cost)}")
+        self._work = self._share = ""
+        self._idle()
+        self._whole.say_finished(cell, record)
 
-    def _once(self, key: str, line: str) -> None:
-        """Print a line the first time its key occurs; the tables repeat the notes anyway."""
-        if key not in self._noted:
-            self._noted.add(key)
-            self._console.print(line, style="yellow", highlight=False, markup=False)
+    def text(self) -> str:
+        """Return the work in hand; empty if there is none."""
+        return self._work + self._share
+
+    def hide(self) -> None:
+        """Draw nothing any more."""
+        self._bars.update(self._bar, visible=False)
+
+    def _idle(self) -> None:
+        self._bars.reset(self._bar, description="waiting", total=None)
+
+    def _epoch(self, epoch: int, epochs: int, step: int, steps: int) -> None:
+        """Draw the steps of an epoch."""
 
 
-def data_wait(cost: Cost) -> float | None:
-    """Share of training spent waiting for images; None for methods that read none."""
-    return None if cost.data_wait_s is None or not cost.fit_s else cost.data_wait_s / cost.fit_s
+class _OneLane(_Lane):
+    """The display of a run that works on one cell at a time; the epoch has a bar, too."""
 
+    def __init__(self, whole: ProgressDisplay, bars: Progress) -> None:
+        super().__init__(whole, bars, shown=True)
+        bars.update(self._bar, description="cell")
+        self._epoch_bar = bars.add_task("epoch", total=None)
 
-def _waits_long(cost: Cost) -> bool:
-    return (data_wait(cost) or 0) > WAITING_SHARE and (cost.data_wait_s or 0) > WAITING_S
+    def started(self, cell: Cell) -> None:
+        """Show that a cell starts."""
+        super().started(cell)
+        self._bars.reset(self._epoch_bar, description="epoch", total=None)
 
+    def hide(self) -> None:
+        """Draw nothing any more."""
+        super().hide()
+        self._bars.update(self._epoch_bar, visible=False)
 
-def waiting_advice(cell: Cell, cost: Cost) -> str:
-    """A line that says how to shorten the wait for images."""
-    waited = cost.data_wait_s or 0.0
-    rate = cost.images_seen / cost.fit_s
-    possible = cost.images_seen / max(cost.fit_s - waited, 1e-9)
-    line = f"images arrive at {rate:.0f} a second, training could use {possible:.0f}: "
-    field = f"{cell.family.name}.cache_images"
-    if isinstance(cell.family, InFiles) and not cell.family.cache_images:
-        return f"{line}more CPU cores help, or --set {field}=256 (resizes them once, on disk)"
-    return f"{line}more CPU cores help"
+    def _idle(self) -> None:
+        """Keep what is drawn: the next cell starts at once."""
+
+    def _epoch(self, epoch: int, epochs: int, step: int, steps: int) -> None:
+        description = f"epoch {epoch + 1}/{epochs}"
+        self._bars.update(self._epoch_bar, description=description, total=steps, completed=step)

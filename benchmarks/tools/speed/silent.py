@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.sweep.cell import Cell
 from results.schema import Record
 
@@ -16,3 +18,7 @@ class Silent:
     def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None: ...
 
     def finished(self, cell: Cell, record: Record) -> None: ...
+
+    def lanes(self, count: int) -> Sequence[Silent]:
+        """Return this display for each of the workers."""
+        return [self] * count

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
+from benchmarks.cli.parts import progress
 from benchmarks.cli.parts.progress import ProgressDisplay
 from benchmarks.datasets.families.imagenet_lt import ImageNetLT
 from benchmarks.sweep import plan
@@ -80,7 +84,149 @@ def test_a_long_name_keeps_the_counters_visible(
     with display:
         display.started(long)
         display.stepped(2, 5, 1, 4)
-        display._progress.refresh()
+        display._bars.refresh()
     lines = [line for line in stream.getvalue().splitlines() if "epoch 3/5" in line]
     assert lines and all("1/4" in line and "left" in line for line in lines)
     assert any("0/2" in line for line in stream.getvalue().splitlines())
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch, height: int = 30) -> Console:
+    monkeypatch.setenv("TERM", "xterm")
+    return Console(file=io.StringIO(), width=80, height=height, force_terminal=True)
+
+
+def drawn(display: ProgressDisplay, console: Console) -> list[str]:
+    """The bars as they are now."""
+    with console.capture() as capture:
+        console.print(display._bars.get_renderable())
+    return capture.get().splitlines()
+
+
+def test_every_lane_has_a_line(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = terminal(monkeypatch)
+    display = ProgressDisplay(console, 5, 1)
+    first, second, _ = display.lanes(3)
+    first.preparing("loading photographs", 1, 4)
+    second.started(cell)
+    second.stepped(1, 5, 4, 4)
+    sweep, *lines = drawn(display, console)
+    assert "sweep" in sweep and "1/6" in sweep
+    assert "loading photographs" in lines[0] and "1/4" in lines[0]
+    assert cell.title[:20] in lines[1] and "8/20" in lines[1]
+    assert "waiting" in lines[2]
+    assert len(lines) == 3  # no bar of an epoch
+
+    second.finished(cell, make_record())
+    display.preparing("waiting for 2 cells of another run")  # in the first lane that is idle
+    sweep, *lines = drawn(display, console)
+    assert "2/6" in sweep
+    assert "loading photographs" in lines[0]
+    assert "waiting for 2 cells" in lines[1]
+
+
+@pytest.mark.parametrize(("height", "shown"), [(30, 8), (9, 4), (2, 1)])
+def test_lanes_that_do_not_fit_are_counted(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch, height: int, shown: int
+) -> None:
+    console = terminal(monkeypatch, height)
+    display = ProgressDisplay(console, 40, 0)
+    for lane in display.lanes(32):
+        lane.started(cell)
+        lane.stepped(0, 2, 1, 4)
+    lines = drawn(display, console)
+    assert sum("1/8" in line for line in lines) == shown
+    assert f"and {32 - shown} more" in lines[-1]
+    display.lanes(2)  # replace the others
+    assert not any("1/8" in line for line in drawn(display, console))
+
+
+def test_one_lane_looks_like_the_whole(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = terminal(monkeypatch)
+    display = ProgressDisplay(console, 2, 0)
+    (lane,) = display.lanes(1)
+    lane.started(cell)
+    lane.stepped(2, 5, 1, 4)
+    sweep, cells, epoch = drawn(display, console)
+    assert "0/2" in sweep and "9/20" in cells and "epoch 3/5" in epoch and "1/4" in epoch
+
+
+def test_lanes_share_the_count(cell: Cell) -> None:
+    stream = io.StringIO()
+    with ProgressDisplay(Console(file=stream, width=300), 400, 0) as display:
+        record = make_record(notes=("a note",))
+
+        def work(lane: Any) -> None:
+            for _ in range(50):
+                lane.preparing("loading")
+                lane.started(cell)
+                lane.stepped(0, 1, 1, 1)
+                lane.finished(cell, record)
+
+        threads = [threading.Thread(target=work, args=(lane,)) for lane in display.lanes(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    lines = stream.getvalue().splitlines()
+    assert [line.split()[0] for line in lines if cell.title in line] == [
+        f"{n}/400" for n in range(1, 401)
+    ]
+    assert lines.count("    note: a note") == 1
+    assert display.done == 400
+
+
+def until(stream: io.StringIO, text: str) -> None:
+    while text not in stream.getvalue():
+        time.sleep(0.001)
+
+
+def reminders() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "progress"]
+
+
+def test_without_a_terminal_a_line_says_what_is_running(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert progress.QUIET_S == 30
+    monkeypatch.setattr(progress, "QUIET_S", 0.01)
+    stream = io.StringIO()
+    keys = {cell.key: 7200.0, "another": 7200.0}
+    with ProgressDisplay(Console(file=stream, width=300), 2, 3, keys) as display:
+        assert len(reminders()) == 1
+        one, two = display.lanes(2)
+        until(stream, "3/5 done; about 2.0 h left\n")
+        one.started(cell)
+        one.stepped(1, 4, 1, 10)
+        two.preparing("loading photographs", 3, 9)
+        until(stream, f"; running {cell.title} (epoch 2/4), loading photographs (3/9); about")
+        one.finished(cell, make_record())
+        until(stream, "… 4/5 done; running loading photographs (3/9); about")
+    assert reminders() == []
+    ended = stream.getvalue()
+    time.sleep(0.03)
+    assert stream.getvalue() == ended
+
+
+def test_what_several_lanes_prepare_is_said_once() -> None:
+    stream = io.StringIO()
+    with ProgressDisplay(Console(file=stream, width=300), 9, 0) as display:
+        for lane in display.lanes(3):
+            lane.preparing("loading photographs")
+    assert stream.getvalue() == "… loading photographs\n"
+
+
+def test_other_lines_make_a_reminder_unnecessary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "QUIET_S", 0.01)
+    stream = io.StringIO()
+    with ProgressDisplay(Console(file=stream, width=300), 9, 0) as display:
+        with display._lock:
+            display._say(Text("a line"))
+            display._said = time.monotonic() + 1000
+            said = stream.getvalue()
+        time.sleep(0.05)
+    assert stream.getvalue() == said and said.endswith("a line\n")
+
+
+def test_a_terminal_needs_no_reminder(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ProgressDisplay(terminal(monkeypatch), 1, 0):
+        assert reminders() == []

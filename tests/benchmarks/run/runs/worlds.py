@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,9 @@ class Watcher:
 
     def finished(self, cell: Cell, record: Record) -> None:
         self.lines.append(f"{record.status} {cell.method} {cell.seed}")
+
+    def lanes(self, count: int) -> Sequence[Watcher]:
+        return [self] * count
 
 
 def run(
