@@ -62,13 +62,15 @@ class Claims:
         """Claims of others as they were last seen to change, and when."""
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self._beats = threading.Thread(target=self._keep_beating, name="claims", daemon=True)
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._keep_beating, name="claims", daemon=True).start()
+        self._beats.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._over.set()
+        self._beats.join()
         for key in [*self._mine]:
             self.release(key)
         with suppress(OSError):  # a killed process may have left claims on finished work

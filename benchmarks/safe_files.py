@@ -281,6 +281,15 @@ def _clock_of(folder: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
+def look_again(folder: Path) -> None:
+    """Make a network file system ask the server what is in a folder.
+
+    For up to a minute it may otherwise say that a file is absent that another machine has made.
+    """
+    with suppress(OSError):
+        _clock_of(folder)
+
+
 # ---- processes ----------------------------------------------------------------------------------
 
 

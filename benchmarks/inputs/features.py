@@ -2,19 +2,16 @@
 
 The key of image features contains the weights, the evaluation transform, the precision and the
 images; that of text features the weights, the precision and the strings. Methods, seeds, losses and
-processes share them. A pass is written to disk in blocks: after an interruption it continues with
-the first missing block, and only the current block is held in memory.
+processes share them, also those of other machines if the folder is on storage that they share
+(`passes.py`). On disk they are read as memory maps, so the processes of one machine hold them once.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -23,11 +20,11 @@ from torch import Tensor
 from benchmarks.backbones import Backbone
 from benchmarks.cache import ENVIRONMENT_VARIABLE
 from benchmarks.datasets.base import Images, hash_strings
-from benchmarks.inputs.feature_files import read_rows, write_rows
+from benchmarks.inputs.feature_files import read_rows
 from benchmarks.inputs.feature_index import FeatureIndex, feature_file, user_folder
+from benchmarks.inputs.passes import Compute, Report, computed_once
 from benchmarks.loading import ahead
 from benchmarks.protocol import FEATURES_VERSION
-from benchmarks.safe_files import remove_leftovers
 
 CPU_BATCH, DEVICE_BATCH = 32, 256
 """Images per forward pass. On a CPU, batches of 16 took the same time per image, batches of 64 a
@@ -41,8 +38,6 @@ _log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
-Compute = Callable[[Sequence[range]], Iterator[Tensor]]
-"""Ranges of rows -> (n, D) float32 rows of each range on the CPU, in order."""
 
 
 class FeatureStore:
@@ -68,6 +63,10 @@ class FeatureStore:
     ) -> Tensor:
         """(N, D) L2-normalised float32 features of N images, on the CPU."""
 
+        def report(done: int) -> None:
+            if progress is not None:
+                progress(done, len(images))
+
         def read(part: range) -> Tensor:
             raw = backbone.read(images, part)
             return raw.pin_memory() if backbone.device.type == "cuda" else raw
@@ -83,12 +82,11 @@ class FeatureStore:
                     for part in block:
                         pixels = next(made).to(backbone.device, non_blocking=True)
                         rows.append(backbone.encode_images(backbone.normalise(pixels)))
-                        if progress is not None:
-                            progress(part.stop, len(images))
+                        report(part.stop)
                     yield torch.cat(rows).cpu()
 
         blocks = _cut(range(len(images)), BLOCK)
-        return self._cached(self.image_key(backbone, images), blocks, compute)
+        return self._cached(self.image_key(backbone, images), blocks, compute, report)
 
     def texts(
         self,
@@ -111,17 +109,20 @@ class FeatureStore:
         distinct = list(place)
         blocks = _cut(range(len(distinct)), max(1, TEXTS // mean_of))
 
+        def report(done: int) -> None:
+            if progress is not None and len(distinct) * mean_of > TEXTS:
+                progress(done * mean_of, len(distinct) * mean_of)
+
         def compute(blocks: Sequence[range]) -> Iterator[Tensor]:
             for block in blocks:
                 flat = [text for i in block for text in distinct[i]]
                 features = backbone.encode_text(flat)
                 yield features.view(len(block), mean_of, -1).mean(1).cpu()
-                if progress is not None and len(distinct) * mean_of > TEXTS:
-                    progress(block.stop * mean_of, len(distinct) * mean_of)
+                report(block.stop)
 
         content = hash_strings([text for group in distinct for text in group])
         key = self._key("text", backbone, *([] if mean_of == 1 else [str(mean_of)]), content)
-        found = self._cached(key, blocks, compute)
+        found = self._cached(key, blocks, compute, report)
         # A copy: the next caller gets the same rows.
         return found[[place[g] for g in groups]]
 
@@ -145,47 +146,22 @@ class FeatureStore:
         assert self._folder is not None
         return feature_file(self._folder, key)
 
-    def _cached(self, key: str, blocks: Sequence[range], compute: Compute) -> Tensor:
+    def _cached(
+        self, key: str, blocks: Sequence[range], compute: Compute, report: Report
+    ) -> Tensor:
         if key not in self._memory:
-            found = self._read(key)
+            found = None if self._folder is None else read_rows(self._file(key))
             if found is None:
                 clock = time.perf_counter()
-                found = (
-                    self._computed(key, blocks, compute)
-                    if self.may_store()
-                    else torch.cat(list(compute(blocks)))
-                )
+                if self._folder is None or not self.may_store():
+                    found = torch.cat(list(compute(blocks)))
+                else:
+                    found, stored = computed_once(self._file(key), blocks, compute, report)
+                    if not stored:
+                        self._warn()
                 self.seconds += time.perf_counter() - clock
             self._memory[key] = found
         return self._memory[key]
-
-    def _read(self, key: str) -> Tensor | None:
-        return None if self._folder is None else read_rows(self._file(key))
-
-    def _computed(self, key: str, blocks: Sequence[range], compute: Compute) -> Tensor:
-        """The rows of all blocks; only blocks that no earlier pass stored are computed."""
-        if self._folder is not None:
-            remove_leftovers(self._folder)
-        with self._locked(key) as folder:
-            found = self._read(key)  # another process may have stored it meanwhile
-            if found is None:
-                done = {} if folder is None else _stored_blocks(folder, blocks)
-                missing = [block for block in blocks if block not in done]
-                for block, rows in zip(missing, compute(missing), strict=True):
-                    part = None if folder is None else folder / f"{block.start}.safetensors"
-                    written = part is not None and write_rows(part, len(block), [rows])
-                    # A full disk is not an error: the remaining blocks stay in memory.
-                    again = read_rows(part) if written and part is not None else None
-                    done[block] = rows if again is None else again
-                parts = [done[block] for block in blocks]
-                if folder is not None and write_rows(self._file(key), blocks[-1].stop, parts):
-                    found = self._read(key)
-                elif self._folder is not None:
-                    self._warn()
-                found = torch.cat(parts) if found is None else found
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
-        return found
 
     def _warn(self) -> None:
         """Warn once that these features are not stored."""
@@ -198,30 +174,6 @@ class FeatureStore:
             )
         self._warned = True
 
-    @contextmanager
-    def _locked(self, key: str) -> Iterator[Path | None]:
-        """A folder for the blocks of a pass, held by one process at a time; None without a disk.
-
-        Other processes that need the same features wait. On a file system without locks all of them
-        compute, and write the same rows.
-        """
-        if self._folder is None:
-            yield None
-            return
-        folder = self._folder / f"{key}.parts"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(folder, os.O_RDONLY)
-        except OSError:
-            yield None
-            return
-        try:
-            with suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            yield folder
-        finally:
-            os.close(handle)
-
 
 def user_store() -> FeatureStore:
     """The store in the user's cache folder, shared by all runs."""
@@ -231,11 +183,3 @@ def user_store() -> FeatureStore:
 def _cut(whole: range, size: int) -> list[range]:
     """A range cut into pieces of `size`; the last one may be shorter."""
     return [whole[start : start + size] for start in range(0, len(whole), size)]
-
-
-def _stored_blocks(folder: Path, blocks: Sequence[range]) -> dict[range, Tensor]:
-    """The blocks that an interrupted pass stored completely."""
-    found = {block: read_rows(folder / f"{block.start}.safetensors") for block in blocks}
-    return {
-        block: rows for block, rows in found.items() if rows is not None and len(rows) == len(block)
-    }

@@ -145,6 +145,21 @@ def test_beats_come_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert BEAT_S < SILENT_S / 10
 
 
+def test_no_beat_comes_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever fits afterwards would be told that it has left a thread behind."""
+    monkeypatch.setattr(module, "BEAT_S", 0.001)
+    one, beats = Claims(tmp_path / "claims"), threading.Event()
+
+    def beat() -> None:
+        beats.set()
+        time.sleep(0.1)
+
+    monkeypatch.setattr(one, "beat", beat)
+    with one:
+        assert beats.wait(60)
+    assert not [thread for thread in threading.enumerate() if thread.name == "claims"]
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"process": 1}', '{"process": "a"}', "null"])
 def test_a_claim_that_was_never_written_is_succeeded_soon(tmp_path: Path, content: str) -> None:
     clock, file = Clock(), foreign(tmp_path)
