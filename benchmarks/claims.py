@@ -14,33 +14,20 @@ that a machine that does not see the new file yet cannot create the old one.
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import threading
 import time
 import uuid
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
-from benchmarks.safe_files import process_gone, this_process
+from benchmarks.safe_files import process_gone
+from benchmarks.signs_of_life import SILENT_S, Beats, Sign, content_of, owner_of, read
 
-BEAT_S = 5.0
-"""Seconds between two touches of a claim."""
-SILENT_S = 120.0
-"""Seconds without a touch after which a claim is dead. A network file system may show an old time
-for a minute."""
 _WRITING_S = 15.0
 """Seconds after which a claim without a readable content is dead: its process wrote none."""
-
-
-class _Seen(NamedTuple):
-    """A claim's file as it was read."""
-
-    content: bytes
-    touched: int
 
 
 class Claims:
@@ -58,19 +45,19 @@ class Claims:
         self._token = uuid.uuid4().hex
         self._mine: dict[str, list[Path]] = {}
         """Files of each claim, ascending; the last one is ours."""
-        self._watched: dict[Path, tuple[_Seen, float]] = {}
+        self._written: dict[Path, bytes] = {}
+        """Contents of our claims."""
+        self._watched: dict[Path, tuple[Sign, float]] = {}
         """Claims of others as they were last seen to change, and when."""
         self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._beats = threading.Thread(target=self._keep_beating, name="claims", daemon=True)
+        self._beats = Beats(lambda: self.beat())
 
     def __enter__(self) -> Self:
         self._beats.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._over.set()
-        self._beats.join()
+        self._beats.stop()
         for key in [*self._mine]:
             self.release(key)
         with suppress(OSError):  # a killed process may have left claims on finished work
@@ -97,18 +84,19 @@ class Claims:
         """
         files = self._mine[key]
         try:
-            seen, newest = _read(files[-1]), self._files().get(key, files)[-1]
+            seen, newest = read(files[-1]), self._files().get(key, files)[-1]
         except OSError:
             return True
         if seen is None:
             return not self._folder.is_dir()
-        return seen.content == self._content() and newest == files[-1]
+        return seen.content == self._written[files[-1]] and newest == files[-1]
 
     def release(self, key: str) -> None:
         """Give a claim back: its work is done, or its owner ends."""
         with self._lock:
             files = self._mine.pop(key, [])
         for file in files:
+            self._written.pop(file, None)
             with suppress(OSError):
                 file.unlink()
 
@@ -121,10 +109,6 @@ class Claims:
                 os.utime(file)
 
     # ---- parts -------------------------------------------------------------------------------
-
-    def _keep_beating(self) -> None:
-        while not self._over.wait(BEAT_S):
-            self.beat()
 
     def _files(self) -> dict[str, list[Path]]:
         """Return the files of every claim, ascending."""
@@ -140,7 +124,7 @@ class Claims:
         """Claim a piece of work unless another has; return True if it is ours now."""
         judged: dict[Path, bytes] = {}
         for file in files:
-            seen = _read(file)
+            seen = read(file)
             if seen is None or not self._is_dead(file, seen):
                 return False
             judged[file] = seen.content
@@ -150,8 +134,9 @@ class Claims:
             return False
         # Another owner may have taken the dead claims over, finished, and removed all files.
         for file, content in judged.items():
-            seen = _read(file)
+            seen = read(file)
             if seen is None or seen.content != content:
+                self._written.pop(mine)
                 mine.unlink(missing_ok=True)
                 return False
         with self._lock:
@@ -170,8 +155,9 @@ class Claims:
                 return False
             except FileNotFoundError:  # another owner ended meanwhile and removed the folder
                 self._folder.mkdir(exist_ok=True)
+        content = self._written[file] = content_of(self._token)
         try:
-            os.write(handle, self._content())
+            os.write(handle, content)
         except OSError:
             file.unlink(missing_ok=True)
             raise
@@ -179,41 +165,12 @@ class Claims:
             os.close(handle)
         return True
 
-    def _content(self) -> bytes:
-        who = {
-            "host": platform.node(),
-            "pid": os.getpid(),
-            "process": this_process(),
-            "token": self._token,
-        }
-        return json.dumps(who).encode()
-
-    def _is_dead(self, file: Path, seen: _Seen) -> bool:
-        gone = _owner_gone(seen.content)
-        if gone:
+    def _is_dead(self, file: Path, seen: Sign) -> bool:
+        owner = owner_of(seen.content)
+        if owner is not None and process_gone(owner.process):
             return True
         before, since = self._watched.get(file, (None, 0.0))
         if before != seen:
             self._watched[file] = (seen, self._clock())
             return False
-        return self._clock() - since > (_WRITING_S if gone is None else SILENT_S)
-
-
-def _read(file: Path) -> _Seen | None:
-    """Return a claim's content and the time of its last touch; None if there is no such file."""
-    try:
-        with open(file, "rb") as stream:  # opening it makes a network file system ask the server
-            return _Seen(stream.read(), os.fstat(stream.fileno()).st_mtime_ns)
-    except FileNotFoundError:
-        return None
-
-
-def _owner_gone(content: bytes) -> bool | None:
-    """Return whether the process that wrote a claim has ended.
-
-    False if it has not, or is on another machine; None if the content does not tell.
-    """
-    try:
-        return process_gone(json.loads(content)["process"]) or False
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return self._clock() - since > (_WRITING_S if owner is None else SILENT_S)

@@ -234,7 +234,7 @@ def remove_leftovers(folder: Path, of: str = "") -> int:
         gone = _writer_gone(name)
         try:
             if gone is None:
-                time_there = _clock_of(folder) if time_there is None else time_there
+                time_there = clock_of(folder) if time_there is None else time_there
                 # The clock may have been set back: a file from the future is no newer.
                 gone = abs(time_there - _last_written(path)) > KEPT_S
             if gone:
@@ -271,8 +271,12 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _clock_of(folder: Path) -> float:
-    """Return the time of the file system that a folder is on, in seconds."""
+def clock_of(folder: Path) -> float:
+    """Return the time of the file system that a folder is on, in seconds.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
     probe = _temporary(folder / "clock")
     try:
         probe.touch()
@@ -287,7 +291,7 @@ def look_again(folder: Path) -> None:
     For up to a minute it may otherwise say that a file is absent that another machine has made.
     """
     with suppress(OSError):
-        _clock_of(folder)
+        clock_of(folder)
 
 
 # ---- processes ----------------------------------------------------------------------------------

@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import claims as module
-from benchmarks.claims import BEAT_S, SILENT_S, Claims
+from benchmarks import signs_of_life
+from benchmarks.claims import Claims
 from benchmarks.safe_files import this_process
+from benchmarks.signs_of_life import BEAT_S, SILENT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -135,7 +137,7 @@ def test_a_beat_keeps_a_claim_alive(tmp_path: Path) -> None:
 
 
 def test_beats_come_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BEAT_S", 0.001)
+    monkeypatch.setattr(signs_of_life, "BEAT_S", 0.001)
     with Claims(tmp_path / "claims") as one:
         one.take(["a"])
         file = tmp_path / "claims" / "a.0"
@@ -147,7 +149,7 @@ def test_beats_come_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_no_beat_comes_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever fits afterwards would be told that it has left a thread behind."""
-    monkeypatch.setattr(module, "BEAT_S", 0.001)
+    monkeypatch.setattr(signs_of_life, "BEAT_S", 0.001)
     one, beats = Claims(tmp_path / "claims"), threading.Event()
 
     def beat() -> None:
@@ -157,7 +159,7 @@ def test_no_beat_comes_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(one, "beat", beat)
     with one:
         assert beats.wait(60)
-    assert not [thread for thread in threading.enumerate() if thread.name == "claims"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "beats"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"process": 1}', '{"process": "a"}', "null"])
