@@ -14,6 +14,8 @@ from results.schema import Record, RecordError
 ON_VALIDATION = ", validation images"
 """End of the name of a data set that is tested on its validation images."""
 _SELECTIONS = ("last", "val")
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+"""Made once: `json.dumps` makes one for every text unless all options are the usual ones."""
 
 
 def cell_identity(
@@ -85,8 +87,7 @@ def cell_key(identity: str, fingerprint: str) -> str:
 
 def short_hash(spec: dict[str, Any]) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of a mapping."""
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_ENCODER.encode(spec).encode()).hexdigest()[:16]
 
 
 def check_key(record: Record) -> None:

@@ -27,6 +27,8 @@ PROSE = 20_000
 DEPTH = 20
 """Most levels of mappings and lists in a field without a type of its own."""
 _LARGEST_INT = 2**63
+_PLAIN = {str, int, bool, types.NoneType}
+"""Types whose values are JSON as they are."""
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters except tab and line ends, and halves of surrogate pairs."""
 
@@ -99,11 +101,13 @@ def check(cls: Any, values: Mapping[str, Any], path: str) -> None:
 
 
 def to_json(value: Any, path: str = "") -> Any:
-    """The value as JSON types, with tuples as lists.
+    """The value as JSON types, with tuples as lists and dataclasses as mappings.
 
     Raises:
         JsonFormError: a NaN, an infinity or something that JSON cannot hold.
     """
+    if dataclasses.is_dataclass(value):  # not by `asdict`, which copies everything once more
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, float) and not math.isfinite(value):
         raise JsonFormError(f"{path} is {value}")
     if value is None or isinstance(value, bool | int | float | str):
@@ -111,6 +115,9 @@ def to_json(value: Any, path: str = "") -> Any:
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: to_json(item, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
     if isinstance(value, list | tuple):
+        kinds = set(map(type, value))  # one look at a thousand classes instead of a call for each
+        if kinds <= _PLAIN or (kinds == {float} and all(map(math.isfinite, value))):
+            return list(value)
         return [to_json(item, f"{path}[{i}]") for i, item in enumerate(value)]
     raise JsonFormError(f"{path} holds a {type(value).__name__}, which JSON cannot represent")
 

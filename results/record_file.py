@@ -98,13 +98,25 @@ def text_of(record: Record, predictions_sha256: str | None) -> str:
     Raises:
         RecordError: the text could not be read back.
     """
+    return with_checksums(checked_text(record), predictions_sha256)
+
+
+def checked_text(record: Record) -> str:
+    """The text without its last lines, which `with_checksums` adds.
+
+    Raises:
+        RecordError: the text could not be read back.
+    """
     data = record.to_json()
     Record.from_json(data)
     check_key(record)
-    lines = [f"{json.dumps(name)}: {_dumped(value)}" for name, value in data.items()]
+    return "{\n" + "".join(f"{json.dumps(name)}: {_dumped(data[name])},\n" for name in data)
+
+
+def with_checksums(text: str, predictions_sha256: str | None) -> str:
+    """The whole text of a record, from what `checked_text` returned."""
     if predictions_sha256 is not None:
-        lines.append(f'"{_PREDICTIONS}": "{predictions_sha256}"')
-    text = "{\n" + "".join(f"{line},\n" for line in lines)
+        text += f'"{_PREDICTIONS}": "{predictions_sha256}",\n'
     return f'{text}"{_CHECKSUM}": "{hashlib.sha256(text.encode()).hexdigest()}"\n}}\n'
 
 
@@ -132,7 +144,7 @@ def _content(file: Path) -> bytes:
         size = os.fstat(stream.fileno()).st_size
         if size > LARGEST:
             raise RecordError(f"{size:,} bytes, more than any record has")
-        return stream.read(LARGEST)
+        return stream.read(size)  # for a larger number it would set so much memory aside
 
 
 def _check_sum(content: bytes) -> None:

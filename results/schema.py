@@ -6,7 +6,6 @@ few-shot classes) is None, never 0 and never NaN. `benchmarks.metrics` declares 
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -159,7 +158,7 @@ class Record:
             RecordError: the record contains a NaN, an infinity or a value that JSON cannot hold.
         """
         try:
-            data: dict[str, Any] = to_json(dataclasses.asdict(self))
+            data: dict[str, Any] = to_json(self)
         except JsonFormError as error:
             raise RecordError(str(error)) from None
         return data

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -88,14 +89,14 @@ class Store:
             arrays_of.check(arrays, record)
         except PredictionsError as error:
             raise RecordError(f"predictions: {error}") from None
-        text = record_file.text_of(record, None)
+        text = record_file.checked_text(record)
 
         self.folder.mkdir(parents=True, exist_ok=True)
         json_file, npz_file = self._files(record.key)
         with self._turn() as my_turn:
             if predictions is None:
                 with replacing(json_file) as stream:
-                    stream.write(text.encode())
+                    stream.write(record_file.with_checksums(text, None).encode())
                     stream.flush()
                     my_turn()
                     self._set_aside(record.key)
@@ -105,7 +106,8 @@ class Store:
             with replacing(json_file) as stream, replacing(npz_file) as binary:
                 np.savez_compressed(binary, **arrays)  # type: ignore[arg-type]
                 binary.flush()
-                stream.write(record_file.text_of(record, _sha256(Path(binary.name))).encode())
+                checksum = _sha256(Path(binary.name))
+                stream.write(record_file.with_checksums(text, checksum).encode())
                 stream.flush()
                 my_turn()
                 self._set_aside(record.key)
@@ -190,16 +192,17 @@ class Store:
             UserError: the folder cannot be read.
         """
         records, problems = [], []
-        for file in self.files():
-            try:
-                records.append(self._loaded(file).record)
-            except SchemaError as error:
-                problems.append(f"{file}: {error}")
-            except (OSError, RecordError) as error:
-                problems.append(
-                    f"{file}: {record_file.reason(error)}: a run of its cell computes it again and "
-                    f"keeps this file as {file.name}{ASIDE}"
-                )
+        with _without_collector():
+            for file in self.files():
+                try:
+                    records.append(self._loaded(file).record)
+                except SchemaError as error:
+                    problems.append(f"{file}: {error}")
+                except (OSError, RecordError) as error:
+                    problems.append(
+                        f"{file}: {record_file.reason(error)}: a run of its cell computes it again "
+                        f"and keeps this file as {file.name}{ASIDE}"
+                    )
         return records, problems
 
     def files(self) -> list[Path]:
@@ -254,6 +257,18 @@ class Store:
 
     def _files(self, key: str) -> tuple[Path, Path]:
         return self.folder / f"{key}.json", self.folder / f"{key}.npz"
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep the garbage collector from looking at all records again and again while they grow."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _sha256(file: Path) -> str:

@@ -7,10 +7,12 @@ is loaded, not even torch.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -108,9 +110,9 @@ class Estimator:
         if self._kind == "cpu":
             sources["reference"] = _reference()
         for basis, records in sources.items():
-            like = _seconds(cell, records.get(_names(cell), ()))
-            if like:
-                return Guess(median(like), basis)  # robust against records from a busy machine
+            like = records.get(_names(cell))
+            if like is not None:
+                return Guess(like.seconds(cell.config), basis)
         sizes, towers = self._sizes_of(cell.family), _towers(cell.backbone)
         if sizes is None or towers is None:
             return UNKNOWN
@@ -150,33 +152,60 @@ def _names(of: Cell | Record) -> Names:
     return of.method, of.dataset, backbone
 
 
-def _by_names(records: Iterable[Record]) -> dict[Names, list[Record]]:
-    found: dict[Names, list[Record]] = {}
+class _Like:
+    """Records of one method, data set and backbone: thousands, of as many configurations."""
+
+    def __init__(self) -> None:
+        self._by_config: dict[str, list[Record]] = {}
+        self._of_all: dict[float | None, float] = {}
+        """Seconds of a configuration that no record has, by its epochs."""
+
+    def add(self, record: Record) -> None:
+        """Add a record, which has a cost."""
+        self._by_config.setdefault(_hashable(record.config), []).append(record)
+
+    def seconds(self, config: dict[str, Any]) -> float:
+        """Return the median of the records with a configuration; of all if none has it."""
+        epochs = config.get("epochs")
+        if same := self._by_config.get(_hashable(config)):
+            return _median(same, epochs)
+        if epochs not in self._of_all:
+            every = list(chain.from_iterable(self._by_config.values()))
+            self._of_all[epochs] = _median(every, epochs)
+        return self._of_all[epochs]
+
+
+def _hashable(config: dict[str, Any]) -> str:
+    """Return the text that equal configurations have; those of records have tuples for lists."""
+    return json.dumps(config, sort_keys=True)
+
+
+def _by_names(records: Iterable[Record]) -> dict[Names, _Like]:
+    found: dict[Names, _Like] = {}
     for record in records:
         if record.cost is not None:
-            found.setdefault(_names(record), []).append(record)
+            found.setdefault(_names(record), _Like()).add(record)
     return found
 
 
 @cache
-def _reference() -> dict[Names, list[Record]]:
+def _reference() -> dict[Names, _Like]:
     """Return the records under results/reference."""
     return _by_names(r for out in sorted(REFERENCE.glob("*")) for r in Store(out).all()[0])
 
 
-def _seconds(cell: Cell, records: Sequence[Record]) -> list[float]:
-    """Return the seconds of records, only of those with the cell's configuration if there are any.
+def _median(records: Iterable[Record], epochs: float | None) -> float:
+    """Return the median of seconds, which records from a busy machine change little.
 
     Fitting time is scaled with the number of epochs.
     """
-    same = [record for record in records if record.config == cell.config]
-    epochs, found = cell.config.get("epochs"), []
-    for record in same or records:
+    found = []
+    for record in records:
         assert record.cost is not None
         others = record.config.get("epochs")
         ratio = epochs / others if epochs and others else 1.0
         found.append(ratio * record.cost.fit_s + record.cost.eval_s)
-    return found
+    return median(found)
 
 
 # ---- operations ----------------------------------------------------------------------------------

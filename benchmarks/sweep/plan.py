@@ -131,6 +131,7 @@ def _labelled(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
             for choice, config, tuning in configs:
                 _refuse_unrecordable(sweep, choice, config, tuning, family, dataset)
                 deterministic = info_of(choice.name).deterministic
+                code = fingerprint(choice.name, config)
                 cells += [
                     Cell(
                         method=choice.name,
@@ -147,7 +148,7 @@ def _labelled(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
                         precision=precision,
                         groups=_group_rule(sweep, family),
                         deterministic=deterministic,
-                        fingerprint=fingerprint(choice.name, config),
+                        fingerprint=code,
                         tuning=tuning,
                         transform=sweep.transform,
                         remark=sweep.remark,
@@ -183,7 +184,7 @@ def _refuse_unrecordable(
         "dataset": dataset,
         "dataset_config": family.pinned(),
         "remark": sweep.remark,
-        "tuning": tuning and dataclasses.asdict(tuning),
+        "tuning": tuning,
     }
     try:
         check(Record, values, "record")

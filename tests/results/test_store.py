@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import subprocess
 import sys
@@ -382,3 +383,15 @@ def test_check_writable(tmp_path: Path) -> None:
 def test_records_and_reports_need_no_torch() -> None:
     code = "import sys, results.store, reports.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_reading_leaves_the_garbage_collector_as_it_was(store: Store, collects: bool) -> None:
+    store.write(failed_record("lift"), None)
+    before = gc.isenabled()
+    try:
+        gc.enable() if collects else gc.disable()
+        assert len(store.all()[0]) == 1
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable() if before else gc.disable()

@@ -46,10 +46,13 @@ class SafeConsole(Console):
             if segment.control:
                 yield segment
                 continue
-            style = segment.style
+            text, style = visible(segment.text), segment.style
             if style is not None and style.link:
                 style = style.update_link(None)
-            yield Segment(visible(segment.text), style)
+            elif text == segment.text:
+                yield segment  # as it is: a table of thousands of rows passes here several times
+                continue
+            yield Segment(text, style)
 
 
 def standard_console() -> SafeConsole:
