@@ -41,6 +41,19 @@ def provenance(
     )
 
 
+def suite_version() -> str:
+    """Return the version of the suite with its commit, such as `0.1.0, commit 1a7811f (changed)`.
+
+    Changed means that tracked files differ from the commit.
+    """
+    try:
+        version = importlib.metadata.version("longtail-vlm")
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout without an installation
+        version = "unknown"
+    commit, dirty = _git()
+    return f"{version}, commit {commit[:12]}{' (changed)' if dirty else ''}"
+
+
 @cache
 def _git() -> tuple[str, bool]:
     """Return the commit and True if tracked files differ from it; ("unknown", True) without git."""

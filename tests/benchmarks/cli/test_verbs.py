@@ -45,8 +45,8 @@ def test_a_file_is_a_verb(
 
 def test_the_verbs_are_those_of_the_documentation() -> None:
     """Scripts rely on these names; the default verb comes first in the help."""
-    expected = ["run", "calibrate", "check", "compare", "download", "list", "migrate", "plan"]
-    expected += ["predict", "report", "show", "tune"]
+    expected = ["run", "calibrate", "check", "compare", "download", "features", "list"]
+    expected += ["migrate", "plan", "predict", "report", "show", "tune"]
     assert [name for name in VERBS if name in expected] == expected
 
 
