@@ -22,10 +22,11 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 PRELOADED = ["torch", "open_clip", "benchmarks.run.worker"]
@@ -40,6 +41,8 @@ KEPT_OUTPUT = 64 * 1024
 _WAITING = 1000
 """Messages that wait for the parent before the child has to."""
 
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
+_starting = threading.RLock()
 _state = {"here": False, "fitting": False}
 
 
@@ -111,12 +114,19 @@ class Child:
     Args:
         target: a function of a module, whose first argument is a `Parent`.
         arguments: whatever can be pickled.
+        environment: variables that the child has before it imports anything. It is then a new
+            interpreter, which takes the seconds of importing torch, and no fork.
     """
 
-    def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
+    def __init__(
+        self,
+        target: Callable[..., None],
+        *arguments: Any,
+        environment: Mapping[str, str] = NO_VARIABLES,
+    ) -> None:
         self._messages: queue.Queue[Message | None] = queue.Queue(_WAITING)
         self._output = Output()
-        context = _context()
+        context = _context(fresh=bool(environment))
         child_requests, self._requests = context.Pipe(duplex=False)
         answers, child_answers = context.Pipe(duplex=False)
         self._printed, child_output = context.Pipe(duplex=False)
@@ -124,12 +134,12 @@ class Child:
             target=_main,
             args=(
                 target, arguments, child_requests, child_answers, child_output,
-                dict(os.environ), _folder(),
+                dict(os.environ) | dict(environment), _folder(),
             ),
             daemon=True,
         )  # fmt: skip
-        _start_server(context)
-        with _importable():
+        with _environment(environment):
+            _start_server(context)
             self._process.start()
         for end in (child_requests, child_answers, child_output):
             end.close()
@@ -184,12 +194,17 @@ class Child:
             return "its process wrote something that is not an answer, and was ended"
         return _ending(self._process.exitcode)
 
-    def kill(self) -> None:
-        """Kill the child and the processes that it has started."""
+    def strike(self) -> None:
+        """Kill the child and its processes; any thread may call this."""
         pid = self._process.pid
         if pid is not None:
-            with suppress(OSError):  # its group, which has its number
-                os.killpg(pid, signal.SIGKILL)
+            for kill in (os.killpg, os.kill):  # its group has its number, once it has one
+                with suppress(OSError):
+                    kill(pid, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """Kill the child and the processes that it has started, and wait for its end."""
+        self.strike()
         self._process.kill()
         self._process.join()
         self._requests.close()
@@ -258,39 +273,45 @@ def _start_server(context: Any) -> None:
     if may_set:  # inherited: Ctrl-C in the middle of its imports would print a traceback
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with _importable():
+        with _environment(NO_VARIABLES):
             multiprocessing.forkserver.ensure_running()
     finally:
         if may_set:
             signal.signal(signal.SIGINT, handler)
 
 
-def _context() -> Any:
+def _context(*, fresh: bool = False) -> Any:
     # macOS's frameworks do not survive a fork.
-    context = multiprocessing.get_context("spawn" if sys.platform == "darwin" else "forkserver")
+    fresh = fresh or sys.platform == "darwin"
+    context = multiprocessing.get_context("spawn" if fresh else "forkserver")
     context.set_forkserver_preload(PRELOADED if _state["fitting"] else LIGHT)
     return context
 
 
 @contextmanager
-def _importable() -> Iterator[None]:
-    """Let the server import this project, and nothing from the folder that it is started in."""
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Start processes with these variables, one thread at a time.
+
+    They can import this project, and nothing from the folder that they are started in.
+    """
     root = str(Path(__file__).resolve().parents[1])
     inherited = os.environ.get("PYTHONPATH")
     wanted = {
         "PYTHONPATH": root if not inherited else os.pathsep.join([root, inherited]),
         "PYTHONSAFEPATH": "1",
+        **variables,
     }
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    with _starting:
+        before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
 def _folder() -> str | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.sweep.cell import Cell
     from benchmarks.sweep.plan import Planned
     from benchmarks.sweep.settings import Sweep
+    from results.schema import Record
     from results.store import Store
 
 HELP = "run a sweep (the default verb)"
@@ -49,11 +50,15 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         warn_of_changed_data,
     )
     from benchmarks.errors import UserError, counted
+    from benchmarks.run.slots import slots_of
     from benchmarks.sweep import plan
     from benchmarks.sweep.settings import Sweep
     from results.store import Store
 
     sweep = requested_sweep(options, console)
+    if options.debug and (sweep.jobs != "1" or sweep.gpus):
+        raise UserError("--debug fits in a single process: leave --jobs and --gpus out.")
+    slots_of(sweep)  # a GPU that is not there is said before anything begins
     store = Store(sweep.out)
     if sweep.backbone.startswith("hf-hub:"):
         from benchmarks import backbones
@@ -77,7 +82,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         warn_of_changed_data(planned, records, sweep, console)
         console.print(f"{counted(len(planned), 'cell')}, {estimated}.")
     if todo or sweep.save_model or sweep.check_data:  # otherwise nothing needs torch
-        if not _run_cells(planned, todo, sweep, console, debug=options.debug):
+        if not _run_cells(planned, todo, records, sweep, console, debug=options.debug):
             return 130
         # From the disk, not from memory: what is not there is not done.
         records = read_records(store, console, told)
@@ -106,16 +111,21 @@ def _check_predictions(
 def _run_cells(
     planned: Sequence[Planned],
     todo: Sequence[Cell],
+    records: Sequence[Record],
     sweep: Sweep,
     console: Console,
     *,
     debug: bool,
 ) -> bool:
     """Run cells of a plan; return False after an interruption."""
+    from benchmarks.cli.parts.messages import warn
     from benchmarks.cli.parts.progress import ProgressDisplay
+    from benchmarks.cli.parts.sweeps import estimator_for
     from benchmarks.run import runner
     from benchmarks.run.data_sets import DataSets
     from benchmarks.run.options import RunOptions
+    from benchmarks.run.units import Units
+    from benchmarks.sweep.memory_needs import MemoryNeeds
     from methods.registry import METHODS
 
     for name in dict.fromkeys(cell.method for cell in todo):
@@ -133,7 +143,11 @@ def _run_cells(
         with display:
             data_sets.load_all(todo)
             known = {p.cell.key: p.record for p in planned}
-            runner.run(todo, options, display, data_sets, known)
+            memory = MemoryNeeds(records, gpu=options.device.type == "cuda")
+            units = Units(estimator_for(records, sweep), memory)
+            runner.run(todo, options, display, data_sets, known, units)
+    except runner.TooManyFailures as error:
+        warn(console, str(error))
     except KeyboardInterrupt:
         _print_interruption(display.done, len(planned), sweep, console)
         return False

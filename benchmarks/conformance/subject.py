@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gc
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +24,7 @@ from benchmarks.conformance.tiny import tiny_data, tiny_task
 from benchmarks.conformance.worlds import TinyFamily, own_backbone
 from benchmarks.datasets.base import DataSet, TaskKind
 from benchmarks.run import runner
+from benchmarks.run.display import Silent
 from benchmarks.run.guard import ProcessState
 from benchmarks.run.options import RunOptions
 from benchmarks.run.untouched import Shared
@@ -243,28 +243,15 @@ def stored(out: Path) -> tuple[Record, Tensor | None]:
     return record, torch.from_numpy(store.predictions(record.key)["logits"])
 
 
-class Display:
+class Display(Silent):
     """A display that remembers the steps."""
 
     def __init__(self) -> None:
         self.steps: Steps = []
 
-    def preparing(self, what: str, done: int = 0, total: int = 0) -> None:
-        """Show nothing."""
-
-    def started(self, cell: Cell) -> None:
-        """Show nothing."""
-
     def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
         """Remember the step."""
         self.steps.append((epoch, epochs, step, steps))
-
-    def finished(self, cell: Cell, record: Record) -> None:
-        """Show nothing."""
-
-    def lanes(self, count: int) -> Sequence[Display]:
-        """Return this display for each of the workers."""
-        return [self] * count
 
 
 class Interrupt(KeyboardInterrupt):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Iterable
 
 from benchmarks.datasets.base import ArrayImages, DataSet, Family
@@ -15,7 +16,7 @@ from benchmarks.sweep.cell import Cell
 
 
 class DataSets:
-    """Loads data sets on first use and keeps them while cells need them.
+    """Loads data sets on first use and keeps them while cells need them; threads may share it.
 
     Most data sets hold lists of files; the largest that hold pixels, CIFAR's, take 180 MB each.
     """
@@ -25,6 +26,7 @@ class DataSets:
         self._display = display
         self._loaded: dict[tuple[Family, int], DataSet] = {}
         self._for_fitting: dict[tuple[Family, int, str], DataSet] = {}
+        self._lock = threading.RLock()
 
     def get(self, cell: Cell) -> DataSet:
         """Return the cell's data set; if it is missing, download it unless offline.
@@ -34,9 +36,10 @@ class DataSets:
             DataError: it is damaged.
         """
         key = (cell.family, cell.split_seed)
-        if key not in self._loaded:
-            self._loaded[key] = _with_duplicates_note(self._load(cell))
-        return self._loaded[key]
+        with self._lock:
+            if key not in self._loaded:
+                self._loaded[key] = _with_duplicates_note(self._load(cell))
+            return self._loaded[key]
 
     def for_fitting(self, cell: Cell) -> DataSet:
         """Return the cell's data set, with validation images only if the cell selects by them.
@@ -45,18 +48,10 @@ class DataSets:
             DataError: as `get`.
         """
         key = (cell.family, cell.split_seed, cell.select)
-        if key not in self._for_fitting:
-            self._display.preparing(f"loading {cell.dataset}")
-            data = self.get(cell)
-            held_out = None
-            if cell.select == "val":
-                data = with_validation(data, cell.split_seed)
-                # Built now: a function that builds them later may hold on to the test labels.
-                held_out = None if data.validation is None else data.validation()
-            self._for_fitting[key] = dataclasses.replace(
-                data, validation=None if held_out is None else lambda: held_out
-            )
-        return self._for_fitting[key]
+        with self._lock:
+            if key not in self._for_fitting:
+                self._for_fitting[key] = self._prepared(cell)
+            return self._for_fitting[key]
 
     def load_all(self, cells: Iterable[Cell]) -> None:
         """Load each data set of several that are on disk, so that a missing one is found now.
@@ -75,13 +70,27 @@ class DataSets:
     def keep_for(self, cells: Iterable[Cell]) -> None:
         """Release the data sets that none of these cells needs."""
         needed = {(cell.family, cell.split_seed) for cell in cells}
-        self._loaded = {key: data for key, data in self._loaded.items() if key in needed}
-        self._for_fitting = {k: data for k, data in self._for_fitting.items() if k[:2] in needed}
+        with self._lock:
+            self._loaded = {key: data for key, data in self._loaded.items() if key in needed}
+            self._for_fitting = {
+                key: data for key, data in self._for_fitting.items() if key[:2] in needed
+            }
 
     def release(self, cell: Cell) -> None:
         """Release the cell's data set: the next use loads it anew."""
-        self._loaded.pop((cell.family, cell.split_seed), None)
-        self._for_fitting.pop((cell.family, cell.split_seed, cell.select), None)
+        with self._lock:
+            self._loaded.pop((cell.family, cell.split_seed), None)
+            self._for_fitting.pop((cell.family, cell.split_seed, cell.select), None)
+
+    def _prepared(self, cell: Cell) -> DataSet:
+        self._display.preparing(f"loading {cell.dataset}")
+        data = self.get(cell)
+        held_out = None
+        if cell.select == "val":
+            data = with_validation(data, cell.split_seed)
+            # Built now: a function that builds them later may hold on to the test labels.
+            held_out = None if data.validation is None else data.validation()
+        return dataclasses.replace(data, validation=None if held_out is None else lambda: held_out)
 
     def _load(self, cell: Cell) -> DataSet:
         root = self._options.data_root

@@ -10,7 +10,7 @@ from results.schema import Record
 
 
 class Display(Protocol):
-    """Receiver of the progress of cells that run one after the other."""
+    """Receiver of the progress of a run."""
 
     def preparing(self, what: str, done: int = 0, total: int = 0) -> None:
         """Work that cells share is under way."""
@@ -24,8 +24,28 @@ class Display(Protocol):
 
 
 class SweepDisplay(Display, Protocol):
-    """Receiver of the progress of a run that may work on several cells at a time."""
+    """Receiver of the progress of a run that may work on several units at a time."""
 
     def lanes(self, count: int) -> Sequence[Display]:
-        """Return a display for each of the workers; each may be used in a thread of its own."""
+        """Return a display for each of several places; threads may use them side by side."""
         ...
+
+
+class Silent:
+    """A display that shows nothing."""
+
+    def preparing(self, what: str, done: int = 0, total: int = 0) -> None:
+        """Show nothing."""
+
+    def started(self, cell: Cell) -> None:
+        """Show nothing."""
+
+    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
+        """Show nothing."""
+
+    def finished(self, cell: Cell, record: Record) -> None:
+        """Show nothing."""
+
+    def lanes(self, count: int) -> Sequence[Display]:
+        """Return this display for each place."""
+        return [self] * count

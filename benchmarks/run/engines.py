@@ -21,6 +21,7 @@ from benchmarks.run.border import Facts, Verdict, checked_notes, clean, from_mes
 from benchmarks.run.data_sets import DataSets
 from benchmarks.run.display import Display
 from benchmarks.run.options import RunOptions
+from benchmarks.run.slots import Slot
 from benchmarks.run.worker import ERRORS, Measure, Open, Worker, serve, shared
 from benchmarks.sweep.cell import Cell
 from methods.registry import METHODS, info_of
@@ -32,6 +33,10 @@ _log = logging.getLogger(__name__)
 
 class Lost(Exception):
     """A worker ended or took too long; its text says how, for the records of its cells."""
+
+
+class Stopped(Exception):
+    """The run ends, and nothing that was being fitted is to be recorded."""
 
 
 class Engine(Protocol):
@@ -64,16 +69,20 @@ class Engine(Protocol):
         """Return what the methods have printed since the last call."""
         ...
 
+    def stop(self) -> None:
+        """Make every call raise `Stopped`, also the one that another thread is waiting for."""
+        ...
+
     def close(self) -> None:
         """End the worker."""
         ...
 
 
-def engine_for(options: RunOptions, display: Display, data_sets: DataSets) -> Engine:
-    """Return the engine of a run: worker processes, unless all is to stay in this process."""
+def engine_for(options: RunOptions, slot: Slot, display: Display, data_sets: DataSets) -> Engine:
+    """Return the engine of a place: worker processes, unless all is to stay in this process."""
     if in_this_process():
         return Here(options, display, data_sets)
-    return Workers(options, display)
+    return Workers(options, slot, display)
 
 
 class Here:
@@ -99,6 +108,9 @@ class Here:
         """Return nothing: what methods print goes where this process prints."""
         return ""
 
+    def stop(self) -> None:
+        """Do nothing: no other thread calls this process's only engine."""
+
     def close(self) -> None:
         """See `Engine.close`."""
         self._worker.close()
@@ -111,12 +123,14 @@ class Workers:
     method and each bench. A worker in which anything has changed is not used again.
     """
 
-    def __init__(self, options: RunOptions, display: Display) -> None:
-        self._options = dataclasses.replace(options, isolated=True)
+    def __init__(self, options: RunOptions, slot: Slot, display: Display) -> None:
+        self._options = dataclasses.replace(options, isolated=True, threads=slot.threads, slots=())
+        self._environment = slot.environment
         self._display = display
         self._child: Child | None = None
         self._purpose: Hashable = None
         self._printed = ""
+        self._stopped = False
 
     def open(self, cells: list[Cell]) -> Facts:
         """See `Engine.open`."""
@@ -124,9 +138,11 @@ class Workers:
         foreign, data_plugins = _origin(METHODS, cell.method), _origin(DATASETS, cell.family.name)
         purpose = (data_plugins, foreign and (cell.method, shared(cell)))
         if self._child is None or purpose != self._purpose:
-            self.close()
-            self._child = Child(serve, self._options, data_plugins)
+            self._end()
+            self._child = Child(serve, self._options, data_plugins, environment=self._environment)
             self._purpose = purpose
+        if self._stopped:  # perhaps before there was this child to kill
+            raise self._lost("")
         # No limit of time: it may download weights and compute features.
         self._send(Open(cell, info_of(cell.method), foreign))
         return self._read(lambda: Facts(**self._next({}, None).head["facts"]))
@@ -152,6 +168,12 @@ class Workers:
         found, self._printed = self._printed, ""
         return found + (self._child.output() if self._child is not None else "")
 
+    def stop(self) -> None:
+        """See `Engine.stop`."""
+        self._stopped = True
+        if (child := self._child) is not None:
+            child.strike()
+
     def close(self) -> None:
         """See `Engine.close`."""
         self._end()
@@ -168,16 +190,20 @@ class Workers:
         try:
             self._child.send(request)
         except Ended as error:
-            self._end()
-            raise Lost(str(error)) from None
+            raise self._lost(str(error)) from None
+
+    def _lost(self, reason: str) -> Lost | Stopped:
+        """End the worker and return the error that says so."""
+        self._end()
+        return Stopped() if self._stopped else Lost(reason)
 
     def _read(self, read: Callable[[], T]) -> T:
         """Return what `read` makes of the next messages; a worker that sends nonsense is ended."""
         try:
             return read()
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            self._end()
-            raise Lost(f"its process sent no valid result: {clean(str(error), 300)}") from None
+            reason = f"its process sent no valid result: {clean(str(error), 300)}"
+            raise self._lost(reason) from None
 
     def _next(self, by_key: Mapping[str, Cell], until: float | None) -> Message:
         """Return the next message that is not about progress."""
@@ -186,12 +212,11 @@ class Workers:
             try:
                 message = self._child.receive(None if until is None else until - time.monotonic())
             except Overdue:
-                self._end()
                 seconds = self._options.cell_timeout
-                raise Lost(f"no result after {seconds:g} s a cell (--cell-timeout)") from None
+                reason = f"no result after {seconds:g} s a cell (--cell-timeout)"
+                raise self._lost(reason) from None
             except Ended as error:
-                self._end()
-                raise Lost(str(error)) from None
+                raise self._lost(str(error)) from None
             head = message.head
             match head.get("kind"):
                 case "preparing":
@@ -205,8 +230,7 @@ class Workers:
                 case "warning":
                     _log.warning("%s", clean(head["text"]))
                 case "lost":
-                    self._end()
-                    raise Lost(clean(head["text"]))
+                    raise self._lost(clean(head["text"]))
                 case "error":
                     known = {error.__name__: error for error in ERRORS}
                     raise known[head["type"]](clean(head["text"]))

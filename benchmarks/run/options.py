@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from benchmarks import device as devices
+from benchmarks.run.slots import Pool, Slot, slots_of
 from benchmarks.sweep.settings import Sweep
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
@@ -35,13 +37,17 @@ class RunOptions:
     """Failed cells after which no more are started; None starts all."""
     deterministic: bool = True
     """Use algorithms that repeat their numbers, at some cost."""
+    slots: tuple[Slot, ...] = (Slot(Pool(math.inf)),)
+    """Places where units of work run side by side."""
+    threads: int | None = None
+    """Threads of a process that fits; None leaves the choice to torch."""
 
     @classmethod
     def of(cls, sweep: Sweep, *, debug: bool = False) -> RunOptions:
         """Return the options of a sweep, with a device that this machine has.
 
         Raises:
-            UserError: the sweep names a device that is not available.
+            UserError: the sweep names a device or a GPU that is not available.
         """
         return cls(
             # Absolute, because a method may change the working directory.
@@ -55,4 +61,5 @@ class RunOptions:
             cell_timeout=sweep.cell_timeout,
             max_failures=sweep.max_failures,
             deterministic=not sweep.no_deterministic,
+            slots=tuple(slots_of(sweep)),
         )

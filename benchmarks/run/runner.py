@@ -1,32 +1,36 @@
 """Runs cells and writes their records. One failing cell does not stop the others.
 
-Runs that share a folder share the cells (`claims.py`): each one runs those that no other has
-claimed, and ends when all have a record.
+Cells that are fitted together are a unit; one or several places take units until none is left
+(`schedule.py`). Runs that share a folder share the cells (`claims.py`): each one runs those that no
+other has claimed, and ends when all have a record.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from time import sleep
 
-from benchmarks import backbones
 from benchmarks import device as devices
-from benchmarks.datasets.base import DataSet
-from benchmarks.errors import DataError, DataMissing, UserError, counted
-from benchmarks.run.batched_fits import batches
-from benchmarks.run.border import Facts, Verdict
+from benchmarks.errors import UserError, counted
+from benchmarks.inputs.feature_index import FeatureIndex, user_folder
 from benchmarks.run.checkpoints import checkpoint_file, remove_finished
 from benchmarks.run.claims import Claims
 from benchmarks.run.data_sets import DataSets
-from benchmarks.run.display import Display
-from benchmarks.run.engines import Engine, Lost, engine_for
+from benchmarks.run.display import Display, SweepDisplay
+from benchmarks.run.engines import Engine, Stopped, engine_for
 from benchmarks.run.options import RunOptions
 from benchmarks.run.others import Others
-from benchmarks.run.recorder import Outcome, Predictions, Recorder, now
-from benchmarks.run.worker import shared
+from benchmarks.run.outcomes import outcomes
+from benchmarks.run.recorder import Outcome, Predictions
+from benchmarks.run.schedule import Schedule
+from benchmarks.run.units import Unit, Units
 from benchmarks.sweep.cell import Cell
+from benchmarks.sweep.estimate import Estimator
+from benchmarks.sweep.memory_needs import MemoryNeeds
 from results.schema import Record, RecordError
 from results.store import Store
 
@@ -34,14 +38,19 @@ _LOOK_S = 1.0
 """Seconds between two looks at the cells of other runs."""
 
 
+class TooManyFailures(UserError):
+    """So many cells failed that the run was to stop."""
+
+
 def run(
     cells: Sequence[Cell],
     options: RunOptions,
-    display: Display,
+    display: SweepDisplay,
     data_sets: DataSets | None = None,
     known: Mapping[str, Record | None] | None = None,
+    units: Units | None = None,
 ) -> list[Record]:
-    """Run cells in order, write each record when its cell ends, and return the records.
+    """Run cells, write each record when its cell ends, and return the records in order.
 
     Cells that another run in the same folder has claimed are left to it, and its records are
     returned. A method that raises, that ends its process, or whose logits are not finite or have
@@ -54,147 +63,180 @@ def run(
         display: shows the progress.
         data_sets: data sets that the caller has loaded already.
         known: records that the plan found, by the keys of the cells; by default they are read now.
+        units: makes units of work of the cells; by default from estimates without any records.
 
     Raises:
         UserError: data or weights that only the user can put right.
+        TooManyFailures: `options.max_failures` cells have failed.
     """
     store = Store(options.out)
     store.check_writable()
     remove_finished(options.out, store.folder)
     devices.make_deterministic(options.deterministic)
-    data_sets = data_sets or DataSets(options, display)
+    units = units or _without_records(options)
     others = Others(store, {c.key: store.get(c.key) for c in cells} if known is None else known)
-    records: dict[str, Record] = {}
-    engine = engine_for(options, display, data_sets)
-
-    def finish(cell: Cell, record: Record) -> None:
-        display.finished(cell, record)
-        records[cell.key] = record
-
-    def run_batch(batch: list[Cell]) -> None:
-        ours, theirs = _divided(batch, claims, others)
-        for cell, record in theirs:
-            finish(cell, record)
-        for cell, outcome in _fitted(ours, options, data_sets, engine):
-            # Another run has taken the cell over if this process was stopped for minutes.
-            if claims.holds(cell.key) and others.record(cell.key) is None:
-                _write(store, *outcome)
-                checkpoint_file(options.out, cell).unlink(missing_ok=True)
-                finish(cell, outcome[0])
-            claims.release(cell.key)
-
     with Claims(options.out) as claims:
-        try:
-            while left := [cell for cell in cells if cell.key not in records]:
-                for _, group in groupby(left, key=shared):
-                    data_sets.keep_for(cell for cell in cells if cell.key not in records)
-                    for batch in batches(list(group)):
-                        run_batch(batch)
-                if waiting := sum(cell.key not in records for cell in left):
+        one = _Run(
+            cells, options, display, data_sets or DataSets(options, display), others, claims, store
+        )
+        with one.places() as places:
+            while left := one.left():
+                places.work(units.of(left, len(options.slots)))
+                if waiting := len(one.left()):
                     display.preparing(f"waiting for {counted(waiting, 'cell')} of another run")
                     sleep(_LOOK_S)
+    return [one.records[cell.key] for cell in cells]
+
+
+def _without_records(options: RunOptions) -> Units:
+    kind = options.device.type
+    estimator = Estimator((), kind, FeatureIndex(user_folder()))
+    return Units(estimator, MemoryNeeds((), gpu=kind == "cuda"))
+
+
+class _Run:
+    """State that the places of a run share. Its methods may be called by several threads."""
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        options: RunOptions,
+        display: SweepDisplay,
+        data_sets: DataSets,
+        others: Others,
+        claims: Claims,
+        store: Store,
+    ) -> None:
+        self._cells = cells
+        self.options = options
+        self._display = display
+        self.data_sets = data_sets
+        self._others = others
+        self._claims = claims
+        self._store = store
+        self._lock = threading.Lock()
+        self._failed = 0
+        self._of_data = Counter((cell.family, cell.split_seed) for cell in cells)
+        """Cells of each data set that have no record yet."""
+        self.records: dict[str, Record] = {}
+
+    def left(self) -> list[Cell]:
+        """Return the cells that have no record yet."""
+        return [cell for cell in self._cells if cell.key not in self.records]
+
+    @contextmanager
+    def places(self) -> Iterator[_Places]:
+        """Open the places; they are closed before others may claim what they work on."""
+        displays = self._display.lanes(len(self.options.slots))
+        engines = [
+            engine_for(self.options, slot, display, self.data_sets)
+            for slot, display in zip(self.options.slots, displays, strict=True)
+        ]
+        try:
+            # One thread for each place, to the end: Linux kills a process with the thread that
+            # started it.
+            with ThreadPoolExecutor(len(engines)) as threads:
+                yield _Places(self, engines, displays, threads)
         finally:
-            engine.close()  # before others may claim what it works on
-    return [records[cell.key] for cell in cells]
+            for engine in engines:
+                engine.close()
+
+    def claimed(self, unit: Unit) -> list[Cell]:
+        """Claim a unit's cells; return those to fit, and finish those that other runs have done."""
+        with self._lock:
+            claimed = self._claims.take([cell.key for cell in unit.cells])
+        mine = []
+        for cell in unit.cells:
+            # Looked for after the claim: another run may have written and released it just now.
+            if record := self._others.record(cell.key):
+                self._claims.release(cell.key)
+                self._finish(cell, record, self._display)
+            elif cell.key in claimed:
+                mine.append(cell)
+        return mine
+
+    def keep(self, cell: Cell, outcome: Outcome, display: Display) -> None:
+        """Write the outcome of a claimed cell, and release it."""
+        # Another run has taken the cell over if this process was stopped for minutes.
+        if self._claims.holds(cell.key) and self._others.record(cell.key) is None:
+            _write(self._store, *outcome)
+            checkpoint_file(self.options.out, cell).unlink(missing_ok=True)
+            self._finish(cell, outcome[0], display)
+        self._claims.release(cell.key)
+
+    def _finish(self, cell: Cell, record: Record, display: Display) -> None:
+        with self._lock:
+            self.records[cell.key] = record
+            self._failed += record.status == "failed"
+            failed, limit = self._failed, self.options.max_failures
+            self._of_data[(cell.family, cell.split_seed)] -= 1
+            over = not self._of_data[(cell.family, cell.split_seed)]
+        display.finished(cell, record)
+        if over:
+            self.data_sets.keep_for(self.left())
+        if limit is not None and failed >= limit:
+            raise TooManyFailures(
+                f"{counted(failed, 'cell')} failed (--max-failures {limit}). What is finished is "
+                "kept; the same command goes on with the other cells."
+            )
 
 
-def _divided(
-    batch: list[Cell], claims: Claims, others: Others
-) -> tuple[list[Cell], list[tuple[Cell, Record]]]:
-    """Return the cells of a batch that this run is to do, and the records that others have made."""
-    claimed = claims.take([cell.key for cell in batch])
-    # Looked for after the claim: another run may have written the record and released it just now.
-    theirs = [(cell, record) for cell in batch if (record := others.record(cell.key))]
-    for cell, _ in theirs:
-        claims.release(cell.key)
-    done = {cell.key for cell, _ in theirs}
-    return [cell for cell in batch if cell.key in claimed and cell.key not in done], theirs
+class _Places:
+    """Places that take units until none is left, each in a thread if there are several."""
 
+    def __init__(
+        self,
+        run: _Run,
+        engines: Sequence[Engine],
+        displays: Sequence[Display],
+        threads: ThreadPoolExecutor,
+    ) -> None:
+        self._run = run
+        self._engines = engines
+        self._displays = displays
+        self._threads = threads
 
-def _fitted(
-    cells: list[Cell], options: RunOptions, data_sets: DataSets, engine: Engine
-) -> Iterable[tuple[Cell, Outcome]]:
-    """Fit a batch and return the outcome of each cell; load nothing for none."""
-    if not cells:
-        return []
-    data = _loaded(cells[0], options, data_sets)
-    return zip(cells, _outcomes(cells, data, engine, options), strict=True)
+    def work(self, units: Sequence[Unit]) -> None:
+        """Run units.
 
+        Raises:
+            BaseException: what ended one of the places; the others are stopped, too.
+        """
+        schedule = Schedule(units, self._run.options.slots)
+        if len(self._engines) == 1:  # in the main thread, as debuggers like it
+            self._serve(0, schedule)
+            return
+        places = range(len(self._engines))
+        every = [self._threads.submit(self._serve, place, schedule) for place in places]
+        try:
+            left = set(every)
+            while left:  # for moments only, so that Ctrl-C is noticed whichever thread gets it
+                ended, left = wait(left, timeout=0.2, return_when=FIRST_EXCEPTION)
+                for one in ended:
+                    one.result()
+        except BaseException:
+            schedule.stop()
+            for engine in self._engines:
+                engine.stop()
+            raise
 
-def _loaded(cell: Cell, options: RunOptions, data_sets: DataSets) -> DataSet:
-    """Return the data set of a cell.
+    def _serve(self, place: int, schedule: Schedule) -> None:
+        while (unit := schedule.next(place)) is not None:
+            try:
+                self._fit(unit, place)
+            except Stopped:
+                return
+            finally:
+                schedule.ended(place, unit)
 
-    Raises:
-        DataMissing: it is missing; if the weights are missing, too, the line says so.
-    """
-    try:
-        return data_sets.for_fitting(cell)
-    except DataMissing as missing:
-        try:  # check only, do not download: weights are of no use yet
-            backbones.require(cell.backbone, offline=options.offline)
-        except DataMissing as also:
-            raise DataMissing(f"{missing} And: {also}") from also
-        raise
-
-
-def _outcomes(
-    batch: list[Cell], data: DataSet, engine: Engine, options: RunOptions
-) -> list[Outcome]:
-    """Fit a batch and return the record and the predictions of each cell."""
-    started = now()
-    recorder = _recorder(data, _known_facts(batch[0], options), options)
-    outcomes: list[Outcome] = []
-    try:
-        facts = engine.open(batch)
-        if facts.split_hash != data.split_hash:
-            raise DataError(f"{batch[0].dataset}: its files changed while they were in use.")
-        recorder = _recorder(data, facts, options)
-        left = iter(batch)
-        verdict = engine.measure(
-            batch,
-            recorder.logits_shape,
-            lambda measured: outcomes.append(recorder.outcome(next(left), measured)),
-        )
-    except Lost as lost:
-        if len(batch) > 1:  # one of them may be the cause
-            return [one for cell in batch for one in _outcomes([cell], data, engine, options)]
-        outcomes, verdict = [(recorder.failed(batch[0], str(lost), started), None)], Verdict()
-    recorder.keep_output(batch, engine.output())
-    return [
-        _judged(cell, outcome, verdict, recorder)
-        for cell, outcome in zip(batch, outcomes, strict=True)
-    ]
-
-
-def _judged(cell: Cell, outcome: Outcome, verdict: Verdict, recorder: Recorder) -> Outcome:
-    """Return the outcome of a cell in the light of what its batch left behind."""
-    record, predictions = outcome
-    if verdict.restored:
-        changed = f"put back after the method had changed them: {'; '.join(verdict.restored)}"
-        record = dataclasses.replace(record, notes=(*record.notes, changed))
-    if verdict.changed and record.status == "done":
-        assert record.provenance is not None
-        reason = (
-            f"the method changed {', '.join(verdict.changed)} in place, which other methods "
-            "share: work on a copy (clone, copy.deepcopy)"
-        )
-        return recorder.failed(cell, reason, record.provenance.started), None
-    return record, predictions
-
-
-def _recorder(data: DataSet, facts: Facts, options: RunOptions) -> Recorder:
-    return Recorder(data, facts, options.out, save_logits=options.save_logits)
-
-
-def _known_facts(cell: Cell, options: RunOptions) -> Facts:
-    """Return the facts about a bench that are known before it is loaded."""
-    return Facts(
-        weights_id=cell.backbone.weights_id,
-        preprocess_hash="",
-        hardware=devices.describe(options.device),
-        split_hash="",
-        deterministic_algorithms=options.deterministic,
-    )
+    def _fit(self, unit: Unit, place: int) -> None:
+        cells = self._run.claimed(unit)
+        if not cells:
+            return
+        run, engine = self._run, self._engines[place]
+        found = outcomes(cells, engine, run.data_sets, run.options)
+        for cell, outcome in zip(cells, found, strict=True):
+            run.keep(cell, outcome, self._displays[place])
 
 
 def _write(store: Store, record: Record, predictions: Predictions | None) -> None:

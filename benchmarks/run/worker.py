@@ -15,6 +15,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from benchmarks import device as devices
 from benchmarks.datasets.base import DataSet
 from benchmarks.errors import DataError, DataMissing, UserError
@@ -142,6 +144,8 @@ def serve(parent: Parent, options: RunOptions, data_plugins: Sequence[Origin]) -
         options: of the run.
         data_plugins: plug-ins that register data sets, which requests may contain.
     """
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     for origin in data_plugins:
         METHODS.load(origin)
     display = _Remote(parent)

@@ -110,17 +110,17 @@ class Estimator:
         if self._kind == "cpu":
             sources["reference"] = _reference()
         for basis, records in sources.items():
-            like = records.get(_names(cell))
+            like = records.get(names(cell))
             if like is not None:
                 return Guess(like.seconds(cell.config), basis)
-        sizes, towers = self._sizes_of(cell.family), _towers(cell.backbone)
+        sizes, towers = self._sizes_of(cell.family), towers_of(cell.backbone)
         if sizes is None or towers is None:
             return UNKNOWN
         operations, steps = _operations(cell, sizes, towers)
         return Guess(operations / FLOPS[self._kind] + steps * STEP_S, "operations")
 
     def _pass(self, cell: Cell) -> Guess:
-        sizes, towers = self._sizes_of(cell.family), _towers(cell.backbone)
+        sizes, towers = self._sizes_of(cell.family), towers_of(cell.backbone)
         if sizes is None or towers is None:
             return UNKNOWN
         return Guess(sum(sizes) * towers.image / FLOPS[self._kind], "operations")
@@ -146,7 +146,7 @@ def needs_features(cell: Cell) -> bool:
 Names = tuple[str, str, str]
 
 
-def _names(of: Cell | Record) -> Names:
+def names(of: Cell | Record) -> Names:
     """Return method, data set and backbone."""
     backbone = of.backbone if isinstance(of.backbone, str) else of.backbone.name
     return of.method, of.dataset, backbone
@@ -184,7 +184,7 @@ def _by_names(records: Iterable[Record]) -> dict[Names, _Like]:
     found: dict[Names, _Like] = {}
     for record in records:
         if record.cost is not None:
-            found.setdefault(_names(record), _Like()).add(record)
+            found.setdefault(names(record), _Like()).add(record)
     return found
 
 
@@ -212,11 +212,14 @@ def _median(records: Iterable[Record], epochs: float | None) -> float:
 
 
 @dataclass(frozen=True)
-class _Towers:
-    """Floating-point operations of a backbone's towers."""
+class Towers:
+    """Sizes of a backbone's towers, and floating-point operations of a pass."""
 
     image: float
     """Operations of a forward pass of one image."""
+    image_layers: int
+    image_width: int
+    image_tokens: int
     layers: int
     width: int
     context: int
@@ -224,12 +227,17 @@ class _Towers:
     dim: int
     """Length of a feature."""
 
+    @property
+    def parameters(self) -> float:
+        """About as many numbers as the blocks of both towers hold."""
+        return 12.0 * (self.image_layers * self.image_width**2 + self.layers * self.width**2)
+
     def text(self, tokens: int) -> float:
         """Return the operations of a forward pass of one text."""
         return _blocks(self.layers, self.width, min(tokens, self.context))
 
 
-def _operations(cell: Cell, sizes: tuple[int, int], towers: _Towers) -> tuple[float, float]:
+def _operations(cell: Cell, sizes: tuple[int, int], towers: Towers) -> tuple[float, float]:
     """Return the operations of training and evaluation, and the number of optimiser steps."""
     (train, test), config = sizes, cell.config
     epochs = float(config.get("epochs", 0))
@@ -248,7 +256,7 @@ def _operations(cell: Cell, sizes: tuple[int, int], towers: _Towers) -> tuple[fl
 
 
 @cache
-def _towers(backbone: BackboneId) -> _Towers | None:
+def towers_of(backbone: BackboneId) -> Towers | None:
     """Return the towers of a ViT with a text transformer.
 
     None for other architectures, and for a configuration that cannot be read: whoever loads the
@@ -260,8 +268,11 @@ def _towers(backbone: BackboneId) -> _Towers | None:
             return None
         vision, text = config["vision_cfg"], config.get("text_cfg", {})
         side = int(vision["image_size"]) // int(vision.get("patch_size", 16))
-        return _Towers(
+        return Towers(
             image=_blocks(vision["layers"], int(vision["width"]), side * side + 1),
+            image_layers=vision["layers"],
+            image_width=int(vision["width"]),
+            image_tokens=side * side + 1,
             layers=int(text.get("layers", 12)),
             width=int(text.get("width", 512)),
             context=int(text.get("context_length", 77)),

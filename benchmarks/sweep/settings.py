@@ -24,6 +24,8 @@ PRECISIONS = ("auto", "fp32", "bf16")
 GROUP_COUNTS = ("own", "ir100")
 LARGEST_SEED = 2**32 - 1
 """Largest seed that all generators in use accept, including NumPy's legacy generator."""
+MOST_JOBS = 1024
+"""Most worker processes of a run."""
 NARROWING = ("methods", "datasets", "set", "backbone", "protocol", "group_counts")
 """Flags that may make recipes or baselines of a file irrelevant."""
 QUICK_START = Path(__file__).resolve().parents[2] / "configs" / "quick_start.yaml"
@@ -93,6 +95,12 @@ class Sweep:
     max_failures: int | None = None
     """Failed cells after which a run starts no more; None runs all cells, whatever fails."""
     shard: str = ""
+    jobs: str = "1"
+    """Worker processes at a time, or `auto`: one for each core."""
+    gpus: str = ""
+    """Numbers of the GPUs to use, separated by commas, or `auto`: all. Empty: the first one."""
+    per_gpu: int = 1
+    """Worker processes at a time on each GPU of `gpus`."""
     device: str = "auto"
     precision: str = "auto"
     offline: bool = False
@@ -129,7 +137,21 @@ def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
             if name == "recipes":
                 values["recipe_flags"] = new
     narrowed = file is not None and any(flags.get(name) is not None for name in NARROWING)
-    return Sweep(**values, narrowed=narrowed)
+    sweep = Sweep(**values, narrowed=narrowed)
+    _refuse_contradictions(sweep)
+    return sweep
+
+
+def _refuse_contradictions(sweep: Sweep) -> None:
+    """Refuse settings of workers that exclude each other."""
+    if sweep.gpus and sweep.jobs != "1":
+        raise UserError(
+            "--jobs and --gpus: each GPU has one worker; --per-gpu N puts several on each."
+        )
+    if sweep.gpus and sweep.device in ("cpu", "mps"):
+        raise UserError(f"--gpus and --device {sweep.device} contradict each other.")
+    if sweep.per_gpu > 1 and not sweep.gpus:
+        raise UserError("--per-gpu needs --gpus, for example --gpus auto.")
 
 
 def _sweep_value(name: str, value: Any, where: str) -> Any:
@@ -170,6 +192,12 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         if not 1 <= count <= MOST_FAILURES:
             raise UserError(f"{where}: '{value}' is not a number of failed cells, 1 or more.")
         return count
+    if name == "per_gpu":
+        return _jobs(str(value), where)
+    if name == "jobs":
+        return value if value == "auto" else str(_jobs(str(value), where))
+    if name == "gpus":
+        return _gpus(value, where)
     options = {
         "protocol": PROTOCOLS,
         "select": SELECTIONS,
@@ -186,6 +214,22 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
     if name == "shard":
         _shard(text, where)
     return text
+
+
+def _jobs(text: str, where: str) -> int:
+    if not _is_number(text) or not 1 <= int(text) <= MOST_JOBS:
+        raise UserError(f"{where}: '{text}' is not a number of workers, 1 to {MOST_JOBS}.")
+    return int(text)
+
+
+def _gpus(value: Any, where: str) -> str:
+    """Return `auto`, or numbers separated by commas, each once."""
+    items = [str(item) for item in _items(value)]
+    if items == ["auto"]:
+        return "auto"
+    if not items or not all(_is_number(item) for item in items):
+        raise UserError(f"{where}: '{value}' is neither auto nor numbers of GPUs such as 0,1.")
+    return ",".join(dict.fromkeys(str(int(item)) for item in items))
 
 
 def _keys() -> list[str]:

@@ -19,6 +19,7 @@ from benchmarks.conformance.tiny import tiny_backbone, tiny_task
 from benchmarks.errors import NotApplicable
 from benchmarks.inputs.feature_index import FeatureIndex
 from benchmarks.run import runner
+from benchmarks.run.display import Silent
 from benchmarks.run.options import RunOptions
 from benchmarks.sweep import estimate, plan
 from benchmarks.sweep.cell import Cell
@@ -124,7 +125,7 @@ def test_the_recorded_logits_are_the_mean_over_the_crops(tmp_path: Path):
         RunOptions(
             out=tmp_path / "out", data_root=tmp_path, device=torch.device("cpu"), save_logits=True
         ),
-        Quiet(),
+        Silent(),
     )
     assert plain.status == ensembled.status == "done"
     assert 0 <= plain.cost.data_wait_s < plain.cost.fit_s
@@ -156,18 +157,3 @@ def test_the_recorded_logits_are_the_mean_over_the_crops(tmp_path: Path):
         found = torch.from_numpy(store.predictions(record.key)["logits"])
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
     assert float((whole - torch.stack(each).mean(0)).abs().max()) > 0.01
-
-
-class Quiet:
-    """A display that shows nothing."""
-
-    def preparing(self, what: str, done: int = 0, total: int = 0) -> None: ...
-
-    def started(self, cell: Any) -> None: ...
-
-    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None: ...
-
-    def finished(self, cell: Any, record: Any) -> None: ...
-
-    def lanes(self, count: int) -> list[Any]:
-        return [self] * count

@@ -86,6 +86,13 @@ def add_cell_flags(parser: argparse.ArgumentParser) -> None:
         metavar="paper|equal",
         help="each method's published settings, or the same budget for all methods",
     )
+    add(
+        "--jobs",
+        metavar="N|auto",
+        help="cells to run at a time on the processor (default 1); auto: one for each core",
+    )
+    add("--gpus", metavar="0,1|auto", help="run on these GPUs at the same time")
+    add("--per-gpu", metavar="N", help="cells to run at a time on each of --gpus (default 1)")
     add("--plugin", action="append", metavar="FILE", help=_PLUGIN)
     add(
         "--cell-timeout",

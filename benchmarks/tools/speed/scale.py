@@ -31,13 +31,13 @@ from benchmarks.inputs.feature_files import write_rows
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.run import border
 from benchmarks.run.bench import Bench
+from benchmarks.run.display import Silent
 from benchmarks.run.options import RunOptions
 from benchmarks.run.recorder import Recorder
 from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import read_sweep
 from benchmarks.tools.speed.machine import Machine
-from benchmarks.tools.speed.silent import Silent
 from benchmarks.tools.speed.timing import Row, fastest
 from results.store import Store
 

@@ -14,13 +14,13 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.run import runner
+from benchmarks.run.display import Silent
 from benchmarks.run.options import RunOptions
 from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import read_sweep
 from benchmarks.text import read_package
 from benchmarks.tools.speed.machine import Machine, caching_in
-from benchmarks.tools.speed.silent import Silent
 from benchmarks.tools.speed.step import BACKBONE
 from benchmarks.tools.speed.timing import Row
 

@@ -85,7 +85,7 @@ def test_time_is_scaled_with_the_number_of_epochs(cell: Cell, reference: Any) ->
 def test_operations_of_the_towers_are_those_of_open_clips_model() -> None:
     """Two for each weight of a matrix and token, and two products of attention, T x T x width."""
     (cell,) = cells("ncm", backbone="ViT-B-16/random")
-    towers = estimate._towers(cell.backbone)
+    towers = estimate.towers_of(cell.backbone)
     assert towers is not None
     with torch.device("meta"):
         model = open_clip.CLIP(**open_clip.get_model_config("ViT-B-16"))
@@ -175,4 +175,4 @@ def test_reference_sweeps_fit_an_hour_on_two_cores(name: str) -> None:
 def test_a_configuration_that_cannot_be_read_gives_no_estimate(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "open_clip_config.json").write_bytes(text)
     backbone = BackboneId("x", "local-dir", "x", str(tmp_path), "id")
-    assert estimate._towers(backbone) is None
+    assert estimate.towers_of(backbone) is None

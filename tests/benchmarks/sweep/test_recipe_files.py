@@ -14,6 +14,7 @@ import torch
 from benchmarks.errors import UserError
 from benchmarks.protocol import EQUAL_BUDGET
 from benchmarks.run import runner
+from benchmarks.run.display import Silent
 from benchmarks.run.options import RunOptions
 from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
@@ -216,22 +217,12 @@ def test_the_sweeps_that_come_with_the_suite_can_be_planned(
 # ---- what the records say ------------------------------------------------------------------------
 
 
-class Quiet:
-    def preparing(self, what: str, done: int = 0, total: int = 0) -> None: ...
-
-    def started(self, cell: Cell) -> None: ...
-
-    def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None: ...
-
-    def finished(self, cell: Cell, record: Record) -> None: ...
-
-
 def test_a_record_says_which_recipe_and_what_it_cost(
     expand: Expand, recipe: Write, tmp_path: Path
 ) -> None:
     cells = expand("linear_probe,ncm", recipes=[str(recipe())])
     out = tmp_path / "runs"
-    runner.run(cells, RunOptions(out=out, data_root=tmp_path, device=torch.device("cpu")), Quiet())
+    runner.run(cells, RunOptions(out=out, data_root=tmp_path, device=torch.device("cpu")), Silent())
     records = {r.method: r for r in Store(out).all()[0]}
     tuned, other = records["linear_probe"], records["ncm"]
     assert tuned.tuning == cells[0].tuning

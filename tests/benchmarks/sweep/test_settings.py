@@ -155,13 +155,13 @@ def test_every_field_of_a_sweep_is_a_key(yaml_file: Any) -> None:
         "methods": "lift", "datasets": "d", "seeds": "[1]", "split_seeds": "[2]", "backbone": "b",
         "set": "{a: {b: 1}}", "data_root": "r", "out": "o", "protocol": "equal", "select": "val",
         "rerun": "always", "accept_stale": "true", "groups": "oltr", "shard": "1/2",
-        "device": "cpu", "precision": "fp32", "group_counts": "ir100", "save_logits": "true",
+        "device": "cuda", "precision": "fp32", "group_counts": "ir100", "save_logits": "true",
         "offline": "true", "plugin": "[p.py]", "compare": "lift", "recipes": "[r.yaml]",
         "transform": "lift", "remark": "hello", "save_model": "true", "check_data": "true",
         "no_deterministic": "true", "cell_timeout": "60",
-        "max_failures": "3",
+        "max_failures": "3", "gpus": "[0, 1]", "per_gpu": "2",
     }  # fmt: skip
-    no_keys = {"narrowed", "recipe_flags"}
+    no_keys = {"narrowed", "recipe_flags", "jobs"}  # jobs exclude gpus
     assert values.keys() == {f.name for f in dataclasses.fields(Sweep)} - no_keys
     sweep = read_sweep(yaml_file("\n".join(f"{k}: {v}" for k, v in values.items())), {})
     default = Sweep()
@@ -180,6 +180,38 @@ def test_a_limit_of_failures_is_a_positive_whole_number(text: str) -> None:
     assert read_sweep(None, {"max_failures": "2"}).max_failures == 2
     with pytest.raises(UserError, match="--max-failures"):
         read_sweep(None, {"max_failures": text})
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "2.5", "", "many", "2000", "true"])
+def test_a_number_of_workers_is_a_whole_number(yaml_file: Any, text: str) -> None:
+    assert read_sweep(yaml_file("jobs: 2"), {}).jobs == "2"
+    assert read_sweep(None, {"jobs": "auto"}).jobs == "auto"
+    assert read_sweep(None, {"gpus": "auto", "per_gpu": "3"}).per_gpu == 3
+    with pytest.raises(UserError, match=r"--jobs: .* is not a number of workers"):
+        read_sweep(None, {"jobs": text})
+    with pytest.raises(UserError, match=r"--per-gpu: .* is not a number of workers"):
+        read_sweep(None, {"gpus": "auto", "per_gpu": text})
+
+
+def test_gpus_are_numbers_or_all(yaml_file: Any) -> None:
+    assert read_sweep(yaml_file("gpus: [3, 0, 3]"), {}).gpus == "3,0"
+    assert read_sweep(None, {"gpus": "auto"}).gpus == "auto"
+    for text in ("", "-1", "a", "0,auto", "0;1"):
+        with pytest.raises(UserError, match=r"--gpus: .* is neither auto nor numbers of GPUs"):
+            read_sweep(None, {"gpus": text})
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ({"gpus": "0", "jobs": "2"}, "--per-gpu N puts several on each"),
+        ({"gpus": "0", "device": "cpu"}, "--gpus and --device cpu contradict"),
+        ({"per_gpu": "2"}, "--per-gpu needs --gpus"),
+    ],
+)
+def test_settings_of_workers_that_exclude_each_other(flags: dict[str, str], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        read_sweep(None, flags)
 
 
 def test_flags_go_before_yaml(yaml_file: Any) -> None:

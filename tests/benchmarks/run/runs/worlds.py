@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks.run import runner
+from benchmarks.run.display import Silent
 from benchmarks.run.options import RunOptions
 from benchmarks.sweep.cell import Cell
 from results.schema import Record
@@ -17,7 +18,7 @@ SMALL = "glyphs100_lt_ir8 (n_max=35, classes=4, test_per_class=4)"
 """The small world's name: the family and every knob that is not at its default."""
 
 
-class Watcher:
+class Watcher(Silent):
     """A display that remembers."""
 
     def __init__(self) -> None:

@@ -1,0 +1,195 @@
+"""Several workers at a time: the same numbers, and no harm beyond the cell that does it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+import pytest
+
+import run_benchmarks
+from benchmarks.errors import UserError
+from benchmarks.processes import staying_here
+from results.schema import Record
+from results.store import Store
+from tests.benchmarks.small import DATA, forgetting_plugins, make_clip_folder
+
+PLUGIN = '''
+    import os, signal, time
+    from dataclasses import dataclass
+    from pathlib import Path
+
+    from methods.base import Method, Predictor
+    from methods.registry import register
+
+
+    @register("told", paper="-", needs="features")
+    @dataclass(frozen=True)
+    class Told(Method):
+        """Does what it is told."""
+
+        how: str = "none"
+        meet: str = ""
+
+        def fit(self, task):
+            weight = task.normal_per_class("weight", 16)
+            if self.how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.how == "raise":
+                raise ValueError("no")
+            if self.meet:  # with another cell, which must run at the same time
+                Path(self.meet, str(task.seed)).touch()
+                until = time.monotonic() + 60
+                while len(os.listdir(self.meet)) < 2:
+                    if time.monotonic() > until:
+                        raise TimeoutError("nobody came")
+                    time.sleep(0.02)
+            if self.how == "wait":
+                time.sleep(600)
+            task.note(f"{os.environ.get('CUDA_VISIBLE_DEVICES')}")
+            return Predictor(lambda batch: batch.inputs @ weight.T)
+'''
+
+pytestmark = pytest.mark.children
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., int]]:
+    """Runs a command with the plug-in of this file in a folder of its own."""
+    folder = tmp_path_factory.mktemp("jobs")
+    model = make_clip_folder(folder / "small_clip")
+    (folder / "told.py").write_text(dedent(PLUGIN))
+
+    def run(out: str, *words: str) -> int:
+        backbone = ["--backbone", f"local-dir:{model}", "--device", "cpu"]
+        with forgetting_plugins(), staying_here(False):
+            return run_benchmarks.main(
+                [*words, *DATA, *backbone, "--out", str(folder / out),
+                 "--plugin", str(folder / "told.py")]
+            )  # fmt: skip
+
+    run.folder = folder  # type: ignore[attr-defined]
+    yield run
+
+
+def records(out: Path) -> dict[tuple[str, int], Record]:
+    found, problems = Store(out).all()
+    assert problems == []
+    return {(r.method, r.seed): r for r in found}
+
+
+def without_times(table: str) -> str:
+    return re.sub(r"[0-9.]+ *(s|min|h)\b|[0-9.]+(?= *&)(?=[^&]*\\\\)", "", table)
+
+
+def test_two_workers_write_what_one_writes(
+    world: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder: Path = world.folder  # type: ignore[attr-defined]
+    sweep = ("--methods", "ncm,linear_probe,told", "--seeds", "0,1,2",
+             "--set", "linear_probe.epochs=2")  # fmt: skip
+    assert world("one", *sweep) == 0
+    assert world("two", *sweep, "--jobs", "2") == 0
+    one, two = records(folder / "one"), records(folder / "two")
+    assert one.keys() == two.keys() and len(one) == 7
+    for row, record in one.items():
+        assert two[row].key == record.key and two[row].metrics == record.metrics
+        assert two[row].notes == record.notes
+        a, b = (Store(folder / name).predictions(record.key) for name in ("one", "two"))
+        assert a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+    names = sorted(file.name for file in (folder / "one" / "report").glob("*.tex"))
+    assert names
+    for name in names:  # rows, columns and marks
+        tables = [(folder / out / "report" / name).read_text() for out in ("one", "two")]
+        assert without_times(tables[0]) == without_times(tables[1])
+
+
+def test_cells_run_at_the_same_time(world: Callable[..., int], tmp_path: Path) -> None:
+    """Each of two cells waits until the other is running."""
+    folder: Path = world.folder  # type: ignore[attr-defined]
+    assert world("meet", "--methods", "told", "--seeds", "0,1", "--jobs", "2",
+                 "--set", f"told.meet={tmp_path}") == 0  # fmt: skip
+    assert {r.status for r in records(folder / "meet").values()} == {"done"}
+
+
+def test_a_dead_worker_is_a_failed_cell_and_the_others_go_on(
+    world: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder: Path = world.folder  # type: ignore[attr-defined]
+    file = tmp_path / "sweep.yaml"
+    file.write_text("methods: [ncm, told: {how: kill}, zero_shot]\nseeds: [0, 1]\njobs: 2")
+    assert world("dead", "--config", str(file)) == 1
+    found = records(folder / "dead")
+    assert [found["told", seed].status for seed in (0, 1)] == ["failed"] * 2
+    assert "SIGKILL" in str(found["told", 0].error)
+    assert found["ncm", 0].status == found["zero_shot", 0].status == "done"
+    assert not (folder / "dead" / "claims").exists()
+
+
+def test_a_run_ends_after_the_failures_that_it_may_have(
+    world: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder: Path = world.folder  # type: ignore[attr-defined]
+    flags = ("--methods", "told", "--set", "told.how=raise", "--seeds", "0,1,2,3")
+    assert world("limited", *flags, "--max-failures", "2") == 1
+    printed = " ".join("".join(capsys.readouterr()).split())
+    assert "2 cells failed (--max-failures 2)" in printed
+    assert "2 of 4 cells left no record" in printed
+    assert len(records(folder / "limited")) == 2
+
+
+def test_an_interruption_ends_all_workers_and_records_nothing_of_them(
+    world: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder: Path = world.folder  # type: ignore[attr-defined]
+
+    def interrupt() -> None:
+        until = time.monotonic() + 60
+        while len(os.listdir(tmp_path)) < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    flags = ("--methods", "told", "--seeds", "0,1", "--jobs", "2")
+    status = world("stopped", *flags, "--set", f"told.meet={tmp_path}", "--set", "told.how=wait")
+    thread.join()
+    assert status == 130
+    assert records(folder / "stopped") == {}
+    assert not (folder / "stopped" / "claims").exists()
+    assert "Interrupted: 0 of 2 cells" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--jobs", "0"], "--jobs: '0' is not a number of workers"),
+        (["--gpus", "9"], "there is no GPU 9; this machine has no GPU"),
+        (["--gpus", "auto"], "no GPU is visible here"),
+    ],
+)
+def test_what_cannot_be_used_ends_in_a_line_before_anything_runs(
+    world: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    says: str,
+) -> None:
+    folder: Path = world.folder  # type: ignore[attr-defined]
+    monkeypatch.setenv("PATH", "/nowhere")
+    words = ["--methods", "ncm", *DATA, "--backbone", f"local-dir:{folder / 'small_clip'}"]
+    assert run_benchmarks.main([*words, "--out", str(folder / "none"), *flags]) == 2
+    assert says in " ".join(capsys.readouterr().err.split())
+    assert not (folder / "none" / "records").exists()
+
+
+def test_a_debugger_has_one_process(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--debug fits in a single process"):
+        run_benchmarks.main(["--jobs", "2", "--debug", "--out", str(tmp_path)])
