@@ -20,9 +20,8 @@ from torch import Tensor
 from benchmarks.backbones import Backbone
 from benchmarks.cache import ENVIRONMENT_VARIABLE
 from benchmarks.datasets.base import Images, hash_strings
-from benchmarks.inputs.feature_files import read_rows
 from benchmarks.inputs.feature_index import FeatureIndex, feature_file, user_folder
-from benchmarks.inputs.passes import Compute, Report, computed_once
+from benchmarks.inputs.passes import Compute, Report, computed_once, stored_rows
 from benchmarks.loading import ahead
 from benchmarks.protocol import FEATURES_VERSION
 
@@ -150,7 +149,7 @@ class FeatureStore:
         self, key: str, blocks: Sequence[range], compute: Compute, report: Report
     ) -> Tensor:
         if key not in self._memory:
-            found = None if self._folder is None else read_rows(self._file(key))
+            found = None if self._folder is None else stored_rows(self._file(key))
             if found is None:
                 clock = time.perf_counter()
                 if self._folder is None or not self.may_store():

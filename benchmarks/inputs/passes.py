@@ -26,8 +26,20 @@ Compute = Callable[[Sequence[range]], Iterator[Tensor]]
 Report = Callable[[int], None]
 """Called with the number of rows that there are."""
 
+CLAIMS = "claims"
+"""Folder of the claims, beside the files."""
 _LOOK_S = 0.02, 1.0
 """Shortest and longest time between two looks at a pass of another process."""
+
+
+def stored_rows(file: Path) -> Tensor | None:
+    """The rows that a pass has stored, as a memory map; None if they are absent or damaged."""
+    rows, parts = read_rows(file), _parts(file)
+    if rows is not None and parts.is_dir():  # the process that stored them was killed before it
+        with suppress(OSError), Claims(file.parent / CLAIMS) as claims:  # had removed its blocks
+            if claims.take([file.stem]):
+                shutil.rmtree(parts)
+    return rows
 
 
 def computed_once(
@@ -48,7 +60,7 @@ def computed_once(
         file.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(file.parent)
     key, (pause, longest) = file.stem, _LOOK_S
-    with Claims(file.parent / "claims") as claims:
+    with Claims(file.parent / CLAIMS) as claims:
         while True:
             try:
                 ours = bool(claims.take([key]))

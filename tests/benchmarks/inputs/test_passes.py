@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks import claims
 from benchmarks.inputs import passes
 from benchmarks.inputs.feature_files import read_rows, write_rows
-from benchmarks.inputs.passes import computed_once
+from benchmarks.inputs.passes import computed_once, stored_rows
 from benchmarks.safe_files import this_process
 
 BLOCKS = [range(0, 4), range(4, 8), range(8, 10)]
@@ -166,3 +166,27 @@ def test_without_claims_all_compute_from_the_blocks_that_there_are(file: Path) -
     assert torch.equal(rows, ROWS) and not stored
     assert compute.blocks == [4, 8]
     assert sorted(f.name for f in parts.iterdir()) == [f"{n}.safetensors" for n in (0, 4, 8)]
+
+
+@pytest.mark.parametrize("owner", [None, "dead", "alive"])
+def test_blocks_beside_stored_rows_are_removed_unless_somebody_works_on_them(
+    file: Path, owner: str | None
+) -> None:
+    """The process that stored the rows was killed while it removed its blocks."""
+    write_rows(file, 10, [ROWS])
+    parts = file.with_suffix(".parts")
+    parts.mkdir()
+    write_rows(parts / "0.safetensors", 4, [ROWS[:4]])
+    if owner is not None:
+        claim(file, 0, dead_here() if owner == "dead" else ELSEWHERE)
+    rows = stored_rows(file)
+    assert rows is not None and torch.equal(rows, ROWS)
+    assert parts.exists() == (owner == "alive")
+    assert (file.parent / "claims").exists() == (owner == "alive")
+
+
+def test_blocks_without_rows_are_kept(file: Path) -> None:
+    parts = file.with_suffix(".parts")
+    parts.mkdir()
+    assert stored_rows(file) is None
+    assert parts.is_dir()
