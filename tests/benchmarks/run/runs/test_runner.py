@@ -144,6 +144,16 @@ def test_results_that_cannot_be_written_end_the_run_in_a_line(cells: Cells, out:
         run(cells("vandal", f"vandal.out={out}"), out)
 
 
+def test_a_run_does_not_need_checkpoints(
+    cells: Cells, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out.mkdir()
+    (out / "checkpoints").write_text("a file where the folder should be")
+    todo = cells("ncm,linear_probe", seeds="0")
+    assert [record.status for record in run(todo, out, checkpoint_s=0.0)] == ["done", "done"]
+    assert "No checkpoint can be written to" in caplog.text
+
+
 def test_a_record_that_could_not_be_read_back_ends_the_run_in_a_line(out: Path) -> None:
     for record, arrays in (
         (failed_record("lift", dataset="x" * 5000), None),
