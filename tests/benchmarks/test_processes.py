@@ -45,6 +45,26 @@ def test_a_child_has_the_folder_and_environment_of_the_moment(
     child.kill()
 
 
+def test_a_child_can_have_variables_before_it_imports_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA_VISIBLE_DEVICES must be set before torch is imported; the server has torch already."""
+    log = tmp_path / "log.txt"
+    (tmp_path / "sitecustomize.py").write_text(  # runs when an interpreter starts
+        "import os, sys\n"
+        f"with open({str(log)!r}, 'a') as stream:\n"
+        "    print(os.getpid(), os.environ.get('LONGTAIL_GPU'), 'torch' in sys.modules,"
+        " file=stream)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    child = Child(obey, environment={"LONGTAIL_GPU": "3"})
+    child.send(("echo", b""))
+    assert child.receive(LONG).head["here"] is True
+    assert f"{child._process.pid} 3 False" in log.read_text().splitlines()
+    assert "LONGTAIL_GPU" not in os.environ
+    child.kill()
+
+
 def look(parent: processes.Parent, folder: str) -> None:
     import torch
 
