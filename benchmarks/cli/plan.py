@@ -33,10 +33,12 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         warn_of_changed_data,
     )
     from benchmarks.errors import counted
+    from benchmarks.run.slots import slots_of
     from benchmarks.sweep import plan
     from results.store import Store
 
     sweep = requested_sweep(options, console)
+    places = len(slots_of(sweep))
     cells = plan.expand(sweep, partial(warn, console)).cells
     if not cells:
         return print_empty_part(sweep, console)
@@ -53,5 +55,5 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         for note in family.notes():
             warn(console, f"note: {dataset}: {note}")
     warn_of_changed_data(planned, records, sweep, console)
-    console.print(f"\n{counted(len(planned), 'cell')}, {outlook(todo, estimator)}.")
+    console.print(f"\n{counted(len(planned), 'cell')}, {outlook(todo, estimator, places)}.")
     return 0

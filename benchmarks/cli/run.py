@@ -58,7 +58,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     sweep = requested_sweep(options, console)
     if options.debug and (sweep.jobs != "1" or sweep.gpus):
         raise UserError("--debug fits in a single process: leave --jobs and --gpus out.")
-    slots_of(sweep)  # a GPU that is not there is said before anything begins
+    places = len(slots_of(sweep))  # a GPU that is not there is said before anything begins
     store = Store(sweep.out)
     if sweep.backbone.startswith("hf-hub:"):
         from benchmarks import backbones
@@ -78,7 +78,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     if todo and not options.debug:
         processes.warm_up(fitting=True)
     if todo:
-        estimated = outlook(todo, estimator_for(records, sweep))
+        estimated = outlook(todo, estimator_for(records, sweep), places)
         warn_of_changed_data(planned, records, sweep, console)
         console.print(f"{counted(len(planned), 'cell')}, {estimated}.")
     if todo or sweep.save_model or sweep.check_data:  # otherwise nothing needs torch

@@ -93,12 +93,16 @@ def _sum(guesses: Sequence[Guess]) -> tuple[str, str]:
     return duration(seconds), ", ".join(dict.fromkeys(guess.basis for guess in known))
 
 
-def outlook(todo: Sequence[Cell], estimator: Estimator) -> str:
-    """Number of cells to run and the time they take, in words."""
+def outlook(todo: Sequence[Cell], estimator: Estimator, places: int = 1) -> str:
+    """Number of cells to run and the time they take if so many run at a time, in words."""
     seconds, unknown = estimator.total(todo)
+    places = max(1, min(places, len(todo)))
+    longest = max((estimator.cell(cell).seconds or 0.0 for cell in todo), default=0.0)
+    seconds = max(seconds / places, longest)
     unserved = sum(not serves(cell) for cell in todo)
     extra = f", {unknown} of them without an estimate" if unknown else ""
     extra += f", {unserved} of them not applicable" if unserved else ""
+    extra += f", {places} at a time" if places > 1 else ""
     return (
         f"{len(todo)} to run, about {duration(seconds)}{extra} "
         "(rough, based on earlier records if there are any; excludes loading)"

@@ -63,6 +63,24 @@ def test_a_row_names_the_basis_of_its_estimate() -> None:
     )
 
 
+def test_cells_that_run_at_a_time_share_the_time() -> None:
+    every = cells(methods="linear_probe", seeds="0,1,2,3")
+    own = [
+        make_record(
+            "linear_probe", dataset=cell.dataset, backbone="glyph", config=cell.config,
+            cost_fit_s=600.0, cost_eval_s=0.0,
+        )
+        for cell in every[:1]
+    ]  # fmt: skip
+    index = FeatureIndex(None)
+    index.add(every[0].features_name, [])
+    estimator = Estimator(own, "cpu", index)
+    assert "about 40 min (" in plan_table.outlook(every, estimator)
+    assert "about 20 min, 2 at a time (" in plan_table.outlook(every, estimator, 2)
+    # No cell is divided, and no more run at a time than there are.
+    assert "about 10 min, 4 at a time (" in plan_table.outlook(every, estimator, 9)
+
+
 def test_finished_cells_take_no_time() -> None:
     every = cells(methods="lift")
     (row,) = (
