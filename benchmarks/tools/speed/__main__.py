@@ -38,11 +38,14 @@ PARTS = {
     "prompts": "prompts.rows",
     "prompt-seeds": "prompts.seeds",
     "sweep": "sweep.rows",
+    "sweep-large": "sweep.large",
+    "sweep-jobs": "sweep.ratios",
+    "sweep-paper": "sweep.paper",
 }
 """Measurements by name, each with its function in this package."""
 
-WHEN_NAMED = {"store-whole"}
-"""Measurements that run only if named: this takes longer than all others together."""
+WHEN_NAMED = ("store-whole", "sweep-large", "sweep-jobs", "sweep-paper")
+"""Measurements that run only if named, because they take so long."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -73,6 +76,12 @@ def _chosen(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
     parser.add_argument("--threads", type=int, default=min(2, processors()), help="of the CPU (2)")
+    parser.add_argument(
+        "--jobs", type=int, default=2, metavar="N", help="workers of the sweeps with --jobs (2)"
+    )
+    parser.add_argument(
+        "--ray", default="local", metavar="ADDRESS", help="cluster of the sweep with --ray (local)"
+    )
     parser.add_argument("--quick", action="store_true", help="few turns, rough figures")
     chosen = parser.parse_args(arguments)
     for name in chosen.parts:
@@ -80,6 +89,8 @@ def _chosen(arguments: list[str] | None) -> argparse.Namespace:
             parser.error(str(did_you_mean("part", name, PARTS)))
     if not 1 <= chosen.threads <= processors():
         parser.error(f"--threads {chosen.threads}: 1 to {processors()} of this machine.")
+    if chosen.jobs < 1:
+        parser.error(f"--jobs {chosen.jobs}: 1 or more.")
     if chosen.json is not None:
         if not chosen.json.resolve().parent.is_dir():
             parser.error(f"--json: there is no folder {chosen.json.parent}.")
@@ -98,7 +109,7 @@ def _measure(chosen: argparse.Namespace) -> int:
     if precision == "auto":
         precision = "bf16" if devices.has_bf16(device) else "fp32"
     torch.set_num_threads(chosen.threads)
-    machine = Machine(device, precision, chosen.quick)
+    machine = Machine(device, precision, chosen.quick, chosen.jobs, chosen.ray)
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences the profiler's messages
 
     console = Console()

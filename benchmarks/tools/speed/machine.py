@@ -22,6 +22,10 @@ class Machine:
     """fp32 or bf16."""
     quick: bool = False
     """Few turns: to see the output, not to quote it."""
+    jobs: int = 2
+    """Worker processes of the sweeps that are run with `--jobs`."""
+    ray: str = "local"
+    """Address of the cluster of the sweep that is run with `--ray`."""
 
     @property
     def dtype(self) -> torch.dtype:
