@@ -14,7 +14,6 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from time import sleep
 
-from benchmarks import device as devices
 from benchmarks.errors import UserError, counted
 from benchmarks.inputs.feature_index import FeatureIndex, user_folder
 from benchmarks.run.checkpoints import checkpoint_file, remove_finished
@@ -72,7 +71,6 @@ def run(
     store = Store(options.out)
     store.check_writable()
     remove_finished(options.out, store.folder)
-    devices.make_deterministic(options.deterministic)
     units = units or _without_records(options)
     others = Others(store, {c.key: store.get(c.key) for c in cells} if known is None else known)
     with Claims(options.out) as claims:
