@@ -50,6 +50,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         warn_of_changed_data,
     )
     from benchmarks.errors import UserError, counted
+    from benchmarks.run.run_plan import taking_part
     from benchmarks.run.slots import slots_of
     from benchmarks.sweep import plan
     from benchmarks.sweep.settings import Sweep
@@ -73,20 +74,24 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     store.check_writable()
     told: set[str] = set()
     records = read_records(store, console, told)
-    planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
+    whole = plan.look_up(expansion.of_all_parts, records, repeatable=not sweep.no_deterministic)
+    here = {cell.key for cell in cells}
+    planned = [p for p in whole if p.cell.key in here]
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
-    if todo and not options.debug:
-        processes.warm_up(fitting=True)
-    if todo:
-        estimated = outlook(todo, estimator_for(records, sweep), places)
-        warn_of_changed_data(planned, records, sweep, console)
-        console.print(f"{counted(len(planned), 'cell')}, {estimated}.")
-    if todo or sweep.save_model or sweep.check_data:  # otherwise nothing needs torch
-        if not _run_cells(planned, todo, records, sweep, console, debug=options.debug):
-            return 130
-        # From the disk, not from memory: what is not there is not done.
-        records = read_records(store, console, told)
-        planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
+    estimator = estimator_for(records, sweep)
+    with taking_part(sweep, whole, estimator):
+        if todo and not options.debug:
+            processes.warm_up(fitting=True)
+        if todo:
+            warn_of_changed_data(planned, records, sweep, console)
+            estimated = outlook(todo, estimator, places)
+            console.print(f"{counted(len(planned), 'cell')}, {estimated}.")
+        if todo or sweep.save_model or sweep.check_data:  # otherwise nothing needs torch
+            if not _run_cells(planned, todo, records, sweep, console, debug=options.debug):
+                return 130
+            # From the disk, not from memory: what is not there is not done.
+            records = read_records(store, console, told)
+            planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
     status = _report(planned, expansion.baselines, sweep, console, allow_mixed=options.allow_mixed)
     return max(status, _check_predictions(planned, todo, store, console))
 
@@ -134,7 +139,9 @@ def _run_cells(
     if sweep.save_model:
         _warn_of_missing_models(planned, todo, sweep.out, console)
     options = RunOptions.of(sweep, debug=debug)
-    display = ProgressDisplay(console, len(todo), len(planned) - len(todo))
+    estimator = estimator_for(records, sweep)
+    expected = {cell.key: estimator.cell(cell).seconds for cell in todo}
+    display = ProgressDisplay(console, len(todo), len(planned) - len(todo), expected)
     data_sets = DataSets(options, display)
     if sweep.check_data:
         with display:
@@ -144,8 +151,7 @@ def _run_cells(
             data_sets.load_all(todo)
             known = {p.cell.key: p.record for p in planned}
             memory = MemoryNeeds(records, gpu=options.device.type == "cuda")
-            units = Units(estimator_for(records, sweep), memory)
-            runner.run(todo, options, display, data_sets, known, units)
+            runner.run(todo, options, display, data_sets, known, Units(estimator, memory))
     except runner.TooManyFailures as error:
         warn(console, str(error))
     except KeyboardInterrupt:

@@ -59,6 +59,11 @@ class Expansion:
     labelled: tuple[Cell, ...]
     """Cells of all parts; a cell with two labels appears twice."""
 
+    @property
+    def of_all_parts(self) -> list[Cell]:
+        """Cells of all parts, each once."""
+        return _once(self.labelled)
+
     def named(self, labels: Iterable[str]) -> Baselines:
         """Return the cells, of all parts, that each label names.
 
@@ -87,10 +92,14 @@ def expand(sweep: Sweep, say: Callable[[str], None] = lambda line: None) -> Expa
         if method_of(label) in {cell.method for cell in labelled}:
             say(f"Not compared with '{label}': with these flags no row is called so.")
         del baselines[label]
-    # One configuration under two names (cifar100_lt and cifar100_lt_ir100) is one cell.
-    unique = list({cell.key: cell for cell in labelled}.values())
+    unique = _once(labelled)
     part, parts = shard_of(sweep.shard)
     return Expansion(unique[part::parts], baselines, tuple(labelled))
+
+
+def _once(labelled: Iterable[Cell]) -> list[Cell]:
+    """Return each cell once; a configuration may have two names (cifar100_lt_ir100)."""
+    return list({cell.key: cell for cell in labelled}.values())
 
 
 def _labelled(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:

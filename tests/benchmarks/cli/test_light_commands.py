@@ -58,6 +58,15 @@ def test_commands_that_import_neither_torch_nor_matplotlib(words: str, tmp_path:
     assert "matplotlib" not in imported
 
 
+def test_a_status_is_told_without_torch(tmp_path: Path) -> None:
+    Store(tmp_path / "runs").write(make_record(), {})
+    for words in ("status runs", "status runs --json"):
+        status, imported = looked(words, tmp_path)
+        assert status == 0
+        assert "rich" in imported
+        assert not imported & (HEAVY | {"matplotlib"})
+
+
 def test_a_report_draws_without_torch(tmp_path: Path) -> None:
     store = Store(tmp_path / "runs")
     for seed in (0, 1):

@@ -46,7 +46,7 @@ def test_a_file_is_a_verb(
 def test_the_verbs_are_those_of_the_documentation() -> None:
     """Scripts rely on these names; the default verb comes first in the help."""
     expected = ["run", "calibrate", "check", "compare", "download", "features", "list"]
-    expected += ["migrate", "plan", "predict", "report", "show", "tune"]
+    expected += ["migrate", "plan", "predict", "report", "show", "status", "tune"]
     assert [name for name in VERBS if name in expected] == expected
 
 
