@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # torch takes seconds to import: arguments are read without i
     from benchmarks.tools.speed.timing import Row
 
 PARTS = {
-    "step": "step.rows",
+    "step": "precisions.rows",
     "plain": "step.plain",
     "profile": "profile.rows",
     "attention": "step.attention",
@@ -59,6 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, print a table as each part ends, and write JSON on request."""
     chosen = _chosen(arguments)
     try:
+        if chosen.theirs is not None:
+            from benchmarks.tools.speed import theirs
+
+            theirs.require(chosen.theirs)
         return _measure(chosen)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -81,6 +85,9 @@ def _chosen(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--ray", default="local", metavar="ADDRESS", help="cluster of the sweep with --ray (local)"
+    )
+    parser.add_argument(
+        "--theirs", type=Path, metavar="DIR", help="checkout of LIFT's code, to measure its step"
     )
     parser.add_argument("--quick", action="store_true", help="few turns, rough figures")
     chosen = parser.parse_args(arguments)
@@ -109,7 +116,7 @@ def _measure(chosen: argparse.Namespace) -> int:
     if precision == "auto":
         precision = "bf16" if devices.has_bf16(device) else "fp32"
     torch.set_num_threads(chosen.threads)
-    machine = Machine(device, precision, chosen.quick, chosen.jobs, chosen.ray)
+    machine = Machine(device, precision, chosen.quick, chosen.jobs, chosen.ray, chosen.theirs)
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences the profiler's messages
 
     console = Console()

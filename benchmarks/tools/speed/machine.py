@@ -26,6 +26,8 @@ class Machine:
     """Worker processes of the sweeps that are run with `--jobs`."""
     ray: str = "local"
     """Address of the cluster of the sweep that is run with `--ray`."""
+    theirs: Path | None = None
+    """Checkout of LIFT's published code."""
 
     @property
     def dtype(self) -> torch.dtype:

@@ -36,7 +36,7 @@ def rows(machine: Machine) -> list[Row]:
     backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
     products = _products(backbone, machine, backward=True)
     forward = _products(backbone, machine, backward=False)
-    images = _images(backbone, machine.batch)
+    images = noise(backbone, machine.batch)
     best = fastest(
         {
             "lift 100": step(backbone, machine, lift(backbone, 100)),
@@ -73,7 +73,7 @@ def plain(machine: Machine) -> list[Row]:
     slower with frozen ones. A training step has to freeze them, or it would compute gradients.
     """
     backbone = backbones.load(BACKBONE, device=machine.device, precision=machine.precision)
-    images = _images(backbone, machine.batch)
+    images = noise(backbone, machine.batch)
     tower: Any = copy.deepcopy(vit(backbone)).requires_grad_()
 
     @torch.no_grad()
@@ -148,7 +148,7 @@ def step(backbone: Backbone, machine: Machine, module: nn.Module) -> Callable[[]
     optimiser = optimiser_of([(list[Tensor](parameters), Schedule(1, machine.batch, 0.01))])
     loss = LogitAdjusted(torch.zeros(classes, device=machine.device), 1.0)
     labels = torch.arange(machine.batch, device=machine.device) % classes
-    batch = Batch(torch.arange(machine.batch), None, _images(backbone, machine.batch))
+    batch = Batch(torch.arange(machine.batch), None, noise(backbone, machine.batch))
 
     def run() -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -216,7 +216,7 @@ def _products(backbone: Backbone, machine: Machine, *, backward: bool) -> Produc
     return Products(machine.batch, tokens, width, heads, len(blocks), backward)
 
 
-def _images(backbone: Backbone, count: int) -> Tensor:
+def noise(backbone: Backbone, count: int) -> Tensor:
     """Return (B, 3, H, W) noise."""
     generator = torch.Generator().manual_seed(0)
     side = backbone.image_size

@@ -93,9 +93,9 @@ def test_rows_are_printed_with_their_notes_once_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [Row("one", 3.0, 2.0, "of both"), Row("two", 1.0, None, "of both")]
-    monkeypatch.setattr("benchmarks.tools.speed.step.rows", lambda machine: rows)
+    monkeypatch.setattr("benchmarks.tools.speed.step.plain", lambda machine: rows)
     file = tmp_path / "speed.json"
-    assert main(["step", "--precision", "fp32", "--threads", "1", "--json", str(file)]) == 0
+    assert main(["plain", "--precision", "fp32", "--threads", "1", "--json", str(file)]) == 0
     assert logging.getLogger("benchmarks").level == logging.NOTSET  # as it was
     out = capsys.readouterr().out
     assert out.count("of both") == 1 and "1.50" in out
@@ -112,6 +112,8 @@ def test_rows_are_printed_with_their_notes_once_and_written(
         (["step", "--device", "cuda"], "not available on this machine"),
         (["step", "--json", "no/such/folder/x.json"], "no/such/folder"),
         (["step", "--json", "."], "cannot be written"),
+        (["step", "--jobs", "0"], "--jobs 0: 1 or more"),
+        (["step", "--theirs", "no/such"], "no/such: not a checkout of github.com/shijxcs/LIFT"),
         (["step", "--threads", "0"], "--threads 0: 1 to"),
         (["step", "--threads", "100000"], "--threads 100000: 1 to"),
     ],

@@ -1,0 +1,118 @@
+"""The training step of LIFT's published code, from a checkout that the user has.
+
+Nothing of that code is part of the suite (https://github.com/shijxcs/LIFT has it). Its modules are
+imported from the checkout: the model, the loss, and the tuner's defaults by leaving settings unset.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.errors import UserError
+
+FILES = ("clip/model.py", "models/models.py", "utils/losses.py")
+"""Files of the checkout that are needed."""
+_PACKAGES = ("clip", "models", "utils", "datasets")
+"""Top-level names of the checkout, which other software uses, too."""
+
+
+class _Settings(dict[str, Any]):
+    """Settings as the published code reads them: by attribute; what is not set is None."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name)
+
+
+def require(folder: Path) -> None:
+    """Refuse a folder that is not a checkout of the published code.
+
+    Raises:
+        UserError: it lacks a file.
+    """
+    for file in FILES:
+        if not (folder / file).is_file():
+            raise UserError(
+                f"--theirs {folder}: not a checkout of github.com/shijxcs/LIFT, it has no {file}."
+            )
+
+
+def step(
+    folder: Path, images: Tensor, classes: int, precision: str, width: int = 768, layers: int = 12
+) -> Callable[[], None]:
+    """Return a function that runs one optimiser step of the published code.
+
+    Its parts are those of its training loop: forward, loss, backward, optimiser. The loop's
+    meters and its scaler, which is for GPUs, are left out.
+
+    Args:
+        folder: the checkout.
+        images: (B, 3, H, W), on the device to measure.
+        classes: number of classes.
+        precision: fp32, or bf16 under autocast.
+        width: of the image tower; the default is that of ViT-B/16.
+        layers: of the image tower.
+
+    Raises:
+        UserError: the folder is not the published code, or the code cannot be used.
+    """
+    require(folder)
+    device = images.device
+    settings = _Settings(
+        backbone="CLIP-ViT-B/16", classifier="CosineClassifier", adaptformer=True, scale=30
+    )
+    try:
+        with _importable(folder), contextlib.redirect_stdout(io.StringIO()):  # it prints settings
+            clip = importlib.import_module("clip.model")
+            models = importlib.import_module("models.models")
+            losses = importlib.import_module("utils.losses")
+            tower = clip.CLIP(512, images.shape[-1], layers, width, 16, 77, 1000, 64, 1, 1).float()
+            model: nn.Module = models.PeftModelFromCLIP(settings, tower, classes).to(device)
+            criterion = losses.LogitAdjustedLoss(torch.ones(classes, device=device))
+    except ImportError as error:
+        raise UserError(f"--theirs {folder}: its code needs a package: {error}.") from error
+    except (AttributeError, TypeError) as error:
+        raise UserError(f"--theirs {folder}: another version of the code: {error}.") from error
+    model.requires_grad_(False)
+    parts: Any = model
+    tuned = [*parts.tuner.parameters(), *parts.head.parameters()]
+    for parameter in tuned:
+        parameter.requires_grad_()
+    optimiser = torch.optim.SGD(tuned, lr=0.01, momentum=0.9, weight_decay=5e-4)
+    labels = torch.arange(len(images), device=device) % classes
+
+    def run() -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            loss = criterion(model(images), labels)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    return run
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Find the checkout's modules first, and forget them afterwards: their names are common."""
+
+    def taken() -> list[str]:
+        return [name for name in sys.modules if name.partition(".")[0] in _PACKAGES]
+
+    before = {name: sys.modules.pop(name) for name in taken()}
+    sys.path.insert(0, str(folder.absolute()))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder.absolute()))
+        for name in taken():
+            del sys.modules[name]
+        sys.modules.update(before)
