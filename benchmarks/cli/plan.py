@@ -28,6 +28,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from benchmarks.cli.parts.records import read_records
     from benchmarks.cli.parts.sweeps import (
         estimator_for,
+        print_bf16,
         print_empty_part,
         requested_sweep,
         warn_of_changed_data,
@@ -56,4 +57,5 @@ def execute(options: argparse.Namespace, console: Console) -> int:
             warn(console, f"note: {dataset}: {note}")
     warn_of_changed_data(planned, records, sweep, console)
     console.print(f"\n{counted(len(planned), 'cell')}, {outlook(todo, estimator, places)}.")
+    print_bf16(todo, estimator, sweep, console, tried=False)
     return 0

@@ -45,6 +45,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from benchmarks.cli.parts.records import read_records
     from benchmarks.cli.parts.sweeps import (
         estimator_for,
+        print_bf16,
         print_empty_part,
         requested_sweep,
         warn_of_changed_data,
@@ -86,6 +87,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
             warn_of_changed_data(planned, records, sweep, console)
             estimated = outlook(todo, estimator, places)
             console.print(f"{counted(len(planned), 'cell')}, {estimated}.")
+            print_bf16(todo, estimator, sweep, console, tried=True)
         if todo or sweep.save_model or sweep.check_data:  # otherwise nothing needs torch
             if not _run_cells(planned, todo, records, sweep, console, debug=options.debug):
                 return 130

@@ -99,7 +99,7 @@ def test_five_views_are_in_the_estimate(tmp_path: Path):
     first, second = both(tmp_path)
     plain, ensembled = (estimator.cell(cell).seconds for cell in (first, second))
     assert plain and ensembled
-    towers = estimate._towers(first.backbone)
+    towers = estimate.towers_of(first.backbone)
     assert towers is not None
     _, test = first.family.sizes()
     # A view of a test image costs one forward pass.

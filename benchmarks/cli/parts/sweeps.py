@@ -7,12 +7,16 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from benchmarks import device as devices
 from benchmarks.cli.parts.flags import sweep_from
 from benchmarks.cli.parts.messages import warn
+from benchmarks.cli.parts.plan_table import duration
 from benchmarks.errors import counted
 from benchmarks.inputs.feature_index import FeatureIndex, user_folder
 from benchmarks.sweep import plan
+from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.estimate import Estimator
+from benchmarks.sweep.half_precision import seconds_saved
 from benchmarks.sweep.plan import Planned
 from benchmarks.sweep.settings import QUICK_START, Sweep, shard_of
 from results.schema import Record
@@ -43,6 +47,28 @@ def warn_of_changed_data(
     for dataset, count in plan.of_other_data(planned, records).items():
         made = f"{counted(count, 'record')} in {sweep.out} made before its files changed"
         warn(console, f"note: {dataset}: {made}; not used")
+
+
+def print_bf16(
+    todo: Sequence[Cell], estimator: Estimator, sweep: Sweep, console: Console, *, tried: bool
+) -> None:
+    """Say what bf16 would save on a CPU, if it is a minute or more.
+
+    Args:
+        todo: the cells to run.
+        estimator: estimates the time of each.
+        sweep: the request.
+        console: where to print.
+        tried: first try whether the processor really has it, which takes seconds.
+    """
+    seconds = seconds_saved(todo, estimator, sweep)
+    if seconds < 60 or (tried and not devices.has_bf16(devices.pick("cpu"))):
+        return
+    console.print(
+        f"--precision bf16 would save about {duration(seconds)} of computing on this processor; "
+        "auto stays fp32 on CPUs, so that records repeat on other machines.",
+        soft_wrap=True,
+    )
 
 
 def print_empty_part(sweep: Sweep, console: Console) -> int:
