@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +19,7 @@ from benchmarks.visible import one_visible_line
 from benchmarks.yaml_files import load_json
 from results.json_form import NAME, build
 from results.schema import Hash, Record
+from results.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,6 +132,8 @@ class RunPlan:
 def taking_part(sweep: Sweep, planned: Sequence[Planned], estimator: Estimator) -> Iterator[None]:
     """Take part in the runs of a folder, with a plan that `status` can read.
 
+    If there is no record in the end, the plan goes, too.
+
     Args:
         sweep: the request; its folder exists.
         planned: cells of all its parts.
@@ -147,7 +150,11 @@ def taking_part(sweep: Sweep, planned: Sequence[Planned], estimator: Estimator) 
         if part.others():
             plan = plan.joining(read_plan(sweep.out))
         plan.write(sweep.out)
-        yield
+        try:
+            yield
+        finally:
+            if not (part.others() or Store(sweep.out).files()):
+                _remove_plan(sweep.out)  # nothing came of it, as without data
 
 
 def read_plan(out: Path) -> RunPlan | None:
@@ -158,6 +165,11 @@ def read_plan(out: Path) -> RunPlan | None:
         return RunPlan(str(data["sweep"]), float(data["began"]), cells)
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
+
+
+def _remove_plan(out: Path) -> None:
+    with suppress(OSError):
+        (out / FOLDER / FILE).unlink()
 
 
 def _finished(record: Record) -> str:

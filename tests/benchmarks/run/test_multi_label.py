@@ -240,7 +240,8 @@ def test_a_method_that_does_not_serve_a_task_is_a_row_not_a_failure(
             assert "nan" not in text.lower()
     assert "serves single-label data only" in next(report.glob("glyphscenes*.md")).read_text()
     assert {f.suffix for f in report.glob("*__groups.*")} == {".png", ".pdf"}
-    statuses = [json.loads(f.read_text())["status"] for f in (tmp_path / "out").rglob("*.json")]
+    files = (tmp_path / "out" / "records").glob("*.json")
+    statuses = [json.loads(file.read_text())["status"] for file in files]
     assert sorted(statuses) == ["done"] * 8 + ["not_applicable"] * 4
     # Run again: nothing is left to do.
     status, out = command("one_label,labels,either", both, "--seeds", "0,1", verb="plan")

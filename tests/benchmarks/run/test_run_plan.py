@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.errors import UserError
 from benchmarks.inputs.feature_index import FeatureIndex
 from benchmarks.run.run_plan import PlannedCell, RunPlan, read_plan, taking_part
 from benchmarks.run.runs import TakingPart, sweep_hash
@@ -16,6 +17,7 @@ from benchmarks.sweep.estimate import Estimator
 from benchmarks.sweep.plan import Planned
 from benchmarks.sweep.settings import Sweep, read_sweep
 from results.schema import Record
+from results.store import Store
 from tests.benchmarks.small import FIELDS
 from tests.results.factory import failed_record, make_record, record_of
 
@@ -36,8 +38,7 @@ def published(
     out: Path, planned: Sequence[Planned], estimator: Estimator, **more: object
 ) -> RunPlan:
     with taking_part(Sweep(out=out, **more), planned, estimator):  # type: ignore[arg-type]
-        pass
-    found = read_plan(out)
+        found = read_plan(out)
     assert found is not None
     return found
 
@@ -52,6 +53,7 @@ def test_a_plan_has_what_status_needs(
 ) -> None:
     done, failed = record_of(cells[0]), failed_record("lift", key=cells[1].key)
     planned = planned_with(cells, done, failed, None)
+    Store(tmp_path).write(done, {})
     found = published(tmp_path, planned, estimator, rerun="failed")
     assert found.sweep == sweep_hash([cell.key for cell in cells])
     assert [cell.key for cell in found.cells] == [cell.key for cell in cells]
@@ -92,6 +94,7 @@ def test_a_later_run_replaces_the_plan_and_one_that_joins_adds_to_it(
     first = published(tmp_path, nothing, estimator)
     # The first run has made a record; what it planned stays in the plan while it lives.
     now = planned_with(cells, done, None, None)
+    first.write(tmp_path)
     with TakingPart(tmp_path, first.sweep):
         joined = published(tmp_path, now, estimator)
         assert joined.began == first.began
@@ -101,6 +104,24 @@ def test_a_later_run_replaces_the_plan_and_one_that_joins_adds_to_it(
     later = published(tmp_path, now, estimator)
     assert later.began > first.began
     assert [cell.to_run for cell in later.cells] == [False, True, True]
+
+
+def test_a_run_of_which_nothing_came_leaves_no_plan(
+    cells: list[Cell], tmp_path: Path, estimator: Estimator
+) -> None:
+    planned = planned_with(cells, None, None, None)
+    with pytest.raises(UserError), taking_part(Sweep(out=tmp_path), planned, estimator):
+        assert read_plan(tmp_path) is not None
+        raise UserError("no data")
+    assert list((tmp_path / "status").iterdir()) == []
+    name = sweep_hash([cell.key for cell in cells])
+    with TakingPart(tmp_path, name):  # another run needs it
+        published(tmp_path, planned, estimator)
+        assert read_plan(tmp_path) is not None
+    with pytest.raises(KeyError), taking_part(Sweep(out=tmp_path), planned, estimator):
+        Store(tmp_path).write(record_of(cells[0]), {})
+        raise KeyError
+    assert read_plan(tmp_path) is not None
 
 
 def test_another_sweep_has_a_plan_of_its_own(
