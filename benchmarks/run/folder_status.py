@@ -107,16 +107,17 @@ def _status(
         running=tuple(RunningCell(key, titles[key], running[key]) for key in running),
         left=len(pending) - len(running),
         runs=runs,
-        seconds_left=_seconds_left(plan, pending, len(running)) if plan and runs else None,
+        seconds_left=_seconds_left(plan, pending, running) if plan and runs else None,
         other_records=len(by_key) - len(of_sweep),
         problems=tuple(problems),
     )
 
 
-def _seconds_left(plan: RunPlan, pending: set[str], lanes: int) -> float | None:
-    pace = Pace({cell.key: cell.expected_s for cell in plan.cells})
+def _seconds_left(plan: RunPlan, pending: set[str], running: dict[str, Owner]) -> float | None:
+    pace, now = Pace({cell.key: cell.expected_s for cell in plan.cells}), time.time()
     finished = [cell.key for cell in plan.cells if cell.to_run and cell.key not in pending]
-    return pace.left(max(0.0, time.time() - plan.began), finished, pending, lanes)
+    begun = {key: max(0.0, now - owner.since) for key, owner in running.items()}
+    return pace.left(max(0.0, now - plan.began), finished, pending, len(running), begun)
 
 
 def _claimed(folder: Path) -> dict[str, Owner]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import fsum
+from types import MappingProxyType
 
 _TRUSTED_S = 60.0
 """Seconds of work for which the estimates count as much as what was measured."""
+_NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class Pace:
@@ -27,7 +29,12 @@ class Pace:
         }
 
     def left(
-        self, elapsed: float, done: Iterable[str], left: Iterable[str], lanes: int = 1
+        self,
+        elapsed: float,
+        done: Iterable[str],
+        left: Iterable[str],
+        lanes: int = 1,
+        running: Mapping[str, float] = _NOTHING,
     ) -> float | None:
         """Return the seconds until all is done.
 
@@ -36,6 +43,7 @@ class Pace:
             done: keys of cells that were done in this time.
             left: keys of the others, whether they are running or not.
             lanes: cells that run at a time.
+            running: seconds since some of those that are left were started, by their keys.
 
         Returns:
             None if nothing was estimated and nothing is done.
@@ -46,6 +54,7 @@ class Pace:
         if not self._estimated:
             return elapsed * ahead / behind if behind else None
         at_once = max(1, lanes)
+        begun = fsum(min(since, self._work.get(key, 0.0)) for key, since in running.items())
         # Before much is done, the time to load data would make all cells look slow.
-        slower = (elapsed + _TRUSTED_S) / (behind / at_once + _TRUSTED_S)
-        return slower * ahead / at_once
+        slower = (elapsed + _TRUSTED_S) / ((behind + begun) / at_once + _TRUSTED_S)
+        return slower * max(0.0, ahead - begun) / at_once

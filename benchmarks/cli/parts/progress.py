@@ -183,8 +183,10 @@ class ProgressDisplay:
         """Return a line on the cells that are done and running, and on the time that is left."""
         lanes = self._lanes or [self._own]
         busy = [text for lane in lanes if (text := lane.text())]
-        elapsed = time.monotonic() - self._started
-        left = self._pace.left(elapsed, self._gone, self._left, len(lanes))
+        now = time.monotonic()
+        begun = {lane.key: now - lane.since for lane in lanes if lane.key in self._left}
+        elapsed = now - self._started
+        left = self._pace.left(elapsed, self._gone, self._left, len(lanes), begun)
         parts = [f"… {self.done}/{self._total} done"]
         parts += [f"running {first_few(busy)}"] if busy else []
         parts += [f"about {duration(left)} left"] if left else []
@@ -206,6 +208,10 @@ class _Lane:
         self._bar = bars.add_task("waiting", total=None, visible=shown)
         self._shown_at = 0.0
         self._work = self._share = ""
+        self.key = ""
+        """Key of the cell that was started last."""
+        self.since = 0.0
+        """Time at which that was."""
         self.prepares = ""
         """Text of its last preparation."""
 
@@ -219,6 +225,7 @@ class _Lane:
     def started(self, cell: Cell) -> None:
         """Show that a cell starts."""
         self._work, self._share = cell.title, ""
+        self.key, self.since = cell.key, time.monotonic()
         self._bars.reset(self._bar, description=cell.title, total=None)
 
     def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:

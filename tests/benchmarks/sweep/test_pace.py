@@ -25,6 +25,16 @@ def test_the_measured_speed_wins_in_the_end() -> None:
     assert pace.left(HOUR, "ab", "cd", lanes=2) == pytest.approx(HOUR, rel=0.01)
 
 
+def test_a_long_cell_that_is_running_is_no_sign_of_slowness() -> None:
+    pace = Pace({"a": HOUR, "b": HOUR})
+    assert pace.left(HOUR / 2, [], "ab", running={"a": HOUR / 2}) == pytest.approx(1.5 * HOUR)
+    # It has taken twice as long as expected, and so will the other.
+    assert pace.left(2 * HOUR, [], "ab", running={"a": 2 * HOUR}) == pytest.approx(
+        2 * HOUR, rel=0.02
+    )
+    assert pace.left(HOUR, [], "a", running={"a": HOUR, "of others": HOUR}) == 0
+
+
 def test_cells_without_an_estimate_are_like_the_others() -> None:
     pace = Pace({"a": 1 * HOUR, "b": None, "c": 3 * HOUR})
     assert pace.left(0, [], "b") == pytest.approx(2 * HOUR)
