@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take the flags of a sweep."""
     add_sweep_flags(parser)
     add_allow_mixed(parser)
+    parser.add_argument(
+        "--task",
+        metavar="FILE:I",
+        help="run one task of a sweep, as the jobs of `submit` do, and write no report",
+    )
 
 
 def execute(options: argparse.Namespace, console: Console) -> int:
@@ -53,11 +59,16 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from benchmarks.errors import UserError, counted
     from benchmarks.run.run_plan import taking_part
     from benchmarks.run.slots import slots_of
+    from benchmarks.run.tasks import part_named
     from benchmarks.sweep import plan
     from benchmarks.sweep.settings import Sweep
     from results.store import Store
 
     sweep = requested_sweep(options, console)
+    part = part_named(options.task) if options.task is not None else None
+    reports = part is not None and part.reports
+    if reports:  # by a job that has no GPU
+        sweep = replace(sweep, device="cpu", gpus="", per_gpu=1)
     if options.debug and (sweep.jobs != "1" or sweep.gpus):
         raise UserError("--debug fits in a single process: leave --jobs and --gpus out.")
     places = len(slots_of(sweep))  # a GPU that is not there is said before anything begins
@@ -66,8 +77,8 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         from benchmarks import backbones
 
         backbones.fetch(sweep.backbone, offline=sweep.offline)
-    expansion = plan.expand(sweep, partial(warn, console))
-    cells = expansion.cells
+    expansion = plan.expand(sweep, partial(warn, console), elsewhere=reports)
+    cells = expansion.cells if part is None else part.of(expansion.cells)
     if not cells:
         return print_empty_part(sweep, console)
     if sweep.data_root != Sweep().data_root and not os.path.isdir(sweep.data_root):
@@ -79,6 +90,9 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     here = {cell.key for cell in cells}
     planned = [p for p in whole if p.cell.key in here]
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
+    if part is not None and reports:
+        todo = []
+        part.forget()
     estimator = estimator_for(records, sweep)
     with taking_part(sweep, whole, estimator):
         if todo and not options.debug:
@@ -94,6 +108,10 @@ def execute(options: argparse.Namespace, console: Console) -> int:
             # From the disk, not from memory: what is not there is not done.
             records = read_records(store, console, told)
             planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
+    if part is not None and not reports:
+        console.print(f"{counted(sum(p.state == 'done' for p in planned), 'cell')} done.")
+        status = 0 if all(p.state in ("done", "not applicable", "stale") for p in planned) else 1
+        return max(status, _check_predictions(planned, todo, store, console))
     status = _report(planned, expansion.baselines, sweep, console, allow_mixed=options.allow_mixed)
     return max(status, _check_predictions(planned, todo, store, console))
 

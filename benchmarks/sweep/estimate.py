@@ -17,7 +17,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import device as devices
 from benchmarks.backbone import open_clip_tables
 from benchmarks.backbone.names import BackboneId
 from benchmarks.datasets.base import Family
@@ -58,13 +57,13 @@ class Estimator:
 
     Args:
         records: records of any cells, such as those in the sweep's folder.
-        device: as on the command line.
+        kind: of the device that runs the cells, which may be another machine's.
         index: which frozen features are stored.
     """
 
-    def __init__(self, records: Iterable[Record], device: str, index: FeatureIndex) -> None:
+    def __init__(self, records: Iterable[Record], kind: str, index: FeatureIndex) -> None:
         self._own = _by_names(records)
-        self._kind = devices.kind(device)
+        self._kind = kind
         self._index = index
         self._known: dict[Hashable, Guess] = {}
         self._sizes: dict[Family, tuple[int, int] | None] = {}

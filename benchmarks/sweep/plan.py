@@ -73,17 +73,21 @@ class Expansion:
         return resolve(labels, self.labelled)
 
 
-def expand(sweep: Sweep, say: Callable[[str], None] = lambda line: None) -> Expansion:
+def expand(
+    sweep: Sweep, say: Callable[[str], None] = lambda line: None, *, elsewhere: bool = False
+) -> Expansion:
     """Return the cells of a sweep and its baselines.
 
     Args:
         sweep: the request.
         say: receives a line for each part of the sweep's file that the flags made useless.
+        elsewhere: other machines run the cells, so the devices of this one do not matter, and the
+            sweep says the precision.
 
     Raises:
         UserError: unknown names, fields or values, or a baseline that is not one row.
     """
-    labelled = _labelled(sweep, say)
+    labelled = _labelled(sweep, say, elsewhere=elsewhere)
     baselines = resolve(sweep.compare, labelled)
     for label in [label for label, identities in baselines.items() if not identities]:
         if not sweep.narrowed:
@@ -102,7 +106,7 @@ def _once(labelled: Iterable[Cell]) -> list[Cell]:
     return list({cell.key: cell for cell in labelled}.values())
 
 
-def _labelled(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
+def _labelled(sweep: Sweep, say: Callable[[str], None], *, elsewhere: bool) -> list[Cell]:
     """Return all cells in running order, once for each of their labels."""
     for file in sweep.plugin:
         METHODS.load_file(file)
@@ -117,7 +121,7 @@ def _labelled(sweep: Sweep, say: Callable[[str], None]) -> list[Cell]:
         data, _ = datasets.resolve(choice.name)
         if datasets.without_ratio(data.name) in METHODS.entries():  # `--set NAME.FIELD`
             raise datasets.taken(choice.name, "method", data.name)
-    precision = _precision(sweep)
+    precision = sweep.precision if elsewhere else _precision(sweep)
     used: set[int] = set()
     recipes = RecipeBook(sweep.recipes, [c.recipes or () for c in sweep.methods])
     cells = []

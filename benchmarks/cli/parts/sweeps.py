@@ -37,7 +37,7 @@ def requested_sweep(options: argparse.Namespace, console: Console) -> Sweep:
 
 def estimator_for(records: Sequence[Record], sweep: Sweep) -> Estimator:
     """An estimator of the sweep's time, from earlier records and the features already stored."""
-    return Estimator(records, sweep.device, FeatureIndex(user_folder()))
+    return Estimator(records, devices.kind(sweep.device), FeatureIndex(user_folder()))
 
 
 def warn_of_changed_data(
