@@ -53,6 +53,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         estimator_for,
         print_bf16,
         print_empty_part,
+        refuse_unfit_places,
         requested_sweep,
         warn_of_changed_data,
     )
@@ -69,8 +70,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     reports = part is not None and part.reports
     if reports:  # by a job that has no GPU
         sweep = replace(sweep, device="cpu", gpus="", per_gpu=1)
-    if options.debug and (sweep.jobs != "1" or sweep.gpus):
-        raise UserError("--debug fits in a single process: leave --jobs and --gpus out.")
+    refuse_unfit_places(sweep, debug=options.debug)
     places = len(slots_of(sweep))  # a GPU that is not there is said before anything begins
     store = Store(sweep.out)
     if sweep.backbone.startswith("hf-hub:"):

@@ -39,8 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace, console: Console) -> int:
     """Search on each data set."""
     from benchmarks.cli.parts.random_search import SearchOptions, tune
+    from benchmarks.cli.parts.sweeps import refuse_unfit_places
 
     sweep = sweep_from(options, methods=options.method)
+    refuse_unfit_places(sweep, debug=options.debug)
     fields = tuple(name for name in (options.fields or "").split(",") if name)
     search = SearchOptions(options.trials, fields, options.write)
     return tune(sweep, search, console, debug=options.debug)

@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.errors import UserError
 
 IMPORT = "does not import"
+_PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,10 @@ class PluginFile:
     typed: Path
     """Path in the user's words."""
     path: Path
-    """The same path, absolute: a plug-in may leave the folder that the command was typed in."""
+    """The same path, absolute: a plug-in may leave the folder that the command was typed in.
+    Relative to the folder of this project for a copy that was sent to another machine."""
+    module: str = ""
+    """Name that it is imported under, which copies keep."""
 
     def __str__(self) -> str:
         return f"Plug-in {self.place}"
@@ -44,18 +48,17 @@ class PluginFile:
             raise UserError(f"No plug-in file at {path}.")
         if path.suffix != ".py":
             raise UserError(f"Plug-in {path} is not a Python file: its name must end in .py.")
-        return cls(path, path.absolute())
+        # The path is part of the name: two files may share a file name.
+        digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+        return cls(path, path.absolute(), f"plugin_{path.stem}_{digest}")
 
     def run(self) -> None:
         """Import the file, also if it was imported before."""
-        # The path is part of the name: two files may share a file name.
-        digest = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:8]
-        name = f"plugin_{self.path.stem}_{digest}"
-        spec = importlib.util.spec_from_file_location(name, self.path)
+        spec = importlib.util.spec_from_file_location(self.module, _PROJECT / self.path)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
+        sys.modules[self.module] = module
         spec.loader.exec_module(module)
 
 

@@ -15,7 +15,7 @@ from benchmarks.datasets.registry import DATASETS
 from benchmarks.inputs.features import user_store
 from benchmarks.plugins.catalog import Catalog
 from benchmarks.plugins.origins import Origin
-from benchmarks.processes import Child, Ended, Message, Overdue, in_this_process
+from benchmarks.processes import Child, Ended, Message, Overdue
 from benchmarks.run.bench import Take
 from benchmarks.run.border import Facts, Verdict, checked_notes, clean, from_messages
 from benchmarks.run.data_sets import DataSets
@@ -33,6 +33,10 @@ _log = logging.getLogger(__name__)
 
 class Lost(Exception):
     """A worker ended or took too long; its text says how, for the records of its cells."""
+
+
+class Vanished(Lost):
+    """The machine of a worker is gone, which is no fault of the cells."""
 
 
 class Stopped(Exception):
@@ -78,13 +82,6 @@ class Engine(Protocol):
         ...
 
 
-def engine_for(options: RunOptions, slot: Slot, display: Display, data_sets: DataSets) -> Engine:
-    """Return the engine of a place: worker processes, unless all is to stay in this process."""
-    if in_this_process():
-        return Here(options, display, data_sets)
-    return Workers(options, slot, display)
-
-
 class Here:
     """Fits in this process: for debuggers, and for tests."""
 
@@ -116,6 +113,20 @@ class Here:
         self._worker.close()
 
 
+class Process(Protocol):
+    """A worker process, as `processes.Child` on this machine."""
+
+    def send(self, request: Any) -> None: ...
+
+    def receive(self, seconds: float | None = None) -> Message: ...
+
+    def output(self) -> str: ...
+
+    def strike(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 class Workers:
     """Fits in worker processes.
 
@@ -127,7 +138,7 @@ class Workers:
         self._options = dataclasses.replace(options, isolated=True, threads=slot.threads, slots=())
         self._environment = slot.environment
         self._display = display
-        self._child: Child | None = None
+        self._child: Process | None = None
         self._purpose: Hashable = None
         self._printed = ""
         self._stopped = False
@@ -139,7 +150,7 @@ class Workers:
         purpose = (data_plugins, foreign and (cell.method, shared(cell)))
         if self._child is None or purpose != self._purpose:
             self._end()
-            self._child = Child(serve, self._options, data_plugins, environment=self._environment)
+            self._child = self._started(data_plugins)
             self._purpose = purpose
         if self._stopped:  # perhaps before there was this child to kill
             raise self._lost("")
@@ -177,6 +188,9 @@ class Workers:
     def close(self) -> None:
         """See `Engine.close`."""
         self._end()
+
+    def _started(self, data_plugins: tuple[Origin, ...]) -> Process:
+        return Child(serve, self._options, data_plugins, environment=self._environment)
 
     def _end(self) -> None:
         """Kill the worker, but keep what it printed."""

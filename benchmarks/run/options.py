@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import device as devices
+from benchmarks.run.ray_cluster import ray_slots
 from benchmarks.run.slots import Pool, Slot, slots_of
 from benchmarks.sweep.settings import Sweep
 
@@ -47,13 +48,15 @@ class RunOptions:
         """Return the options of a sweep, with a device that this machine has.
 
         Raises:
-            UserError: the sweep names a device or a GPU that is not available.
+            UserError: the sweep names a device, a GPU or a cluster that is not available.
         """
+        device = devices.pick(sweep.device)
+        on_ray = ray_slots(sweep, gpu=device.type == "cuda") if sweep.ray else None
         return cls(
             # Absolute, because a method may change the working directory.
             out=sweep.out.absolute(),
             data_root=sweep.data_root.absolute(),
-            device=devices.pick(sweep.device),
+            device=device,
             offline=sweep.offline,
             debug=debug,
             save_logits=sweep.save_logits,
@@ -61,5 +64,5 @@ class RunOptions:
             cell_timeout=sweep.cell_timeout,
             max_failures=sweep.max_failures,
             deterministic=not sweep.no_deterministic,
-            slots=tuple(slots_of(sweep)),
+            slots=tuple(on_ray or slots_of(sweep)),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 
 from benchmarks import backbones
@@ -11,10 +12,15 @@ from benchmarks.datasets.base import DataSet
 from benchmarks.errors import DataError, DataMissing
 from benchmarks.run.border import Facts, Verdict
 from benchmarks.run.data_sets import DataSets
-from benchmarks.run.engines import Engine, Lost
+from benchmarks.run.engines import Engine, Lost, Vanished
 from benchmarks.run.options import RunOptions
 from benchmarks.run.recorder import Outcome, Recorder, now
 from benchmarks.sweep.cell import Cell
+
+TRIES = 3
+"""Times that cells are fitted whose machine disappears."""
+
+_log = logging.getLogger(__name__)
 
 
 def outcomes(
@@ -23,6 +29,7 @@ def outcomes(
     """Fit cells together and return the record and the predictions of each.
 
     If the process that fits them ends, each is fitted alone, because one of them may be the cause.
+    If its whole machine disappears, they are fitted again, elsewhere.
 
     Raises:
         UserError: data or weights that only the user can put right.
@@ -47,7 +54,7 @@ def _loaded(cell: Cell, options: RunOptions, data_sets: DataSets) -> DataSet:
 
 
 def _outcomes(
-    batch: list[Cell], data: DataSet, engine: Engine, options: RunOptions
+    batch: list[Cell], data: DataSet, engine: Engine, options: RunOptions, tries: int = TRIES
 ) -> list[Outcome]:
     started = now()
     recorder = _recorder(data, _known_facts(batch[0], options), options)
@@ -64,6 +71,9 @@ def _outcomes(
             lambda measured: found.append(recorder.outcome(next(left), measured)),
         )
     except Lost as lost:
+        if isinstance(lost, Vanished) and tries > 1:
+            _log.warning("%s: %s. It is run again.", batch[0].title, lost)
+            return _outcomes(batch, data, engine, options, tries - 1)
         if len(batch) > 1:
             return [one for cell in batch for one in _outcomes([cell], data, engine, options)]
         found, verdict = [(recorder.failed(batch[0], str(lost), started), None)], Verdict()

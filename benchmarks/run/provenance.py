@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import platform
 import subprocess
 from functools import cache
 from pathlib import Path
 
 from benchmarks.run.border import Facts
+from benchmarks.run.versions import versions
 from results.schema import Provenance
-
-PACKAGES = ("torch", "torchvision", "open_clip_torch", "numpy", "pandas")
 
 
 def provenance(
@@ -28,7 +26,7 @@ def provenance(
     return Provenance(
         git=commit,
         dirty=dirty,
-        versions=_versions(),
+        versions=versions(),
         hardware=facts.hardware,
         weights_id=facts.weights_id,
         preprocess_hash=facts.preprocess_hash,
@@ -72,14 +70,3 @@ def _git() -> tuple[str, bool]:
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return "unknown", True
-
-
-@cache
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

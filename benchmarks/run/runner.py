@@ -16,16 +16,20 @@ from time import sleep
 
 from benchmarks.errors import UserError, counted
 from benchmarks.inputs.feature_index import FeatureIndex, user_folder
+from benchmarks.processes import in_this_process
 from benchmarks.run.checkpoints import checkpoint_file, remove_finished
 from benchmarks.run.claims import Claims
 from benchmarks.run.data_sets import DataSets
 from benchmarks.run.display import Display, SweepDisplay
-from benchmarks.run.engines import Engine, Stopped, engine_for
+from benchmarks.run.engines import Engine, Here, Stopped, Workers
 from benchmarks.run.options import RunOptions
 from benchmarks.run.others import Others
 from benchmarks.run.outcomes import outcomes
+from benchmarks.run.ray_cluster import RaySlot
+from benchmarks.run.ray_engine import RayWorkers
 from benchmarks.run.recorder import Outcome, Predictions
 from benchmarks.run.schedule import Schedule
+from benchmarks.run.slots import Slot
 from benchmarks.run.units import Unit, Units
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.estimate import Estimator
@@ -127,7 +131,7 @@ class _Run:
         """Open the places; they are closed before others may claim what they work on."""
         displays = self._display.lanes(len(self.options.slots))
         engines = [
-            engine_for(self.options, slot, display, self.data_sets)
+            _engine(self.options, slot, display, self.data_sets)
             for slot, display in zip(self.options.slots, displays, strict=True)
         ]
         try:
@@ -227,6 +231,7 @@ class _Places:
                 return
             finally:
                 schedule.ended(place, unit)
+        self._engines[place].close()  # another place may wait for what it holds
 
     def _fit(self, unit: Unit, place: int) -> None:
         cells = self._run.claimed(unit)
@@ -236,6 +241,15 @@ class _Places:
         found = outcomes(cells, engine, run.data_sets, run.options)
         for cell, outcome in zip(cells, found, strict=True):
             run.keep(cell, outcome, self._displays[place])
+
+
+def _engine(options: RunOptions, slot: Slot, display: Display, data_sets: DataSets) -> Engine:
+    """Return the engine of a place."""
+    if in_this_process():
+        return Here(options, display, data_sets)
+    if isinstance(slot, RaySlot):
+        return RayWorkers(options, slot, display, data_sets)
+    return Workers(options, slot, display)
 
 
 def _write(store: Store, record: Record, predictions: Predictions | None) -> None:

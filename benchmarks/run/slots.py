@@ -29,9 +29,14 @@ class Pool:
         self._size = size
         self._used: list[float] = []
 
+    @property
+    def used(self) -> float:
+        """Bytes that the units which run are expected to need."""
+        return sum(self._used)
+
     def fits(self, needed: float) -> bool:
         """Return True if a unit fits beside those that run; one alone always does."""
-        return not self._used or sum(self._used) + needed <= self._size
+        return not self._used or self.used + needed <= self._size
 
     def take(self, needed: float) -> None:
         """Count a unit that starts."""
@@ -88,7 +93,7 @@ def slots_of(sweep: Sweep) -> list[Slot]:
             for _ in range(sweep.per_gpu)
             for name in gpus
         ]
-    jobs = cores() if sweep.jobs == "auto" else int(sweep.jobs)
+    jobs = cores() if sweep.jobs == "auto" else int(sweep.jobs or 1)
     return [Slot(host, threads=_threads(jobs)) for _ in range(jobs)]
 
 
@@ -120,8 +125,13 @@ def _threads(places: int) -> int | None:
     """Return the threads of each of several places; None if there is one."""
     if places == 1:
         return None
+    return chosen_threads() or max(1, cores() // places)
+
+
+def chosen_threads() -> int | None:
+    """Return the number of threads that the user's environment chooses for a process, if any."""
     chosen = os.environ.get("OMP_NUM_THREADS", "")
-    return int(chosen) if chosen.isdecimal() and int(chosen) else max(1, cores() // places)
+    return int(chosen) if chosen.isdecimal() and int(chosen) else None
 
 
 def _gpus(wanted: str) -> dict[str, float]:

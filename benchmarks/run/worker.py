@@ -130,6 +130,13 @@ class Open:
 
 
 @dataclass(frozen=True)
+class Use:
+    """Request to use a data set for the bench that is opened next, without an answer."""
+
+    data: DataSet
+
+
+@dataclass(frozen=True)
 class Measure:
     """Request to fit a batch, answered by a result for each cell and a verdict."""
 
@@ -151,9 +158,11 @@ def serve(parent: Parent, options: RunOptions, data_plugins: Sequence[Origin]) -
     display = _Remote(parent)
     _forward_warnings(parent)
 
+    sent: list[DataSet] = []
+
     def load(cell: Cell) -> DataSet:
         # Not kept: the test labels are to be gone once the bench has dropped them.
-        return DataSets(options, display).for_fitting(cell)
+        return sent.pop() if sent else DataSets(options, display).for_fitting(cell)
 
     worker = Worker(options, display, load, user_store())
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -163,7 +172,9 @@ def serve(parent: Parent, options: RunOptions, data_plugins: Sequence[Origin]) -
         except EOFError:
             return
         try:
-            if isinstance(request, Open):
+            if isinstance(request, Use):
+                sent[:] = [request.data]
+            elif isinstance(request, Open):
                 _open(worker, request, parent)
             else:
                 _measure(worker, request.cells, parent)

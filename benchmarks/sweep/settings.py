@@ -95,12 +95,14 @@ class Sweep:
     max_failures: int | None = None
     """Failed cells after which a run starts no more; None runs all cells, whatever fails."""
     shard: str = ""
-    jobs: str = "1"
-    """Worker processes at a time, or `auto`: one for each core."""
+    jobs: str = ""
+    """Worker processes at a time, or `auto`: one for each core. Empty: 1, or all that `ray` has."""
     gpus: str = ""
     """Numbers of the GPUs to use, separated by commas, or `auto`: all. Empty: the first one."""
     per_gpu: int = 1
-    """Worker processes at a time on each GPU of `gpus`."""
+    """Worker processes at a time on each GPU of `gpus`, or of a Ray cluster."""
+    ray: str = ""
+    """Ray cluster to run on: `auto`, `local` or HOST:PORT. Empty: this machine."""
     device: str = "auto"
     precision: str = "auto"
     offline: bool = False
@@ -144,13 +146,20 @@ def read_sweep(file: Path | None, flags: dict[str, Any]) -> Sweep:
 
 def _refuse_contradictions(sweep: Sweep) -> None:
     """Refuse settings of workers that exclude each other."""
-    if sweep.gpus and sweep.jobs != "1":
+    if sweep.ray and (sweep.gpus or sweep.shard):
+        raise UserError(
+            f"--ray and {'--gpus' if sweep.gpus else '--shard'}: Ray itself divides the cells "
+            "among all CPUs and GPUs of its cluster; --jobs N limits how many run at a time."
+        )
+    if sweep.ray and sweep.device == "mps":
+        raise UserError("--ray and --device mps: on a cluster, cells run on cpu or cuda.")
+    if sweep.gpus and sweep.jobs not in ("", "1"):
         raise UserError(
             "--jobs and --gpus: each GPU has one worker; --per-gpu N puts several on each."
         )
     if sweep.gpus and sweep.device in ("cpu", "mps"):
         raise UserError(f"--gpus and --device {sweep.device} contradict each other.")
-    if sweep.per_gpu > 1 and not sweep.gpus:
+    if sweep.per_gpu > 1 and not (sweep.gpus or sweep.ray):
         raise UserError("--per-gpu needs --gpus, for example --gpus auto.")
 
 
@@ -198,6 +207,8 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         return value if value == "auto" else str(_jobs(str(value), where))
     if name == "gpus":
         return _gpus(value, where)
+    if name == "ray":
+        return _ray(str(value), where)
     options = {
         "protocol": PROTOCOLS,
         "select": SELECTIONS,
@@ -230,6 +241,16 @@ def _gpus(value: Any, where: str) -> str:
     if not items or not all(_is_number(item) for item in items):
         raise UserError(f"{where}: '{value}' is neither auto nor numbers of GPUs such as 0,1.")
     return ",".join(dict.fromkeys(str(int(item)) for item in items))
+
+
+def _ray(text: str, where: str) -> str:
+    host, _, port = text.rpartition(":")
+    is_address = host and "/" not in host and _is_number(port) and 0 < int(port) < 2**16
+    if text not in ("auto", "local") and not is_address:
+        raise UserError(
+            f"{where}: '{text}' is neither auto, local nor the address of a head node, HOST:PORT."
+        )
+    return text
 
 
 def _keys() -> list[str]:

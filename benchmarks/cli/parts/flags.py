@@ -93,6 +93,11 @@ def add_cell_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--gpus", metavar="0,1|auto", help="run on these GPUs at the same time")
     add("--per-gpu", metavar="N", help="cells to run at a time on each of --gpus (default 1)")
+    add(
+        "--ray",
+        metavar="auto|HOST:PORT|local",
+        help="run on a Ray cluster: the one that runs here, one by address, or one of this machine",
+    )
     add("--plugin", action="append", metavar="FILE", help=_PLUGIN)
     add(
         "--cell-timeout",

@@ -11,8 +11,9 @@ from benchmarks import device as devices
 from benchmarks.cli.parts.flags import sweep_from
 from benchmarks.cli.parts.messages import warn
 from benchmarks.cli.parts.plan_table import duration
-from benchmarks.errors import counted
+from benchmarks.errors import UserError, counted
 from benchmarks.inputs.feature_index import FeatureIndex, user_folder
+from benchmarks.run import ray_cluster
 from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.estimate import Estimator
@@ -33,6 +34,18 @@ def requested_sweep(options: argparse.Namespace, console: Console) -> Sweep:
         file = QUICK_START
         console.print("Quick start: the embedded world, nothing is downloaded (see --help).")
     return sweep_from(options, file)
+
+
+def refuse_unfit_places(sweep: Sweep, *, debug: bool) -> None:
+    """Refuse places that a debugger cannot follow, and a cluster that does not answer.
+
+    Raises:
+        UserError: the line.
+    """
+    if debug and (sweep.jobs not in ("", "1") or sweep.gpus or sweep.ray):
+        raise UserError("--debug fits in a single process: leave --jobs, --gpus and --ray out.")
+    if sweep.ray:
+        ray_cluster.require(sweep)
 
 
 def estimator_for(records: Sequence[Record], sweep: Sweep) -> Estimator:

@@ -161,7 +161,7 @@ def test_every_field_of_a_sweep_is_a_key(yaml_file: Any) -> None:
         "no_deterministic": "true", "cell_timeout": "60",
         "max_failures": "3", "gpus": "[0, 1]", "per_gpu": "2",
     }  # fmt: skip
-    no_keys = {"narrowed", "recipe_flags", "jobs"}  # jobs exclude gpus
+    no_keys = {"narrowed", "recipe_flags", "jobs", "ray"}  # these exclude gpus
     assert values.keys() == {f.name for f in dataclasses.fields(Sweep)} - no_keys
     sweep = read_sweep(yaml_file("\n".join(f"{k}: {v}" for k, v in values.items())), {})
     default = Sweep()
@@ -207,6 +207,9 @@ def test_gpus_are_numbers_or_all(yaml_file: Any) -> None:
         ({"gpus": "0", "jobs": "2"}, "--per-gpu N puts several on each"),
         ({"gpus": "0", "device": "cpu"}, "--gpus and --device cpu contradict"),
         ({"per_gpu": "2"}, "--per-gpu needs --gpus"),
+        ({"ray": "auto", "gpus": "0"}, "--ray and --gpus: Ray itself divides"),
+        ({"ray": "auto", "shard": "1/2"}, "--ray and --shard: Ray itself divides"),
+        ({"ray": "local", "device": "mps"}, "--ray and --device mps"),
     ],
 )
 def test_settings_of_workers_that_exclude_each_other(flags: dict[str, str], says: str) -> None:
@@ -281,3 +284,11 @@ def test_a_yaml_file_that_is_not_there(tmp_path: Path) -> None:
     for path, why in ((tmp_path / "no.yaml", "No such file"), (tmp_path, "a folder, not a file")):
         with pytest.raises(UserError, match=why):
             read_sweep(path, {})
+
+
+def test_a_ray_cluster_is_named_by_its_address(yaml_file: Any) -> None:
+    assert read_sweep(yaml_file("ray: auto\njobs: 4\nper_gpu: 2"), {}).ray == "auto"
+    assert read_sweep(None, {"ray": "10.0.0.1:6379"}).ray == "10.0.0.1:6379"
+    for text in ("", "here", "10.0.0.1", "host:0", "host:70000", "ray://host:10001", ":6379"):
+        with pytest.raises(UserError, match=r"--ray: .* is neither auto, local nor the address"):
+            read_sweep(None, {"ray": text})
