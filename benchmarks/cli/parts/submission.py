@@ -69,6 +69,8 @@ def submit(options: argparse.Namespace, console: Console) -> int:
             "--rerun always: a task that is queued again would start over; choose another folder "
             "with --out, or remove the records."
         )
+    if sweep.ray:
+        raise UserError("--ray: a sweep runs on a Ray cluster with `run`; Slurm needs no other.")
     if sweep.check_data:
         raise UserError("--check-data: every task would read all images; check them with `run`.")
     sweep, settings = _on_nodes(sweep, settings)
@@ -187,7 +189,7 @@ def _with_needs(
             )
         longest = max(task.seconds or 0.0 for task in tasks)
         found["time"] = str(max(LEAST_MIN, math.ceil(SLACK * longest / 60)))
-    alone = sweep.jobs == "1" and not sweep.gpus
+    alone = sweep.jobs in ("", "1") and not sweep.gpus
     if alone and not any(key.startswith("mem") for key in found):
         most = max(task.memory for task in tasks)
         found["mem"] = f"{math.ceil(1.25 * most / GB) + 2}G"  # with the process that plans
