@@ -265,7 +265,10 @@ def test_what_slurm_says_is_passed_on(command: Command, jobs: Path, sweep: list[
             "--datasets cifar100_lt --backbone glyph",
             "no CIFAR-100 under data. Nodes do not download",
         ),
-        ("--datasets glyphs100_lt --backbone ViT-B-32/openai", "ViT-B-32/openai"),
+        (
+            "--datasets glyphs100_lt --backbone ViT-B-16-quickgelu/openai",
+            "The weights of 'ViT-B-16-quickgelu/openai' are not on this machine",
+        ),
     ],
 )
 def test_what_is_not_here_is_not_fetched_by_all_tasks(
