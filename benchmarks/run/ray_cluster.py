@@ -6,6 +6,7 @@ Ray is imported in functions only, because it is an extra and takes a second.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -14,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,11 +37,13 @@ _state: dict[str, Any] = {}
 class RaySlot(Slot):
     """A place on whichever node of a Ray cluster has room for it."""
 
+    cpus: float = 1.0
+    """CPUs that it occupies, which may be fewer than its threads beside a GPU."""
     gpus: float = 0.0
     """GPUs that it occupies; a fraction for several places on each."""
-    largest: float = inf
+    largest: float = math.inf
     """Bytes of the largest node."""
-    unit: Pool = field(default_factory=lambda: Pool(inf))
+    unit: Pool = field(default_factory=lambda: Pool(math.inf))
     """Main memory of the unit that runs here alone; `host` is that of all places."""
 
     @property
@@ -130,9 +132,10 @@ def _on_gpus(sweep: Sweep, nodes: list[dict[str, float]]) -> list[RaySlot]:
             f"--ray {sweep.ray}: no node of the cluster has a GPU; --device cpu runs on processors."
         )
     counts = [int(node["GPU"]) * sweep.per_gpu for node in nodes]
-    shares = [int(node.get("CPU", 0) // n) for node, n in zip(nodes, counts, strict=True)]
-    threads = chosen_threads() or max(1, min(shares))
-    return _slots(sweep, nodes, sum(counts), threads, 1 / sweep.per_gpu)
+    share = min(node.get("CPU", 0.0) / n for node, n in zip(nodes, counts, strict=True))
+    threads = chosen_threads() or max(1, int(share))
+    cpus = min(threads, math.floor(100 * share) / 100)
+    return _slots(sweep, nodes, sum(counts), threads=threads, cpus=cpus, gpus=1 / sweep.per_gpu)
 
 
 def _on_processors(sweep: Sweep, nodes: list[dict[str, float]]) -> list[RaySlot]:
@@ -149,17 +152,25 @@ def _on_processors(sweep: Sweep, nodes: list[dict[str, float]]) -> list[RaySlot]
         raise UserError(
             f"--ray {sweep.ray}: no node of the cluster has {threads} CPUs (OMP_NUM_THREADS)."
         )
-    return _slots(sweep, nodes, number, threads, 0.0)
+    return _slots(sweep, nodes, number, threads=threads, cpus=threads, gpus=0.0)
 
 
 def _slots(
-    sweep: Sweep, nodes: list[dict[str, float]], number: int, threads: int, gpus: float
+    sweep: Sweep,
+    nodes: list[dict[str, float]],
+    number: int,
+    *,
+    threads: int,
+    cpus: float,
+    gpus: float,
 ) -> list[RaySlot]:
     most = int(sweep.jobs) if sweep.jobs not in ("", "auto") else MOST_JOBS
-    memory = [node.get("memory", inf) for node in nodes]
+    memory = [node.get("memory", math.inf) for node in nodes]
     host = Pool(SHARE * sum(memory))
-    slot = {"threads": threads, "gpus": gpus, "largest": max(memory)}
-    return [RaySlot(host, **slot) for _ in range(min(number, most))]  # type: ignore[arg-type]
+    return [
+        RaySlot(host, threads=threads, cpus=cpus, gpus=gpus, largest=max(memory))
+        for _ in range(min(number, most))
+    ]
 
 
 # ---- the connection ------------------------------------------------------------------------------

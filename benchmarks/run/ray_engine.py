@@ -159,7 +159,7 @@ class Node:
         self._actor: Any = (
             ray.remote(Host)
             .options(
-                num_cpus=slot.threads,
+                num_cpus=slot.cpus,
                 num_gpus=slot.gpus,
                 memory=int(memory),
                 max_restarts=0,

@@ -44,7 +44,9 @@ CLUSTER = """
     from ray.cluster_utils import Cluster
 
     one = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
-    cluster = Cluster(initialize_head=True, head_node_args={**one, "include_dashboard": False})
+    cluster = Cluster(initialize_head=True, head_node_args={
+        **one, "num_gpus": 2, "include_dashboard": False  # Ray believes it
+    })
     second = cluster.add_node(**one)
     print("at", cluster.address, flush=True)
     for line in sys.stdin:  # until the test ends, however it does
@@ -79,7 +81,8 @@ PLUGIN = '''
             hold = os.environ["LONGTAIL_VLM_TEST_HOLD"]
             with open(os.environ["LONGTAIL_VLM_TEST_LOG"], "a") as log:
                 node, actor = os.environ.get("RAY_RAYLET_PID"), parent(os.getppid())
-                log.write(f"{task.seed} {node} {actor}\\n")
+                gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
+                log.write(f"{task.seed} {node} {actor} {gpu}\\n")
             if self.how == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             while hold and task.seed and not os.path.exists(hold):
@@ -183,7 +186,7 @@ class World:
         lines = (self.folder / f"{out}.log").read_text().splitlines()
         return [
             (int(seed), int(node) if node.isdecimal() else 0, int(actor))
-            for seed, node, actor in map(str.split, lines)
+            for seed, node, actor, *_ in map(str.split, lines)
         ]
 
     def records(self, out: str) -> dict[tuple[str, int], Record]:
@@ -271,6 +274,7 @@ def nodes() -> Iterator[Nodes]:
     address = next(line.split()[1] for line in process.stdout if line.startswith("at "))
     yield Nodes(address, process)
     process.stdin.close()
+    process.stdout.close()
     assert process.wait(timeout=LIMIT_S) == 0
     until = time.monotonic() + 60
     while left := of_the_cluster():
@@ -366,6 +370,51 @@ def test_arrays_travel_and_other_data_must_be_there(world: World, nodes: Nodes) 
     assert world.records("absent") == {}
 
 
+ON_GPUS = """
+    import sys
+    from dataclasses import replace
+    from benchmarks.run import runner
+    from benchmarks.run.display import Silent
+    from benchmarks.run.options import RunOptions
+    from benchmarks.run.ray_cluster import ray_slots
+    from benchmarks.sweep import plan
+    from benchmarks.sweep.settings import read_sweep
+
+    folder, address, out = sys.argv[1:]
+    sweep = read_sweep(None, {
+        "methods": "told", "seeds": "1,2,3,4", "datasets": "glyphs100_lt", "device": "cpu",
+        "plugin": [f"{folder}/told.py"], "out": out, "backbone": f"local-dir:{folder}/small_clip",
+        "set": [f"glyphs100_lt.{x}" for x in ("classes=4", "n_max=35", "test_per_class=4")],
+    })
+    cells = plan.expand(sweep).cells
+    options = RunOptions.of(sweep)  # of the processor, in places that GPUs make
+    on_ray = replace(sweep, ray=address, per_gpu=2)
+    options = replace(options, slots=tuple(ray_slots(on_ray, gpu=True)))
+    assert {r.status for r in runner.run(cells, options, Silent())} == {"done"}
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_sees_the_gpu_of_its_place(world: World, nodes: Nodes) -> None:
+    """Two places on each of two GPUs that Ray is told of; four cells wait for each other."""
+    out, log = world.folder / "gpus", world.folder / "gpus.log"
+    log.touch()
+    process = subprocess.Popen(
+        [sys.executable, "-c", dedent(ON_GPUS), str(world.folder), nodes.address, str(out)],
+        env=os.environ | {
+            "LONGTAIL_VLM_TEST_LOG": str(log), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
+            "LONGTAIL_VLM_TEST_HOLD": str(world.folder / "gpus.go"),
+        },
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    world.wait("gpus", lambda: len(world.fits("gpus")) == 4, process)
+    world.release("gpus")
+    status, printed = ended(process)
+    assert status == 0, printed
+    seen = [line.split()[3] for line in log.read_text().splitlines()]
+    assert sorted(seen) == ["0", "0", "1", "1"]
+
+
 @pytest.mark.slow
 def test_a_cluster_with_another_version_is_refused(world: World, nodes: Nodes) -> None:
     code = (
@@ -392,6 +441,7 @@ def test_the_cells_of_a_node_that_dies_are_run_elsewhere(world: World, nodes: No
     world.release("node")
     status, printed = ended(process)
     assert status == 0, printed
+    assert "raylet" not in printed and "Traceback" not in printed
     world.same("node")
     assert max(Counter(seed for seed, *_ in world.fits("node")).values()) <= 2
 
@@ -432,19 +482,20 @@ def test_places_are_made_of_cpus_and_gpus(monkeypatch: pytest.MonkeyPatch) -> No
     nodes = [{"CPU": 8.0, "memory": 4e9}, {"CPU": 5.0, "GPU": 2.0, "memory": 9e9}]
     sweep = Sweep(ray="auto", device="cpu")
 
-    def made(gpu: bool = False, **flags: Any) -> tuple[int, int | None, float]:
+    def made(gpu: bool = False, **flags: Any) -> tuple[int, int | None, float, float]:
         found = places(replace(sweep, **flags), nodes, gpu=gpu)
         assert {slot.largest for slot in found} == {9e9}
-        return len(found), found[0].threads, found[0].gpus
+        return len(found), found[0].threads, found[0].cpus, found[0].gpus
 
-    assert made() == (13, 1, 0.0)
-    assert made(jobs="3") == (3, 4, 0.0)  # 5 would leave two places
-    assert made(jobs="20") == (13, 1, 0.0)
-    assert made(gpu=True) == (2, 2, 1.0)
-    assert made(gpu=True, per_gpu=4) == (8, 1, 0.25)
-    assert made(gpu=True, per_gpu=4, jobs="3") == (3, 1, 0.25)
+    assert made() == (13, 1, 1, 0.0)
+    assert made(jobs="3") == (3, 4, 4, 0.0)  # 5 would leave two places
+    assert made(jobs="20") == (13, 1, 1, 0.0)
+    assert made(gpu=True) == (2, 2, 2, 1.0)
+    # All 8 places find a part of the 5 CPUs.
+    assert made(gpu=True, per_gpu=4) == (8, 1, 0.62, 0.25)
+    assert made(gpu=True, per_gpu=4, jobs="3") == (3, 1, 0.62, 0.25)
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert made() == (2, 5, 0.0)
+    assert made() == (2, 5, 5, 0.0)
     monkeypatch.setenv("OMP_NUM_THREADS", "9")
     with pytest.raises(UserError, match="no node of the cluster has 9 CPUs"):
         made()
@@ -477,7 +528,7 @@ def test_what_fits_cells_travels_and_nothing_else(tmp_path: Path) -> None:
     plugin = PluginFile.at(folder / "told.py")
     copy = tmp_path / "copy"
     copy.mkdir()
-    pack(copy, [plugin])
+    assert pack(copy, [plugin]) == []
     sent = there(plugin)
     assert isinstance(sent, PluginFile)
     assert sent.module == plugin.module and sent.typed == plugin.typed
@@ -487,6 +538,19 @@ def test_what_fits_cells_travels_and_nothing_else(tmp_path: Path) -> None:
     assert {p.name for p in copy.iterdir()} == {"benchmarks", "methods", "results", "plugins"}
     assert (copy / "results" / "published.yaml").is_file()
     assert sum(p.stat().st_size for p in copy.rglob("*")) < 20 * 2**20
+
+
+def test_a_folder_to_import_from_is_one_on_the_nodes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "told.py").touch()
+    plugin = PluginFile.at(tmp_path / "mine" / "told.py")
+    monkeypatch.syspath_prepend(tmp_path / "mine")
+    (tmp_path / "copy").mkdir()
+    sent = there(plugin)
+    assert isinstance(sent, PluginFile)
+    assert pack(tmp_path / "copy", [plugin]) == [str(sent.path.parent)]
 
 
 def test_too_much_beside_a_plugin_is_refused(
