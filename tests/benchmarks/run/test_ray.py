@@ -272,6 +272,7 @@ def nodes() -> Iterator[Nodes]:
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None
     address = next(line.split()[1] for line in process.stdout if line.startswith("at "))
+    assert of_the_cluster()
     yield Nodes(address, process)
     process.stdin.close()
     process.stdout.close()
