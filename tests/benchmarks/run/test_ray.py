@@ -397,7 +397,7 @@ ON_GPUS = """
 
 @pytest.mark.slow
 def test_a_worker_sees_the_gpu_of_its_place(world: World, nodes: Nodes) -> None:
-    """Two places on each of two GPUs that Ray is told of; four cells wait for each other."""
+    """Two places on each of two GPUs, in which Ray believes; four cells wait for each other."""
     out, log = world.folder / "gpus", world.folder / "gpus.log"
     log.touch()
     process = subprocess.Popen(
