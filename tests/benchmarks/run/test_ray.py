@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -151,6 +151,7 @@ class World:
     """Runs commands with the plug-in of this file in a folder of its own."""
 
     folder: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, out: str, *words: str, hold: bool = False) -> subprocess.Popen[str]:
         """Start a sweep; with `hold`, seeds above 0 wait for `release`."""
@@ -169,11 +170,13 @@ class World:
             "LONGTAIL_VLM_TEST_LOG": str(log),
             "LONGTAIL_VLM_TEST_HOLD": str(self.folder / f"{out}.go") if hold else "",
         }
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(ROOT / "run_benchmarks.py"), *data, *flags, *words],
             env=os.environ | variables,
             cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
+        self.started.append(process)
+        return process
 
     def release(self, out: str) -> None:
         (self.folder / f"{out}.go").touch()
@@ -227,14 +230,16 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     found = World(tmp_path_factory.mktemp("ray"))
     make_clip_folder(found.folder / "small_clip")
     (found.folder / "told.py").write_text(dedent(PLUGIN))
     (found.folder / "beside_told.py").write_text("SCALE = 2.0\n")
     status, printed = found.run("one")
     assert status == 0, printed
-    return found
+    yield found
+    for process in found.started:
+        process.kill()
 
 
 @dataclass
