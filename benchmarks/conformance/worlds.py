@@ -107,6 +107,11 @@ class TinyFamily(Family):
     name: ClassVar[str] = "tiny"
     version: ClassVar[str] = "1"
 
+    @property
+    def task(self) -> TaskKind:  # type: ignore[override]
+        """The kind of labels."""
+        return self.kind
+
     def load(self, root: Path, split_seed: int) -> DataSet:
         """Return the tiny world; `root` is not read."""
         return tiny_data(self.kind)

@@ -15,15 +15,18 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.cache import ENVIRONMENT_VARIABLE, cache_dir
 from benchmarks.errors import UserError, counted
 from benchmarks.input_files import MB, read_text
-from benchmarks.run.units import Unit
 from benchmarks.safe_files import write_text
 from benchmarks.sweep.cell import Cell
 from benchmarks.yaml_files import load_json
 from results.identity import short_hash
+
+if TYPE_CHECKING:  # needs torch, and a mistyped `run` is to be told at once
+    from benchmarks.run.units import Unit
 
 REPORT = "report"
 """Word for the report of all tasks, in place of a task's number."""

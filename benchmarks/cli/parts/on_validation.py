@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.datasets.base import DataSet, Family
+from benchmarks.datasets.base import DataSet, Family, TaskKind
 from benchmarks.datasets.carving import with_validation
 from benchmarks.errors import UserError
 from results.identity import ON_VALIDATION
@@ -28,6 +28,19 @@ class OnValidation(Family):
     def version(self) -> str:  # type: ignore[override]
         """The version of the data set."""
         return self.inner.version
+
+    @property
+    def task(self) -> TaskKind:  # type: ignore[override]
+        """The task of the data set."""
+        return self.inner.task
+
+    def sizes(self) -> tuple[int, int] | None:
+        """The sizes of the data set: a rough estimate of the time is all that they are for."""
+        return self.inner.sizes()
+
+    def class_count(self) -> int | None:
+        """The number of classes."""
+        return self.inner.class_count()
 
     def pinned(self) -> dict[str, Any]:
         """The fields of the data set, resolved."""
