@@ -24,6 +24,7 @@ CHECKPOINTED = ("crt", "lift", "coop")
 """Methods whose interrupted runs are continued."""
 REFUSED, NOTED = "refused by path", "rebuilt or started over, with a note"
 REBUILT, NO_EFFECT, OTHER_KEY = "rebuilt", "without effect on any number", "another input: new keys"
+OTHER_FAILS = "another input: new keys, cells that fail with a reason"
 PIXELS = "read as other pixels: a JPEG has no checksum"
 
 
@@ -166,6 +167,8 @@ def _by_run(
     except ValueError as error:
         return _all(hits, [f"status {run.status} and a damaged {error}"])
     failed = [cell.error or "" for cell in cells.values() if cell.status == "failed"]
+    if failed and source and set(cells).isdisjoint(scene.cells):
+        return [Verdict(OTHER_FAILS) for _ in hits]
     if failed:
         return _all(hits, [f"a failed cell: {failed[0]}"])
     if run.status:
