@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from time import sleep
 
 from benchmarks.errors import UserError, counted
-from benchmarks.inputs.feature_index import FeatureIndex, user_folder
 from benchmarks.processes import in_this_process
 from benchmarks.run.checkpoints import checkpoint_file, remove_finished
 from benchmarks.run.claims import Claims
@@ -32,8 +31,6 @@ from benchmarks.run.schedule import Schedule
 from benchmarks.run.slots import Slot
 from benchmarks.run.units import Unit, Units
 from benchmarks.sweep.cell import Cell
-from benchmarks.sweep.estimate import Estimator
-from benchmarks.sweep.memory_needs import MemoryNeeds
 from results.schema import Record, RecordError
 from results.store import Store
 
@@ -66,7 +63,7 @@ def run(
         display: shows the progress.
         data_sets: data sets that the caller has loaded already.
         known: records that the plan found, by the keys of the cells; by default they are read now.
-        units: makes units of work of the cells; by default from estimates without any records.
+        units: makes units of work of the cells; by default without estimates of time and memory.
 
     Raises:
         UserError: data or weights that only the user can put right.
@@ -75,7 +72,7 @@ def run(
     store = Store(options.out)
     store.check_writable()
     remove_finished(options.out, store.folder)
-    units = units or _without_records(options)
+    units = units or Units()
     others = Others(store, {c.key: store.get(c.key) for c in cells} if known is None else known)
     with Claims(options.out) as claims:
         one = _Run(
@@ -88,12 +85,6 @@ def run(
                     display.preparing(f"waiting for {counted(waiting, 'cell')} of another run")
                     sleep(_LOOK_S)
     return [one.records[cell.key] for cell in cells]
-
-
-def _without_records(options: RunOptions) -> Units:
-    kind = options.device.type
-    estimator = Estimator((), kind, FeatureIndex(user_folder()))
-    return Units(estimator, MemoryNeeds((), gpu=kind == "cuda"))
 
 
 class _Run:

@@ -11,7 +11,7 @@ from benchmarks.run.batched_fits import batches
 from benchmarks.run.worker import shared
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.estimate import Estimator
-from benchmarks.sweep.memory_needs import Memory, MemoryNeeds
+from benchmarks.sweep.memory_needs import NOTHING, Memory, MemoryNeeds
 
 PIECES = 3
 """Units of average length that a place should get: with fewer, some places wait at the end."""
@@ -39,11 +39,11 @@ class Units:
     """Makes the units of a run.
 
     Args:
-        time: estimates of the time.
-        memory: estimates of the memory.
+        time: estimates of the time; without them, no batch is divided.
+        memory: estimates of the memory; without them, all units fit beside each other.
     """
 
-    def __init__(self, time: Estimator, memory: MemoryNeeds) -> None:
+    def __init__(self, time: Estimator | None = None, memory: MemoryNeeds | None = None) -> None:
         self._time = time
         self._memory = memory
 
@@ -59,9 +59,14 @@ class Units:
         if places > 1:
             longest = math.fsum(map(self._seconds, found)) / (PIECES * places)
             found = [piece for batch in found for piece in self._divided(batch, longest)]
-        return [Unit(tuple(b), self._seconds(b), self._memory.together(b)) for b in found]
+        return [Unit(tuple(batch), self._seconds(batch), self._needed(batch)) for batch in found]
+
+    def _needed(self, cells: Sequence[Cell]) -> Memory:
+        return NOTHING if self._memory is None else self._memory.together(cells)
 
     def _seconds(self, cells: Sequence[Cell]) -> float:
+        if self._time is None:
+            return 0.0
         return math.fsum(self._time.cell(cell).seconds or 0.0 for cell in cells)
 
     def _divided(self, batch: list[Cell], longest: float) -> Iterator[list[Cell]]:

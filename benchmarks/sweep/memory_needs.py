@@ -39,6 +39,9 @@ class Memory:
     """Memory of the GPU; 0 without one."""
 
 
+NOTHING = Memory(0, 0)
+
+
 class MemoryNeeds:
     """Estimates for the cells of a sweep.
 

@@ -26,6 +26,7 @@ from benchmarks import backbones, randomness
 from benchmarks.cli.parts.on_validation import OnValidation
 from benchmarks.cli.parts.progress import ProgressDisplay
 from benchmarks.cli.parts.records import read_records
+from benchmarks.cli.parts.sweeps import estimator_for
 from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.file_names import safe
 from benchmarks.plugins.ranges import Range
@@ -33,8 +34,10 @@ from benchmarks.plugins.values import apply_fields
 from benchmarks.protocol import budget
 from benchmarks.run import runner
 from benchmarks.run.options import RunOptions
+from benchmarks.run.units import Units
 from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
+from benchmarks.sweep.memory_needs import MemoryNeeds
 from benchmarks.sweep.recipe_files import TRIALS, Recipe, default_file, refuse_to_lose, write_recipe
 from benchmarks.sweep.settings import Sweep
 from methods.registry import METHODS, info_of
@@ -242,7 +245,9 @@ def _run(
     try:
         with display:
             known = {p.cell.key: p.record for p in planned}
-            records += runner.run(todo, options, display, known=known)
+            memory = MemoryNeeds(records, gpu=options.device.type == "cuda")
+            units = Units(estimator_for(records, sweep), memory)
+            records += runner.run(todo, options, display, known=known, units=units)
     except KeyboardInterrupt:
         console.print(
             f"\nInterrupted: {display.done} of {len(cells)} runs are done and kept in {out}. "

@@ -111,6 +111,7 @@ def test_a_run_of_another_sweep_begins_nothing(command: Command, fast: list[str]
     assert command(*fast).status == 0
 
 
+@pytest.mark.slow
 def test_the_same_sweep_is_welcome(command: Command, fast: list[str]) -> None:
     assert command(*fast, "--shard", "1/2").status == 0
     plan = read_plan(Path("runs"))

@@ -40,8 +40,6 @@ PLUGIN = '''
 
         def fit(self, task):
             weight = task.normal_per_class("weight", 16)
-            if self.how == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
             if self.how == "raise":
                 raise ValueError("no")
             if self.meet:  # with another cell, which must run at the same time
@@ -53,8 +51,16 @@ PLUGIN = '''
                     time.sleep(0.02)
             if self.how == "wait":
                 time.sleep(600)
-            task.note(f"{os.environ.get('CUDA_VISIBLE_DEVICES')}")
             return Predictor(lambda batch: batch.inputs @ weight.T)
+
+
+    @register("dies", paper="-", needs="features", deterministic=True)
+    @dataclass(frozen=True)
+    class Dies(Method):
+        """Ends its process."""
+
+        def fit(self, task):
+            os.kill(os.getpid(), signal.SIGKILL)
 '''
 
 pytestmark = pytest.mark.children
@@ -67,9 +73,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., in
     model = make_clip_folder(folder / "small_clip")
     (folder / "told.py").write_text(dedent(PLUGIN))
 
-    def run(out: str, *words: str) -> int:
+    def run(out: str, *words: str, here: bool = False) -> int:
         backbone = ["--backbone", f"local-dir:{model}", "--device", "cpu"]
-        with forgetting_plugins(), staying_here(False):
+        with forgetting_plugins(), staying_here(here):
             return run_benchmarks.main(
                 [*words, *DATA, *backbone, "--out", str(folder / out),
                  "--plugin", str(folder / "told.py")]
@@ -96,15 +102,20 @@ SWEEP = (
 )  # fmt: skip
 
 
-def assert_same(one: Path, other: Path) -> None:
-    """Compare records, predictions and tables, without times."""
+def assert_same_records(one: Path, other: Path) -> None:
+    """Compare the records and predictions of one folder with those of another."""
     ones, others = records(one), records(other)
-    assert ones.keys() == others.keys() and len(ones) == 7
+    assert len(ones) == 7
     for row, record in ones.items():
         assert others[row].key == record.key and others[row].metrics == record.metrics
         assert others[row].notes == record.notes
         a, b = (Store(out).predictions(record.key) for out in (one, other))
         assert a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def assert_same(one: Path, other: Path) -> None:
+    """Compare records, predictions and tables, without times."""
+    assert_same_records(one, other)
     names = sorted(file.name for file in (one / "report").glob("*.tex"))
     assert names
     for name in names:
@@ -112,11 +123,27 @@ def assert_same(one: Path, other: Path) -> None:
         assert a == b
 
 
+def test_two_workers_write_what_one_process_writes(
+    world: Callable[..., int], tmp_path: Path
+) -> None:
+    """Two cells wait for each other, and one ends its process."""
+    folder: Path = world.folder  # type: ignore[attr-defined]
+    (tmp_path / "meet").mkdir()
+    sweep = (*SWEEP[2:], "--set", f"told.meet={tmp_path / 'meet'}")
+    assert world("two", "--methods", "ncm,linear_probe,told,dies", *sweep, "--jobs", "2") == 1
+    assert world("one", *SWEEP[:2], *sweep, here=True) == 0
+    dead = [r for r in Store(folder / "two").all()[0] if r.method == "dies"]
+    assert [r.status for r in dead] == ["failed"] and "SIGKILL" in str(dead[0].error)
+    assert not (folder / "two" / "claims").exists()
+    assert_same_records(folder / "one", folder / "two")
+
+
+@pytest.mark.slow
 def test_two_workers_write_what_one_writes(world: Callable[..., int]) -> None:
     folder: Path = world.folder  # type: ignore[attr-defined]
-    assert world("one", *SWEEP) == 0
-    assert world("two", *SWEEP, "--jobs", "2") == 0
-    assert_same(folder / "one", folder / "two")
+    assert world("alone", *SWEEP) == 0
+    assert world("side by side", *SWEEP, "--jobs", "2") == 0
+    assert_same(folder / "alone", folder / "side by side")
 
 
 @pytest.mark.slow
@@ -129,34 +156,12 @@ def test_parts_write_what_one_run_writes(world: Callable[..., int]) -> None:
     assert_same(folder / "whole", folder / "parts")
 
 
-def test_cells_run_at_the_same_time(world: Callable[..., int], tmp_path: Path) -> None:
-    """Each of two cells waits until the other is running."""
-    folder: Path = world.folder  # type: ignore[attr-defined]
-    assert world("meet", "--methods", "told", "--seeds", "0,1", "--jobs", "2",
-                 "--set", f"told.meet={tmp_path}") == 0  # fmt: skip
-    assert {r.status for r in records(folder / "meet").values()} == {"done"}
-
-
-def test_a_dead_worker_is_a_failed_cell_and_the_others_go_on(
-    world: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder: Path = world.folder  # type: ignore[attr-defined]
-    file = tmp_path / "sweep.yaml"
-    file.write_text("methods: [ncm, told: {how: kill}, zero_shot]\nseeds: [0, 1]\njobs: 2")
-    assert world("dead", "--config", str(file)) == 1
-    found = records(folder / "dead")
-    assert [found["told", seed].status for seed in (0, 1)] == ["failed"] * 2
-    assert "SIGKILL" in str(found["told", 0].error)
-    assert found["ncm", 0].status == found["zero_shot", 0].status == "done"
-    assert not (folder / "dead" / "claims").exists()
-
-
 def test_a_run_ends_after_the_failures_that_it_may_have(
     world: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder: Path = world.folder  # type: ignore[attr-defined]
     flags = ("--methods", "told", "--set", "told.how=raise", "--seeds", "0,1,2,3")
-    assert world("limited", *flags, "--max-failures", "2") == 1
+    assert world("limited", *flags, "--max-failures", "2", here=True) == 1
     printed = " ".join("".join(capsys.readouterr()).split())
     assert "2 cells failed (--max-failures 2)" in printed
     assert "2 of 4 cells left no record" in printed
