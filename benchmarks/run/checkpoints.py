@@ -78,7 +78,7 @@ class FileCheckpoint:
             if saved["cell"] != self._file.stem:
                 raise DamagedFile(self._file, _REMEDY)
             state, elapsed = dict(saved["state"]), float(saved["elapsed_s"])
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except Exception:  # the reader's errors are of many types
             self._refuse()
