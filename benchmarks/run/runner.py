@@ -162,12 +162,19 @@ class _Run:
         with self._lock:
             self.records[cell.key] = record
             self._failed += record.status == "failed"
-            failed, limit = self._failed, self.options.max_failures
             self._of_data[(cell.family, cell.split_seed)] -= 1
             over = not self._of_data[(cell.family, cell.split_seed)]
         display.finished(cell, record)
         if over:
             self.data_sets.keep_for(self.left())
+
+    def refuse_more_failures(self) -> None:
+        """End the run if it has as many failed cells as it may have.
+
+        Raises:
+            TooManyFailures: it has.
+        """
+        failed, limit = self._failed, self.options.max_failures
         if limit is not None and failed >= limit:
             raise TooManyFailures(
                 f"{counted(failed, 'cell')} failed (--max-failures {limit}). What is finished is "
@@ -232,6 +239,7 @@ class _Places:
         found = outcomes(cells, engine, run.data_sets, run.options)
         for cell, outcome in zip(cells, found, strict=True):
             run.keep(cell, outcome, self._displays[place])
+        run.refuse_more_failures()  # once all that was fitted with the failed cells is recorded
 
 
 def _engine(options: RunOptions, slot: Slot, display: Display, data_sets: DataSets) -> Engine:
