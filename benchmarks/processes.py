@@ -19,6 +19,7 @@ import queue
 import signal
 import stat
 import sys
+import tempfile
 import termios
 import threading
 import time
@@ -28,6 +29,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from benchmarks.errors import UserError
 
 PRELOADED = ["torch", "open_clip", "benchmarks.run.worker"]
 """Modules that the server imports once for all children, if they are going to fit."""
@@ -116,6 +119,9 @@ class Child:
         arguments: whatever can be pickled.
         environment: variables that the child has before it imports anything. It is then a new
             interpreter, which takes the seconds of importing torch, and no fork.
+
+    Raises:
+        UserError: no process can be started.
     """
 
     def __init__(
@@ -138,9 +144,16 @@ class Child:
             ),
             daemon=True,
         )  # fmt: skip
-        with _environment(environment):
-            _start_server(context)
-            self._process.start()
+        try:
+            with _environment(environment):
+                _start_server(context)
+                self._process.start()
+        except OSError as error:
+            raise UserError(
+                f"Cannot start a process ({error.strerror or error}): are there too many, or was "
+                f"the temporary folder {tempfile.gettempdir()} cleared? What is finished is kept; "
+                "the same command goes on from there."
+            ) from error
         for end in (child_requests, child_answers, child_output):
             end.close()
         # Daemons: a grandchild may hold a pipe open for ever.

@@ -65,6 +65,25 @@ def test_a_child_can_have_variables_before_it_imports_anything(
     child.kill()
 
 
+def test_a_server_whose_folder_was_cleared_is_told_in_a_line() -> None:
+    """Services that clear /tmp remove the socket of a server that has run for days."""
+    code = (
+        "import shutil\n"
+        "from multiprocessing import util\n"
+        "from benchmarks.errors import UserError\n"
+        "from benchmarks.processes import Child\n"
+        "from tests.benchmarks.children import obey\n"
+        "Child(obey).kill()\n"
+        "shutil.rmtree(util.get_temp_dir())\n"
+        "try:\n"
+        "    Child(obey)\n"
+        "except UserError as error:\n"
+        "    print('told:', error)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert found.stdout.startswith("told: Cannot start a process (No such file or directory)")
+
+
 def look(parent: processes.Parent, folder: str) -> None:
     import torch
 

@@ -29,6 +29,7 @@ from random import Random
 from types import FrameType
 from typing import Any
 
+from benchmarks import processes
 from benchmarks.errors import UserError
 from benchmarks.tools.torture.campaign import Order, Tally
 from benchmarks.tools.torture.inputs import Case, any_case
@@ -105,6 +106,8 @@ _WATCHES: list[Watch] = []
 def watch() -> Watch:
     """The one watch of this process."""
     if not _WATCHES:
+        # Now, because the server that forks workers outlives the folder of a case.
+        processes.warm_up(fitting=False)
         _WATCHES.append(Watch())
     return _WATCHES[0]
 
