@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.run.display import Display
     from benchmarks.sweep.baselines import Baselines
     from benchmarks.sweep.cell import Cell
+    from benchmarks.sweep.estimate import Estimator
     from benchmarks.sweep.plan import Planned
     from benchmarks.sweep.settings import Sweep
     from results.schema import Record
@@ -103,7 +104,9 @@ def execute(options: argparse.Namespace, console: Console) -> int:
             console.print(f"{counted(len(planned), 'cell')}, {estimated}.")
             print_bf16(todo, estimator, sweep, console, tried=True)
         if todo or sweep.save_model or sweep.check_data:  # otherwise nothing needs torch
-            if not _run_cells(planned, todo, records, sweep, console, debug=options.debug):
+            if not _run_cells(
+                planned, todo, records, estimator, sweep, console, debug=options.debug
+            ):
                 return 130
             # From the disk, not from memory: what is not there is not done.
             records = read_records(store, console, told)
@@ -137,6 +140,7 @@ def _run_cells(
     planned: Sequence[Planned],
     todo: Sequence[Cell],
     records: Sequence[Record],
+    estimator: Estimator,
     sweep: Sweep,
     console: Console,
     *,
@@ -145,7 +149,6 @@ def _run_cells(
     """Run cells of a plan; return False after an interruption."""
     from benchmarks.cli.parts.messages import warn
     from benchmarks.cli.parts.progress import ProgressDisplay
-    from benchmarks.cli.parts.sweeps import estimator_for
     from benchmarks.run import runner
     from benchmarks.run.data_sets import DataSets
     from benchmarks.run.options import RunOptions
@@ -159,7 +162,6 @@ def _run_cells(
     if sweep.save_model:
         _warn_of_missing_models(planned, todo, sweep.out, console)
     options = RunOptions.of(sweep, debug=debug)
-    estimator = estimator_for(records, sweep)
     expected = {cell.key: estimator.cell(cell).seconds for cell in todo}
     display = ProgressDisplay(console, len(todo), len(planned) - len(todo), expected)
     data_sets = DataSets(options, display)

@@ -51,6 +51,22 @@ class Fitted(NamedTuple):
     """Part of `seconds` spent waiting for images; None for methods on features."""
 
 
+def load_backbone(cell: Cell, options: RunOptions, display: Display) -> Backbone:
+    """Load the backbone of a cell; download it if it is missing, unless offline.
+
+    Raises:
+        DataMissing: the weights are missing.
+    """
+    display.preparing(f"loading backbone {cell.backbone.name}")
+    return backbones.load(
+        cell.backbone.typed,
+        device=options.device,
+        precision=cell.precision,
+        transform=cell.transform,
+        offline=options.offline,
+    )
+
+
 class Bench:
     """A data set on a backbone, loaded once and shared by all cells that use it.
 
@@ -120,14 +136,7 @@ class Bench:
         Raises:
             DataMissing: the weights are missing.
         """
-        display.preparing(f"loading backbone {cell.backbone.name}")
-        backbone = backbones.load(
-            cell.backbone.typed,
-            device=options.device,
-            precision=cell.precision,
-            transform=cell.transform,
-            offline=options.offline,
-        )
+        backbone = load_backbone(cell, options, display)
         return cls(data, backbone, features, options, display, trusted=trusted)
 
     def prepare(self, cell: Cell, info: MethodInfo) -> None:

@@ -21,6 +21,7 @@ from benchmarks.file_names import may_write, safe
 from benchmarks.inputs.export_files import SPLITS, Part, require_parquet, write_export
 from benchmarks.inputs.features import FeatureStore, user_store
 from benchmarks.protocol import FEATURES_VERSION
+from benchmarks.run.bench import load_backbone
 from benchmarks.run.data_sets import DataSets
 from benchmarks.run.options import RunOptions
 from benchmarks.run.provenance import suite_version
@@ -69,14 +70,7 @@ def export(sweep: Sweep, to: Path, console: Console, *, overwrite: bool) -> int:
             data_sets.keep_for([cell])
             data = data_sets.for_fitting(cell)
             if backbone is None or backbone.id != cell.backbone:
-                display.preparing(f"loading backbone {cell.backbone.name}")
-                backbone = backbones.load(
-                    cell.backbone.typed,
-                    device=options.device,
-                    precision=cell.precision,
-                    transform=cell.transform,
-                    offline=options.offline,
-                )
+                backbone = load_backbone(cell, options, display)
             parts = _parts(cell, data, backbone, store, display)
             write_export(file, parts, _about(cell, data, backbone))
             sizes = ", ".join(f"{len(part.ids)} {part.split}" for part in parts)
