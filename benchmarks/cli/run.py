@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from benchmarks.run.data_sets import DataSets
     from benchmarks.run.display import Display
+    from benchmarks.run.slots import Slot
     from benchmarks.sweep.baselines import Baselines
     from benchmarks.sweep.cell import Cell
     from benchmarks.sweep.estimate import Estimator
@@ -72,7 +73,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     if reports:  # by a job that has no GPU
         sweep = replace(sweep, device="cpu", gpus="", per_gpu=1)
     refuse_unfit_places(sweep, debug=options.debug)
-    places = len(slots_of(sweep))  # a GPU that is not there is said before anything begins
+    slots = slots_of(sweep)  # a GPU that is not there is said before anything begins
     store = Store(sweep.out)
     if sweep.backbone.startswith("hf-hub:"):
         from benchmarks import backbones
@@ -100,23 +101,32 @@ def execute(options: argparse.Namespace, console: Console) -> int:
             processes.warm_up(fitting=True)
         if todo:
             warn_of_changed_data(planned, records, sweep, console)
-            estimated = outlook(todo, estimator, places)
+            estimated = outlook(todo, estimator, len(slots))
             console.print(f"{counted(len(planned), 'cell')}, {estimated}.")
             print_bf16(todo, estimator, sweep, console, tried=True)
         if todo or sweep.save_model or sweep.check_data:  # otherwise nothing needs torch
             if not _run_cells(
-                planned, todo, records, estimator, sweep, console, debug=options.debug
+                planned, todo, records, estimator, sweep, slots, console, debug=options.debug
             ):
                 return 130
             # From the disk, not from memory: what is not there is not done.
             records = read_records(store, console, told)
             planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
     if part is not None and not reports:
-        console.print(f"{counted(sum(p.state == 'done' for p in planned), 'cell')} done.")
-        status = 0 if all(p.state in ("done", "not applicable", "stale") for p in planned) else 1
-        return max(status, _check_predictions(planned, todo, store, console))
-    status = _report(planned, expansion.baselines, sweep, console, allow_mixed=options.allow_mixed)
+        status = _print_done(planned, console)
+    else:
+        status = _report(
+            planned, expansion.baselines, sweep, console, allow_mixed=options.allow_mixed
+        )
     return max(status, _check_predictions(planned, todo, store, console))
+
+
+def _print_done(planned: Sequence[Planned], console: Console) -> int:
+    """Say how many cells of a task are done; return the exit status."""
+    from benchmarks.errors import counted
+
+    console.print(f"{counted(sum(p.state == 'done' for p in planned), 'cell')} done.")
+    return 0 if all(p.state in ("done", "not applicable", "stale") for p in planned) else 1
 
 
 def _check_predictions(
@@ -142,6 +152,7 @@ def _run_cells(
     records: Sequence[Record],
     estimator: Estimator,
     sweep: Sweep,
+    slots: Sequence[Slot],
     console: Console,
     *,
     debug: bool,
@@ -161,7 +172,7 @@ def _run_cells(
             METHODS.get(name)  # a module that does not import is reported before anything slow
     if sweep.save_model:
         _warn_of_missing_models(planned, todo, sweep.out, console)
-    options = RunOptions.of(sweep, debug=debug)
+    options = RunOptions.of(sweep, slots, debug=debug)
     expected = {cell.key: estimator.cell(cell).seconds for cell in todo}
     display = ProgressDisplay(console, len(todo), len(planned) - len(todo), expected)
     data_sets = DataSets(options, display)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +45,16 @@ class RunOptions:
     """Threads of a process that fits; None leaves the choice to torch."""
 
     @classmethod
-    def of(cls, sweep: Sweep, *, debug: bool = False) -> RunOptions:
+    def of(
+        cls, sweep: Sweep, slots: Sequence[Slot] | None = None, *, debug: bool = False
+    ) -> RunOptions:
         """Return the options of a sweep, with a device that this machine has.
+
+        Args:
+            sweep: the request.
+            slots: places on this machine, by default as the sweep asks for; with `--ray`, those of
+                the cluster are used.
+            debug: see `RunOptions.debug`.
 
         Raises:
             UserError: the sweep names a device, a GPU or a cluster that is not available.
@@ -64,5 +73,5 @@ class RunOptions:
             cell_timeout=sweep.cell_timeout,
             max_failures=sweep.max_failures,
             deterministic=not sweep.no_deterministic,
-            slots=tuple(on_ray or slots_of(sweep)),
+            slots=tuple(on_ray or slots or slots_of(sweep)),
         )

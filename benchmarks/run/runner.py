@@ -30,6 +30,7 @@ from benchmarks.run.recorder import Outcome, Predictions
 from benchmarks.run.schedule import Schedule
 from benchmarks.run.slots import Slot
 from benchmarks.run.units import Unit, Units
+from benchmarks.safe_files import look_again
 from benchmarks.sweep.cell import Cell
 from results.schema import Record, RecordError
 from results.store import Store
@@ -138,6 +139,7 @@ class _Run:
         """Claim a unit's cells; return those to fit, and finish those that other runs have done."""
         with self._lock:
             claimed = self._claims.take([cell.key for cell in unit.cells])
+        look_again(self._store.folder)
         mine = []
         for cell in unit.cells:
             # Looked for after the claim: another run may have written and released it just now.
