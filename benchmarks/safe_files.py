@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from benchmarks.errors import UserError
+from benchmarks.input_files import opened
 
 KEPT_S = 24 * 3600.0
 """Age in seconds at which a temporary file goes whose writer may be on another machine."""
@@ -192,7 +193,7 @@ def reading_checked(file: Path, remedy: str) -> Iterator[IO[bytes]]:
         DamagedFile: the content is not what was written.
         OSError: the file is absent or cannot be read.
     """
-    with open(file, "rb") as stream:
+    with opened(file) as stream:
         remaining = os.fstat(stream.fileno()).st_size - _SUM_BYTES
         digest = hashlib.sha256()
         while remaining > 0 and (block := stream.read(min(remaining, _BLOCK))):

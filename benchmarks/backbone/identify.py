@@ -19,6 +19,7 @@ from benchmarks.backbone.folders import CONFIG_FILE, refuse_links_out, tokenizer
 from benchmarks.backbone.names import EMBEDDED, BackboneId
 from benchmarks.errors import UserError, did_you_mean
 from benchmarks.file_names import expanded
+from benchmarks.input_files import opened
 
 
 def identify(name: str) -> BackboneId:
@@ -149,7 +150,7 @@ def _published_as(sha256: str) -> str:
 
 
 def _sha256(file: Path) -> bytes:
-    with file.open("rb") as stream:
+    with opened(file) as stream:
         return hashlib.file_digest(stream, "sha256").digest()
 
 

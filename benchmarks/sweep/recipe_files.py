@@ -28,11 +28,12 @@ import yaml
 
 from benchmarks.errors import UserError, counted, did_you_mean
 from benchmarks.file_names import safe
+from benchmarks.input_files import read_bytes
 from benchmarks.plugins.ranges import Range
 from benchmarks.plugins.values import coerce
 from benchmarks.safe_files import remove_leftovers, replacing
 from benchmarks.visible import visible
-from benchmarks.yaml_files import yaml_mapping
+from benchmarks.yaml_files import YAML_LIMIT, yaml_mapping
 from results.json_form import NAME
 
 TRIALS = Range(0, 100_000)
@@ -114,7 +115,7 @@ def read_recipe(file: Path) -> Recipe:
 
 def _refuse_damaged(file: Path) -> None:
     try:
-        content = file.read_bytes()
+        content = read_bytes(file, YAML_LIMIT)
     except OSError:
         return  # whoever reads the values says so
     found = _SUMMED.search(content)

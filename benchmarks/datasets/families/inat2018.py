@@ -23,7 +23,7 @@ from benchmarks.datasets.files.release import Release
 from benchmarks.datasets.files.split_lists import Listing, read_list
 from benchmarks.datasets.registry import register
 from benchmarks.errors import DataError, counted
-from benchmarks.input_files import read_text
+from benchmarks.input_files import read_bytes, read_text
 from benchmarks.text import Package
 from benchmarks.yaml_files import JSON_LIMIT
 
@@ -133,8 +133,9 @@ class INat2018(Listed):
         if role == "categories":
             return True
         annotations = file.suffix == ".json"
-        found = file.read_bytes().count(b'"image_id"') if annotations else lines_of(file)
-        return self.release.official[role] == found
+        if not annotations:
+            return self.release.official[role] == lines_of(file)
+        return self.release.official[role] == read_bytes(file, JSON_LIMIT).count(b'"image_id"')
 
 
 def read_annotations(file: Path, classes: int) -> Listing:

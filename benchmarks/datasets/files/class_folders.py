@@ -161,7 +161,7 @@ def list_classes(folder: Path, split: str) -> dict[str, list[str]]:
 def fingerprint(path: Path) -> str:
     """Hash an archive's bytes, or a tree's file names, sizes and modification times."""
     if path.is_file():
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()[:24]
     digest = hashlib.sha256(str(path.resolve()).encode())
     for split in SPLITS:

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from benchmarks.errors import DataError, DataMissing, UserError
-from benchmarks.input_files import MB
+from benchmarks.input_files import MB, opened
 from benchmarks.safe_files import remove_leftovers, scratch_folder
 
 STAGING = "download"
@@ -106,7 +106,7 @@ def fetch(source: Source, folder: Path) -> str:
 def checksum_of(file: Path, like: str) -> str:
     """Return a file's checksum of the same kind as `like` (`sha256:…` or `md5:…`)."""
     kind = like.partition(":")[0]
-    with file.open("rb") as stream:
+    with opened(file) as stream:
         return f"{kind}:{hashlib.file_digest(stream, kind).hexdigest()}"
 
 

@@ -21,6 +21,7 @@ from benchmarks.datasets.files.resized import InFiles
 from benchmarks.datasets.files.split_lists import Listing, read_list
 from benchmarks.datasets.files.texts import WithTexts
 from benchmarks.errors import DataError, DataMissing, UserError
+from benchmarks.input_files import opened
 from benchmarks.text import Package, read_package
 
 VERSION = "1"
@@ -319,7 +320,8 @@ class Listed(InFiles, WithTexts):
 
 def lines_of(file: Path) -> int:
     """Count the lines that are not blank; the last one may lack a line break."""
-    return sum(bool(line.strip()) for line in file.read_bytes().split(b"\n"))
+    with opened(file) as stream:
+        return sum(bool(line.strip()) for line in stream)
 
 
 _ADJECTIVE = {"train": "training", "validation": "validation", "test": "test"}

@@ -16,7 +16,7 @@ from benchmarks.datasets.base import Family, Texts
 from benchmarks.datasets.files.characters import TEXT, trouble
 from benchmarks.errors import UserError, did_you_mean, first_few
 from benchmarks.file_names import expanded
-from benchmarks.input_files import read_text
+from benchmarks.input_files import read_bytes, read_text
 from benchmarks.text import Package, Variant, wordnet
 from benchmarks.yaml_files import JSON_LIMIT, YAML_LIMIT, DuplicateKey, load_json, load_yaml
 
@@ -211,7 +211,7 @@ def _kind(data: Any) -> str:
 
 def _file_id(file: Path) -> str:
     try:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest = hashlib.sha256(read_bytes(file, JSON_LIMIT)).hexdigest()
     except OSError as error:
         raise UserError(f"descriptions={file}: {error.strerror}.") from error
     return f"{file.name}@{digest[:8]}"

@@ -3,8 +3,8 @@
 Cases run in this process, as the command line would run them. A watch on Python's audit events sees
 what a case writes, starts and imports. A fault is: a traceback or the word "unexpected", an exit
 status other than 0, 1, 2 and 130, a write outside of the case's folder, a program that is started,
-code that comes from data, more than 20 s, a control character in the output, or an error of more
-than one line.
+code that comes from data, more than 20 s or 3 GB, a control character in the output, or an error of
+more than one line.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import multiprocessing
 import os
 import re
+import resource
 import shutil
 import signal
 import sys
@@ -40,6 +41,8 @@ COUNT = 10_000
 _CHUNK = 100
 """Cases that a process tries before it reports."""
 LIMIT_S = 20
+LIMIT_BYTES = 3 * 10**9
+"""Memory that a case may take; reading a device to its end takes all there is."""
 STATUSES = (0, 1, 2, 130)
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """A list of its own: the suite's may lack something."""
@@ -108,6 +111,8 @@ def watch() -> Watch:
     if not _WATCHES:
         # Now, because the server that forks workers outlives the folder of a case.
         processes.warm_up(fitting=False)
+        from matplotlib import font_manager  # noqa: F401 - lists the fonts once a machine, by a child
+
         _WATCHES.append(Watch())
     return _WATCHES[0]
 
@@ -129,8 +134,9 @@ def faults_of(case: Case, folder: Path) -> tuple[int, list[str]]:
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     status: Any = None
     seen = watch()
+    memory = _Memory()
     with (
-        _alone(folder), _limit(), seen.over(folder, _matplotlib()),
+        _alone(folder), _limit(), memory.limited(), seen.over(folder, _matplotlib()),
         contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
     ):  # fmt: skip
         try:
@@ -141,6 +147,8 @@ def faults_of(case: Case, folder: Path) -> tuple[int, list[str]]:
             seen.faults.append(f"raises {type(error).__name__}: {error!s:.300}")
     printed, complaint = (stream.buffer.getvalue().decode() for stream in (out, err))
     found = [*seen.faults, *_wrong(status, printed, complaint)]
+    if memory.taken > LIMIT_BYTES:
+        found.append(f"takes {memory.taken / 1e9:.1f} GB")
     if (folder / MARK).exists():
         found.append("code from data was run")
     return status, found
@@ -236,6 +244,35 @@ def _limit() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
         if left and callable(before):  # that of a test runner
             signal.setitimer(signal.ITIMER_REAL, max(left - time.monotonic() + began, 0.01), again)
+
+
+class _Memory:
+    """Main memory that a case takes beyond what this process has; Linux alone tells it."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        """Bytes at the peak."""
+
+    @contextlib.contextmanager
+    def limited(self) -> Iterator[None]:
+        """Measure a block, and refuse it twice the limit, so that the machine lives on."""
+        try:
+            Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        except OSError:
+            yield
+            return
+        before, (soft, hard) = self._now("VmRSS"), resource.getrlimit(resource.RLIMIT_AS)
+        most = self._now("VmSize") + 2 * LIMIT_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+            self.taken = self._now("VmHWM") - before
+
+    def _now(self, name: str) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
 
 
 def _matplotlib() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -317,6 +318,13 @@ def test_what_is_no_file_of_a_recipe(tmp_path: Path, value: str) -> None:
     (tmp_path / "s.yaml").write_text(value.replace("recipe", "recipes"))
     with pytest.raises(UserError, match=f"s.yaml, recipes: {wanted}"):
         read_sweep(tmp_path / "s.yaml", {})
+
+
+def test_a_recipe_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    """Reading a pipe waits for ever, and reading a device fills the memory."""
+    os.mkfifo(tmp_path / "recipe.yaml")
+    with pytest.raises(UserError, match=r"Cannot read .*recipe\.yaml: a pipe or a device"):
+        read_recipe(tmp_path / "recipe.yaml")
 
 
 def test_no_recipe_is_said_by_none(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_ten_thousand_inputs_end_well(make: Callable[[Random], Case], tmp_path: 
 def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[[], int]) -> list[str]:
     monkeypatch.setattr(fuzz, "_run", lambda case: run())
     folder = tmp_path / "case"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     return fuzz.faults_of(Case("none", ["none"]), folder)[1]
 
 
@@ -99,6 +99,17 @@ def test_a_hang_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(fuzz, "LIMIT_S", 0.05)
     assert any("raises Hang" in found for found in judged(tmp_path, monkeypatch, run))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell a peak anew")
+def test_a_case_that_takes_all_memory_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fuzz, "LIMIT_BYTES", 10**8)
+
+    (taken,) = judged(tmp_path, monkeypatch, lambda: len(b"x" * 150_000_000) * 0)
+    assert taken in ("takes 0.1 GB", "takes 0.2 GB")
+    assert judged(tmp_path, monkeypatch, lambda: len(b"x" * 50_000_000) * 0) == []
 
 
 def test_a_case_depends_on_its_number_alone() -> None:
