@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 FILE = "plan.json"
 _LARGEST = 256 * MB
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -117,11 +120,12 @@ class RunPlan:
             UserError: the folder cannot be written to.
         """
         file = out / FOLDER / FILE
-        head = f'{{"sweep": {json.dumps(self.sweep)}, "began": {self.began!r}, "cells": [\n'
+        head = f'"sweep": {json.dumps(self.sweep)}, "began": {self.began!r}, "cells": [\n'
         rows = ",\n".join(json.dumps(vars(cell)) for cell in self.cells)
+        text = f"{head}{rows}\n]}}\n"
         try:
             with replacing(file) as stream:
-                stream.write(f"{head}{rows}\n]}}\n".encode())
+                stream.write(f'{{"checksum": "{_checksum(text)}",\n{text}'.encode())
         except OSError as error:
             raise UserError(
                 f"Cannot write {file}: {error.strerror or error}. Choose another folder with --out."
@@ -158,13 +162,24 @@ def taking_part(sweep: Sweep, planned: Sequence[Planned], estimator: Estimator) 
 
 
 def read_plan(out: Path) -> RunPlan | None:
-    """Return the plan in a folder; None if there is none that can be read."""
+    """Return the plan in a folder; None if there is none, or, with a warning, a damaged one."""
+    file = out / FOLDER / FILE
     try:
-        data = load_json(read_text(out / FOLDER / FILE, _LARGEST))
+        text = read_text(file, _LARGEST)
+        data = load_json(text)
+        if data["checksum"] != _checksum(text.partition("\n")[2]):
+            raise ValueError("its checksum differs")
         cells = tuple(build(PlannedCell, row, "cell") for row in data["cells"])
         return RunPlan(str(data["sweep"]), float(data["began"]), cells)
-    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        _log.warning("%s is damaged and not used; the next run writes it anew.", file)
+        return None
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _remove_plan(out: Path) -> None:

@@ -46,7 +46,7 @@ def print_status(folder: Path, status: FolderStatus, console: Console) -> None:
         for line in _bounded(_failure_lines(status.failures), "reasons; --json has all"):
             say(f"  {line}")
     if status.planned is None:
-        say("No run has left its plan here, so what is left is not known.", "yellow")
+        say("There is no plan of a run here, so what is left is not known.", "yellow")
     if status.other_records:
         say(f"{counted(status.other_records, 'record')} of other sweeps or earlier code.", "dim")
     for problem in _bounded(status.problems, "files"):

@@ -85,7 +85,7 @@ def test_what_cannot_be_read_is_said(command: Command, work: Path) -> None:
     (work / "runs" / "records" / "bad.json").write_text("{")
     ended = command("status", "runs")
     assert ended.status == 0
-    assert "No run has left its plan here" in ended.out
+    assert "There is no plan of a run here" in ended.out
     assert "Ignored: runs/records/bad.json: not JSON" in ended.out
 
 

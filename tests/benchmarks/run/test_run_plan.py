@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -149,8 +150,31 @@ def test_a_strange_label_is_kept_within_bounds(
      '{"sweep": "a", "began": 1, "cells": [{"key": "k", "title": "t", "expected_s": -1, '
      '"to_run": true, "replaces": null}]}'],
 )  # fmt: skip
-def test_a_damaged_plan_is_none(tmp_path: Path, text: str) -> None:
-    assert read_plan(tmp_path) is None
+def test_what_is_no_plan_is_said(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read_plan(tmp_path) is None and not caplog.messages
     (tmp_path / "status").mkdir()
+    if text.startswith('{"'):  # right but for its content
+        checksum = hashlib.sha256(text[1:].encode()).hexdigest()
+        text = f'{{"checksum": "{checksum}",\n{text[1:]}'
     (tmp_path / "status" / "plan.json").write_text(text)
     assert read_plan(tmp_path) is None
+    (said,) = caplog.messages
+    assert said.startswith(f"{tmp_path / 'status' / 'plan.json'} is damaged and not used")
+
+
+def test_a_plan_with_a_flipped_bit_is_not_used(
+    cells: list[Cell], tmp_path: Path, estimator: Estimator
+) -> None:
+    planned = planned_with(cells, None, None, None)
+    (tmp_path / "status").mkdir()
+    RunPlan.of("s", planned, estimator, rerun="missing", accept_stale=False).write(tmp_path)
+    assert read_plan(tmp_path) is not None
+    file = tmp_path / "status" / "plan.json"
+    right = file.read_bytes()
+    for place in range(0, len(right), 7):
+        wrong = bytearray(right)
+        wrong[place] ^= 1 << place % 8
+        file.write_bytes(wrong)
+        assert read_plan(tmp_path) is None, place
