@@ -20,18 +20,32 @@ a class.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import stdtrit
 
 from benchmarks.average_precision import average_precisions, last_of_ties
 from benchmarks.metrics import Metric, Outcome, class_weights, metrics_of, single_label_outcome
 
 Array = NDArray[np.float64]
 
-CONFIDENCE = 0.95
+LEVEL = 0.05
+"""Probability that an interval misses the truth."""
+CONFIDENCE = 1 - LEVEL
+
+
+@dataclass(frozen=True)
+class Component:
+    """The variance that one source of variation adds to a mean."""
+
+    variance: float
+    """Variance of the mean, in squared points of percent."""
+    freedom: float
+    """Degrees of freedom of the estimate, 1 or more."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +56,81 @@ class Interval:
     b: float
     """Means over runs, in percent."""
     difference: float
-    low: float
-    high: float
-    """Ends of the interval at the level CONFIDENCE."""
-    se_images: float
-    """Standard error due to the test images."""
+    images: Component
+    """Variation due to the choice of test images."""
+    runs: Component | None
+    """Variation that runs add to that of the images; None for a single run."""
     se_runs: float | None
-    """Standard error due to the runs; None for a single run, whose interval omits it."""
+    """Standard error over runs, with what the images explain of it; None for a single run."""
+
+    @property
+    def se_images(self) -> float:
+        """Standard error due to the test images."""
+        return float(np.sqrt(self.images.variance))
+
+    @property
+    def low(self) -> float:
+        """Lower end of the interval at the level CONFIDENCE."""
+        return self.ends()[0]
+
+    @property
+    def high(self) -> float:
+        """Upper end of the interval at the level CONFIDENCE."""
+        return self.ends()[1]
+
+    def ends(self, level: float = LEVEL) -> tuple[float, float]:
+        """Ends of the interval that misses the truth with probability `level`."""
+        half = self._half_width(level)
+        return self.difference - half, self.difference + half
+
+    def p_value(self, at: float = 0.0) -> float:
+        """Two-sided p-value of the hypothesis that the true difference is `at`.
+
+        This is the level at which the interval touches `at`. So it is below LEVEL if and only if
+        `at` is outside of `low` and `high`. Without any variance it is 1 if the difference is `at`
+        and 0 if it is not.
+        """
+        distance = abs(self.difference - at)
+        if distance == 0.0:
+            return 1.0
+        widest = self._half_width(_SMALLEST)
+        if widest <= distance:
+            return _SMALLEST if widest else 0.0
+        log = brentq(lambda x: self._half_width(math.exp(x)) - distance, math.log(_SMALLEST), 0.0)
+        # Within the tolerance of the root the ends decide.
+        if self.low <= at <= self.high:
+            return max(math.exp(log), LEVEL)
+        return min(math.exp(log), math.nextafter(LEVEL, 0.0))
+
+    def p_greater(self, at: float = 0.0) -> float:
+        """One-sided p-value; a small one shows that the true difference is above `at`."""
+        both = self.p_value(at) / 2
+        return both if self.difference > at else 1 - both
+
+    def p_less(self, at: float = 0.0) -> float:
+        """One-sided p-value; a small one shows that the true difference is below `at`."""
+        both = self.p_value(at) / 2
+        return both if self.difference < at else 1 - both
+
+    def _half_width(self, level: float) -> float:
+        """Half the width of the interval that misses the truth with probability `level`."""
+        sources = [self.images] if self.runs is None else [self.images, self.runs]
+        return math.hypot(*(t_quantile(s.freedom, level) * math.sqrt(s.variance) for s in sources))
+
+
+_SMALLEST = 1e-100
+"""The smallest p-value of two variants that vary; quantiles overflow beyond."""
+
+
+def t_quantile(freedom: float, level: float = LEVEL) -> float:
+    """Half-width, in standard errors, of a two-sided interval by Student's t distribution.
+
+    Args:
+        freedom: degrees of freedom, 1 or more, not necessarily an integer.
+        level: probability outside of the interval.
+    """
+    # By the lower tail, because 1 - level / 2 has no digits left for tiny levels.
+    return -float(stdtrit(freedom, level / 2))
 
 
 def paired_interval(a: Array, b: Array, strata: NDArray[np.int64]) -> Interval:
@@ -64,23 +146,18 @@ def paired_interval(a: Array, b: Array, strata: NDArray[np.int64]) -> Interval:
     difference = a - b
     runs = len(difference)
     mean = difference.mean(0)
-    images, freedom = sample.variance(mean)
-    half = t_quantile(freedom) ** 2 * images
-    between = None
+    between, own = None, None
     if runs > 1:
         between = float(sample.total(difference).var(ddof=1)) / runs
         both = sum(sample.variance(row - mean)[0] for row in difference) / (runs * (runs - 1))
-        own = max(0.0, between - both * (runs - 2) / (runs - 1))
-        half += t_quantile(runs - 1) ** 2 * own
-    centre = float(sample.total(mean))
+        own = Component(max(0.0, between - both * (runs - 2) / (runs - 1)), runs - 1.0)
     return Interval(
         a=float(sample.total(a).mean()),
         b=float(sample.total(b).mean()),
-        difference=centre,
-        low=centre - float(np.sqrt(half)),
-        high=centre + float(np.sqrt(half)),
-        se_images=float(np.sqrt(images)),
-        se_runs=None if between is None else float(np.sqrt(between)),
+        difference=float(sample.total(mean)),
+        images=Component(*sample.variance(mean)),
+        runs=own,
+        se_runs=None if between is None else math.sqrt(between),
     )
 
 
@@ -233,20 +310,3 @@ def _precision_parts(scores: NDArray[np.floating], labels: NDArray[np.int64]) ->
 def _after(values: Array) -> Array:
     """The sum of the values after each position."""
     return np.asarray(np.cumsum(values[::-1])[::-1] - values)
-
-
-def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
-    """Half-width, in standard errors, of a two-sided interval by Student's t distribution.
-
-    Args:
-        freedom: degrees of freedom, 1 or more, not necessarily an integer.
-        confidence: probability of the interval.
-    """
-    if freedom > 1000:
-        z = NormalDist().inv_cdf((1 + confidence) / 2)
-        return z + (z**3 + z) / (4 * freedom)  # Fisher's expansion; the next term is below 1e-5
-    # With t = sqrt(freedom) tan(angle) the density is proportional to cos(angle) ^ (freedom - 1).
-    angle = np.linspace(0.0, np.pi / 2, 20_001)
-    density = np.cos(angle) ** (freedom - 1)
-    inside = np.append(0.0, np.cumsum(density[1:] + density[:-1]))
-    return float(np.sqrt(freedom) * np.tan(np.interp(confidence * inside[-1], inside, angle)))

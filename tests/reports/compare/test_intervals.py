@@ -29,10 +29,9 @@ def at_large(number: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("freedom", [1, 1.5, 2, 2.7, 4, 11.3, 60, 999, 1001, 1e5])
-@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
-def test_the_quantile_of_t(freedom: float, confidence: float) -> None:
-    expected = stats.t.ppf((1 + confidence) / 2, freedom)
-    assert t_quantile(freedom, confidence) == pytest.approx(expected, rel=2e-5)
+@pytest.mark.parametrize("level", [0.5, 0.05, 0.01, 1e-30])
+def test_the_quantile_of_t(freedom: float, level: float) -> None:
+    assert stats.t.sf(t_quantile(freedom, level), freedom) == pytest.approx(level / 2)
 
 
 # ---- reductions to what is known -----------------------------------------------------------------
@@ -131,6 +130,52 @@ def test_runs_that_differ_less_than_their_images_explain_add_nothing() -> None:
     images = paired_interval(difference.mean(0)[None], zero[:1], at_large(60))
     assert (interval.low, interval.high) == pytest.approx((images.low, images.high))
     assert interval.se_runs == pytest.approx(0, abs=1e-12)
+
+
+# ---- p-values -----------------------------------------------------------------------------------
+
+
+def test_with_one_source_of_variation_p_is_that_of_the_paired_t_test() -> None:
+    rng = np.random.default_rng(10)
+    a = rng.integers(0, 2, 40).astype(float)
+    images = paired_interval(a[None], 1 - a[None], at_large(40))
+    runs = rng.normal([[60], [59]], 2, (2, 5))
+    between = paired_interval(*(np.repeat(x[:, None], 30, axis=1) for x in runs), at_large(30))
+    for interval, x in ((images, 2 * a - 1), (between, runs[0] - runs[1])):
+        for at in (0.0, 0.4, -1.0):
+            for own, side in (
+                (interval.p_value, "two-sided"), (interval.p_greater, "greater"),
+                (interval.p_less, "less"),
+            ):  # fmt: skip
+                assert own(at) == pytest.approx(stats.ttest_1samp(x, at, alternative=side).pvalue)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_p_is_the_level_at_which_the_interval_touches_the_value(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shifts = rng.normal(0, 5, (4, 1))
+    a, b = (100.0 * (rng.random((4, 60)) < 0.6) + shift for shift in (shifts, 0))
+    interval = paired_interval(a, b, rng.integers(0, 5, 60))
+    for level in (1e-12, 0.001, 0.05, 0.5, 0.99):
+        for end in interval.ends(level):
+            assert interval.p_value(end) == pytest.approx(level, rel=1e-9)
+    low, high = interval.low, interval.high
+    for end, out in ((low, -np.inf), (high, np.inf)):
+        beyond = float(np.nextafter(end, out))
+        assert interval.p_value(end) >= 0.05 > interval.p_value(beyond)  # to the last bit
+    assert interval.p_greater(low) == pytest.approx(0.025)
+    assert interval.p_less(high) == pytest.approx(0.025)
+    assert interval.p_greater(high) == pytest.approx(0.975)
+
+
+def test_p_of_what_does_not_vary_and_of_what_is_far_away() -> None:
+    same = paired_interval(np.ones((3, 8)), np.ones((3, 8)), at_large(8))
+    assert (same.p_value(), same.p_greater(), same.p_less()) == (1.0, 0.5, 0.5)
+    assert (same.p_value(1.0), same.p_greater(-1.0), same.p_less(-1.0)) == (0.0, 0.0, 1.0)
+    rng = np.random.default_rng(11)
+    varied = paired_interval(rng.normal(size=(3, 500)), np.zeros((3, 500)), at_large(500))
+    assert 0 < varied.p_value(1e9) < 1e-12
+    assert 0 < varied.p_value(1e300) < 1e-80
 
 
 # ---- pairing -------------------------------------------------------------------------------------
