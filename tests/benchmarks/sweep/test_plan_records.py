@@ -1,4 +1,4 @@
-"""What a plan finds in the records of its cells."""
+"""Findings of a plan in the records of its cells."""
 
 from __future__ import annotations
 
