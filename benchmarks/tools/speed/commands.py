@@ -1,4 +1,4 @@
-"""Command lines of the suite in processes of their own, with their time and their memory."""
+"""Command lines of the suite in processes of their own, with their times and their memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.cache import ENVIRONMENT_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[3]
 _LOOK_S = 0.05
-"""Seconds between two looks at a process's memory; the last one is at most as old as this."""
+"""Seconds between two looks at a process; the last one is at most as old as this."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Ended:
     seconds: float
     memory_mb: float | None
     """Peak memory of the process itself, without its children; None where Linux does not say."""
+    processor_s: float | None
+    """Processor time of the process itself, without its children; None where Linux does not say."""
 
     @property
     def memory(self) -> str:
@@ -78,7 +80,7 @@ def _once(line: list[str], environment: dict[str, str] | None) -> Ended:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         clock = time.perf_counter()
         child = subprocess.Popen(line, cwd=ROOT, stdout=out, stderr=errors, env=environment)
-        memory = _Memory(child.pid)
+        looks = _Looks(child.pid)
         try:
             status = child.wait()
         except BaseException:
@@ -89,27 +91,32 @@ def _once(line: list[str], environment: dict[str, str] | None) -> Ended:
         if status:
             errors.seek(0)
             raise RuntimeError(f"{' '.join(line[1:])[:200]}: {errors.read()[-500:].decode()}")
-    return Ended(seconds, memory.peak_mb())
+    return Ended(seconds, *looks.seen())
 
 
-class _Memory:
-    """Looks at the peak memory of a process until it has ended."""
+class _Looks:
+    """Looks at the memory and the processor time of a process until it has ended."""
 
     def __init__(self, pid: int) -> None:
-        self._file = Path(f"/proc/{pid}/status")
+        self._folder = Path(f"/proc/{pid}")
         self._peak: float | None = None
+        self._seconds: float | None = None
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
 
-    def peak_mb(self) -> float | None:
-        """Return the peak in MB once the process has ended."""
+    def seen(self) -> tuple[float | None, float | None]:
+        """Return the peak in MB and the seconds, once the process has ended."""
         self._thread.join()
-        return self._peak
+        return self._peak, self._seconds
 
     def _look(self) -> None:
         try:
-            while found := re.search(r"VmHWM:\s+(\d+) kB", self._file.read_text()):
+            tick = os.sysconf("SC_CLK_TCK")
+            while found := re.search(r"VmHWM:\s+(\d+) kB", (self._folder / "status").read_text()):
                 self._peak = int(found[1]) / 1000
+                # After the name, which may have spaces, utime and stime are the 12th and 13th.
+                fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
+                self._seconds = (int(fields[11]) + int(fields[12])) / tick
                 time.sleep(_LOOK_S)
         except OSError:
             return

@@ -1,5 +1,8 @@
 """Time of a cell besides its method, in one process and in each engine that is at hand.
 
+Two times: how much longer a cell takes than its method, of which most is the protection of what the
+worker shares, and the processor time of the driver alone, which limits how many workers it serves.
+
 The methods wait 0 to 10 ms. The time of a cell is that from the first record of a sweep to the
 last, divided by their number, so that it has no part in plan, report and the start of workers.
 From it go the seconds that the records say for the method (`fit_s`, `eval_s`), divided by the
@@ -18,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.loading import processors
-from benchmarks.tools.speed.commands import has_flag, suite
+from benchmarks.tools.speed.commands import Ended, has_flag, suite
 from benchmarks.tools.speed.machine import Machine
 from benchmarks.tools.speed.timing import Row
 from results.schema import Record
@@ -81,8 +84,9 @@ def rows(machine: Machine) -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         words = sweep_of_pauses(folder, WAITS, number)
-        _run(folder, "first", [*words, "--seeds", "0"])  # computes the features
-        return [_overhead(folder, engine, words) for engine in engines(machine)]
+        # It computes the features.
+        few = _run(folder, "first", [*words, "--seeds", "0"])
+        return [row for engine in engines(machine) for row in _overhead(folder, engine, words, few)]
 
 
 def sweep_of_pauses(folder: Path, waits: Sequence[int], number: int) -> list[str]:
@@ -99,26 +103,43 @@ def sweep_of_pauses(folder: Path, waits: Sequence[int], number: int) -> list[str
     return ["--plugin", str(plugin), "--config", str(file), "--device", "cpu"]
 
 
-def _run(folder: Path, name: str, words: Sequence[str]) -> tuple[list[Record], str]:
-    """Run a sweep, and return its records and its peak memory in words."""
+def _run(folder: Path, name: str, words: Sequence[str]) -> tuple[list[Record], Ended]:
+    """Run a sweep, and return its records and what its process took."""
     ended = suite("run", *words, "--out", str(folder / name), cache=folder / "cache")
     records, problems = Store(folder / name).all()
     failed = [record.error for record in records if record.status != "done"]
     if failed or problems:
         raise RuntimeError(f"{len(failed)} cells failed: {[*failed, *problems][0]}")
-    return records, ended.memory
+    return records, ended
 
 
-def _overhead(folder: Path, engine: Engine, words: Sequence[str]) -> Row:
-    records, memory = _run(folder, f"engine {engine.name}", [*words, *engine.flags])
+def _overhead(
+    folder: Path, engine: Engine, words: Sequence[str], few: tuple[list[Record], Ended]
+) -> list[Row]:
+    records, ended = _run(folder, f"engine {engine.name}", [*words, *engine.flags])
     waits = f"{WAITS[0]} to {WAITS[-1]} ms"
-    return Row(
-        f"overhead: a cell, {engine.name}",
-        cell_seconds(records) - method_seconds(records) / engine.workers,
-        _disk(folder / f"engine {engine.name}" / "records", folder / "copy"),
-        f"{len(records)} cells of methods that wait {waits}, 50 images, "
-        f"workers: {engine.workers}; the driver{memory}; bound: a cell's two files on disk",
-    )
+    disk = _disk(folder / f"engine {engine.name}" / "records", folder / "copy")
+    what = f"{len(records)} cells of methods that wait {waits}, 50 images"
+    found = [
+        Row(
+            f"overhead: a cell, {engine.name}",
+            cell_seconds(records) - method_seconds(records) / engine.workers,
+            disk,
+            f"{what}, workers: {engine.workers}; bound: a cell's two files on disk",
+        )
+    ]
+    if ended.processor_s is not None and few[1].processor_s is not None:
+        # Start, plan and report of a few cells are no part of it; those of the others are.
+        seconds = (ended.processor_s - few[1].processor_s) / (len(records) - len(few[0]))
+        found.append(
+            Row(
+                f"driver: a cell, {engine.name}",
+                seconds,
+                disk,
+                f"processor time of the driver, plan and report included{ended.memory}",
+            )
+        )
+    return found
 
 
 def cell_seconds(records: Sequence[Record]) -> float:

@@ -68,3 +68,12 @@ def test_a_cell_takes_the_time_between_records_less_that_of_its_method() -> None
     ]
     assert overhead.cell_seconds(made) == 1.0
     assert overhead.method_seconds(made) == 0.375
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell it")
+def test_the_processor_time_of_a_process_is_without_that_of_its_children() -> None:
+    busy = "import time\nwhile time.process_time() < {}: pass\n"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy.format(1.5)!r}])"
+    found = process([sys.executable, "-c", f"{child}\n{busy.format(0.4)}time.sleep(0.3)"])
+    assert found.processor_s is not None
+    assert 0.35 < found.processor_s < 1.2
