@@ -19,8 +19,8 @@ from reports.table import Row, Summary, Table
 from results.schema import Record
 
 COSTS = (
-    "trainable_params", "epochs", "images_seen", "tuning_trials", "fit_s", "eval_s",
-    "peak_memory_mb",
+    "trainable_params", "epochs", "images_seen", "tuning_trials", "fit_s",
+    "fitted_together", "eval_s", "peak_memory_mb",
 )  # fmt: skip
 
 

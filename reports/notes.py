@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from benchmarks.metrics import metrics_of
 from benchmarks.sweep.rows.comparability import Difference
 from reports.table import Row
-from results.schema import Record
+from results.schema import Cost, Record
 
 K = TypeVar("K", bound=Hashable)
 
@@ -49,6 +49,11 @@ def caption(first: Record, rows: Sequence[Row]) -> str:
             f"epoch reported: {' / '.join(chosen)}."
         )
         parts.append(_spread_text(rows))
+        if len(_by_texts(row for row in rows if row.done)) > 1:
+            parts.append(
+                "Rows use different class texts, which are part of the differences between them: "
+                "see the footnote."
+            )
     lower = [m.title_for(first.task) for m in metrics_of(first.task)
              if m.printed and not m.higher_is_better]  # fmt: skip
     if lower:
@@ -142,13 +147,13 @@ def _unequal(rows: Sequence[Row]) -> list[str]:
             pairs = sorted(by_value.items(), key=lambda item: (item[0] or 0.0, item[1]))
             shown = "; ".join(f"{value:,.10g} ({', '.join(who)})" for value, who in pairs)
             lines.append(f"Unequal {title}: {shown}.")
-    for name, title in (("augment", "Training augmentation"), ("text", "Class texts used")):
-        has = [row for row in rows if name in row.done[0].config or name == "augment"]
-        # A method on frozen features has no such field: it sees unaugmented images.
-        used = _by(has, lambda row, name=name: str(row.done[0].config.get(name, "none")))  # type: ignore[misc]
-        if len(used) > 1:
-            shown = "; ".join(f"{value} ({', '.join(who)})" for value, who in sorted(used.items()))
-            lines.append(f"{title}: {shown}.")
+    # A method on frozen features has no such field: it sees unaugmented images.
+    augmented = _by(rows, lambda row: str(row.done[0].config.get("augment", "none")))
+    if len(augmented) > 1:
+        lines.append(f"Training augmentation: {_listed(augmented)}.")
+    texts = _by_texts(rows)
+    if len(texts) > 1:
+        lines.append(f"Class texts used: {_listed(texts)}.")
     if len(_by(rows, lambda row: row.values["trainable_params"].mean)) > 1:
         lines.append("Trainable parameters differ: see their column.")
     sources: dict[str, list[str]] = {}
@@ -157,9 +162,40 @@ def _unequal(rows: Sequence[Row]) -> list[str]:
         for source in sorted({s.source for s in chosen if s.rule == "val"}):
             sources.setdefault(source, []).append(row.label)
     if len(sources) > 1:
-        shown = "; ".join(f"{source} ({', '.join(who)})" for source, who in sorted(sources.items()))
-        lines.append(f"Epoch selected on different images: {shown}.")
+        lines.append(f"Epoch selected on different images: {_listed(sources)}.")
+    together = _by(rows, lambda row: max(cost.fitted_together for cost in _costs(row)))
+    together.pop(1, None)
+    if together:
+        shown = "; ".join(f"up to {n:,} ({', '.join(w)})" for n, w in sorted(together.items()))
+        lines.append(f"Fit times are shares of the time of fits made together: {shown}.")
     return lines
+
+
+def _costs(row: Row) -> list[Cost]:
+    return [record.cost for record in row.done if record.cost is not None]
+
+
+def _by_texts(rows: Iterable[Row]) -> dict[str, list[str]]:
+    """Labels of the rows by the class texts that they use; rows that take no choice are left out.
+
+    A method may use one kind of text for its head and another elsewhere (`head_text`, `text`), so
+    what counts is all that it sees.
+    """
+    used = _by(rows, lambda row: _texts(row.done[0].config))
+    return {" and ".join(texts): labels for texts, labels in used.items() if texts}
+
+
+def _texts(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The kinds of class text in the fields `text` and `…_text` of a method's configuration."""
+    chosen = {
+        str(value) for name, value in config.items() if name == "text" or name.endswith("_text")
+    }
+    return tuple(kind for kind in ("names", "descriptions") if chosen & {kind, "both"})
+
+
+def _listed(labels: Mapping[str, Sequence[str]]) -> str:
+    """Labels behind what they have in common, such as "names (lift); descriptions (sage)"."""
+    return "; ".join(f"{value} ({', '.join(who)})" for value, who in sorted(labels.items()))
 
 
 def _by(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[str]]:

@@ -88,7 +88,9 @@ class Cost:
     data_wait_s: Annotated[float | None, Range(0, 1e10)] = None
     """Part of `fit_s` spent waiting for images; None on frozen features and in old records."""
     fitted_together: Annotated[int, Range(1, 2**53)] = 1
-    """Number of trainings batched into one problem, this one included; `fit_s` is its share."""
+    """Cells fitted as one batch, this one included. If there are several, `fit_s` and `data_wait_s`
+    are shares of the batch's time, by the training images that each cell saw. Records of earlier
+    versions hold equal shares."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Literal
 
+from benchmarks.run.border import checked
 from benchmarks.sweep.cell import Cell
 from methods.base import FitResult, Method, Predictor, Task
 from methods.parts.training import learning
@@ -76,3 +77,24 @@ def fit_batch(pairs: list[tuple[Method, Task]]) -> list[FitResult]:
         if not isinstance(one, Predictor | Exception):
             raise TypeError(f"every fit must return a Predictor, not {type(one).__name__}")
     return list(found)
+
+
+def shares(results: Sequence[FitResult], images: int) -> list[float]:
+    """Return the fraction of a batch's time that each of its fits counts, which sum to 1.
+
+    A fit counts by the training images that it saw, so that one of 60 epochs counts twelve times
+    as much as one of 5. One that trains nothing or has failed counts as one pass over the images.
+
+    Args:
+        results: of the batch, one or more.
+        images: training images.
+    """
+    seen = [max(images, _images_seen(result)) for result in results]
+    return [one / sum(seen) for one in seen]
+
+
+def _images_seen(result: FitResult) -> int:
+    try:
+        return int(checked(result).images_seen)
+    except Exception:  # a failed fit, or one whose cost is refused when it is recorded
+        return 0

@@ -22,7 +22,7 @@ from benchmarks.datasets.base import DataSet, Split
 from benchmarks.errors import DataError, NotApplicable, UserError
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.inputs.samples import SplitSamples
-from benchmarks.run.batched_fits import fit_batch
+from benchmarks.run.batched_fits import fit_batch, shares
 from benchmarks.run.border import Facts, Measured, Verdict, checked, checked_notes, failure
 from benchmarks.run.checkpoints import FileCheckpoint, checkpoint_file
 from benchmarks.run.display import Display
@@ -46,9 +46,11 @@ class Fitted(NamedTuple):
 
     result: FitResult
     seconds: float
-    """Time of the fit; of a batch, an equal share."""
+    """Time of the fit; of a batch, its share (`batched_fits.shares`)."""
     waited_s: float | None
     """Part of `seconds` spent waiting for images; None for methods on features."""
+    together: int
+    """Cells of the batch, this one included."""
 
 
 def load_backbone(cell: Cell, options: RunOptions, display: Display) -> Backbone:
@@ -241,12 +243,19 @@ class Bench:
             results = fit_batch([(m, tasks[number]) for number, m in methods.items()])
         found |= dict(zip(methods, results, strict=True))
         seconds = time.perf_counter() - clock - (self._features.seconds - shared)
-        waited = (self._train.waited_s - waited) / len(cells)
-        earlier = [task.checkpoint.earlier_s for task in tasks]
+        waited = self._train.waited_s - waited
         needs = info_of(cells[0].method).needs
+        ordered = [found[number] for number in range(len(cells))]
         return [
-            Fitted(found[number], seconds / len(cells) + e, waited if needs == "images" else None)
-            for number, e in enumerate(earlier)
+            Fitted(
+                result,
+                share * seconds + task.checkpoint.earlier_s,
+                share * waited if needs == "images" else None,
+                len(cells),
+            )
+            for result, task, share in zip(
+                ordered, tasks, shares(ordered, len(self._train)), strict=True
+            )
         ]
 
     def _measure(self, cells: list[Cell], started: str, take: Take) -> None:
@@ -362,7 +371,7 @@ class Bench:
             peak_memory_mb=round(devices.peak_memory_mb(dev), 1),
             gpu=devices.describe(dev) if dev.type != "cpu" else None,
             data_wait_s=None if waited is None else round(waited, 3),
-            fitted_together=int(predictor.fitted_together),
+            fitted_together=max(int(predictor.fitted_together), fitted.together),
         )
 
     def changes(self) -> list[str]:

@@ -288,6 +288,42 @@ def test_unequal_budgets_are_listed() -> None:
     assert not notes_about(one_table(records[1:]), "Trainable")
 
 
+def test_rows_are_told_apart_by_all_texts_that_they_use() -> None:
+    # As on the front page: lift starts from names; sage starts from both and has descriptions
+    # as guides, so it sees what lift (text=both) sees.
+    records = [
+        make_record("lift", config={"text": "names", "lr": 1}),
+        make_record("lift", config={"text": "both", "lr": 1}),
+        make_record("sage", config={"text": "descriptions", "head_text": "both"}),
+        make_record("described", config={"text": "descriptions", "context": "names"}),
+        make_record("halves", config={"first_text": "names", "second_text": "descriptions"}),
+        make_record("ncm", config={"lr": 1}),
+        failed_record("zero_shot", config={"text": "names"}),
+    ]
+    table = one_table(records)
+    assert notes_about(table, "Class texts used") == [
+        "Class texts used: descriptions (described); names (lift (text=names)); names and "
+        "descriptions (halves, lift (text=both), sage)."
+    ]
+    assert "Rows use different class texts" in table.caption
+    same = one_table(records[1:3] + records[5:])
+    assert not notes_about(same, "Class texts")
+    assert "class texts" not in same.caption
+
+
+def test_times_of_fits_made_together_are_noted() -> None:
+    records = [make_record("a", s, cost_fitted_together=n) for s, n in enumerate((3, 16))] + [
+        make_record("b", cost_fitted_together=3),
+        make_record("c"),
+    ]
+    table = one_table(records)
+    assert notes_about(table, "Fit times") == [
+        "Fit times are shares of the time of fits made together: up to 3 (b); up to 16 (a)."
+    ]
+    assert table.rows[0].values["fitted_together"].mean == 9.5
+    assert not notes_about(one_table(records[-1:]), "Fit times")
+
+
 def test_validation_sources_that_differ_are_listed() -> None:
     val = {"selection_rule": "val"}
     records = [

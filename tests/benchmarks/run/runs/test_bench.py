@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +15,10 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from benchmarks.errors import DataError
 from benchmarks.metrics import expected_calibration_error
+from benchmarks.run.batched_fits import shares
 from benchmarks.run.checkpoints import RESTARTED, FileCheckpoint, checkpoint_file
 from benchmarks.run.model_files import model_file, read_model
+from methods.base import Predictor
 from results.store import Store
 from tests.benchmarks.datasets.own_files import describe, tree
 from tests.benchmarks.run.runs.worlds import SMALL, Cells, Watcher, run
@@ -240,6 +244,35 @@ def test_configurations_of_a_head_are_one_problem_too(cells: Cells, out: Path) -
     np.testing.assert_allclose(
         kept, Store(out / "alone").predictions(alone.key)["true_prob"], atol=1e-5
     )
+
+
+def test_a_cell_of_a_batch_counts_the_time_of_its_own_epochs(
+    cells: Cells, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    todo = [
+        cell
+        for epochs in (1, 3, 12)
+        for cell in cells("linear_probe", f"linear_probe.epochs={epochs}", seeds="0")
+    ]
+    clock = itertools.count(step=100)
+    monkeypatch.setattr(
+        "benchmarks.run.bench.time", SimpleNamespace(perf_counter=lambda: float(next(clock)))
+    )
+    costs = [record.cost for record in run(todo, out) if record.cost]
+    # The batch took 100 seconds.
+    assert [cost.fit_s for cost in costs] == [pytest.approx(100 * n / 16) for n in (1, 3, 12)]
+    assert [cost.fitted_together for cost in costs] == [3, 3, 3]
+
+
+def test_shares_of_a_time_go_by_the_images_seen() -> None:
+    def seen(images: int) -> Predictor:
+        return Predictor(lambda batch: batch.inputs, images_seen=images)
+
+    assert shares([seen(3000)], 100) == [1.0]
+    assert shares([seen(6000), seen(2000)], 100) == [0.75, 0.25]
+    # Without training, failed, or with a cost that no record would hold: one pass of 100 images.
+    odd = [seen(0), ValueError("diverged"), seen(-5), seen("many")]  # type: ignore[arg-type]
+    assert shares([seen(600), *odd], 100) == [0.6, 0.1, 0.1, 0.1, 0.1]
 
 
 def test_an_interrupted_group_goes_on(cells: Cells, out: Path) -> None:
