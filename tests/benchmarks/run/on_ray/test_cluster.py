@@ -84,7 +84,16 @@ def test_a_driver_that_is_killed_goes_on_with_the_same_command(world: World, nod
 
 @pytest.mark.slow
 def test_a_cell_that_takes_too_long_fails_and_its_place_goes_on(world: World, nodes: Nodes) -> None:
-    words = ["--methods", "told", "--seeds", "0,1", "--jobs", "1", "--cell-timeout", "15"]
+    words = [
+        "--methods",
+        "told,linear_probe",
+        "--seeds",
+        "0,1",
+        "--jobs",
+        "1",
+        "--cell-timeout",
+        "15",
+    ]
     status, printed = ended(world.start("late", "--ray", nodes.address, *words, hold=True))
     assert status == 1, printed
     found = world.records("late")
@@ -95,7 +104,16 @@ def test_a_cell_that_takes_too_long_fails_and_its_place_goes_on(world: World, no
 
 @pytest.mark.slow
 def test_no_more_cells_are_started_after_too_many_failures(world: World, nodes: Nodes) -> None:
-    words = ["--methods", "told", "--set", "told.how=kill", "--jobs", "1", "--max-failures", "1"]
+    words = [
+        "--methods",
+        "told,linear_probe",
+        "--set",
+        "told.how=kill",
+        "--jobs",
+        "1",
+        "--max-failures",
+        "1",
+    ]
     status, printed = world.run("enough", "--ray", nodes.address, *words)
     assert status == 1
     assert "1 cell failed (--max-failures 1)" in " ".join(printed.split())
