@@ -1,5 +1,6 @@
 """Paired comparisons of two rows of a table, with intervals of their differences.
 
 The command `compare` and the reports of sweeps with baselines import it. Open `comparison.py` first
-(which runs are paired), then `intervals.py` (the statistics) and `tables.py` (text and CSV).
+(which runs are paired), then `parts.py` (what each image contributes to a metric), `intervals.py`
+(the statistics) and `tables.py` (text and CSV).
 """

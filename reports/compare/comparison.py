@@ -13,12 +13,12 @@ from benchmarks.errors import UserError, did_you_mean
 from benchmarks.metrics import METRICS
 from benchmarks.sweep.rows import labels
 from benchmarks.sweep.rows.labels import Named, choose
-from reports.compare.intervals import (
+from reports.compare.intervals import Interval, paired_interval
+from reports.compare.parts import (
     Array,
-    Interval,
     accuracy_parts,
     compared_metrics,
-    paired_interval,
+    part_steps,
     precision_parts,
 )
 from reports.table import Row, Table
@@ -144,6 +144,9 @@ class Comparer:
                     "paired."
                 )
         ids, labels = first.images
+        groups = units[0][0][0].groups
+        assert groups is not None
+        steps = part_steps(labels, np.array(groups.membership))
         strata = labels if table.task == "single" else np.zeros(len(ids), dtype=int)
         parts = {key: run.parts() for key, run in runs.items()}
         intervals: dict[str, Interval | None] = {}
@@ -158,7 +161,7 @@ class Comparer:
                 )
                 for side in (0, 1)
             )
-            intervals[name] = paired_interval(side_a, side_b, strata)
+            intervals[name] = paired_interval(side_a, side_b, strata, steps.get(name))
         covers = _covers(a, b, units, len(ids))
         return Comparison(table, a.label, b.label, intervals, covers, _notes(a, b, units))
 

@@ -12,7 +12,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from reports.compare.comparison import Comparison, verdict
-from reports.compare.intervals import CONFIDENCE, Interval, compared_metrics
+from reports.compare.intervals import CONFIDENCE, Interval
+from reports.compare.parts import compared_metrics
 from reports.csv_text import csv_text
 from reports.layout import NONE, column, number
 from reports.markdown_text import code, escape_markdown, pipes

@@ -11,13 +11,8 @@ from scipy import stats
 from sklearn.metrics import average_precision_score
 
 from benchmarks.metrics import METRICS, Metric, Outcome, single_label_metrics
-from reports.compare.intervals import (
-    Interval,
-    accuracy_parts,
-    paired_interval,
-    precision_parts,
-    t_quantile,
-)
+from reports.compare.intervals import Interval, paired_interval, t_quantile
+from reports.compare.parts import accuracy_parts, precision_parts
 
 
 def at_large(number: int) -> np.ndarray:
