@@ -3,7 +3,8 @@
 Single-label: `ids` (N,), `labels` (N,), `top5` (N, ≤5) class indices, `top5_prob` (N, ≤5) and
 `true_prob` (N,). Multi-label: `ids` (N,), `labels` (N, C), `scores` (N, C) float32, from which
 average precision is computed (the log-softmax if the data set asks for a softmax). Both: `logits`
-(N, C) if the run keeps them.
+(N, C) if the run keeps them. `right` (N,), whether the likeliest class is right, stands in place of
+`top5` where `results.correctness` keeps no more.
 """
 
 from __future__ import annotations
@@ -51,10 +52,12 @@ class _Form:
 
 _PROBABILITY = 1.0 + _ROUNDING
 _OF_EVERY_TASK = {"ids": _Form("U", "N"), "logits": _Form("f", "NC")}
+_OPTIONAL = {"logits", "right"}
 _FORMS: Mapping[str, Mapping[str, _Form]] = {
     "single": {
         **_OF_EVERY_TASK,
         "labels": _Form("iu", "N", classes=True),
+        "right": _Form("b", "N"),
         "top5": _Form("iu", "NK", classes=True),
         "top5_prob": _Form("f", "NK", _PROBABILITY),
         "true_prob": _Form("f", "N", _PROBABILITY),
@@ -87,13 +90,13 @@ def read(
             if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
                 raise PredictionsError("it is not the file that was written with the record")
             stream.seek(0)
-        arrays = _unpacked(stream, only)
-    for name in _FORMS[record.task].keys() & set(only or ()) - {"logits"}:
+        arrays = unpacked(stream, only)
+    for name in _FORMS[record.task].keys() & set(only or ()) - _OPTIONAL:
         if name not in arrays:
             raise PredictionsError(f"'{name}' is missing")
     check(arrays, record)
     if sha256 is None:
-        _check_metrics(arrays, record)
+        check_metrics(arrays, record)
     return arrays
 
 
@@ -135,7 +138,12 @@ def _inside(array: NDArray[Any], highest: float | None) -> bool:
     return bool(low >= 0 and high <= highest)
 
 
-def _unpacked(stream: BufferedReader, only: Collection[str] | None) -> Arrays:
+def unpacked(stream: BufferedReader, only: Collection[str] | None) -> Arrays:
+    """The arrays of an .npz archive; Python objects in it are refused, not made.
+
+    Raises:
+        PredictionsError: it is damaged, or an array is too large.
+    """
     try:
         with warnings.catch_warnings(), np.load(stream, allow_pickle=False) as data:
             warnings.simplefilter("error", UserWarning)  # about headers that Python 2 wrote
@@ -153,8 +161,12 @@ def _unpacked(stream: BufferedReader, only: Collection[str] | None) -> Arrays:
         raise PredictionsError(said or type(error).__name__) from error
 
 
-def _check_metrics(arrays: Arrays, record: Record) -> None:
-    """Refuse predictions that give other values by class than those of the record."""
+def check_metrics(arrays: Arrays, record: Record) -> None:
+    """Refuse predictions that give other values by class than those of the record.
+
+    Raises:
+        PredictionsError: they do.
+    """
     if record.metrics is None or record.groups is None:
         return
     labels = arrays.get("labels")
@@ -162,8 +174,8 @@ def _check_metrics(arrays: Arrays, record: Record) -> None:
         return
     if record.task == "multi" and "scores" in arrays:
         values = 100.0 * average_precisions(arrays["scores"], labels)
-    elif record.task == "single" and "top5" in arrays:
-        right = arrays["top5"][:, 0] == labels
+    elif record.task == "single" and ("right" in arrays or "top5" in arrays):
+        right = arrays["right"] if "right" in arrays else arrays["top5"][:, 0] == labels
         values = single_label_outcome(right, labels, np.array(record.groups.membership)).values
     else:
         return

@@ -22,8 +22,9 @@ import numpy as np
 
 from benchmarks.errors import UserError
 from benchmarks.safe_files import remove_leftovers, replacing
+from results import correctness, record_file
 from results import predictions as arrays_of
-from results import record_file
+from results.correctness import CorrectnessBits
 from results.predictions import Arrays, PredictionsError
 from results.record_file import RecordFile
 from results.schema import Record, RecordError, SchemaError
@@ -40,6 +41,8 @@ class Store:
         self.folder = Path(out) / "records"
         self._read: dict[str, tuple[tuple[int, ...], RecordFile]] = {}
         """Records by file name, each with the file's inode, size and time."""
+        self.bits_file = Path(out) / correctness.FILE
+        self._bits: CorrectnessBits | None = None
 
     def check_writable(self) -> None:
         """Create the folder and a file in it, so that a sweep fails now and not in an hour.
@@ -237,23 +240,46 @@ class Store:
 
         Args:
             key: of the cell.
-            only: names of the arrays to read, by default all. Those of its task must be there.
+            only: names of the arrays to read, by default all. Those of its task must be there. A
+                caller that names `right` takes the bits of `results.correctness` where the
+                predictions are absent: `right` in place of `top5`, and as `scores` their order.
 
         Raises:
             UserError: the file is absent, damaged or not that of the cell's record.
         """
         json_file, file = self._files(key)
+        stored: RecordFile | None = None
         try:
             stored = self._loaded(json_file)
             return arrays_of.read(file, stored.record, stored.predictions_sha256, only)
         except FileNotFoundError:
-            raise UserError(f"No predictions at {file}: {_AGAIN}.") from None
+            bits = self._kept_bits(stored.record) if stored and "right" in (only or ()) else None
+            if bits is None:
+                raise UserError(f"No predictions at {file}: {_AGAIN}.") from None
+            return bits
         except RecordError as error:
             raise UserError(f"{json_file}: {error}: {_AGAIN}.") from None
         except PredictionsError as error:
             raise UserError(f"Damaged predictions {file} ({error}): {_AGAIN}.") from None
         except OSError as error:
             raise UserError(f"Cannot read {file} ({error.strerror or error}): {_AGAIN}.") from None
+
+    def _kept_bits(self, record: Record) -> Arrays | None:
+        """The bits of a cell; None if the folder keeps none of it."""
+        file = self.bits_file
+        try:
+            if self._bits is None:
+                self._bits = CorrectnessBits(file)
+            return self._bits.get(record) if self._bits.has(record.key) else None
+        except FileNotFoundError:
+            return None
+        except PredictionsError as error:
+            raise UserError(
+                f"Damaged bits {file} ({error}): `git checkout` brings a committed file back; "
+                "python -m benchmarks.tools.keep_bits writes a new one."
+            ) from None
+        except OSError as error:
+            raise UserError(f"Cannot read {file}: {error.strerror or error}.") from None
 
     def _files(self, key: str) -> tuple[Path, Path]:
         return self.folder / f"{key}.json", self.folder / f"{key}.npz"

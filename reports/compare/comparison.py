@@ -26,7 +26,7 @@ from results.schema import Record
 
 Read = Callable[[Record], Mapping[str, NDArray[Any]]]
 """Returns the predictions stored with a record."""
-NEEDED = frozenset({"ids", "labels", "top5", "scores"})
+NEEDED = frozenset({"ids", "labels", "top5", "scores", "right"})
 """Names of the prediction arrays that comparisons use, if present."""
 
 
@@ -206,7 +206,7 @@ def _load(
     if record.task == "multi":
         kept = precision_parts(data["scores"][order], labels, membership)
         return data["ids"][order], labels, lambda: kept
-    right = data["top5"][order, 0] == labels
+    right = data["right"][order] if "right" in data else data["top5"][order, 0] == labels
     # The smallest integer type for the labels, because a table may have hundreds of runs.
     small = labels.astype(np.min_scalar_type(max(len(membership) - 1, 0)))
     return data["ids"][order], small, lambda: accuracy_parts(right, small, membership)

@@ -13,6 +13,7 @@ from textwrap import dedent
 import pytest
 
 import run_benchmarks
+from benchmarks.tools.keep_bits import keep_bits
 from results.identity import cell_key
 from results.schema import Record
 from results.store import Store
@@ -223,3 +224,15 @@ def test_records_without_predictions_cannot_be_paired(command: Command, finished
     line = _line(command("compare", "small", "--a", "ncm", "--b", "linear_probe (lr=0.1)"))
     assert "No predictions at" in line
     assert "run the cell again" in line
+
+
+def test_correctness_bits_give_the_same_intervals(command: Command, finished: Path) -> None:
+    """As in a clone of the repository, which has records and bits."""
+    runs, names = finished / "runs", ("with", "bits")
+    _copy(finished, lambda record: record, "clone")
+    for file in Path("clone/records").glob("*.npz"):
+        file.unlink()
+    assert keep_bits([runs], Path("clone"))[1] == []
+    for folder, name in zip((runs, "clone"), names, strict=True):
+        assert command("compare", str(folder), "--against", "ncm", "--out", f"{name}.csv")[0] == 0
+    assert Path("with.csv").read_text("utf-8") == Path("bits.csv").read_text("utf-8")
