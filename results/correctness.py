@@ -35,7 +35,7 @@ _SUM = "sha256"
 
 
 def bits_of(record: Record, predictions: Mapping[str, NDArray[Any]]) -> Arrays:
-    """What comparisons need of a run, in the order of its sample ids.
+    """The arrays that comparisons need of a run, in the order of its sample ids.
 
     Args:
         record: the finished cell.

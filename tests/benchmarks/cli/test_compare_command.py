@@ -227,7 +227,7 @@ def test_records_without_predictions_cannot_be_paired(command: Command, finished
 
 
 def test_correctness_bits_give_the_same_intervals(command: Command, finished: Path) -> None:
-    """As in a clone of the repository, which has records and bits."""
+    """A clone of the repository has records and bits, and no predictions."""
     runs, names = finished / "runs", ("with", "bits")
     _copy(finished, lambda record: record, "clone")
     for file in Path("clone/records").glob("*.npz"):
