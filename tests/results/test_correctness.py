@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.errors import UserError
 from reports.compare.comparison import NEEDED
-from reports.compare.intervals import precision_parts
+from reports.compare.parts import precision_parts
 from results import correctness
 from results.correctness import CorrectnessBits, bits_of, write
 from results.predictions import Arrays, PredictionsError
