@@ -25,6 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="required: data sets to tune on; each gets its own recipe",
     )
     add("--trials", type=int, default=16, metavar="N", help="number of trials (default 16)")
+    add(
+        "--folds",
+        type=int,
+        default=0,
+        metavar="K",
+        help="score a trial on its training images in K folds, with K fits, so that every class "
+        "with 2 or more images counts (default: on validation images)",
+    )
     add("--fields", metavar="A,B", help="fields of the method's space to tune (default all)")
     add("--seeds", default="0", metavar="0,1", help="run seeds of each trial (default 0)")
     add(
@@ -38,11 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace, console: Console) -> int:
     """Search on each data set."""
-    from benchmarks.cli.parts.random_search import SearchOptions, tune
     from benchmarks.cli.parts.sweeps import refuse_unfit_places
+    from benchmarks.cli.parts.tuning.search import SearchOptions, tune
 
     sweep = sweep_from(options, methods=options.method)
     refuse_unfit_places(sweep, debug=options.debug)
     fields = tuple(name for name in (options.fields or "").split(",") if name)
-    search = SearchOptions(options.trials, fields, options.write)
+    search = SearchOptions(options.trials, fields, options.folds, options.write)
     return tune(sweep, search, console, debug=options.debug)

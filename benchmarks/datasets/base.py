@@ -156,6 +156,8 @@ class DataSet:
     texts: Texts
     train: Split
     test: Split
+    tested_on: str = "test"
+    """Kind of the images in `test`, for footnotes: `tune` puts validation images there."""
     validation: Callable[[], Split] | None = None
     """Builds the validation split for `--select val`, which never overlaps train or test."""
     validation_source: str = ""
@@ -210,7 +212,7 @@ class DataSet:
     def gaps(self) -> tuple[str, ...]:
         """Footnotes on classes without training or test images, which keep their places."""
         test = _counts(self.test.labels, self.num_classes)
-        return gaps(self.texts.class_names, self.counts, test)
+        return gaps(self.texts.class_names, self.counts, test, self.tested_on)
 
     @cached_property
     def split_hash(self) -> str:
@@ -316,12 +318,22 @@ def _counts(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
 
 
 def gaps(
-    names: Sequence[str], train: NDArray[np.int64], test: NDArray[np.int64]
+    names: Sequence[str],
+    train: NDArray[np.int64],
+    test: NDArray[np.int64],
+    tested_on: str = "test",
 ) -> tuple[str, ...]:
-    """Return footnotes on classes whose (C,) training or test count is 0."""
+    """Return footnotes on classes whose (C,) training or test count is 0.
+
+    Args:
+        names: (C,) names of the classes.
+        train: training images of each class.
+        test: test images of each class.
+        tested_on: kind of the test images.
+    """
     return tuple(
         f"{len(empty)} of {len(names)} classes have no {what} images: {first_few(empty)}"
-        for what, counts in (("training", train), ("test", test))
+        for what, counts in (("training", train), (tested_on, test))
         if (empty := [names[c] for c in np.flatnonzero(counts == 0).tolist()])
     )
 

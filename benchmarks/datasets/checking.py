@@ -124,11 +124,16 @@ def report(name: str, found: Findings, folder: Path) -> str:
     return f"{line}."
 
 
-def duplicates_note(duplicates: Pairs) -> str:
-    """Return a footnote with the number of test images that are also training images."""
+def duplicates_note(duplicates: Pairs, tested_on: str = "test") -> str:
+    """Return a footnote with the number of test images that are also training images.
+
+    Args:
+        duplicates: their pairs.
+        tested_on: kind of the test images.
+    """
     number = len({test for _, test in duplicates})
     verb = "is" if number == 1 else "are"
-    return f"{counted(number, 'test image')} {verb} identical to a training image"
+    return f"{counted(number, f'{tested_on} image')} {verb} identical to a training image"
 
 
 def _read_all(images: Images) -> Iterator[tuple[str, str]]:

@@ -116,4 +116,6 @@ def _with_duplicates_note(data: DataSet) -> DataSet:
     if not all(isinstance(s.images, ArrayImages) for s in (data.train, data.test)):
         return data
     twice = train_test_duplicates(data)
-    return dataclasses.replace(data, notes=(*data.notes, duplicates_note(twice))) if twice else data
+    if not twice:
+        return data
+    return dataclasses.replace(data, notes=(*data.notes, duplicates_note(twice, data.tested_on)))

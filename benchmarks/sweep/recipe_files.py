@@ -10,7 +10,8 @@
 
 `tune` writes them, with its trials under `tuning`; those of a paper are written by hand. Fields
 that were fixed while the others were tuned are under `tuning: {fixed: {text: both}}`: only a row
-with the same values can use the recipe. Recipes never become defaults: a sweep names the ones it
+with the same values can use the recipe. `tuning: {source: HASH}` is the fingerprint of the method
+that was tuned (`recipe_state`). Recipes never become defaults: a sweep names the ones it
 uses, and every record states them. A comment that `tune` writes holds a checksum of the lines below
 it; without that comment a recipe is read as it is.
 """
@@ -38,6 +39,8 @@ from results.json_form import NAME
 
 TRIALS = Range(0, 100_000)
 """Configurations that a search may have tried; 0 if there was none."""
+FOLDS = Range(0, 1000)
+"""Folds of the training images that may have scored a search; 0 if validation images did."""
 FOLDER = Path("configs/recipes")
 _HEAD = "# Written by `run_benchmarks.py tune`. `--recipe THIS_FILE` makes a sweep use it.\n"
 _SUM = "# SHA-256 of the lines below (delete this line if you change them): "
@@ -59,8 +62,23 @@ class Recipe:
     origin: str
     trials: int
     fields: dict[str, Any]
-    fixed: dict[str, Any] = field(default_factory=dict)
-    """Fields that were fixed during tuning: only rows with these values can use the recipe."""
+    tuning: dict[str, Any] = field(default_factory=dict)
+    """The search that found it; empty for a recipe written by hand."""
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """Fields that were fixed during tuning: only rows with these values can use the recipe."""
+        return self.tuning.get("fixed") or {}
+
+    @property
+    def source(self) -> str:
+        """Fingerprint of the method's source during tuning; empty if it is not known."""
+        return str(self.tuning.get("source", ""))
+
+    @property
+    def folds(self) -> int:
+        """Folds of the training images that scored the trials; 0 for validation images."""
+        return int(self.tuning.get("folds", 0))
 
     def __str__(self) -> str:
         """Return the method, data set, backbone and protocol in words."""
@@ -97,20 +115,35 @@ def read_recipe(file: Path) -> Recipe:
     trials = coerce(values.get("trials", 0), int, f"{file}, trials")
     if wrong := TRIALS.complaint(trials):
         raise UserError(f"{file}, trials: {trials:.10g} is {wrong}.")
-    tuning = values.get("tuning", {})
-    fixed = (tuning.get("fixed") or {}) if isinstance(tuning, dict) else None
-    if not isinstance(fixed, dict):
-        raise UserError(
-            f"{file}, tuning: write a mapping, with 'fixed' as a mapping such as {{text: both}}."
-        )
     return Recipe(
         file=file,
         protocol=coerce(values.get("protocol", ""), str, f"{file}, protocol"),
         trials=trials,
         fields={str(name): value for name, value in fields.items()},
-        fixed={str(name): value for name, value in fixed.items()},
+        tuning=_tuning(values.get("tuning", {}), file),
         **texts,
     )
+
+
+def _tuning(values: Any, file: Path) -> dict[str, Any]:
+    """The part of a recipe that says how it was found.
+
+    Raises:
+        UserError: a value that others rely on is of a wrong type.
+    """
+    fixed = (values.get("fixed") or {}) if isinstance(values, dict) else None
+    if not isinstance(fixed, dict):
+        raise UserError(
+            f"{file}, tuning: write a mapping, with 'fixed' as a mapping such as {{text: both}}."
+        )
+    folds = coerce(values.get("folds", 0), int, f"{file}, tuning, folds")
+    if wrong := FOLDS.complaint(folds):
+        raise UserError(f"{file}, tuning, folds: {folds:.10g} is {wrong}.")
+    coerce(values.get("source", ""), str, f"{file}, tuning, source")
+    found = {str(name): value for name, value in values.items()}
+    if fixed:
+        found["fixed"] = {str(name): value for name, value in fixed.items()}
+    return found
 
 
 def _refuse_damaged(file: Path) -> None:
@@ -199,6 +232,8 @@ def refuse_to_lose(new: Recipe) -> None:
             why = f"was tuned with {_shown(old.fixed)} fixed, not {_shown(new.fixed)}"
         elif set(old.fields) != set(new.fields):
             why = f"sets {', '.join(old.fields)}, this search tunes {', '.join(new.fields)}"
+        elif old.folds != new.folds:
+            why = f"was scored on {_scored_on(old)}, this search scores on {_scored_on(new)}"
         elif old.trials == 0:
             why = "is not the result of a search"
         elif old.trials > new.trials:
@@ -212,18 +247,18 @@ def _shown(fixed: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in fixed.items()) or "nothing"
 
 
+def _scored_on(recipe: Recipe) -> str:
+    return f"{recipe.folds} folds" if recipe.folds else "validation images"
+
+
 def _dumped(values: dict[str, Any], *, allow_unicode: bool) -> str:
     return yaml.safe_dump(
         values, sort_keys=False, allow_unicode=allow_unicode, width=100, default_flow_style=None
     )
 
 
-def write_recipe(recipe: Recipe, tuning: dict[str, Any]) -> None:
+def write_recipe(recipe: Recipe) -> None:
     """Write a recipe to its file, completely or not at all.
-
-    Args:
-        recipe: the recipe.
-        tuning: how it was found, for the reader.
 
     Raises:
         UserError: the file cannot be written.
@@ -236,7 +271,7 @@ def write_recipe(recipe: Recipe, tuning: dict[str, Any]) -> None:
         "origin": recipe.origin,
         "trials": recipe.trials,
         "fields": recipe.fields,
-        "tuning": {"fixed": recipe.fixed, **tuning},
+        "tuning": recipe.tuning,
     }
     text = _dumped(values, allow_unicode=True)
     if text != visible(text):  # quoted, with escapes

@@ -129,8 +129,8 @@ def copies(name: str) -> Make:
 
 def recipe(folder: Path) -> tuple[Path, Read]:
     file = folder / "recipe.yaml"
-    written = Recipe(file, "lift", "glyphs100_lt", "glyph", "", "tuned", 9, {"lr": 0.5, "tau": 1.2})
-    write_recipe(written, {"best": 3})
+    values = {"lr": 0.5, "tau": 1.2}
+    write_recipe(Recipe(file, "lift", "glyphs100_lt", "glyph", "", "tuned", 9, values, {"best": 3}))
     return file, lambda: repr(read_recipe(file))
 
 

@@ -44,9 +44,10 @@ def recipe(tmp_path: Path, clip_folder: Path) -> Write:
         values: dict[str, Any] = {
             "method": "linear_probe", "dataset": SHOWN, "backbone": backbone, "protocol": "",
             "origin": "tuned-on-small, 9 trials", "trials": 9, "fields": {"lr": 0.5, "epochs": 2},
+            "tuning": {"best": 3},
         }  # fmt: skip
         written = Recipe(tmp_path / name, **(values | changes))
-        write_recipe(written, {"best": 3})
+        write_recipe(written)
         assert read_recipe(written.file) == written
         return written.file
 
@@ -178,7 +179,7 @@ def test_a_field_that_does_not_fit_names_the_file(expand: Expand, recipe: Write)
 def test_a_recipe_is_for_rows_with_what_was_fixed_while_tuning(
     expand: Expand, recipe: Write
 ) -> None:
-    file = recipe(fixed={"weight_decay": 0.1, "head": "cosine"})
+    file = recipe(tuning={"fixed": {"weight_decay": 0.1, "head": "cosine"}})
     for methods, assignments in (
         ([Choice("linear_probe", (("weight_decay", "1e-1"),))], ()),
         ("linear_probe", ("linear_probe.weight_decay=0.1",)),
@@ -198,7 +199,7 @@ def test_a_recipe_is_for_rows_with_what_was_fixed_while_tuning(
     given_all = ("linear_probe.lr=0.1", "linear_probe.epochs=1")
     assert expand("linear_probe", *given_all, recipes=[str(file)])[0].tuning is None
     with pytest.raises(UserError, match=r"'rate'.*"):
-        expand("linear_probe", recipes=[str(recipe("other.yaml", fixed={"rate": 1}))])
+        expand("linear_probe", recipes=[str(recipe("other.yaml", tuning={"fixed": {"rate": 1}}))])
 
 
 @pytest.mark.parametrize("sweep", ["paper_table", "sage_ablation"])
@@ -341,7 +342,7 @@ def test_no_recipe_is_said_by_none(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="Cannot write"):
-        write_recipe(Recipe(tmp_path / "file" / "r.yaml", "m", "d", "b", "", "o", 1, {"a": 1}), {})
+        write_recipe(Recipe(tmp_path / "file" / "r.yaml", "m", "d", "b", "", "o", 1, {"a": 1}))
 
 
 def test_names_of_files_are_safe() -> None:

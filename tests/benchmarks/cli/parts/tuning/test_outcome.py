@@ -10,7 +10,7 @@ import pytest
 import run_benchmarks
 from benchmarks.errors import UserError
 from benchmarks.sweep.recipe_files import read_recipe
-from tests.benchmarks.cli.parts.searches import SMALL, Tune
+from tests.benchmarks.cli.parts.tuning.searches import SMALL, Tune
 
 
 def test_the_best_trial_becomes_the_recipe(search: Tune) -> None:
@@ -25,7 +25,8 @@ def test_the_best_trial_becomes_the_recipe(search: Tune) -> None:
     assert ended.recipe["dataset"] == name
     assert ended.recipe["origin"] == f"tuned-on-{name}, 8 trials"
     assert ended.recipe["trials"] == 8
-    assert re.search(rf"(?m)^ *{best} .*{scores[best]:.2f} +best", ended.shown)
+    se = ended.trials[best]["se"]
+    assert re.search(rf"(?m)^ *{best} .*{scores[best]:.2f} ± {se:.2f} +best", ended.shown)
     (file,) = Path("configs/recipes").iterdir()
     assert re.fullmatch(r"mine__[\w.-]+__local-dir-small_clip-\w+\.yaml", file.name)
     assert read_recipe(file).fields == ended.recipe["fields"]
@@ -179,3 +180,30 @@ def test_show_prints_the_space(search: Tune, capsys: pytest.CaptureFixture[str])
 def test_tune_requires_data_sets(search: Tune, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_benchmarks.main(["tune", "mine"]) == 2
     assert "--datasets" in capsys.readouterr().err
+
+
+def test_trials_near_the_best_are_named(search: Tune) -> None:
+    ended = search(trials=8)
+    tuning = ended.recipe["tuning"]
+    best, near = tuning["best"], tuning["within_one_se"]
+    same = {t["trial"] for t in ended.trials if t["lr"] > 0.1}  # such is the method
+    assert same - {best} != set()
+    assert same - {best} <= set(near)
+    assert best not in near
+    shown = " ".join(ended.shown.split())
+    names = f"{', '.join(map(str, near[:-1]))} and {near[-1]}"
+    assert f"Trials {names} are within one standard error of it" in shown
+    assert ended.shown.count("within 1 SE") == len(near)
+
+
+def test_the_expected_best_score_is_that_of_the_random_trials(search: Tune) -> None:
+    ended = search(trials=6)
+    random = [t["score"] for t in ended.trials[1:]]  # trial 0 is the default
+    expected = ended.recipe["tuning"]["expected_best"]
+    assert list(expected) == [1, 2, 4, 5]
+    assert expected[1] == pytest.approx(sum(random) / 5, abs=0.01)
+    assert expected[1] < expected[2] < expected[5] < max(random)
+    shown = ", ".join(f"{n}: {value:.2f}" for n, value in expected.items())
+    assert f"Expected best score of n random trials (Dodge et al. 2019): {shown}." in " ".join(
+        ended.shown.split()
+    )

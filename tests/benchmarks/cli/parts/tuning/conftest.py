@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks.cli.parts.random_search import SearchOptions, tune
+from benchmarks.cli.parts.tuning.search import SearchOptions, tune
 from benchmarks.sweep.settings import read_sweep
 from methods.registry import METHODS
-from tests.benchmarks.cli.parts.searches import PLUGIN, SMALL, Tune, Tuned
+from tests.benchmarks.cli.parts.tuning.searches import PLUGIN, SMALL, Tune, Tuned
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def search(
     monkeypatch.chdir(work)
 
     def run(method: str = "mine", *assignments: str, **options: Any) -> Tuned:
-        names = [name for name in ("trials", "fields", "write") if name in options]
+        names = [name for name in ("trials", "fields", "folds", "write") if name in options]
         given = {"trials": 6} | {name: options.pop(name) for name in names}
         flags = {
             "methods": method, "datasets": "glyphs100_lt", "seeds": "0", "device": "cpu",

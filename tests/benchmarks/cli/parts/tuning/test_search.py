@@ -10,12 +10,12 @@ from scipy.stats import kstest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 import run_benchmarks
-from benchmarks.cli.parts.on_validation import OnValidation
-from benchmarks.cli.parts.random_search import draw, tuned_fields
+from benchmarks.cli.parts.tuning.on_validation import OnValidation
+from benchmarks.cli.parts.tuning.trials import draw, tuned_fields
 from benchmarks.conformance.reach import holds_test
 from benchmarks.datasets.registry import resolve
 from methods.space import LogUniform, OneOf, Uniform
-from tests.benchmarks.cli.parts.searches import Tune
+from tests.benchmarks.cli.parts.tuning.searches import Tune
 
 # ---- what is tried -------------------------------------------------------------------------------
 

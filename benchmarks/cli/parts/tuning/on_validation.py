@@ -1,4 +1,4 @@
-"""A view of a data set for tuning: it is tested on its validation images."""
+"""A view of a data set for tuning: it is tested on images held out from training."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.datasets.base import DataSet, Family, TaskKind
 from benchmarks.datasets.carving import with_validation
+from benchmarks.datasets.folds import held_out
 from benchmarks.errors import UserError
 from results.identity import ON_VALIDATION
 
@@ -18,6 +19,10 @@ class OnValidation(Family):
     """A data set whose validation images take the place of its test images."""
 
     inner: Family
+    folds: int = 0
+    """Folds of the training images; 0 takes the data set's validation images instead."""
+    fold: int = 0
+    """Fold that takes the place of the test images."""
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -44,7 +49,8 @@ class OnValidation(Family):
 
     def pinned(self) -> dict[str, Any]:
         """The fields of the data set, resolved."""
-        return {"inner": self.inner.pinned()}
+        folds = {"folds": self.folds, "fold": self.fold} if self.folds else {}
+        return {"inner": self.inner.pinned(), **folds}
 
     def load(self, root: Path, split_seed: int) -> DataSet:
         """Load the data set without its test images.
@@ -52,13 +58,23 @@ class OnValidation(Family):
         Raises:
             UserError: it has no validation images.
         """
-        data = with_validation(self.inner.load(root, split_seed), split_seed)
+        data = self.inner.load(root, split_seed)
+        if self.folds:
+            data = held_out(data, self.folds, self.fold, split_seed)
+            why = f"too few training images for {self.folds} folds"
+        else:
+            data = with_validation(data, split_seed)
+            why = "no validation images, and tuning never uses test images"
         if data.validation is None:
-            raise UserError(
-                f"{data.name} has no validation images, and tuning never uses test images."
-            )
+            raise UserError(f"{data.name} has {why}.")
         return dataclasses.replace(
-            data, name=self.name, test=data.validation(), validation=None, validation_source=""
+            data,
+            name=self.name,
+            test=data.validation(),
+            tested_on="validation",
+            validation=None,
+            validation_source="",
+            notes=(*data.notes, f"scored on {data.validation_source or 'validation images'}"),
         )
 
     def download(self, root: Path) -> str:
