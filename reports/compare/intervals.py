@@ -77,8 +77,13 @@ class Interval:
 
     def ends(self, level: float = LEVEL) -> tuple[float, float]:
         """Ends of the interval that misses the truth with probability `level`."""
-        half = self._half_width(level)
+        half = self.half_width(level)
         return self.difference - half, self.difference + half
+
+    def half_width(self, level: float) -> float:
+        """Half the width of the interval that misses the truth with probability `level`."""
+        sources = [self.images] if self.runs is None else [self.images, self.runs]
+        return math.hypot(*(t_quantile(s.freedom, level) * math.sqrt(s.variance) for s in sources))
 
     def p_value(self, at: float = 0.0) -> float:
         """Two-sided p-value of the hypothesis that the true difference is `at`.
@@ -90,10 +95,10 @@ class Interval:
         distance = abs(self.difference - at)
         if distance == 0.0:
             return 1.0
-        widest = self._half_width(_SMALLEST)
+        widest = self.half_width(_SMALLEST)
         if widest <= distance:
             return _SMALLEST if widest else 0.0
-        log = brentq(lambda x: self._half_width(math.exp(x)) - distance, math.log(_SMALLEST), 0.0)
+        log = brentq(lambda x: self.half_width(math.exp(x)) - distance, math.log(_SMALLEST), 0.0)
         # Within the tolerance of the root the ends decide.
         if self.low <= at <= self.high:
             return max(math.exp(log), LEVEL)
@@ -108,11 +113,6 @@ class Interval:
         """One-sided p-value; a small one shows that the true difference is below `at`."""
         both = self.p_value(at) / 2
         return both if self.difference < at else 1 - both
-
-    def _half_width(self, level: float) -> float:
-        """Half the width of the interval that misses the truth with probability `level`."""
-        sources = [self.images] if self.runs is None else [self.images, self.runs]
-        return math.hypot(*(t_quantile(s.freedom, level) * math.sqrt(s.variance) for s in sources))
 
 
 _SMALLEST = 1e-100
