@@ -32,7 +32,7 @@ def test_where_only_images_vary_it_is_the_power_of_a_large_t_test() -> None:
 
 
 def test_more_runs_average_what_runs_contribute_and_no_more() -> None:
-    """Of 5 squared points 4 are due to runs on single images: a tenth of it with ten times."""
+    """Runs on single images make 4 of 5 squared points; ten times the runs leave a tenth of it."""
     many = smallest_difference(design(5.0, 0.0, number=5, noise=4.0), runs=50)
     assert many == pytest.approx(smallest_difference(design(1.4, None)))
 
