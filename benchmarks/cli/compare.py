@@ -37,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="VARIANT[,V2]",
         help="compare every other variant with these, in place of --a and --b",
     )
+    add(
+        "--margin",
+        metavar="POINTS",
+        help="also test whether differences are smaller than this (default: the sweep's margin)",
+    )
     add("--datasets", metavar="D[,D2]", help=DATASETS_OF_RECORDS)
     add("--config", type=Path, metavar="FILE", help=SWEEP_OF_RECORDS)
     add("--out", type=Path, metavar="FILE", help="also write a .md or .csv file")
@@ -53,15 +58,10 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from benchmarks.cli.parts.comparisons import RowFinder, compare_all, compare_pairs, write_text
     from benchmarks.cli.parts.records import load_records, records_of_sweep
     from benchmarks.sweep.plan import expand
-    from benchmarks.sweep.settings import read_sweep, split_labels
+    from benchmarks.sweep.settings import margin_in_points, read_sweep, split_labels
     from reports.compare.comparison import Comparer
-    from reports.compare.tables import (
-        against_markdown,
-        comparisons_csv,
-        pair_markdown,
-        print_against,
-        print_pair,
-    )
+    from reports.compare.files import against_markdown, comparisons_csv, pairs_markdown
+    from reports.compare.terminal import print_against, print_pairs
 
     if options.out is not None and options.out.suffix not in (".md", ".csv"):
         raise UserError(f"--out {options.out}: name a file that ends in .md or .csv.")
@@ -69,11 +69,13 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     others = split_labels(options.b or "")
     loaded = load_records(options.folders, options.plugin, console)
     records = loaded.records
+    margin = None if options.margin is None else margin_in_points(options.margin, "--margin")
     cells: Baselines = {}
     if options.config is not None:
         sweep = read_sweep(options.config, {})
         expansion = expand(sweep)
         records = records_of_sweep(records, expansion, options.config)
+        margin = sweep.margin if margin is None else margin
         if not (options.a or options.b):
             baselines = baselines or sweep.compare
         typed = [label for label in (*baselines, options.a, *others) if label]
@@ -88,19 +90,18 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     finder = RowFinder(cells, console)
     comparer = Comparer(loaded.read)
     if options.a:
-        everything = compare_pairs(tables, options.a, others, comparer, finder)
-        for pair in everything:
-            print_pair(pair, console)
-        text = "\n".join(map(pair_markdown, everything))
+        families = compare_pairs(tables, options.a, others, comparer, finder, margin)
+        for family in families:
+            print_pairs(family, console)
+        text = "\n".join(map(pairs_markdown, families))
     else:
-        groups = compare_all(tables, baselines, comparer, finder)
-        for group in groups:
-            print_against(group, console)
-        text = "\n".join(map(against_markdown, groups))
-        everything = [comparison for group in groups for comparison in group]
+        families = compare_all(tables, baselines, comparer, finder, margin)
+        for family in families:
+            print_against(family, console)
+        text = "\n".join(map(against_markdown, families))
     if options.out is not None:
         as_csv = options.out.suffix == ".csv"
-        write_text(options.out, comparisons_csv(everything) if as_csv else text)
+        write_text(options.out, comparisons_csv(families) if as_csv else text)
         console.print(f"Written: {options.out}", markup=False, soft_wrap=True)
     return 0
 

@@ -279,7 +279,9 @@ def _report(
     console.print()
     files = write_report(records, folder, stale=stale, allow_mixed=allow_mixed, console=console)
     if sweep.compare:
-        files += write_comparisons(baselines, records, stale, sweep.out, folder, console)
+        files += write_comparisons(
+            baselines, records, stale, sweep.out, folder, console, sweep.margin
+        )
     print_report_files(console, files, sweep.out / "records")
     if sweep.shard:
         warn(

@@ -83,6 +83,8 @@ class Sweep:
     """Counts that decide the groups of CIFAR-LT: own or ir100; empty: the data set's default."""
     compare: tuple[str, ...] = ()
     """Labels of the rows that every other row is compared with after the run."""
+    margin: float | None = None
+    """Differences below these points count as equivalent in the comparisons; None: not tested."""
     save_logits: bool = False
     save_model: bool = False
     """Keep the trained part of each cell for `predict`."""
@@ -196,6 +198,8 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         if not 0 < seconds < LONGEST_TIMEOUT:
             raise UserError(f"{where}: '{value}' is not a number of seconds above 0.")
         return seconds
+    if name == "margin":
+        return margin_in_points(value, where)
     if name == "max_failures":
         count: int = coerce(value, int, where)
         if not 1 <= count <= MOST_FAILURES:
@@ -225,6 +229,18 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
     if name == "shard":
         _shard(text, where)
     return text
+
+
+def margin_in_points(value: Any, where: str) -> float:
+    """Return a margin of equivalence in points of percent, from a flag or from YAML.
+
+    Raises:
+        UserError: not a number between 0 and 100.
+    """
+    points: float = coerce(value, float, where)
+    if not 0 < points < 100:
+        raise UserError(f"{where}: '{value}' is not a number of points between 0 and 100.")
+    return points
 
 
 def _jobs(text: str, where: str) -> int:

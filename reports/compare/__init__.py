@@ -2,5 +2,6 @@
 
 The command `compare` and the reports of sweeps with baselines import it. Open `comparison.py` first
 (which runs are paired), then `parts.py` (what each image contributes to a metric), `intervals.py`
-(the statistics) and `tables.py` (text and CSV).
+(the statistics), `families.py` (verdicts that hold together) and `cells.py` (what `terminal.py` and
+`files.py` print).
 """

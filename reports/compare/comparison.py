@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.errors import UserError, did_you_mean
-from benchmarks.metrics import METRICS
-from benchmarks.sweep.rows import labels
-from benchmarks.sweep.rows.labels import Named, choose
+from benchmarks.errors import UserError
 from reports.compare.intervals import Interval, paired_interval
 from reports.compare.parts import (
     Array,
@@ -21,6 +18,8 @@ from reports.compare.parts import (
     part_steps,
     precision_parts,
 )
+from reports.compare.strata import Strata
+from reports.compare.units import is_fixed, notes, paired_units, sources, unit_names
 from reports.table import Row, Table
 from results.schema import Record
 
@@ -44,50 +43,12 @@ class Comparison:
     """Sources of variation in the intervals: test images and, if there are several, runs."""
     notes: tuple[str, ...]
     """Notes for the reader: runs left out, stale records."""
-
-
-def verdict(metric: str, interval: Interval | None) -> str:
-    """`A better`, `B better`, `no difference shown`, or nothing for an empty group."""
-    if interval is None:
-        return ""
-    if interval.low <= 0 <= interval.high:
-        return "no difference shown"
-    a_better = (interval.low > 0) == METRICS[metric].higher_is_better
-    return "A better" if a_better else "B better"
-
-
-def find_row(table: Table, wanted: str) -> Row | None:
-    """The row that a label names (see `benchmarks.sweep.rows.labels`).
-
-    Returns:
-        None if there is no such row.
-
-    Raises:
-        UserError: the label names several rows.
-    """
-    index = choose(wanted, _named(table), table.dataset)
-    return None if index is None else table.rows[index]
-
-
-def also_named(table: Table, wanted: str) -> Row | None:
-    """A row other than that of `find_row` which the label could mean; None if there is none."""
-    rows = _named(table)
-    index = choose(wanted, rows, table.dataset)
-    other = None if index is None else labels.also_named(wanted, rows, index)
-    return None if other is None else table.rows[other]
-
-
-def _named(table: Table) -> list[Named]:
-    firsts = [(*row.done, *row.failed)[0] for row in table.rows]
-    return [
-        Named(first.method, first.config, first.tuning, first.protocol, row.label)
-        for row, first in zip(table.rows, firsts, strict=True)
-    ]
-
-
-def unknown_variant(tables: Sequence[Table], wanted: str) -> UserError:
-    """The error for a label that is in no table."""
-    return did_you_mean("variant", wanted, {row.label for table in tables for row in table.rows})
+    one_run: bool
+    """True if a variant draws random numbers and has one run: the interval covers no other."""
+    units: tuple[str, ...]
+    """Names of the runs or splits that vary."""
+    differences: Mapping[str, tuple[float, ...]]
+    """A - B of each unit in points by the metric's key; empty for an empty group."""
 
 
 def against(table: Table, baseline: Row, comparer: Comparer) -> tuple[list[Comparison], list[str]]:
@@ -127,7 +88,7 @@ class Comparer:
             UserError: the rows share no finished runs, or predictions are missing, damaged or of
                 different test images.
         """
-        units = _units(a, b)
+        units = paired_units(a, b)
         if not units:
             raise UserError(
                 f"'{a.label}' and '{b.label}' have no finished run of the same seeds on "
@@ -150,9 +111,10 @@ class Comparer:
         strata = labels if table.task == "single" else np.zeros(len(ids), dtype=int)
         parts = {key: run.parts() for key, run in runs.items()}
         intervals: dict[str, Interval | None] = {}
+        differences: dict[str, tuple[float, ...]] = {}
         for name in (metric.key for metric in compared_metrics(table.task)):
             if any(name not in found for found in parts.values()):
-                intervals[name] = None
+                intervals[name], differences[name] = None, ()
                 continue
             # With several splits the run seeds of each are averaged, and the splits vary.
             side_a, side_b = (
@@ -162,8 +124,18 @@ class Comparer:
                 for side in (0, 1)
             )
             intervals[name] = paired_interval(side_a, side_b, strata, steps.get(name))
-        covers = _covers(a, b, units, len(ids))
-        return Comparison(table, a.label, b.label, intervals, covers, _notes(a, b, units))
+            differences[name] = tuple(Strata(strata).total(side_a - side_b).tolist())
+        return Comparison(
+            table=table,
+            a=a.label,
+            b=b.label,
+            intervals=intervals,
+            covers=sources(a, b, units, len(ids)),
+            notes=notes(a, b, units),
+            one_run=len(units) == 1 and not is_fixed(a, b),
+            units=unit_names(units),
+            differences=differences,
+        )
 
     def _run(self, record: Record) -> _Run:
         if record.key not in self._runs:
@@ -210,67 +182,3 @@ def _load(
     # The smallest integer type for the labels, because a table may have hundreds of runs.
     small = labels.astype(np.min_scalar_type(max(len(membership) - 1, 0)))
     return data["ids"][order], small, lambda: accuracy_parts(right, small, membership)
-
-
-Pair = tuple[Record, Record]
-
-
-def _units(a: Row, b: Row) -> list[list[Pair]]:
-    """Pairs of runs, grouped by the unit that varies: runs of a single split, or splits.
-
-    A deterministic method has one run for each split, paired with every run of the other method.
-    """
-    splits: dict[int, list[Pair]] = {}
-    for record in a.done:
-        for other in b.done:
-            same = record.seed == other.seed or record.deterministic or other.deterministic
-            if record.split_seed == other.split_seed and same:
-                splits.setdefault(record.split_seed, []).append((record, other))
-    if len(splits) > 1:
-        return [splits[split] for split in sorted(splits)]
-    return [[pair] for pairs in splits.values() for pair in pairs]
-
-
-def _covers(a: Row, b: Row, units: list[list[Pair]], images: int) -> str:
-    """Sources of variation in the interval, in words."""
-    text = f"the choice of {images:,} test images"
-    splits = list(dict.fromkeys(unit[0][0].split_seed for unit in units))
-    pairs = [pair for unit in units for pair in unit]
-    seeds = sorted({s.seed if r.deterministic else r.seed for r, s in pairs})
-    fixed = a.done[0].deterministic and b.done[0].deterministic
-    if len(splits) > 1:
-        sizes = sorted({len(unit) for unit in units})
-        number = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-        inner = "" if sizes == [1] else f", the mean over {number} run seeds on each"
-        text += f" and of {len(splits)} splits (split seeds {_list(splits)}{inner})"
-    elif fixed:
-        text += "; both variants are deterministic"
-    elif len(units) == 1:
-        text += f" alone: there is one run (seed {_list(seeds)})"
-    else:
-        text += f" and of {len(seeds)} run seeds ({_list(seeds)})"
-    return text + "."
-
-
-def _notes(a: Row, b: Row, units: list[list[Pair]]) -> tuple[str, ...]:
-    used = {record.key for unit in units for pair in unit for record in pair}
-    notes = []
-    for row, other in ((a, b), (b, a)):
-        left_out = [record for record in row.done if record.key not in used]
-        if left_out:
-            seeds = _list(f"{r.seed}/{r.split_seed}" for r in left_out)
-            notes.append(
-                f"{row.label}: {len(left_out)} of {len(row.done)} runs left out (run/split seed "
-                f"{seeds}), because {other.label} has no runs to pair them with."
-            )
-        if row.done[0].deterministic and not other.done[0].deterministic:
-            notes.append(f"{row.label} is deterministic: its one run is paired with every seed.")
-        if row.stale:
-            notes.append(f"{row.label}: made with another version of the method's source.")
-        if row.failed:
-            notes.append(f"{row.label}: {len(row.failed)} of {row.cells} runs have no result.")
-    return tuple(notes)
-
-
-def _list(items: Iterable[object]) -> str:
-    return ", ".join(map(str, items))

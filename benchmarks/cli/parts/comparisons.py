@@ -12,16 +12,11 @@ from benchmarks.errors import UserError
 from benchmarks.sweep.baselines import Baselines
 from benchmarks.visible import visible
 from reports.aggregate import build_tables
-from reports.compare.comparison import (
-    NEEDED,
-    Comparer,
-    Comparison,
-    against,
-    also_named,
-    find_row,
-    unknown_variant,
-)
-from reports.compare.tables import against_markdown, comparisons_csv, print_against
+from reports.compare.comparison import NEEDED, Comparer, against
+from reports.compare.families import Family, judge
+from reports.compare.files import against_markdown, comparisons_csv
+from reports.compare.rows import also_named, find_row, unknown_variant
+from reports.compare.terminal import print_against
 from reports.report import file_stems
 from reports.table import Row, Table
 from results.schema import Record
@@ -79,16 +74,24 @@ class RowFinder:
 
 
 def compare_pairs(
-    tables: Sequence[Table], a: str, others: Sequence[str], comparer: Comparer, finder: RowFinder
-) -> list[Comparison]:
+    tables: Sequence[Table],
+    a: str,
+    others: Sequence[str],
+    comparer: Comparer,
+    finder: RowFinder,
+    margin: float | None = None,
+) -> list[Family]:
     """Compare A with each of the others, on every table that has both.
+
+    The pairs of a table are a family.
 
     Raises:
         UserError: an unknown or ambiguous label, one row under two labels, or no table with both.
     """
     rows = {wanted: _by_table(finder.rows(tables, wanted)) for wanted in (a, *others)}
-    found = []
+    families = []
     for table in tables:
+        found = []
         where = (table.dataset, table.backbone)
         for b in others:
             row_a, row_b = rows[a].get(where), rows[b].get(where)
@@ -102,9 +105,10 @@ def compare_pairs(
                 warn(finder.console, f"'{absent[0]}' does not apply to {table.dataset}: left out.")
                 continue
             found.append(comparer.compare(table, row_a, row_b))
-    if not found:
+        families += [judge(found, margin)] if found else []
+    if not families:
         raise UserError(f"No data set has both '{a}' and '{', '.join(others)}'.")
-    return found
+    return families
 
 
 def _by_table(rows: Sequence[tuple[Table, Row]]) -> dict[tuple[str, str], Row]:
@@ -112,21 +116,25 @@ def _by_table(rows: Sequence[tuple[Table, Row]]) -> dict[tuple[str, str], Row]:
 
 
 def compare_all(
-    tables: Sequence[Table], baselines: Sequence[str], comparer: Comparer, finder: RowFinder
-) -> list[list[Comparison]]:
-    """For each table and baseline, compare all other rows with the baseline.
+    tables: Sequence[Table],
+    baselines: Sequence[str],
+    comparer: Comparer,
+    finder: RowFinder,
+    margin: float | None = None,
+) -> list[Family]:
+    """For each table and baseline, compare all other rows with the baseline: one family.
 
     Raises:
         UserError: an unknown or ambiguous label.
     """
-    groups = []
+    families = []
     for wanted in baselines:
         for table, row in finder.rows(tables, wanted):
             found, problems = against(table, row, comparer)
-            groups += [found] if found else []
+            families += [judge(found, margin)] if found else []
             for problem in problems:
                 warn(finder.console, f"Not compared: {problem}")
-    return groups
+    return families
 
 
 def write_comparisons(
@@ -136,6 +144,7 @@ def write_comparisons(
     out: Path,
     folder: Path,
     console: Console,
+    margin: float | None = None,
 ) -> list[Path]:
     """Compare, after a run, every row of each table with the baselines; print and write that.
 
@@ -148,6 +157,7 @@ def write_comparisons(
         out: where the run wrote its records.
         folder: the report's folder, which gets `DATASET__BACKBONE__compare.{md,csv}`.
         console: where to print.
+        margin: differences below these points count as equivalent; None makes no such test.
 
     Returns:
         The files written.
@@ -158,21 +168,20 @@ def write_comparisons(
     tables = build_tables(records, stale=stale, allow_mixed=True)
     files = []
     for table, stem in zip(tables, file_stems(tables), strict=True):
-        groups = []
+        families = []
         for wanted in baselines:
             try:
-                groups += compare_all([table], [wanted], comparer, finder)
+                families += compare_all([table], [wanted], comparer, finder, margin)
             except UserError as error:
                 warn(console, f"Not compared: {error}")
-        if not groups:
+        if not families:
             continue
-        for group in groups:
-            print_against(group, console)
-        every = [comparison for group in groups for comparison in group]
-        text = "\n".join(map(against_markdown, groups))
+        for family in families:
+            print_against(family, console)
+        text = "\n".join(map(against_markdown, families))
         files += [
             write_text(folder / f"{stem}__compare.md", text),
-            write_text(folder / f"{stem}__compare.csv", comparisons_csv(every)),
+            write_text(folder / f"{stem}__compare.csv", comparisons_csv(families)),
         ]
     return files
 

@@ -31,6 +31,7 @@ SWEEP = """
       glyphs100_lt: {classes: 4, n_max: 35, test_per_class: 4}
     seeds: [0, 1]
     compare: [ncm, "linear_probe (epochs=1, lr=0.5)"]
+    margin: 99
     backbone: MODEL
     device: cpu
     out: runs
@@ -104,6 +105,18 @@ def test_several_variants_on_a_data_set_named_without_its_fields(
     assert by_whole_name[1].count(f"{SMALL} / ") == 2
 
 
+def test_a_margin_shows_equivalence_from_a_flag_and_from_a_sweep(
+    command: Command, finished: Path
+) -> None:
+    runs, file = str(finished / "runs"), finished / "sweep.yaml"
+    status, out, _ = command("compare", runs, "--against", "ncm", "--margin", "99.5")
+    assert status == 0
+    assert out.count("≈ equivalent within 99.5 points") == 2
+    words = ["compare", runs, "--config", str(file), "--against", "ncm"]
+    assert command(*words)[1].count("≈ equivalent within 99 points") == 2
+    assert command(*words, "--margin", "97")[1].count("≈ equivalent within 97 points") == 2
+
+
 def test_comparisons_are_written_to_a_file(command: Command, finished: Path) -> None:
     runs = str(finished / "runs")
     status, out, _ = command("compare", runs, "--against", "ncm", "--out", "new/c.csv")
@@ -124,6 +137,7 @@ def test_a_sweep_with_compare_ends_with_its_comparisons(finished: Path) -> None:
     assert [file.suffix for file in files] == [".csv", ".md"] * 2
     text = files[1].read_text("utf-8")
     assert "differences to `ncm`" in text
+    assert "≈ equivalent within 99 points" in text
     assert "differences to `linear_probe (lr=0.5)`" in text
 
 
@@ -164,6 +178,8 @@ BAD = {
         ["--a", "ncm", "--b", "ncm", "--datasets", "glyphs100_lt_ir5"],
         "data set of these records 'glyphs100_lt_ir5'.*glyphs100_lt_ir4",
     ),
+    "a margin of words": (["--against", "ncm", "--margin", "one"], "--margin: 'one' is not a numb"),
+    "no margin at all": (["--against", "ncm", "--margin", "0"], "'0' is not a number of points"),
     "another ending": (["--against", "ncm", "--out", "c.txt"], "ends in .md or .csv"),
     "a file in the way": (["--against", "ncm", "--out", "file/c.md"], "Cannot write file/c.md"),
 }

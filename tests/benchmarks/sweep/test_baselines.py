@@ -12,7 +12,7 @@ from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import Sweep, read_sweep
 from reports.aggregate import build_tables
-from reports.compare.comparison import also_named, find_row
+from reports.compare.rows import also_named, find_row
 from reports.table import Table
 from tests.results.factory import make_record
 
