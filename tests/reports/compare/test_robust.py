@@ -47,7 +47,7 @@ def test_how_far_a_run_falls_does_not_matter() -> None:
 
 
 def test_images_count_as_in_the_usual_interval() -> None:
-    """Where the two runs left out are like the others, little but the freedom changes."""
+    """Little changes if the runs left out are like the others."""
     rng = np.random.default_rng(2)
     image = rng.normal(3, 20, 200)
     a = image + 1e-3 * rng.normal(size=(10, 1))
