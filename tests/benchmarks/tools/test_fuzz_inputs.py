@@ -37,10 +37,11 @@ def test_an_input_ends_well(make: Callable[[Random], Case], random: Random) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
 def test_ten_thousand_inputs_end_well(make: Callable[[Random], Case], tmp_path: Path) -> None:
-    """A ninth of them each, so that several test workers share them."""
+    """An eighth of them each, so that several test workers share them."""
     counts, faults = fuzz.try_cases(0, range(10_000 // len(KINDS) + 1), tmp_path, make)
     assert faults == []
-    assert len(counts) > 1  # both good and bad ones
+    # Both good and bad ones; but a record may hold any text.
+    assert len(counts) > 1 or make is inputs.class_names
 
 
 # ---- the judge ---------------------------------------------------------------------------------
