@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="POINTS",
         help="also test whether differences are smaller than this (default: the sweep's margin)",
     )
+    add("--power", metavar="POINTS", help="also say how many seeds show this difference")
+    add(
+        "--robust",
+        action="store_true",
+        help="compare typical runs by trimmed means, which a run that collapses does not move",
+    )
     add("--datasets", metavar="D[,D2]", help=DATASETS_OF_RECORDS)
     add("--config", type=Path, metavar="FILE", help=SWEEP_OF_RECORDS)
     add("--out", type=Path, metavar="FILE", help="also write a .md or .csv file")
@@ -58,18 +64,24 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from benchmarks.cli.parts.comparisons import RowFinder, compare_all, compare_pairs, write_text
     from benchmarks.cli.parts.records import load_records, records_of_sweep
     from benchmarks.sweep.plan import expand
-    from benchmarks.sweep.settings import margin_in_points, read_sweep, split_labels
+    from benchmarks.sweep.settings import difference_in_points, read_sweep, split_labels
     from reports.compare.comparison import Comparer
+    from reports.compare.families import Asked
     from reports.compare.files import against_markdown, comparisons_csv, pairs_markdown
     from reports.compare.terminal import print_against, print_pairs
 
     if options.out is not None and options.out.suffix not in (".md", ".csv"):
         raise UserError(f"--out {options.out}: name a file that ends in .md or .csv.")
+    if options.robust and options.power is not None:
+        raise UserError("--power counts the runs of plain means: leave out --robust.")
     baselines = split_labels(options.against or "")
     others = split_labels(options.b or "")
     loaded = load_records(options.folders, options.plugin, console)
     records = loaded.records
-    margin = None if options.margin is None else margin_in_points(options.margin, "--margin")
+    margin, power = (
+        None if value is None else difference_in_points(value, flag)
+        for value, flag in ((options.margin, "--margin"), (options.power, "--power"))
+    )
     cells: Baselines = {}
     if options.config is not None:
         sweep = read_sweep(options.config, {})
@@ -88,14 +100,15 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     named = [] if baselines else [options.a, *others]
     tables = _tables(records, loaded.stale, options.datasets, named)
     finder = RowFinder(cells, console)
-    comparer = Comparer(loaded.read)
+    comparer = Comparer(loaded.read, robust=options.robust)
+    asked = Asked(margin, power)
     if options.a:
-        families = compare_pairs(tables, options.a, others, comparer, finder, margin)
+        families = compare_pairs(tables, options.a, others, comparer, finder, asked)
         for family in families:
             print_pairs(family, console)
         text = "\n".join(map(pairs_markdown, families))
     else:
-        families = compare_all(tables, baselines, comparer, finder, margin)
+        families = compare_all(tables, baselines, comparer, finder, asked)
         for family in families:
             print_against(family, console)
         text = "\n".join(map(against_markdown, families))

@@ -199,7 +199,7 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
             raise UserError(f"{where}: '{value}' is not a number of seconds above 0.")
         return seconds
     if name == "margin":
-        return margin_in_points(value, where)
+        return difference_in_points(value, where)
     if name == "max_failures":
         count: int = coerce(value, int, where)
         if not 1 <= count <= MOST_FAILURES:
@@ -231,8 +231,8 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
     return text
 
 
-def margin_in_points(value: Any, where: str) -> float:
-    """Return a margin of equivalence in points of percent, from a flag or from YAML.
+def difference_in_points(value: Any, where: str) -> float:
+    """Return a difference in points of percent, from a flag or from YAML.
 
     Raises:
         UserError: not a number between 0 and 100.

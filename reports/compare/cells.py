@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from benchmarks.metrics import METRICS
 from reports.compare.comparison import Comparison
+from reports.compare.designs import against_designs, pair_designs
 from reports.compare.families import (
     LOWEST_RUNS,
     SENSIBLE_RUNS,
@@ -16,6 +18,7 @@ from reports.compare.families import (
 )
 from reports.compare.intervals import CONFIDENCE, Interval
 from reports.compare.parts import compared_metrics
+from reports.compare.robust import COVERAGE
 from reports.layout import NONE, column, number
 from reports.table import Table
 
@@ -127,11 +130,14 @@ STRIP_LEGEND = "A − B of each run as a dot, │ is 0, a digit counts dots in o
 # ---- notes -------------------------------------------------------------------------------------
 
 
-def pair_notes(judged: Judged) -> list[str]:
-    """The sources of variation in the intervals of a pair, and notes on its runs."""
+def pair_notes(family: Family, judged: Judged) -> list[str]:
+    """The sources of variation in the intervals of a pair, and notes on its runs and design."""
     comparison = judged.comparison
     lines = [f"The intervals cover {comparison.covers}", *comparison.notes]
-    return lines + _on_one_run([comparison])
+    lines += _on_trimmed_means([comparison]) + _on_one_run([comparison])
+    task = comparison.table.task
+    names = {name: METRICS[name].title_for(task) for name in titles([comparison])}
+    return lines + pair_designs(family, judged, names)
 
 
 def against_notes(family: Family) -> list[str]:
@@ -140,7 +146,8 @@ def against_notes(family: Family) -> list[str]:
     covers: dict[str, list[str]] = {}
     for comparison in comparisons:
         covers.setdefault(comparison.covers, []).append(comparison.a)
-    equal = "" if family.margin is None else f", ≈ equivalent within {points(family.margin)}"
+    margin = family.asked.margin
+    equal = "" if margin is None else f", ≈ equivalent within {points(margin)}"
     signs = f"; ↑ A better, ↓ B better{equal}, = no difference shown (which is not equality)"
     lines = [f"A − B in points with its {_LEVEL} interval{signs if family.tests else ''}."]
     lines += family_notes(family, "arrows")
@@ -148,7 +155,8 @@ def against_notes(family: Family) -> list[str]:
         who = "" if len(covers) == 1 else f" ({', '.join(labels)})"
         lines.append(f"The intervals{who} cover {text}")
     lines += list(dict.fromkeys(note for c in comparisons for note in c.notes))
-    return lines + _on_one_run(comparisons)
+    lines += _on_trimmed_means(comparisons) + _on_one_run(comparisons)
+    return lines + against_designs(family)
 
 
 def family_notes(family: Family, verdicts: str = "verdicts") -> list[str]:
@@ -163,7 +171,18 @@ def family_notes(family: Family, verdicts: str = "verdicts") -> list[str]:
     return [
         f"The interval of each comparison has a level of {_LEVEL} by itself. The {verdicts} hold "
         f"together (Holm's rule over {family.tests} tests): without true differences, one table "
-        "in twenty has any. So an interval may exclude 0 and no difference is shown."
+        "in twenty has any. So an interval may exclude 0 where no difference is shown."
+    ]
+
+
+def _on_trimmed_means(comparisons: Sequence[Comparison]) -> list[str]:
+    """A note on the comparisons of trimmed means, if there are any."""
+    if not any(comparison.robust for comparison in comparisons):
+        return []
+    return [
+        "The means over runs are trimmed: they and the intervals are about typical runs (the "
+        f"median over runs), not about the mean over all runs. Simulated coverage: {COVERAGE}, "
+        "with none, one or two of ten runs collapsed."
     ]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, counted
+from reports.compare.far_runs import note_on_far_runs
 from reports.compare.intervals import Interval, paired_interval
 from reports.compare.parts import (
     Array,
@@ -18,6 +19,7 @@ from reports.compare.parts import (
     part_steps,
     precision_parts,
 )
+from reports.compare.robust import FEWEST_RUNS, robust_interval
 from reports.compare.strata import Strata
 from reports.compare.units import is_fixed, notes, paired_units, sources, unit_names
 from reports.table import Row, Table
@@ -47,6 +49,8 @@ class Comparison:
     """True if a variant draws random numbers and has one run: the interval covers no other."""
     units: tuple[str, ...]
     """Names of the runs or splits that vary."""
+    robust: bool
+    """True for trimmed means over runs."""
     differences: Mapping[str, tuple[float, ...]]
     """A - B of each unit in points by the metric's key; empty for an empty group."""
 
@@ -74,10 +78,11 @@ class Comparer:
 
     Args:
         read: returns the predictions of a record.
+        robust: take trimmed means over runs, unless both variants are deterministic.
     """
 
-    def __init__(self, read: Read) -> None:
-        self._read = read
+    def __init__(self, read: Read, *, robust: bool = False) -> None:
+        self._read, self._robust = read, robust
         self._runs: dict[str, _Run] = {}
         self._images: list[Images] = []
 
@@ -85,8 +90,8 @@ class Comparer:
         """Compare A with B over the run seeds and splits that both have.
 
         Raises:
-            UserError: the rows share no finished runs, or predictions are missing, damaged or of
-                different test images.
+            UserError: the rows share no finished runs or too few for trimmed means, or predictions
+                are missing, damaged or of different test images.
         """
         units = paired_units(a, b)
         if not units:
@@ -94,6 +99,13 @@ class Comparer:
                 f"'{a.label}' and '{b.label}' have no finished run of the same seeds on "
                 f"{table.dataset} / {table.backbone}."
             )
+        robust = self._robust and not is_fixed(a, b)
+        if robust and len(units) < FEWEST_RUNS:
+            raise UserError(
+                f"'{a.label}' and '{b.label}' share {counted(len(units), 'run')} on "
+                f"{table.dataset} / {table.backbone}; --robust needs {FEWEST_RUNS} or more."
+            )
+        interval_of = robust_interval if robust else paired_interval
         runs = {r.key: self._run(r) for unit in units for pair in unit for r in pair}
         first = next(iter(runs.values()))
         for key, run in runs.items():
@@ -110,6 +122,7 @@ class Comparer:
         steps = part_steps(labels, np.array(groups.membership))
         strata = labels if table.task == "single" else np.zeros(len(ids), dtype=int)
         parts = {key: run.parts() for key, run in runs.items()}
+        names, far = unit_names(units), list[str]()
         intervals: dict[str, Interval | None] = {}
         differences: dict[str, tuple[float, ...]] = {}
         for name in (metric.key for metric in compared_metrics(table.task)):
@@ -123,17 +136,22 @@ class Comparer:
                 )
                 for side in (0, 1)
             )
-            intervals[name] = paired_interval(side_a, side_b, strata, steps.get(name))
-            differences[name] = tuple(Strata(strata).total(side_a - side_b).tolist())
+            intervals[name] = interval_of(side_a, side_b, strata, steps.get(name))
+            sample = Strata(strata)
+            differences[name] = tuple(sample.total(side_a - side_b).tolist())
+            if name == "overall":
+                for row, side in ((a, side_a), (b, side_b)):
+                    far += note_on_far_runs(row.label, names, sample.total(side).tolist())
         return Comparison(
             table=table,
             a=a.label,
             b=b.label,
             intervals=intervals,
             covers=sources(a, b, units, len(ids)),
-            notes=notes(a, b, units),
+            notes=(*notes(a, b, units), *far),
             one_run=len(units) == 1 and not is_fixed(a, b),
-            units=unit_names(units),
+            units=names,
+            robust=robust,
             differences=differences,
         )
 

@@ -71,17 +71,34 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Questions about a family beside which variant is better."""
+
+    margin: float | None = None
+    """Differences below these points count as equivalent; None makes no such test."""
+    difference: float | None = None
+    """A difference in points, of which the number of runs is asked that show it; None: not."""
+
+
+NOTHING_ELSE = Asked()
+
+
+@dataclass(frozen=True)
 class Family:
     """Comparisons that are printed together and share the level of their verdicts."""
 
     members: tuple[Judged, ...]
     tests: int
     """Number of tests that share the level."""
-    margin: float | None
-    """Margin of equivalence in points; None if equivalence was not tested."""
+    asked: Asked
+
+    @property
+    def strictest(self) -> float:
+        """The level of the strictest step of Holm's rule, that of a single true difference."""
+        return LEVEL / max(self.tests, 1)
 
 
-def judge(comparisons: Sequence[Comparison], margin: float | None = None) -> Family:
+def judge(comparisons: Sequence[Comparison], asked: Asked = NOTHING_ELSE) -> Family:
     """The verdicts of comparisons that are printed together.
 
     One run of a variant that draws random numbers is not judged: it says nothing about other runs.
@@ -89,8 +106,9 @@ def judge(comparisons: Sequence[Comparison], margin: float | None = None) -> Fam
 
     Args:
         comparisons: those of one table.
-        margin: differences below these points count as equivalent; None makes no such test.
+        asked: further questions.
     """
+    margin = asked.margin
     judged = {
         (index, metric): interval
         for index, comparison in enumerate(comparisons)
@@ -107,7 +125,7 @@ def judge(comparisons: Sequence[Comparison], margin: float | None = None) -> Fam
         if balanced_is_overall(comparison):
             own["balanced"] = own["overall"]
         members.append(Judged(comparison, own))
-    return Family(tuple(members), len(judged) * (1 if margin is None else 2), margin)
+    return Family(tuple(members), len(judged) * (1 if margin is None else 2), asked)
 
 
 def verdicts_of(

@@ -19,6 +19,7 @@ from reports.compare.cells import (
     with_sign,
 )
 from reports.compare.comparison import Comparison
+from reports.compare.designs import needed, shown_from
 from reports.compare.families import Family, Judged, Verdict
 from reports.compare.intervals import Interval
 from reports.csv_text import csv_text
@@ -28,12 +29,12 @@ from reports.markdown_text import code, escape_markdown, pipes
 
 def pairs_markdown(family: Family) -> str:
     """A Markdown section for each comparison, with one line for each metric."""
-    sections = [_pair_section(judged) for judged in family.members]
+    sections = [_pair_section(family, judged) for judged in family.members]
     sections[-1] += _bullets(family_notes(family))
     return "\n".join("\n".join(section) + "\n" for section in sections)
 
 
-def _pair_section(judged: Judged) -> list[str]:
+def _pair_section(family: Family, judged: Judged) -> list[str]:
     comparison = judged.comparison
     lines = [
         f"## {escape_markdown(title_of(comparison.table))}",
@@ -48,7 +49,7 @@ def _pair_section(judged: Judged) -> list[str]:
         lines.append(pipes([*cells[:-1], f"**{cells[-1]}**" if shown else cells[-1]]))
     if dots := strips(comparison):
         lines += ["", STRIP_LEGEND, "", *(f"    {line}" for line in dots)]
-    return [*lines, "", *_bullets(pair_notes(judged))]
+    return [*lines, "", *_bullets(pair_notes(family, judged))]
 
 
 def against_markdown(family: Family) -> str:
@@ -84,6 +85,8 @@ def comparisons_csv(families: Sequence[Family]) -> str:
 
     `p` and `p_equivalent` belong to the comparison by itself, `p_adjusted` and
     `p_equivalent_adjusted` to the family of `tests` tests; the verdict follows the latter.
+    `shown_from` is the smallest true difference that the table shows with a power of 80 %, and
+    `runs_needed` the number of runs for the difference of `--power`.
     `runs` has A - B of each run: `seed 0: 1.25; seed 1: -0.5`.
     """
     lines = [
@@ -96,6 +99,8 @@ def comparisons_csv(families: Sequence[Family]) -> str:
             **({} if interval is None else _numbers(interval)),
             **_tests(judged.verdicts[metric], family),
             "verdict": judged.words(metric),
+            "shown_from": shown_from(family, judged, metric),
+            "runs_needed": needed(family, judged, metric),
             "runs": _runs(judged.comparison, metric),
             "covers": judged.comparison.covers,
         }
@@ -109,7 +114,7 @@ def comparisons_csv(families: Sequence[Family]) -> str:
 _NAMES = (
     "dataset", "backbone", "a", "b", "metric", "mean_a", "mean_b", "difference", "low", "high",
     "se_images", "se_runs", "p", "p_adjusted", "margin", "p_equivalent", "p_equivalent_adjusted",
-    "tests", "verdict", "runs", "covers",
+    "tests", "verdict", "shown_from", "runs_needed", "runs", "covers",
 )  # fmt: skip
 
 

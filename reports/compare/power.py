@@ -15,7 +15,9 @@ POWER = 0.8
 MOST_RUNS = 1000
 
 
-def smallest_difference(interval: Interval, power: float = POWER, runs: int | None = None) -> float:
+def smallest_difference(
+    interval: Interval, power: float = POWER, runs: int | None = None, level: float = LEVEL
+) -> float:
     """The true difference that an interval like this one excludes 0 for with probability `power`.
 
     The difference is the half-width of the interval plus that of a one-sided bound at the level
@@ -26,6 +28,7 @@ def smallest_difference(interval: Interval, power: float = POWER, runs: int | No
         interval: a comparison, whose variances are taken for the true ones.
         power: probability above 0.5 and below 1.
         runs: number of runs, 2 or more; None for that of the comparison.
+        level: level of the test; LEVEL divided by the number of tests in a family.
 
     Returns:
         Points of percent.
@@ -34,16 +37,19 @@ def smallest_difference(interval: Interval, power: float = POWER, runs: int | No
         ValueError: other runs of a comparison whose runs show no variance, because it has one.
     """
     design = interval if runs is None else _with_runs(interval, runs)
-    return design.half_width(LEVEL) + design.half_width(2 * (1 - power))
+    return design.half_width(level) + design.half_width(2 * (1 - power))
 
 
-def runs_needed(interval: Interval, difference: float, power: float = POWER) -> int | None:
+def runs_needed(
+    interval: Interval, difference: float, power: float = POWER, level: float = LEVEL
+) -> int | None:
     """The smallest number of runs that shows a true difference with probability `power`.
 
     Args:
         interval: a comparison of 2 runs or more, whose variances are taken for the true ones.
         difference: points of percent, above 0.
         power: probability above 0.5 and below 1.
+        level: level of the test; LEVEL divided by the number of tests in a family.
 
     Returns:
         2 or more; None if no number up to MOST_RUNS is enough, because the test images are too few.
@@ -52,11 +58,11 @@ def runs_needed(interval: Interval, difference: float, power: float = POWER) -> 
         ValueError: the comparison has one run, which does not show how much runs vary.
     """
     low, high = 2, MOST_RUNS
-    if smallest_difference(interval, power, high) > difference:
+    if smallest_difference(interval, power, high, level) > difference:
         return None
     while low < high:  # more runs never show less
         middle = (low + high) // 2
-        if smallest_difference(interval, power, middle) <= difference:
+        if smallest_difference(interval, power, middle, level) <= difference:
             high = middle
         else:
             low = middle + 1

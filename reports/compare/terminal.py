@@ -36,7 +36,7 @@ def print_pairs(family: Family, console: Console) -> None:
         console.print(Text(title_of(comparison.table), style="bold"))
         console.print(Text(f"A: {comparison.a}\nB: {comparison.b}"))
         _print_grid(partial(_pair_grid, judged), console)
-        lines = pair_notes(judged)
+        lines = pair_notes(family, judged)
         if dots := strips(comparison):
             console.print(Padding(Text(STRIP_LEGEND), (0, 0, 0, 1)))
             for line in dots:  # a strip is never folded

@@ -13,7 +13,7 @@ from benchmarks.sweep.baselines import Baselines
 from benchmarks.visible import visible
 from reports.aggregate import build_tables
 from reports.compare.comparison import NEEDED, Comparer, against
-from reports.compare.families import Family, judge
+from reports.compare.families import NOTHING_ELSE, Asked, Family, judge
 from reports.compare.files import against_markdown, comparisons_csv
 from reports.compare.rows import also_named, find_row, unknown_variant
 from reports.compare.terminal import print_against
@@ -79,7 +79,7 @@ def compare_pairs(
     others: Sequence[str],
     comparer: Comparer,
     finder: RowFinder,
-    margin: float | None = None,
+    asked: Asked = NOTHING_ELSE,
 ) -> list[Family]:
     """Compare A with each of the others, on every table that has both.
 
@@ -105,7 +105,7 @@ def compare_pairs(
                 warn(finder.console, f"'{absent[0]}' does not apply to {table.dataset}: left out.")
                 continue
             found.append(comparer.compare(table, row_a, row_b))
-        families += [judge(found, margin)] if found else []
+        families += [judge(found, asked)] if found else []
     if not families:
         raise UserError(f"No data set has both '{a}' and '{', '.join(others)}'.")
     return families
@@ -120,7 +120,7 @@ def compare_all(
     baselines: Sequence[str],
     comparer: Comparer,
     finder: RowFinder,
-    margin: float | None = None,
+    asked: Asked = NOTHING_ELSE,
 ) -> list[Family]:
     """For each table and baseline, compare all other rows with the baseline: one family.
 
@@ -131,7 +131,7 @@ def compare_all(
     for wanted in baselines:
         for table, row in finder.rows(tables, wanted):
             found, problems = against(table, row, comparer)
-            families += [judge(found, margin)] if found else []
+            families += [judge(found, asked)] if found else []
             for problem in problems:
                 warn(finder.console, f"Not compared: {problem}")
     return families
@@ -171,7 +171,7 @@ def write_comparisons(
         families = []
         for wanted in baselines:
             try:
-                families += compare_all([table], [wanted], comparer, finder, margin)
+                families += compare_all([table], [wanted], comparer, finder, Asked(margin))
             except UserError as error:
                 warn(console, f"Not compared: {error}")
         if not families:

@@ -112,6 +112,9 @@ def test_a_margin_shows_equivalence_from_a_flag_and_from_a_sweep(
     status, out, _ = command("compare", runs, "--against", "ncm", "--margin", "99.5")
     assert status == 0
     assert out.count("≈ equivalent within 99.5 points") == 2
+    assert "A true difference" not in out
+    asked = command("compare", runs, "--against", "ncm", "--power", "99.5")[1]
+    assert asked.count("A true difference of 99.5 points in overall needs") == 2
     words = ["compare", runs, "--config", str(file), "--against", "ncm"]
     assert command(*words)[1].count("≈ equivalent within 99 points") == 2
     assert command(*words, "--margin", "97")[1].count("≈ equivalent within 97 points") == 2
@@ -180,6 +183,14 @@ BAD = {
     ),
     "a margin of words": (["--against", "ncm", "--margin", "one"], "--margin: 'one' is not a numb"),
     "no margin at all": (["--against", "ncm", "--margin", "0"], "'0' is not a number of points"),
+    "few seeds and trimmed means": (
+        ["--a", "ncm", "--b", "linear_probe (lr=0.1)", "--robust"],
+        "2 runs on .* --robust needs 5",
+    ),
+    "seeds of trimmed means": (
+        ["--against", "ncm", "--robust", "--power", "1"],
+        "--power counts the runs of plain means",
+    ),
     "another ending": (["--against", "ncm", "--out", "c.txt"], "ends in .md or .csv"),
     "a file in the way": (["--against", "ncm", "--out", "file/c.md"], "Cannot write file/c.md"),
 }

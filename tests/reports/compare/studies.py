@@ -61,13 +61,17 @@ class Study:
         kept.predictions = self.predictions
         return kept
 
+    def predictions_of(self, record: Record) -> dict[str, np.ndarray]:
+        """The predictions stored with a record."""
+        return self.predictions[record.key]
+
     def table(self, **options: Any) -> Table:
         (table,) = build_tables(self.records, **options)
         return table
 
     def compare(self, a: str, b: str, **options: Any) -> Comparison:
         table = self.table(**options)
-        comparer = Comparer(lambda record: self.predictions[record.key])
+        comparer = Comparer(self.predictions_of)
         return comparer.compare(table, find_row(table, a), find_row(table, b))
 
 
@@ -94,5 +98,5 @@ def everyone() -> tuple[list[Comparison], list[str]]:
     made.add("ncm", 0, 0.41, deterministic=True)
     made.records.append(failed_record("coop"))
     table = made.table()
-    comparer = Comparer(lambda record: made.predictions[record.key])
+    comparer = Comparer(made.predictions_of)
     return against(table, find_row(table, "lift"), comparer)

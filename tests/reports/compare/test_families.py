@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.weightstats import ttost_paired
 
-from reports.compare.families import Verdict, judge, verdicts_of
+from reports.compare.families import Asked, Verdict, judge, verdicts_of
 from reports.compare.files import against_markdown, comparisons_csv, pairs_markdown
 from reports.compare.intervals import Interval, paired_interval
 from reports.compare.terminal import print_against, print_pairs
@@ -202,7 +202,7 @@ def test_equivalence_is_printed_with_its_margin() -> None:
             made.add(method, seed, float(method != "bad"))
     found = [made.compare(a, "other") for a in ("one", "bad")]
     assert "equivalent" not in text_of(print_against, judge(found), width=100)
-    family = judge(found, 60.0)
+    family = judge(found, Asked(margin=60.0))
     assert family.tests == 16
     for text in (text_of(print_against, family, width=100), against_markdown(family)):
         assert "≈ equivalent within 60 points" in " ".join(text.split())
