@@ -1,6 +1,6 @@
 """Programs for the suite's developers: each runs by `python -m benchmarks.tools.NAME`.
 
 `speed/` measures the suite (`python -m benchmarks.speed`), `pretrain_glyph.py` trains the embedded
-backbone, `carry_over.py` updates records, `keep_bits.py` keeps what their intervals need. They may
-import everything; nothing imports them.
+backbone, `carry_over.py` updates records, `keep_bits.py` keeps what their intervals need,
+`statistics/` simulates intervals and verdicts. They may import everything; nothing imports them.
 """

@@ -150,7 +150,7 @@ def paired_interval(
     between, own, noise = None, None, 0.0
     if runs > 1:
         between = float(sample.total(difference).var(ddof=1)) / runs
-        noise = sum(sample.variance(row - mean)[0] for row in difference) / (runs * (runs - 1))
+        noise = float(sample.variances(difference - mean).sum()) / (runs * (runs - 1))
         own = Component(max(0.0, between - noise * (runs - 2) / (runs - 1)), runs - 1.0)
     return Interval(
         a=float(sample.total(a).mean()),

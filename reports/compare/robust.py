@@ -51,7 +51,7 @@ def robust_interval(
     left = len(kept)
     winsorized = np.clip(totals, totals[kept[0]], totals[kept[-1]])
     between = float(winsorized.var(ddof=1)) * (runs - 1) / (left * (left - 1))
-    noise = sum(sample.variance(row - mean)[0] for row in difference) / (left * (left - 1))
+    noise = float(sample.variances(difference - mean).sum()) / (left * (left - 1))
     return Interval(
         a=float(sample.total(a).mean()),
         b=float(sample.total(b).mean()),

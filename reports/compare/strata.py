@@ -33,15 +33,7 @@ class Strata:
             steps: (N,) change of a part when its image turns; with them one image more than was
                 seen is taken to have turned.
         """
-        sizes, means = self._sizes, self._means(parts)
-        shares = (parts[self._order] - np.repeat(means, sizes)) / np.repeat(sizes, sizes)
-        squares, freedom = np.add.reduceat(shares**2, self._first), sizes - 1.0
-        lone = sizes == 1
-        if lone.any():  # classes of one image share a stratum, which may overstate the variance
-            alone = means[lone] - (means[lone].mean() if lone.sum() > 1 else 0.0)
-            shares = np.append(shares, alone)
-            squares = np.append(squares[~lone], (alone**2).sum())
-            freedom = np.append(freedom[~lone], max(lone.sum() - 1.0, 1.0))
+        shares, squares, freedom = self._squares(parts)
         variances = squares * (freedom + 1) / freedom
         second, fourth = self._turned(steps)
         total = float(variances.sum()) + second
@@ -51,6 +43,33 @@ class Strata:
         spread = float((variances**2 / freedom).sum())
         satterthwaite = total**2 / spread if spread else np.inf
         return total, float(max(min(satterthwaite, by_moments), 1.0))
+
+    def variances(self, parts: Array) -> Array:
+        """(R,) variances of the totals of (R, N) parts."""
+        _, squares, freedom = self._squares(parts)
+        return np.asarray((squares * (freedom + 1) / freedom).sum(-1))
+
+    def _squares(self, parts: Array) -> tuple[Array, Array, Array]:
+        """Deviations of (..., N) parts from their strata's means, their sums of squares, freedom.
+
+        Deviations are divided by the sizes of the strata. Strata of one image are put together
+        behind the others.
+        """
+        sizes, means = self._sizes, self._means(parts)
+        shares: Array = parts[..., self._order] - np.repeat(means, sizes, axis=-1)
+        shares /= np.repeat(sizes, sizes)
+        squares: Array = np.add.reduceat(shares**2, self._first, axis=-1)
+        freedom: Array = np.asarray(sizes - 1.0, dtype=np.float64)
+        lone = sizes == 1
+        if lone.any():  # classes of one image share a stratum, which may overstate the variance
+            alone = means[..., lone]
+            if lone.sum() > 1:
+                alone = alone - alone.mean(-1, keepdims=True)
+            shares = np.concatenate([shares, alone], axis=-1)
+            together = (alone**2).sum(-1, keepdims=True)
+            squares = np.concatenate([squares[..., ~lone], together], axis=-1)
+            freedom = np.append(freedom[~lone], max(lone.sum() - 1.0, 1.0))
+        return shares, squares, freedom
 
     def _turned(self, steps: Array | None) -> tuple[float, float]:
         """Second and fourth moment that one image adds if it turns, any image alike.
