@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from benchmarks.metrics import METRICS, Metric, metrics_of
 from reports.notes import INCOMPLETE, STALE
-from reports.table import Row, Summary, Table
+from reports.table import Mark, Row, Summary, Table
 
 NONE = "–"
 """Printed where a value does not exist: an empty group, the ± of a single run."""
-
-Mark = Literal["best", "second"]
 
 
 @dataclass(frozen=True)
@@ -49,9 +46,12 @@ COST_COLUMNS = (Column("trainable_params", "params"), Column("fit_s", "fit"))
 def marks(table: Table, key: str) -> list[Mark | None]:
     """The mark of each row for the best or second-best mean of a metric, or None.
 
-    The order is that of the unrounded means, but rows that print the same number share a mark: a
-    reader could not see why one of two equal numbers is bold. A single value gets no mark.
+    The marks are those of `table.tested`. Without tests the order is that of the unrounded means,
+    but rows that print the same number share a mark: a reader could not see why one of two equal
+    numbers is bold. A single value gets no mark.
     """
+    if table.tested is not None and key in table.tested.by_metric:
+        return list(table.tested.by_metric[key])
     means = [row.values[key].mean for row in table.rows]
     highest_first = METRICS[key].higher_is_better
     present = sorted((mean for mean in means if mean is not None), reverse=highest_first)
@@ -62,6 +62,23 @@ def marks(table: Table, key: str) -> list[Mark | None]:
     if len(shown) > 1:
         names[shown[1]] = "second"
     return [None if mean is None else names.get(number(mean)) for mean in means]
+
+
+def legend(table: Table, bold: str, underlined: str) -> str:
+    """What the marks mean, without characters that a format would have to escape.
+
+    Args:
+        table: whose marks they are.
+        bold: the word "bold", as the format prints what is best.
+        underlined: the word "underlined".
+    """
+    if table.tested is None:
+        return f"Best in {bold}, second {underlined}; not tested, so the order may be chance."
+    return (
+        f"In {bold}: the best mean of a column and all rows that are not shown to be worse "
+        f"(paired one-sided tests, together at level {table.tested.level:g} in each column); "
+        f"{underlined}: the same among the other rows."
+    )
 
 
 Write = Callable[[str], str]

@@ -17,7 +17,9 @@ from benchmarks.safe_files import remove_leftovers, write_text
 from benchmarks.visible import visible
 from reports import figures, formats
 from reports.aggregate import build_tables
+from reports.compare.runs import Read
 from reports.figures.style import save
+from reports.from_predictions import with_predictions
 from reports.knob_sweeps import KnobSweep, find_sweeps
 from reports.outputs import SWEEP_OUTPUTS, TABLE_OUTPUTS, Content
 from reports.records_csv import records_csv
@@ -36,6 +38,7 @@ def write_report(
     *,
     stale: Collection[str] = (),
     allow_mixed: bool = False,
+    read: Read | None = None,
     console: Console | None = None,
 ) -> list[Path]:
     """Write every format and figure of each table and each sweep over a knob, and `records.csv`.
@@ -49,6 +52,8 @@ def write_report(
         out: folder, created if necessary; files of the same names are replaced.
         stale: keys of records made with another version of the method's source, marked †.
         allow_mixed: mark settings that differ but must not, instead of raising an error.
+        read: returns the predictions of a record; without it rows have no intervals, and the marks
+            of the best rows are not tested.
         console: console to print the tables on before the files are written, which takes longer.
 
     Returns:
@@ -62,6 +67,8 @@ def write_report(
     if not records:
         raise UserError("There are no records to report.")
     tables = build_tables(records, stale=stale, allow_mixed=allow_mixed)
+    if read is not None:
+        tables = with_predictions(tables, read)
     if console is not None:
         for table in tables:
             print_table(table, console)

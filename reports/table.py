@@ -7,10 +7,13 @@ standard deviation for each metric. `aggregate` builds it from records.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from benchmarks.metrics import title_of
 from results.schema import Record
+
+Mark = Literal["best", "second"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class Row:
     """Cells of the variant that failed or do not apply."""
     stale: bool
     """True if a value comes from a record made with another version of the method's source."""
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Metric -> ends of its 95 % interval over test images and, if there are several, runs. Empty
+    without predictions, and for one run of a method that draws random numbers."""
 
     @property
     def not_applicable(self) -> bool:
@@ -102,6 +108,16 @@ class PublishedValues:
 
 
 @dataclass(frozen=True)
+class Marks:
+    """Marks of the rows of a table that rest on paired tests between them."""
+
+    by_metric: Mapping[str, tuple[Mark | None, ...]]
+    """Metric -> mark of each row, for the metrics that are compared."""
+    level: float
+    """Largest probability that the row that is truly the best of a column is not marked as best."""
+
+
+@dataclass(frozen=True)
 class Table:
     """Results on one data set with one backbone."""
 
@@ -121,3 +137,5 @@ class Table:
     """Remarks of the sweeps' authors, printed after the caption."""
     published: PublishedValues | None = None
     """None if nothing is published on the data set with the backbone."""
+    tested: Marks | None = None
+    """None if no two rows could be tested, for example without predictions."""

@@ -8,9 +8,9 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from reports.layout import COST_COLUMNS, Mark, columns, cost, flags, marks, mean_std
+from reports.layout import COST_COLUMNS, columns, cost, flags, legend, marks, mean_std
 from reports.published.tables import print_published
-from reports.table import Table
+from reports.table import Mark, Table
 
 _STYLES: dict[Mark | None, str] = {"best": "bold", "second": "underline", None: ""}
 
@@ -25,7 +25,8 @@ def print_table(table: Table, console: Console) -> None:
     console.print(Text(f"{table.dataset} / {table.backbone}", style="bold"))
     console.print(grid)
     # A Text for each line: captions and error messages may contain what rich reads as markup.
-    for line in (f"{table.caption}{_LEGEND} {table.remark}".rstrip(), *table.footnotes):
+    marked = legend(table, "bold", "underlined")
+    for line in (f"{table.caption} {marked} {table.remark}".rstrip(), *table.footnotes):
         console.print(Padding(Text(line), (0, 0, 0, 1)))
     for line in table.warnings:
         console.print(Padding(Text(f"Warning: {line}", style="bold"), (0, 0, 0, 1)))
@@ -33,9 +34,6 @@ def print_table(table: Table, console: Console) -> None:
         console.print()
         print_published(table.published, console)
     console.print()
-
-
-_LEGEND = " Best bold, second underlined."
 
 
 def _grid(table: Table, *, roomy: bool) -> Grid:

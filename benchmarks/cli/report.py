@@ -66,6 +66,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         options.out or DEFAULT_FOLDER,
         stale=loaded.stale,
         allow_mixed=options.allow_mixed,
+        read=loaded.read,
         console=console,
     )
     print_report_files(console, files, None)

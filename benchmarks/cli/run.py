@@ -269,7 +269,9 @@ def _report(
     from benchmarks.cli.report import DEFAULT_FOLDER
     from benchmarks.errors import counted
     from benchmarks.sweep.settings import Sweep
+    from reports.compare.runs import NEEDED
     from reports.report import write_report
+    from results.store import Store
 
     records = [p.record for p in planned if p.record is not None]
     stale = {p.record.key for p in planned if p.record is not None and p.state == "stale"}
@@ -277,7 +279,15 @@ def _report(
     missing = [p for p in planned if p.state == "missing"]
     folder = DEFAULT_FOLDER if sweep.out == Sweep().out else sweep.out / "report"
     console.print()
-    files = write_report(records, folder, stale=stale, allow_mixed=allow_mixed, console=console)
+    store = Store(sweep.out)
+    files = write_report(
+        records,
+        folder,
+        stale=stale,
+        allow_mixed=allow_mixed,
+        read=lambda record: store.predictions(record.key, NEEDED),
+        console=console,
+    )
     if sweep.compare:
         files += write_comparisons(
             baselines, records, stale, sweep.out, folder, console, sweep.margin

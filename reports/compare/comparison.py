@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import UserError, counted
 from reports.compare.far_runs import note_on_far_runs
-from reports.compare.intervals import Interval, paired_interval
-from reports.compare.parts import (
-    Array,
-    accuracy_parts,
-    compared_metrics,
-    part_steps,
-    precision_parts,
-)
+from reports.compare.intervals import Interval, RowInterval, paired_interval, row_interval
+from reports.compare.parts import Array, compared_metrics, part_steps
 from reports.compare.robust import FEWEST_RUNS, robust_interval
+from reports.compare.runs import Read, Runs
 from reports.compare.strata import Strata
-from reports.compare.units import is_fixed, notes, paired_units, sources, unit_names
+from reports.compare.units import Pair, is_fixed, notes, paired_units, sources, unit_names
 from reports.table import Row, Table
-from results.schema import Record
-
-Read = Callable[[Record], Mapping[str, NDArray[Any]]]
-"""Returns the predictions stored with a record."""
-NEEDED = frozenset({"ids", "labels", "top5", "scores", "right"})
-"""Names of the prediction arrays that comparisons use, if present."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +70,7 @@ class Comparer:
     """
 
     def __init__(self, read: Read, *, robust: bool = False) -> None:
-        self._read, self._robust = read, robust
-        self._runs: dict[str, _Run] = {}
-        self._images: list[Images] = []
+        self._runs, self._robust = Runs(read), robust
 
     def compare(self, table: Table, a: Row, b: Row) -> Comparison:
         """Compare A with B over the run seeds and splits that both have.
@@ -93,12 +79,8 @@ class Comparer:
             UserError: the rows share no finished runs or too few for trimmed means, or predictions
                 are missing, damaged or of different test images.
         """
-        units = paired_units(a, b)
-        if not units:
-            raise UserError(
-                f"'{a.label}' and '{b.label}' have no finished run of the same seeds on "
-                f"{table.dataset} / {table.backbone}."
-            )
+        paired = self._paired(table, a, b)
+        units, strata = paired.units, paired.strata
         robust = self._robust and not is_fixed(a, b)
         if robust and len(units) < FEWEST_RUNS:
             raise UserError(
@@ -106,48 +88,25 @@ class Comparer:
                 f"{table.dataset} / {table.backbone}; --robust needs {FEWEST_RUNS} or more."
             )
         interval_of = robust_interval if robust else paired_interval
-        runs = {r.key: self._run(r) for unit in units for pair in unit for r in pair}
-        first = next(iter(runs.values()))
-        for key, run in runs.items():
-            if run.images is not first.images:
-                files = f"records/{next(iter(runs))}.npz, records/{key}.npz"
-                raise UserError(
-                    f"{table.dataset} / {table.backbone}: the runs of '{a.label}' and "
-                    f"'{b.label}' were not tested on the same images ({files}), so nothing can be "
-                    "paired."
-                )
-        ids, labels = first.images
-        groups = units[0][0][0].groups
-        assert groups is not None
-        steps = part_steps(labels, np.array(groups.membership))
-        strata = labels if table.task == "single" else np.zeros(len(ids), dtype=int)
-        parts = {key: run.parts() for key, run in runs.items()}
-        names, far = unit_names(units), list[str]()
+        names, far, sample = unit_names(units), list[str](), Strata(strata)
         intervals: dict[str, Interval | None] = {}
         differences: dict[str, tuple[float, ...]] = {}
         for name in (metric.key for metric in compared_metrics(table.task)):
-            if any(name not in found for found in parts.values()):
+            sides = self._sides(paired, name)
+            if sides is None:
                 intervals[name], differences[name] = None, ()
                 continue
-            # With several splits the run seeds of each are averaged, and the splits vary.
-            side_a, side_b = (
-                np.stack(
-                    [np.mean([parts[p[side].key][name] for p in unit], axis=0) for unit in units]
-                )
-                for side in (0, 1)
-            )
-            intervals[name] = interval_of(side_a, side_b, strata, steps.get(name))
-            sample = Strata(strata)
-            differences[name] = tuple(sample.total(side_a - side_b).tolist())
+            intervals[name] = interval_of(*sides, strata, paired.steps.get(name))
+            differences[name] = tuple(sample.total(sides[0] - sides[1]).tolist())
             if name == "overall":
-                for row, side in ((a, side_a), (b, side_b)):
+                for row, side in zip((a, b), sides, strict=True):
                     far += note_on_far_runs(row.label, names, sample.total(side).tolist())
         return Comparison(
             table=table,
             a=a.label,
             b=b.label,
             intervals=intervals,
-            covers=sources(a, b, units, len(ids)),
+            covers=sources(a, b, units, len(strata)),
             notes=(*notes(a, b, units), *far),
             one_run=len(units) == 1 and not is_fixed(a, b),
             units=names,
@@ -155,48 +114,86 @@ class Comparer:
             differences=differences,
         )
 
-    def _run(self, record: Record) -> _Run:
-        if record.key not in self._runs:
-            ids, labels, parts = _load(record, self._read(record))
-            self._runs[record.key] = _Run(self._shared(ids, labels), parts)
-        return self._runs[record.key]
+    def interval(self, table: Table, a: Row, b: Row, metric: str) -> Interval | None:
+        """The interval of one metric over all runs, as `compare` finds it.
 
-    def _shared(self, ids: NDArray[np.str_], labels: NDArray[np.int64]) -> Images:
-        """The same object for equal images, so that a hundred runs keep one copy."""
-        for known in self._images:
-            if np.array_equal(known[0], ids) and np.array_equal(known[1], labels):
-                return known
-        self._images.append((ids, labels))
-        return self._images[-1]
+        Returns:
+            None for an empty group, and for one run of a variant that draws random numbers.
 
+        Raises:
+            UserError: the rows share no finished runs, or predictions are missing, damaged or of
+                different test images.
+        """
+        paired = self._paired(table, a, b)
+        if len(paired.units) == 1 and not is_fixed(a, b):
+            return None
+        sides = self._sides(paired, metric)
+        if sides is None:
+            return None
+        return paired_interval(*sides, paired.strata, paired.steps.get(metric))
 
-Images = tuple[NDArray[np.str_], NDArray[np.int64]]
-"""Sample ids in their order and labels, (N,) or (N, C)."""
-Parts = Mapping[str, Array]
-"""Metric -> (N,) contributions of the images."""
+    def row(self, table: Table, row: Row) -> dict[str, RowInterval]:
+        """The interval of each compared metric of one row; without those of empty groups.
+
+        Raises:
+            UserError: predictions are missing, damaged or of different test images.
+        """
+        paired = self._paired(table, row, row)
+        found = {}
+        for name in (metric.key for metric in compared_metrics(table.task)):
+            sides = self._sides(paired, name)
+            if sides is not None:
+                found[name] = row_interval(sides[0], paired.strata, paired.steps.get(name))
+        return found
+
+    def _paired(self, table: Table, a: Row, b: Row) -> _Paired:
+        units = paired_units(a, b)
+        if not units:
+            raise UserError(
+                f"'{a.label}' and '{b.label}' have no finished run of the same seeds on "
+                f"{table.dataset} / {table.backbone}."
+            )
+        images = {r.key: self._runs.images(r) for unit in units for pair in unit for r in pair}
+        first = next(iter(images))
+        for key, own in images.items():
+            if own is not images[first]:
+                raise UserError(
+                    f"{table.dataset} / {table.backbone}: the runs of '{a.label}' and "
+                    f"'{b.label}' were not tested on the same images (records/{first}.npz, "
+                    f"records/{key}.npz), so nothing can be paired."
+                )
+        ids, labels = images[first]
+        groups = units[0][0][0].groups
+        assert groups is not None
+        return _Paired(
+            units,
+            strata=labels if table.task == "single" else np.zeros(len(ids), dtype=np.int64),
+            steps=part_steps(labels, np.array(groups.membership)),
+        )
+
+    def _sides(self, paired: _Paired, metric: str) -> tuple[Array, Array] | None:
+        """(units, N) parts of a metric on both sides; None if it is of an empty group."""
+        units = paired.units
+        records = {record.key: record for unit in units for pair in unit for record in pair}
+        parts = {key: self._runs.parts(record) for key, record in records.items()}
+        if any(metric not in found for found in parts.values()):
+            return None
+        # With several splits the run seeds of each are averaged, and the splits vary.
+        a, b = (
+            np.stack(
+                [np.mean([parts[p[side].key][metric] for p in unit], axis=0) for unit in units]
+            )
+            for side in (0, 1)
+        )
+        return a, b
 
 
 @dataclass(frozen=True)
-class _Run:
-    """The predictions of a run, in the order of its sample ids."""
+class _Paired:
+    """Pairs of runs that were tested on the same images."""
 
-    images: Images
-    parts: Callable[[], Parts]
-    """Computes the parts; those that are quick to compute are not kept in memory."""
-
-
-def _load(
-    record: Record, data: Mapping[str, NDArray[Any]]
-) -> tuple[NDArray[np.str_], NDArray[np.int64], Callable[[], Parts]]:
-    """Ids, labels and parts of a run."""
-    assert record.groups is not None and record.metrics is not None
-    order = np.argsort(data["ids"], kind="stable")
-    labels = data["labels"][order].astype(np.int64)
-    membership = np.array(record.groups.membership)
-    if record.task == "multi":
-        kept = precision_parts(data["scores"][order], labels, membership)
-        return data["ids"][order], labels, lambda: kept
-    right = data["right"][order] if "right" in data else data["top5"][order, 0] == labels
-    # The smallest integer type for the labels, because a table may have hundreds of runs.
-    small = labels.astype(np.min_scalar_type(max(len(membership) - 1, 0)))
-    return data["ids"][order], small, lambda: accuracy_parts(right, small, membership)
+    units: list[list[Pair]]
+    strata: NDArray[np.int64]
+    """(N,) stratum of each image."""
+    steps: Mapping[str, Array]
+    """Metric -> (N,) change of a part when its image turns."""

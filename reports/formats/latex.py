@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from reports.latex_text import escape_latex
-from reports.layout import COST_COLUMNS, NONE, Mark, body, columns, mean_std
+from reports.layout import COST_COLUMNS, NONE, body, columns, legend, mean_std
 from reports.outputs import table_output
 from reports.published.tables import published_latex
-from reports.table import Summary, Table
+from reports.table import Mark, Summary, Table
 
 
 @table_output(".tex")
@@ -24,13 +24,13 @@ def latex(table: Table) -> str:
     rows = body(table, escape_latex, escape_latex, _latex_value)
     label = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset} {table.backbone}".lower())[:120].strip("-")
     remark = f" {escape_latex(table.remark)}" if table.remark else ""
+    marked = legend(table, r"\textbf{bold}", r"\underline{underlined}")
     lines = [
         r"% Needs \usepackage{booktabs}.",
         *(f"% Warning: {escape_latex(line)}" for line in table.warnings),
         r"\begin{table}[t]",
         r"\centering",
-        rf"\caption{{{escape_latex(table.caption)} Best in \textbf{{bold}}, second "
-        rf"\underline{{underlined}}.{remark}}}",
+        rf"\caption{{{escape_latex(table.caption)} {marked}{remark}}}",
         rf"\label{{tab:{label}}}",
         r"\footnotesize",
         r"\setlength{\tabcolsep}{3pt}",

@@ -11,7 +11,11 @@ from reports.table import Table
 
 @table_output(".csv")
 def table_csv(table: Table) -> str:
-    """One line for each variant and metric: mean, std (ddof=1), n; empty where there is none."""
+    """One line for each variant and metric: mean, std (ddof=1), n, and the ends of the interval.
+
+    They are empty where there are none. The interval is over test images and, if there are several,
+    runs (see `Row.intervals`).
+    """
     lines: list[dict[str, Any]] = [
         {
             "dataset": table.dataset,
@@ -22,6 +26,8 @@ def table_csv(table: Table) -> str:
             "mean": summary.mean,
             "std": summary.std,
             "n": summary.n,
+            "low": row.intervals.get(name, (None, None))[0],
+            "high": row.intervals.get(name, (None, None))[1],
             "varies": row.spread,
             "cells": row.cells,
             "cells_without_result": len(row.failed),

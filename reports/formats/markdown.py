@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from reports.layout import COST_COLUMNS, Mark, body, columns, mean_std
+from reports.layout import COST_COLUMNS, body, columns, legend, mean_std
 from reports.markdown_text import code, escape_markdown, pipes
 from reports.outputs import table_output
 from reports.published.tables import published_markdown
-from reports.table import Summary, Table
+from reports.table import Mark, Summary, Table
 
 
 @table_output(".md")
@@ -19,7 +19,7 @@ def markdown(table: Table) -> str:
     lines = [
         f"## {escape_markdown(table.dataset)} / {escape_markdown(table.backbone)}",
         "",
-        f"{escape_markdown(table.caption)} Best in **bold**, second <u>underlined</u>. "
+        f"{escape_markdown(table.caption)} {legend(table, '**bold**', '<u>underlined</u>')} "
         f"{escape_markdown(table.remark)}".rstrip(),
         "",
         pipes(heads),

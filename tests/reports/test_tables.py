@@ -15,9 +15,9 @@ from reports.aggregate import build_tables
 from reports.formats.latex import latex
 from reports.formats.long_csv import table_csv
 from reports.formats.markdown import markdown
-from reports.layout import Mark, columns, cost, marks, mean_std
+from reports.layout import columns, cost, marks, mean_std
 from reports.records_csv import records_csv
-from reports.table import Summary, Table
+from reports.table import Mark, Summary, Table
 from reports.terminal import print_table
 from results.schema import Record
 from tests.results.factory import failed_record, fake_study, make_record

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from benchmarks.errors import UserError
-from reports.compare.comparison import NEEDED
 from reports.compare.parts import precision_parts
+from reports.compare.runs import NEEDED
 from results import correctness
 from results.correctness import CorrectnessBits, bits_of, write
 from results.predictions import Arrays, PredictionsError

@@ -12,10 +12,11 @@ from benchmarks.errors import UserError
 from benchmarks.sweep.baselines import Baselines
 from benchmarks.visible import visible
 from reports.aggregate import build_tables
-from reports.compare.comparison import NEEDED, Comparer, against
+from reports.compare.comparison import Comparer, against
 from reports.compare.families import NOTHING_ELSE, Asked, Family, judge
 from reports.compare.files import against_markdown, comparisons_csv
 from reports.compare.rows import also_named, find_row, unknown_variant
+from reports.compare.runs import NEEDED
 from reports.compare.terminal import print_against
 from reports.report import file_stems
 from reports.table import Row, Table

@@ -16,7 +16,7 @@ from benchmarks.sweep.fingerprints import fingerprint
 from benchmarks.sweep.plan import Expansion
 from benchmarks.sweep.settings import split_labels
 from methods.registry import METHODS
-from reports.compare.comparison import NEEDED, Read
+from reports.compare.runs import NEEDED, Read
 from results.schema import Record
 from results.store import Store, preference
 

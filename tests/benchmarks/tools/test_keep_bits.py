@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.errors import UserError
 from benchmarks.tools.keep_bits import keep_bits, main
-from reports.compare.comparison import NEEDED
+from reports.compare.runs import NEEDED
 from results import correctness
 from results.store import Store
 from tests.results.factory import failed_record, make_record

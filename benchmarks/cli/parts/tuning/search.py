@@ -35,7 +35,7 @@ from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.memory_needs import MemoryNeeds
 from benchmarks.sweep.recipe_files import FOLDS, TRIALS, Recipe, default_file, refuse_to_lose
 from benchmarks.sweep.settings import Sweep
-from reports.compare.comparison import NEEDED
+from reports.compare.runs import NEEDED
 from results.predictions import Arrays
 from results.schema import Record
 from results.store import Store
