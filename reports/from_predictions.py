@@ -1,4 +1,4 @@
-"""What predictions add to tables: intervals of the rows, and marks that rest on paired tests."""
+"""Intervals of rows and marks that rest on paired tests, both from predictions."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def marks(table: Table, key: str) -> list[Mark | None]:
 
 
 def legend(table: Table, bold: str, underlined: str) -> str:
-    """What the marks mean, without characters that a format would have to escape.
+    """The meaning of the marks, without characters that a format would have to escape.
 
     Args:
         table: whose marks they are.

@@ -1,4 +1,4 @@
-"""Which rows are shown to be worse than the best: the rule, and how often it is wrong."""
+"""Rows that are shown to be worse than the best: the rule, and how often it is wrong."""
 
 from __future__ import annotations
 
