@@ -16,9 +16,14 @@ EXAMPLES = {"plan --methods lift --datasets places_lt": "what a run would comput
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take every flag of `run`, so that one word turns a run into its plan."""
+    """Take every flag of `run`, so that one word turns a run into its plan, and one more."""
     add_sweep_flags(parser)
     add_allow_mixed(parser)
+    parser.add_argument(
+        "--power",
+        metavar="POINTS",
+        help="also say how many seeds show this difference, from the finished runs",
+    )
 
 
 def execute(options: argparse.Namespace, console: Console) -> int:
@@ -36,11 +41,14 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from benchmarks.errors import counted
     from benchmarks.run.slots import slots_of
     from benchmarks.sweep import plan
+    from benchmarks.sweep.settings import difference_in_points
     from results.store import Store
 
+    power = None if options.power is None else difference_in_points(options.power, "--power")
     sweep = requested_sweep(options, console)
     places = len(slots_of(sweep))
-    cells = plan.expand(sweep, partial(warn, console)).cells
+    expansion = plan.expand(sweep, partial(warn, console))
+    cells = expansion.cells
     if not cells:
         return print_empty_part(sweep, console)
     records = read_records(Store(sweep.out), console)
@@ -58,4 +66,9 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     warn_of_changed_data(planned, records, sweep, console)
     console.print(f"\n{counted(len(planned), 'cell')}, {outlook(todo, estimator, places)}.")
     print_bf16(todo, estimator, sweep, console, tried=False)
+    if power is not None:
+        from benchmarks.cli.parts.designs import print_designs
+
+        finished = [p.record for p in planned if p.record and p.record.status == "done"]
+        print_designs(finished, expansion.baselines, sweep.out, power, console)
     return 0

@@ -161,6 +161,30 @@ def test_the_cells_and_baselines_of_a_sweep_file(command: Command, finished: Pat
     )
 
 
+def test_a_plan_says_how_many_seeds_a_difference_needs(command: Command, finished: Path) -> None:
+    """The baselines of the file, or the best row of each table if it names none."""
+    file = finished / "sweep.yaml"
+    status, out, err = command("plan", "--config", str(file), "--power", "99.5")
+    assert (status, err) == (0, "")
+    for baseline in ("ncm", "linear_probe (lr=0.5)"):
+        start = f"{SMALL} / .*, against {re.escape(baseline)}: A true difference of 99.5 points in"
+        assert re.search(start.replace(SMALL, re.escape(SMALL)), out)
+    assert re.search(r"overall needs, with a power of 80 %: .* \d+ seeds\.", out)
+    assert "A true difference" not in command("plan", "--config", str(file))[1]
+    alone = Path("alone.yaml")
+    alone.write_text(re.sub("(?m)^compare: .*\n", "", file.read_text()))
+    out = command("plan", "--config", str(alone), "--power", "99.5")[1]
+    assert out.count("A true difference of 99.5 points in overall needs") == 2
+
+
+def test_a_plan_needs_two_seeds_to_say_how_many(command: Command, finished: Path) -> None:
+    words = ["plan", "--config", str(finished / "sweep.yaml"), "--power"]
+    for narrower in (["--seeds", "0"], ["--seeds", "7,8"]):  # one run each, and none
+        out = command(*words, "2", *narrower)[1]
+        assert "Run two seeds first." in out, out
+    assert "--power: 'two' is not a number" in _line(command(*words, "two"))
+
+
 BAD = {
     "nothing": ([], "Name two variants with --a and --b, or with --against"),
     "a alone": (["--a", "ncm"], "Name two variants"),
