@@ -16,6 +16,11 @@ from benchmarks.file_names import safe
 from benchmarks.safe_files import remove_leftovers, write_text
 from benchmarks.visible import visible
 from reports import figures, formats
+from reports.across import files as across
+from reports.across.diagram import diagram
+from reports.across.matrix import matrices
+from reports.across.study import Study, study
+from reports.across.terminal import print_study
 from reports.aggregate import build_tables
 from reports.compare.runs import Read
 from reports.figures.style import save
@@ -40,12 +45,15 @@ def write_report(
     allow_mixed: bool = False,
     read: Read | None = None,
     console: Console | None = None,
+    metric: str = "overall",
+    rope: float | None = None,
 ) -> list[Path]:
     """Write every format and figure of each table and each sweep over a knob, and `records.csv`.
 
     The files of a table are named `DATASET__BACKBONE` with the ending of the output, for example
     `.md` or `__head_tail.png`. Tables that differ in a single knob of their data set form a sweep,
-    whose files are named `DATASET__KNOB__BACKBONE`.
+    whose files are named `DATASET__KNOB__BACKBONE`. Tables of several data sets are also summarised
+    in `across.md`, `across.csv`, `across_pairs.csv` and diagrams.
 
     Args:
         records: records of any status.
@@ -55,6 +63,8 @@ def write_report(
         read: returns the predictions of a record; without it rows have no intervals, and the marks
             of the best rows are not tested.
         console: console to print the tables on before the files are written, which takes longer.
+        metric: key of the metric that is compared over data sets.
+        rope: half-width of the region of practical equivalence over data sets, in points.
 
     Returns:
         The files written.
@@ -72,6 +82,10 @@ def write_report(
     if console is not None:
         for table in tables:
             print_table(table, console)
+    studies = [study(matrix, rope) for matrix in matrices(tables, metric)]
+    if console is not None:
+        for one in studies:
+            print_study(one, console)
     written: list[Path] = []
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -83,6 +97,13 @@ def write_report(
         for sweep, stem in zip(sweeps, sweep_stems(sweeps), strict=True):
             for ending, of_sweep in SWEEP_OUTPUTS.items():
                 written += _write(of_sweep(sweep), out / f"{stem}{ending}")
+        if studies:
+            written += _write(across.markdown(studies), out / "across.md")
+            written += _write(across.csv(studies), out / "across.csv")
+        if any(one.pairs for one in studies):
+            written += _write(across.pairs_csv(studies), out / "across_pairs.csv")
+        for one, stem in zip(studies, study_stems(studies), strict=True):
+            written += _write(diagram(one), out / stem)
         ordered = sorted(records, key=lambda record: record.key)
         written += _write(records_csv(ordered), out / "records.csv")
     except OSError as error:
@@ -100,6 +121,13 @@ def sweep_stems(sweeps: Sequence[KnobSweep]) -> list[str]:
     """A file name without ending for each sweep: BASE__KNOB__BACKBONE, and all different."""
     stems = [f"{safe(s.base)}__{safe(s.knob)}__{safe(s.backbone)}" for s in sweeps]
     return _all_different(stems, map(repr, sweeps))
+
+
+def study_stems(studies: Sequence[Study]) -> list[str]:
+    """A file name without ending for the diagram of each study, all different."""
+    own = [study.matrix for study in studies]
+    stems = [f"across__{safe(matrix.backbone)}__{matrix.task}" for matrix in own]
+    return _all_different(stems, [f"{matrix.backbone}\n{matrix.task}" for matrix in own])
 
 
 def _all_different(stems: Sequence[str], contents: Iterable[str]) -> list[str]:

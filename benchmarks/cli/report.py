@@ -31,6 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--config", type=Path, metavar="FILE", help=SWEEP_OF_RECORDS)
     add("--methods", metavar="A,B", help="only these methods (default all)")
     add("--datasets", metavar="D[,D2]", help=DATASETS_OF_RECORDS)
+    add(
+        "--metric",
+        metavar="NAME",
+        default="overall",
+        help="metric of the table over all data sets (default overall)",
+    )
+    add(
+        "--rope",
+        type=float,
+        metavar="POINTS",
+        help="also say how probable it is that two variants are within so many points",
+    )
     add_plugin(parser)
     add_allow_mixed(parser)
 
@@ -43,11 +55,16 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     """
     from benchmarks.cli.parts.messages import print_report_files
     from benchmarks.cli.parts.records import load_records, matching_datasets, records_of_sweep
-    from benchmarks.errors import did_you_mean
+    from benchmarks.errors import UserError, did_you_mean
+    from benchmarks.metrics import METRICS
     from benchmarks.sweep.plan import expand
     from benchmarks.sweep.settings import read_sweep, split_labels
     from reports.report import write_report
 
+    if options.metric not in METRICS:
+        raise did_you_mean("metric", options.metric, METRICS)
+    if options.rope is not None and not 0 < options.rope < 100:  # not NaN either
+        raise UserError(f"--rope {options.rope:g}: give a number of points above 0 and below 100.")
     loaded = load_records(options.folders, options.plugin, console)
     records = loaded.records
     if options.config is not None:
@@ -68,6 +85,8 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         allow_mixed=options.allow_mixed,
         read=loaded.read,
         console=console,
+        metric=options.metric,
+        rope=options.rope,
     )
     print_report_files(console, files, None)
     return 0

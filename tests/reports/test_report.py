@@ -15,6 +15,7 @@ from tests.results.factory import failed_record, make_record
 
 PER_TABLE = [".csv", ".md", ".tex", "__groups.pdf", "__groups.png", "__head_tail.pdf"]
 PER_TABLE += ["__head_tail.png"]
+OVER_DATA_SETS = {"across.md", "across.csv"}
 
 
 def test_a_report_has_tables_and_figures_of_each_data_set_and_backbone(tmp_path: Path) -> None:
@@ -22,6 +23,7 @@ def test_a_report_has_tables_and_figures_of_each_data_set_and_backbone(tmp_path:
     files = write_report(records, tmp_path / "new" / "out")
     stems = ("cifar100_lt__glyph", "glyphs100_lt__glyph")
     expected = {f"{stem}{ending}" for stem in stems for ending in PER_TABLE} | {"records.csv"}
+    expected |= OVER_DATA_SETS
     assert {file.name for file in files} == expected
     assert {file.name for file in (tmp_path / "new" / "out").iterdir()} == expected
     assert all(file.stat().st_size > 0 for file in files)
@@ -52,7 +54,7 @@ def test_a_mixture_is_refused_before_anything_is_written(tmp_path: Path) -> None
     assert console.file.getvalue() == ""
     assert not (tmp_path / "out").exists()
     files = write_report(records, tmp_path / "out", allow_mixed=True)
-    assert len(files) == 2 * len(PER_TABLE) + 1
+    assert len(files) == 2 * len(PER_TABLE) + 1 + len(OVER_DATA_SETS)
 
 
 def test_mixed_data_sets_of_different_sizes_can_still_be_drawn(tmp_path: Path) -> None:
