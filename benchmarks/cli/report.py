@@ -53,7 +53,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     Raises:
         UserError: unknown names, nothing to report, or records that do not belong in one table.
     """
-    from benchmarks.cli.parts.messages import print_report_files
+    from benchmarks.cli.parts.messages import print_report_files, warn
     from benchmarks.cli.parts.records import load_records, matching_datasets, records_of_sweep
     from benchmarks.errors import UserError, did_you_mean
     from benchmarks.metrics import METRICS
@@ -88,5 +88,13 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         metric=options.metric,
         rope=options.rope,
     )
+    if (options.metric != "overall" or options.rope is not None) and not any(
+        file.name == "across.md" for file in files
+    ):
+        warn(
+            console,
+            f"No backbone has two data sets of one task with '{options.metric}': nothing is "
+            "compared over data sets.",
+        )
     print_report_files(console, files, None)
     return 0

@@ -64,6 +64,19 @@ def test_methods_and_data_sets_of_a_report(command: Command, runs: None, work: P
     }
 
 
+def test_a_metric_over_data_sets(command: Command, runs: None, work: Path) -> None:
+    words = ["report", "runs", "--config", "equal.yaml", "--out", "there", "--metric", "few"]
+    ended = command(*words, "--rope", "1")
+    assert ended.status == 0
+    assert "few over 2 data sets / glyph" in ended.out
+    assert "1 independent data set" in ended.out
+    with (work / "there" / "across.csv").open(encoding="utf-8") as stream:
+        assert {r["metric"] for r in csv.DictReader(stream)} == {"few"}
+    ended = command(*words, "--datasets", "glyphs100_lt")
+    assert ended.status == 0
+    assert "nothing is compared over data sets" in " ".join(ended.out.split())
+
+
 def test_a_record_of_current_code_wins_over_a_newer_stale_one(command: Command, work: Path) -> None:
     today = fingerprint("lift", {})
     times = {today: "2026-01-01T00:00:00+00:00", "0" * 16: "2026-02-02T00:00:00+00:00"}
@@ -88,6 +101,11 @@ def test_a_record_of_current_code_wins_over_a_newer_stale_one(command: Command, 
         (["--config", "nothing.yaml"], "Cannot read nothing.yaml"),
         (["--methods", "nmc"], "Unknown method of these records 'nmc'. Did you mean: ncm?"),
         (["--datasets", "glyphs"], "Unknown data set of these records 'glyphs'"),
+        (["--metric", "overal"], "Unknown metric 'overal'. Did you mean: overall?"),
+        (["--metric", "per_class"], "Unknown metric 'per_class'"),
+        (["--rope", "0"], "--rope 0: give a number of points above 0 and below 100"),
+        (["--rope", "nan"], "--rope nan: give a number of points"),
+        (["--rope", "wide"], "--rope"),
     ],
 )
 def test_bad_reports(command: Command, runs: None, words: list[str], says: str) -> None:

@@ -1,4 +1,4 @@
-"""What a report says over several data sets: terminal, Markdown, CSV, diagram and files."""
+"""The report over several data sets: terminal, Markdown, CSV, diagram and files."""
 
 from __future__ import annotations
 

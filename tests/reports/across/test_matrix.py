@@ -1,4 +1,4 @@
-"""Which rows of several tables are one variant, and which data sets are independent."""
+"""Rows of several tables that are one variant, and data sets that are independent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def one(found: list[Record], metric: str = "overall") -> Matrix:
 
 
 def cells(matrix: Matrix) -> dict[str, list[str]]:
-    """Of each line, the mean on each data set or the reason why there is none."""
+    """The mean of each line on each data set, or the reason why there is none."""
     return {line.label: [c.missing or f"{c.mean:.1f}" for c in line.cells] for line in matrix.lines}
 
 

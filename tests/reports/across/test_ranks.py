@@ -51,7 +51,7 @@ def test_ties_and_zeros_are_enumerated() -> None:
 
 
 def test_many_data_sets_use_the_approximation_of_scipy() -> None:
-    values = np.random.default_rng(0).normal(0, 1, (2, 30)) + [[0.3], [0.0]]
+    values = np.random.default_rng(0).normal(0, 1, (2, 30)) + np.array([[0.3], [0.0]])
     values[:, :4] = 0.0
     (pair,) = rank_tests(values).pairs
     assert pair.p == pytest.approx(wilcoxon(*values, zero_method="zsplit").pvalue)
