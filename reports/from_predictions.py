@@ -18,7 +18,7 @@ from reports.table import Mark, Marks, Row, Table
 MOST_ROWS = 100
 """Rows of a table that are tested, those of the best mean over all images."""
 MOST_RUNS = 1000
-"""Runs of a report whose predictions are read, about 10 ms each with 5,000 test images."""
+"""Runs of a table whose predictions are read, about 10 ms each with 5,000 test images."""
 _NAMED = 20
 """Most rows that a footnote names for one reason."""
 
@@ -35,12 +35,12 @@ def with_predictions(tables: Sequence[Table], read: Read) -> list[Table]:
         tables: of one report.
         read: returns the predictions of a record.
     """
-    return [_completed(table, Comparer(read), MOST_RUNS // len(tables)) for table in tables]
+    return [_completed(table, Comparer(read)) for table in tables]
 
 
-def _completed(table: Table, comparer: Comparer, most_runs: int) -> Table:
+def _completed(table: Table, comparer: Comparer) -> Table:
     untested: dict[str, str] = {}
-    intervals = _intervals(table, comparer, most_runs, untested)
+    intervals = _intervals(table, comparer, untested)
     if not intervals:
         return table
     rows = [row for row in table.rows if row.label in intervals]
@@ -90,9 +90,7 @@ Intervals = Mapping[str, tuple[float, float]]
 """Metric -> ends of the interval of a row."""
 
 
-def _intervals(
-    table: Table, comparer: Comparer, most_runs: int, untested: dict[str, str]
-) -> dict[str, Intervals]:
+def _intervals(table: Table, comparer: Comparer, untested: dict[str, str]) -> dict[str, Intervals]:
     """Intervals of the rows that can be tested; the others are added to `untested` with a reason.
 
     One run of a method that draws random numbers says nothing about others: it is left out.
@@ -107,8 +105,8 @@ def _intervals(
             untested[row.label] = "one run"
             continue
         runs += len(row.done)
-        if len(found) == MOST_ROWS or (runs > most_runs and len(found) > 1):
-            runs = most_runs  # the rows behind it are left out, too
+        if len(found) == MOST_ROWS or (runs > MOST_RUNS and len(found) > 1):
+            runs = MOST_RUNS  # the rows behind it are left out, too
             untested[row.label] = f"not among the {len(found)} best rows that can be tested"
             continue
         try:

@@ -222,7 +222,7 @@ def test_the_best_rows_are_tested_if_there_are_too_many(monkeypatch: pytest.Monk
     assert "not among the 3 best rows that can be tested" in line and "e" in line
 
 
-def test_the_runs_that_a_report_reads_are_shared_by_its_tables(
+def test_the_runs_that_a_table_reads_are_limited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(from_predictions, "MOST_RUNS", 14)
@@ -233,13 +233,9 @@ def test_the_runs_that_a_report_reads_are_shared_by_its_tables(
         read.append(record.key)
         return study.read(record)
 
-    tables = build_tables(study.records)
-    (table,) = with_predictions(tables, reading)
+    (table,) = with_predictions(build_tables(study.records), reading)
     assert len(read) == 12
     assert "e (not among the 4 best rows" in untested(table)[0]
-    read.clear()
-    with_predictions(tables * 2, reading)
-    assert len(read) == 2 * 6
 
 
 def test_every_format_says_what_the_marks_mean(tmp_path: Path) -> None:

@@ -76,4 +76,4 @@ def test_a_report_draws_without_torch(tmp_path: Path) -> None:
     assert status == 0
     assert list((tmp_path / "here").glob("*.png"))
     assert "matplotlib" in imported  # proof that imports are detected
-    assert not imported & HEAVY
+    assert not imported & (HEAVY - {"scipy"})  # the quantiles of intervals are SciPy's
