@@ -65,6 +65,8 @@ class Tuning:
     """Configurations tried to find them; 0 for values from a paper."""
     fields: tuple[str, ...]
     """Hyper-parameters whose final value the recipe set."""
+    stale: bool = False
+    """True if another version of the method's source was tuned."""
 
     def __str__(self) -> str:
         """The recipe as tables show it."""

@@ -1,4 +1,4 @@
-"""The verb `list`: methods, data sets and backbones, without importing any of them."""
+"""The verb `list`: methods, data sets, backbones and recipes, without importing any of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-HELP = "list methods, data sets and backbones"
-EXAMPLES = {"list methods": "names for --methods"}
+HELP = "list methods, data sets and backbones, or recipes"
+EXAMPLES = {
+    "list methods": "names for --methods",
+    "list recipes": "which are stale",
+}
 
 BACKBONES = {
     "glyph": "the embedded one, for the embedded world",
@@ -25,12 +28,18 @@ BACKBONES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take a kind of things, or all kinds."""
     parser.add_argument(
-        "what", nargs="?", choices=("methods", "datasets", "backbones"), help="list only these"
+        "what",
+        nargs="?",
+        choices=("methods", "datasets", "backbones", "recipes"),
+        help="list only these (recipes: of configs/recipes, which are listed on request alone)",
     )
 
 
 def execute(options: argparse.Namespace, console: Console) -> int:
     """Print a table of each kind."""
+    if options.what == "recipes":
+        console.print(_recipes(console))
+        return 0
     tables = {"methods": _methods, "datasets": _datasets, "backbones": _backbones}
     chosen = [options.what] if options.what else list(tables)
     for kind in chosen:
@@ -87,4 +96,31 @@ def _backbones() -> Table:
     )
     for name, what in BACKBONES.items():
         table.add_row(name, what)
+    return table
+
+
+def _recipes(console: Console) -> Table:
+    """The recipes of `configs/recipes`; a file that cannot be read is a line of its own."""
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    from benchmarks.cli.parts.messages import warn
+    from benchmarks.errors import UserError
+    from benchmarks.sweep.recipe_files import FOLDER, read_recipe
+    from benchmarks.sweep.recipe_state import state_of
+
+    title = f"Recipes in {FOLDER} (`tune --again` renews the stale ones)"
+    table = Table(
+        Column("recipe", overflow="fold"), "protocol", "trials", "state",
+        title=title, title_justify="left", box=None,
+    )  # fmt: skip
+    for file in sorted(FOLDER.glob("*.yaml")):
+        try:
+            recipe = read_recipe(file)
+            state = state_of(recipe)
+        except UserError as error:
+            warn(console, str(error))
+            continue
+        cells = (file.name, recipe.protocol or "any", str(recipe.trials), state)
+        table.add_row(*map(Text, cells))
     return table

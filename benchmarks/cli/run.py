@@ -50,6 +50,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from benchmarks import processes
     from benchmarks.cli.parts.messages import warn
     from benchmarks.cli.parts.plan_table import outlook
+    from benchmarks.cli.parts.recipes import renew_recipe_state
     from benchmarks.cli.parts.records import read_records
     from benchmarks.cli.parts.sweeps import (
         estimator_for,
@@ -112,6 +113,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
             # From the disk, not from memory: what is not there is not done.
             records = read_records(store, console, told)
             planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
+    planned = renew_recipe_state(planned, store)
     if part is not None and not reports:
         status = _print_done(planned, console)
     else:

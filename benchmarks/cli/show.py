@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +60,28 @@ def _show_method(name: str, console: Console) -> None:
         "random": "no: one run serves for every seed" if info.deterministic else "yes",
         "reconstruction": info.reconstruction,
         "tunable": ", ".join(f"{field} {reach}" for field, reach in space.items()),
+        "recipes": ", ".join(_recipes(name)),
         "exempt": "; ".join(f"{check} ({why})" for check, why in info.exempt.items()),
         "source": f"{entry.file} (fingerprint {fingerprint(name, defaults)})",
     }
     _print_facts({fact: text for fact, text in facts.items() if text}, console)
     docs = read_docs(entry.file, entry.class_name)
     _print_fields(name, fields, defaults, docs, console)
+
+
+def _recipes(method: str) -> list[str]:
+    """The recipes of a method in `configs/recipes`, each with its state."""
+    from benchmarks.errors import UserError
+    from benchmarks.sweep.recipe_files import FOLDER, read_recipe
+    from benchmarks.sweep.recipe_state import state_of
+
+    found = []
+    for file in sorted(FOLDER.glob("*.yaml")):
+        with suppress(UserError):  # `list recipes` names those that cannot be read
+            recipe = read_recipe(file)
+            if recipe.method == method:
+                found.append(f"{file.name} ({state_of(recipe)})")
+    return found
 
 
 def _show_dataset(name: str, data_root: Path, console: Console) -> None:

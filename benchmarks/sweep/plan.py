@@ -14,13 +14,14 @@ from typing import Any
 from benchmarks.backbone.identify import identify
 from benchmarks.datasets import registry as datasets
 from benchmarks.datasets.base import Family
-from benchmarks.errors import UserError, did_you_mean
+from benchmarks.errors import UserError, did_you_mean, first_few
 from benchmarks.plugins.values import apply_fields
 from benchmarks.protocol import UNREPEATABLE, budget
 from benchmarks.sweep.baselines import Baselines, resolve
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.fingerprints import fingerprint
 from benchmarks.sweep.recipe_files import Recipe, RecipeBook
+from benchmarks.sweep.recipe_state import is_stale
 from benchmarks.sweep.rows.labels import method_of
 from benchmarks.sweep.settings import Choice, Sweep, shard_of
 from methods.registry import METHODS, info_of
@@ -126,6 +127,7 @@ def _labelled(sweep: Sweep, say: Callable[[str], None], *, elsewhere: bool) -> l
     recipes = RecipeBook(sweep.recipes, [c.recipes or () for c in sweep.methods])
     cells = []
     named: dict[str, tuple[str, Any]] = {}
+    stale: dict[str, None] = {}
     for wanted in sweep.datasets:
         family, dataset = _family(sweep, wanted, used)
         _refuse_namesake(named, wanted.name, family)
@@ -139,7 +141,10 @@ def _labelled(sweep: Sweep, say: Callable[[str], None], *, elsewhere: bool) -> l
                     f"{choice}: none of its recipes ({', '.join(map(str, choice.recipes))}) is for "
                     f"{choice.name} on {dataset} with {backbone.name} under protocol {protocol}."
                 )
-            configs.append((choice, *_config(sweep, choice, recipe, protocol, used)))
+            config, tuning = _config(sweep, choice, recipe, protocol, used)
+            configs.append((choice, config, tuning))
+            if recipe is not None and tuning is not None and tuning.stale:
+                stale[str(recipe.file)] = None
         for split_seed in sweep.split_seeds:
             for choice, config, tuning in configs:
                 _refuse_unrecordable(sweep, choice, config, tuning, family, dataset)
@@ -179,6 +184,12 @@ def _labelled(sweep: Sweep, say: Callable[[str], None], *, elsewhere: bool) -> l
     for recipe in recipes.refuse_unused(spare):
         if any(_near(recipe, cell) for cell in cells):
             say(f"Not used: {recipe.file} is for {recipe}.")
+    if stale:
+        verb = "recipe was" if len(stale) == 1 else "recipes were"
+        say(
+            f"{len(stale)} {verb} tuned with another version of the method's source: "
+            f"{first_few(list(stale))}. `tune --again FILE` renews a recipe."
+        )
     return cells
 
 
@@ -326,7 +337,7 @@ def _config(
         )
         given |= recipe.fields
         kept = tuple(name for name in recipe.fields if name not in explicit)
-        tuning = Tuning(recipe.origin, recipe.trials, kept) if kept else None
+        tuning = Tuning(recipe.origin, recipe.trials, kept, is_stale(recipe)) if kept else None
     config = apply_fields(f"method {choice.name}", fields, given | explicit)
     if recipe is not None and tuning is not None:
         for name in recipe.fixed:

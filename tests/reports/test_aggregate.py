@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from reports.aggregate import build_tables, summarise
 from reports.table import Summary, Table
-from results.schema import Record
+from results.schema import Record, Tuning
 from tests.results.factory import failed_record, fake_study, make_record
 
 
@@ -215,6 +216,22 @@ def test_stale_rows_are_marked_and_explained() -> None:
     assert {row.label: row.stale for row in table.rows} == {"ncm": False, "lift": True}
     assert notes_about(table, "†") == ["† made with another version of the method's source."]
     assert notes_about(one_table(records), "†") == []
+
+
+def test_rows_with_a_stale_recipe_are_noted() -> None:
+    tuned = Tuning("tuned-on-glyphs100_lt, 8 trials", 8, ("lr",))
+    stale = dataclasses.replace(tuned, stale=True)
+    records = [
+        make_record("ncm"),
+        make_record("lift", tuning=stale),
+        make_record("sage", tuning=tuned),
+    ]
+    line = "tuned with another version of the method's source."
+    found = [text for text in one_table(records).footnotes if line in text]
+    assert found == [f"lift: {line}"]
+    every = [make_record("lift", tuning=stale), make_record("sage", tuning=stale)]
+    assert notes_about(one_table(every), f"All rows: {line}") != []
+    assert not [text for text in one_table(records[::2]).footnotes if line in text]
 
 
 def test_runs_of_a_row_made_with_several_sources_are_noted() -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 HEADS = ("method", "seeds", "split seeds", "state", "estimate", "from")
 NONE = "–"
+STALE_RECIPE = "†"
 
 
 def print_plan(
@@ -54,6 +55,8 @@ def print_plan(
             guesses = [estimator.cell(p.cell) for p in row if p.cell.key in running]
             table.add_row(*map(Text, _row(row, guesses)))
         console.print(table)
+    if any(_tuned_before(p.cell) for p in planned):
+        console.print(f"{STALE_RECIPE} its recipe was tuned with another version of its source")
 
 
 def _features_row(
@@ -73,13 +76,19 @@ def _features_row(
 def _row(row: Sequence[Planned], guesses: Sequence[Guess]) -> tuple[str, ...]:
     """The row of a method with one configuration."""
     first = row[0].cell
+    mark = f" {STALE_RECIPE}" if _tuned_before(first) else ""
     return (
         first.label,
         NONE if first.deterministic else _numbers(p.cell.seed for p in row),
         _numbers(p.cell.split_seed for p in row),
-        _counts(Counter(p.state for p in row)),
+        _counts(Counter(p.state for p in row)) + mark,
         *(_sum(guesses) if serves(first) else ("not applicable", "")),
     )
+
+
+def _tuned_before(cell: Cell) -> bool:
+    """True if another version of the method's source was tuned."""
+    return cell.tuning is not None and cell.tuning.stale
 
 
 def _sum(guesses: Sequence[Guess]) -> tuple[str, str]:

@@ -141,8 +141,11 @@ def _flags(first: Cell, sweep: Sweep) -> dict[str, object]:
         "backbone": first.backbone.typed,
         "precision": first.precision,
     }
-    owners = {first.dataset_as_typed, first.family.name}
-    if knobs := [f"{o}.{field}={value}" for o, field, value in sweep.set if o in owners]:
+    knobs: dict[str, dict[str, object]] = {}
+    for owner, field, value in sweep.set:
+        if owner in (first.dataset_as_typed, first.family.name):
+            knobs.setdefault(owner, {})[field] = value
+    if knobs:
         flags["set"] = knobs
     if sweep.plugin:
         flags["plugin"] = [str(file) for file in sweep.plugin]
