@@ -71,13 +71,16 @@ def runs_needed(
 
 def _with_runs(interval: Interval, runs: int) -> Interval:
     """The interval as it would be with another number of runs."""
-    own = interval.runs
-    if own is None:
+    between = interval.runs
+    if between is None:
         raise ValueError("One run does not show how much runs vary.")
-    factor = (own.freedom + 1) / runs
-    images = max(interval.images.variance - interval.noise, 0.0) + interval.noise * factor
+    factor = (between.freedom + 1) / runs
+    noise = interval.noise * factor
+    images = max(interval.images.variance - interval.noise, 0.0) + noise
+    explained = noise * (runs - 2) / (runs - 1)
     return replace(
         interval,
         images=replace(interval.images, variance=images),
-        runs=Component(own.variance * factor, runs - 1.0),
+        runs=Component(interval.own_variance() * factor + explained, runs - 1.0),
+        noise=noise,
     )

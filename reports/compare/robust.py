@@ -8,8 +8,6 @@ difference of typical runs (the median over runs), not the average over all runs
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,7 +55,6 @@ def robust_interval(
         b=float(sample.total(b).mean()),
         difference=float(sample.total(mean)),
         images=Component(*sample.variance(mean, steps)),
-        runs=Component(max(0.0, between - noise * (left - 2) / (left - 1)), left - 1.0),
-        se_runs=math.sqrt(between),
+        runs=Component(between, left - 1.0),
         noise=noise,
     )

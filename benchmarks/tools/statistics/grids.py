@@ -127,13 +127,14 @@ def _power(worlds: int | None, seed: int) -> Iterator[str]:
 
 
 def _families(worlds: int | None, seed: int) -> Iterator[str]:
-    yield from _head("rows", "runs", "one by one", "together")
+    yield from _head("rows", "runs", "runs vary", "one by one", "together")
     for rows in (1, 9):
         for runs in (3, 5, 10):
-            found = false_tables(World(15, 20, runs), rows, worlds or 2000, seed)
-            yield pipes(
-                [str(rows), str(runs), _percent(found.one_by_one), _percent(found.together)]
-            )
+            for name in ("middle", "large"):
+                world = World(15, 20, runs).shaken(name)
+                found = false_tables(world, rows, worlds or 2000, seed)
+                shares = [_percent(found.one_by_one), _percent(found.together)]
+                yield pipes([str(rows), str(runs), name, *shares])
 
 
 def _looking(worlds: int | None, seed: int) -> Iterator[str]:

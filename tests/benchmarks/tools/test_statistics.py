@@ -168,9 +168,11 @@ def test_a_mistake_is_one_line(
 @pytest.mark.slow
 @pytest.mark.parametrize("runs", [3, 5, 10])
 @pytest.mark.parametrize("rows", [1, 9])
-def test_false_tables_in_2000(rows: int, runs: int) -> None:
+@pytest.mark.parametrize("name", ["middle", "large"])
+def test_false_tables_in_2000(name: str, rows: int, runs: int) -> None:
     """At most 5 % and two standard errors of the simulation."""
-    assert false_tables(World(15, 20, runs), rows, 2000, 0).together <= 0.05 + 2 * 0.0049
+    world = World(15, 20, runs).shaken(name)
+    assert false_tables(world, rows, 2000, 0).together <= 0.05 + 2 * 0.0049
 
 
 @pytest.mark.slow

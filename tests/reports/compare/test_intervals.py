@@ -115,6 +115,21 @@ def test_runs_add_their_variance_without_the_share_that_images_explain(runs: int
     assert interval.se_runs == pytest.approx(np.sqrt(between))
 
 
+def test_far_out_chance_likeness_of_runs_is_not_believed() -> None:
+    """With three runs, what images explain is subtracted in the ratio of the quantiles."""
+    rng = np.random.default_rng(12)
+    difference = rng.normal(size=(3, 60)) + np.array([[0.0], [0.4], [0.8]])
+    interval = paired_interval(difference, np.zeros_like(difference), at_large(60))
+    own = difference - difference.mean(0)
+    explained = own.var(axis=1, ddof=1).sum() / 60 / 6 / 2
+    between = stats.sem(difference.mean(1)) ** 2
+    for level in (0.2, 0.05, 0.01, 0.001):
+        t_images, t = (stats.t.isf(level / 2, f) for f in (interval.images.freedom, 2))
+        left = between - explained * min(1.0, stats.t.isf(0.025, 2) / t)
+        expected = t_images**2 * interval.images.variance + t**2 * left
+        assert interval.half_width(level) ** 2 == pytest.approx(expected)
+
+
 def test_runs_that_differ_less_than_their_images_explain_add_nothing() -> None:
     """Three runs whose totals are equal by construction, though each image differs."""
     rng = np.random.default_rng(9)

@@ -11,9 +11,11 @@ from reports.compare.power import MOST_RUNS, runs_needed, smallest_difference
 
 
 def design(images: float, runs: float | None, number: int = 5, noise: float = 0.0) -> Interval:
-    """An interval with these variances of its mean."""
-    own = None if runs is None else Component(runs, number - 1.0)
-    return Interval(60.0, 58.0, 2.0, Component(images, 500.0), own, None, noise)
+    """An interval with these variances of its mean, to which runs add `runs`."""
+    between = None
+    if runs is not None:
+        between = Component(runs + noise * (number - 2) / (number - 1), number - 1.0)
+    return Interval(60.0, 58.0, 2.0, Component(images, 500.0), between, noise)
 
 
 @pytest.mark.parametrize("power", [0.8, 0.95])
@@ -69,7 +71,7 @@ def test_the_projection_from_three_runs_is_what_ten_runs_have() -> None:
         assert found[0].runs is not None
         return Interval(
             0, 0, 0, Component(float(np.mean([i.images.variance for i in found])), 79.0),
-            Component(float(np.mean(own)), found[0].runs.freedom), None,
+            Component(float(np.mean(own)), found[0].runs.freedom),
             float(np.mean([i.noise for i in found])),
         )  # fmt: skip
 

@@ -61,8 +61,7 @@ class Score:
 
 
 def _standard_error(interval: Interval) -> float:
-    runs = 0.0 if interval.runs is None else interval.runs.variance
-    return math.sqrt(interval.images.variance + runs)
+    return math.sqrt(interval.images.variance + interval.own_variance())
 
 
 def score_of(runs: Sequence[Sequence[Record]], read: Read) -> Score:
