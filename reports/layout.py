@@ -75,9 +75,9 @@ def legend(table: Table, bold: str, underlined: str) -> str:
     if table.tested is None:
         return f"Best in {bold}, second {underlined}; not tested, so the order may be chance."
     return (
-        f"In {bold}: the best mean of a column and all rows that are not shown to be worse "
-        f"(paired one-sided tests, together at level {table.tested.level:g} in each column); "
-        f"{underlined}: the same among the other rows."
+        f"In {bold}: the rows of a column that may be the best, by paired tests against the best "
+        f"mean (the truly best row is among them with a probability of {1 - table.tested.level:g}, "
+        f"but others without a mark may be as good); {underlined}: the same among the other rows."
     )
 
 

@@ -3,7 +3,8 @@
 Every row is tested against the row of the best mean. The row that is truly the best is left out
 only if its test against some row B, that of the best mean, says that it is worse, which is false
 for each of the other K - 1 rows. Each test has the level alpha / (K - 1), so this happens in at
-most alpha of the tables (Bonferroni), whichever row has the best mean.
+most alpha of the tables (Bonferroni), whichever row has the best mean. Nothing like it holds for
+all rows at once: some row that is as good as the best is left out more often.
 
 Hsu, Multiple Comparisons: Theory and Methods, 1996. Hsu's own test needs equal variances and
 normal means; the paired intervals here have neither.

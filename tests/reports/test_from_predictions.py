@@ -242,13 +242,13 @@ def test_every_format_says_what_the_marks_mean(tmp_path: Path) -> None:
     study = two_tiers()
     console = Console(file=io.StringIO(), width=100)
     write_report(study.records, tmp_path, read=study.read, console=console)
-    said = "the best mean of a column and all rows that are not shown to be worse"
+    said = "the rows of a column that may be the best, by paired tests against the best mean"
     for text in (
         (tmp_path / "glyphs100_lt__glyph.md").read_text(encoding="utf-8"),
         (tmp_path / "glyphs100_lt__glyph.tex").read_text(encoding="utf-8"),
         " ".join(console.file.getvalue().split()),
     ):
-        assert said in text and "together at level 0.05 in each column" in text
+        assert said in text and "among them with a probability of 0.95," in text
     text = (tmp_path / "glyphs100_lt__glyph.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     assert [row.count("**") for row in rows] == [0, 0, 0, 10, 10]
