@@ -67,12 +67,12 @@ def test_a_trial_is_near_by_the_difference_on_the_same_images() -> None:
     best = _right(0.5, 0.5, 0.5, 0.5)
     other, many_less = best.copy(), best.copy()
     other[[0, 1, 49]] = ~other[[0, 1, 49]]  # two images lost, one won
-    many_less[:12] = False
+    many_less[:5] = False
     assert _score([other]).near(_score([best]))
     assert _score([best]).near(_score([best]))
-    # 6 points below; the errors of the two scores are 3.6 points, that of their difference 1.5.
+    # 2.5 points below; the errors of the two scores are 3.5 points, that of their difference 1.2.
     assert not _score([many_less]).near(_score([best]))
-    assert _score([many_less]).value + 2 * _score([best]).error > _score([best]).value
+    assert _score([many_less]).value + _score([many_less]).error > _score([best]).value
 
 
 def test_multi_label_scores_are_mean_average_precisions() -> None:
