@@ -11,6 +11,8 @@ from scipy import stats
 from sklearn.metrics import average_precision_score
 
 from benchmarks.metrics import METRICS, Metric, Outcome, single_label_metrics
+from benchmarks.tools.statistics import coverage as simulation
+from benchmarks.tools.statistics.worlds import World
 from reports.compare.intervals import Interval, paired_interval, t_quantile
 from reports.compare.parts import accuracy_parts, precision_parts
 
@@ -351,37 +353,13 @@ def coverage(
     noise: float,
     fixed_b: bool = False,
     worlds: int = 300,
-    seed: int = 0,
 ) -> float:
-    """Simulated coverage of the true difference by the interval of balanced accuracy.
-
-    An image is right where a normal variable is positive. It is the sum of what the class and the
-    image are worth to both variants and to each, of a shift by run (`run`), one by run and class
-    (`run_class`) and one by run and image (`noise`): the truth is then a normal probability.
-    """
-    rng = np.random.default_rng([seed, classes, images, runs])
-    worth = rng.normal(0.3, 0.8, classes), rng.normal(0.5, 0.8, classes)
-    shaken = np.sqrt(1.25 + run**2 + run_class**2 + noise**2), np.sqrt(1.25)
-    true = [stats.norm.cdf(w / s).mean() for w, s in zip(worth, shaken, strict=True)]
-    if not fixed_b:
-        true[1] = stats.norm.cdf(worth[1] / shaken[0]).mean()
-    labels = np.repeat(np.arange(classes), images)
-    membership = np.array(["few"] * classes)
-    held = 0
-    for _ in range(worlds):
-        image = rng.normal(size=len(labels))
-
-        def side(worth: np.ndarray, random: bool, image: np.ndarray = image) -> np.ndarray:
-            x = (worth[labels] + image + rng.normal(0, 0.5, len(labels)))[None]
-            if random:
-                x = x + rng.normal(0, run, (runs, 1)) + rng.normal(0, noise, (runs, len(labels)))
-                x = x + rng.normal(0, run_class, (runs, classes))[:, labels]
-            x = np.broadcast_to(x, (runs, len(labels)))
-            return np.stack([accuracy_parts(r > 0, labels, membership)["balanced"] for r in x])
-
-        interval = paired_interval(side(worth[0], True), side(worth[1], not fixed_b), labels)
-        held += interval.low <= 100 * (true[0] - true[1]) <= interval.high
-    return held / worlds
+    """Simulated coverage of the true difference in balanced accuracy; B may be deterministic."""
+    world = World(
+        classes, images, runs, gap=0.2, run=run, run_class=run_class, noise=noise,
+        fixed=(1,) if fixed_b else (),
+    )  # fmt: skip
+    return simulation.coverage(simulation.of_pairs(world), worlds, 0).share
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
@@ -414,27 +392,9 @@ def test_coverage_from_runs_all_alike_to_runs_all_different(
 
 
 def precision_coverage(positives: int, classes: int, *, worlds: int, number: int = 1000) -> float:
-    """Coverage for the difference of mean average precision, around its mean over the worlds.
-
-    The precision of a finite sample differs a little from that of an infinite one; what is
-    estimated is its expectation for a test set of this size.
-    """
-    rng = np.random.default_rng([positives, classes])
-    membership = np.array(["few"] * classes)
-    ends = []
-    for _ in range(worlds):
-        y = (rng.random((number, classes)) < positives / number).astype(np.int64)
-        common = np.sqrt(0.7) * rng.normal(size=y.shape)
-        a, b = (
-            precision_parts(
-                mean * y + common + np.sqrt(0.3) * rng.normal(size=y.shape), y, membership
-            )["overall"]
-            for mean in (2.0, 1.5)
-        )
-        interval = paired_interval(a[None], b[None], at_large(number))
-        ends.append((interval.difference, interval.low, interval.high))
-    centre, low, high = np.array(ends).T
-    return ((low <= centre.mean()) & (centre.mean() <= high)).mean()
+    """Simulated coverage of the difference of mean average precision."""
+    draw = simulation.of_precisions(positives, classes, number)
+    return simulation.coverage(draw, worlds, positives).share
 
 
 @pytest.mark.slow
