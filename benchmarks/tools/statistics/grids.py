@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from benchmarks.tools.statistics.across import false_ranks, of_improvement, of_middle
 from benchmarks.tools.statistics.coverage import (
     Draw,
     coverage,
@@ -144,6 +145,23 @@ def _looking(worlds: int | None, seed: int) -> Iterator[str]:
         yield pipes([name, _percent(once), _percent(last)])
 
 
+def _across(worlds: int | None, seed: int) -> Iterator[str]:
+    yield from _head("data sets", "runs", "interquartile mean, far apart", "close", "improvement")
+    for sets in (2, 5, 10):
+        for runs in (3, 5, 10):
+            draws = [of_middle(sets, runs, 40.0), of_middle(sets, runs, 2.0)]
+            draws.append(of_improvement(sets, runs))
+            shares = [coverage(draw, worlds or 1000, seed).share for draw in draws]
+            yield pipes([str(sets), str(runs), *map(_percent, shares)])
+
+
+def _ranks(worlds: int | None, seed: int) -> Iterator[str]:
+    yield from _head("variants", "6 data sets", "9 data sets", "13 data sets")
+    for variants in (2, 3, 5):
+        shares = [false_ranks(variants, sets, worlds or 2000, seed) for sets in (6, 9, 13)]
+        yield pipes([str(variants), *map(_percent, shares)])
+
+
 GRIDS: dict[str, Grid] = {
     "pairs": _pairs,
     "few": _few,
@@ -155,6 +173,8 @@ GRIDS: dict[str, Grid] = {
     "power": _power,
     "families": _families,
     "looking": _looking,
+    "across": _across,
+    "ranks": _ranks,
 }
 """Tables by name."""
 
