@@ -96,17 +96,17 @@ class Interval:
     def own_variance(self, level: float = LEVEL) -> float:
         """Variance that runs add to that of the images, 0 for a single run.
 
-        Below the usual level less is subtracted. Runs that are alike by chance would else leave the
-        images alone, once in a hundred comparisons with three runs; a family of 36 comparisons asks
-        for one in 720.
+        No more is subtracted than there is, and less below the usual level. Runs that are alike by
+        chance would else leave the images alone, once in a hundred comparisons with three runs; a
+        family of 36 comparisons asks for one in 720.
         """
         if self.runs is None:
             return 0.0
         freedom = self.runs.freedom
-        explained = self.noise * (freedom - 1) / freedom
+        explained = min(self.noise, self.runs.variance) * (freedom - 1) / freedom
         if level < LEVEL:
             explained *= t_quantile(freedom) / t_quantile(freedom, level)
-        return max(0.0, self.runs.variance - explained)
+        return self.runs.variance - explained
 
     def p_value(self, at: float = 0.0) -> float:
         """Two-sided p-value of the hypothesis that the true difference is `at`.

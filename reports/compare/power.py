@@ -77,10 +77,9 @@ def _with_runs(interval: Interval, runs: int) -> Interval:
     factor = (between.freedom + 1) / runs
     noise = interval.noise * factor
     images = max(interval.images.variance - interval.noise, 0.0) + noise
-    explained = noise * (runs - 2) / (runs - 1)
     return replace(
         interval,
         images=replace(interval.images, variance=images),
-        runs=Component(interval.own_variance() * factor + explained, runs - 1.0),
-        noise=noise,
+        runs=Component(interval.own_variance() * factor, runs - 1.0),
+        noise=0.0,  # it is taken off the runs already
     )

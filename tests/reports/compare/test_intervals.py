@@ -132,6 +132,15 @@ def test_far_out_chance_likeness_of_runs_is_not_believed() -> None:
         assert interval.half_width(level) ** 2 == pytest.approx(expected)
 
 
+def test_runs_explain_no_more_than_they_vary() -> None:
+    """Totals differ by little, images by much: half of the variance is left with three runs."""
+    rng = np.random.default_rng(13)
+    difference = rng.normal(0, 5, (3, 60))
+    difference += np.array([[0.0], [0.1], [0.2]]) - difference.mean(1, keepdims=True)
+    interval = paired_interval(difference, np.zeros_like(difference), at_large(60))
+    assert interval.own_variance() == pytest.approx(0.1**2 / 3 / 2)
+
+
 def test_runs_that_differ_less_than_their_images_explain_add_nothing() -> None:
     """Three runs whose totals are equal by construction, though each image differs."""
     rng = np.random.default_rng(9)

@@ -14,7 +14,9 @@ def design(images: float, runs: float | None, number: int = 5, noise: float = 0.
     """An interval with these variances of its mean, to which runs add `runs`."""
     between = None
     if runs is not None:
-        between = Component(runs + noise * (number - 2) / (number - 1), number - 1.0)
+        # No more than the variance between runs is taken off it.
+        variance = min(runs + noise * (number - 2) / (number - 1), runs * (number - 1))
+        between = Component(max(runs, variance), number - 1.0)
     return Interval(60.0, 58.0, 2.0, Component(images, 500.0), between, noise)
 
 
