@@ -13,7 +13,7 @@ Verdicts that hold together ask for levels far below 5 %; there, less is subtrac
 (`Interval.own_variance`). Where no image turns, one is counted (`Strata.variance`).
 
 In simulations, with the variance between runs from a tenth to a hundred times that between images,
-95 % intervals covered the true value in 95 to 100 % of the worlds with two runs, 94 to 98 % with
+95 % intervals covered the true value in 95 to 100 % of the worlds with two runs, 94 to 99 % with
 three and 94 to 97 % with five; those of mean average precision in 96 to 100 % with 2 to 30
 positives a class. docs/statistics.md has the tables and the command that prints them.
 """
