@@ -7,8 +7,8 @@ one fewer is drawn, which gives the variance of means its size (Rao and Wu 1988,
 cover the choice of runs, not that of the data sets or of their test images.
 
 In simulations (`python -m benchmarks.tools.statistics across`) 95 % intervals of the interquartile
-mean covered the true value in 95 to 99.5 % of the worlds, those of the probability of
-improvement in 92 to 97 %, with 3 to 10 runs on 2 to 10 data sets. With two runs it was 89 to 97
+mean covered the true value in 94 to 99.5 % of the worlds, those of the probability of
+improvement in 92 to 97.5 %, with 3 to 10 runs on 2 to 10 data sets. With two runs it was 89 to 97
 and 74 to 96 %.
 """
 
