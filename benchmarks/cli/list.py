@@ -106,7 +106,7 @@ def _recipes(console: Console) -> Table:
 
     from benchmarks.cli.parts.messages import warn
     from benchmarks.errors import UserError
-    from benchmarks.sweep.recipe_files import FOLDER, read_recipe
+    from benchmarks.sweep.recipe_files import FOLDER, read_recipe, recipe_files
     from benchmarks.sweep.recipe_state import state_of
 
     title = f"Recipes in {FOLDER} (`tune --again` renews the stale ones)"
@@ -114,7 +114,7 @@ def _recipes(console: Console) -> Table:
         Column("recipe", overflow="fold"), "protocol", "trials", "state",
         title=title, title_justify="left", box=None,
     )  # fmt: skip
-    for file in sorted(FOLDER.glob("*.yaml")):
+    for file in recipe_files():
         try:
             recipe = read_recipe(file)
             state = state_of(recipe)

@@ -72,11 +72,11 @@ def _show_method(name: str, console: Console) -> None:
 def _recipes(method: str) -> list[str]:
     """The recipes of a method in `configs/recipes`, each with its state."""
     from benchmarks.errors import UserError
-    from benchmarks.sweep.recipe_files import FOLDER, read_recipe
+    from benchmarks.sweep.recipe_files import read_recipe, recipe_files
     from benchmarks.sweep.recipe_state import state_of
 
     found = []
-    for file in sorted(FOLDER.glob("*.yaml")):
+    for file in recipe_files():
         with suppress(UserError):  # `list recipes` names those that cannot be read
             recipe = read_recipe(file)
             if recipe.method == method:

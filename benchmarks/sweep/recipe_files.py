@@ -91,6 +91,11 @@ class Recipe:
         return same and self.protocol in ("", protocol)
 
 
+def recipe_files() -> list[Path]:
+    """Return the files in `configs/recipes`, sorted by name."""
+    return sorted(FOLDER.glob("*.yaml"))
+
+
 def read_recipe(file: Path) -> Recipe:
     """Read the recipe in a file.
 

@@ -13,9 +13,17 @@ from reports.compare.far_runs import note_on_far_runs
 from reports.compare.intervals import Interval, RowInterval, paired_interval, row_interval
 from reports.compare.parts import Array, compared_metrics, part_steps
 from reports.compare.robust import FEWEST_RUNS, robust_interval
-from reports.compare.runs import Read, Runs
+from reports.compare.runs import Parts, Read, Runs
 from reports.compare.strata import Strata
-from reports.compare.units import Pair, is_fixed, notes, paired_units, sources, unit_names
+from reports.compare.units import (
+    Pair,
+    is_fixed,
+    is_one_run,
+    notes,
+    paired_units,
+    sources,
+    unit_names,
+)
 from reports.table import Row, Table
 
 
@@ -92,7 +100,7 @@ class Comparer:
         intervals: dict[str, Interval | None] = {}
         differences: dict[str, tuple[float, ...]] = {}
         for name in (metric.key for metric in compared_metrics(table.task)):
-            sides = self._sides(paired, name)
+            sides = paired.sides(name)
             if sides is None:
                 intervals[name], differences[name] = None, ()
                 continue
@@ -108,7 +116,7 @@ class Comparer:
             intervals=intervals,
             covers=sources(a, b, units, len(strata)),
             notes=(*notes(a, b, units), *far),
-            one_run=len(units) == 1 and not is_fixed(a, b),
+            one_run=is_one_run(a, b, units),
             units=names,
             robust=robust,
             differences=differences,
@@ -125,9 +133,9 @@ class Comparer:
                 different test images.
         """
         paired = self._paired(table, a, b)
-        if len(paired.units) == 1 and not is_fixed(a, b):
+        if is_one_run(a, b, paired.units):
             return None
-        sides = self._sides(paired, metric)
+        sides = paired.sides(metric)
         if sides is None:
             return None
         return paired_interval(*sides, paired.strata, paired.steps.get(metric))
@@ -141,7 +149,7 @@ class Comparer:
         paired = self._paired(table, row, row)
         found = {}
         for name in (metric.key for metric in compared_metrics(table.task)):
-            sides = self._sides(paired, name)
+            sides = paired.sides(name)
             if sides is not None:
                 found[name] = row_interval(sides[0], paired.strata, paired.steps.get(name))
         return found
@@ -169,23 +177,8 @@ class Comparer:
             units,
             strata=labels if table.task == "single" else np.zeros(len(ids), dtype=np.int64),
             steps=part_steps(labels, np.array(groups.membership)),
+            parts={r.key: self._runs.parts(r) for unit in units for pair in unit for r in pair},
         )
-
-    def _sides(self, paired: _Paired, metric: str) -> tuple[Array, Array] | None:
-        """(units, N) parts of a metric on both sides; None if it is of an empty group."""
-        units = paired.units
-        records = {record.key: record for unit in units for pair in unit for record in pair}
-        parts = {key: self._runs.parts(record) for key, record in records.items()}
-        if any(metric not in found for found in parts.values()):
-            return None
-        # With several splits the run seeds of each are averaged, and the splits vary.
-        a, b = (
-            np.stack(
-                [np.mean([parts[p[side].key][metric] for p in unit], axis=0) for unit in units]
-            )
-            for side in (0, 1)
-        )
-        return a, b
 
 
 @dataclass(frozen=True)
@@ -197,3 +190,21 @@ class _Paired:
     """(N,) stratum of each image."""
     steps: Mapping[str, Array]
     """Metric -> (N,) change of a part when its image turns."""
+    parts: Mapping[str, Parts]
+    """Contributions of the images in each run, by the record's key."""
+
+    def sides(self, metric: str) -> tuple[Array, Array] | None:
+        """(units, N) parts of a metric on both sides; None if it is of an empty group."""
+        if any(metric not in found for found in self.parts.values()):
+            return None
+        # With several splits the run seeds of each are averaged, and the splits vary.
+        a, b = (
+            np.stack(
+                [
+                    np.mean([self.parts[pair[side].key][metric] for pair in unit], axis=0)
+                    for unit in self.units
+                ]
+            )
+            for side in (0, 1)
+        )
+        return a, b

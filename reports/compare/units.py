@@ -31,6 +31,11 @@ def is_fixed(a: Row, b: Row) -> bool:
     return a.done[0].deterministic and b.done[0].deterministic
 
 
+def is_one_run(a: Row, b: Row, units: Sequence[Sequence[Pair]]) -> bool:
+    """True if a row draws random numbers and has one run, which says nothing about others."""
+    return len(units) == 1 and not is_fixed(a, b)
+
+
 def unit_names(units: Sequence[Sequence[Pair]]) -> tuple[str, ...]:
     """The name of each unit: `seed 0`, or `split 0` if there are several splits."""
     splits = [unit[0][0].split_seed for unit in units]

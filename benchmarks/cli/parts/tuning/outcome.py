@@ -12,11 +12,12 @@ from rich.text import Text
 
 from benchmarks.cli.parts.messages import warn
 from benchmarks.cli.parts.tuning.expected import expected_best
-from benchmarks.cli.parts.tuning.scores import OBJECTIVES, Read, Score, Scored, scored_by
+from benchmarks.cli.parts.tuning.scores import OBJECTIVES, Score, Scored, scored_by
 from benchmarks.cli.parts.tuning.trials import Trial
 from benchmarks.errors import counted
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.recipe_files import Recipe, write_recipe
+from reports.compare.runs import Read
 
 NEAR = "within 1 SE"
 

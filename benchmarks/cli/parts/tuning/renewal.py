@@ -12,7 +12,7 @@ from rich.console import Console
 from benchmarks.cli.parts.sweeps import refuse_unfit_places
 from benchmarks.cli.parts.tuning.search import SearchOptions, tune
 from benchmarks.errors import UserError, counted, did_you_mean
-from benchmarks.sweep.recipe_files import FOLDER, Recipe, read_recipe
+from benchmarks.sweep.recipe_files import FOLDER, Recipe, read_recipe, recipe_files
 from benchmarks.sweep.recipe_state import is_stale
 from benchmarks.sweep.settings import Sweep, read_sweep
 
@@ -100,7 +100,7 @@ def sweep_of(recipe: Recipe, given: dict[str, Any]) -> Sweep:
 
 
 def _stale_ones() -> list[Recipe]:
-    found = [read_recipe(file) for file in sorted(FOLDER.glob("*.yaml"))]
+    found = [read_recipe(file) for file in recipe_files()]
     return [recipe for recipe in found if is_stale(recipe)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from benchmarks.protocol import GROUPS
 from reports.compare.intervals import Interval, paired_interval
 from reports.compare.parts import accuracy_parts, part_steps, precision_parts
+from reports.compare.runs import Read
 from results.schema import Record
 
 OBJECTIVES = {"single": "balanced accuracy (%)", "multi": "mAP (%)"}
 _METRICS = {"single": "balanced", "multi": "overall"}
-Read = Callable[[Record], Mapping[str, NDArray[Any]]]
-"""Reads the predictions of a record."""
 
 
 @dataclass(frozen=True, eq=False)

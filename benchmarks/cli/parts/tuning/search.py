@@ -22,7 +22,7 @@ from benchmarks.cli.parts.progress import ProgressDisplay
 from benchmarks.cli.parts.records import read_records
 from benchmarks.cli.parts.sweeps import estimator_for
 from benchmarks.cli.parts.tuning.outcome import finish
-from benchmarks.cli.parts.tuning.scores import Read, score_of
+from benchmarks.cli.parts.tuning.scores import score_of
 from benchmarks.cli.parts.tuning.trials import Trial, trials_of
 from benchmarks.errors import UserError, counted
 from benchmarks.file_names import safe
@@ -35,7 +35,7 @@ from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.memory_needs import MemoryNeeds
 from benchmarks.sweep.recipe_files import FOLDS, TRIALS, Recipe, default_file, refuse_to_lose
 from benchmarks.sweep.settings import Sweep
-from reports.compare.runs import NEEDED
+from reports.compare.runs import NEEDED, Read
 from results.predictions import Arrays
 from results.schema import Record
 from results.store import Store
