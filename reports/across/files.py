@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from reports.across.matrix import Cell, Line
-from reports.across.ranks import LEVEL
 from reports.across.runs import Estimate
 from reports.across.study import Study, Versus
+from reports.compare.intervals import LEVEL
 from reports.csv_text import csv_text
 from reports.layout import NONE, number
 from reports.markdown_text import code, escape_markdown, pipes

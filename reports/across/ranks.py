@@ -15,10 +15,11 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.compare.intervals import LEVEL
+
 Array = NDArray[np.float64]
 FEWEST = 5
 """Data sets below which no test is made: a signed-rank test of four cannot go below p = 0.125."""
-LEVEL = 0.05
 _DECIMALS = 9
 """Values that differ by rounding alone are ties."""
 _EXACT = 13

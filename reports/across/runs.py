@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 from reports.across.matrix import Cell
+from reports.compare.intervals import CONFIDENCE
 
 Array = NDArray[np.float64]
 DRAWS = 2000
-CONFIDENCE = 0.95
 FEWEST = 3
 """Runs of a random method below which there is no interval: with two, 74 % cover the truth."""
 

@@ -13,7 +13,6 @@ from reports.across.bayes import Posterior, signed_rank
 from reports.across.matrix import Line, Matrix
 from reports.across.ranks import (
     FEWEST,
-    LEVEL,
     Pair,
     RankTests,
     groups_alike,
@@ -21,8 +20,9 @@ from reports.across.ranks import (
     rank_tests,
     sets_needed,
 )
-from reports.across.runs import CONFIDENCE, Estimate, improvement, interquartile_mean
 from reports.across.runs import FEWEST as FEWEST_RUNS
+from reports.across.runs import Estimate, improvement, interquartile_mean
+from reports.compare.intervals import CONFIDENCE, LEVEL
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import numpy as np
 
 from benchmarks.tools.statistics.coverage import Draw
 from reports.across.matrix import Cell
-from reports.across.ranks import LEVEL, rank_tests
+from reports.across.ranks import rank_tests
 from reports.across.runs import Estimate, improvement, interquartile_mean, middle
+from reports.compare.intervals import LEVEL
 
 _MANY = 4000
 """Runs whose interquartile mean counts as the true one."""

@@ -10,12 +10,12 @@ from scipy.stats import friedmanchisquare, rankdata, wilcoxon
 
 from reports.across.ranks import (
     FEWEST,
-    LEVEL,
     groups_alike,
     mean_ranks,
     rank_tests,
     sets_needed,
 )
+from reports.compare.intervals import LEVEL
 
 
 def test_ranks_share_ties_and_follow_the_direction_of_the_metric() -> None:
