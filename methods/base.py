@@ -204,7 +204,11 @@ class Task:
     checkpoint: Checkpoint
     text_cache: TextCache
     notes: list[str] = field(default_factory=list)
-    """Footnotes for the record, added while the method uses the task."""
+    """Footnotes for the record, added while the method uses the task (see `note`)."""
+    details: list[str] = field(default_factory=list)
+    """Remarks for the author of the method (see `detail`)."""
+    curves: dict[str, dict[float, float]] = field(default_factory=dict)
+    """Numbers by epoch for the record (see `log`)."""
 
     @property
     def num_classes(self) -> int:
@@ -272,9 +276,34 @@ class Task:
             self.note("text tower untrained on these words: chance expected from texts alone")
 
     def note(self, text: str) -> None:
-        """Add a footnote to the record (once)."""
+        """Add a footnote to the record (once): what a reader of a table has to know.
+
+        It is printed under tables, so it should be the same for all seeds.
+        """
         if text not in self.notes:
             self.notes.append(text)
+
+    def detail(self, text: str) -> None:
+        """Add a remark to the record (once): what helps the author of a method to understand a run.
+
+        It is shown beside the cell, and not under tables.
+        """
+        if text not in self.details:
+            self.details.append(text)
+
+    def log(self, name: str, epoch: float, value: float) -> None:
+        """Add a number to a curve of the record, which keeps six digits of it.
+
+        The shared loop logs `loss`, the mean over the steps of an epoch, and with `--select val`
+        `validation`, the score (in [0, 1]) on the validation images after it.
+
+        Args:
+            name: name of the curve.
+            epoch: number of epochs trained, from 1; a later call for the same epoch replaces the
+                value.
+            value: a finite number.
+        """
+        self.curves.setdefault(name, {})[epoch] = float(f"{value:.6g}")
 
     def batches(
         self, samples: Samples, needs: str, batch_size: int

@@ -33,7 +33,7 @@ from methods.space import Distribution, LogUniform, OneOf
     paper="Zhou et al. 2022, arXiv 2109.01134",
     needs="features",
     tasks=("single", "multi"),
-    reconstruction="CoOp's multi-label form is our reconstruction",
+    reconstruction={"multi": "CoOp's multi-label form is our reconstruction"},
 )
 @dataclass(frozen=True)
 class CoOp(Learner):

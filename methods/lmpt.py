@@ -33,7 +33,6 @@ features of unaugmented images, and whole captions (they use the first 75 charac
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -64,8 +63,11 @@ CHUNK = 1024
     paper="Xia et al. 2023, arXiv 2305.04536",
     needs="features",
     tasks=("single", "multi"),
-    reconstruction="LMPT's embedding loss (its code cannot run) and single-label form are our "
-    "reconstruction",
+    reconstruction={
+        "single": "LMPT's embedding loss (its code cannot run) and single-label form are our "
+        "reconstruction",
+        "multi": "LMPT's embedding loss is our reconstruction (its code cannot run)",
+    },
 )
 @dataclass(frozen=True)
 class Lmpt(Learner):
@@ -119,12 +121,12 @@ class Lmpt(Learner):
         before = embedding.active(prompts)
         predictor = yield Training(task, classifier, loss, schedule)
         after = embedding.active(prompts)
-        note = (
+        task.detail(
             "active terms of the embedding loss before and after training: "
             f"{before[0]:.0%} and {after[0]:.0%} of the positive, "
             f"{before[1]:.0%} and {after[1]:.0%} of the negative ones"
         )
-        return dataclasses.replace(predictor, notes=(*predictor.notes, note))
+        return predictor
 
     def _classification(self, task: Task) -> LossFunction:
         if task.kind == "single":

@@ -190,7 +190,7 @@ class Prototype(Learner):
         anchors = noise if self.assignment == "random" else texts + 1e-3 * noise
         points = spread(classes, dim, task.generator("prototypes"), task.device)
         placed = assigned(points, anchors)
-        task.note(
+        task.detail(
             f"{classes} prototypes in {dim} dimensions: largest cosine {max_cosine(placed):.3f}, "
             f"lower bound {cosine_bound(classes, dim):.3f}"
         )

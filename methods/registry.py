@@ -44,8 +44,13 @@ class MethodInfo:
     needs: Needs
     tasks: tuple[TaskKind, ...] = ("single",)
     deterministic: bool = False
-    reconstruction: str = ""
+    reconstruction: str | Mapping[TaskKind, str] = ""
     exempt: Mapping[str, str] = field(default_factory=dict)
+
+    def reconstruction_on(self, task: TaskKind) -> str:
+        """What of the method is a reconstruction on a kind of data; "" if nothing is."""
+        own = self.reconstruction
+        return own if isinstance(own, str) else own.get(task, "")
 
 
 def _attributes(cls: type) -> dict[str, Any]:
@@ -70,7 +75,13 @@ def _checked(entry: Entry) -> Entry:
     """
     info = MethodInfo(entry.name, **entry.options)
     tasks, exempt, attributes = tuple(info.tasks), mapping_in(info.exempt), entry.attributes
-    texts = [info.paper, info.needs, info.reconstruction, *tasks, *exempt.values()]
+    own = info.reconstruction
+    read = (
+        [own]
+        if isinstance(own, str)
+        else [text for pair in mapping_in(own).items() for text in pair]
+    )
+    texts = [info.paper, info.needs, *read, *tasks, *exempt.values()]
     if not all(isinstance(text, str) for text in texts):
         raise UserError(
             f"'{entry.name}' is registered with something else than text as its paper, needs, "
@@ -108,7 +119,7 @@ def register(
     needs: Needs,
     tasks: tuple[TaskKind, ...] = ("single",),
     deterministic: bool = False,
-    reconstruction: str = "",
+    reconstruction: str | Mapping[TaskKind, str] = "",
     exempt: Mapping[str, str] | None = None,
 ) -> Callable[[M], M]:
     """Class decorator that registers a method.
@@ -120,7 +131,7 @@ def register(
         tasks: kinds of data that it supports, "single" and "multi" (label).
         deterministic: True if it draws no random numbers, so that one run is enough.
         reconstruction: parts that are this project's own reading of the paper; printed with every
-            result.
+            result. If they differ between kinds of data, a text for each kind.
         exempt: checks of `check` that it cannot meet, each with the reason.
     """
     options = {

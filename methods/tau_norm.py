@@ -56,9 +56,11 @@ class TauNorm(Learner):
         schedule = Schedule(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
         trained = yield Training(task, OnFeatures(head), cross_entropy, schedule)
         tau = self.tau if task.validation is None else best_tau(task, head)
-        notes = () if task.validation is None else (f"tau = {tau:g} by validation",)
+        if task.validation is not None:
+            task.note("tau chosen on validation images")
+            task.detail(f"tau = {tau:g}")
         normalised = OnFeatures(TauNormalised(head, tau)).eval()
-        return dataclasses.replace(trained, logits=normalised, notes=notes)
+        return dataclasses.replace(trained, logits=normalised)
 
 
 class TauNormalised(nn.Module):

@@ -48,7 +48,10 @@ BETAS = 0.1 + (7 - 0.1) * torch.arange(20) / 20
     paper="Zhang et al. 2022, arXiv 2207.09519",
     needs="features",
     tasks=("single", "multi"),
-    reconstruction="Tip-Adapter's cache for unequal class counts and label sets is ours",
+    reconstruction={
+        "single": "Tip-Adapter's cache for unequal class counts is ours",
+        "multi": "Tip-Adapter's cache for label sets is ours",
+    },
 )
 @dataclass(frozen=True)
 class TipAdapter(Learner):
@@ -116,10 +119,9 @@ class TipAdapter(Learner):
             alpha, beta = best_on_validation(task, module)
             module.alpha.fill_(alpha)
             module.beta.fill_(beta)
-            task.note(
-                f"alpha = {alpha:.3g} and beta = {beta:.3g} of "
-                f"{len(ALPHAS) * len(BETAS)} pairs tried on validation images"
-            )
+            tried = len(ALPHAS) * len(BETAS)
+            task.note(f"alpha and beta: best of {tried} pairs on validation images")
+            task.detail(f"alpha = {alpha:.3g}, beta = {beta:.3g}")
         return predictor
 
 

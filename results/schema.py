@@ -142,6 +142,12 @@ class Record:
     """Hash of the specification without the method's source; a stale record has the same."""
     notes: Annotated[tuple[str, ...], Length(PROSE)] = ()
     """Footnotes: reconstructions, warnings, anything a reader of the table has to know."""
+    details: Annotated[tuple[str, ...], Length(PROSE)] = ()
+    """Remarks for the author of the method; records of earlier versions have them in `notes`."""
+    curves: dict[str, Any] = field(default_factory=dict)
+    """Numbers by epoch: name -> ((epoch, value), ...), such as `loss`, the mean training loss, and
+    `validation`, the score in [0, 1] that selects the epoch. Empty for methods that train no epochs
+    and in records of earlier versions."""
     metrics: Metrics | None = None
     groups: Groups | None = None
     selection: Selection | None = None
@@ -182,6 +188,7 @@ class Record:
             raise RecordError(str(error)) from None
         if record.status == "done":
             _check_done(record)
+        _check_curves(record.curves)
         return record
 
 
@@ -202,6 +209,16 @@ def check_schema(data: Any) -> None:
         raise SchemaError(
             f"schema {str(version)[:20]}, but this version reads {SCHEMA_VERSION}: {remedy}"
         )
+
+
+def _check_curves(curves: dict[str, Any]) -> None:
+    for name, points in curves.items():
+        if not isinstance(points, tuple) or not all(map(_is_point, points)):
+            raise RecordError(f"curves.{name} is not a list of pairs of an epoch and a number")
+
+
+def _is_point(point: Any) -> bool:
+    return isinstance(point, tuple) and len(point) == 2 and {type(n) for n in point} <= {int, float}
 
 
 def _check_done(record: Record) -> None:

@@ -58,7 +58,7 @@ def _show_method(name: str, console: Console) -> None:
         "needs": info.needs,
         "tasks": ", ".join(info.tasks),
         "random": "no: one run serves for every seed" if info.deterministic else "yes",
-        "reconstruction": info.reconstruction,
+        "reconstruction": _by_kind({task: info.reconstruction_on(task) for task in info.tasks}),
         "tunable": ", ".join(f"{field} {reach}" for field, reach in space.items()),
         "recipes": ", ".join(_recipes(name)),
         "exempt": "; ".join(f"{check} ({why})" for check, why in info.exempt.items()),
@@ -67,6 +67,13 @@ def _show_method(name: str, console: Console) -> None:
     _print_facts({fact: text for fact, text in facts.items() if text}, console)
     docs = read_docs(entry.file, entry.class_name)
     _print_fields(name, fields, defaults, docs, console)
+
+
+def _by_kind(texts: Mapping[str, str]) -> str:
+    """Texts by kind of data in one line; the kinds are named if the texts differ."""
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return "; ".join(f"{kind}-label: {text}" for kind, text in texts.items() if text)
 
 
 def _recipes(method: str) -> list[str]:

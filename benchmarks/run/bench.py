@@ -23,7 +23,15 @@ from benchmarks.errors import DataError, NotApplicable, UserError
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.inputs.samples import SplitSamples
 from benchmarks.run.batched_fits import fit_batch, shares
-from benchmarks.run.border import Facts, Measured, Verdict, checked, checked_notes, failure
+from benchmarks.run.border import (
+    Facts,
+    Measured,
+    Verdict,
+    checked,
+    checked_curves,
+    checked_notes,
+    failure,
+)
 from benchmarks.run.checkpoints import FileCheckpoint, checkpoint_file
 from benchmarks.run.display import Display
 from benchmarks.run.guard import ProcessState
@@ -288,7 +296,11 @@ class Bench:
             if self._options.save_model:
                 file = model_file(self._options.out, cell.key)
                 save_model(file, cell, self._options.data_root, task.checkpoint.stages, predictor)
-            return Measured("done", started, notes=tuple(notes), cost=cost, logits=logits)
+            curves = checked_curves(task.curves)
+            return Measured(
+                "done", started, notes=tuple(notes), remarks=tuple(checked_notes(task.details)),
+                curves=curves, cost=cost, logits=logits,
+            )  # fmt: skip
         except BaseException as error:
             return self._failed(error, started)
 
@@ -323,7 +335,7 @@ class Bench:
             if self._data.validation is None:
                 raise NotApplicable(f"{self._data.name} has no validation images to select by")
             self._validation = self._samples("validation", self._data.validation())
-        notes: list[str] = []
+        details: list[str] = []
         return Task(
             kind=self._data.task,
             texts=self._data.texts,
@@ -336,9 +348,9 @@ class Bench:
             device=self._backbone.device,
             progress=self._display.stepped,
             checkpoint=FileCheckpoint(
-                checkpoint_file(self._options.out, cell), self._options.checkpoint_s, batch, notes
+                checkpoint_file(self._options.out, cell), self._options.checkpoint_s, batch, details
             ),
-            notes=notes,
+            details=details,
             text_cache=partial(
                 self._features.texts,
                 self._backbone,

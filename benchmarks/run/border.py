@@ -11,7 +11,7 @@ import math
 import numbers
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -27,6 +27,12 @@ LONGEST_DETAILS = 60_000
 """Characters of a traceback that a log keeps."""
 MOST_NOTES = 50
 """Notes of a cell that a record keeps."""
+MOST_CURVES = 50
+"""Curves of a cell that a record keeps."""
+MOST_POINTS = 10_000
+"""Points of one of them."""
+Curves = dict[str, tuple[tuple[float, float], ...]]
+"""Numbers by epoch: pairs of an epoch and a value, by the name of the curve."""
 SLICE = 8 * 2**20
 """Bytes of logits in a message."""
 
@@ -55,6 +61,8 @@ class Measured:
     details: str = ""
     """Traceback of a failed cell."""
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    curves: Curves = field(default_factory=dict)
     cost: Cost | None = None
     logits: Tensor | None = None
     """(N, C) float32 logits of the test images, on the CPU."""
@@ -135,6 +143,33 @@ def checked_notes(notes: Any) -> list[str]:
     return found
 
 
+def checked_curves(curves: Any) -> Curves:
+    """Return the curves of a task (or those of a message) as records hold them, by epoch.
+
+    Raises:
+        TypeError: they are not numbers by the name of a curve and by epoch.
+        ValueError: a number is not finite, or there are too many.
+    """
+    found: Curves = {}
+    for name, points in dict(curves).items():
+        if not isinstance(name, str):
+            raise TypeError(f"a curve has a name, not {clean(repr(name), 100)}")
+        pairs = [*(points.items() if isinstance(points, dict) else points)]
+        if len(found) == MOST_CURVES or len(pairs) > MOST_POINTS:
+            raise ValueError(f"more than {MOST_CURVES} curves, or {MOST_POINTS} points of one")
+        numbers_ = [(_number(at, name), _number(value, name)) for at, value in pairs]
+        found[clean(name, 200)] = tuple(sorted(numbers_))
+    return found
+
+
+def _number(value: Any, curve: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"curve {clean(curve, 100)}: {clean(repr(value), 100)} is not a number")
+    if not math.isfinite(value):
+        raise ValueError(f"curve {clean(curve, 100)} has a value that is not finite")
+    return float(value)
+
+
 def checked(predictor: Any) -> Predictor:
     """Return what a fit returned if it is a predictor with a sensible cost.
 
@@ -167,7 +202,7 @@ def to_messages(measured: Measured) -> Iterator[tuple[dict[str, Any], memoryview
     cost: Cost | None = fields.pop("cost")
     head = {
         "kind": "measured",
-        "fields": fields | {"notes": list(measured.notes)},
+        "fields": fields | {n: list(fields[n]) for n in ("notes", "remarks")},
         "cost": None if cost is None else dataclasses.asdict(cost),
         "shape": None if logits is None else list(logits.shape),
     }
@@ -197,10 +232,12 @@ def from_messages(
         if status not in ("done", "failed", "not_applicable"):
             raise ValueError(f"status {status!r:.100}")
         details = clean(given.pop("details"), LONGEST_DETAILS + 200, lines=True)
-        notes = tuple(checked_notes(given.pop("notes")))
+        notes, remarks = (tuple(checked_notes(given.pop(name))) for name in ("notes", "remarks"))
+        curves = checked_curves(given.pop("curves"))
         measured = Measured(
-            status, clean(given.pop("started"), 40), clean(given.pop("error")), details, notes
-        )
+            status, clean(given.pop("started"), 40), clean(given.pop("error")), details,
+            notes, remarks, curves,
+        )  # fmt: skip
         if given:
             raise ValueError(f"unknown fields {list(given)!r:.100}")
         if status != "done":

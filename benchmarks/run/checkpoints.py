@@ -25,7 +25,7 @@ from benchmarks.safe_files import (
 from benchmarks.sweep.cell import Cell
 
 RESTARTED = "its checkpoint was damaged: trained from the beginning"
-"""Footnote of a cell that could not resume."""
+"""Remark on a cell that could not resume."""
 _REMEDY = "its cell is trained from the beginning"
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class FileCheckpoint:
         file: path of the file; its name is the cell's key.
         seconds: least time between two writes.
         batch: number of cells fitted together; each counts an equal share of the time.
-        notes: footnotes of the cell; one is added if a damaged state is not used.
+        remarks: remarks on the cell; one is added if a damaged state is not used.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class FileCheckpoint:
         file: Path,
         seconds: float = SECONDS_BETWEEN_CHECKPOINTS,
         batch: int = 1,
-        notes: list[str] | None = None,
+        remarks: list[str] | None = None,
     ) -> None:
         self._file = file
         self._batch = batch
-        self._notes = [] if notes is None else notes
+        self._remarks = [] if remarks is None else remarks
         self._trained: dict[int, Mapping[str, Any]] = {}
         self._seconds = seconds
         self._started = self._last = time.monotonic()
@@ -88,9 +88,9 @@ class FileCheckpoint:
         return state
 
     def _refuse(self) -> None:
-        if RESTARTED not in self._notes:
+        if RESTARTED not in self._remarks:
             _log.warning("%s is damaged: %s.", self._file, _REMEDY)
-            self._notes.append(RESTARTED)
+            self._remarks.append(RESTARTED)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write the state; if the disk is full, training goes on without it.

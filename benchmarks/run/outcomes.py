@@ -89,7 +89,7 @@ def _judged(cell: Cell, outcome: Outcome, verdict: Verdict, recorder: Recorder) 
     record, predictions = outcome
     if verdict.restored:
         changed = f"put back after the method had changed them: {'; '.join(verdict.restored)}"
-        record = dataclasses.replace(record, notes=(*record.notes, changed))
+        record = dataclasses.replace(record, details=(*record.details, changed))
     if verdict.changed and record.status == "done":
         assert record.provenance is not None
         reason = (

@@ -123,6 +123,8 @@ class Recorder:
             status="done",
             started=measured.started,
             notes=tuple(dict.fromkeys([*measured.notes, *self._notes(cell)])),
+            details=measured.remarks,
+            curves=measured.curves,
             metrics=metrics,
             groups=Groups(
                 rule=cell.groups,
@@ -139,7 +141,7 @@ class Recorder:
     def _notes(self, cell: Cell) -> list[str]:
         """Return the footnotes that do not depend on the run."""
         notes = [*cell.family.notes(), *self._data.notes, *self._data.gaps]
-        if reconstruction := info_of(cell.method).reconstruction:
+        if reconstruction := info_of(cell.method).reconstruction_on(self._data.task):
             notes.append(reconstruction)
         if not self._facts.deterministic_algorithms:
             notes.append(UNREPEATABLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from benchmarks.sweep.settings import Sweep
 SHARE = 0.9
 """Part of the free memory that units may be expected to fill."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+_log = logging.getLogger(__name__)
 
 
 class Pool:
@@ -125,7 +128,15 @@ def _threads(places: int) -> int | None:
     """Return the threads of each of several places; None if there is one."""
     if places == 1:
         return None
-    return chosen_threads() or max(1, cores() // places)
+    chosen, here = chosen_threads(), cores()
+    if chosen and chosen > 1 and chosen * places > here:
+        _log.warning(
+            "%d processes of %d threads each (OMP_NUM_THREADS) share %s: fewer threads are faster.",
+            places,
+            chosen,
+            counted(here, "core"),
+        )
+    return chosen or max(1, here // places)
 
 
 def chosen_threads() -> int | None:

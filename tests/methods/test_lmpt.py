@@ -257,10 +257,12 @@ def test_the_total_is_the_weighted_sum_of_its_two_parts(kind, double):
 @KINDS
 def test_the_record_says_how_many_terms_were_active(kind):
     task, _ = tiny_task(kind=kind)
-    predictor = Lmpt(epochs=1, contexts=3).fit(task)
-    (note,) = predictor.notes
-    assert "active terms of the embedding loss" in note and note.count("%") == 4
-    assert Lmpt(epochs=1, contexts=3, cse_weight=0.0).fit(task).notes == ()
+    Lmpt(epochs=1, contexts=3).fit(task)
+    (remark,) = task.details
+    assert "active terms of the embedding loss" in remark and remark.count("%") == 4
+    plain, _ = tiny_task(kind=kind)
+    Lmpt(epochs=1, contexts=3, cse_weight=0.0).fit(plain)
+    assert plain.details == []
 
 
 @pytest.mark.parametrize(("kind", "missing"), [("single", "descriptions"), ("multi", "captions")])

@@ -173,11 +173,13 @@ def test_cost_is_that_of_both_stages_and_the_note_states_the_largest_cosine():
     _, predictor, task = fitted(Prototype(**SHORT))
     assert predictor.trainable_params == 16 * 16 + 4 * 16
     assert (predictor.epochs, predictor.images_seen) == (4, 4 * 64)
-    assert "prototypes in 16 dimensions: largest cosine -0.333, lower bound -0.333" in task.notes[0]
+    assert (
+        "prototypes in 16 dimensions: largest cosine -0.333, lower bound -0.333" in task.details[0]
+    )
     _, predictor, _ = fitted(Prototype(classifier="none", **SHORT))
     assert (predictor.trainable_params, predictor.epochs) == (256, 4)
     _, predictor, task = fitted(Prototype(matching="none", prototypes="text", **SHORT))
-    assert (predictor.trainable_params, predictor.epochs, task.notes) == (64, 4, [])
+    assert (predictor.trainable_params, predictor.epochs, task.details) == (64, 4, [])
 
 
 # ---- permutations that the tiny world does not have ---------------------------------------------

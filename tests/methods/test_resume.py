@@ -67,6 +67,12 @@ def fitted(method: Method, tasks: Sequence[Task]) -> list[Tensor]:
     return logits
 
 
+def curves_of(tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """The curves of each task, which every method of the shared loop has."""
+    assert all("loss" in task.curves for task in tasks)
+    return [task.curves for task in tasks]
+
+
 def histories(method: Method, seeds: Sequence[int], **world: Any) -> dict[int, History]:
     kept = {seed: History() for seed in seeds}
     fitted(method, [tiny_task(s, checkpoint=kept[s], **world)[0] for s in seeds])
@@ -75,8 +81,8 @@ def histories(method: Method, seeds: Sequence[int], **world: Any) -> dict[int, H
 
 def resumed(
     method: Method, kept: Mapping[int, History], number: int, seeds: Sequence[int], **world: Any
-) -> list[Tensor]:
-    """Logits after resuming from the checkpoint with this number."""
+) -> tuple[list[Tensor], list[dict[str, Any]]]:
+    """Logits and curves after resuming from the checkpoint with this number."""
     epochs: list[int] = []
     tasks = []
     for seed in seeds:
@@ -86,7 +92,7 @@ def resumed(
         tasks.append(tiny_task(seed, checkpoint=memory, progress=progress, **world)[0])
     logits = fitted(method, tasks)
     assert epochs[0] == number + 1  # a checkpoint per epoch: nothing was trained again
-    return logits
+    return logits, curves_of(tasks)
 
 
 @pytest.mark.parametrize(("name", "kind"), TRAINED)
@@ -94,10 +100,12 @@ def test_a_fit_resumes_alone_after_each_epoch_together(name: str, kind: TaskKind
     method = short(name)
     kept = histories(method, (0, 1) if isinstance(method, Learner) else (1,), kind=kind)
     assert len(kept[1].states) == 2
-    (expected,) = fitted(method, [tiny_task(1, kind=kind)[0]])
+    task = tiny_task(1, kind=kind)[0]
+    (expected,) = fitted(method, [task])
     for number in range(2):
-        (found,) = resumed(method, kept, number, (1,), kind=kind)
+        (found,), curves = resumed(method, kept, number, (1,), kind=kind)
         assert torch.equal(found, expected)
+        assert curves == curves_of([task])
 
 
 @pytest.mark.slow
@@ -109,7 +117,7 @@ def test_a_fit_resumes_in_any_company(name: str, kind: TaskKind, validation: boo
     alone = {s: histories(method, (s,), **world)[s] for s in range(3)}
     for kept in (alone, histories(method, (0, 1, 2), **world)):
         for number, seeds in itertools.product(range(2), ((0,), (2,), (1, 0), (0, 1, 2))):
-            for seed, found in zip(
-                seeds, resumed(method, kept, number, seeds, **world), strict=True
-            ):
+            logits, curves = resumed(method, kept, number, seeds, **world)
+            assert all(("validation" in found) == validation for found in curves)
+            for seed, found in zip(seeds, logits, strict=True):
                 assert torch.equal(found, expected[seed])

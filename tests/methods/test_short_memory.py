@@ -72,14 +72,14 @@ def weights(module: Limited) -> Tensor:
 @pytest.mark.parametrize("error", [RuntimeError, torch.OutOfMemoryError, MemoryError])
 def test_a_batch_too_large_is_halved_until_it_fits(error: type[Exception], double: None) -> None:
     whole, task = trained(1000)
-    assert task.notes == []
+    assert task.details == []
     parts, task = trained(7, error=error)
     # 24, 12 and 6; later steps keep the size that was found: 4 x 6, and 6, 6, 4.
     first = [24, 12, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 4]
     assert parts.sizes[: len(first)] == first
     assert len(parts.sizes) == len(first) + 2 * 11
     torch.testing.assert_close(weights(parts), weights(whole), atol=1e-9, rtol=0)
-    assert task.notes == ["out of memory at 24: micro-batch 6"]
+    assert task.details == ["out of memory at 24: micro-batch 6"]
 
 
 @pytest.mark.parametrize("loss", ["cb", "ldam_drw", "lade", "grw"])
@@ -87,7 +87,7 @@ def test_a_loss_of_the_whole_batch_still_sees_all_of_it(loss: str, double: None)
     whole, _ = trained(1000, loss=loss)
     parts, task = trained(5, loss=loss)
     torch.testing.assert_close(weights(parts), weights(whole), atol=1e-9, rtol=0)
-    assert task.notes == ["out of memory at 24: micro-batch 3"]
+    assert task.details == ["out of memory at 24: micro-batch 3"]
 
 
 def test_the_second_pass_draws_what_the_first_drew() -> None:
@@ -168,7 +168,7 @@ def test_trainings_that_fit_only_alone_are_fitted_alone(loss: str) -> None:
         short = seed != 1
         assert isinstance(one, Predictor) and one.fitted_together == (1 if short else 3)
         note = "out of memory when fitted with other cells: fitted alone"
-        assert task.notes == [note] * short
+        assert task.details == [note] * short
         expected = Several(loss, 24).fit(tiny_task(seed)[0]).logits
         assert torch.equal(one.logits.head.weight, expected.head.weight)  # type: ignore[attr-defined]
 
@@ -177,7 +177,7 @@ def test_trainings_that_are_too_large_alone_say_so() -> None:
     tasks = [tiny_task(seed)[0] for seed in range(2)]
     found = fit_learners([(Several("ce", 2, 2, 2, 0), task) for task in tasks])
     assert isinstance(found[0], Predictor) and isinstance(found[1], Predictor)
-    assert tasks[0].notes[1:] == ["out of memory at 24: micro-batch 2"]
+    assert tasks[0].details[1:] == ["out of memory at 24: micro-batch 2"]
     method = Several("ce", 0, 0, 0, 0)
     found = fit_learners([(method, tiny_task(seed)[0]) for seed in range(2)])
     assert all(isinstance(one, memory.OutOfMemory) for one in found)
@@ -213,7 +213,7 @@ def run():
     task, _ = tiny_task()
     head = CosineHead(task.normal_per_class("head", 16))
     train(task, Greedy(head), cross_entropy, Schedule(2, 64, 0.1), "features")
-    return head.weight.detach(), task.notes
+    return head.weight.detach(), task.details
 
 expected, notes = run()
 assert notes == [], notes

@@ -60,8 +60,9 @@ def test_the_search_returns_the_smallest_of_the_best():
 def test_tau_is_searched_with_validation_images_and_noted_in_the_record():
     task, test = tiny_task(validation=True)
     predictor = TauNorm(tau=0.123, **SHORT).fit(task)
-    (note,) = predictor.notes
-    tau = float(note.removeprefix("tau = ").removesuffix(" by validation"))
+    assert task.notes == ["tau chosen on validation images"]
+    (remark,) = task.details
+    tau = float(remark.removeprefix("tau = "))
     head = LinearProbe(head="linear", **SHORT).fit(task).logits.head  # both from the best epoch
     assert tau == best_tau(task, head)
     with torch.no_grad():
@@ -69,7 +70,9 @@ def test_tau_is_searched_with_validation_images_and_noted_in_the_record():
         torch.testing.assert_close(
             predictor.logits(batch), TauNormalised(head, tau)(batch.inputs), atol=1e-5, rtol=0
         )
-    assert TauNorm(tau=0.123, **SHORT).fit(tiny_task()[0]).notes == ()
+    plain, _ = tiny_task()
+    TauNorm(tau=0.123, **SHORT).fit(plain)
+    assert plain.notes == plain.details == []
 
 
 def test_a_class_of_weight_zero_stays_finite():

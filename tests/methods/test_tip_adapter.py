@@ -171,7 +171,8 @@ def test_the_search_finds_the_best_pair(kind):
     assert best >= max(every) and best > min(every)
     # The previous values do not matter.
     assert best_on_validation(task, module) == pytest.approx(found)
-    assert any("pairs tried on validation images" in note for note in task.notes)
+    assert any("pairs on validation images" in note for note in task.notes)
+    assert any(text.startswith("alpha = ") for text in task.details)
 
 
 def test_there_is_no_search_without_validation_images_or_with_search_off():

@@ -92,22 +92,28 @@ def test_a_linear_head_follows_the_textbook_update():
     module = OnFeatures(LinearHead(start_weight(16)))
     w, b = start_weight(16).double().numpy(), np.zeros(4)
     vw, vb = np.zeros_like(w), np.zeros_like(b)
+    means = {}
     x = task.train.features().double().numpy() * 4.0  # the head's sqrt(16)
     onehot = np.eye(4)[task.train.labels.numpy()]
     for epoch in range(3):
         lr = 0.02 * (1 + math.cos(math.pi * epoch / 3)) / 2
+        losses = []
         for part in np.split(task.epoch_order(epoch), [24, 48]):
             logits = x[part] @ w.T + b
             p = np.exp(logits - logits.max(1, keepdims=True))
-            slope = (p / p.sum(1, keepdims=True) - onehot[part]) / len(part)
+            p /= p.sum(1, keepdims=True)
+            losses.append(-np.log((p * onehot[part]).sum(1)).mean())
+            slope = (p - onehot[part]) / len(part)
             vw = 0.9 * vw + slope.T @ x[part] + 0.01 * w
             vb = 0.9 * vb + slope.sum(0) + 0.01 * b
             w, b = w - lr * vw, b - lr * vb
+        means[epoch + 1] = np.mean(losses)
     predictor = train(task, module, cross_entropy, schedule, "features")
     np.testing.assert_allclose(module.head.weight.detach().numpy(), w, atol=1e-5)
     np.testing.assert_allclose(module.head.bias.detach().numpy(), b, atol=1e-5)
     assert float(np.abs(w - start_weight(16).numpy()).max()) > 0.01
     assert (predictor.epochs, predictor.images_seen, predictor.trainable_params) == (3, 192, 68)
+    assert task.curves == {"loss": pytest.approx(means, rel=1e-4)}  # float32 over nine steps
 
 
 def rates(epochs: int, lr: float) -> list[float]:

@@ -51,6 +51,21 @@ def test_a_record_from_before_data_wait_was_measured_is_read() -> None:
     assert make_record(cost_data_wait_s=0.25).to_json()["cost"]["data_wait_s"] == 0.25
 
 
+def test_curves_survive_json_and_records_from_before_them_are_read() -> None:
+    record = make_record(curves={"loss": ((1.0, 0.5), (2.0, 0.25))})
+    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+    old = make_record().to_json()
+    del old["curves"]
+    assert Record.from_json(old) == make_record()
+
+
+@pytest.mark.parametrize("points", [1, [1, 2], [[1]], [[1, "x"]], [[1, True]], [[1, None]]])
+def test_a_curve_of_anything_but_pairs_of_numbers_is_refused(points: Any) -> None:
+    data = make_record().to_json() | {"curves": {"loss": points}}
+    with pytest.raises(RecordError, match=r"curves\.loss"):
+        Record.from_json(data)
+
+
 def test_a_failed_record_survives_json() -> None:
     record = failed_record("m", error="out of memory")
     assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record

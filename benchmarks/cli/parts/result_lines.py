@@ -37,7 +37,7 @@ def result_line(cell: Cell, record: Record) -> Text:
 
 def remarks(cell: Cell, record: Record) -> dict[str, str]:
     """Further lines about a cell; those with one key need to be printed only once in a run."""
-    lines = {note: f"    note: {note}" for note in record.notes}
+    lines = {note: f"    note: {note}" for note in (*record.notes, *record.details)}
     if record.cost is not None and _waits_long(record.cost):
         lines[f"data wait {cell.dataset}"] = f"    {waiting_advice(cell, record.cost)}"
     return lines

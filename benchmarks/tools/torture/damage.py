@@ -182,18 +182,18 @@ def _by_run(
         return [Verdict(PIXELS) for _ in hits]
     if changes:
         return _all(hits, [f"SILENTLY WRONG: another {', '.join(changes)}"])
-    notes = " ".join(str(cell.record.get("notes")) for cell in cells.values())
+    remarks = " ".join(str(cell.record.get("details")) for cell in cells.values())
     verdicts = []
     for hit in hits:
         rebuilt = not source and hit.file.exists() and hit.file.read_bytes() == hit.before
-        noted = _named(run, hit.file) or (keep and "checkpoint was damaged" in notes)
+        noted = _named(run, hit.file) or (keep and "checkpoint was damaged" in remarks)
         verdicts.append(Verdict(NOTED if noted else REBUILT if rebuilt else NO_EFFECT))
     return verdicts
 
 
 def _change(cell: Cell, before: Cell) -> str:
-    """First difference of a cell; a note that it was trained from the beginning is none."""
-    without = {**before.record, "notes": cell.record.get("notes")}
+    """First difference of a cell; a remark that it was trained from the beginning is none."""
+    without = {**before.record, "details": cell.record.get("details")}
     expected = Cell(
         before.method, before.seed, before.status, before.error, without, before.predictions
     )

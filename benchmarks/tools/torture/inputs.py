@@ -258,9 +258,8 @@ def class_names(random: Random) -> Case:
     dataset, remark = _whole(text(random)), _whole(text(random))
     for method in ("lift", "ncm"):
         data = record(method)
-        data |= {
-            name: [_whole(text(random)) for _ in data[name]] for name in ("class_names", "notes")
-        }
+        for name in ("class_names", "notes", "details"):
+            data[name] = [_whole(text(random)) for _ in data.get(name, ("", ""))]
         data |= {"dataset": dataset, "remark": remark}
         data["config"] = {_whole(text(random)): _whole(text(random))}
         files[f"runs/records/{method}.json"] = json.dumps(data).encode()

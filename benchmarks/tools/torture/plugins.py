@@ -262,7 +262,7 @@ def _own(plugin: Hostile, cell: Cell, tally: Tally | None) -> list[str]:
         faults.append(f"{cell.status} without a reason")
     if len(cell.error or "") > REASON:
         faults.append(f"a reason of {len(cell.error or ''):,} characters")
-    notes = cell.record.get("notes") or ()
+    notes = [n for field in ("notes", "details") for n in cell.record.get(field) or ()]
     if sum(map(len, notes)) > 2 * REASON:
         faults.append(f"notes of {sum(map(len, notes)):,} characters")
     if plugin.expect == "spies" and cell.status == "done":

@@ -61,7 +61,7 @@ def fit_learners(pairs: Sequence[tuple[Learner, Task]]) -> list[FitResult]:
     for number in short:
         method, task = pairs[number]
         memory.release(task.device)
-        task.note("out of memory when fitted with other cells: fitted alone")
+        task.detail("out of memory when fitted with other cells: fitted alone")
         ((found[number],), _) = _in_lock_step([(method, task)])
     return found
 

@@ -125,6 +125,7 @@ class _Turn:
         self._gradients = Gradients(member)
         self._batches: Generator[tuple[Batch, Tensor]]
         self._total: Tensor
+        self._steps = 0
 
     def start(self, epoch: int) -> int:
         """Begin an epoch; return its number of steps."""
@@ -139,7 +140,8 @@ class _Turn:
         parts = [order[low : low + size] for low in range(0, len(order), size)]
         self._batches = self._gradients.batches(parts, (task.seed, now))
         self._total = torch.zeros((), device=task.device)
-        return len(parts)
+        self._steps = len(parts)
+        return self._steps
 
     def step(self) -> bool:
         """Compute the gradients of a step; False if the training fails or failed before."""
@@ -167,7 +169,7 @@ class _Turn:
         total = float(self._total)
         if math.isfinite(total):
             states = [dict(optimiser.state[p]) for p in self.member.parameters]
-            self.member.epoch_over(epoch, states)
+            self.member.epoch_over(epoch, total / self._steps, states)
         else:
             self.member.error = ValueError(
                 f"the training loss became {total} in epoch {epoch + 1}; lower the learning rate"

@@ -36,6 +36,7 @@ class Member:
         stage, epochs = request.stage, request.schedule.epochs
         saved = request.task.checkpoint.load() or {"stage": 0, "finished": []}
         self._finished: list[dict[str, Tensor]] = saved["finished"]
+        request.task.curves.update(saved.get("curves", {}))
         if saved["stage"] > stage.index:  # finished before an interruption
             self.module.load_state_dict(self._finished[stage.index])
             self.start = epochs
@@ -44,16 +45,20 @@ class Member:
             self.optimiser_state = saved["optimiser"]
             self.start, self._best = saved["epoch"], saved["best"]
 
-    def epoch_over(self, epoch: int, optimiser_state: list[dict[str, Any]]) -> None:
+    def epoch_over(self, epoch: int, loss: float, optimiser_state: list[dict[str, Any]]) -> None:
         """Score the validation images and save the state, except after the last epoch.
 
         Args:
             epoch: the epoch that is over.
+            loss: its mean loss.
             optimiser_state: one entry per parameter.
         """
         task, schedule = self.request.task, self.request.schedule
+        trained = self.request.stage.epochs_before + epoch + 1
+        task.log("loss", trained, loss)
         if task.validation is not None:
             score = validation_score(task, self.module, self.request.needs, schedule.micro_batch)
+            task.log("validation", trained, score)
             if self._best is None or score > self._best[0]:
                 self._best = (score, cloned(self.module.state_dict()))
         if epoch + 1 < schedule.epochs:
@@ -65,6 +70,7 @@ class Member:
                     "optimiser": optimiser_state,
                     "epoch": epoch + 1,
                     "best": self._best,
+                    "curves": task.curves,
                 }
             )
 
@@ -72,19 +78,22 @@ class Member:
         """Load the best state and tell the checkpoint that this training is over."""
         if self.micro_batch is not None:
             planned, used = self.micro_batch
-            self.request.task.note(f"out of memory at {planned}: micro-batch {used}")
+            self.request.task.detail(f"out of memory at {planned}: micro-batch {used}")
         for parameter in self.parameters:
             parameter.grad = None
         if self._best is not None:
             self.module.load_state_dict(self._best[1])
         self.module.eval()
-        stage, checkpoint = self.request.stage, self.request.task.checkpoint
+        stage, task = self.request.stage, self.request.task
         state = self.module.state_dict()
         if stage.epochs_after:  # a later stage may change the module
             state = cloned(state)
-        checkpoint.trained(stage.index, state)
+        task.checkpoint.trained(stage.index, state)
         if stage.epochs_after and self.start < self.request.schedule.epochs:
-            checkpoint.save({"stage": stage.index + 1, "finished": [*self._finished, state]})
+            finished = [*self._finished, state]
+            task.checkpoint.save(
+                {"stage": stage.index + 1, "finished": finished, "curves": task.curves}
+            )
 
     def predictor(self) -> Predictor:
         """The trained module with its cost.

@@ -33,6 +33,7 @@ def test_show_a_method(command: Command, mine: Path) -> None:
         assert word in ended.out
     assert "Width of adaptformer" in ended.out  # the documentation of a field
     assert "reconstruction" in command("show", "sage").out
+    assert "multi-label: CoOp's multi-label form is our" in command("show", "coop").out
     assert "mine.py" in command("show", "mine", "--plugin", "mine.py").out
 
 

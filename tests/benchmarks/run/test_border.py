@@ -12,10 +12,13 @@ import torch
 from benchmarks.errors import NotApplicable, UserError
 from benchmarks.run.border import (
     LONGEST_TEXT,
+    MOST_CURVES,
     MOST_NOTES,
+    MOST_POINTS,
     SLICE,
     Measured,
     checked,
+    checked_curves,
     checked_notes,
     clean,
     failure,
@@ -37,7 +40,10 @@ def through(measured: Measured, shape: tuple[int, int]) -> Measured:
 
 def test_a_result_arrives_as_it_was_sent() -> None:
     logits = torch.randn(7, 3)
-    sent = Measured("done", "2026-01-01", notes=("one", "two"), cost=COST, logits=logits)
+    sent = Measured(
+        "done", "2026-01-01", notes=("one", "two"), curves={"loss": ((1.0, 0.5), (2.0, 0.25))},
+        cost=COST, logits=logits,
+    )  # fmt: skip
     got = through(sent, (7, 3))
     assert got.logits is not None and torch.equal(got.logits, logits)
     assert dataclasses.replace(got, logits=None) == dataclasses.replace(sent, logits=None)
@@ -77,6 +83,13 @@ def head(**changes: Any) -> dict[str, Any]:
         {"fields": {"error": 5}},
         {"fields": {"more": 1}},
         {"fields": {"notes": ["x"] * (MOST_NOTES + 2)}},
+        {"fields": {"curves": [1]}},
+        {"fields": {"curves": {"loss": [1, 2]}}},
+        {"fields": {"curves": {"loss": [[1, "two"]]}}},
+        {"fields": {"curves": {"loss": [[1, True]]}}},
+        {"fields": {"curves": {"loss": [[1, float("nan")]]}}},
+        {"fields": {"curves": {str(n): [] for n in range(MOST_CURVES + 1)}}},
+        {"fields": {"curves": {"loss": [[n, 0] for n in range(MOST_POINTS + 1)]}}},
     ],
 )
 def test_what_is_not_a_result_is_refused(wrong: dict[str, Any]) -> None:
@@ -97,6 +110,11 @@ def test_logits_of_another_size_or_not_finite_are_refused(bodies: list[bytes]) -
     assert from_messages(head(), iter([bytes(16)]), (2, 2)).logits is not None
     with pytest.raises(ValueError, match="logits"):
         from_messages(head(), iter(bodies), (2, 2))
+
+
+def test_curves_are_sorted_by_epoch_and_their_names_are_cleaned() -> None:
+    found = checked_curves({"lo\x1bss": {2: 0.5, 1: np.float32(0.25)}})
+    assert found == {"lo\\x1bss": ((1.0, 0.25), (2.0, 0.5))}
 
 
 def test_texts_are_cleaned() -> None:

@@ -24,25 +24,25 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_state_is_read_as_it_was_written(file: Path) -> None:
-    notes: list[str] = []
-    checkpoint = FileCheckpoint(file, notes=notes)
+    remarks: list[str] = []
+    checkpoint = FileCheckpoint(file, remarks=remarks)
     state = checkpoint.load()
     assert state is not None and state["stage"] == 0
     assert torch.equal(state["module"]["w"], torch.arange(100.0))
     assert checkpoint.earlier_s > 0.0
-    assert notes == []
+    assert remarks == []
 
 
 def refused(file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    notes: list[str] = []
-    checkpoint = FileCheckpoint(file, notes=notes)
+    remarks: list[str] = []
+    checkpoint = FileCheckpoint(file, remarks=remarks)
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="benchmarks"):
         assert checkpoint.load() is None
         assert checkpoint.load() is None
     assert caplog.messages == [f"{file} is damaged: its cell is trained from the beginning."]
     assert checkpoint.earlier_s == 0.0
-    assert notes == [RESTARTED]
+    assert remarks == [RESTARTED]
 
 
 def test_a_damaged_state_is_none_with_a_warning(

@@ -82,3 +82,21 @@ def test_threads_are_divided_among_workers(monkeypatch: pytest.MonkeyPatch) -> N
     assert [slot.threads for slot in slots_of(Sweep())] == [None]  # torch's own choice
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert [slot.threads for slot in slots_of(Sweep(jobs="2"))] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("threads", "jobs", "warns"), [(3, 4, False), (3, 5, True), (1, 20, False)]
+)
+def test_more_threads_than_cores_are_said(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    threads: int,
+    jobs: int,
+    warns: bool,
+) -> None:
+    monkeypatch.setattr(slots, "cores", lambda: 12)
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+    assert {slot.threads for slot in slots_of(Sweep(jobs=str(jobs)))} == {threads}
+    assert (
+        "5 processes of 3 threads each (OMP_NUM_THREADS) share 12 cores" in caplog.text
+    ) == warns

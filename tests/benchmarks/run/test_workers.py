@@ -193,8 +193,8 @@ def check(folder: Path, out: str, hows: tuple[str, ...]) -> None:
         ones, others = (Store(folder / name).predictions(expected.key) for name in (out, "peace"))
         assert all(np.array_equal(ones[name], others[name]) for name in ones)
     if "threads" in hows:
-        (note,) = [n for n in records["threads", 0].notes if n.startswith("put back")]
-        assert "threads" in note and "matmul" in note
+        (remark,) = records["threads", 0].details
+        assert remark.startswith("put back") and "threads" in remark and "matmul" in remark
     if "seek" in hows:
         log = (folder / out / "logs" / f"{records['seek', 0].key}.txt").read_text()
         assert "labels in reach: 0 objects: True" in log

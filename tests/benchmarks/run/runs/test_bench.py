@@ -400,7 +400,8 @@ def test_a_cell_with_a_damaged_checkpoint_starts_over_and_says_so(cells: Cells, 
         stream.write(b"x")
     (record,) = run(todo, out)
     assert record.metrics == expected.metrics
-    assert record.notes == (RESTARTED, *expected.notes)
+    assert record.notes == expected.notes
+    assert record.details == (RESTARTED, *expected.details)
     assert list((out / "checkpoints").iterdir()) == []
 
 
