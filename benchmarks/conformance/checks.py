@@ -319,7 +319,7 @@ def interruption(s: Subject) -> None:
         s.run_cell(out, Display())
         record, logits = stored(out)
     demand(
-        RESTARTED not in record.notes,
+        RESTARTED not in record.details,
         "the state that it saved cannot be read: save tensors, numbers, texts, lists and dicts",
     )
     same = logits is not None and torch.equal(logits, expected)
