@@ -160,6 +160,9 @@ def _run_cells(
     debug: bool,
 ) -> bool:
     """Run cells of a plan; return False after an interruption."""
+    import torch
+
+    from benchmarks import processes
     from benchmarks.cli.parts.messages import warn
     from benchmarks.cli.parts.progress import ProgressDisplay
     from benchmarks.run import runner
@@ -175,6 +178,10 @@ def _run_cells(
     if sweep.save_model:
         _warn_of_missing_models(planned, todo, sweep.out, console)
     options = RunOptions.of(sweep, slots, debug=debug)
+    if not processes.in_this_process():
+        # Workers fit. Threads that score a small cell here would then wait for the next one at
+        # full speed, and take a core from a worker.
+        torch.set_num_threads(1)
     expected = {cell.key: estimator.cell(cell).seconds for cell in todo}
     display = ProgressDisplay(console, len(todo), len(planned) - len(todo), expected)
     data_sets = DataSets(options, display)

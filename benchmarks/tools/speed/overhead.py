@@ -84,8 +84,7 @@ def rows(machine: Machine) -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         words = sweep_of_pauses(folder, WAITS, number)
-        # It computes the features.
-        few = _run(folder, "first", [*words, "--seeds", "0"])
+        few = _run(folder, "first", [*words, "--seeds", "0"])  # it computes the features
         return [row for engine in engines(machine) for row in _overhead(folder, engine, words, few)]
 
 
@@ -103,20 +102,43 @@ def sweep_of_pauses(folder: Path, waits: Sequence[int], number: int) -> list[str
     return ["--plugin", str(plugin), "--config", str(file), "--device", "cpu"]
 
 
-def _run(folder: Path, name: str, words: Sequence[str]) -> tuple[list[Record], Ended]:
-    """Run a sweep, and return its records and what its process took."""
-    ended = suite("run", *words, "--out", str(folder / name), cache=folder / "cache")
+@dataclass(frozen=True)
+class _Ran:
+    """A sweep that was run."""
+
+    records: list[Record]
+    run: Ended
+    report: Ended
+    """The command that writes its report again."""
+
+    def driver_s(self, few: _Ran) -> float | None:
+        """Processor time of the driver for a cell, with its plan and without its report.
+
+        Args:
+            few: a sweep of a few cells, whose time is that of start and end.
+        """
+        times = [ended.processor_s for ended in (self.run, few.run, self.report, few.report)]
+        if None in times:
+            return None
+        whole, start, report, short_report = (time or 0.0 for time in times)
+        return (whole - start - (report - short_report)) / (len(self.records) - len(few.records))
+
+
+def _run(folder: Path, name: str, words: Sequence[str]) -> _Ran:
+    """Run a sweep."""
+    out = str(folder / name)
+    ended = suite("run", *words, "--out", out, cache=folder / "cache")
     records, problems = Store(folder / name).all()
     failed = [record.error for record in records if record.status != "done"]
     if failed or problems:
         raise RuntimeError(f"{len(failed)} cells failed: {[*failed, *problems][0]}")
-    return records, ended
+    report = suite("report", out, "--out", str(folder / "report"), cache=folder / "cache")
+    return _Ran(records, ended, report)
 
 
-def _overhead(
-    folder: Path, engine: Engine, words: Sequence[str], few: tuple[list[Record], Ended]
-) -> list[Row]:
-    records, ended = _run(folder, f"engine {engine.name}", [*words, *engine.flags])
+def _overhead(folder: Path, engine: Engine, words: Sequence[str], few: _Ran) -> list[Row]:
+    ran = _run(folder, f"engine {engine.name}", [*words, *engine.flags])
+    records = ran.records
     waits = f"{WAITS[0]} to {WAITS[-1]} ms"
     disk = _disk(folder / f"engine {engine.name}" / "records", folder / "copy")
     what = f"{len(records)} cells of methods that wait {waits}, 50 images"
@@ -128,15 +150,13 @@ def _overhead(
             f"{what}, workers: {engine.workers}; bound: a cell's two files on disk",
         )
     ]
-    if ended.processor_s is not None and few[1].processor_s is not None:
-        # Start, plan and report of a few cells are no part of it; those of the others are.
-        seconds = (ended.processor_s - few[1].processor_s) / (len(records) - len(few[0]))
+    if (seconds := ran.driver_s(few)) is not None:
         found.append(
             Row(
                 f"driver: a cell, {engine.name}",
                 seconds,
                 disk,
-                f"processor time of the driver, plan and report included{ended.memory}",
+                f"processor time of the driver, with plan, without report{ran.run.memory}",
             )
         )
     return found
