@@ -15,6 +15,7 @@ K = TypeVar("K", bound=Hashable)
 
 STALE = "†"
 INCOMPLETE = "‡"
+TUNED_BEFORE = "tuned with another version of the method's source."
 
 
 def caption(first: Record, rows: Sequence[Row]) -> str:
@@ -100,12 +101,10 @@ def footnotes(
             lines.append(
                 f"{row.label}: its runs were made with {len(sources)} versions of the source."
             )
-    tuned_before = [
-        row.label for row in rows if any(r.tuning is not None and r.tuning.stale for r in row.done)
-    ]
+    tuned_before = [row.label for row in rows if row.stale_recipe]
     if tuned_before:
         who = "All rows" if len(tuned_before) == len(rows) > 1 else ", ".join(tuned_before)
-        lines.append(f"{who}: tuned with another version of the method's source.")
+        lines.append(f"{who}: {TUNED_BEFORE}")
     lines += label_notes
     finished = [row for row in rows if row.done]
     lines += _unequal(finished)

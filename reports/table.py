@@ -54,6 +54,11 @@ class Row:
         return not self.done and all(r.status == "not_applicable" for r in self.failed)
 
     @property
+    def stale_recipe(self) -> bool:
+        """True if a recipe of a run was tuned with another version of the method's source."""
+        return any(record.tuning is not None and record.tuning.stale for record in self.done)
+
+    @property
     def cells(self) -> int:
         """Number of all cells of the variant."""
         return len(self.done) + len(self.failed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from reports.notes import TUNED_BEFORE
 from reports.table import Row
 from results.schema import Record
 
@@ -69,7 +70,7 @@ def sources(a: Row, b: Row, units: Sequence[Sequence[Pair]], images: int) -> str
 
 
 def notes(a: Row, b: Row, units: Sequence[Sequence[Pair]]) -> tuple[str, ...]:
-    """Notes on runs that are left out, shared, stale or failed."""
+    """Notes on runs that are left out, shared, stale or failed, and on stale recipes."""
     used = {record.key for unit in units for pair in unit for record in pair}
     found = []
     for row, other in ((a, b), (b, a)):
@@ -84,6 +85,8 @@ def notes(a: Row, b: Row, units: Sequence[Sequence[Pair]]) -> tuple[str, ...]:
             found.append(f"{row.label} is deterministic: its one run is paired with every seed.")
         if row.stale:
             found.append(f"{row.label}: made with another version of the method's source.")
+        if row.stale_recipe:
+            found.append(f"{row.label}: {TUNED_BEFORE}")
         if row.failed:
             found.append(f"{row.label}: {len(row.failed)} of {row.cells} runs have no result.")
     return tuple(found)

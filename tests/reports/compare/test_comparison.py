@@ -151,6 +151,18 @@ def test_stale_and_failed_runs_are_reported() -> None:
     )
 
 
+def test_a_stale_recipe_is_reported() -> None:
+    made = study()
+    tuning = Tuning("tuned-on-x, 8 trials", 8, ("lr",), stale=True)
+    made.records = [
+        dataclasses.replace(r, tuning=tuning) if r.method == "lift" else r for r in made.records
+    ]
+    label = next(row.label for row in made.table().rows if row.method == "lift")
+    assert made.compare("sage", label).notes == (
+        f"{label}: tuned with another version of the method's source.",
+    )
+
+
 def test_an_empty_group_has_no_interval() -> None:
     group = ("many", "many", "medium", "medium", "medium", "medium")
     made = Study()
