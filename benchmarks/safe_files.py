@@ -300,7 +300,12 @@ def look_again(folder: Path) -> None:
 
 def this_process() -> str:
     """Return a name of this process: its machine, its number and when it started."""
-    pid = os.getpid()
+    return _name_of(os.getpid())
+
+
+@cache
+def _name_of(pid: int) -> str:
+    """Return the name of this process; a fork has another number."""
     return f"{_machine()}-{pid}-{_start_of(pid) or 0}"
 
 

@@ -48,7 +48,7 @@ class MethodInfo:
     exempt: Mapping[str, str] = field(default_factory=dict)
 
     def reconstruction_on(self, task: TaskKind) -> str:
-        """What of the method is a reconstruction on a kind of data; "" if nothing is."""
+        """Parts that are our own reading of the paper on a kind of data; "" if none are."""
         own = self.reconstruction
         return own if isinstance(own, str) else own.get(task, "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 
 import numpy as np
@@ -18,6 +19,7 @@ from reports.compare.families import judge
 from reports.compare.files import comparisons_csv, pairs_markdown
 from reports.compare.rows import find_row
 from reports.compare.terminal import print_pairs
+from results.schema import Tuning
 from tests.reports.compare.studies import COUNTS, IDS, LABELS, Study, everyone, study, text_of
 from tests.results.factory import failed_record, make_record
 
