@@ -38,12 +38,14 @@ def _run(words: list[str], *, debug: bool) -> int:
     except (Exception, KeyboardInterrupt) as error:
         return _failed(error, debug=debug)
     try:
-        from benchmarks.cli.parts.console import standard_console
+        from benchmarks.cli.parts.console import SafeConsole
 
+        # An answer in JSON is alone on standard output.
+        messages = sys.stderr if getattr(options, "json", False) else sys.stdout
         with _in_one_process() if debug else nullcontext():
             if getattr(options, "plugin", None) and options.verb != "predict":
                 _warm_up(options.verb)
-            return verb.execute(options, standard_console())
+            return verb.execute(options, SafeConsole(messages))
     except BaseException as error:  # a plug-in may raise SystemExit or GeneratorExit
         return _failed(error, debug=debug)
 

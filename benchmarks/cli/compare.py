@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from benchmarks.cli.parts.flags import (
     DATASETS_OF_RECORDS,
     RECORD_FOLDERS,
     SWEEP_OF_RECORDS,
+    add_json,
     add_plugin,
 )
 from benchmarks.errors import UserError
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchmarks.sweep.baselines import Baselines
-    from reports.table import Table
-    from results.schema import Record
 
 HELP = "compare variants: paired differences with intervals"
 EXAMPLES = {"compare results/runs --a sage --b lift": "more than noise?"}
@@ -51,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--datasets", metavar="D[,D2]", help=DATASETS_OF_RECORDS)
     add("--config", type=Path, metavar="FILE", help=SWEEP_OF_RECORDS)
     add("--out", type=Path, metavar="FILE", help="also write a .md or .csv file")
+    add_json(parser)
     add_plugin(parser)
 
 
@@ -61,14 +61,20 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         UserError: unknown or ambiguous variants, nothing in common, records that do not belong in
             one table, or predictions that are missing.
     """
-    from benchmarks.cli.parts.comparisons import RowFinder, compare_all, compare_pairs, write_text
+    from benchmarks.cli.parts.comparisons import write_text
+    from benchmarks.cli.parts.json_answer import print_json
+    from benchmarks.cli.parts.messages import warn
     from benchmarks.cli.parts.records import load_records, records_of_sweep
     from benchmarks.sweep.plan import expand
     from benchmarks.sweep.settings import difference_in_points, read_sweep, split_labels
     from reports.compare.comparison import Comparer
     from reports.compare.families import Asked
     from reports.compare.files import against_markdown, comparisons_csv, pairs_markdown
+    from reports.compare.lines import answer
+    from reports.compare.request import Request, compared, tables_of
+    from reports.compare.rows import RowFinder
     from reports.compare.terminal import print_against, print_pairs
+    from reports.folders import of_datasets
 
     if options.out is not None and options.out.suffix not in (".md", ".csv"):
         raise UserError(f"--out {options.out}: name a file that ends in .md or .csv.")
@@ -92,59 +98,28 @@ def execute(options: argparse.Namespace, console: Console) -> int:
             baselines = baselines or sweep.compare
         typed = [label for label in (*baselines, options.a, *others) if label]
         cells = expansion.named(typed)
-    if bool(options.a) != bool(others) or bool(options.a) == bool(baselines):
+    request = Request(options.a or "", others, baselines)
+    if not request.usable:
         raise UserError(
             "Name two variants with --a and --b, or with --against the variants that all others "
             "are compared with; `report` prints their labels."
         )
-    named = [] if baselines else [options.a, *others]
-    tables = _tables(records, loaded.stale, options.datasets, named)
-    finder = RowFinder(cells, console)
+    if options.datasets is not None:
+        records = of_datasets(records, split_labels(options.datasets))
+    tables = tables_of(records, loaded.stale, request)
+    finder = RowFinder(cells, partial(warn, console))
     comparer = Comparer(loaded.read, robust=options.robust)
-    asked = Asked(margin, power)
-    if options.a:
-        families = compare_pairs(tables, options.a, others, comparer, finder, asked)
-        for family in families:
-            print_pairs(family, console)
-        text = "\n".join(map(pairs_markdown, families))
+    families = compared(request, tables, comparer, finder, Asked(margin, power))
+    if options.json:
+        print_json(answer(families))
     else:
-        families = compare_all(tables, baselines, comparer, finder, asked)
+        show = print_pairs if request.a else print_against
         for family in families:
-            print_against(family, console)
-        text = "\n".join(map(against_markdown, families))
+            show(family, console)
     if options.out is not None:
         as_csv = options.out.suffix == ".csv"
+        as_markdown = pairs_markdown if request.a else against_markdown
+        text = "\n".join(map(as_markdown, families))
         write_text(options.out, comparisons_csv(families) if as_csv else text)
         console.print(f"Written: {options.out}", markup=False, soft_wrap=True)
     return 0
-
-
-def _tables(
-    records: Sequence[Record], stale: Collection[str], datasets: str | None, named: Sequence[str]
-) -> list[Table]:
-    """The tables of the data sets chosen.
-
-    Args:
-        records: cells of any status.
-        stale: keys of records made with another version of the method's source.
-        datasets: names with or without their fields, as typed; None for all.
-        named: labels of the variants to be compared; empty for all.
-
-    Raises:
-        UserError: an unknown data set, or records that do not belong in one table.
-    """
-    from benchmarks.cli.parts.records import matching_datasets
-    from benchmarks.sweep.rows.comparability import refuse_mixture
-    from benchmarks.sweep.rows.labels import method_of
-    from reports.aggregate import build_tables
-
-    if datasets is not None:
-        wanted = matching_datasets(datasets, {record.dataset for record in records})
-        records = [record for record in records if record.dataset in wanted]
-    methods = {method_of(label) for label in named}
-    for where in sorted({(r.dataset, r.backbone) for r in records}):
-        members = [r for r in records if (r.dataset, r.backbone) == where]
-        if named:  # the settings of other methods do not matter
-            members = [r for r in members if r.method in methods]
-        refuse_mixture(members, "Name a folder that holds only one of them.")
-    return build_tables(records, stale=stale, allow_mixed=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.cli.parts.flags import add_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +27,9 @@ BACKBONES = {
     "local-dir:PATH": "a folder with open_clip_config.json and weights",
 }
 
+Items = Sequence[dict[str, Any]]
+"""Things of one kind, each with its properties by name."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take a kind of things, or all kinds."""
@@ -33,27 +39,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("methods", "datasets", "backbones", "recipes"),
         help="list only these (recipes: of configs/recipes, which are listed on request alone)",
     )
+    add_json(parser)
 
 
 def execute(options: argparse.Namespace, console: Console) -> int:
     """Print a table of each kind."""
-    if options.what == "recipes":
-        console.print(_recipes(console))
+    from benchmarks.cli.parts.json_answer import print_json
+
+    chosen = [options.what] if options.what else ["methods", "datasets", "backbones"]
+    if options.json:
+        print_json({kind: _KINDS[kind][0](console) for kind in chosen})
         return 0
-    tables = {"methods": _methods, "datasets": _datasets, "backbones": _backbones}
-    chosen = [options.what] if options.what else list(tables)
     for kind in chosen:
-        console.print(tables[kind]())
-        if kind != "backbones":
+        gather, table = _KINDS[kind]
+        console.print(table(gather(console)))
+        if kind in ("methods", "datasets"):
             console.print()
     return 0
 
 
-def _methods() -> Table:
+def _methods(console: Console) -> Items:
+    from methods.registry import METHODS
+
+    return [
+        {
+            "name": name,
+            "needs": str(entry.options.get("needs", "")),
+            "tasks": list(entry.options.get("tasks", ("single",))),
+            "deterministic": bool(entry.options.get("deterministic", False)),
+            "summary": entry.summary,
+        }
+        for name, entry in sorted(METHODS.entries().items())
+    ]
+
+
+def _methods_table(items: Items) -> Table:
     from rich.table import Column, Table
     from rich.text import Text
-
-    from methods.registry import METHODS
 
     table = Table(
         Column("method", no_wrap=True),
@@ -64,56 +86,58 @@ def _methods() -> Table:
         title_justify="left",
         box=None,
     )
-    for name, entry in sorted(METHODS.entries().items()):
-        tasks = ", ".join(entry.options.get("tasks", ("single",)))
-        cells = (name, str(entry.options.get("needs", "")), tasks, entry.summary)
+    for item in items:
+        cells = (item["name"], item["needs"], ", ".join(item["tasks"]), item["summary"])
         table.add_row(*map(Text, cells))
     return table
 
 
-def _datasets() -> Table:
+def _datasets(console: Console) -> Items:
+    from benchmarks.datasets.registry import DATASETS
+
+    return [
+        {"name": name, "task": str(entry.options.get("task", "")), "summary": entry.summary}
+        for name, entry in sorted(DATASETS.entries().items())
+    ]
+
+
+def _datasets_table(items: Items) -> Table:
     from rich.table import Column, Table
     from rich.text import Text
-
-    from benchmarks.datasets.registry import DATASETS
 
     title = "Data sets (NAME_irR: imbalance ratio R)"
     table = Table(
         Column("data set", no_wrap=True), "task", "", title=title, title_justify="left", box=None
     )
-    for name, entry in sorted(DATASETS.entries().items()):
-        cells = (name, str(entry.options.get("task", "")), entry.summary)
-        table.add_row(*map(Text, cells))
+    for item in items:
+        table.add_row(*map(Text, (item["name"], item["task"], item["summary"])))
     table.add_row("FILE.yaml", "single, multi", "your own data (docs/own_data.md)")
     return table
 
 
-def _backbones() -> Table:
+def _backbones(console: Console) -> Items:
+    return [{"name": name, "summary": what} for name, what in BACKBONES.items()]
+
+
+def _backbones_table(items: Items) -> Table:
     from rich.table import Column, Table
 
     table = Table(
         Column("backbone", no_wrap=True), "", title="Backbones", title_justify="left", box=None
     )
-    for name, what in BACKBONES.items():
-        table.add_row(name, what)
+    for item in items:
+        table.add_row(item["name"], item["summary"])
     return table
 
 
-def _recipes(console: Console) -> Table:
+def _recipes(console: Console) -> Items:
     """The recipes of `configs/recipes`; a file that cannot be read is a line of its own."""
-    from rich.table import Column, Table
-    from rich.text import Text
-
     from benchmarks.cli.parts.messages import warn
     from benchmarks.errors import UserError
-    from benchmarks.sweep.recipe_files import FOLDER, read_recipe, recipe_files
+    from benchmarks.sweep.recipe_files import read_recipe, recipe_files
     from benchmarks.sweep.recipe_state import state_of
 
-    title = f"Recipes in {FOLDER} (`tune --again` renews the stale ones)"
-    table = Table(
-        Column("recipe", overflow="fold"), "protocol", "trials", "state",
-        title=title, title_justify="left", box=None,
-    )  # fmt: skip
+    found = []
     for file in recipe_files():
         try:
             recipe = read_recipe(file)
@@ -121,6 +145,42 @@ def _recipes(console: Console) -> Table:
         except UserError as error:
             warn(console, str(error))
             continue
-        cells = (file.name, recipe.protocol or "any", str(recipe.trials), state)
+        found.append(
+            {
+                "file": str(file),
+                "name": file.name,
+                "method": recipe.method,
+                "dataset": recipe.dataset,
+                "backbone": recipe.backbone,
+                "protocol": recipe.protocol or "any",
+                "trials": recipe.trials,
+                "state": state,
+            }
+        )
+    return found
+
+
+def _recipes_table(items: Items) -> Table:
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    from benchmarks.sweep.recipe_files import FOLDER
+
+    title = f"Recipes in {FOLDER} (`tune --again` renews the stale ones)"
+    table = Table(
+        Column("recipe", overflow="fold"), "protocol", "trials", "state",
+        title=title, title_justify="left", box=None,
+    )  # fmt: skip
+    for item in items:
+        cells = (item["name"], item["protocol"], str(item["trials"]), item["state"])
         table.add_row(*map(Text, cells))
     return table
+
+
+_KINDS: dict[str, tuple[Callable[[Console], Items], Callable[[Items], Table]]] = {
+    "methods": (_methods, _methods_table),
+    "datasets": (_datasets, _datasets_table),
+    "backbones": (_backbones, _backbones_table),
+    "recipes": (_recipes, _recipes_table),
+}
+"""What finds the things of each kind, and what makes a table of them."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.parts.flags import add_allow_mixed, add_sweep_flags
+from benchmarks.cli.parts.flags import add_allow_mixed, add_json, add_sweep_flags
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from benchmarks.sweep.plan import Planned
+    from benchmarks.sweep.settings import Sweep
 
 HELP = "list the cells of a sweep with their state and time; run nothing"
 EXAMPLES = {"plan --methods lift --datasets places_lt": "what a run would compute"}
@@ -19,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take every flag of `run`, so that one word turns a run into its plan, and one more."""
     add_sweep_flags(parser)
     add_allow_mixed(parser)
+    add_json(parser)
     parser.add_argument(
         "--power",
         metavar="POINTS",
@@ -28,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace, console: Console) -> int:
     """Print the plan of a sweep."""
+    from benchmarks.cli.parts.json_answer import print_json
     from benchmarks.cli.parts.messages import warn
+    from benchmarks.cli.parts.plan_answer import plan_answer
     from benchmarks.cli.parts.plan_table import outlook, print_plan
     from benchmarks.cli.parts.records import read_records
     from benchmarks.cli.parts.sweeps import (
@@ -49,26 +56,41 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     places = len(slots_of(sweep))
     expansion = plan.expand(sweep, partial(warn, console))
     cells = expansion.cells
-    if not cells:
+    if not cells and not options.json:
         return print_empty_part(sweep, console)
     records = read_records(Store(sweep.out), console)
     planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
     estimator = estimator_for(records, sweep)
-    print_plan(planned, todo, estimator, console)
-    families = dict.fromkeys((p.cell.dataset, p.cell.family) for p in planned)
-    for dataset, family in families:
-        missing = family.absent(sweep.data_root)
-        if missing:
-            warn(console, f"note: {dataset}: {missing} (`show {family.name}` says where it goes)")
-        for note in family.notes():
-            warn(console, f"note: {dataset}: {note}")
+    notes = _notes(planned, sweep)
+    if not options.json:
+        print_plan(planned, todo, estimator, console)
+    for note in notes:
+        warn(console, f"note: {note}")
     warn_of_changed_data(planned, records, sweep, console)
-    console.print(f"\n{counted(len(planned), 'cell')}, {outlook(todo, estimator, places)}.")
-    print_bf16(todo, estimator, sweep, console, tried=False)
+    answer = plan_answer(planned, todo, estimator, places, sweep) | {"notes": notes, "designs": []}
+    if not options.json:
+        console.print(f"\n{counted(len(planned), 'cell')}, {outlook(todo, estimator, places)}.")
+        print_bf16(todo, estimator, sweep, console, tried=False)
     if power is not None:
-        from benchmarks.cli.parts.designs import print_designs
+        from benchmarks.cli.parts.designs import design_lines, designs, print_designs
 
         finished = [p.record for p in planned if p.record and p.record.status == "done"]
-        print_designs(finished, expansion.baselines, sweep.out, power, console)
+        families = designs(finished, expansion.baselines, sweep.out, power, console)
+        answer["designs"] = design_lines(families)
+        if not options.json:
+            print_designs(families, console)
+    if options.json:
+        print_json(answer)
     return 0
+
+
+def _notes(planned: Sequence[Planned], sweep: Sweep) -> list[str]:
+    """Remarks on the data sets of a plan, such as missing files."""
+    found = []
+    for dataset, family in dict.fromkeys((p.cell.dataset, p.cell.family) for p in planned):
+        missing = family.absent(sweep.data_root)
+        if missing:
+            found.append(f"{dataset}: {missing} (`show {family.name}` says where it goes)")
+        found += [f"{dataset}: {note}" for note in family.notes()]
+    return found

@@ -54,11 +54,12 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         UserError: unknown names, nothing to report, or records that do not belong in one table.
     """
     from benchmarks.cli.parts.messages import print_report_files, warn
-    from benchmarks.cli.parts.records import load_records, matching_datasets, records_of_sweep
+    from benchmarks.cli.parts.records import load_records, records_of_sweep
     from benchmarks.errors import UserError, did_you_mean
     from benchmarks.metrics import METRICS
     from benchmarks.sweep.plan import expand
     from benchmarks.sweep.settings import read_sweep, split_labels
+    from reports.folders import of_datasets, of_methods
     from reports.report import write_report
 
     if options.metric not in METRICS:
@@ -70,14 +71,9 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     if options.config is not None:
         records = records_of_sweep(records, expand(read_sweep(options.config, {})), options.config)
     if options.methods is not None:
-        known = {record.method for record in records}
-        wanted = set(split_labels(options.methods))
-        for name in sorted(wanted - known):
-            raise did_you_mean("method of these records", name, known)
-        records = [record for record in records if record.method in wanted]
+        records = of_methods(records, split_labels(options.methods))
     if options.datasets is not None:
-        names = matching_datasets(options.datasets, {record.dataset for record in records})
-        records = [record for record in records if record.dataset in names]
+        records = of_datasets(records, split_labels(options.datasets))
     files = write_report(
         records,
         options.out or DEFAULT_FOLDER,

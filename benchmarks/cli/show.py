@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli.parts.flags import add_data_root, add_plugin
+from benchmarks.cli.parts.flags import add_data_root, add_json, add_plugin
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,23 +27,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a name from `list`, NAME_irR, or the YAML file of your own data",
     )
     add_data_root(parser)
+    add_json(parser)
     add_plugin(parser)
 
 
 def execute(options: argparse.Namespace, console: Console) -> int:
     """Print the facts of a method or data set, and a table of its fields."""
+    from benchmarks.cli.parts.json_answer import print_json
     from methods.registry import METHODS
 
     for file in options.plugin:
         METHODS.load_file(file)
     if options.name in METHODS.entries():
-        _show_method(options.name, console)
+        answer, facts = _method(options.name)
     else:
-        _show_dataset(options.name, options.data_root, console)
+        answer, facts = _dataset(options.name, options.data_root)
+    if options.json:
+        print_json(answer)
+        return 0
+    _print_head(answer["name"], answer["summary"], console)
+    _print_facts({fact: text for fact, text in facts.items() if text}, console)
+    _print_fields(answer["owner"], answer["fields"], console)
     return 0
 
 
-def _show_method(name: str, console: Console) -> None:
+def _method(name: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the card of a method for programs, and its facts in words."""
     from benchmarks.plugins.static_reader import read_docs
     from benchmarks.sweep.fingerprints import fingerprint
     from methods.registry import METHODS, info_of
@@ -52,21 +61,40 @@ def _show_method(name: str, console: Console) -> None:
     fields = METHODS.fields(name)
     defaults = {name: field.default for name, field in fields.items()}
     space = METHODS.attribute(name, "space")
-    _print_head(name, entry.summary, console)
+    reconstruction = {task: info.reconstruction_on(task) for task in info.tasks}
+    recipes = _recipes(name)
+    answer = {
+        "kind": "method",
+        "name": name,
+        "owner": name,
+        "summary": entry.summary,
+        "paper": info.paper,
+        "needs": info.needs,
+        "tasks": list(info.tasks),
+        "deterministic": info.deterministic,
+        "reconstruction": reconstruction,
+        "space": {
+            field: {"distribution": type(reach).__name__, **vars(reach)}
+            for field, reach in space.items()
+        },
+        "recipes": [{"file": file, "state": state} for file, state in recipes.items()],
+        "exempt": dict(info.exempt),
+        "source": str(entry.file),
+        "fingerprint": fingerprint(name, defaults),
+        "fields": _fields(fields, defaults, read_docs(entry.file, entry.class_name)),
+    }
     facts = {
         "paper": info.paper,
         "needs": info.needs,
         "tasks": ", ".join(info.tasks),
         "random": "no: one run serves for every seed" if info.deterministic else "yes",
-        "reconstruction": _by_kind({task: info.reconstruction_on(task) for task in info.tasks}),
+        "reconstruction": _by_kind(reconstruction),
         "tunable": ", ".join(f"{field} {reach}" for field, reach in space.items()),
-        "recipes": ", ".join(_recipes(name)),
+        "recipes": ", ".join(f"{file} ({state})" for file, state in recipes.items()),
         "exempt": "; ".join(f"{check} ({why})" for check, why in info.exempt.items()),
-        "source": f"{entry.file} (fingerprint {fingerprint(name, defaults)})",
+        "source": f"{entry.file} (fingerprint {answer['fingerprint']})",
     }
-    _print_facts({fact: text for fact, text in facts.items() if text}, console)
-    docs = read_docs(entry.file, entry.class_name)
-    _print_fields(name, fields, defaults, docs, console)
+    return answer, facts
 
 
 def _by_kind(texts: Mapping[str, str]) -> str:
@@ -76,23 +104,23 @@ def _by_kind(texts: Mapping[str, str]) -> str:
     return "; ".join(f"{kind}-label: {text}" for kind, text in texts.items() if text)
 
 
-def _recipes(method: str) -> list[str]:
-    """The recipes of a method in `configs/recipes`, each with its state."""
+def _recipes(method: str) -> dict[str, str]:
+    """The recipes of a method in `configs/recipes` by the name of their file, with their state."""
     from benchmarks.errors import UserError
     from benchmarks.sweep.recipe_files import read_recipe, recipe_files
     from benchmarks.sweep.recipe_state import state_of
 
-    found = []
+    found = {}
     for file in recipe_files():
         with suppress(UserError):  # `list recipes` names those that cannot be read
             recipe = read_recipe(file)
             if recipe.method == method:
-                found.append(f"{file.name} ({state_of(recipe)})")
+                found[file.name] = state_of(recipe)
     return found
 
 
-def _show_dataset(name: str, data_root: Path, console: Console) -> None:
-    """Print the card of a data set.
+def _dataset(name: str, data_root: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the card of a data set for programs, and its facts in words.
 
     Raises:
         UserError: neither a method nor a data set, or a description that cannot be used.
@@ -115,15 +143,42 @@ def _show_dataset(name: str, data_root: Path, console: Console) -> None:
             raise
         raise did_you_mean("method or data set", name, [*METHODS.entries(), *known]) from None
     configured = family(**given).resolve(data_root)
-    shown = family.name if datasets.is_own(name) else name
-    _print_head(shown, first_line(family.__doc__), console)
-    _print_facts(configured.card(), console)
     docs: dict[str, str] = {}
     for cls in reversed([cls for cls in family.mro() if dataclasses.is_dataclass(cls)]):
         docs |= read_docs(Path(inspect.getfile(cls)), cls.__name__)
     fields = fields_of(type(configured))
     values = {field: getattr(configured, field) for field in fields}
-    _print_fields(family.name, fields, values, docs, console)
+    card = configured.card()
+    answer = {
+        "kind": "dataset",
+        "name": family.name if datasets.is_own(name) else name,
+        "owner": family.name,
+        "summary": first_line(family.__doc__),
+        "task": configured.task,
+        "card": dict(card),
+        "fields": _fields(fields, values, docs),
+    }
+    return answer, dict(card)
+
+
+def _fields(
+    fields: Fields, values: Mapping[str, Any], docs: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return the fields with their values, choices, ranges and documentation."""
+    from benchmarks.plugins.fields import MISSING
+    from benchmarks.plugins.values import choices
+
+    return [
+        {
+            "name": name,
+            "default": None if values[name] is MISSING else values[name],
+            "required": values[name] is MISSING,
+            "choices": choices(field.hint),
+            "range": None if field.range is None else vars(field.range),
+            "description": docs.get(name, ""),
+        }
+        for name, field in fields.items()
+    ]
 
 
 def _print_head(name: str, summary: str, console: Console) -> None:
@@ -144,23 +199,16 @@ def _print_facts(facts: Mapping[str, str], console: Console) -> None:
     console.print(table)
 
 
-def _print_fields(
-    owner: str,
-    fields: Fields,
-    values: Mapping[str, Any],
-    docs: Mapping[str, str],
-    console: Console,
-) -> None:
+def _print_fields(owner: str, fields: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Print the fields of a method or data set with their values, choices and documentation."""
     from rich.table import Table
     from rich.text import Text
 
-    from benchmarks.plugins.values import choices
-
     title = Text(f"Fields (--set {owner}.FIELD=VALUE)")
     table = Table("field", "default", "", title=title, title_justify="left", box=None)
-    for name, field in fields.items():
-        lines = [" | ".join(choices(field.hint)), docs.get(name, "")]
-        cells = (name, str(values[name]), "\n".join(filter(None, lines)))
+    for field in fields:
+        lines = [" | ".join(field["choices"]), field["description"]]
+        default = "required" if field["required"] else str(field["default"])
+        cells = (field["name"], default, "\n".join(filter(None, lines)))
         table.add_row(*map(Text, cells))
     console.print("", table)

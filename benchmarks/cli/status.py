@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.cli.parts.flags import add_json
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -23,17 +25,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder that runs write to with --out (default results/runs)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    add_json(parser)
 
 
 def execute(options: argparse.Namespace, console: Console) -> int:
     """Print the state of a folder."""
-    from benchmarks.cli.parts.status_text import print_status, status_json
+    from benchmarks.cli.parts.json_answer import print_json
+    from benchmarks.cli.parts.status_text import print_status, status_answer
     from benchmarks.run.folder_status import status_of
 
     status = status_of(options.folder)
     if options.json:
-        console.print(status_json(options.folder, status), soft_wrap=True)
+        print_json(status_answer(options.folder, status))
     else:
         print_status(options.folder, status, console)
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reports.compare.cells import (
     STRIP_LEGEND,
@@ -18,10 +18,8 @@ from reports.compare.cells import (
     titles,
     with_sign,
 )
-from reports.compare.comparison import Comparison
-from reports.compare.designs import needed, shown_from
-from reports.compare.families import Family, Judged, Verdict
-from reports.compare.intervals import Interval
+from reports.compare.families import Family, Judged
+from reports.compare.lines import NAMES, comparison_lines
 from reports.csv_text import csv_text
 from reports.layout import NONE
 from reports.markdown_text import code, escape_markdown, pipes
@@ -81,62 +79,16 @@ def _bullets(notes: Sequence[str]) -> list[str]:
 
 
 def comparisons_csv(families: Sequence[Family]) -> str:
-    """One line for each comparison and metric, unrounded; values of an empty group are empty.
+    """One line for each comparison and metric, unrounded, with the values of `lines.NAMES`.
 
-    `p` and `p_equivalent` belong to the comparison by itself, `p_adjusted` and
-    `p_equivalent_adjusted` to the family of `tests` tests; the verdict follows the latter.
-    `shown_from` is the smallest true difference that the table shows with a power of 80 %, and
-    `runs_needed` the number of runs for the difference of `--power`.
     `runs` has A - B of each run: `seed 0: 1.25; seed 1: -0.5`.
     """
     lines = [
-        {
-            "dataset": judged.comparison.table.dataset,
-            "backbone": judged.comparison.table.backbone,
-            "a": judged.comparison.a,
-            "b": judged.comparison.b,
-            "metric": metric,
-            **({} if interval is None else _numbers(interval)),
-            **_tests(judged.verdicts[metric], family),
-            "verdict": judged.words(metric),
-            "shown_from": shown_from(family, judged, metric),
-            "runs_needed": needed(family, judged, metric),
-            "runs": _runs(judged.comparison, metric),
-            "covers": judged.comparison.covers,
-        }
-        for family in families
-        for judged in family.members
-        for metric, interval in judged.comparison.intervals.items()
+        line | {"runs": _runs(line["runs"]), "notes": " ".join(line["notes"])}
+        for line in comparison_lines(families)
     ]
-    return csv_text(_NAMES, lines)
+    return csv_text(NAMES, lines)
 
 
-_NAMES = (
-    "dataset", "backbone", "a", "b", "metric", "mean_a", "mean_b", "difference", "low", "high",
-    "se_images", "se_runs", "p", "p_adjusted", "margin", "p_equivalent", "p_equivalent_adjusted",
-    "tests", "verdict", "shown_from", "runs_needed", "runs", "covers",
-)  # fmt: skip
-
-
-def _runs(comparison: Comparison, metric: str) -> str:
-    named = zip(comparison.units, comparison.differences[metric], strict=False)
-    return "; ".join(f"{name}: {value:g}" for name, value in named)
-
-
-def _numbers(interval: Interval) -> dict[str, float | None]:
-    i = interval
-    return {
-        "mean_a": i.a, "mean_b": i.b, "difference": i.difference, "low": i.low, "high": i.high,
-        "se_images": i.se_images, "se_runs": i.se_runs,
-    }  # fmt: skip
-
-
-def _tests(verdict: Verdict | None, family: Family) -> dict[str, float | int | None]:
-    """The p-values of a verdict; empty without one."""
-    if verdict is None:
-        return {}
-    v = verdict
-    return {
-        "p": v.p, "p_adjusted": v.p_adjusted, "margin": v.margin, "p_equivalent": v.p_equivalent,
-        "p_equivalent_adjusted": v.p_equivalent_adjusted, "tests": family.tests,
-    }  # fmt: skip
+def _runs(differences: Mapping[str, float]) -> str:
+    return "; ".join(f"{name}: {value:g}" for name, value in differences.items())

@@ -1,8 +1,9 @@
-"""The rows of tables that labels name, compared in pairs."""
+"""The comparisons that a sweep asks for, printed and written after its run."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -12,130 +13,16 @@ from benchmarks.errors import UserError
 from benchmarks.sweep.baselines import Baselines
 from benchmarks.visible import visible
 from reports.aggregate import build_tables
-from reports.compare.comparison import Comparer, against
-from reports.compare.families import NOTHING_ELSE, Asked, Family, judge
+from reports.compare.comparison import Comparer
+from reports.compare.families import Asked
 from reports.compare.files import against_markdown, comparisons_csv
-from reports.compare.rows import also_named, find_row, unknown_variant
+from reports.compare.request import compare_all
+from reports.compare.rows import RowFinder
 from reports.compare.runs import NEEDED
 from reports.compare.terminal import print_against
 from reports.report import file_stems
-from reports.table import Row, Table
 from results.schema import Record
 from results.store import Store
-
-
-class RowFinder:
-    """Finds the rows of tables by label.
-
-    Args:
-        cells: the cells of the labels that a sweep resolved; other labels are looked up in the
-            tables.
-        console: where to warn of a label that can be read in two ways.
-    """
-
-    def __init__(self, cells: Baselines, console: Console) -> None:
-        self.console = console
-        self._cells = cells
-
-    def row(self, table: Table, wanted: str) -> Row | None:
-        """The row with this label, None if the table has none.
-
-        Raises:
-            UserError: several rows match.
-        """
-        cells = self._cells.get(wanted)
-        if not cells:
-            found, other = find_row(table, wanted), also_named(table, wanted)
-            if found is not None and other is not None:
-                warn(
-                    self.console,
-                    f"{table.dataset}: '{wanted}' is read as the row with this label in the table; "
-                    f"the row that a sweep calls so is '{other.label}'.",
-                )
-            return found
-        rows = [row for row in table.rows if cells & {r.identity for r in (*row.done, *row.failed)}]
-        if len(rows) > 1:
-            labels = "; ".join(f"'{row.label}'" for row in rows)
-            raise UserError(f"'{wanted}' names several rows on {table.dataset}: {labels}.")
-        return rows[0] if rows else None
-
-    def rows(self, tables: Sequence[Table], wanted: str) -> list[tuple[Table, Row]]:
-        """The row with this label in each table that has one.
-
-        Raises:
-            UserError: no table has one, or several rows of a table match.
-        """
-        found = [(table, row) for table in tables if (row := self.row(table, wanted)) is not None]
-        if found:
-            return found
-        if self._cells.get(wanted):
-            where = ", ".join(f"{table.dataset} / {table.backbone}" for table in tables)
-            raise UserError(f"There is no record of '{wanted}' on {where}.")
-        raise unknown_variant(tables, wanted)
-
-
-def compare_pairs(
-    tables: Sequence[Table],
-    a: str,
-    others: Sequence[str],
-    comparer: Comparer,
-    finder: RowFinder,
-    asked: Asked = NOTHING_ELSE,
-) -> list[Family]:
-    """Compare A with each of the others, on every table that has both.
-
-    The pairs of a table are a family.
-
-    Raises:
-        UserError: an unknown or ambiguous label, one row under two labels, or no table with both.
-    """
-    rows = {wanted: _by_table(finder.rows(tables, wanted)) for wanted in (a, *others)}
-    families = []
-    for table in tables:
-        found = []
-        where = (table.dataset, table.backbone)
-        for b in others:
-            row_a, row_b = rows[a].get(where), rows[b].get(where)
-            if row_a is not None and row_a is row_b:
-                raise UserError(
-                    f"'{a}' and '{b}' are one row on {table.dataset}: name two different variants."
-                )
-            if row_a is None or row_b is None:
-                continue
-            if absent := [row.label for row in (row_a, row_b) if row.not_applicable]:
-                warn(finder.console, f"'{absent[0]}' does not apply to {table.dataset}: left out.")
-                continue
-            found.append(comparer.compare(table, row_a, row_b))
-        families += [judge(found, asked)] if found else []
-    if not families:
-        raise UserError(f"No data set has both '{a}' and '{', '.join(others)}'.")
-    return families
-
-
-def _by_table(rows: Sequence[tuple[Table, Row]]) -> dict[tuple[str, str], Row]:
-    return {(table.dataset, table.backbone): row for table, row in rows}
-
-
-def compare_all(
-    tables: Sequence[Table],
-    baselines: Sequence[str],
-    comparer: Comparer,
-    finder: RowFinder,
-    asked: Asked = NOTHING_ELSE,
-) -> list[Family]:
-    """For each table and baseline, compare all other rows with the baseline: one family.
-
-    Raises:
-        UserError: an unknown or ambiguous label.
-    """
-    families = []
-    for wanted in baselines:
-        for table, row in finder.rows(tables, wanted):
-            found, problems = against(table, row, comparer)
-            families += [judge(found, asked)] if found else []
-            for problem in problems:
-                warn(finder.console, f"Not compared: {problem}")
-    return families
 
 
 def write_comparisons(
@@ -165,7 +52,7 @@ def write_comparisons(
     """
     store = Store(out)
     comparer = Comparer(lambda record: store.predictions(record.key, NEEDED))
-    finder = RowFinder(baselines, console)
+    finder = RowFinder(baselines, partial(warn, console))
     tables = build_tables(records, stale=stale, allow_mixed=True)
     files = []
     for table, stem in zip(tables, file_stems(tables), strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -53,8 +52,3 @@ class SafeConsole(Console):
                 yield segment  # as it is: a table of thousands of rows passes here several times
                 continue
             yield Segment(text, style)
-
-
-def standard_console() -> SafeConsole:
-    """The console of standard output."""
-    return SafeConsole(sys.stdout)

@@ -60,6 +60,11 @@ def add_allow_mixed(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json` to a verb whose answer programs can read."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     """Add the backbone, the data folder and the device of a sweep."""
     add = parser.add_argument

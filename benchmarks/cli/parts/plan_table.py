@@ -104,10 +104,8 @@ def _sum(guesses: Sequence[Guess]) -> tuple[str, str]:
 
 def outlook(todo: Sequence[Cell], estimator: Estimator, places: int = 1) -> str:
     """Number of cells to run and the time they take if so many run at a time, in words."""
-    seconds, unknown = estimator.total(todo)
-    places = max(1, min(places, len(todo)))
-    longest = max((estimator.cell(cell).seconds or 0.0 for cell in todo), default=0.0)
-    seconds = max(seconds / places, longest)
+    seconds, unknown = expected_seconds(todo, estimator, places)
+    places = places_used(todo, places)
     unserved = sum(not serves(cell) for cell in todo)
     extra = f", {unknown} of them without an estimate" if unknown else ""
     extra += f", {unserved} of them not applicable" if unserved else ""
@@ -116,6 +114,18 @@ def outlook(todo: Sequence[Cell], estimator: Estimator, places: int = 1) -> str:
         f"{len(todo)} to run, about {duration(seconds)}{extra} "
         "(rough, based on earlier records if there are any; excludes loading)"
     )
+
+
+def expected_seconds(todo: Sequence[Cell], estimator: Estimator, places: int) -> tuple[float, int]:
+    """Seconds until the last cell ends, and the number of cells without an estimate."""
+    seconds, unknown = estimator.total(todo)
+    longest = max((estimator.cell(cell).seconds or 0.0 for cell in todo), default=0.0)
+    return max(seconds / places_used(todo, places), longest), unknown
+
+
+def places_used(todo: Sequence[Cell], places: int) -> int:
+    """Number of cells that run at a time: no more than there are."""
+    return max(1, min(places, len(todo)))
 
 
 def duration(seconds: float) -> str:

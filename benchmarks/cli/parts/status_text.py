@@ -1,8 +1,7 @@
-"""The answer of `status`, as lines and as JSON."""
+"""The answer of `status`, as lines and for JSON."""
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -53,10 +52,10 @@ def print_status(folder: Path, status: FolderStatus, console: Console) -> None:
         warn(console, f"Ignored: {problem}")
 
 
-def status_json(folder: Path, status: FolderStatus) -> str:
-    """Return the state of a folder as JSON, with all cells that failed or are running."""
+def status_answer(folder: Path, status: FolderStatus) -> dict[str, Any]:
+    """Return the state of a folder for `--json`, with all cells that failed or are running."""
     end = None if status.seconds_left is None else _iso(time.time() + status.seconds_left)
-    data = {
+    return {
         "folder": str(folder),
         "planned": status.planned,
         "done": status.done,
@@ -74,7 +73,6 @@ def status_json(folder: Path, status: FolderStatus) -> str:
         "other_records": status.other_records,
         "problems": list(status.problems),
     }
-    return json.dumps(data, indent=1)
 
 
 def _counts(status: FolderStatus) -> str:
