@@ -27,7 +27,7 @@ from reports.figures.style import save
 from reports.from_predictions import with_predictions
 from reports.knob_sweeps import KnobSweep, find_sweeps
 from reports.outputs import SWEEP_OUTPUTS, TABLE_OUTPUTS, Content
-from reports.records_csv import records_csv
+from reports.records_table import records_csv
 from reports.table import Table
 from reports.terminal import print_table
 from results.schema import Record

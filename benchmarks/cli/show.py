@@ -61,7 +61,7 @@ def _method(name: str) -> tuple[dict[str, Any], dict[str, str]]:
     fields = METHODS.fields(name)
     defaults = {name: field.default for name, field in fields.items()}
     space = METHODS.attribute(name, "space")
-    reconstruction = {task: info.reconstruction_on(task) for task in info.tasks}
+    reconstruction: dict[str, str] = {task: info.reconstruction_on(task) for task in info.tasks}
     recipes = _recipes(name)
     answer = {
         "kind": "method",

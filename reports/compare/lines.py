@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.compare.comparison import Comparison
 from reports.compare.designs import needed, shown_from
 from reports.compare.families import Family, Verdict
 from reports.compare.intervals import CONFIDENCE, LEVEL, Interval
+from reports.value_kinds import Kind
 
-NAMES = (
-    "dataset", "backbone", "a", "b", "metric", "mean_a", "mean_b", "difference", "low", "high",
-    "se_images", "se_runs", "p", "p_adjusted", "margin", "p_equivalent", "p_equivalent_adjusted",
-    "tests", "better", "equivalent", "verdict", "shown_from", "runs_needed", "runs", "covers",
-    "notes",
-)  # fmt: skip
-"""Names of the values, in the order of the columns."""
+KINDS: Mapping[str, Kind] = {
+    **dict.fromkeys(("dataset", "backbone", "a", "b", "metric"), "text"),
+    **dict.fromkeys(
+        ("mean_a", "mean_b", "difference", "low", "high", "se_images", "se_runs", "p", "p_adjusted",
+         "margin", "p_equivalent", "p_equivalent_adjusted"), "number",
+    ),
+    "tests": "integer", "better": "text", "equivalent": "truth", "verdict": "text",
+    "shown_from": "number", "runs_needed": "integer", "runs": "mapping", "covers": "text",
+    "notes": "list",
+}  # fmt: skip
+"""Names of the values in the order of the columns, with their kinds."""
+NAMES = tuple(KINDS)
 
 
 def comparison_lines(families: Sequence[Family]) -> list[dict[str, Any]]:

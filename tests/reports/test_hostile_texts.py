@@ -27,7 +27,7 @@ from reports.formats.markdown import markdown
 from reports.knob_sweeps import find_sweeps
 from reports.latex_text import escape_latex
 from reports.markdown_text import code, escape_markdown, pipes
-from reports.records_csv import records_csv
+from reports.records_table import records_csv
 from reports.report import file_stems, write_report
 from reports.table import Table
 from results.schema import Record

@@ -16,7 +16,7 @@ from reports.formats.latex import latex
 from reports.formats.long_csv import table_csv
 from reports.formats.markdown import markdown
 from reports.layout import columns, cost, marks, mean_std
-from reports.records_csv import records_csv
+from reports.records_table import records_csv
 from reports.table import Mark, Summary, Table
 from reports.terminal import print_table
 from results.schema import Record
