@@ -37,7 +37,7 @@ def load_records(folders: Sequence[Path], say: Say) -> LoadedRecords:
 
     Args:
         folders: those that runs wrote to, each with `records/`.
-        say: is told of each file that is not a readable record.
+        say: gets a line on each file that is not a readable record.
 
     Raises:
         UserError: a folder without records, or none that can be read.

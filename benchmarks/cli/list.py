@@ -183,4 +183,4 @@ _KINDS: dict[str, tuple[Callable[[Console], Items], Callable[[Items], Table]]] =
     "backbones": (_backbones, _backbones_table),
     "recipes": (_recipes, _recipes_table),
 }
-"""What finds the things of each kind, and what makes a table of them."""
+"""Functions that find the things of each kind, and that make a table of them."""

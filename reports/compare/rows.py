@@ -51,7 +51,7 @@ class RowFinder:
     Args:
         cells: the cells of the labels that a sweep resolved; other labels are looked up in the
             tables.
-        say: is told of a label that can be read in two ways, and of what is left out.
+        say: gets a line on a label that can be read in two ways, and on what is left out.
     """
 
     def __init__(self, cells: Baselines, say: Callable[[str], None]) -> None:
