@@ -1,0 +1,185 @@
+"""Records, tables, comparisons and figures from Python, one line each.
+
+    from reports.api import load, table, compare, figures
+
+The functions take folders that runs wrote to with `--out` or, in their place, lines of the data
+frame that `load` returns, so that pandas can choose the records:
+
+    frame = load("results/runs")
+    compare(frame[frame["seed"] < 3], a="sage", b="lift")
+
+They do what the commands `report` and `compare` do, with the same code. A file that is not a
+readable record is a warning; what cannot be done is a `benchmarks.errors.UserError` with one line.
+Paths are relative to the working directory, as on the command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from benchmarks.errors import UserError
+from benchmarks.sweep.settings import difference_in_points, split_labels
+from reports.aggregate import build_tables
+from reports.compare.comparison import Comparer
+from reports.compare.families import Asked
+from reports.compare.request import Request, compared, tables_of
+from reports.compare.rows import RowFinder
+from reports.folders import LoadedRecords, load_records, of_datasets
+from reports.frames import classes_frame, comparisons_frame, records_frame
+
+__all__ = ["compare", "load"]
+
+Folder = str | os.PathLike[str]
+Source = Folder | pd.DataFrame
+"""A folder with records, or lines of the frame that `load` returns."""
+
+
+def load(*folders: Folder, by: Literal["record", "class"] = "record") -> pd.DataFrame:
+    """The records of folders as a tidy data frame; a cell that is in several counts once.
+
+    Args:
+        *folders: those that runs wrote to, each with `records/`.
+        by: `record` for one line per record, `class` for one line per class of each finished
+            record.
+
+    Returns:
+        By record: the fields of docs/formats.md but those by class, one column each
+        (`metrics.overall`, `cost.fit_s`, `provenance.fingerprint`), and `variant`, the label of the
+        row in its table (<NA> if another record of the same seeds is used), `stale`, whether
+        another version of the method's source made it, and `folder`. Texts are `string`, integers
+        `Int64`, truth values `boolean`, numbers `float64`; lists are tuples and mappings dicts.
+
+        By class: `key`, `method`, `variant`, `dataset`, `backbone`, `seed`, `split_seed`, `class`
+        (its index), `class_name`, `group`, `train_images`, `value` (accuracy or average precision
+        in percent) and `folder`.
+
+    Raises:
+        UserError: a folder without records, or none that can be read.
+
+    >>> records = load("results/reference/prompts")
+    >>> records.groupby("variant")["metrics.few"].mean().round(1).index.tolist()
+    ['coop', 'lmpt']
+    >>> classes = load("results/reference/prompts", by="class")
+    >>> classes.pivot_table("value", index="group", columns="variant").shape
+    (3, 2)
+    """
+    loaded = _loaded(folders)
+    records = loaded.records
+    if by == "class":
+        records = [record for record in records if record.status == "done"]
+        frame = classes_frame(records)
+    elif by == "record":
+        frame = records_frame(records)
+        frame["stale"] = frame["key"].isin(loaded.stale).astype("boolean")
+    else:
+        raise UserError(f"by={by!r}: write 'record' or 'class'.")
+    rows = [row for table in build_tables(records, allow_mixed=True) for row in table.rows]
+    labels = {record.key: row.label for row in rows for record in (*row.done, *row.failed)}
+    place = frame.columns.tolist().index("method") + 1
+    frame.insert(place, "variant", frame["key"].map(labels).astype("string"))
+    folder = {key: str(folder) for key, folder in loaded.folder_of.items()}
+    frame["folder"] = frame["key"].map(folder).astype("string")
+    return frame
+
+
+def compare(
+    *sources: Source,
+    a: str = "",
+    b: str | Sequence[str] = (),
+    against: str | Sequence[str] = (),
+    datasets: str | Sequence[str] = (),
+    margin: float | None = None,
+    power: float | None = None,
+    robust: bool = False,
+) -> pd.DataFrame:
+    """Paired differences between variants, with intervals, p-values and verdicts.
+
+    The records need their predictions, or `correct.npz` in their folder.
+
+    Args:
+        *sources: folders, or lines of the frame of `load`.
+        a: a variant, as the tables label it, or the name of a method.
+        b: one variant or several to compare it with.
+        against: variants that all others are compared with, in place of `a` and `b`.
+        datasets: only these data sets; one name or several.
+        margin: also test whether differences are smaller than so many points.
+        power: also count the runs that show a difference of so many points.
+        robust: compare typical runs by trimmed means.
+
+    Returns:
+        One line for each data set, backbone, pair and metric, with the columns of
+        docs/formats.md: among them `difference` (A − B in points), `low` and `high` (ends of the
+        95 % interval), `p`, `p_adjusted` (Holm's rule over all lines of a table), `better` and
+        `verdict`.
+
+    Raises:
+        UserError: unknown variants, nothing in common, records that do not belong in one table, or
+            predictions that are missing.
+    """
+    request = Request(a, _labels(b), _labels(against))
+    if not request.usable:
+        raise UserError(
+            "Name two variants with a= and b=, or with against= the variants that all others are "
+            "compared with."
+        )
+    loaded = _loaded(sources)
+    records = loaded.records
+    if datasets:
+        records = of_datasets(records, _labels(datasets))
+    asked = Asked(
+        None if margin is None else difference_in_points(margin, "margin"),
+        None if power is None else difference_in_points(power, "power"),
+    )
+    tables = tables_of(records, loaded.stale, request)
+    comparer = Comparer(loaded.read, robust=robust)
+    return comparisons_frame(compared(request, tables, comparer, RowFinder({}, _warn), asked))
+
+
+def _loaded(sources: Sequence[Source]) -> LoadedRecords:
+    """The records of folders and of lines of frames.
+
+    Raises:
+        UserError: nothing that has records, or a record of a frame that is not there any more.
+    """
+    folders: dict[Path, bool] = {}
+    chosen: set[str] = set()
+    for source in sources:
+        if isinstance(source, pd.DataFrame):
+            if not {"key", "folder"} <= set(source.columns):
+                raise UserError("A frame needs the columns 'key' and 'folder': take one of load().")
+            chosen.update(source["key"])
+            for folder in source["folder"].unique():
+                folders.setdefault(Path(folder), False)
+        else:
+            folders[Path(source)] = True
+    if not folders:
+        raise UserError("Name a folder with records, or lines of the frame that load() returns.")
+    loaded = load_records(list(folders), _warn)
+    records = [r for r in loaded.records if folders[loaded.folder_of[r.key]] or r.key in chosen]
+    if gone := chosen - {record.key for record in records}:
+        raise UserError(
+            f"Record {min(gone)} of the frame is not in its folder any more, or another folder has "
+            "a later one of its cell: load() all folders again."
+        )
+    return dataclasses.replace(loaded, records=records)
+
+
+def _labels(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Names from a text with commas or from a list."""
+    return split_labels(names) if isinstance(names, str) else tuple(names)
+
+
+def _warn(line: str) -> None:
+    """Warn the code that called this module, however deep the reason is."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("reports."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(line, stacklevel=level)

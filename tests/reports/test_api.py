@@ -1,0 +1,197 @@
+"""Records, tables, comparisons and figures from Python."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.errors import UserError
+from benchmarks.sweep.fingerprints import fingerprint
+from reports import api
+from reports.api import compare, load
+from results.schema import Record
+from results.store import Store
+from tests.reports.compare.studies import Study, study
+from tests.results.factory import failed_record, with_key
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Runs:
+    """A folder with the records of a study, and the study with their keys."""
+
+    def __init__(self, folder: Path, made: Study) -> None:
+        self.folder, self.made = folder, Study()
+        for record in made.records:
+            kept = with_key(record) if record.status == "done" else record
+            predictions = made.predictions.get(record.key)
+            Store(folder).write(kept, predictions)
+            self.made.records.append(kept)
+            if predictions is not None:
+                self.made.predictions[kept.key] = predictions
+
+    def __getitem__(self, key: str) -> Record:
+        return next(record for record in self.made.records if record.key == key)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """Three seeds of sage and of two variants of lift, ncm, and a run of coop that failed.
+
+    Only ncm has a fingerprint that the source of its method has.
+    """
+    made = study()
+    for seed in range(3):
+        made.add("lift", seed, 0.5, config={"lr": 0.5})
+    made.add(
+        "ncm", 0, 0.41, deterministic=True, config={}, notes=("one", "two"),
+        provenance_fingerprint=fingerprint("ncm", {}),
+    )  # fmt: skip
+    made.records.append(failed_record("coop", error="out of memory"))
+    return Runs(tmp_path_factory.mktemp("api") / "runs", made)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    failed, tried = doctest.testmod(api, optionflags=doctest.ELLIPSIS)
+    assert tried >= 4 and not failed
+
+
+# ---- load ----------------------------------------------------------------------------------------
+
+
+def test_a_line_has_the_values_of_its_record_in_typed_columns(runs: Runs) -> None:
+    frame = load(runs.folder)
+    assert len(frame) == len(runs.made.records)
+    for line in frame.to_dict("records"):
+        record = runs[line["key"]]
+        assert (line["method"], line["seed"], line["status"]) == (
+            record.method, record.seed, record.status
+        )  # fmt: skip
+        assert line["config"] == record.config and line["notes"] == record.notes
+        assert line["folder"] == str(runs.folder)
+        if record.status == "done":
+            assert line["metrics.few"] == record.metrics.few
+            assert line["cost.trainable_params"] == record.cost.trainable_params
+            assert line["provenance.dirty"] is False
+    types = {"key": "string", "seed": "Int64", "metrics.few": "float64", "config": "object",
+             "deterministic": "boolean", "cost.epochs": "Int64", "cost.fit_s": "float64",
+             "tuning.trials": "Int64", "notes": "object", "stale": "boolean", "variant": "string",
+             "schema_version": "Int64"}  # fmt: skip
+    assert {name: str(frame[name].dtype) for name in types} == types
+    assert not any("per_class" in name for name in frame)
+
+
+def test_what_a_failed_run_lacks_is_missing(runs: Runs) -> None:
+    frame = load(runs.folder)
+    (line,) = frame[frame["status"] == "failed"].to_dict("records")
+    assert line["error"] == "out of memory"
+    assert np.isnan(line["metrics.overall"])
+    for name in ("metrics.overall", "cost.epochs", "cost.fit_s", "selection.rule"):
+        assert frame[name].count() == len(frame) - 1  # means leave it out
+
+
+def test_variants_have_the_labels_of_their_table(runs: Runs) -> None:
+    frame = load(runs.folder)
+    labels = {row.label for row in runs.made.table().rows}
+    assert set(frame["variant"]) == labels
+    assert {"lift (lr=0.01)", "lift (lr=0.5)"} <= labels
+    assert frame.groupby("variant").size()["lift (lr=0.5)"] == 3
+
+
+def test_a_cell_in_two_folders_counts_once(runs: Runs, tmp_path: Path) -> None:
+    record = next(r for r in runs.made.records if r.method == "sage")
+    Store(tmp_path / "copy").write(record, runs.made.predictions[record.key])
+    frame = load(runs.folder, tmp_path / "copy")
+    assert len(frame) == len(runs.made.records)
+    assert load(tmp_path / "copy")["folder"].tolist() == [str(tmp_path / "copy")]
+
+
+def test_stale_records_are_marked(runs: Runs) -> None:
+    frame = load(runs.folder)
+    assert frame["stale"].tolist() == (frame["method"] != "ncm").tolist()
+
+
+def test_the_long_form_has_a_line_for_each_class(runs: Runs) -> None:
+    frame = load(runs.folder, by="class")
+    done = [record for record in runs.made.records if record.status == "done"]
+    assert len(frame) == 6 * len(done)
+    for key, lines in frame.groupby("key"):
+        record = runs[key]
+        assert tuple(lines["value"]) == record.metrics.per_class
+        assert tuple(lines["group"]) == record.groups.membership
+        assert tuple(lines["train_images"]) == record.groups.train_counts
+        assert tuple(lines["class_name"]) == record.class_names
+        assert lines["class"].tolist() == list(range(6))
+        assert set(lines["seed"]) == {record.seed}
+    assert str(frame["value"].dtype) == "float64" and str(frame["class"].dtype) == "Int64"
+    assert set(frame["variant"]) == set(load(runs.folder)["variant"]) - {"coop"}
+
+
+def test_a_damaged_record_is_a_warning(runs: Runs, tmp_path: Path) -> None:
+    record = runs.made.records[0]
+    Store(tmp_path).write(record, runs.made.predictions[record.key])
+    (tmp_path / "records" / "bad.json").write_text("{")
+    with pytest.warns(UserWarning, match=r"Ignored: .*bad\.json: not JSON") as told:
+        assert len(load(tmp_path)) == 1
+    assert told[0].filename == __file__  # the caller's line
+
+
+# ---- compare -------------------------------------------------------------------------------------
+
+
+def test_a_comparison_has_the_numbers_of_its_intervals(runs: Runs) -> None:
+    frame = compare(runs.folder, a="sage", b="lift (lr=0.5)", power=30)
+    expected = runs.made.compare("sage", "lift (lr=0.5)")
+    assert frame["metric"].tolist() == list(expected.intervals)
+    for line in frame.to_dict("records"):
+        interval = expected.intervals[line["metric"]]
+        for name in ("difference", "low", "high", "se_images", "se_runs"):
+            assert line[name] == pytest.approx(getattr(interval, name), rel=1e-9)
+        assert (line["mean_a"], line["p"]) == (interval.a, interval.p_value())
+        assert line["runs_needed"] > 1
+        assert line["runs"] == dict(
+            zip(expected.units, expected.differences[line["metric"]], strict=True)
+        )
+    types = {"a": "string", "p": "float64", "tests": "Int64", "equivalent": "boolean",
+             "runs_needed": "Int64", "better": "string", "verdict": "string"}  # fmt: skip
+    assert {name: str(frame[name].dtype) for name in types} == types
+    assert frame["p_equivalent"].isna().all()
+
+
+def test_every_row_is_compared_with_a_baseline(runs: Runs) -> None:
+    with pytest.warns(UserWarning, match="Not compared: 'coop'"):
+        frame = compare(runs.folder, against="sage", margin=60)
+    assert set(frame["a"]) == {"lift (lr=0.01)", "lift (lr=0.5)", "ncm"}
+    assert set(frame["b"]) == {"sage"} and frame["p_equivalent"].notna().any()
+
+
+def test_lines_of_a_frame_choose_the_records(runs: Runs) -> None:
+    frame = load(runs.folder)
+    chosen = frame[(frame["seed"] < 2) & (frame["status"] == "done")]
+    found = compare(chosen, a="sage", b="ncm")
+    assert list(found["runs"][0]) == ["seed 0", "seed 1"]
+    assert list(compare(frame, a="sage", b="ncm")["runs"][0]) == ["seed 0", "seed 1", "seed 2"]
+
+
+def test_one_line_says_what_cannot_be_done(runs: Runs, tmp_path: Path) -> None:
+    frame = load(runs.folder)
+    gone = frame.assign(key=frame["key"].str.replace("a", "b"))
+    for call, says in {
+        lambda: load(): "Name a folder",
+        lambda: load(tmp_path): "No records under",
+        lambda: load(runs.folder, by="classes"): "write 'record' or 'class'",
+        lambda: compare(frame.head(0), a="sage", b="lift"): "Name a folder",
+        lambda: compare(frame[["key"]], a="sage", b="lift"): "columns 'key' and 'folder'",
+        lambda: compare(gone, a="sage", b="lift"): r"load\(\) all folders again",
+        lambda: compare(runs.folder, a="sage"): "a= and b=",
+        lambda: compare(runs.folder, a="sage", b="lft"): "Unknown variant 'lft'",
+        lambda: compare(runs.folder, a="sage", b="ncm", margin=-1): "margin: '-1' is not",
+        lambda: compare(runs.folder, a="sage", b="ncm", datasets="x"): "Unknown data set",
+    }.items():
+        with pytest.raises(UserError, match=says):
+            call()
