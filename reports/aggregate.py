@@ -6,38 +6,48 @@ whatever a reader has to know is in the caption or a footnote.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from benchmarks.metrics import METRICS
 from benchmarks.protocol import GROUPS
 from benchmarks.sweep.rows.comparability import Difference, differences, refuse
+from benchmarks.sweep.rows.labels import Named
 from benchmarks.sweep.rows.variants import Variant, variants
 from reports import notes
+from reports.columns import COSTS, shown_keys
+from reports.footnotes import footnotes
+from reports.order import is_balanced, main_metric, sorted_rows
 from reports.published.matching import published_values
 from reports.table import Row, Summary, Table
+from reports.view import USUAL, View
 from results.schema import Record
-
-COSTS = (
-    "trainable_params", "epochs", "images_seen", "tuning_trials", "fit_s",
-    "fitted_together", "eval_s", "peak_memory_mb",
-)  # fmt: skip
 
 
 def build_tables(
-    records: Iterable[Record], *, stale: Collection[str] = (), allow_mixed: bool = False
+    records: Iterable[Record],
+    *,
+    stale: Collection[str] = (),
+    allow_mixed: bool = False,
+    view: View = USUAL,
 ) -> list[Table]:
     """One table for each data set and backbone, sorted by their names.
 
     Args:
-        records: records in any order; the tables do not depend on it.
+        records: records in any order, on which only rows sorted as `asked` depend.
         stale: keys of records made with another version of the method's source.
         allow_mixed: build a table even from records that differ in more than the method. The
             differences become part of the variants and footnotes.
+        view: the user's choice of columns, order and names. The order by `rank` needs all tables:
+            see `across.order`.
 
     Raises:
         MixedRecords: records of a table differ in more than the method, and `allow_mixed` is off.
+        UserError: names of rows are ambiguous or not distinct.
     """
+    records = list(records)
+    asked = {record.key: place for place, record in enumerate(records)}
     by_table: dict[tuple[str, str], list[Record]] = {}
     for record in sorted(records, key=lambda record: record.key):
         by_table.setdefault((record.dataset, record.backbone), []).append(record)
@@ -45,12 +55,22 @@ def build_tables(
     if not allow_mixed:
         for where, members in by_table.items():
             refuse(members, found[where])
-    return [_table(by_table[where], found[where], stale) for where in sorted(by_table)]
+    return [_table(by_table[where], found[where], stale, view, asked) for where in sorted(by_table)]
 
 
-def _table(records: Sequence[Record], found: Sequence[Difference], stale: Collection[str]) -> Table:
+def _table(
+    records: Sequence[Record],
+    found: Sequence[Difference],
+    stale: Collection[str],
+    view: View,
+    asked: Mapping[str, int],
+) -> Table:
+    first = records[0]
     grouped, label_notes = variants(records, found)
-    rows = sorted((_row(variant, stale) for variant in grouped), key=_rank)
+    unsorted = _named([_row(variant, stale) for variant in grouped], view, first.dataset)
+    balanced = is_balanced(unsorted)
+    main = main_metric(view, unsorted, balanced=balanced)
+    rows = sorted_rows(unsorted, view.sort, main, asked)
     warnings = [
         f"{variant.label}: {len(variant.superseded)} other record(s) of the same seeds left out; "
         "the newest finished run is used. "
@@ -58,19 +78,48 @@ def _table(records: Sequence[Record], found: Sequence[Difference], stale: Collec
         for variant in grouped
         if variant.superseded
     ]
-    first = records[0]
-    return Table(
+    if view.metric and main != view.metric:
+        warnings.append(f"no row has '{view.metric}', so '{main}' sorts the rows.")
+    shown = shown_keys(view.columns, first.task)
+    if view.columns and not set(view.columns) & set(shown):
+        warnings.append(
+            f"{first.task}-label data have none of the columns asked for; these are the usual ones."
+        )
+    table = Table(
         dataset=first.dataset,
         backbone=first.backbone,
+        name=view.names.data_set(first.dataset),
+        backbone_name=view.names.backbone(first.backbone),
         task=first.task,
+        main=main,
+        balanced=balanced,
         rows=tuple(rows),
         sizes=_sizes(rows),
-        caption=notes.caption(first, rows),
-        footnotes=tuple(notes.footnotes(rows, found, label_notes)),
+        caption="",
+        footnotes=tuple(footnotes(rows, found, _renamed(label_notes, view), shown)),
         warnings=tuple(warnings),
+        view=view,
         remark=" ".join(sorted({record.remark for record in records} - {""})),
         published=published_values(first.dataset, first.backbone, rows),
     )
+    return dataclasses.replace(table, caption=notes.caption(table))
+
+
+def _renamed(lines: Sequence[str], view: View) -> list[str]:
+    """Lines that begin with a method, with its printed name."""
+    return [view.names.method(line, line.partition(":")[0]) for line in lines]
+
+
+def _named(rows: Sequence[Row], view: View, where: str) -> list[Row]:
+    """The rows with the names that the user prints them with."""
+    if not view.names.given:
+        return list(rows)
+    known = [
+        Named(row.method, row.first.config, row.first.tuning, row.first.protocol, row.label)
+        for row in rows
+    ]
+    names = view.names.rows(known, where)
+    return [dataclasses.replace(row, name=name) for row, name in zip(rows, names, strict=True)]
 
 
 def _row(variant: Variant, stale: Collection[str]) -> Row:
@@ -82,6 +131,7 @@ def _row(variant: Variant, stale: Collection[str]) -> Row:
                 columns[name].append(getattr(part, name))
     return Row(
         label=variant.label,
+        name=variant.label,
         method=variant.records[0].method,
         values={name: summarise(column) for name, column in columns.items()},
         spread=_spread(done),
@@ -115,11 +165,6 @@ def _spread(done: Sequence[Record]) -> str | None:
     if len(done) == seeds * splits:
         return f"{seeds} run seeds × {splits} split seeds"
     return f"{len(done)} pairs of a run seed and a split seed"
-
-
-def _rank(row: Row) -> tuple[bool, float, str]:
-    mean = row.values["overall"].mean
-    return mean is None, mean or 0.0, row.label
 
 
 def _sizes(rows: Iterable[Row]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,16 +93,19 @@ def stale_keys(records: Sequence[Record]) -> set[str]:
     }
 
 
-def of_methods(records: Sequence[Record], wanted: Collection[str]) -> list[Record]:
-    """The records of some methods.
+def of_methods(records: Sequence[Record], wanted: Sequence[str]) -> list[Record]:
+    """The records of some methods, in the order of these.
 
     Raises:
         UserError: a method without a record.
     """
     known = {record.method for record in records}
-    for name in sorted(set(wanted) - known):
-        raise did_you_mean("method of these records", name, known)
-    return [record for record in records if record.method in wanted]
+    for name in wanted:
+        if name not in known:
+            raise did_you_mean("method of these records", name, known)
+    places = {name: place for place, name in reversed(list(enumerate(wanted)))}
+    found = [record for record in records if record.method in places]
+    return sorted(found, key=lambda record: places[record.method])
 
 
 def of_datasets(records: Sequence[Record], wanted: Sequence[str]) -> list[Record]:

@@ -13,6 +13,7 @@ from reports.compare.comparison import Comparer
 from reports.compare.intervals import CONFIDENCE, LEVEL
 from reports.compare.parts import compared_metrics
 from reports.compare.runs import Read
+from reports.notes import caption
 from reports.table import Mark, Marks, Row, Table
 
 MOST_ROWS = 100
@@ -52,8 +53,8 @@ def _completed(table: Table, comparer: Comparer) -> Table:
             for metric in compared_metrics(table.task)
         }
         marks = Marks(by_metric, LEVEL)
-        notes = [*_untested_note(untested), *notes]
-    return dataclasses.replace(
+        notes = [*_untested_note(table, untested), *notes]
+    found = dataclasses.replace(
         table,
         rows=tuple(
             dataclasses.replace(row, intervals=intervals.get(row.label, {})) for row in table.rows
@@ -61,27 +62,35 @@ def _completed(table: Table, comparer: Comparer) -> Table:
         tested=marks,
         footnotes=(*notes, *table.footnotes),
     )
+    return dataclasses.replace(found, caption=caption(found))
+
+
+def _main(table: Table) -> Metric:
+    """The main metric of a table, or the first one that is compared if that is not."""
+    compared = compared_metrics(table.task)
+    return next((metric for metric in compared if metric.key == table.main), compared[0])
 
 
 def _interval_note(table: Table, intervals: Mapping[str, Intervals]) -> str:
-    metric = compared_metrics(table.task)[0]
+    metric = _main(table)
     level = f"{100 * CONFIDENCE:.0f} % intervals"
     over = "over test images and, where there are several, runs"
     if len(intervals) > _NAMED:
         return f"The CSV file has {level} of the rows {over}."
     shown = "; ".join(
-        f"{row.label} {low:.1f} to {high:.1f}"
+        f"{row.name} {low:.1f} to {high:.1f}"
         for row in table.rows
-        if row.label in intervals
+        if metric.key in intervals.get(row.label, {})
         for low, high in [intervals[row.label][metric.key]]
     )
     return f"{level} of {metric.title_for(table.task)} {over} (others in the CSV file): {shown}."
 
 
-def _untested_note(untested: Mapping[str, str]) -> list[str]:
+def _untested_note(table: Table, untested: Mapping[str, str]) -> list[str]:
+    names = {row.label: row.name for row in table.rows}
     reasons: dict[str, list[str]] = {}
     for label, reason in untested.items():
-        reasons.setdefault(reason, []).append(label)
+        reasons.setdefault(reason, []).append(names[label])
     shown = "; ".join(f"{first_few(who, limit=_NAMED)} ({r})" for r, who in reasons.items())
     return [f"Not tested, and marked only where the mean is best: {shown}."] if shown else []
 
@@ -95,13 +104,13 @@ def _intervals(table: Table, comparer: Comparer, untested: dict[str, str]) -> di
 
     One run of a method that draws random numbers says nothing about others: it is left out.
     """
-    main = compared_metrics(table.task)[0]
-    finished = [row for row in table.rows if row.values[main.key].mean is not None]
+    main = _main(table)
+    finished = [row for row in table.rows if row.values["overall"].mean is not None]
     finished.sort(key=lambda row: _score(row, main), reverse=True)
     found: dict[str, Intervals] = {}
     runs = 0
     for row in finished:
-        if _one_run(row):
+        if len(row.done) == 1 and not row.fixed:
             untested[row.label] = "one run"
             continue
         runs += len(row.done)
@@ -115,11 +124,6 @@ def _intervals(table: Table, comparer: Comparer, untested: dict[str, str]) -> di
         except UserError:
             untested[row.label] = "no readable predictions of the same images"
     return found
-
-
-def _one_run(row: Row) -> bool:
-    """True if the row draws random numbers and has one run, which says nothing about others."""
-    return len(row.done) == 1 and not row.done[0].deterministic
 
 
 def _marks(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.metrics import METRICS, Metric, metrics_of
+from benchmarks.metrics import METRICS, Metric
+from reports.columns import COSTS, shown_keys
 from reports.notes import INCOMPLETE, STALE
 from reports.table import Mark, Row, Summary, Table
 
 NONE = "–"
-"""Printed where a value does not exist: an empty group, the ± of a single run."""
+"""Printed where a value does not exist, such as that of an empty group."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,21 @@ class Column:
         return f"{self.title} ({self.size})" if self.size else self.title
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A printed value."""
+
+    value: str
+    after: str = ""
+    """What follows it: its standard deviation ("± 0.4") or its interval ("(±1.2)")."""
+    mark: Mark | None = None
+
+    @property
+    def text(self) -> str:
+        """Value and deviation on one line."""
+        return f"{self.value} {self.after}".rstrip()
+
+
 def column(table: Table, metric: Metric) -> Column:
     """The column of a metric in a table."""
     size = table.sizes[metric.group] if metric.group else ""
@@ -36,27 +51,58 @@ def column(table: Table, metric: Metric) -> Column:
 
 
 def columns(table: Table) -> list[Column]:
-    """The columns of the metrics that are printed."""
-    return [column(table, metric) for metric in metrics_of(table.task) if metric.printed]
+    """The columns that are printed: those asked for, or the usual metrics and costs."""
+    return [
+        Column(key, COSTS[key]) if key in COSTS else column(table, METRICS[key])
+        for key in shown_keys(table.view.columns, table.task)
+    ]
 
 
-COST_COLUMNS = (Column("trainable_params", "params"), Column("fit_s", "fit"))
+def cells(table: Table, key: str) -> list[Cell]:
+    """The cells of a column, in the order of the rows."""
+    if key in COSTS:
+        return [Cell(cost(key, row.values[key])) for row in table.rows]
+    return [
+        Cell(number(row.values[key].mean), spread(row, key), mark)
+        for row, mark in zip(table.rows, marks(table, key), strict=True)
+    ]
+
+
+def spread(row: Row, key: str) -> str:
+    """What follows a value: its standard deviation over runs, or its interval.
+
+    A row in which nothing is random has an interval over test images if it has predictions.
+    Intervals that end at 0 or 100 % have unequal sides, and both ends are given.
+    """
+    summary = row.values[key]
+    if summary.std is not None:
+        return f"± {number(summary.std)}"
+    if summary.mean is None or not row.fixed or key not in row.intervals:
+        return ""
+    low, high = row.intervals[key]
+    if abs((high - summary.mean) - (summary.mean - low)) > 0.05:
+        return f"({number(low)} to {number(high)})"
+    return f"(±{number((high - low) / 2)})"
 
 
 def marks(table: Table, key: str) -> list[Mark | None]:
     """The mark of each row for the best or second-best mean of a metric, or None.
 
-    The marks are those of `table.tested`. Without tests the order is that of the unrounded means,
-    but rows that print the same number share a mark: a reader could not see why one of two equal
-    numbers is bold. A single value gets no mark.
+    The marks are those of `table.tested`, which has none for metrics that are not compared. Without
+    tests the order is that of the unrounded means, but rows that print the same number share a
+    mark: a reader could not see why one of two equal numbers is bold. A single value gets no mark,
+    nor does the overall accuracy on a test set that is not balanced.
     """
-    if table.tested is not None and key in table.tested.by_metric:
-        return list(table.tested.by_metric[key])
+    unmarked: list[Mark | None] = [None] * len(table.rows)
+    if key == "overall" and not table.balanced:
+        return unmarked
+    if table.tested is not None:
+        return list(table.tested.by_metric.get(key, unmarked))
     means = [row.values[key].mean for row in table.rows]
     highest_first = METRICS[key].higher_is_better
     present = sorted((mean for mean in means if mean is not None), reverse=highest_first)
     if len(present) < 2:
-        return [None] * len(means)
+        return unmarked
     shown = list(dict.fromkeys(number(mean) for mean in present))
     names: dict[str, Mark] = {shown[0]: "best"}
     if len(shown) > 1:
@@ -72,6 +118,9 @@ def legend(table: Table, bold: str, underlined: str) -> str:
         bold: the word "bold", as the format prints what is best.
         underlined: the word "underlined".
     """
+    keys = [column.key for column in columns(table) if column.key in METRICS]
+    if not any(mark for key in keys for mark in marks(table, key)):
+        return ""
     if table.tested is None:
         return f"Best in {bold}, second {underlined}; not tested, so the order may be chance."
     return (
@@ -81,47 +130,18 @@ def legend(table: Table, bold: str, underlined: str) -> str:
     )
 
 
-Write = Callable[[str], str]
-
-
-def body(
-    table: Table, label: Write, text: Write, value: Callable[[Summary, Mark | None], str]
-) -> list[list[str]]:
-    """The cells of each row in a markup language.
-
-    Args:
-        table: what to write.
-        label: escapes a row's label.
-        text: escapes any other text.
-        value: writes a metric with its mark.
-    """
-    rows = [[f"{label(row.label)} {text(flags(row))}".rstrip()] for row in table.rows]
-    for column in columns(table):
-        for cells, row, mark in zip(rows, table.rows, marks(table, column.key), strict=True):
-            cells.append(value(row.values[column.key], mark))
-    for column in COST_COLUMNS:
-        for cells, row in zip(rows, table.rows, strict=True):
-            cells.append(text(cost(column.key, row.values[column.key])))
-    return rows
-
-
 def number(value: float | None) -> str:
     """A percentage with one decimal."""
     return NONE if value is None else f"{value:.1f}"
-
-
-def mean_std(summary: Summary) -> tuple[str, str | None]:
-    """Mean and standard deviation as printed; the latter is None if there is no mean either."""
-    if summary.mean is None:
-        return NONE, None
-    return number(summary.mean), number(summary.std)
 
 
 def cost(key: str, summary: Summary) -> str:
     """The mean of a cost in a few characters: "1.2M" parameters, "3.4 min"."""
     if summary.mean is None:
         return NONE
-    return _duration(summary.mean) if key.endswith("_s") else _count(summary.mean)
+    if key.endswith("_s"):
+        return _duration(summary.mean)
+    return _memory(summary.mean) if key.endswith("_mb") else _count(summary.mean)
 
 
 def _count(value: float) -> str:
@@ -130,6 +150,10 @@ def _count(value: float) -> str:
             scaled = value / size
             return f"{scaled:.1f}{unit}" if scaled < 99.95 else f"{scaled:.0f}{unit}"
     return f"{value:.0f}"
+
+
+def _memory(megabytes: float) -> str:
+    return f"{megabytes:.0f} MB" if megabytes < 999.5 else f"{megabytes / 1000:.1f} GB"
 
 
 def _duration(seconds: float) -> str:
@@ -141,5 +165,5 @@ def _duration(seconds: float) -> str:
 
 
 def flags(row: Row) -> str:
-    """Signs after a row's label that point to footnotes."""
+    """Signs after a row's name that point to footnotes."""
     return (STALE if row.stale else "") + (INCOMPLETE if row.failed else "")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 from rich.console import Console
+from rich.text import Text
 
 from benchmarks.errors import UserError
 from benchmarks.file_names import safe
@@ -19,8 +20,10 @@ from reports import figures, formats
 from reports.across import files as across
 from reports.across.diagram import diagram
 from reports.across.matrix import matrices
+from reports.across.order import by_rank
+from reports.across.overview import overviews
 from reports.across.study import Study, study
-from reports.across.terminal import print_study
+from reports.across.terminal import print_overview, print_study
 from reports.aggregate import build_tables
 from reports.compare.runs import Read
 from reports.figures.style import save
@@ -28,6 +31,7 @@ from reports.from_predictions import with_predictions
 from reports.knob_sweeps import KnobSweep, find_sweeps
 from reports.outputs import SWEEP_OUTPUTS, TABLE_OUTPUTS, Content
 from reports.records_table import records_csv
+from reports.settings import USUAL, Settings
 from reports.table import Table
 from reports.terminal import print_table
 from results.schema import Record
@@ -45,8 +49,7 @@ def write_report(
     allow_mixed: bool = False,
     read: Read | None = None,
     console: Console | None = None,
-    metric: str = "overall",
-    rope: float | None = None,
+    settings: Settings = USUAL,
 ) -> list[Path]:
     """Write every format and figure of each table and each sweep over a knob, and `records.csv`.
 
@@ -63,8 +66,7 @@ def write_report(
         read: returns the predictions of a record; without it rows have no intervals, and the marks
             of the best rows are not tested.
         console: console to print the tables on before the files are written, which takes longer.
-        metric: key of the metric that is compared over data sets.
-        rope: half-width of the region of practical equivalence over data sets, in points.
+        settings: the user's choices.
 
     Returns:
         The files written.
@@ -72,20 +74,33 @@ def write_report(
     Raises:
         MixedRecords: records of a table differ in more than the method. Nothing has been printed
             or written.
-        UserError: there are no records, or the folder cannot be written.
+        UserError: there are no records, nothing is left of the user's choice, or the folder cannot
+            be written.
     """
     if not records:
         raise UserError("There are no records to report.")
-    tables = build_tables(records, stale=stale, allow_mixed=allow_mixed)
+    view = settings.view
+    view.names.refuse_unknown(
+        name for record in records for name in (record.method, record.dataset, record.backbone)
+    )
+    tables = build_tables(records, stale=stale, allow_mixed=allow_mixed, view=view)
+    if view.sort == "rank":
+        tables = by_rank(tables)
     if read is not None:
         tables = with_predictions(tables, read)
     if console is not None:
         for table in tables:
             print_table(table, console)
-    studies = [study(matrix, rope) for matrix in matrices(tables, metric)]
+    studies = [study(matrix, settings.rope) for matrix in matrices(tables, view.metric)]
+    summary = overviews(tables, studies)
     if console is not None:
+        for overview in summary:
+            print_overview(overview, console)
         for one in studies:
             print_study(one, console)
+        if not studies and (view.metric or settings.rope is not None):
+            line = f"No backbone has two data sets of one task with '{view.metric or 'overall'}': "
+            console.print(Text(f"{line}nothing is compared over data sets.", style="yellow"))
     written: list[Path] = []
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -97,9 +112,9 @@ def write_report(
         for sweep, stem in zip(sweeps, sweep_stems(sweeps), strict=True):
             for ending, of_sweep in SWEEP_OUTPUTS.items():
                 written += _write(of_sweep(sweep), out / f"{stem}{ending}")
-        if studies:
-            written += _write(across.markdown(studies), out / "across.md")
-            written += _write(across.csv(studies), out / "across.csv")
+        if summary:
+            written += _write(across.markdown(summary, studies), out / "across.md")
+            written += _write(across.csv(summary, studies), out / "across.csv")
         if any(one.pairs for one in studies):
             written += _write(across.pairs_csv(studies), out / "across_pairs.csv")
         for one, stem in zip(studies, study_stems(studies), strict=True):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmarks.metrics import title_of
+from reports.view import USUAL, View
 from results.schema import Record
 
 Mark = Literal["best", "second"]
@@ -33,9 +34,12 @@ class Row:
     """A variant of a method in a table."""
 
     label: str
+    """Identity in the table, by which a user refers to the row."""
+    name: str
+    """What is printed: the label, unless the user has given another name."""
     method: str
     values: Mapping[str, Summary]
-    """Summary of every metric of `benchmarks.metrics` and every cost of `aggregate.COSTS`."""
+    """Summary of every metric of `benchmarks.metrics` and every cost of `columns.COSTS`."""
     spread: str | None
     """Source of variation between the runs ("3 run seeds"); None for one run."""
     done: tuple[Record, ...]
@@ -47,6 +51,16 @@ class Row:
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Metric -> ends of its 95 % interval over test images and, if there are several, runs. Empty
     without predictions, and for one run of a method that draws random numbers."""
+
+    @property
+    def first(self) -> Record:
+        """A record of the variant, for what all of its records share."""
+        return (*self.done, *self.failed)[0]
+
+    @property
+    def fixed(self) -> bool:
+        """True for one run of a method that draws no random numbers: nothing can vary."""
+        return len(self.done) == 1 and self.done[0].deterministic
 
     @property
     def not_applicable(self) -> bool:
@@ -70,6 +84,8 @@ class PublishedValue:
 
     label: str
     """Label of our row."""
+    name: str
+    """Printed name of our row."""
     metric: str
     task: str
     published: float
@@ -128,16 +144,26 @@ class Table:
 
     dataset: str
     backbone: str
+    name: str
+    """Printed name of the data set."""
+    backbone_name: str
+    """Printed name of the backbone."""
     task: str
     """`single` (accuracies) or `multi` (average precisions)."""
+    main: str
+    """Key of the metric that sorts the rows, unless the user has asked for another order."""
+    balanced: bool
+    """False if the test set has more images of some classes than of others."""
     rows: tuple[Row, ...]
-    """From the lowest overall value to the highest; rows without values last."""
+    """From the worst main value to the best, those without values last, or as the user asked."""
     sizes: Mapping[str, str]
     """Number of classes in each group ("35"; "34–36" if splits differ; "" if no cell is done)."""
     caption: str
     footnotes: tuple[str, ...]
     warnings: tuple[str, ...]
     """Faults of the set of records itself, such as duplicates."""
+    view: View = USUAL
+    """The user's choice of columns and orientation; order and names are applied already."""
     remark: str = ""
     """Remarks of the sweeps' authors, printed after the caption."""
     published: PublishedValues | None = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table as Grid
+from rich.table import Table as Rich
 from rich.text import Text
 
-from reports.layout import COST_COLUMNS, columns, cost, flags, legend, marks, mean_std
+from reports.grid import Grid, Head, table_grid
+from reports.layout import Cell, legend
 from reports.published.tables import print_published
 from reports.table import Mark, Table
 
@@ -17,16 +18,11 @@ _STYLES: dict[Mark | None, str] = {"best": "bold", "second": "underline", None: 
 
 def print_table(table: Table, console: Console) -> None:
     """Print a table with its caption, footnotes and warnings, as wide as the console allows."""
-    grid = _grid(table, roomy=True)
-    if console.measure(grid, options=console.options.update(max_width=10_000)).maximum > (
-        console.width
-    ):
-        grid = _grid(table, roomy=False)
-    console.print(Text(f"{table.dataset} / {table.backbone}", style="bold"))
-    console.print(grid)
+    console.print(Text(f"{table.name} / {table.backbone_name}", style="bold"))
+    print_grid(table_grid(table), console)
     # A Text for each line: captions and error messages may contain what rich reads as markup.
-    marked = legend(table, "bold", "underlined")
-    for line in (f"{table.caption} {marked} {table.remark}".rstrip(), *table.footnotes):
+    caption = (table.caption, legend(table, "bold", "underlined"), table.remark)
+    for line in (" ".join(filter(None, caption)), *table.footnotes):
         console.print(Padding(Text(line), (0, 0, 0, 1)))
     for line in table.warnings:
         console.print(Padding(Text(f"Warning: {line}", style="bold"), (0, 0, 0, 1)))
@@ -36,33 +32,67 @@ def print_table(table: Table, console: Console) -> None:
     console.print()
 
 
-def _grid(table: Table, *, roomy: bool) -> Grid:
-    """The rows; if roomy, with spaces around ± and group sizes on the line of the titles."""
-    grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1) if roomy else 0, pad_edge=False)
-    grid.add_column("method", overflow="fold", min_width=12)
-    cells = [[Text(f"{row.label} {flags(row)}".rstrip())] for row in table.rows]
-    joint = " ± " if roomy else "±"
-    for column in columns(table):
-        size = f"({column.size})" if column.size else ""
-        title = f"{column.title}{' ' if roomy and size else chr(10)}{size}".strip()
-        pairs = [mean_std(row.values[column.key]) for row in table.rows]
-        tails = ["" if std is None else joint + std for _, std in pairs]
-        # Padded by hand on both sides to align decimal points: rich would strip the spaces on the
-        # right of a right-justified cell.
-        after = max(map(len, tails))
-        width = max(*(len(mean) + after for mean, _ in pairs), *map(len, title.split("\n")))
-        grid.add_column(Text(title, justify="right"), justify="left", no_wrap=True)
-        for cell, (mean, _), tail, mark in zip(
-            cells, pairs, tails, marks(table, column.key), strict=True
-        ):
-            text = Text(f"{mean}{tail}", style=_STYLES[mark])
-            text = Text(" " * (width - after - len(mean))) + text
-            text.pad_right(width - len(text))
-            cell.append(text)
-    for column in COST_COLUMNS:
-        grid.add_column(column.title, justify="right", no_wrap=True)
-        for cell, row in zip(cells, table.rows, strict=True):
-            cell.append(Text(cost(column.key, row.values[column.key])))
-    for cell in cells:
-        grid.add_row(*cell)
-    return grid
+def print_grid(grid: Grid, console: Console) -> None:
+    """Print a table: densely if the console is narrow, in several parts if it is too narrow."""
+    anything = console.options.update(max_width=10_000)
+    found = _rich(grid, roomy=True)
+    if console.measure(found, options=anything).maximum <= console.width:
+        console.print(found)
+        return
+    start = 0
+    while start < len(grid.columns):
+        end = len(grid.columns)
+        part = _rich(grid.part(start, end), roomy=False)
+        while end > start + 1 and (console.measure(part, options=anything).minimum > console.width):
+            end -= 1
+            part = _rich(grid.part(start, end), roomy=False)
+        console.print(part)
+        start = end
+
+
+def _rich(grid: Grid, *, roomy: bool) -> Rich:
+    """The table; if roomy, with spaces around ± and group sizes on the line of the titles."""
+    found = Rich(box=box.SIMPLE_HEAD, padding=(0, 1) if roomy else 0, pad_edge=False)
+    found.add_column(grid.stub, overflow="fold", min_width=12)
+    lines = [[Text(" ".join(filter(None, (h.group, h.on_one_line))))] for h, _ in grid.lines]
+    group = ""
+    for place, head in enumerate(grid.columns):
+        title = _title(head, roomy=roomy, grouped=head.group != group)
+        group = head.group
+        texts = _aligned(grid.column(place), title, roomy=roomy)
+        found.add_column(Text(title, justify="right"), justify="left", no_wrap=True)
+        for line, text in zip(lines, texts, strict=True):
+            line.append(text)
+    for line in lines:
+        found.add_row(*line)
+    return found
+
+
+def _title(head: Head, *, roomy: bool, grouped: bool) -> str:
+    """The head of a column; the first one of a group names it."""
+    between = " " if roomy else "\n"
+    own = between.join(filter(None, (head.text, head.below, head.flags)))
+    group = head.group.replace(" (", "\n(") if grouped else ""
+    return "\n".join(filter(None, (group, own)))
+
+
+def _aligned(cells: list[Cell], title: str, *, roomy: bool) -> list[Text]:
+    """The cells of a column with their decimal points below each other.
+
+    They are padded by hand on both sides: rich would strip the spaces on the right of a
+    right-justified cell.
+    """
+    tails = [f" {cell.after}" if roomy and cell.after else _dense(cell.after) for cell in cells]
+    after = max(map(len, tails), default=0)
+    width = max([len(c.value) + after for c in cells] + [len(x) for x in title.split("\n")])
+    texts = []
+    for cell, tail in zip(cells, tails, strict=True):
+        text = Text(f"{cell.value}{tail}", style=_STYLES[cell.mark])
+        text = Text(" " * (width - after - len(cell.value))) + text
+        text.pad_right(width - len(text))
+        texts.append(text)
+    return texts
+
+
+def _dense(after: str) -> str:
+    return after.replace("± ", "±").replace("(±", "(").replace(" to ", "–")

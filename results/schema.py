@@ -75,6 +75,11 @@ class Tuning:
         return f"tuned, {self.trials} trial{'' if self.trials == 1 else 's'}"
 
 
+def recipe_note(tuning: Tuning) -> str:
+    """The note in the records of a recipe's cells."""
+    return f"{', '.join(tuning.fields)} from a recipe: {tuning.origin}"
+
+
 @dataclass(frozen=True)
 class Cost:
     """Cost of the cell. `peak_memory_mb` is that of the device, or of the process on a CPU."""

@@ -12,6 +12,7 @@ from benchmarks.cli.parts.flags import (
     SWEEP_OF_RECORDS,
     add_allow_mixed,
     add_plugin,
+    add_view_flags,
 )
 
 if TYPE_CHECKING:
@@ -32,17 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--methods", metavar="A,B", help="only these methods (default all)")
     add("--datasets", metavar="D[,D2]", help=DATASETS_OF_RECORDS)
     add(
-        "--metric",
-        metavar="NAME",
-        default="overall",
-        help="metric of the table over all data sets (default overall)",
-    )
-    add(
         "--rope",
-        type=float,
         metavar="POINTS",
         help="also say how probable it is that two variants are within so many points",
     )
+    add_view_flags(parser)
     add_plugin(parser)
     add_allow_mixed(parser)
 
@@ -53,23 +48,23 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     Raises:
         UserError: unknown names, nothing to report, or records that do not belong in one table.
     """
-    from benchmarks.cli.parts.messages import print_report_files, warn
+    from benchmarks.cli.parts.messages import print_report_files
     from benchmarks.cli.parts.records import load_records, records_of_sweep
-    from benchmarks.errors import UserError, did_you_mean
-    from benchmarks.metrics import METRICS
+    from benchmarks.errors import UserError
     from benchmarks.sweep.plan import expand
-    from benchmarks.sweep.settings import read_sweep, split_labels
+    from benchmarks.sweep.settings import Sweep, read_sweep, split_labels
     from reports.folders import of_datasets, of_methods
     from reports.report import write_report
+    from reports.settings import read_settings
 
-    if options.metric not in METRICS:
-        raise did_you_mean("metric", options.metric, METRICS)
-    if options.rope is not None and not 0 < options.rope < 100:  # not NaN either
-        raise UserError(f"--rope {options.rope:g}: give a number of points above 0 and below 100.")
+    sweep = Sweep() if options.config is None else read_sweep(options.config, {})
+    settings = read_settings(vars(options), dict(sweep.report), options.config)
+    if settings.view.sort == "asked" and options.config is None and options.methods is None:
+        raise UserError("--sort asked: give --methods or --config, whose order it is.")
     loaded = load_records(options.folders, options.plugin, console)
     records = loaded.records
     if options.config is not None:
-        records = records_of_sweep(records, expand(read_sweep(options.config, {})), options.config)
+        records = records_of_sweep(records, expand(sweep), options.config)
     if options.methods is not None:
         records = of_methods(records, split_labels(options.methods))
     if options.datasets is not None:
@@ -81,16 +76,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         allow_mixed=options.allow_mixed,
         read=loaded.read,
         console=console,
-        metric=options.metric,
-        rope=options.rope,
+        settings=settings,
     )
-    if (options.metric != "overall" or options.rope is not None) and not any(
-        file.name == "across.md" for file in files
-    ):
-        warn(
-            console,
-            f"No backbone has two data sets of one task with '{options.metric}': nothing is "
-            "compared over data sets.",
-        )
     print_report_files(console, files, None)
     return 0

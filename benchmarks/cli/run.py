@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.parts.flags import add_allow_mixed, add_sweep_flags
+from benchmarks.cli.parts.flags import add_allow_mixed, add_sweep_flags, add_view_flags
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.sweep.estimate import Estimator
     from benchmarks.sweep.plan import Planned
     from benchmarks.sweep.settings import Sweep
+    from reports.settings import Settings
     from results.schema import Record
     from results.store import Store
 
@@ -37,6 +38,7 @@ EXAMPLES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take the flags of a sweep."""
     add_sweep_flags(parser)
+    add_view_flags(parser)
     add_allow_mixed(parser)
     parser.add_argument(
         "--task",
@@ -66,9 +68,11 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from benchmarks.run.tasks import part_named
     from benchmarks.sweep import plan
     from benchmarks.sweep.settings import Sweep
+    from reports.settings import read_settings
     from results.store import Store
 
     sweep = requested_sweep(options, console)
+    settings = read_settings(vars(options), dict(sweep.report), options.config)
     part = part_named(options.task) if options.task is not None else None
     reports = part is not None and part.reports
     if reports:  # by a job that has no GPU
@@ -81,6 +85,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
 
         backbones.fetch(sweep.backbone, offline=sweep.offline)
     expansion = plan.expand(sweep, partial(warn, console), elsewhere=reports)
+    settings.view.names.refuse_unfit(expansion.of_all_parts)
     cells = expansion.cells if part is None else part.of(expansion.cells)
     if not cells:
         return print_empty_part(sweep, console)
@@ -118,7 +123,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         status = _print_done(planned, console)
     else:
         status = _report(
-            planned, expansion.baselines, sweep, console, allow_mixed=options.allow_mixed
+            planned, expansion.baselines, sweep, settings, console, allow_mixed=options.allow_mixed
         )
     return max(status, _check_predictions(planned, todo, store, console))
 
@@ -268,6 +273,7 @@ def _report(
     planned: Sequence[Planned],
     baselines: Baselines,
     sweep: Sweep,
+    settings: Settings,
     console: Console,
     *,
     allow_mixed: bool,
@@ -296,10 +302,11 @@ def _report(
         allow_mixed=allow_mixed,
         read=lambda record: store.predictions(record.key, NEEDED),
         console=console,
+        settings=settings,
     )
     if sweep.compare:
         files += write_comparisons(
-            baselines, records, stale, sweep.out, folder, console, sweep.margin
+            baselines, records, stale, sweep.out, folder, console, sweep.margin, settings.view
         )
     print_report_files(console, files, sweep.out / "records")
     if sweep.shard:

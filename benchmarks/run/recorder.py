@@ -21,7 +21,7 @@ from benchmarks.run.logits import likeliest
 from benchmarks.run.provenance import provenance
 from benchmarks.sweep.cell import Cell
 from methods.registry import info_of
-from results.schema import Groups, Record, RecordError, Selection, Status
+from results.schema import Groups, Record, RecordError, Selection, Status, recipe_note
 
 Predictions = dict[str, NDArray[Any]]
 Outcome = tuple[Record, Predictions | None]
@@ -146,7 +146,7 @@ class Recorder:
         if not self._facts.deterministic_algorithms:
             notes.append(UNREPEATABLE)
         if cell.tuning is not None:
-            notes.append(f"{', '.join(cell.tuning.fields)} from a recipe: {cell.tuning.origin}")
+            notes.append(recipe_note(cell.tuning))
         return notes
 
     def _single_label(

@@ -109,6 +109,8 @@ class Sweep:
     precision: str = "auto"
     offline: bool = False
     plugin: tuple[Path, ...] = ()
+    report: tuple[tuple[str, Any], ...] = ()
+    """Settings of the report, by the keys of `reports.settings`, which checks them."""
     narrowed: bool = False
     """Not a YAML key. True if flags change the methods, data, backbone or protocol of the file."""
     recipe_flags: tuple[Path, ...] = ()
@@ -183,6 +185,10 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         return tuple(part for text in labels for part in split_labels(coerce(text, str, where)))
     if name == "recipes":
         return _recipe_files(value, where)
+    if name == "report":
+        if not isinstance(value, dict):
+            raise UserError(f"{where}: a report is a mapping such as 'sort: rank', not {value!r}.")
+        return tuple((str(key), setting) for key, setting in value.items())
     if name == "plugin":
         return tuple(Path(str(item)) for item in _items(value))
     if name in ("data_root", "out"):

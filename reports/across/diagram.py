@@ -26,7 +26,7 @@ def diagram(study: Study) -> Figure | None:
     ranked = worst_first[::-1]
     bars = [[i for i in group if i < len(ranked)] for group in study.alike]
     bars = [group for group in bars if len(group) > 1]
-    labels = [_lines(f"{one.line.label} {one.rank:.2f}") for one in ranked]
+    labels = [_lines(f"{one.line.name} {one.rank:.2f}") for one in ranked]
     step = 0.09 + _LINE * max(map(len, labels))
     half = -(-len(ranked) // 2)
     height = 0.3 + 0.12 * len(bars) + step * (half + 0.5)

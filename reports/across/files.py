@@ -1,61 +1,72 @@
-"""Studies over data sets as Markdown and as CSV."""
+"""Overviews and studies over data sets as Markdown and as CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from reports.across.matrix import Cell, Line
+from reports.across.captions import caption, reader_notes
+from reports.across.matrix import Line
+from reports.across.overview import Overview, overview_grid
 from reports.across.runs import Estimate
 from reports.across.study import Study, Versus
+from reports.across.variants import absence, block_of
 from reports.compare.intervals import LEVEL
 from reports.csv_text import csv_text
-from reports.layout import NONE, number
+from reports.grid import Grid, Head
+from reports.layout import Cell, number
+from reports.markdown_grid import markdown_grid
 from reports.markdown_text import code, escape_markdown, pipes
+from reports.table import Mark, Summary
 
 
 def title(study: Study) -> str:
     """Metric and backbone of a study."""
     return f"{study.matrix.title} over {len(study.matrix.data_sets)} data sets / " + (
-        study.matrix.backbone
+        study.matrix.backbone_name
     )
 
 
-def heads(study: Study) -> list[str]:
-    """Column heads: the data sets, then the summaries."""
-    names = [data_set.name for data_set in study.matrix.data_sets]
-    return ["method", *names, "mean", "mean rank", "IQM"]
+def statistics(study: Study) -> Grid:
+    """Mean, mean rank and interquartile mean of each variant, the best mean rank last."""
+    heads = (Head("mean"), Head("mean rank"), Head("IQM"))
+    lines = []
+    for place, one in reversed(list(enumerate(study.ranked))):
+        mark: Mark | None = "best" if place in study.best else None
+        cells = (
+            Cell(number(one.mean)),
+            Cell(f"{one.rank:.2f}", mark=mark),
+            Cell(_ends(one.middle, 1)),
+        )
+        lines.append((_head(one.line), cells))
+    return Grid("method", heads, tuple(lines))
 
 
-def printed_rows(study: Study) -> list[tuple[str, list[tuple[str, bool]]]]:
-    """Label, and each cell with whether it is marked; the best mean rank first, unranked last."""
-    rows = []
-    for i, one in enumerate(study.ranked):
-        values = [(text, False) for text in _cells(one.line)]
-        rank = (f"{one.rank:.2f}", i in study.best)
-        values += [(number(one.mean), False), rank, (_ends(one.middle, 1), False)]
-        rows.append((one.line.label, values))
-    for line in study.unranked:
-        texts = [*_cells(line), NONE, NONE, NONE]
-        rows.append((line.label, [(text, False) for text in texts]))
-    return rows
+def _head(line: Line) -> Head:
+    return Head(line.name, flags=line.flags, is_label=line.name == line.label)
 
 
-def markdown(studies: Sequence[Study]) -> str:
-    """A section for each study: the table, its notes and the pairs."""
-    return "\n".join(_section(study) for study in studies)
+def markdown(overviews: Sequence[Overview], studies: Sequence[Study]) -> str:
+    """A section for each overview, then one with statistics for each study."""
+    return "\n".join([*map(_overview, overviews), *map(_section, studies)])
+
+
+def _overview(overview: Overview) -> str:
+    legend = overview.legend("**bold**", "<u>underlined</u>")
+    lines = [
+        f"## {escape_markdown(overview.title)}",
+        "",
+        " ".join(filter(None, (escape_markdown(caption(overview)), legend))),
+        "",
+        *markdown_grid(overview_grid(overview)),
+        "",
+        *(f"- {escape_markdown(line)}" for line in reader_notes(overview)),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _section(study: Study) -> str:
-    names = heads(study)
-    lines = [
-        f"## {escape_markdown(title(study))}",
-        "",
-        pipes([escape_markdown(name) for name in names]),
-        pipes([":--"] + ["--:"] * (len(names) - 1)),
-    ]
-    for label, cells in printed_rows(study):
-        lines.append(pipes([code(label), *(f"**{t}**" if best else t for t, best in cells)]))
+    lines = [f"## {escape_markdown(title(study))}", "", *markdown_grid(statistics(study))]
     lines += ["", *(f"- {escape_markdown(line)}" for line in study.notes)]
     if study.pairs:
         lines += ["", *_pairs(study)]
@@ -70,7 +81,7 @@ def _pairs(study: Study) -> list[str]:
         names += ["P(A better)", "P(equivalent)", "P(B better)"]
     lines = [pipes(names), pipes([":--", ":--"] + ["--:"] * (len(names) - 2))]
     for pair in study.pairs:
-        cells = [code(pair.a.line.label), code(pair.b.line.label)]
+        cells = [code(pair.a.line.name), code(pair.b.line.name)]
         cells.append(_ends(pair.improvement, 2))
         if pair.test is not None:
             holm = f"{pair.test.holm:.3f}"
@@ -82,37 +93,45 @@ def _pairs(study: Study) -> list[str]:
     return lines
 
 
-def csv(studies: Sequence[Study]) -> str:
-    """One line for each variant and data set, and one for each summary, unrounded."""
-    return csv_text(_NAMES, [line for study in studies for line in _lines(study)])
+def csv(overviews: Sequence[Overview], studies: Sequence[Study]) -> str:
+    """One line for each variant, data set and column, and one for each summary, unrounded."""
+    lines = [line for overview in overviews for line in _cells(overview)]
+    return csv_text(_NAMES, [*lines, *(line for study in studies for line in _summaries(study))])
 
 
 _NAMES = (
-    "backbone", "task", "metric", "variant", "dataset", "block", "mean", "runs", "missing",
-    "low", "high",
+    "backbone", "task", "metric", "variant", "name", "dataset", "block", "mean", "std", "runs",
+    "missing", "low", "high",
 )  # fmt: skip
 
 
-def _lines(study: Study) -> list[dict[str, Any]]:
+def _cells(overview: Overview) -> Iterator[dict[str, Any]]:
+    for entry in overview.entries:
+        one = entry.variant
+        own = zip(overview.tables, overview.columns, one.rows, strict=True)
+        for table, columns, row in own:
+            for column in columns:
+                value = Summary(None, None, 0) if row is None else row.values[column.key]
+                low, high = (None, None)
+                if row is not None:
+                    low, high = row.intervals.get(column.key, (None, None))
+                yield {
+                    "backbone": table.backbone, "task": table.task, "metric": column.key,
+                    "variant": one.label, "name": one.name, "dataset": table.dataset,
+                    "block": block_of(table), "mean": value.mean, "std": value.std,
+                    "runs": value.n, "missing": absence(row, column.key), "low": low, "high": high,
+                }  # fmt: skip
+
+
+def _summaries(study: Study) -> Iterator[dict[str, Any]]:
     matrix = study.matrix
-    known = {"backbone": matrix.backbone, "task": matrix.task, "metric": matrix.metric}
-    found: list[dict[str, Any]] = []
-    for line in [*(r.line for r in study.ranked), *study.unranked]:
-        for data_set, cell in zip(matrix.data_sets, line.cells, strict=True):
-            value = cell.mean if cell.runs else None
-            found.append(
-                {**known, "variant": line.label, "dataset": data_set.name, "block": data_set.block,
-                 "mean": value, "runs": len(cell.runs), "missing": cell.missing}
-            )  # fmt: skip
     for r in study.ranked:
-        own = {**known, "variant": r.line.label}
+        own = {"backbone": matrix.backbone, "task": matrix.task, "metric": matrix.metric,
+               "variant": r.line.label, "name": r.line.name}  # fmt: skip
         middle = {"mean": r.middle.value, "low": r.middle.low, "high": r.middle.high}
-        found += [
-            {**own, "dataset": "mean", "mean": r.mean},
-            {**own, "dataset": "mean rank", "mean": r.rank},
-            {**own, "dataset": "interquartile mean", **middle},
-        ]
-    return found
+        yield {**own, "dataset": "mean", "mean": r.mean}
+        yield {**own, "dataset": "mean rank", "mean": r.rank}
+        yield {**own, "dataset": "interquartile mean", **middle}
 
 
 def pairs_csv(studies: Sequence[Study]) -> str:
@@ -138,14 +157,6 @@ def _pair(study: Study, pair: Versus) -> dict[str, Any]:
     if pair.posterior is not None:
         line |= {"rope": study.rope, **vars(pair.posterior)}
     return line
-
-
-def _cells(line: Line) -> list[str]:
-    return [_value(cell) for cell in line.cells]
-
-
-def _value(cell: Cell) -> str:
-    return number(cell.mean if cell.runs else None)
 
 
 def _ends(estimate: Estimate, digits: int) -> str:

@@ -1,39 +1,33 @@
 """One metric of every variant on every data set, from the tables of several data sets.
 
-Two rows of two tables are the same variant if method, protocol and all fields agree except those
-that a recipe set, and if both have a recipe or none: a recipe may have tuned its fields for each
-data set separately. If a table has several such rows, what the recipe says must agree, too.
-
 Data sets that share images are no independent evidence: in statistics, `cifar100_lt` at three
-ratios is one data set, and the mean of the three is its value. They share a `block`: the data set's
-name without its fields, and the seed of its world if that draws other images.
+ratios is one data set, and the mean of the three is its value. They share a `block`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.metrics import METRICS
-from benchmarks.sweep.rows.variants import shown, table_labels
-from reports.layout import flags
+from reports.across.variants import absence, aligned, block_of
 from reports.table import Row, Table
-from results.schema import Record
 
 Array = NDArray[np.float64]
-_OTHER_IMAGES = "world_seed"
-"""Field of an embedded data set with which all its images and classes change."""
 
 
 @dataclass(frozen=True)
 class DataSet:
     """A column of a matrix."""
 
+    key: str
+    """Its own name."""
     name: str
+    """Its printed name."""
     block: str
     """Equal for data sets that share images."""
 
@@ -60,8 +54,15 @@ class Line:
     """A row of a matrix."""
 
     label: str
+    name: str
+    """Printed name."""
+    flags: str
+    """Signs of footnotes."""
+    method: str
     cells: tuple[Cell, ...]
     """One for each data set."""
+    rows: tuple[Row | None, ...]
+    """The rows of the tables that the cells are from."""
 
     @property
     def complete(self) -> bool:
@@ -74,6 +75,7 @@ class Matrix:
     """Variants by data sets, for one metric, backbone and task."""
 
     backbone: str
+    backbone_name: str
     task: str
     metric: str
     data_sets: tuple[DataSet, ...]
@@ -107,99 +109,51 @@ class Matrix:
         return np.stack([values[:, of == block].mean(1) for block in self.blocks], axis=1)
 
 
-def matrices(tables: Sequence[Table], metric: str) -> list[Matrix]:
+def matrices(tables: Sequence[Table], metric: str = "") -> list[Matrix]:
     """A matrix for each backbone and task that has two data sets or more with values.
 
     Args:
         tables: tables of any data sets and backbones.
-        metric: key of a metric.
+        metric: key of a metric; empty for the main one of the tables, which is balanced accuracy on
+            all of them if it is on one: on a balanced test set it equals the overall one.
     """
     found = []
     for backbone, task in sorted({(table.backbone, table.task) for table in tables}):
         own = [t for t in tables if (t.backbone, t.task) == (backbone, task)]
-        own = [t for t in own if any(row.values[metric].n for row in t.rows)]
+        mains = {table.main for table in own}
+        key = metric or ("balanced" if "balanced" in mains else min(mains))
+        own = [t for t in own if any(row.values[key].n for row in t.rows)]
         if len(own) > 1:
-            found.append(_matrix(own, metric))
+            found.append(_matrix(own, key))
     return found
-
-
-Key = tuple[str, ...]
 
 
 def _matrix(tables: Sequence[Table], metric: str) -> Matrix:
-    keyed = [_by_key(table.rows) for table in tables]
-    several = {key for rows in keyed for key, same in rows.items() if len(same) > 1}
-    columns: list[dict[Key, Row]] = []
-    for rows in keyed:
-        columns.append({})
-        for key, same in rows.items():
-            for row in same:
-                tuning = _first(row).tuning
-                longer = (*key, str(tuning)) if key in several else key
-                columns[-1][longer] = row
-    keys = sorted({key for column in columns for key in column})
-    having = {key: [column[key] for column in columns if key in column] for key in keys}
-    labels = _labels([_first(rows[0]) for rows in having.values()])
     lines = [
         Line(
-            f"{label} {''.join(sorted({s for row in having[key] for s in flags(row)}))}".rstrip(),
-            tuple(_cell(column.get(key), metric) for column in columns),
+            one.label,
+            one.name,
+            one.flags,
+            one.method,
+            tuple(_cell(row, metric) for row in one.rows),
+            one.rows,
         )
-        for key, label in zip(keys, labels, strict=True)
+        for one in aligned(tables)
     ]
     return Matrix(
         backbone=tables[0].backbone,
+        backbone_name=tables[0].backbone_name,
         task=tables[0].task,
         metric=metric,
-        data_sets=tuple(DataSet(table.dataset, _block(table)) for table in tables),
-        lines=tuple(sorted(lines, key=lambda line: line.label)),
+        data_sets=tuple(DataSet(table.dataset, table.name, block_of(table)) for table in tables),
+        lines=tuple(lines),
     )
 
 
-def _by_key(rows: Iterable[Row]) -> Mapping[Key, list[Row]]:
-    found: dict[Key, list[Row]] = {}
-    for row in rows:
-        record = _first(row)
-        tuned = record.tuning.fields if record.tuning is not None else ()
-        config = {n: shown(v) for n, v in record.config.items() if n not in tuned}
-        recipe = "" if record.tuning is None else "tuned" if record.tuning.trials else "recipe"
-        key = (row.method, record.protocol, recipe, repr(sorted(config.items())))
-        found.setdefault(key, []).append(row)
-    return found
-
-
-def _labels(records: Sequence[Record]) -> list[str]:
-    """Labels of variants, with the protocol for those that differ in nothing else."""
-    labels = table_labels(records)
-    often = Counter(labels)
-    return [
-        label if often[label] == 1 else f"{label} [{record.protocol}]"
-        for label, record in zip(labels, records, strict=True)
-    ]
-
-
-def _first(row: Row) -> Record:
-    return (*row.done, *row.failed)[0]
-
-
 def _cell(row: Row | None, metric: str) -> Cell:
-    if row is None:
-        return Cell((), "not run")
-    if row.not_applicable:
-        return Cell((), "not applicable")
-    if not row.done:
-        return Cell((), "failed")
+    if row is None or not row.done:
+        return Cell((), absence(row, metric))
     values = [getattr(record.metrics, metric) for record in row.done]
     runs = tuple(value for value in values if value is not None)
     fixed = all(record.deterministic for record in row.done)
     return Cell(runs, "" if runs else "no value", fixed)
-
-
-def _block(table: Table) -> str:
-    knobs = _first(table.rows[0]).dataset_config
-    name = table.dataset.partition(" (")[0]
-    ratio = knobs.get("imbalance")
-    if isinstance(ratio, int | float):
-        name = name.removesuffix(f"_ir{ratio:g}")
-    seed = knobs.get(_OTHER_IMAGES, 0)
-    return f"{name}, {_OTHER_IMAGES} {seed}" if seed else name

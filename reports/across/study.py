@@ -155,7 +155,7 @@ def _notes(
             if not cell.runs:
                 own.setdefault(cell.missing, []).append(data_set.name)
         text = "; ".join(f"{why} on {', '.join(names)}" for why, names in own.items())
-        gaps.setdefault(text, []).append(line.label)
+        gaps.setdefault(text, []).append(line.name)
     lines += [f"Not ranked ({text}): {', '.join(labels)}." for text, labels in gaps.items()]
     random = {len(c.runs) for r in ranked for c in r.line.cells if not c.fixed}
     if len(random) > 1:

@@ -29,7 +29,7 @@ _STRIP = 29
 
 def title_of(table: Table) -> str:
     """Data set and backbone."""
-    return f"{table.dataset} / {table.backbone}"
+    return f"{table.name} / {table.backbone_name}"
 
 
 def titles(comparisons: Sequence[Comparison]) -> Mapping[str, str]:

@@ -34,7 +34,7 @@ class Comparison:
     table: Table
     a: str
     b: str
-    """Labels of the two rows."""
+    """Printed names of the two rows."""
     intervals: Mapping[str, Interval | None]
     """Interval of each compared metric by its key; None for an empty group."""
     covers: str
@@ -108,11 +108,11 @@ class Comparer:
             differences[name] = tuple(sample.total(sides[0] - sides[1]).tolist())
             if name == "overall":
                 for row, side in zip((a, b), sides, strict=True):
-                    far += note_on_far_runs(row.label, names, sample.total(side).tolist())
+                    far += note_on_far_runs(row.name, names, sample.total(side).tolist())
         return Comparison(
             table=table,
-            a=a.label,
-            b=b.label,
+            a=a.name,
+            b=b.name,
             intervals=intervals,
             covers=sources(a, b, units, len(strata)),
             notes=(*notes(a, b, units), *far),

@@ -78,17 +78,17 @@ def notes(a: Row, b: Row, units: Sequence[Sequence[Pair]]) -> tuple[str, ...]:
         if left_out:
             seeds = _list(f"{r.seed}/{r.split_seed}" for r in left_out)
             found.append(
-                f"{row.label}: {len(left_out)} of {len(row.done)} runs left out (run/split seed "
-                f"{seeds}), because {other.label} has no runs to pair them with."
+                f"{row.name}: {len(left_out)} of {len(row.done)} runs left out (run/split seed "
+                f"{seeds}), because {other.name} has no runs to pair them with."
             )
         if row.done[0].deterministic and not other.done[0].deterministic:
-            found.append(f"{row.label} is deterministic: its one run is paired with every seed.")
+            found.append(f"{row.name} is deterministic: its one run is paired with every seed.")
         if row.stale:
-            found.append(f"{row.label}: made with another version of the method's source.")
+            found.append(f"{row.name}: made with another version of the method's source.")
         if row.stale_recipe:
-            found.append(f"{row.label}: {TUNED_BEFORE}")
+            found.append(f"{row.name}: {TUNED_BEFORE}")
         if row.failed:
-            found.append(f"{row.label}: {len(row.failed)} of {row.cells} runs have no result.")
+            found.append(f"{row.name}: {len(row.failed)} of {row.cells} runs have no result.")
     return tuple(found)
 
 

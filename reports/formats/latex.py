@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+from reports.grid import table_grid
 from reports.latex_text import escape_latex
-from reports.layout import COST_COLUMNS, NONE, body, columns, legend, mean_std
+from reports.layout import Cell, legend
 from reports.outputs import table_output
 from reports.published.tables import published_latex
-from reports.table import Mark, Summary, Table
+from reports.table import Table
 
 
 @table_output(".tex")
@@ -17,20 +18,19 @@ def latex(table: Table) -> str:
 
     Characters outside what pdfLaTeX prints by default are written in ASCII.
     """
-    metric = columns(table)
-    heads = ["method", *(escape_latex(column.title) for column in metric)]
-    heads += [column.title for column in COST_COLUMNS]
-    sizes = [f"({escape_latex(c.size)})" if c.size else "" for c in metric]
-    rows = body(table, escape_latex, escape_latex, _latex_value)
+    grid = table_grid(table)
+    heads = [grid.stub, *(escape_latex(_joined(head.text, head.flags)) for head in grid.columns)]
+    sizes = [escape_latex(head.below) for head in grid.columns]
+    rows = [[escape_latex(head.on_one_line), *map(_latex_cell, own)] for head, own in grid.lines]
     label = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset} {table.backbone}".lower())[:120].strip("-")
-    remark = f" {escape_latex(table.remark)}" if table.remark else ""
     marked = legend(table, r"\textbf{bold}", r"\underline{underlined}")
+    caption = filter(None, (escape_latex(table.caption), marked, escape_latex(table.remark)))
     lines = [
         r"% Needs \usepackage{booktabs}.",
         *(f"% Warning: {escape_latex(line)}" for line in table.warnings),
         r"\begin{table}[t]",
         r"\centering",
-        rf"\caption{{{escape_latex(table.caption)} {marked}{remark}}}",
+        rf"\caption{{{' '.join(caption)}}}",
         rf"\label{{tab:{label}}}",
         r"\footnotesize",
         r"\setlength{\tabcolsep}{3pt}",
@@ -39,7 +39,7 @@ def latex(table: Table) -> str:
         " & ".join(heads) + r" \\",
     ]
     if any(sizes):
-        lines.append(" & ".join(["", *sizes, *("" for _ in COST_COLUMNS)]) + r" \\")
+        lines.append(" & ".join(["", *sizes]) + r" \\")
     lines += [r"\midrule", *(" & ".join(row) + r" \\" for row in rows)]
     lines += [r"\bottomrule", r"\end{tabular}"]
     if table.footnotes:
@@ -53,9 +53,14 @@ def latex(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _latex_value(summary: Summary, mark: Mark | None) -> str:
-    mean, std = mean_std(summary)
-    # An en dash is as wide as a digit: with ".0" unseen behind it, decimal points stay in line.
-    after = r"--\phantom{.0}" if std == NONE else std
-    text = escape_latex(mean) if std is None else rf"{mean}{{\scriptsize\,$\pm$\,{after}}}"
-    return {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", None: text}[mark]
+def _joined(*parts: str) -> str:
+    return " ".join(filter(None, parts))
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = escape_latex(cell.value)
+    if cell.after:
+        text += rf"{{\scriptsize\,{escape_latex(cell.after)}}}"
+    return {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", None: text}[
+        cell.mark
+    ]

@@ -22,6 +22,7 @@ def table_csv(table: Table) -> str:
             "backbone": table.backbone,
             "method": row.method,
             "variant": row.label,
+            "name": row.name,
             "metric": name,
             "mean": summary.mean,
             "std": summary.std,

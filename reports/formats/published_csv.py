@@ -7,7 +7,7 @@ from reports.outputs import table_output
 from reports.table import Table
 
 _NAMES = (
-    "variant", "metric", "published", "mean", "std", "n", "difference", "tolerance",
+    "variant", "name", "metric", "published", "mean", "std", "n", "difference", "tolerance",
     "beyond_tolerance", "source",
 )  # fmt: skip
 
@@ -20,6 +20,7 @@ def published_csv(table: Table) -> str | None:
     lines = [
         {
             "variant": value.label,
+            "name": value.name,
             "metric": value.metric,
             "published": value.published,
             "mean": value.ours.mean,

@@ -76,7 +76,8 @@ def _values(entry: Published, row: Row) -> list[PublishedValue]:
     metrics = [m.key for m in metrics_of(task) if m.key in values and _same(entry, m, row)]
     source, limit = _source(entry, metrics), entry.tolerance or 0.0
     return [
-        PublishedValue(row.label, m, task, values[m], row.values[m], limit, source) for m in metrics
+        PublishedValue(row.label, row.name, m, task, values[m], row.values[m], limit, source)
+        for m in metrics
     ]
 
 

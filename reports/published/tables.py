@@ -88,7 +88,7 @@ def _rows(found: PublishedValues) -> list[tuple[str, ...]]:
         std = "" if ours.std is None else f" ± {decimals(ours.std, like)}"
         number = found.sources.index(value.source) + 1
         figures = (decimals(like), mean + std, _gap(value))
-        rows.append((value.label, value.title, *figures, f"({number})"))
+        rows.append((value.name, value.title, *figures, f"({number})"))
     return rows
 
 

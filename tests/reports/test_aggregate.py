@@ -78,7 +78,7 @@ def test_a_deterministic_method_has_no_deviation_and_the_caption_says_why() -> N
     assert rows["zero_shot"].spread is None
     assert rows["lift"].spread == "3 run seeds"
     assert "standard deviation (ddof=1) over 3 run seeds;" in table.caption
-    assert "no ± for deterministic methods (zero_shot)" in table.caption
+    assert "no ± where nothing is random (zero_shot)" in table.caption
 
 
 def test_the_caption_names_methods_with_a_single_run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from reports.formats.latex import latex
 from reports.formats.long_csv import table_csv
 from reports.formats.markdown import markdown
 from reports.from_predictions import with_predictions
-from reports.layout import marks
+from reports.layout import marks, spread
 from reports.report import write_report
 from reports.table import Mark, Table
 from results.schema import Record
@@ -157,9 +158,10 @@ def test_an_empty_group_has_no_mark() -> None:
     study.records = [
         make_record(
             r.method, r.seed, counts=(300, 200, 50, 30, 25, 25), key=r.key,
-            per_class=r.metrics.per_class if r.metrics else (),
+            per_class=r.metrics.per_class, overall=r.metrics.overall,
         )
         for r in study.records
+        if r.metrics is not None
     ]  # fmt: skip
     table = study.table()
     assert set(marked(table, "few").values()) == {None}
@@ -253,3 +255,33 @@ def test_every_format_says_what_the_marks_mean(tmp_path: Path) -> None:
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     assert [row.count("**") for row in rows] == [0, 0, 0, 10, 10]
     assert [row.count("<u>") for row in rows] == [0, 5, 5, 0, 0]
+
+
+def test_the_interval_of_a_row_with_nothing_random_stands_in_its_cell() -> None:
+    study = Study()
+    study.add("fixed", 0.8, seeds=1, deterministic=True)
+    study.add("perfect", 1.0, seeds=1, deterministic=True)
+    study.add("once", 0.7, seeds=1)
+    study.add("lift", 0.6)
+    bare = build_tables(study.records)[0]
+    assert {spread(row, "overall")[:1] for row in bare.rows} == {"", "±"}
+    assert "No ± " not in bare.caption and "no ± where nothing is random (" in bare.caption
+    table = study.table()
+    rows = {row.label: row for row in table.rows}
+    low, high = rows["fixed"].intervals["overall"]
+    assert spread(rows["fixed"], "overall") == f"(±{(high - low) / 2:.1f})"
+    assert spread(rows["fixed"], "ece") == spread(rows["once"], "overall") == ""
+    assert spread(rows["lift"], "overall").startswith("± ")
+    said = "in brackets: half of the 95 % interval over test images, where nothing is random"
+    assert f"{said} (fixed, perfect)" in table.caption
+    assert "no ± for a single run (once)" in table.caption
+    assert "no ± where" not in table.caption
+    assert f"{rows['fixed'].values['overall'].mean:.1f} (±" in markdown(table)
+
+
+def test_an_interval_that_ends_at_a_limit_has_both_ends() -> None:
+    study = Study()
+    study.add("fixed", 0.8, seeds=1, deterministic=True)
+    table = study.table()
+    row = dataclasses.replace(table.rows[0], intervals={"overall": (0.0, 90.0)})
+    assert spread(row, "overall") == "(0.0 to 90.0)"

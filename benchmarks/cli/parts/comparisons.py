@@ -21,6 +21,7 @@ from reports.compare.rows import RowFinder
 from reports.compare.runs import NEEDED
 from reports.compare.terminal import print_against
 from reports.report import file_stems
+from reports.view import USUAL, View
 from results.schema import Record
 from results.store import Store
 
@@ -33,6 +34,7 @@ def write_comparisons(
     folder: Path,
     console: Console,
     margin: float | None = None,
+    view: View = USUAL,
 ) -> list[Path]:
     """Compare, after a run, every row of each table with the baselines; print and write that.
 
@@ -46,6 +48,7 @@ def write_comparisons(
         folder: the report's folder, which gets `DATASET__BACKBONE__compare.{md,csv}`.
         console: where to print.
         margin: differences below these points count as equivalent; None makes no such test.
+        view: order and printed names of the tables.
 
     Returns:
         The files written.
@@ -53,7 +56,7 @@ def write_comparisons(
     store = Store(out)
     comparer = Comparer(lambda record: store.predictions(record.key, NEEDED))
     finder = RowFinder(baselines, partial(warn, console))
-    tables = build_tables(records, stale=stale, allow_mixed=True)
+    tables = build_tables(records, stale=stale, allow_mixed=True, view=view)
     files = []
     for table, stem in zip(tables, file_stems(tables), strict=True):
         families = []

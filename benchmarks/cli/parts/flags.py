@@ -51,6 +51,38 @@ def add_plugin(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_view_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of columns, order and names of tables; `reports.settings` checks the values.
+
+    A sweep's YAML file can hold the same under `report:`.
+    """
+    add = parser.add_argument
+    add(
+        "--columns",
+        metavar="overall,few,…",
+        help="columns of the tables: metrics and costs (params, epochs, images, trials, fit, …)",
+    )
+    add(
+        "--sort",
+        metavar="METRIC|asked|rank",
+        help="order of the rows: by a column, as methods are asked for, or by mean rank over data "
+        "sets (default: the main metric)",
+    )
+    add("--names", metavar="FILE", help="YAML with printed names of methods, rows and data sets")
+    add(
+        "--transpose",
+        action="store_const",
+        const=True,
+        help="print methods in columns, and metrics or data sets in rows",
+    )
+    add(
+        "--metric",
+        metavar="NAME",
+        help="main metric: it sorts the tables and is compared over data sets (default overall; "
+        "balanced where a test set is not balanced)",
+    )
+
+
 def add_allow_mixed(parser: argparse.ArgumentParser) -> None:
     """Add `--allow-mixed` to a verb that prints a table."""
     parser.add_argument(

@@ -43,13 +43,14 @@ def load_records(typed: Sequence[Path], plugins: Sequence[Path], console: Consol
 
 
 def records_of_sweep(records: Sequence[Record], expansion: Expansion, file: Path) -> list[Record]:
-    """The records of a sweep's cells, whatever version of their methods made them.
+    """The records of a sweep's cells in its order, whatever version of their methods made them.
 
     Raises:
         UserError: no record is of this sweep.
     """
-    identities = {cell.identity for cell in expansion.cells}
-    found = [record for record in records if record.identity in identities]
+    places = {cell.identity: place for place, cell in enumerate(expansion.cells)}
+    found = [record for record in records if record.identity in places]
+    found.sort(key=lambda record: places[record.identity])
     if not found:
         raise UserError(f"No records of the cells of {file} in these folders.")
     return found

@@ -23,6 +23,15 @@ SWEEPS = {
 }
 
 
+NAMES = {
+    "list.yaml": "[lift]",
+    "typo.yaml": "lfit: A",
+    "same.yaml": "{lift: A, linear_probe: A}",
+    "section.yaml": "methods: [lift]\ndatasets: [glyphs100_lt]\nreport: {sotr: rank}\n",
+    "metric.yaml": "methods: [lift]\ndatasets: [glyphs100_lt]\nreport: {metric: fwe}\n",
+}
+
+
 @pytest.fixture
 def runs(work: Path) -> None:
     """Records of two sweeps of different protocols in one folder, and the files of three sweeps."""
@@ -32,6 +41,8 @@ def runs(work: Path) -> None:
         file.write_text(f"{text}datasets: [glyphs100_lt, glyphs100_lt_ir10]\n", encoding="utf-8")
         for cell in plan.expand(read_sweep(file, {})).cells if name != "other.yaml" else ():
             store.write(record_of(cell), {})
+    for name, text in NAMES.items():
+        (work / name).write_text(text, encoding="utf-8")
 
 
 def rows(folder: Path) -> set[tuple[str, str, str]]:
@@ -103,13 +114,43 @@ def test_a_record_of_current_code_wins_over_a_newer_stale_one(command: Command, 
         (["--datasets", "glyphs"], "Unknown data set of these records 'glyphs'"),
         (["--metric", "overal"], "Unknown metric 'overal'. Did you mean: overall?"),
         (["--metric", "per_class"], "Unknown metric 'per_class'"),
-        (["--rope", "0"], "--rope 0: give a number of points above 0 and below 100"),
-        (["--rope", "nan"], "--rope nan: give a number of points"),
+        (["--rope", "0"], "--rope: '0' is not a number of points between 0 and 100"),
+        (["--rope", "nan"], "--rope: 'nan' is not a number"),
         (["--rope", "wide"], "--rope"),
+        (["--columns", "few,ovrall"], "Unknown column 'ovrall'. Did you mean: overall,"),
+        (["--columns", ","], "--columns: no column given"),
+        (["--sort", "rnak"], "Unknown order 'rnak'. Did you mean: rank"),
+        (["--sort", "asked"], "--sort asked: give --methods or --config, whose order it is."),
+        (["--names", "nothing.yaml"], "Cannot read nothing.yaml"),
+        (["--names", "list.yaml"], "list.yaml: names are a mapping such as 'lift: LIFT'"),
+        (["--names", "typo.yaml"], "'lfit'. Did you mean: lift"),
+        (["--names", "equal.yaml", "--methods", "ncm"], "the name of 'methods' is not a text"),
+        (
+            ["--names", "same.yaml", "--config", "paper.yaml"],
+            "names: 'A' would be",
+        ),
+        (["--config", "section.yaml"], "Unknown key in section.yaml, report 'sotr'"),
+        (["--config", "metric.yaml"], "Unknown metric in metric.yaml, report, metric 'fwe'"),
     ],
 )
 def test_bad_reports(command: Command, runs: None, words: list[str], says: str) -> None:
     assert says in the_line(command("report", "runs", *words))
+
+
+def test_a_sweep_has_the_settings_of_its_report(command: Command, runs: None, work: Path) -> None:
+    section = "report: {columns: [few, params], sort: asked, names: {ncm: Nearest Mean}}\n"
+    with (work / "equal.yaml").open("a", encoding="utf-8") as stream:
+        stream.write(section)
+    words = ["report", "runs", "--config", "equal.yaml", "--out", "there"]
+    assert command(*words).status == 0
+    table = work / "there" / "glyphs100_lt__glyph.md"
+    lines = [x for x in table.read_text("utf-8").splitlines() if x.startswith("| ")]
+    assert lines[0] == "| method | few (2) | params |"
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| Nearest Mean", "| `linear_probe`"]
+    assert command(*words, "--columns", "overall", "--methods", "linear_probe,ncm").status == 0
+    lines = [x for x in table.read_text("utf-8").splitlines() if x.startswith("| ")]
+    assert lines[0] == "| method | overall |"
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| `linear_probe`", "| Nearest Mean"]
 
 
 def test_a_record_of_todays_code_is_preferred_to_a_newer_stale_one(

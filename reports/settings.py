@@ -1,0 +1,52 @@
+"""The settings of a report, from flags and from the `report:` of a sweep's YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.errors import did_you_mean
+from benchmarks.sweep.settings import difference_in_points
+from reports import view
+from reports.view import View, read_view
+
+_OTHERS = ("rope",)
+KEYS = (*view.KEYS, *_OTHERS)
+"""Keys of `report:`, which are names of flags, too."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a user chooses of a report."""
+
+    view: View = view.USUAL
+    rope: float | None = None
+    """Half-width of the region of practical equivalence over data sets, in points."""
+
+
+USUAL = Settings()
+
+
+def read_settings(
+    flags: Mapping[str, Any], section: Mapping[str, Any], file: Path | None
+) -> Settings:
+    """The settings of a command; a flag wins over the file.
+
+    Args:
+        flags: name -> value, None where it was not given; other names than KEYS are ignored.
+        section: `report:` of a sweep, empty without one.
+        file: the file of the sweep, for messages.
+
+    Raises:
+        UserError: an unknown key, or an unusable value.
+    """
+    given: dict[str, tuple[Any, str]] = {}
+    for name, value in section.items():
+        if name not in KEYS:
+            raise did_you_mean(f"key in {file}, report", name, KEYS)
+        given[name] = (value, f"{file}, report, {name}")
+    given |= {name: (flags[name], f"--{name}") for name in KEYS if flags.get(name) is not None}
+    rope = given.pop("rope", None)
+    return Settings(read_view(given), None if rope is None else difference_in_points(*rope))
