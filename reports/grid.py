@@ -18,7 +18,7 @@ class Head:
     flags: str = ""
     """Signs that point to footnotes."""
     group: str = ""
-    """What it shares with its neighbours, such as the data set of several metrics."""
+    """Part that it shares with its neighbours, such as the data set of several metrics."""
     is_label: bool = False
     """True for the label of a row of ours, which may be typed in commands."""
 

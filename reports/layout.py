@@ -35,7 +35,7 @@ class Cell:
 
     value: str
     after: str = ""
-    """What follows it: its standard deviation ("± 0.4") or its interval ("(±1.2)")."""
+    """Text behind it: its standard deviation ("± 0.4") or its interval ("(±1.2)")."""
     mark: Mark | None = None
 
     @property
@@ -69,7 +69,7 @@ def cells(table: Table, key: str) -> list[Cell]:
 
 
 def spread(row: Row, key: str) -> str:
-    """What follows a value: its standard deviation over runs, or its interval.
+    """The text behind a value: its standard deviation over runs, or its interval.
 
     A row in which nothing is random has an interval over test images if it has predictions.
     Intervals that end at 0 or 100 % have unequal sides, and both ends are given.

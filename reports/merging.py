@@ -31,7 +31,7 @@ def merged(runs: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 Form = tuple[str, ...]
-"""What is before, between and behind the numbers of a text."""
+"""The parts of a text before, between and behind its numbers."""
 
 
 def _form(text: str) -> Form:

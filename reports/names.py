@@ -15,7 +15,7 @@ from methods.registry import METHODS
 
 @dataclass(frozen=True)
 class Names:
-    """Printed names by what they stand for; everything else keeps its own name."""
+    """Printed names by own names; everything else keeps its own name."""
 
     given: Mapping[str, str]
     """Method, label of a row, data set or backbone -> printed name."""

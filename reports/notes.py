@@ -108,7 +108,7 @@ _SINGLE = {
     "fixed": "no ± where nothing is random",
     "once": "no ± for a single run",
 }
-"""What a cell of a row with one run has, by the kind of the row."""
+"""Words on the cells of rows with one run, by the kind of the row."""
 
 
 def _kind(row: Row) -> str:

@@ -36,7 +36,7 @@ class Row:
     label: str
     """Identity in the table, by which a user refers to the row."""
     name: str
-    """What is printed: the label, unless the user has given another name."""
+    """Printed name: the label, unless the user has given another name."""
     method: str
     values: Mapping[str, Summary]
     """Summary of every metric of `benchmarks.metrics` and every cost of `columns.COSTS`."""

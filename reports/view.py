@@ -1,4 +1,4 @@
-"""What a user chooses of the tables: columns, order, printed names and orientation.
+"""The choice that a user makes of the tables: columns, order, printed names and orientation.
 
 A choice is read and checked once. `aggregate` applies it to the tables and `across` to the table
 over data sets, so every output has the same columns, order and names.

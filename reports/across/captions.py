@@ -15,7 +15,7 @@ from reports.table import Row, Table
 
 
 def caption(overview: Overview) -> str:
-    """What is measured, the meaning of every ±, and of the means."""
+    """The measured quantities, the meaning of every ±, and of the means."""
     tables = overview.tables
     parts = [f"{_measured(tables)} with {tables[0].backbone_name}."]
     titles = {METRICS[key].title_for(t.task) for key, t in zip(overview.mains, tables, strict=True)}
@@ -68,7 +68,7 @@ def rows_of(overview: Overview) -> list[Row]:
 
 
 def gaps(overview: Overview) -> list[str]:
-    """Which rows lack a value, and why."""
+    """Rows that lack a value, with the reason."""
     found: dict[str, list[str]] = {}
     for entry in overview.entries:
         reasons: dict[str, list[str]] = {}

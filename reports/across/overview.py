@@ -23,7 +23,7 @@ class Entry:
     summary: Summary | None
     """Means over the data sets; None if one lacks a value."""
     mark: Mark | None
-    """That of the mean rank, by tests over data sets."""
+    """Mark of the mean rank, by tests over data sets."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Overview:
     """Every variant on every data set with one backbone."""
 
     tables: tuple[Table, ...]
-    """Those of the data sets."""
+    """Tables of the data sets."""
     columns: tuple[tuple[Column, ...], ...]
-    """Of each table."""
+    """Columns of each table."""
     mains: tuple[str, ...]
     """Key of the metric of each table that means and ranks are of."""
     summaries: tuple[str, ...]

@@ -28,7 +28,7 @@ class Aligned:
     label: str
     """Label among all variants of the tables."""
     name: str
-    """What is printed: the label, unless the user has given another name."""
+    """Printed name: the label, unless the user has given another name."""
     method: str
     rows: tuple[Row | None, ...]
     """One for each table; None where it was not run."""
@@ -148,7 +148,7 @@ def absence(row: Row | None, key: str) -> str:
 
 
 def block_of(table: Table) -> str:
-    """What data sets that share images have in common.
+    """A name that data sets with the same images share.
 
     It is the data set's name without its fields, and the seed of its world if that draws other
     images.

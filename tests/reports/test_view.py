@@ -280,7 +280,7 @@ def test_a_flag_wins_over_the_file() -> None:
     ("section", "says"),
     [
         ({"column": "few"}, "Unknown key in a.yaml, report 'column'. Did you mean: columns"),
-        ({"columns": "fwe"}, "Unknown column in a.yaml, report, columns 'fwe'"),
+        ({"columns": "fews"}, "Unknown column in a.yaml, report, columns 'fews'"),
         ({"columns": 3}, "a.yaml, report, columns: write columns such as"),
         ({"sort": "best"}, "Unknown order in a.yaml, report, sort 'best'"),
         ({"names": 3}, "a.yaml, report, names: write a YAML file or"),

@@ -28,7 +28,7 @@ NAMES = {
     "typo.yaml": "lfit: A",
     "same.yaml": "{lift: A, linear_probe: A}",
     "section.yaml": "methods: [lift]\ndatasets: [glyphs100_lt]\nreport: {sotr: rank}\n",
-    "metric.yaml": "methods: [lift]\ndatasets: [glyphs100_lt]\nreport: {metric: fwe}\n",
+    "metric.yaml": "methods: [lift]\ndatasets: [glyphs100_lt]\nreport: {metric: fews}\n",
 }
 
 
@@ -130,7 +130,7 @@ def test_a_record_of_current_code_wins_over_a_newer_stale_one(command: Command, 
             "names: 'A' would be",
         ),
         (["--config", "section.yaml"], "Unknown key in section.yaml, report 'sotr'"),
-        (["--config", "metric.yaml"], "Unknown metric in metric.yaml, report, metric 'fwe'"),
+        (["--config", "metric.yaml"], "Unknown metric in metric.yaml, report, metric 'fews'"),
     ],
 )
 def test_bad_reports(command: Command, runs: None, words: list[str], says: str) -> None:
