@@ -28,6 +28,7 @@ from benchmarks.datasets.files.cifar_files import (
     Form,
     Layout,
     find,
+    is_lossy,
     read,
     tree_sizes,
 )
@@ -62,8 +63,9 @@ class _CifarLT(DrawnTail):
     """Counts that decide many, medium and few: this subset's `own`, or those of ratio 100 (`ir100`,
     as in LIFT's CIFAR results at ratios 10 and 50)."""
     collection: str = "official"
-    """`official`, or the training and test images per class of a smaller tree. Set from the files
-    found, so that results on a smaller tree are not mistaken for official ones."""
+    """`official`, or the training and test images per class of a smaller tree, and `lossy` for
+    copies in JPEG or WebP. Set from the files found, so that results on other images are not
+    mistaken for official ones."""
 
     layout: ClassVar[Layout]
     version: ClassVar[str] = VERSION
@@ -80,7 +82,9 @@ class _CifarLT(DrawnTail):
         if recipe == NAME_ORDER and forms:
             found = tree_sizes(forms[0], self.layout)
             reduced = found not in (None, self.layout.per_class)
-            collection = "{}-{}".format(*found) if reduced and found else "official"
+            parts = ["{}-{}".format(*found)] if reduced and found else []
+            parts += ["lossy"] if is_lossy(forms[0], self.layout) else []
+            collection = "-".join(parts) or "official"
         return replace(self, recipe=recipe, imbalance=float(self.imbalance), collection=collection)
 
     def pinned(self) -> dict[str, Any]:
@@ -102,10 +106,13 @@ class _CifarLT(DrawnTail):
         spare = _split(full, "train", order[np.concatenate(others)])
         source = validation_source(others)
         texts, notes = self._texts(self._package())
+        lossy = config.collection.endswith("lossy")
+        if lossy:
+            notes = (*notes, "images are lossy copies (JPEG or WebP), not the official pixels")
         return DataSet(
             name=self.name,
             task="single",
-            version=self._version(full, test),
+            version=self._version(full, test) + ("-lossy" if lossy else ""),
             recipe=config.recipe,
             texts=texts,
             notes=notes,
@@ -180,7 +187,8 @@ class _CifarLT(DrawnTail):
             " long tail: Cao et al. 2019, arXiv 1906.07413",
             "licence": "none stated by the authors; cite Krizhevsky 2009",
             "layout": f"DATA_ROOT/{layout.folder}/, DATA_ROOT/{layout.archive},"
-            f" DATA_ROOT/{layout.key}/{{train,test}}/CLASS/*.png or such a tree packed as"
+            f" DATA_ROOT/{layout.key}/{{train,test}}/CLASS/FILE (PNG or BMP; JPEG and WebP are lossy"
+            " copies, a data set of their own) or such a tree packed as"
             f" DATA_ROOT/{layout.key}.tar.gz or DATA_ROOT/{layout.key}_folders.tar.gz",
             "classes": str(len(counts)),
             "training images": f"{counts.sum():,} ({counts.max()} to {counts.min()} per class)",
@@ -228,7 +236,7 @@ class _CifarLT(DrawnTail):
     def _by_hand(self, root: Path) -> str:
         return (
             f"put {self.layout.archive} ({_HOME_PAGE}) or a tree "
-            f"{self.layout.key}/{{train,test}}/CLASS/*.png into {root} by hand; without data, "
+            f"{self.layout.key}/{{train,test}}/CLASS/FILE into {root} by hand; without data, "
             "`--datasets glyphs100_lt --backbone glyph` runs offline."
         )
 

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from benchmarks.cache import Arrays, cached_arrays
 from benchmarks.datasets.base import hash_pixels, hash_strings
+from benchmarks.datasets.files import class_folders
 from benchmarks.datasets.files.class_folders import (
     ARCHIVE_ERRORS,
     SPLITS,
     Raw,
     fingerprint,
+    first_in_archive,
     list_classes,
     open_archive,
     read_archive,
@@ -37,7 +39,7 @@ SIZE = 32
 
 _BYTES = 512 * MB
 """Largest pickle; that of CIFAR-100 has 155 MB."""
-_CACHE_FORMAT = 2
+_CACHE_FORMAT = 3
 """Raise when the same files are decoded to other pixels."""
 
 
@@ -146,6 +148,14 @@ def tree_sizes(form: Form, layout: Layout) -> tuple[int, int] | None:
         return None
     train, test = (len(list_classes(form.path, s).get(layout.classes[0], ())) for s in SPLITS)
     return train, test
+
+
+def is_lossy(form: Form, layout: Layout) -> bool:
+    """Return True if the images are lossy copies, by the name of the first."""
+    if form.kind == "tree":
+        names = list_classes(form.path, SPLITS[0]).get(layout.classes[0], [])
+        return bool(names) and class_folders.is_lossy(names[0])
+    return form.kind == "tree archive" and class_folders.is_lossy(first_in_archive(form.path))
 
 
 def read(form: Form, layout: Layout) -> dict[str, Raw]:

@@ -1,6 +1,8 @@
-"""Small images in class folders, `{train,test}/CLASS/*.png`, loose or in a tar archive.
+"""Small images in class folders, `{train,test}/CLASS/FILE`, loose or in a tar archive.
 
 All images are decoded into memory, so this is only for collections of small images of one size.
+Files have any of several formats (`LOSSLESS`, `LOSSY`). An image is known by the name of the
+official PNG file, whatever its copy is called.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ import io
 import tarfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -24,7 +27,7 @@ from PIL import Image
 from benchmarks.datasets.files.image_files import UNREADABLE, file_names
 from benchmarks.datasets.files.image_limits import FORMATS
 from benchmarks.datasets.files.links import Links
-from benchmarks.errors import DataError
+from benchmarks.errors import DataError, first_few
 from benchmarks.input_files import opened
 
 SPLITS = ("train", "test")
@@ -32,6 +35,11 @@ _UNPACKED_BYTES = 1_000_000_000
 """Largest archive once it is unpacked; CIFAR's have 0.2 GB."""
 _IMAGE_BYTES = 1_000_000
 """Largest file of an image of at most 64×64."""
+
+LOSSLESS = (".png", ".bmp")
+"""Endings of copies with the official pixels, in any case."""
+LOSSY = (".jpg", ".jpeg", ".webp")
+"""Endings of copies whose pixels may be others."""
 
 ARCHIVE_ERRORS = (tarfile.TarError, EOFError, zlib.error, OSError)
 """Exceptions that reading a truncated or damaged `.tar.gz` may raise."""
@@ -60,12 +68,13 @@ def read_folder(folder: Path, classes: Sequence[str], size: int) -> dict[str, Ra
         size: height and width that every image must have.
 
     Raises:
-        DataError: a class folder is missing, unknown or differs in size, or an image is
-            unreadable; the message names it.
+        DataError: a class folder is missing, unknown or differs in size, an image is unreadable or
+            there twice, or some are lossy copies and others are not; the message names it.
     """
     listing = {split: list_classes(folder, split) for split in SPLITS}
     for split in SPLITS:
-        _check(listing[split], classes, f"{folder / split}")
+        _check(listing[split], classes, f"{folder / split}", partial(_contents, folder / split))
+    _check_formats(listing, str(folder))
     raws = {}
     for split in SPLITS:
         images = {}
@@ -74,7 +83,7 @@ def read_folder(folder: Path, classes: Sequence[str], size: int) -> dict[str, Ra
                 path = folder / split / label / file
                 try:
                     with opened(path, _IMAGE_BYTES) as stream:
-                        images[f"{label}/{file}"] = _decode(stream, size, str(path))
+                        images[f"{label}/{official_name(file)}"] = _decode(stream, size, str(path))
                 except OSError as error:
                     raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
         raws[split] = _assemble(images, classes)
@@ -84,7 +93,7 @@ def read_folder(folder: Path, classes: Sequence[str], size: int) -> dict[str, Ra
 def read_archive(archive: Path, classes: Sequence[str], size: int) -> dict[str, Raw]:
     """Read both splits of the tree in a `.tar.gz` like `read_folder`, without unpacking it.
 
-    Members are named `train/CLASS/FILE.png`, optionally inside one top folder.
+    Members are named `train/CLASS/FILE`, optionally inside one top folder.
     """
     images: dict[str, dict[str, NDArray[np.uint8]]] = {split: {} for split in SPLITS}
     listing: dict[str, dict[str, list[str]]] = {split: {} for split in SPLITS}
@@ -92,13 +101,15 @@ def read_archive(archive: Path, classes: Sequence[str], size: int) -> dict[str, 
         with open_archive(archive) as tar:
             for split, label, file, stream, name in _members(tar, archive):
                 listing[split].setdefault(label, []).append(file)
-                images[split][f"{label}/{file}"] = _decode(stream, size, f"{name} in {archive}")
+                image = _decode(stream, size, f"{name} in {archive}")
+                images[split][f"{label}/{official_name(file)}"] = image
     except ARCHIVE_ERRORS as error:
         raise DataError(
             f"{archive}: truncated or damaged archive ({error}); download it again."
         ) from error
     for split in SPLITS:
-        _check(listing[split], classes, f"{split}/ in {archive}")
+        _check(listing[split], classes, f"{split}/ in {archive}", lambda _: "")
+    _check_formats(listing, str(archive))
     return {split: _assemble(images[split], classes) for split in SPLITS}
 
 
@@ -135,7 +146,7 @@ def open_archive(archive: Path) -> Iterator[tarfile.TarFile]:
 
 
 def list_classes(folder: Path, split: str) -> dict[str, list[str]]:
-    """List the PNG file names of each class folder of one split; empty if there is no split.
+    """List the image files of each class folder of one split; empty if there is no split.
 
     Raises:
         DataError: a link leads out of `folder`, or a folder cannot be listed.
@@ -150,12 +161,31 @@ def list_classes(folder: Path, split: str) -> dict[str, list[str]]:
         raise DataError(f"{folder / split}: cannot be listed ({error.strerror}).") from error
     for label in labels:
         names = file_names(label, links)
-        files = sorted(f for f in names if _visible(f) and f.lower().endswith(".png"))
+        files = sorted(f for f in names if _visible(f) and _is_image(f))
         for file in files:
             if names[file]:
                 links.check(label / file)
         found[label.name] = files
     return found
+
+
+def official_name(file: str) -> str:
+    """The name of the official PNG file that a file is a copy of."""
+    return str(PurePosixPath(file).with_suffix(".png"))
+
+
+def is_lossy(file: str) -> bool:
+    """Return True for a copy whose pixels may be others."""
+    return file.lower().endswith(LOSSY)
+
+
+def first_in_archive(archive: Path) -> str:
+    """The name of the first image in an archive; "" if there is none or the archive is damaged."""
+    try:
+        with open_archive(archive) as tar:
+            return next((file for _, _, file, _, _ in _members(tar, archive)), "")
+    except (*ARCHIVE_ERRORS, DataError):
+        return ""
 
 
 def fingerprint(path: Path) -> str:
@@ -174,6 +204,10 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:24]
 
 
+def _is_image(name: str) -> bool:
+    return name.lower().endswith((*LOSSLESS, *LOSSY))
+
+
 def _visible(name: str) -> bool:
     """Return False for hidden files, which file managers and macOS's tar leave behind."""
     return not name.startswith((".", "__MACOSX"))
@@ -183,7 +217,7 @@ def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tuple[str, str, st
     """Yield (split, class, file name, opened file, full name) of each image in an archive."""
     for member in tar:
         parts = PurePosixPath(member.name).parts
-        image = member.isfile() and member.name.lower().endswith(".png")
+        image = member.isfile() and _is_image(member.name)
         if not image or len(parts) not in (3, 4) or not all(map(_visible, parts)):
             continue
         split, label, file = parts[-3:]
@@ -207,12 +241,57 @@ def _decode(stream: IO[bytes], size: int, where: str) -> NDArray[np.uint8]:
         raise DataError(f"{where}: unreadable or truncated image.") from error
 
 
-def _check(listing: dict[str, list[str]], classes: Sequence[str], where: str) -> None:
-    """Refuse a split whose folders are not exactly `classes`, with equally many images each."""
+def _contents(folder: Path, label: str) -> str:
+    """What a split's folder holds in place of images of a class, in words."""
+    try:
+        if (folder / label).is_dir():
+            names = [p.name for p in (folder / label).iterdir() if _visible(p.name)]
+            return f"its folder holds {_kinds(names)}" if names else "its folder is empty"
+        names = sorted(p.name for p in folder.iterdir() if _visible(p.name))
+    except OSError as error:
+        return f"it cannot be listed ({error.strerror})"
+    return f"there are {first_few(names)}" if names else "the folder is empty"
+
+
+def _kinds(names: Iterable[str]) -> str:
+    kinds = Counter(PurePosixPath(name).suffix.lower() or "without an ending" for name in names)
+    return ", ".join(f"{number} {kind}" for kind, number in kinds.most_common(3))
+
+
+def _check_formats(listing: dict[str, dict[str, list[str]]], where: str) -> None:
+    """Refuse two copies of an image, and copies of which some are lossy and others are not."""
+    every = [f for labels in listing.values() for files in labels.values() for f in files]
+    if len({is_lossy(file) for file in every}) > 1:
+        raise DataError(
+            f"{where}: some images are lossy copies and others are not ({_kinds(every)}); keep one."
+        )
+    for split, labels in listing.items():
+        for label, files in labels.items():
+            twice = [n for n, c in Counter(map(official_name, files)).items() if c > 1]
+            if twice:
+                stem = PurePosixPath(twice[0]).stem
+                raise DataError(f"{where}: {split}/{label} has several files of image '{stem}'.")
+
+
+def _check(
+    listing: dict[str, list[str]],
+    classes: Sequence[str],
+    where: str,
+    contents: Callable[[str], str],
+) -> None:
+    """Refuse a split whose folders are not exactly `classes`, with equally many images each.
+
+    Args:
+        listing: image files by class.
+        classes: names of the classes.
+        where: place of the split, for messages.
+        contents: says what is there in place of the images of a class.
+    """
     missing = [label for label in classes if not listing.get(label)]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise DataError(f"{where}: no images of class '{missing[0]}'{more}.")
+        found = f": {text}" if (text := contents(missing[0])) else ""
+        raise DataError(f"{where}: no images of class '{missing[0]}'{more}{found}.")
     unknown = sorted(set(listing) - set(classes))
     if unknown:
         raise DataError(f"{where}: folder '{unknown[0]}' is not a class of this data set.")

@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from benchmarks.datasets.base import DataSet
 from benchmarks.datasets.families.cifar import Cifar10LT
@@ -26,6 +27,16 @@ def pack(tree: Path, archive: Path, prefix: str) -> Path:
         for split in ("test", "train"):
             tar.add(tree / "cifar10" / split, f"{prefix}{split}")
     return archive.parent
+
+
+def copied(tree: Path, to: Path, ending: str) -> Path:
+    """Copy a tree of PNG files with another ending, which says the format."""
+    for file in sorted((tree / "cifar10").rglob("*.png")):
+        place = (to / file.relative_to(tree)).with_suffix(ending)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(file) as image:
+            image.save(place)
+    return to
 
 
 def content(dataset: DataSet) -> dict[str, bytes]:

@@ -46,6 +46,31 @@ def test_missing_class_folder(damaged: Path) -> None:
     assert str(damaged) in one_line(error)
 
 
+def test_what_a_folder_holds_instead_is_named(damaged: Path) -> None:
+    frogs = damaged / "cifar10/train/frog"
+    for file in frogs.iterdir():
+        file.rename(file.with_suffix(".tif"))
+    with pytest.raises(UserError, match=r"class 'frog': its folder holds 20 \.tif\."):
+        load(damaged)
+    (damaged / "cifar10/train").rename(damaged / "cifar10/names")
+    (damaged / "cifar10/train/0").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"'airplane' \(and 9 more\): there are 0\."):
+        load(damaged)
+
+
+def test_lossy_and_lossless_images_together_and_two_copies_of_one(damaged: Path) -> None:
+    first, second = sorted((damaged / "cifar10/train/frog").iterdir())[:2]
+    with Image.open(first) as image:
+        image.save(second.with_suffix(".jpg"))
+    second.unlink()
+    with pytest.raises(UserError, match=r"some images are lossy .*229 \.png, 1 \.jpg"):
+        load(damaged)
+    second.with_suffix(".jpg").unlink()
+    first.with_suffix(".bmp").write_bytes(first.read_bytes())
+    with pytest.raises(UserError, match=rf"train/frog has several files of image '{first.stem}'"):
+        load(damaged)
+
+
 def test_missing_test_split(damaged: Path) -> None:
     shutil.rmtree(damaged / "cifar10/test")
     with pytest.raises(UserError, match=r"test: no images of class 'airplane' \(and 9 more\)"):

@@ -21,7 +21,7 @@ from benchmarks.datasets.files.texts import assemble
 from benchmarks.errors import DataError, DataMissing
 from benchmarks.protocol import GROUPS, group_of
 from benchmarks.text import read_package
-from tests.benchmarks.datasets.cifar.small import CLASSES, TEST, TRAIN, content, load, pack
+from tests.benchmarks.datasets.cifar.small import CLASSES, TEST, TRAIN, content, copied, load, pack
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -88,6 +88,30 @@ def test_name_order_is_one_split_whatever_the_form(
         assert dataset.split_hash == expected.split_hash
         assert dataset.train.ids == expected.train.ids
         assert content(dataset) == content(expected)
+
+
+@pytest.mark.parametrize("ending", [".PNG", ".bmp"])
+def test_lossless_copies_are_the_same_data_set(tree: Path, tmp_path: Path, ending: str) -> None:
+    copy = load(copied(tree, tmp_path, ending))
+    assert copy.train.ids == load(tree).train.ids and copy.split_hash == load(tree).split_hash
+    assert content(copy) == content(load(tree))
+    assert (copy.version, copy.notes) == (load(tree).version, load(tree).notes)
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".JPEG", ".webp"])
+def test_lossy_copies_are_a_data_set_of_their_own(
+    tree: Path, tmp_path: Path, ending: str
+) -> None:
+    copied(tree, tmp_path, ending)
+    packed = pack(tmp_path, tmp_path / "packed" / "cifar10.tar.gz", "")
+    for root, collection in ((tmp_path, "20-3-lossy"), (packed, "lossy")):
+        copy = load(root)
+        assert copy.train.ids == load(tree).train.ids  # the same images are drawn
+        assert content(copy) != content(load(tree))
+        assert copy.version == "1-reduced-20-3-lossy"
+        assert any("lossy copies" in note for note in copy.notes)
+        found = Cifar10LT().resolve(root)
+        assert found.collection == found.pinned()["collection"] == collection
 
 
 def test_another_split_seed_is_another_split(pickles: Path) -> None:
