@@ -120,20 +120,15 @@ def report(name: str, found: Findings, folder: Path) -> str:
         )
     line = f"{name}: {found.images:,} images read, none damaged"
     if found.duplicates:
-        line += f"; {duplicates_note(found.duplicates)} ({file})"
+        number = len({test for _, test in found.duplicates})
+        line += f"; {duplicates_note(number)} ({file})"
     return f"{line}."
 
 
-def duplicates_note(duplicates: Pairs, tested_on: str = "test") -> str:
-    """Return a footnote with the number of test images that are also training images.
-
-    Args:
-        duplicates: their pairs.
-        tested_on: kind of the test images.
-    """
-    number = len({test for _, test in duplicates})
+def duplicates_note(number: int, what: str = "test image", others: str = "training") -> str:
+    """Return a footnote with the number of images of one split that are also in another."""
     verb = "is" if number == 1 else "are"
-    return f"{counted(number, f'{tested_on} image')} {verb} identical to a training image"
+    return f"{counted(number, what)} {verb} identical to a {others} image"
 
 
 def _read_all(images: Images) -> Iterator[tuple[str, str]]:

@@ -6,9 +6,10 @@ import dataclasses
 import threading
 from collections.abc import Iterable
 
-from benchmarks.datasets.base import ArrayImages, DataSet, Family
+from benchmarks.datasets.base import ArrayImages, DataSet, Family, Split
 from benchmarks.datasets.carving import with_validation
 from benchmarks.datasets.checking import duplicates_note, train_test_duplicates
+from benchmarks.datasets.same_files import same_files
 from benchmarks.errors import DataMissing
 from benchmarks.run.display import Display
 from benchmarks.run.options import RunOptions
@@ -90,6 +91,8 @@ class DataSets:
             data = with_validation(data, cell.split_seed)
             # Built now: a function that builds them later may hold on to the test labels.
             held_out = None if data.validation is None else data.validation()
+            if held_out is not None:
+                data = _with_shared_validation_note(data, held_out)
         return dataclasses.replace(data, validation=None if held_out is None else lambda: held_out)
 
     def _load(self, cell: Cell) -> DataSet:
@@ -109,13 +112,27 @@ class DataSets:
 
 
 def _with_duplicates_note(data: DataSet) -> DataSet:
-    """Add a footnote if training images are also test images; only in-memory images are checked.
+    """Add a footnote if training images are also test images.
 
-    That is quick; those on disk would have to be read.
+    Images in memory are compared by their pixels, those in files as far as that is quick.
     """
-    if not all(isinstance(s.images, ArrayImages) for s in (data.train, data.test)):
+    if all(isinstance(s.images, ArrayImages) for s in (data.train, data.test)):
+        number = len({test for _, test in train_test_duplicates(data)})
+    else:
+        number = len(same_files(data.train.images, data.test.images))
+    return _with_note(data, number, f"{data.tested_on} image", "training")
+
+
+def _with_shared_validation_note(data: DataSet, held_out: Split) -> DataSet:
+    """Add footnotes if validation images are also training or test images, by their files."""
+    number = len(same_files(data.train.images, held_out.images))
+    data = _with_note(data, number, "validation image", "training")
+    number = len(same_files(data.test.images, held_out.images))
+    return _with_note(data, number, "validation image", data.tested_on)
+
+
+def _with_note(data: DataSet, number: int, what: str, others: str) -> DataSet:
+    if not number:
         return data
-    twice = train_test_duplicates(data)
-    if not twice:
-        return data
-    return dataclasses.replace(data, notes=(*data.notes, duplicates_note(twice, data.tested_on)))
+    note = duplicates_note(number, what, others)
+    return dataclasses.replace(data, notes=(*data.notes, note))

@@ -99,9 +99,7 @@ def test_lossless_copies_are_the_same_data_set(tree: Path, tmp_path: Path, endin
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".JPEG", ".webp"])
-def test_lossy_copies_are_a_data_set_of_their_own(
-    tree: Path, tmp_path: Path, ending: str
-) -> None:
+def test_lossy_copies_are_a_data_set_of_their_own(tree: Path, tmp_path: Path, ending: str) -> None:
     copied(tree, tmp_path, ending)
     packed = pack(tmp_path, tmp_path / "packed" / "cifar10.tar.gz", "")
     for root, collection in ((tmp_path, "20-3-lossy"), (packed, "lossy")):

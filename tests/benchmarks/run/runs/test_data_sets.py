@@ -70,3 +70,24 @@ def test_a_run_takes_data_sets_that_its_caller_has_loaded(
 ) -> None:
     with pytest.raises(DataMissing, match="no glyphs100_lt"):
         runner.run(cells("fine"), options, Watcher(), Nothing(options, Watcher()))
+
+
+@pytest.mark.parametrize("select", ["last", "val"])
+def test_images_in_two_splits_are_counted(
+    cells: Cells, options: RunOptions, tmp_path: Path, select: str
+) -> None:
+    tree(tmp_path / "birds/train", {"a": 5, "b": 6})
+    (tmp_path / "birds/test").mkdir()
+    for name in "ab":  # as users do who have no test images yet
+        (tmp_path / "birds/test" / name).symlink_to(tmp_path / "birds/train" / name)
+    for name in "ab":
+        (tmp_path / "birds/val" / name).mkdir(parents=True)
+        file = tmp_path / "birds/val" / name / "new.png"
+        shutil.copy(tmp_path / "birds/train" / name / "0.png", file)
+    typed = describe(tmp_path, "birds", images="birds")
+    (cell,) = cells("fine", datasets=typed, seeds="0", select=select)
+    notes = DataSets(options, Watcher()).for_fitting(cell).notes
+    assert "11 test images are identical to a training image" in notes
+    for others in ("training", "test"):
+        note = f"2 validation images are identical to a {others} image"
+        assert (note in notes) == (select == "val")
