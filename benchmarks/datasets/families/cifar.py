@@ -187,8 +187,8 @@ class _CifarLT(DrawnTail):
             " long tail: Cao et al. 2019, arXiv 1906.07413",
             "licence": "none stated by the authors; cite Krizhevsky 2009",
             "layout": f"DATA_ROOT/{layout.folder}/, DATA_ROOT/{layout.archive},"
-            f" DATA_ROOT/{layout.key}/{{train,test}}/CLASS/FILE (PNG or BMP; JPEG and WebP are lossy"
-            " copies, a data set of their own) or such a tree packed as"
+            f" DATA_ROOT/{layout.key}/{{train,test}}/CLASS/FILE (PNG or BMP; JPEG and WebP are"
+            " lossy copies, a data set of their own) or such a tree packed as"
             f" DATA_ROOT/{layout.key}.tar.gz or DATA_ROOT/{layout.key}_folders.tar.gz",
             "classes": str(len(counts)),
             "training images": f"{counts.sum():,} ({counts.max()} to {counts.min()} per class)",
