@@ -109,6 +109,9 @@ def _of_architecture(name: str) -> BackboneId:
         return BackboneId(name, "random", arch, "random", f"{arch}/random-seed0")
     if os.path.isfile(weights_name):
         return _in_file(arch, weights_name)
+    file, hash_sign, entry = weights_name.rpartition("#")
+    if hash_sign and os.path.isfile(file):
+        return _in_file(arch, file, entry)
     tags = open_clip_tables.tags(arch)
     if weights_name not in tags:
         if "/" in weights_name or weights_name.endswith((".pt", ".pth", ".bin", ".safetensors")):
@@ -119,13 +122,13 @@ def _of_architecture(name: str) -> BackboneId:
     return found
 
 
-def _in_file(arch: str, file: str) -> BackboneId:
+def _in_file(arch: str, file: str, entry: str = "") -> BackboneId:
     """An architecture with a checkpoint file."""
     digest = _sha256(Path(file))
-    ident = _files_id([digest])
-    shown = f"{arch}/{Path(file).name}@{ident[:8]}"
+    ident = _files_id([digest, entry.encode()])
+    shown = f"{arch}/{Path(file).name}{f'#{entry}' if entry else ''}@{ident[:8]}"
     published = _published_as(digest.hex())
-    found = BackboneId(shown, "file", arch, file, ident, published)
+    found = BackboneId(shown, "file", arch, file, ident, published, entry)
     if published:
         activations.refuse_mismatch(found, activations.trained_with_quick_gelu(published))
     return found

@@ -2,6 +2,7 @@
 
 ViT-B-16-quickgelu/openai   an open_clip architecture and one of its pretrained tags
 ViT-B-16/PATH               an open_clip architecture and a checkpoint file
+ViT-B-16/PATH#ENTRY         the same: the entry with the weights, where there are several
 ViT-B-16/random             seeded random weights, for speed and parity checks offline
 hf-hub:ORG/MODEL            an open_clip model on the Hugging Face hub
 local-dir:PATH              a folder with open_clip_config.json and weights
@@ -31,10 +32,13 @@ class BackboneId:
     weights_id: str
     published: str = ""
     """ARCH/TAG, if a file is one of open_clip's published ones by its checksum."""
+    entry: str = ""
+    """Entry of a checkpoint file that holds the weights; "" if it has one set of them."""
 
     @property
     def typed(self) -> str:
         """The name by which it is found on this machine."""
         if self.form == "file":
-            return f"{self.arch}/{self.source}"
+            entry = f"#{self.entry}" if self.entry else ""
+            return f"{self.arch}/{self.source}{entry}"
         return f"local-dir:{self.source}" if self.form == "local-dir" else self.name

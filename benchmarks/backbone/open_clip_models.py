@@ -90,7 +90,7 @@ def _from_file(ident: BackboneId, arguments: dict[str, Any]) -> Any:
         model = open_clip.create_model(**arguments | _preprocess_of(ident, openai=False))
         open_clip.load_checkpoint(model, str(file))
         return model
-    weights = weight_files.read(file)
+    weights = weight_files.read(file, ident.entry)
     if weights.openai:
         activations.refuse_mismatch(ident, trained=True)
     model = open_clip.create_model(**arguments | _preprocess_of(ident, openai=weights.openai))

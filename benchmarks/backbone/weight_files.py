@@ -8,18 +8,29 @@ as data (`torchscript`).
 
 from __future__ import annotations
 
+import argparse
 import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.backbone import torchscript
+from benchmarks.backbone import torchscript, trainer_files
 from benchmarks.errors import counted
 
+_SCALAR = np._core.multiarray.scalar  # type: ignore[attr-defined]
+PLAIN: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    *(type(np.dtype(code)) for code in ("f4", "f8", "i4", "i8", "bool")),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+]
+"""Types beside torch's own that trainers put into checkpoints: they hold data alone."""
 OPENAI_EXTRAS = {"input_resolution", "context_length", "vocab_size"}
 """Entries besides the weights that only the state dicts published by OpenAI contain."""
 
@@ -33,13 +44,18 @@ class Weights:
     """True if the file is in the format of OpenAI's release, trained with QuickGELU."""
 
 
-def read(file: Path) -> Weights:
+def read(file: Path, entry: str = "") -> Weights:
     """Read a file: safetensors, TorchScript, or a state dict, possibly inside a checkpoint.
+
+    Args:
+        file: its path.
+        entry: the entry of a checkpoint that holds the weights, if it has several sets of them.
 
     Raises:
         Exception: the file is damaged or of another kind; the type depends on the reader.
     """
     found: Any
+    trainer_files.refuse_others(file)
     if file.suffix == ".safetensors":
         from safetensors.torch import load_file
 
@@ -47,15 +63,12 @@ def read(file: Path) -> Weights:
     elif _is_torchscript(file):
         found = torchscript.read(file)
     else:
-        found = torch.load(file, map_location="cpu", weights_only=True)
-    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
-    if not isinstance(found, dict) or not all(isinstance(t, Tensor) for t in found.values()):
-        raise ValueError("the file contains no state dict")
-    if not all(isinstance(name, str) for name in found):
-        raise ValueError("the file contains tensors without names")
-    if found and all(name.startswith("module.") for name in found):  # saved from several GPUs
-        found = {name.removeprefix("module."): tensor for name, tensor in found.items()}
+        try:
+            with torch.serialization.safe_globals(PLAIN):
+                found = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # of many types
+            raise trainer_files.in_words(error) from error
+    found = trainer_files.weights_of(found, entry)
     openai = found.keys() >= OPENAI_EXTRAS
     if openai:
         found = {name: tensor for name, tensor in found.items() if name not in OPENAI_EXTRAS}
