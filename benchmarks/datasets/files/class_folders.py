@@ -242,7 +242,7 @@ def _decode(stream: IO[bytes], size: int, where: str) -> NDArray[np.uint8]:
 
 
 def _contents(folder: Path, label: str) -> str:
-    """Content of a split's folder holds instead of images of a class, in words."""
+    """Say what a split's folder holds instead of images of a class."""
     try:
         if (folder / label).is_dir():
             names = [p.name for p in (folder / label).iterdir() if _visible(p.name)]

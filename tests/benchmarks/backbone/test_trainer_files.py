@@ -47,7 +47,7 @@ def refusal(typed: str) -> str:
 
 
 def rest(**more: Any) -> dict[str, Any]:
-    """What trainers save beside the weights."""
+    """Entries that trainers save beside the weights."""
     optimiser = {"state": {0: {"momentum_buffer": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]}
     return {
         "epoch": 3, "optimizer": optimiser, "args": argparse.Namespace(lr=0.1, name="a run"),
