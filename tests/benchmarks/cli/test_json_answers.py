@@ -6,18 +6,25 @@ import csv
 import json
 import math
 import shutil
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.cli.parts.json_answer import print_json
+from benchmarks.cli.parts.status_text import status_answer
 from benchmarks.datasets.registry import DATASETS
+from benchmarks.run.folder_status import Failure, FolderStatus, RunningCell
+from benchmarks.run.runs import Run
+from benchmarks.signs_of_life import Owner
 from benchmarks.sweep import plan
 from benchmarks.sweep.settings import read_sweep
 from methods.registry import METHODS
+from reports.compare.lines import KINDS
 from results.store import Store
 from tests.benchmarks.cli.commands import ROOT, Command, the_line
+from tests.formats_page import lines_of
 from tests.reports.compare.studies import study
 from tests.results.factory import make_record, record_of, with_key
 
@@ -38,6 +45,44 @@ def answer(command: Command, *words: str) -> Any:
     return json.loads(ended.out)
 
 
+def refuse_unlike_page(verb: str, *answers: Any, of: str = "") -> None:
+    """Hold the keys of answers against their table in docs/formats.md, and their types.
+
+    Args:
+        verb: the section.
+        *answers: answers that have all keys together.
+        of: the kind of thing that they are about, where the section has several.
+    """
+    lines = [line for line in lines_of(verb) if line.get("of", "all") in ("all", of)]
+    types = {line["key"]: line["type"] for line in lines}
+    found: dict[str, set[str]] = {}
+    for one in answers:
+        for key, kind in leaves(one, types):
+            found.setdefault(key, set()).add(kind)
+    assert found.keys() == types.keys()
+    for key, kinds in found.items():
+        said = set(types[key].replace("number", "number or integer").split(" or "))
+        assert said == {"any"} or kinds <= said, (key, kinds)
+
+
+WORDS = {
+    str: "text", int: "integer", float: "number", bool: "true", dict: "mapping", list: "list",
+    type(None): "null",
+}  # fmt: skip
+
+
+def leaves(value: Any, stop: Container[str], key: str = "") -> Iterator[tuple[str, str]]:
+    """Each value in an answer: its key, and its type in the words of the page."""
+    if isinstance(value, dict) and key not in stop:
+        for name, item in value.items():
+            yield from leaves(item, stop, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list) and key not in stop:
+        for item in value:
+            yield from leaves(item, stop, f"{key}[]")
+    else:
+        yield key, WORDS[type(value)]
+
+
 def test_every_kind_of_number_and_character_can_be_read_back(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -49,10 +94,21 @@ def test_every_kind_of_number_and_character_can_be_read_back(
     assert found == {"text": hostile, "numbers": [0.1, -3, "inf", None, True], "path": "a/b"}
 
 
+def test_the_keys_of_a_status_are_on_the_page() -> None:
+    owner = Owner("node7", 1234, "node7-1234", 1.7e9)
+    cell = RunningCell("k", "lift", owner)
+    status = FolderStatus(
+        planned=4, done=1, not_applicable=0, failures=(Failure("k", "lift", "boom"),),
+        running=(cell,), left=1, runs=(Run(owner, "sweep", True, "t"),), seconds_left=1.5, other_records=0,
+        problems=("bad.json",),
+    )  # fmt: skip
+    refuse_unlike_page("status", status_answer(Path("runs"), status))
+
+
 # ---- list and show -------------------------------------------------------------------------------
 
 
-def test_lists(command: Command) -> None:
+def test_lists(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     found = answer(command, "list")
     assert list(found) == ["methods", "datasets", "backbones"]
     assert [item["name"] for item in found["methods"]] == sorted(METHODS.entries())
@@ -61,6 +117,8 @@ def test_lists(command: Command) -> None:
     assert by_name["ncm"]["deterministic"] and not by_name["lift"]["deterministic"]
     assert (by_name["lift"]["needs"], by_name["lift"]["tasks"]) == ("images", ["single", "multi"])
     assert answer(command, "list", "methods") == {"methods": found["methods"]}
+    monkeypatch.chdir(ROOT)
+    refuse_unlike_page("list", found, answer(command, "list", "recipes"))
 
 
 def test_a_recipe_that_cannot_be_read_is_told_beside_the_answer(
@@ -78,7 +136,8 @@ def test_a_recipe_that_cannot_be_read_is_told_beside_the_answer(
     assert recipe["state"] in ("current", "stale")
 
 
-def test_the_card_of_a_method(command: Command) -> None:
+def test_the_card_of_a_method(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # which has recipes
     found = answer(command, "show", "lift")
     assert (found["kind"], found["name"], found["needs"]) == ("method", "lift", "images")
     fields = {field["name"]: field for field in found["fields"]}
@@ -93,6 +152,7 @@ def test_the_card_of_a_method(command: Command) -> None:
     assert found["fingerprint"] in command("show", "lift").out
     coop = answer(command, "show", "coop")["reconstruction"]
     assert set(coop) == {"single", "multi"} and coop["multi"] and not coop["single"]
+    refuse_unlike_page("show", found, of="method")
 
 
 def test_a_field_without_a_default_is_required(command: Command, mine: Path) -> None:
@@ -114,6 +174,8 @@ def test_the_card_of_a_data_set(command: Command) -> None:
     assert "41 / 41 / 18" in " ".join(found["card"].values())
     imbalance = next(f["default"] for f in found["fields"] if f["name"] == "imbalance")
     assert (found["owner"], imbalance) == ("cifar100_lt", 50)
+    choosing = answer(command, "show", "glyphscenes_lt")
+    refuse_unlike_page("show", found, choosing, of="dataset")
 
 
 # ---- plan ----------------------------------------------------------------------------------------
@@ -192,6 +254,15 @@ def test_a_comparison_has_the_numbers_of_its_csv_file(command: Command, compared
         assert list(ours["runs"]) == [f"seed {seed}" for seed in range(5)]
         assert ours["difference"] == pytest.approx(sum(ours["runs"].values()) / 5)
     assert found["comparisons"][0]["better"] == "A"
+    refuse_unlike_page("compare", found)
+
+
+def test_the_columns_of_comparisons_are_on_the_page() -> None:
+    words = {"truth": "true or false"}
+    page = {line["column"]: line["type"] for line in lines_of("Comparisons")}
+    assert page == {name: words.get(kind, kind) for name, kind in KINDS.items()}
+    assert list(page) == list(KINDS)
+    assert all(line["meaning"] for line in lines_of("Comparisons"))
 
 
 def test_the_seeds_that_a_plan_needs(command: Command, sweep: Store, work: Path) -> None:
@@ -215,6 +286,10 @@ def test_the_seeds_that_a_plan_needs(command: Command, sweep: Store, work: Path)
     text = command(*words, "lift,linear_probe", "--power", "25").out
     assert f"in overall of at least {overall['shown_from']:.2f} (linear_probe)" in text
     assert f"linear_probe: {overall['runs_needed']} seeds" in text
+    absent = json.loads(
+        command("plan", "--json", "--methods", "ncm", "--datasets", "cifar100_lt").out
+    )
+    refuse_unlike_page("plan", found, absent)
 
 
 def test_an_unusable_command_prints_nothing_on_standard_output(
