@@ -18,9 +18,7 @@ def print_json(answer: dict[str, Any]) -> None:
 
     A number that JSON cannot hold becomes a text (`inf`, `nan`), and so does a path.
     """
-    text = json.dumps(_plain(answer), indent=1, allow_nan=False)
-    # DEL is the one control character that JSON leaves as it is; the stream would escape it.
-    sys.stdout.write(text.replace("\x7f", "\\u007f") + "\n")
+    sys.stdout.write(json.dumps(_plain(answer), indent=1, allow_nan=False) + "\n")
 
 
 def _plain(value: Any) -> Any:
