@@ -99,8 +99,8 @@ def test_the_keys_of_a_status_are_on_the_page() -> None:
     cell = RunningCell("k", "lift", owner)
     status = FolderStatus(
         planned=4, done=1, not_applicable=0, failures=(Failure("k", "lift", "boom"),),
-        running=(cell,), left=1, runs=(Run(owner, "sweep", True, "t"),), seconds_left=1.5, other_records=0,
-        problems=("bad.json",),
+        running=(cell,), left=1, runs=(Run(owner, "sweep", True, "t"),), seconds_left=1.5,
+        other_records=0, problems=("bad.json",),
     )  # fmt: skip
     refuse_unlike_page("status", status_answer(Path("runs"), status))
 
