@@ -30,6 +30,8 @@ from reports.figures.style import save
 from reports.from_predictions import with_predictions
 from reports.knob_sweeps import KnobSweep, find_sweeps
 from reports.outputs import SWEEP_OUTPUTS, TABLE_OUTPUTS, Content
+from reports.page.document import Content as PageContent
+from reports.page.document import document, page_data
 from reports.records_table import records_csv
 from reports.settings import USUAL, Settings
 from reports.table import Table
@@ -41,6 +43,10 @@ for _package in (formats, figures):
         importlib.import_module(f"{_package.__name__}.{_module.name}")  # registers its output
 
 
+PAGE = "report.html"
+"""Name of the page."""
+
+
 def write_report(
     records: Sequence[Record],
     out: Path,
@@ -50,8 +56,11 @@ def write_report(
     read: Read | None = None,
     console: Console | None = None,
     settings: Settings = USUAL,
+    page_alone: bool = False,
 ) -> list[Path]:
     """Write every format and figure of each table and each sweep over a knob, and `records.csv`.
+
+    `report.html` is a page with all of it, to look around in.
 
     The files of a table are named `DATASET__BACKBONE` with the ending of the output, for example
     `.md` or `__head_tail.png`. Tables that differ in a single knob of their data set form a sweep,
@@ -67,6 +76,7 @@ def write_report(
             of the best rows are not tested.
         console: console to print the tables on before the files are written, which takes longer.
         settings: the user's choices.
+        page_alone: write `report.html` and nothing else, which takes a fraction of the time.
 
     Returns:
         The files written.
@@ -105,10 +115,13 @@ def write_report(
     try:
         out.mkdir(parents=True, exist_ok=True)
         remove_leftovers(out)
+        sweeps = find_sweeps(tables)
+        page = PageContent(tables, sweeps, summary, studies, records, read)
+        if page_alone:
+            return _write(document(page_data(page)), out / PAGE)
         for table, stem in zip(tables, file_stems(tables), strict=True):
             for ending, output in TABLE_OUTPUTS.items():
                 written += _write(output(table), out / f"{stem}{ending}")
-        sweeps = find_sweeps(tables)
         for sweep, stem in zip(sweeps, sweep_stems(sweeps), strict=True):
             for ending, of_sweep in SWEEP_OUTPUTS.items():
                 written += _write(of_sweep(sweep), out / f"{stem}{ending}")
@@ -121,6 +134,7 @@ def write_report(
             written += _write(diagram(one), out / stem)
         ordered = sorted(records, key=lambda record: record.key)
         written += _write(records_csv(ordered), out / "records.csv")
+        written += _write(document(page_data(page)), out / PAGE)
     except OSError as error:
         raise UserError(f"Cannot write the report to {out}: {error.strerror or error}.") from error
     return written

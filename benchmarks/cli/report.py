@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 HELP = "write tables and figures of records"
-EXAMPLES = {"report results/runs": "the tables of earlier runs"}
+EXAMPLES = {
+    "report results/runs": "the tables of earlier runs",
+    "report results/runs --html": "only the page to look around in",
+}
 
 DEFAULT_FOLDER = Path("reports/out")
 
@@ -38,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also say how probable it is that two variants are within so many points",
     )
     add_view_flags(parser)
+    add(
+        "--html",
+        action="store_true",
+        help="write report.html alone, the page with everything in it, which is quicker",
+    )
     add_plugin(parser)
     add_allow_mixed(parser)
 
@@ -77,6 +85,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         read=loaded.read,
         console=console,
         settings=settings,
+        page_alone=options.html,
     )
     print_report_files(console, files, None)
     return 0

@@ -188,7 +188,9 @@ def _run_cells(
         # full speed, and take a core from a worker.
         torch.set_num_threads(1)
     expected = {cell.key: estimator.cell(cell).seconds for cell in todo}
-    display = ProgressDisplay(console, len(todo), len(planned) - len(todo), expected)
+    running = {cell.key for cell in todo}
+    finished = [(p.cell, p.record) for p in planned if p.record and p.cell.key not in running]
+    display = ProgressDisplay(console, len(todo), len(planned) - len(todo), expected, finished)
     data_sets = DataSets(options, display)
     if sweep.check_data:
         with display:

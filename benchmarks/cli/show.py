@@ -55,6 +55,7 @@ def _method(name: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the card of a method for programs, and its facts in words."""
     from benchmarks.plugins.static_reader import read_docs
     from benchmarks.sweep.fingerprints import fingerprint
+    from benchmarks.sweep.method_card import method_card
     from methods.registry import METHODS, info_of
 
     info, entry = info_of(name), METHODS.entries()[name]
@@ -84,24 +85,11 @@ def _method(name: str) -> tuple[dict[str, Any], dict[str, str]]:
         "fields": _fields(fields, defaults, read_docs(entry.file, entry.class_name)),
     }
     facts = {
-        "paper": info.paper,
-        "needs": info.needs,
-        "tasks": ", ".join(info.tasks),
-        "random": "no: one run serves for every seed" if info.deterministic else "yes",
-        "reconstruction": _by_kind(reconstruction),
-        "tunable": ", ".join(f"{field} {reach}" for field, reach in space.items()),
+        **method_card(name).facts,
         "recipes": ", ".join(f"{file} ({state})" for file, state in recipes.items()),
-        "exempt": "; ".join(f"{check} ({why})" for check, why in info.exempt.items()),
         "source": f"{entry.file} (fingerprint {answer['fingerprint']})",
     }
     return answer, facts
-
-
-def _by_kind(texts: Mapping[str, str]) -> str:
-    """Texts by kind of data in one line; the kinds are named if the texts differ."""
-    if len(set(texts.values())) == 1:
-        return next(iter(texts.values()))
-    return "; ".join(f"{kind}-label: {text}" for kind, text in texts.items() if text)
 
 
 def _recipes(method: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from tests.results.factory import failed_record, make_record
 
 PER_TABLE = [".csv", ".md", ".tex", "__groups.pdf", "__groups.png", "__head_tail.pdf"]
 PER_TABLE += ["__head_tail.png"]
+OF_ALL = {"records.csv", "report.html"}
 OVER_DATA_SETS = {"across.md", "across.csv"}
 
 
@@ -22,7 +23,7 @@ def test_a_report_has_tables_and_figures_of_each_data_set_and_backbone(tmp_path:
     records = [make_record("ncm"), make_record("lift"), make_record("ncm", dataset="cifar100_lt")]
     files = write_report(records, tmp_path / "new" / "out")
     stems = ("cifar100_lt__glyph", "glyphs100_lt__glyph")
-    expected = {f"{stem}{ending}" for stem in stems for ending in PER_TABLE} | {"records.csv"}
+    expected = {f"{stem}{ending}" for stem in stems for ending in PER_TABLE} | OF_ALL
     expected |= OVER_DATA_SETS
     assert {file.name for file in files} == expected
     assert {file.name for file in (tmp_path / "new" / "out").iterdir()} == expected
@@ -31,7 +32,7 @@ def test_a_report_has_tables_and_figures_of_each_data_set_and_backbone(tmp_path:
 
 def test_without_a_finished_cell_there_are_tables_but_no_figures(tmp_path: Path) -> None:
     files = write_report([failed_record("lift", error="out of memory")], tmp_path)
-    assert {f.suffix for f in files} == {".md", ".tex", ".csv"}
+    assert {f.suffix for f in files} == {".md", ".tex", ".csv", ".html"}
     assert "out of memory" in (tmp_path / "glyphs100_lt__glyph.md").read_text(encoding="utf-8")
 
 
@@ -54,7 +55,7 @@ def test_a_mixture_is_refused_before_anything_is_written(tmp_path: Path) -> None
     assert console.file.getvalue() == ""
     assert not (tmp_path / "out").exists()
     files = write_report(records, tmp_path / "out", allow_mixed=True)
-    assert len(files) == 2 * len(PER_TABLE) + 1 + len(OVER_DATA_SETS)
+    assert len(files) == 2 * len(PER_TABLE) + len(OF_ALL) + len(OVER_DATA_SETS)
 
 
 def test_mixed_data_sets_of_different_sizes_can_still_be_drawn(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_mixed_data_sets_of_different_sizes_can_still_be_drawn(tmp_path: Path) -
         make_record("a", counts=(300, 50, 5), dataset_config={"classes": 3}),
         make_record("b", counts=(300, 200, 50, 5), dataset_config={"classes": 4}),
     ]
-    assert len(write_report(records, tmp_path, allow_mixed=True)) == len(PER_TABLE) + 1
+    assert len(write_report(records, tmp_path, allow_mixed=True)) == len(PER_TABLE) + len(OF_ALL)
 
 
 def test_stale_keys_reach_every_format(tmp_path: Path) -> None:

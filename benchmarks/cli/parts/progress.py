@@ -21,6 +21,7 @@ from rich.text import Text
 
 from benchmarks.cli.parts.plan_table import duration
 from benchmarks.cli.parts.result_lines import remarks, result_line
+from benchmarks.cli.parts.so_far import SoFar
 from benchmarks.errors import first_few
 from benchmarks.run.display import Display
 from benchmarks.sweep.cell import Cell
@@ -33,17 +34,22 @@ QUIET_S = 30.0
 """Longest time without a line where there is no terminal."""
 LANES_SHOWN = 8
 _OTHER_ROWS = 5
-"""Rows of a terminal that are not for lanes."""
+"""Rows of a terminal that are neither for lanes nor for the table so far."""
 _NOTHING: Mapping[str, float | None] = MappingProxyType({})
 
 
 class _Bars(Progress):
-    """Bars, and below them the number of lanes that have none."""
+    """Bars, above them the table so far, and below them the number of lanes that have none."""
 
     unseen = 0
+    so_far: SoFar | None = None
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """The bars and the line below."""
+        """The table, the bars and the line below."""
+        seen = sum(task.visible for task in self.tasks)
+        table = self.so_far and self.so_far.table(self.console.height - seen - _OTHER_ROWS)
+        if table:
+            yield table
         yield from super().get_renderables()
         if self.unseen:
             yield Text(f"and {self.unseen} more", style="dim")
@@ -60,6 +66,7 @@ class ProgressDisplay:
         cells: cells to run.
         before: cells of the sweep that are done already.
         expected: estimated seconds of the cells to run, by their keys.
+        known: cells of the sweep that have a record already.
     """
 
     def __init__(
@@ -68,10 +75,14 @@ class ProgressDisplay:
         cells: int,
         before: int,
         expected: Mapping[str, float | None] = _NOTHING,
+        known: Iterable[tuple[Cell, Record]] = (),
     ) -> None:
         self._console = console
         self._total = cells + before
         self.done = before
+        self._so_far = SoFar()
+        for cell, record in known:
+            self._so_far.add(cell, record)
         self._left = set(expected)
         self._gone: list[str] = []
         self._pace = Pace(expected)
@@ -92,6 +103,7 @@ class ProgressDisplay:
             transient=True,
             disable=self._plain,
         )
+        self._bars.so_far = self._so_far
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._reminder: threading.Thread | None = None
@@ -158,6 +170,7 @@ class ProgressDisplay:
             self.done += 1
             self._gone.append(cell.key)
             self._left.discard(cell.key)
+            self._so_far.add(cell, record)
             self._bars.update(self._sweep, completed=self.done)
             count = Text.assemble((f"{self.done}/{self._total}", "dim"), " ")
             self._say(count + result_line(cell, record))

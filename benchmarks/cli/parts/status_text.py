@@ -36,8 +36,7 @@ def print_status(folder: Path, status: FolderStatus, console: Console) -> None:
     for line in _bounded(_running_lines(status), "processes"):
         say(f"  {line}")
     if status.seconds_left:
-        end = clock_time(time.time() + status.seconds_left)
-        say(f"Expected end: about {end}, in {duration(status.seconds_left)} (rough).")
+        say(_expected_end(status.seconds_left))
     elif status.left and not (status.runs or status.running):
         say("Nothing is running; the same command computes what is left.")
     if status.failures:
@@ -50,6 +49,12 @@ def print_status(folder: Path, status: FolderStatus, console: Console) -> None:
         say(f"{counted(status.other_records, 'record')} of other sweeps or earlier code.", "dim")
     for problem in _bounded(status.problems, "files"):
         warn(console, f"Ignored: {problem}")
+
+
+def headline(status: FolderStatus) -> str:
+    """Return the state of a folder in a line, for a page."""
+    end = f" {_expected_end(status.seconds_left)}" if status.seconds_left else ""
+    return f"{_counts(status)}.{end}"
 
 
 def status_answer(folder: Path, status: FolderStatus) -> dict[str, Any]:
@@ -73,6 +78,11 @@ def status_answer(folder: Path, status: FolderStatus) -> dict[str, Any]:
         "other_records": status.other_records,
         "problems": list(status.problems),
     }
+
+
+def _expected_end(seconds_left: float) -> str:
+    end = clock_time(time.time() + seconds_left)
+    return f"Expected end: about {end}, in {duration(seconds_left)} (rough)."
 
 
 def _counts(status: FolderStatus) -> str:

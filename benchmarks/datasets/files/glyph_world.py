@@ -112,6 +112,10 @@ class GlyphWorld(Family):
         """Return the number of classes."""
         return self.classes
 
+    def class_texts(self) -> Texts:
+        """Return the texts of the classes, which depend on no image."""
+        return self._classes().texts
+
     def resolve(self, root: Path) -> Self:
         """Return this configuration, which does not depend on `root`, checked.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,19 @@ class WithTexts(Family):
         elif self.descriptions not in CHOICES:
             values["descriptions"] = _file_id(self._file())
         return values
+
+    def class_texts(self) -> Texts | None:
+        """Return the texts that methods receive; None if the class names come with the images.
+
+        Raises:
+            UserError: see `_texts`.
+        """
+        package = self._package()
+        return self._texts(package)[0] if package.keys else None
+
+    @abstractmethod
+    def _package(self) -> Package:
+        """Return the text package, as far as it is known without the images."""
 
     def _texts(self, package: Package) -> tuple[Texts, tuple[str, ...]]:
         """Return the texts that the fields select, and footnotes on missing or shared ones.

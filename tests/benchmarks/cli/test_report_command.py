@@ -88,6 +88,13 @@ def test_a_metric_over_data_sets(command: Command, runs: None, work: Path) -> No
     assert "nothing is compared over data sets" in " ".join(ended.out.split())
 
 
+def test_the_page_alone(command: Command, runs: None, work: Path) -> None:
+    ended = command("report", "runs", "--config", "equal.yaml", "--out", "there", "--html")
+    assert ended.status == 0
+    assert [file.name for file in (work / "there").iterdir()] == ["report.html"]
+    assert "glyphs100_lt_ir10" in (work / "there" / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_record_of_current_code_wins_over_a_newer_stale_one(command: Command, work: Path) -> None:
     today = fingerprint("lift", {})
     times = {today: "2026-01-01T00:00:00+00:00", "0" * 16: "2026-02-02T00:00:00+00:00"}
@@ -182,6 +189,6 @@ def test_report_counts_a_cell_once(command: Command, fast: list[str], work: Path
     assert "3 run seeds" in ended.out
     assert "Tables and plots: there/" in ended.out
     kinds = {p.suffix for p in (work / "there").iterdir()}
-    assert kinds == {".md", ".tex", ".csv", ".png", ".pdf"}
+    assert kinds == {".md", ".tex", ".csv", ".png", ".pdf", ".html"}
     with (work / "there" / "records.csv").open(encoding="utf-8") as stream:
         assert len(list(csv.reader(stream))) == 1 + 4

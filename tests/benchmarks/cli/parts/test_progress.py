@@ -118,7 +118,9 @@ def test_every_lane_has_a_line(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> N
 
     second.finished(cell, make_record())
     display.preparing("waiting for 2 cells of another run")  # in the first lane that is idle
-    sweep, *lines = drawn(display, console)
+    title, heads, row, sweep, *lines = drawn(display, console)
+    assert "so far: glyphs100_lt" in title and "overall" in heads
+    assert row.split()[:3] == ["lift", "1", "50.0"]
     assert "2/6" in sweep
     assert "loading photographs" in lines[0]
     assert "waiting for 2 cells" in lines[1]
@@ -138,6 +140,19 @@ def test_lanes_that_do_not_fit_are_counted(
     assert f"and {32 - shown} more" in lines[-1]
     display.lanes(2)  # replace the others
     assert not any("1/8" in line for line in drawn(display, console))
+
+
+def test_the_table_so_far_has_what_was_there_before(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = terminal(monkeypatch)
+    before = [(cell, make_record(seed=0, overall=40.0)), (cell, failed_record("lift", 1))]
+    display = ProgressDisplay(console, 1, 2, {}, before)
+    assert drawn(display, console)[2].split()[:3] == ["lift", "1", "40.0"]
+    display.finished(cell, make_record(seed=2, overall=60.0))
+    assert drawn(display, console)[2].split()[:3] == ["lift", "2", "50.0"]
+    low = terminal(monkeypatch, height=9)
+    assert "overall" not in "".join(drawn(ProgressDisplay(low, 1, 2, {}, before), low))
 
 
 def test_one_lane_looks_like_the_whole(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:

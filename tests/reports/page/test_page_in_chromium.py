@@ -1,0 +1,360 @@
+"""The page in a browser: what a reader clicks, types and sees."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.visible import visible
+from reports.compare.cells import pair_rows
+from reports.compare.comparison import Comparer
+from reports.compare.families import judge
+from reports.layout import number
+from tests.reports.page.conftest import Open
+from tests.reports.page.made import Made
+from tests.results.factory import failed_record, make_record
+
+
+def cells(page: Any, table: str) -> list[list[str]]:
+    """The texts of the body of a table, without spaces at their ends."""
+    found: list[list[str]] = page.locator(f"{table} tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))"
+    )
+    return found
+
+
+def methods(page: Any) -> list[str]:
+    return [row[0] for row in cells(page, "#board")]
+
+
+# ---- the leaderboard ---------------------------------------------------------------------------
+
+
+def test_the_board_shows_the_table(opened: Open, made: Made, file: Path) -> None:
+    page = opened(file)
+    (table,) = made.tables()
+    best_first = table.rows[::-1]
+    assert methods(page) == [row.label for row in best_first]
+    for row, shown in zip(best_first, cells(page, "#board"), strict=True):
+        summary = row.values["overall"]
+        beside = "" if summary.std is None else f" ± {number(summary.std)}"
+        assert shown[1] == number(summary.mean) + beside
+    (low, high) = table.rows[-1].intervals["overall"]
+    page.get_by_label("Beside the mean").select_option("interval")
+    assert cells(page, "#board")[0][1].endswith(f"{number(low)} to {number(high)}")
+
+
+def test_rows_are_sorted_and_filtered(opened: Open, made: Made, file: Path) -> None:
+    page = opened(file)
+    (table,) = made.tables()
+    by_few = sorted(table.rows, key=lambda row: -row.values["few"].mean)
+    page.get_by_role("button", name="few").click()
+    assert methods(page) == [row.label for row in by_few]
+    assert page.locator("th[aria-sort]").inner_text().startswith("few")
+    page.get_by_role("button", name="few").click()
+    assert page.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
+    assert methods(page) == [row.label for row in by_few[::-1]]
+    page.get_by_role("button", name="fit").click()
+    assert methods(page)[0] == "ncm"  # of a cost, the lowest is the best
+    page.get_by_label("Filter rows").type("LI be")  # two words, of any case
+    assert methods(page) == ["linear_probe"]
+    page.get_by_label("Filter rows").fill("sage")
+    assert methods(page) == ["sage"]
+    assert page.locator("#rows-shown").inner_text() == "1 of 4 rows"
+    page.locator("#columns-summary").click()
+    page.get_by_label("ece").check()
+    assert cells(page, "#board")[0][-2] == "3.2 ± 0.0"  # 3.25: a tie goes to the even digit
+
+
+def test_the_shown_table_is_saved(opened: Open, made: Made, file: Path) -> None:
+    page = opened(file)
+    page.get_by_label("Filter rows").fill("l")
+    saved = {}
+    for name in ("CSV", "Markdown", "LaTeX"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name, exact=True).click()
+        saved[name] = Path(download.value.path()).read_text(encoding="utf-8")
+    shown = methods(page)
+    lines = list(csv.DictReader(io.StringIO(saved["CSV"])))
+    assert [line["variant"] for line in lines] == shown
+    (table,) = made.tables()
+    by_label = {row.label: row for row in table.rows}
+    for line in lines:
+        row = by_label[line["variant"]]
+        assert float(line["overall"]) == row.values["overall"].mean
+        assert float(line["few low"]) == row.intervals["few"][0]
+    assert len(saved["Markdown"].splitlines()) == 2 + len(shown)
+    assert f"| `{shown[0]}` | " in saved["Markdown"]
+    assert saved["LaTeX"].count(r"\\") == 1 + len(shown)
+    assert r"linear\_probe & " in saved["LaTeX"]
+    assert saved["LaTeX"].isascii()
+
+
+# ---- two rows ----------------------------------------------------------------------------------
+
+
+def test_two_rows_are_compared_as_the_command_does(opened: Open, made: Made, file: Path) -> None:
+    page = opened(file)
+    page.get_by_role("button", name="compare sage as A").click()
+    page.get_by_role("button", name="compare linear_probe as B").click()
+    (table,) = made.tables()
+    rows = {row.label: row for row in table.rows}
+    comparer = Comparer(made.read)
+    for a, b in (("sage", "linear_probe"), ("linear_probe", "sage")):
+        judged = judge([comparer.compare(table, rows[a], rows[b])]).members[0]
+        expected = [[title, *rest[:-1], rest[-1]] for title, *rest in pair_rows(judged)]
+        shown = [row[:5] + row[6:] for row in cells(page, "#differences")]
+        assert [row[1:] for row in shown] == [row[1:] for row in expected]
+        page.get_by_role("button", name="Swap A and B").click()
+
+
+def test_the_classes_that_changed_most(opened: Open, made: Made, file: Path) -> None:
+    page = opened(file)
+    page.get_by_label("A", exact=True).select_option("lift")
+    page.get_by_label("B", exact=True).select_option("linear_probe")
+    values = {
+        method: np.mean([r.metrics.per_class for r in made.records if r.method == method], axis=0)
+        for method in ("lift", "linear_probe")
+    }
+    by = values["lift"] - values["linear_probe"]
+    shown = cells(page, "#changed > :first-child")
+    best = [f"class {c}" for c in np.argsort(-by, kind="stable")[:10] if by[c] > 0]
+    assert [row[0] for row in shown] == best
+    assert float(shown[0][5]) == pytest.approx(by.max(), abs=0.06)
+
+
+def test_images_that_moved(opened: Open, made: Made, file: Path) -> None:
+    page = opened(file)
+    page.get_by_label("A", exact=True).select_option("lift")
+    page.get_by_label("B", exact=True).select_option("sage")
+    membership = np.array(made.records[0].groups.membership)
+    gained: dict[str, float] = {}
+    for seed in range(3):
+        one, other = (
+            made.read(next(r for r in made.records if (r.method, r.seed) == (method, seed)))
+            for method in ("lift", "sage")
+        )
+        labels = one["labels"]
+        right = [run["top5"][:, 0] == labels for run in (one, other)]
+        for group in ("many", "medium", "few"):
+            of_group = membership[labels] == group
+            gained[group] = gained.get(group, 0) + (right[0] & ~right[1] & of_group).sum() / 3
+    shown = {row[0].split()[0]: float(row[2]) for row in cells(page, "#moved")}
+    assert shown == pytest.approx(gained, abs=0.06)
+
+
+# ---- one class ---------------------------------------------------------------------------------
+
+
+def test_a_class_and_who_knows_it(opened: Open, made: Made, file: Path) -> None:
+    page = opened(file)
+    page.get_by_label("Class", exact=True).fill("class 3")
+    page.get_by_label("Class", exact=True).press("Enter")
+    said = page.locator("#class-facts").inner_text()
+    count = made.records[0].groups.train_counts[3]
+    assert f"{count} training images, rank 4 of 24" in said
+    assert "not known" in said  # the made-up texts have another hash
+    shown = {row[0]: row[1] for row in cells(page, "#class-rows")}
+    for method in ("lift", "ncm"):
+        values = [r.metrics.per_class[3] for r in made.records if r.method == method]
+        assert shown[method] == number(float(np.float32(np.mean(values))))
+    page.get_by_role("button", name="Rarer").click()
+    assert page.get_by_label("Class", exact=True).input_value() == "class 4"
+    page.get_by_label("Class", exact=True).fill("nothing")
+    page.get_by_label("Class", exact=True).press("Enter")
+    assert "No class has this name" in page.locator("#class").inner_text()
+
+
+def test_mistakes_of_a_row_on_a_class(opened: Open, made: Made, file: Path) -> None:
+    page = opened(file)
+    page.get_by_label("Mistakes of").select_option("ncm")
+    run = made.read(next(r for r in made.records if r.method == "ncm"))
+    top = run["top5"][run["labels"] == 0, 0]
+    wrong = {f"class {c}": f"{n}.0" for c, n in enumerate(np.bincount(top)) if n and c}
+    shown = {row[0]: row[2] for row in cells(page, "#class-mistakes table:first-of-type")}
+    assert shown == wrong
+
+
+# ---- keyboard, themes, paper -------------------------------------------------------------------
+
+
+def test_everything_is_reached_by_keyboard(opened: Open, file: Path) -> None:
+    page = opened(file)
+
+    def tab_to(what: str, most: int = 200) -> None:
+        for _ in range(most):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.id") == what:
+                return
+        raise AssertionError(f"{what} is not reached")
+
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    tab_to("sort-few")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "sort-few"  # not lost by drawing anew
+    assert page.locator("th[aria-sort]").inner_text().startswith("few")
+    tab_to("pick-b-0-0")
+    page.keyboard.press("Space")
+    assert page.locator("#pick-b-0-0").get_attribute("aria-pressed") == "true"
+    tab_to("swap")
+    tab_to("class-name")
+    page.locator("#head-tail svg").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert "class 1" in page.locator("#head-tail .tip").inner_text()
+    page.keyboard.press("Enter")
+    assert page.get_by_label("Class", exact=True).input_value() == "class 1"
+
+
+def test_every_control_has_a_name(opened: Open, file: Path) -> None:
+    page = opened(file)
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll('button, input, select, [tabindex="0"], svg[role]')]
+        .filter(e => !(e.ariaLabel || e.labels?.length || e.innerText?.trim()))
+        .map(e => e.outerHTML.slice(0, 100))"""
+    )
+    assert unnamed == []
+    levels = page.locator("h1, h2, h3").evaluate_all("all => all.map(e => +e.tagName[1])")
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
+
+
+WHITE = "rgb(255, 255, 255)"
+
+
+def paper(page: Any) -> str:
+    colour: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return colour
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_have_contrast_in_both_themes(opened: Open, file: Path, scheme: str) -> None:
+    page = opened(file, color_scheme=scheme)
+    ratios = page.evaluate(CONTRAST)
+    assert min(ratios.values()) >= 4.5, ratios
+    assert (paper(page) == WHITE) == (scheme == "light")
+    for name in ("light", "dark", "system"):
+        page.locator("#theme").click()
+        assert page.locator("#theme").inner_text() == f"Theme: {name}"
+        assert (paper(page) == WHITE) == ((scheme if name == "system" else name) == "light")
+
+
+CONTRAST = """() => {
+  const style = getComputedStyle(document.documentElement);
+  const light = (name) => {
+    const [r, g, b] = style.getPropertyValue(name).trim().slice(1).match(/../g)
+      .map((part) => parseInt(part, 16) / 255)
+      .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ratio = (one, other) => {
+    const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  return Object.fromEntries([["--ink", "--paper"], ["--soft", "--paper"], ["--accent", "--paper"],
+    ["--good", "--paper"], ["--bad", "--paper"], ["--ink", "--raised"], ["--on-accent", "--accent"]]
+    .map(([one, other]) => [one + other, ratio(one, other)]));
+}"""
+
+
+def test_a_narrow_screen_needs_no_sideways_scrolling(opened: Open, file: Path) -> None:
+    page = opened(file, viewport={"width": 360, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_the_paper_has_results_and_no_controls(opened: Open, file: Path) -> None:
+    page = opened(file, color_scheme="dark")
+    page.emulate_media(media="print")
+    assert paper(page) == WHITE
+    assert not page.locator("#search").is_visible()
+    assert page.locator("#board").is_visible()
+    assert page.locator("#head-tail svg").first.is_visible()
+
+
+# ---- runs and hostile texts --------------------------------------------------------------------
+
+
+def test_runs_with_their_errors_and_configuration(opened: Open, made: Made, tmp_path: Path) -> None:
+    study = Made()
+    failed = failed_record("lift", 9, error="CUDA out of memory\nat step 3")
+    study.records, study.predictions = [*made.records, failed], made.predictions
+    page = opened(study.write(tmp_path / "page.html"))
+    assert "out of memory" in page.locator("#failures").inner_text()
+    assert "1 failed" in page.locator("#board").inner_text()
+    page.get_by_label("Filter runs").fill("SAGE seed")
+    details = page.locator("#run-list details")
+    assert details.count() == 3
+    details = details.nth(1)
+    details.locator("summary").click()
+    said = details.inner_text()
+    assert re.search(r"lr\s+0.125", said)
+    assert "glyph-1" in said and "2026-01-01T00:01:00" in said
+    page.locator("#methods summary", has_text="sage").click()
+    assert "reconstruction" in page.locator("#methods").inner_text()
+
+
+TEXTS = (
+    "<script>window.hacked = 1</script>", '"]]>', "</script><script>window.hacked = 1</script>",
+    "<img src=x onerror='window.hacked = 1'>", "\u202eevil\u2066", "x" * 300, "javascript:alert(1)",
+    "{{7*7}} ${7*7} @@DATA@@", "a\u2028b\x1b[31m", "' onclick='window.hacked = 1", "שלום <b>",
+    "__proto__", "constructor",
+)  # fmt: skip
+
+
+def test_hostile_names_are_shown_as_texts(opened: Open, tmp_path: Path) -> None:
+    study = Made()
+    for i, text in enumerate(TEXTS):
+        names = tuple(f"{other} {c}" for c, other in enumerate(TEXTS))
+        made = {
+            "dataset": f"d {TEXTS[0]}", "backbone": f"b {TEXTS[4]}", "class_names": names,
+            "notes": (text,), "key": f"{i}", "counts": (300, 200, 50, *range(20, 30)),
+        }  # fmt: skip
+        study.records.append(make_record("m", config={text: "0", "f": text}, **made))
+        made |= {"key": f"{i}f", "config": {"f": f"{text}."}}
+        study.records.append(failed_record("m", error=text, **made))
+    page = opened(study.write(tmp_path / "page.html"))
+    assert page.evaluate("window.hacked") is None
+    shown = " ".join(page.locator("body").inner_text().split())
+    for text in TEXTS:
+        assert " ".join(visible(text).split()) in shown, text
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\x1b]", page.content())
+    page.get_by_label("Class", exact=True).fill(visible(TEXTS[0]) + " 0")
+    page.get_by_label("Class", exact=True).press("Enter")
+    assert visible(TEXTS[0]) in page.locator("#class-facts").inner_text()
+    for details in page.locator("#run-list details summary").all()[:4]:
+        details.click()
+    known = page.locator("body *").evaluate_all("all => [...new Set(all.map(e => e.localName))]")
+    assert not {"img", "iframe", "object", "form"} & set(known)
+    assert known.count("script") == 1
+    assert page.locator("script").count() == 2
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+
+
+# ---- numbers -----------------------------------------------------------------------------------
+
+
+def test_numbers_are_rounded_as_python_rounds(opened: Open, file: Path) -> None:
+    rng = np.random.default_rng(0)
+    values = [*(rng.random(500) * 100), *(np.arange(400) / 16), *(np.arange(300) / 20), 62.05]
+    page = opened(file)
+    for digits in (0, 1, 2):
+        shown = page.evaluate(
+            "([values, digits]) => values.map(v => fixed(v, digits))",
+            [[*map(float, values)], digits],
+        )
+        assert shown == [f"{value:.{digits}f}" for value in values]
+
+
+def test_cells_of_csv_are_no_formulas(opened: Open, file: Path) -> None:
+    page = opened(file)
+    given = ["=1+1", " @x", "-2", "+1+1", 'a"b,c', "line\nbreak", -3.5, None]
+    shown = page.evaluate("values => values.map(csvCell)", given)
+    assert shown == ["'=1+1", "' @x", "-2", "'+1+1", '"a""b,c"', '"line\nbreak"', "-3.5", ""]
