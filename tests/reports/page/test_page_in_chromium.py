@@ -16,6 +16,7 @@ from benchmarks.visible import visible
 from reports.compare.cells import pair_rows
 from reports.compare.comparison import Comparer
 from reports.compare.families import judge
+from reports.grid import table_grid
 from reports.layout import number
 from tests.reports.page.conftest import Open
 from tests.reports.page.made import Made
@@ -40,12 +41,13 @@ def methods(page: Any) -> list[str]:
 def test_the_board_shows_the_table(opened: Open, made: Made, file: Path) -> None:
     page = opened(file)
     (table,) = made.tables()
-    best_first = table.rows[::-1]
-    assert methods(page) == [row.label for row in best_first]
-    for row, shown in zip(best_first, cells(page, "#board"), strict=True):
-        summary = row.values["overall"]
-        beside = "" if summary.std is None else f" ± {number(summary.std)}"
-        assert shown[1] == number(summary.mean) + beside
+    grid = table_grid(table)
+    assert [h.on_one_line for h in grid.columns] == [
+        " ".join(text.replace("▼", "").split())
+        for text in page.locator("#board thead th").all_inner_texts()[1:-1]
+    ]
+    expected = [[head.on_one_line, *(cell.text for cell in own)] for head, own in grid.lines[::-1]]
+    assert [row[:-1] for row in cells(page, "#board")] == expected
     (low, high) = table.rows[-1].intervals["overall"]
     page.get_by_label("Beside the mean").select_option("interval")
     assert cells(page, "#board")[0][1].endswith(f"{number(low)} to {number(high)}")
