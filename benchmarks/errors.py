@@ -27,16 +27,40 @@ _COMPARED, _NAMES = 200, 10_000
 """Longest name in characters, and most names, among which similar ones are looked for."""
 
 
+OTHER_NAMES = {
+    "learning_rate": "lr", "learningrate": "lr", "base_lr": "lr", "eta": "lr",
+    "wd": "weight_decay", "decay": "weight_decay", "l2": "weight_decay",
+    "bs": "batch_size", "batch": "batch_size", "train_batch_size": "batch_size",
+    "num_epochs": "epochs", "n_epochs": "epochs", "max_epochs": "epochs", "epoch": "epochs",
+    "num_ctx": "contexts", "n_ctx": "contexts", "ctx": "contexts", "csc": "class_specific",
+    "adapter_dim": "bottleneck", "loss_type": "loss", "criterion": "loss",
+    "ir": "imbalance", "imb_factor": "imbalance",
+    "imbalance_ratio": "imbalance", "imb_type": "profile", "augmentation": "augment",
+    "zeroshot": "zero_shot", "clip": "zero_shot", "linear_probing": "linear_probe",
+    "lp": "linear_probe", "la": "logit_adjustment", "logit_adjusted": "logit_adjustment",
+    "fft": "full_finetune", "fine_tuning": "full_finetune",
+    "cifar100": "cifar100_lt", "cifar10": "cifar10_lt", "imagenet": "imagenet_lt",
+    "places": "places_lt", "inaturalist": "inat2018", "inat": "inat2018", "voc": "voc_lt",
+    "coco": "coco_lt",
+}  # fmt: skip
+"""Names that other code and papers use, and ours."""
+
+
 def did_you_mean(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for an unknown `name`: lists similar names, or the first known ones if none is."""
     names = sorted(name for name in known if len(name) <= _COMPARED)
     if len(name) > _COMPARED:  # the comparison takes a time that grows with the square
         return UserError(f"Unknown {kind} '{name[:_COMPARED]}…'.")
     lower = {n.lower(): n for n in names}
-    near = [
-        lower[n]
-        for n in difflib.get_close_matches(name.lower(), list(lower)[:_NAMES], n=3, cutoff=0.5)
-    ]
+    ours = OTHER_NAMES.get(name.lower().replace("-", "_"), "")
+    near = (
+        [ours]
+        if ours in names
+        else [
+            lower[n]
+            for n in difflib.get_close_matches(name.lower(), list(lower)[:_NAMES], n=3, cutoff=0.5)
+        ]
+    )
     if near:
         hint = f"Did you mean: {', '.join(near)}?"
     else:

@@ -6,11 +6,12 @@ Nothing is loaded, but files are hashed and the hub's cache is read. No import o
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +101,8 @@ def _of_architecture(name: str) -> BackboneId:
         raise UserError(f"Backbone '{name}': the embedded one has one set of weights; write glyph.")
     configs = [n for n in open_clip_tables.models() if n != EMBEDDED]
     if arch not in configs:
+        if hint := _other_form(name, configs):
+            raise UserError(f"Unknown backbone '{name}'. {hint}")
         raise did_you_mean("backbone", name if not slash else arch, [*configs, EMBEDDED])
     if not weights_name:
         raise UserError(
@@ -120,6 +123,25 @@ def _of_architecture(name: str) -> BackboneId:
     found = BackboneId(name, "tag", arch, weights_name, name)
     activations.refuse_mismatch(found, activations.trained_with_quick_gelu(name))
     return found
+
+
+def _other_form(name: str, known: Sequence[str]) -> str:
+    """A hint if a name is that of a backbone elsewhere, and like none of the known ones."""
+    if os.path.isdir(name):
+        return f"A folder with open_clip_config.json is local-dir:{name}."
+    # OpenAI's own names (ViT-B/16, ViT-L/14@336px) and those of its models in transformers.
+    pattern = r"(?:openai/clip-vit-(base|large)-patch|ViT-([BL])/)(\d\d)(?:-336|@336px)?"
+    if found := re.fullmatch(pattern, name):
+        size = (found[1] or found[2])[0].upper()
+        larger = "-336" if "336" in name else ""
+        return f"OpenAI's model is ViT-{size}-{found[3]}{larger}-quickgelu/openai."
+    near = difflib.get_close_matches(name.partition("/")[0].lower(), map(str.lower, known))
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not near:
+        return (
+            f"An open_clip model of the Hugging Face hub is hf-hub:{name}; others are ARCH/TAG "
+            "(`list backbones`)."
+        )
+    return ""
 
 
 def _in_file(arch: str, file: str, entry: str = "") -> BackboneId:

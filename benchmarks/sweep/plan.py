@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,9 @@ from methods.registry import METHODS, info_of
 from results.json_form import JsonFormError, check
 from results.schema import Record, Tuning
 from results.store import preference
+
+ALL = "all"
+"""Name in place of a method for every method that a sweep does not name."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,23 @@ def _once(labelled: Iterable[Cell]) -> list[Cell]:
     return list({cell.key: cell for cell in labelled}.values())
 
 
+def _with_all(methods: Sequence[Choice]) -> tuple[Choice, ...]:
+    """Return the choices, with every method that is not among them in place of `all`."""
+    known, named = METHODS.entries(), {choice.name for choice in methods}
+    if ALL not in named or ALL in known:
+        return tuple(methods)
+    others = [Choice(name) for name in sorted(known.keys() - named)]
+    found: list[Choice] = []
+    for choice in methods:
+        if choice.name == ALL and (choice.fields or choice.recipes is not None):
+            raise UserError(
+                f"methods: '{ALL}' takes no fields; name the method that has them, too."
+            )
+        found += others if choice.name == ALL else [choice]
+        others = [] if choice.name == ALL else others
+    return tuple(found)
+
+
 def _labelled(sweep: Sweep, say: Callable[[str], None], *, elsewhere: bool) -> list[Cell]:
     """Return all cells in running order, once for each of their labels."""
     for file in sweep.plugin:
@@ -116,6 +136,7 @@ def _labelled(sweep: Sweep, say: Callable[[str], None], *, elsewhere: bool) -> l
             "Nothing to run: give --methods and --datasets (see `list`), or neither of them "
             "for the quick start."
         )
+    sweep = dataclasses.replace(sweep, methods=_with_all(sweep.methods))
     for choice in sweep.methods:  # every name is checked before anything slow
         info_of(choice.name)
     for choice in sweep.datasets:

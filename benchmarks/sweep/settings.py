@@ -23,6 +23,8 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 GROUP_COUNTS = ("own", "ir100")
 LARGEST_SEED = 2**32 - 1
+MOST_SEEDS = 10_000
+"""Most seeds of a range such as 0-4."""
 """Largest seed that all generators in use accept, including NumPy's legacy generator."""
 MOST_JOBS = 1024
 """Most worker processes of a run."""
@@ -339,11 +341,22 @@ def _recipe_files(value: Any, where: str) -> tuple[Path, ...]:
 
 
 def _seeds(value: Any, where: str) -> tuple[int, ...]:
-    seeds = []
+    seeds: list[int] = []
     for item in _items(value):
-        if isinstance(item, bool) or not _is_number(str(item)) or int(item) > LARGEST_SEED:
-            raise UserError(f"{where}: '{item}' is not a seed; write whole numbers such as 0,1,2.")
-        seeds.append(int(item))
+        first, dash, last = (part.strip() for part in str(item).partition("-"))
+        ends = [first, last if dash else first]
+        numbers = not isinstance(item, bool) and all(map(_is_number, ends))
+        low, high = map(int, ends) if numbers else (0, LARGEST_SEED + 1)
+        if high > LARGEST_SEED:
+            raise UserError(
+                f"{where}: '{item}' is not a seed; write whole numbers such as 0,1,2 or 0-4."
+            )
+        if not low <= high < low + MOST_SEEDS:
+            raise UserError(
+                f"{where}: '{item}': a range goes from a seed to a larger one, with at most "
+                f"{MOST_SEEDS:,} seeds."
+            )
+        seeds += range(low, high + 1)
     if not seeds:
         raise UserError(f"{where}: no seed given; write, for example, 0,1,2.")
     return tuple(dict.fromkeys(seeds))

@@ -10,7 +10,9 @@ import argparse
 import importlib
 import os
 import pkgutil
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 from benchmarks import cli
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PROGRAM = "run_benchmarks.py"
+ROOT = Path(__file__).resolve().parents[3]
 DEFAULT = "run"
 """The verb of a command line that names none."""
 DESCRIPTION = "Benchmark methods for long-tailed recognition with CLIP-like models."
@@ -64,6 +67,20 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
+class _Version(argparse.Action):
+    """Prints the version of the suite, of Python and of the packages that numbers depend on."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        import tomllib
+
+        from benchmarks.run.versions import versions
+
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        numbers = ", ".join(f"{name} {version}" for name, version in versions().items())
+        sys.stdout.write(f"{project['name']} {project['version']}\n{numbers}\n")
+        parser.exit()
+
+
 def build_parsers(
     verbs: Mapping[str, Verb],
 ) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
@@ -73,6 +90,7 @@ def build_parsers(
         description=f"{DESCRIPTION}\n\n{_examples(verbs)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show versions and exit")
     group = parser.add_subparsers(dest="verb", metavar="VERB")
     parsers: dict[str, argparse.ArgumentParser] = {}
     for name, verb in verbs.items():
@@ -114,9 +132,12 @@ def parse(words: Sequence[str]) -> tuple[Verb, argparse.Namespace]:
     for word in words:
         _refuse_unwritable(word)
     verbs = find_verbs()
-    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+    if words and words[0] == "help":  # `help VERB`, as git and others have it
+        words = [*words[1:2], "--help"]
+    about = ("-h", "--help", "--version")
+    if not words or (words[0].startswith("-") and words[0] not in about):
         words = [DEFAULT, *words]
-    elif words[0] not in (*verbs, "-h", "--help"):
+    elif words[0] not in (*verbs, *about):
         hint = did_you_mean("verb", words[0], verbs)
         raise UserError(f"{hint} Methods go behind --methods.")
     parser, parsers = build_parsers(verbs)

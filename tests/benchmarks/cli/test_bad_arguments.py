@@ -38,6 +38,7 @@ WORDS = {
     "a config with tabs": (["--config", "tabs.yaml"], "tabs.yaml is not valid YAML"),
     "a config with an unknown key": (["--config", "key.yaml"], "'datsets'.*datasets"),
     "a config with a wrong type": (["--config", "type.yaml"], "type.yaml, seeds"),
+    "fields of all methods": (["--config", "all.yaml"], "'all' takes no fields"),
 }
 
 
@@ -47,6 +48,7 @@ def test_bad_arguments(command: Command, work: Path, case: str) -> None:
     (work / "tabs.yaml").write_text("methods:\n\t- lift\n")
     (work / "key.yaml").write_text("methods: [ncm]\ndatsets: [glyphs100_lt]\n")
     (work / "type.yaml").write_text("methods: [ncm]\nseeds: many\n")
+    (work / "all.yaml").write_text("methods: [all: {lr: 1}]\ndatasets: [glyphs100_lt]\n")
     words, says = WORDS[case]
     before = content(work)
     line = the_line(command(*words))
@@ -68,6 +70,8 @@ FLAGS = {
     "split seeds": (["--split-seeds", "0.5"], "--split-seeds: '0.5'"),
     "shard": (["--shard", "3/2"], "--shard: '3/2'"),
     "field": (["--set", "ncm.metrik=x"], "'metrik'.*metric"),
+    "field by another name": (["--set", "ncm.distance=x"], "Unknown field"),
+    "learning rate": (["--methods", "lift", "--set", "lift.learning_rate=1"], "mean: lr\\?"),
     "knob": (["--set", "glyphs100_lt.clases=3"], "'clases'.*classes"),
     "type of a field": (["--set", "glyphs100_lt.n_max=many"], "n_max: 'many'"),
     "value of a field": (["--set", "glyphs100_lt.classes=1000"], "classes: 1000 is more than 100"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,19 @@ def test_a_file_is_a_verb(
     shown = capsys.readouterr().out
     assert "greet somebody" in shown
     assert "run_benchmarks.py say-hello Ada" in shown
+
+
+def test_help_of_a_verb_and_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = []
+    for words in (["help", "plan"], ["plan", "--help"], ["help"], ["--help"], ["--version"]):
+        with pytest.raises(SystemExit) as ended:
+            run_benchmarks.main(words)
+        assert not ended.value.code
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1] and shown[2] == shown[3] and shown[0] != shown[2]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert shown[4].startswith(f"{project['name']} {project['version']}\npython ")
+    assert f"torch {importlib.metadata.version('torch')}" in shown[4]
 
 
 def test_the_verbs_are_those_of_the_documentation() -> None:

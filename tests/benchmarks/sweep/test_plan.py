@@ -16,6 +16,7 @@ from benchmarks.protocol import EQUAL_BUDGET
 from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.settings import Choice, Sweep, read_sweep
+from methods.registry import METHODS
 from tests.benchmarks.sweep.sweeps import keys_of, sweep_of
 
 
@@ -35,6 +36,18 @@ def test_cells_come_by_data_set_then_method_then_seed(clip_folder: Path) -> None
         # A method without randomness is one cell, whatever the seeds.
         for method, seed in (("zero_shot", 0), ("linear_probe", 1), ("linear_probe", 0))
     ]
+
+
+def test_all_methods_are_those_that_a_sweep_does_not_name(clip_folder: Path) -> None:
+    every = sorted(METHODS.entries())
+    sweep = sweep_of(clip_folder, "all", seeds="0")
+    assert [cell.method for cell in plan.expand(sweep).cells] == every
+    tuned = Choice("lift", (("lr", 0.5),))
+    mixed = dataclasses.replace(sweep, methods=(Choice("sage"), Choice("all"), tuned))
+    cells = plan.expand(mixed).cells
+    rest = [name for name in every if name not in ("sage", "lift")]
+    assert [cell.method for cell in cells] == ["sage", *rest, "lift"]
+    assert cells[-1].config["lr"] == 0.5
 
 
 def test_a_method_is_fully_specified(clip_folder: Path) -> None:

@@ -47,7 +47,8 @@ def test_flags_are_parsed() -> None:
 
 
 @pytest.mark.parametrize(
-    "seeds", ["", ",", "-1", "one", "1.5", "0-4", "0..4", "²", "1 2", str(2**32), "1" * 30, "0,x"]
+    "seeds",
+    ["", ",", "-1", "one", "1.5", "0-", "-4", "0..4", "²", "1 2", str(2**32), "1" * 30, "0,x"],
 )
 def test_nonsense_for_seeds(seeds: str) -> None:
     for name in ("seeds", "split_seeds"):
@@ -232,6 +233,11 @@ def test_flags_go_before_yaml(yaml_file: Any) -> None:
     assert sweep.recipes == (Path("a.yaml"), Path("b.yaml"))
 
 
+def test_seeds_may_be_ranges(yaml_file: Any) -> None:
+    assert read_sweep(None, {"seeds": "0-2,7, 2 - 3"}).seeds == (0, 1, 2, 7, 3)
+    assert read_sweep(yaml_file("seeds: 1-3\nsplit_seeds: [0, 4-5]"), {}).split_seeds == (0, 4, 5)
+
+
 def test_what_to_compare_with_is_one_label_or_several(yaml_file: Any) -> None:
     def compare(text: str) -> tuple[str, ...]:
         return read_sweep(yaml_file(f"compare: {text}"), {}).compare
@@ -259,6 +265,10 @@ def test_what_to_compare_with_is_one_label_or_several(yaml_file: Any) -> None:
         ("seeds: [true]", "seeds.*not a seed"),
         ("seeds: [0.5]", "seeds.*not a seed"),
         ("seeds: []", "seeds.*no seed"),
+        ("seeds: 4-0", "'4-0': a range goes from a seed to a larger one"),
+        ("seeds: 0-10000", "at most 10,000 seeds"),
+        ("seeds: 4294967290-4294967296", "not a seed"),
+        ("seeds: 1-2-3", "'1-2-3' is not a seed"),
         ("methods: []", "no name"),
         ("methods: [{lift: null}]", "name: {field: value}"),
         ("methods: {lift: {lr: 1}, sage: {lr: 1}}", "name: {field: value}"),

@@ -1,0 +1,21 @@
+"""Hints from a wrong name to the right one."""
+
+from benchmarks.datasets.registry import DATASETS
+from benchmarks.errors import OTHER_NAMES, did_you_mean
+from methods.registry import METHODS
+
+
+def test_other_names_lead_to_names_that_exist() -> None:
+    known = {*METHODS.entries(), *DATASETS.entries()}
+    known |= {field for name in METHODS.entries() for field in METHODS.fields(name)}
+    known |= {field for name in DATASETS.entries() for field in DATASETS.fields(name)}
+    assert set(OTHER_NAMES.values()) <= known
+    assert not OTHER_NAMES.keys() & known
+
+
+def test_another_name_is_a_hint_only_where_ours_is_known() -> None:
+    assert str(did_you_mean("field", "Weight-Decay", ["lr", "weight_decay"])).endswith(
+        "weight_decay?"
+    )
+    assert "Did you mean: lr?" in str(did_you_mean("field", "learning_rate", ["lr", "tau"]))
+    assert "Known: tau." in str(did_you_mean("field", "learning_rate", ["tau"]))
