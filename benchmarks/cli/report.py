@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HELP = "write tables and figures of records"
 EXAMPLES = {
     "report results/runs": "the tables of earlier runs",
-    "report results/runs --html": "only the page to look around in",
+    "report results/runs --html": "only the page",
 }
 
 DEFAULT_FOLDER = Path("reports/out")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 HELP = "serve the page of a folder while a sweep runs in it"
-EXAMPLES = {"watch results/runs": "results in a browser, as they come"}
+EXAMPLES = {"watch results/runs": "results in a browser"}
 
 PORT = 8321
 
