@@ -19,23 +19,30 @@ import dataclasses
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
+from pandas.io.formats.style import Styler
 
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, did_you_mean
 from benchmarks.sweep.settings import difference_in_points, split_labels
+from reports.across.matrix import matrices
+from reports.across.overview import overviews
+from reports.across.study import study
 from reports.aggregate import build_tables
 from reports.compare.comparison import Comparer
 from reports.compare.families import Asked
 from reports.compare.request import Request, compared, tables_of
 from reports.compare.rows import RowFinder
-from reports.folders import LoadedRecords, load_records, of_datasets
+from reports.folders import LoadedRecords, load_records, of_datasets, of_methods
 from reports.frames import classes_frame, comparisons_frame, records_frame
+from reports.report import tables_of as tables_of_report
+from reports.styled import overview_styler, table_styler
+from reports.view import read_view
 
-__all__ = ["compare", "load"]
+__all__ = ["compare", "load", "table"]
 
 Folder = str | os.PathLike[str]
 Source = Folder | pd.DataFrame
@@ -88,6 +95,74 @@ def load(*folders: Folder, by: Literal["record", "class"] = "record") -> pd.Data
     folder = {key: str(folder) for key, folder in loaded.folder_of.items()}
     frame["folder"] = frame["key"].map(folder).astype("string")
     return frame
+
+
+def table(
+    *sources: Source,
+    methods: str | Sequence[str] = (),
+    datasets: str | Sequence[str] = (),
+    backbone: str = "",
+    columns: str | Sequence[str] = (),
+    sort: str = "",
+    names: Mapping[str, str] | Folder | None = None,
+    metric: str = "",
+    allow_mixed: bool = False,
+) -> Styler:
+    """The table of a data set or, for several, the table of methods by data sets.
+
+    A notebook shows what `report` prints: means, ± or intervals, best rows bold and second ones
+    underlined by the table's own marks, caption and notes below. For LaTeX, use `report`.
+
+    Args:
+        *sources: folders, or lines of the frame of `load`.
+        methods: only these methods; a text with commas or a list.
+        datasets: only these data sets.
+        backbone: name of the backbone, if the records have several.
+        columns: keys of metrics and costs, by default those of `report`.
+        sort: key of a metric or cost, `rank`, or `asked`: as `methods` or the lines of a frame are.
+        names: printed names of methods, rows, data sets and backbones, or a YAML file of them.
+        metric: the main metric, which sorts the rows.
+        allow_mixed: take records into one table that are not comparable.
+
+    Returns:
+        A Styler whose `data` have the unrounded numbers: one line for each row, by its label, and
+        the columns (metric, statistic), with the data set before them if there are several.
+        Statistics are `mean`, `std` over runs (ddof 1), `low` and `high`, the ends of the 95 %
+        interval; the last two need predictions. `data["all"]` has the mean over data sets and the
+        mean rank.
+
+    Raises:
+        UserError: unknown names, records that do not belong in one table, or several backbones.
+
+    >>> styler = table("results/reference/prompts", columns="overall,few,fit_s")
+    >>> styler.data["few", "mean"].round(1).index.tolist()
+    ['coop', 'lmpt']
+    >>> sorted(styler.data.columns.get_level_values("statistic").unique())[-2:]
+    ['mean', 'std']
+    """
+    loaded = _loaded(sources)
+    records = loaded.records
+    if methods:
+        records = of_methods(records, _labels(methods))
+    if datasets:
+        records = of_datasets(records, _labels(datasets))
+    backbones = {record.backbone for record in records}
+    if backbone or len(backbones) > 1:
+        if backbone not in backbones:
+            raise did_you_mean("backbone of these records", backbone, backbones)
+        records = [record for record in records if record.backbone == backbone]
+    given = {"columns": columns, "sort": sort, "names": names, "metric": metric}
+    view = read_view({name: (value, name) for name, value in given.items() if value})
+    tables = tables_of_report(
+        records, view, stale=loaded.stale, allow_mixed=allow_mixed, read=loaded.read
+    )
+    if len(tables) == 1:
+        return table_styler(tables[0])
+    studies = [study(matrix) for matrix in matrices(tables, view.metric)]
+    found = overviews(tables, studies)
+    if not found:
+        raise UserError("Fewer than two data sets have results: name one with datasets=.")
+    return overview_styler(found[0])
 
 
 def compare(
@@ -150,12 +225,13 @@ def _loaded(sources: Sequence[Source]) -> LoadedRecords:
         UserError: nothing that has records, or a record of a frame that is not there any more.
     """
     folders: dict[Path, bool] = {}
-    chosen: set[str] = set()
+    chosen: dict[str, int] = {}
     for source in sources:
         if isinstance(source, pd.DataFrame):
             if not {"key", "folder"} <= set(source.columns):
                 raise UserError("A frame needs the columns 'key' and 'folder': take one of load().")
-            chosen.update(source["key"])
+            for key in source["key"]:
+                chosen.setdefault(key, len(chosen))
             for folder in source["folder"].unique():
                 folders.setdefault(Path(folder), False)
         else:
@@ -164,7 +240,8 @@ def _loaded(sources: Sequence[Source]) -> LoadedRecords:
         raise UserError("Name a folder with records, or lines of the frame that load() returns.")
     loaded = load_records(list(folders), _warn)
     records = [r for r in loaded.records if folders[loaded.folder_of[r.key]] or r.key in chosen]
-    if gone := chosen - {record.key for record in records}:
+    records.sort(key=lambda record: chosen.get(record.key, -1))
+    if gone := chosen.keys() - {record.key for record in records}:
         raise UserError(
             f"Record {min(gone)} of the frame is not in its folder any more, or another folder has "
             "a later one of its cell: load() all folders again."

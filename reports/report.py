@@ -36,6 +36,7 @@ from reports.records_table import records_csv
 from reports.settings import USUAL, Settings
 from reports.table import Table
 from reports.terminal import print_table
+from reports.view import View
 from results.schema import Record
 
 for _package in (formats, figures):
@@ -87,17 +88,8 @@ def write_report(
         UserError: there are no records, nothing is left of the user's choice, or the folder cannot
             be written.
     """
-    if not records:
-        raise UserError("There are no records to report.")
     view = settings.view
-    view.names.refuse_unknown(
-        name for record in records for name in (record.method, record.dataset, record.backbone)
-    )
-    tables = build_tables(records, stale=stale, allow_mixed=allow_mixed, view=view)
-    if view.sort == "rank":
-        tables = by_rank(tables)
-    if read is not None:
-        tables = with_predictions(tables, read)
+    tables = tables_of(records, view, stale=stale, allow_mixed=allow_mixed, read=read)
     if console is not None:
         for table in tables:
             print_table(table, console)
@@ -138,6 +130,31 @@ def write_report(
     except OSError as error:
         raise UserError(f"Cannot write the report to {out}: {error.strerror or error}.") from error
     return written
+
+
+def tables_of(
+    records: Sequence[Record],
+    view: View,
+    *,
+    stale: Collection[str] = (),
+    allow_mixed: bool = False,
+    read: Read | None = None,
+) -> list[Table]:
+    """The tables of a report, as the user wants to see them; see `write_report`.
+
+    Raises:
+        MixedRecords: records of a table differ in more than the method.
+        UserError: there are no records, or nothing has a name that the view gives.
+    """
+    if not records:
+        raise UserError("There are no records to report.")
+    view.names.refuse_unknown(
+        name for record in records for name in (record.method, record.dataset, record.backbone)
+    )
+    tables = build_tables(records, stale=stale, allow_mixed=allow_mixed, view=view)
+    if view.sort == "rank":
+        tables = by_rank(tables)
+    return tables if read is None else with_predictions(tables, read)
 
 
 def file_stems(tables: Sequence[Table]) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
+import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +14,15 @@ import pytest
 from benchmarks.errors import UserError
 from benchmarks.sweep.fingerprints import fingerprint
 from reports import api
-from reports.api import compare, load
+from reports.api import compare, load, table
+from reports.folders import stale_keys
+from reports.from_predictions import with_predictions
+from reports.grid import Grid, table_grid
+from reports.layout import legend
 from results.schema import Record
 from results.store import Store
 from tests.reports.compare.studies import Study, study
-from tests.results.factory import failed_record, with_key
+from tests.results.factory import failed_record, make_record, with_key
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -195,3 +202,155 @@ def test_one_line_says_what_cannot_be_done(runs: Runs, tmp_path: Path) -> None:
     }.items():
         with pytest.raises(UserError, match=says):
             call()
+
+
+# ---- table ---------------------------------------------------------------------------------------
+
+
+class Shown(HTMLParser):
+    """What a reader sees of a Styler: heads, lines of cells with their marks, and the caption."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.heads: list[str] = []
+        self.lines: list[list[tuple[str, str | None]]] = []
+        self.caption, self.tags = "", set[str]()
+        self._within = ""
+        self._css = {}
+        for places, css in re.findall(r"((?:#\w+, )*#\w+) \{\s*(font-weight|text-dec)", page):
+            for place in places.split(", "):
+                self._css[place[1:]] = {"font-weight": "best", "text-dec": "second"}[css]
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        known = {name: value or "" for name, value in attrs}
+        if tag == "tr":
+            self.lines.append([])
+        elif tag == "td" or "row_heading" in known.get("class", ""):
+            self.lines[-1].append(("", self._css.get(known["id"])))
+            self._within = "td"
+        elif "col_heading" in known.get("class", ""):
+            self.heads.append("")
+            self._within = "head"
+        else:
+            self._within = "caption" if tag == "br" else tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._within = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._within == "td":
+            self.lines[-1][-1] = (self.lines[-1][-1][0] + data, self.lines[-1][-1][1])
+        elif self._within == "head":
+            self.heads[-1] += data
+        elif self._within == "caption":
+            self.caption += f"{data}\n"
+
+
+def seen(grid: Grid) -> list[list[tuple[str, str | None]]]:
+    """The cells that the page of a grid should have: of each column the values, and what follows
+    them if anything follows one."""
+    wide = [any(own[place].after for _, own in grid.lines) for place in range(len(grid.columns))]
+    lines = []
+    for head, own in grid.lines:
+        lines.append([(head.on_one_line, None)])
+        for cell, several in zip(own, wide, strict=True):
+            lines[-1] += [(cell.value, cell.mark), (cell.after, cell.mark)][: 1 + several]
+    return lines
+
+
+def test_a_table_has_the_numbers_and_prints_what_reports_print(runs: Runs) -> None:
+    styler = table(runs.folder)
+    stale = stale_keys(runs.made.records)
+    (expected,) = with_predictions([runs.made.table(stale=stale)], runs.made.predictions_of)
+    assert styler.data.index.tolist() == [row.label for row in expected.rows]
+    for row in expected.rows:
+        for key in ("overall", "few", "fit_s"):
+            summary, (low, high) = row.values[key], row.intervals.get(key, (None, None))
+            line = styler.data.loc[row.label, key].to_dict()
+            found = {"mean": summary.mean, "std": summary.std, "low": low, "high": high}
+            assert {n: v for n, v in line.items() if not np.isnan(v)} == {
+                name: value for name, value in found.items() if value is not None
+            }
+    page, grid = Shown(styler.to_html()), table_grid(expected)
+    assert [line for line in page.lines if line] == seen(grid)
+    assert page.heads == [head.on_one_line for head in grid.columns]
+    assert any("(±" in text or " to " in text for line in page.lines for text, _ in line)  # ncm
+    for line in (expected.caption, legend(expected, "bold", "underlined"), *expected.footnotes):
+        assert line in page.caption
+
+
+def test_the_order_of_lines_of_a_frame_is_that_of_the_rows(runs: Runs) -> None:
+    frame = load(runs.folder).sort_values(["method", "variant"], ascending=False)
+    assert table(frame, sort="asked").data.index.tolist() == list(frame["variant"].unique())
+    some = table(runs.folder, methods="ncm,sage", columns=["few", "fit"], sort="asked")
+    assert some.data.index.tolist() == ["ncm", "sage"]
+    assert some.data.columns.get_level_values("metric").unique().tolist() == ["few", "fit_s"]
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two methods on data of one label and on data of several, ncm on the former alone."""
+    folder = tmp_path_factory.mktemp("several")
+    for task, dataset in (("single", "glyphs100_lt"), ("multi", "glyphscenes_lt")):
+        for method, overall in (("lift", 60.0), ("sage", 50.0), ("ncm", 40.0)):
+            for seed in (0, 1):
+                if (method, task) != ("ncm", "multi"):
+                    record = make_record(method, seed, overall=overall + seed, dataset=dataset)
+                    Store(folder).write(with_key(dataclasses.replace(record, task=task)), {})
+    return folder
+
+
+def test_several_data_sets_are_columns_of_one_table(several: Path) -> None:
+    styler = table(several, columns="overall,few")
+    data = styler.data
+    assert data.columns.names == ["data set", "metric", "statistic"]
+    assert data.index.tolist() == ["sage", "lift", "ncm"]
+    assert data["glyphs100_lt", "overall", "mean"].tolist() == [50.5, 60.5, 40.5]
+    assert data["glyphscenes_lt", "few", "mean"].isna().tolist() == [False, False, True]
+    assert data["all", "mean_rank", "mean"].tolist()[:2] == [2.0, 1.0]
+    page = Shown(styler.to_html())
+    assert page.heads == ["glyphs100_lt", "glyphscenes_lt", "", "overall", "few (2)", "mAP",
+                          "few (2)", "mean rank"]  # fmt: skip
+    ncm = next(line for line in page.lines if line and line[0][0].startswith("ncm"))
+    assert [text for text, _ in ncm][1:] == [
+        "40.5",
+        "± 0.7",
+        "40.5",
+        "± 0.7",
+        "–",
+        "",
+        "–",
+        "",
+        "–",
+    ]
+    assert "Not run on glyphscenes_lt" in page.caption
+    one = table(several, datasets="glyphscenes_lt").data
+    assert one.columns.names == ["metric", "statistic"] and len(one) == 2
+
+
+def test_names_that_are_printed_are_text(runs: Runs) -> None:
+    names = {"sage": "<b>S&B</b>", "glyphs100_lt": "<script>alert(1)</script>"}
+    page = Shown(table(runs.folder, names=names).to_html())
+    assert page.tags <= {"style", "table", "caption", "br", "thead", "tbody", "tr", "th", "td"}
+    assert any(line[0][0].startswith("<b>S&B</b>") for line in page.lines if line)
+    assert "<script>alert(1)</script>" in page.caption
+
+
+def test_one_line_says_which_table_cannot_be_made(
+    runs: Runs, several: Path, tmp_path: Path
+) -> None:
+    other = with_key(make_record(backbone="other", provenance_weights_id="other-1"))
+    Store(tmp_path).write(other, {})
+    failed = with_key(make_record(dataset="cifar100_lt", status="failed", error="boom"))
+    Store(tmp_path / "failed").write(failed, None)
+    for call, says in {
+        lambda: table(runs.folder, tmp_path): "Unknown backbone of these records ''. Known: glyph",
+        lambda: table(runs.folder, columns="few,fw"): "Unknown column in columns 'fw'",
+        lambda: table(runs.folder, methods="lft"): "Unknown method of these records 'lft'",
+        lambda: table(runs.folder, tmp_path / "failed"): "Fewer than two data sets have results",
+    }.items():
+        with pytest.raises(UserError, match=says):
+            call()
+    assert table(runs.folder, tmp_path, backbone="other").data.index.tolist() == ["lift"]
