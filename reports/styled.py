@@ -42,7 +42,7 @@ class _Block:
     numbers: tuple[Mapping[str, float], ...]
     """Statistic -> value, for each row."""
     cells: tuple[Cell, ...]
-    """What is printed, for each row."""
+    """Texts that are printed, for each row."""
 
     @property
     def printed(self) -> dict[str, list[str]]:

@@ -208,7 +208,7 @@ def test_one_line_says_what_cannot_be_done(runs: Runs, tmp_path: Path) -> None:
 
 
 class Shown(HTMLParser):
-    """What a reader sees of a Styler: heads, lines of cells with their marks, and the caption."""
+    """The visible parts of a Styler: heads, lines of cells with their marks, and the caption."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
