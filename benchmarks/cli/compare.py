@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cli.parts.flags import (
     DATASETS_OF_RECORDS,
+    NAMES,
     RECORD_FOLDERS,
     SWEEP_OF_RECORDS,
     add_json,
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--datasets", metavar="D[,D2]", help=DATASETS_OF_RECORDS)
     add("--config", type=Path, metavar="FILE", help=SWEEP_OF_RECORDS)
     add("--out", type=Path, metavar="FILE", help="also write a .md or .csv file")
+    add("--names", metavar="FILE", help=NAMES)
     add_json(parser)
     add_plugin(parser)
 
@@ -66,7 +68,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from benchmarks.cli.parts.messages import warn
     from benchmarks.cli.parts.records import load_records, records_of_sweep
     from benchmarks.sweep.plan import expand
-    from benchmarks.sweep.settings import difference_in_points, read_sweep, split_labels
+    from benchmarks.sweep.settings import Sweep, difference_in_points, read_sweep, split_labels
     from reports.compare.comparison import Comparer
     from reports.compare.families import Asked
     from reports.compare.files import against_markdown, comparisons_csv, pairs_markdown
@@ -75,6 +77,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from reports.compare.rows import RowFinder
     from reports.compare.terminal import print_against, print_pairs
     from reports.folders import of_datasets
+    from reports.settings import read_settings
 
     if options.out is not None and options.out.suffix not in (".md", ".csv"):
         raise UserError(f"--out {options.out}: name a file that ends in .md or .csv.")
@@ -89,8 +92,9 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         for value, flag in ((options.margin, "--margin"), (options.power, "--power"))
     )
     cells: Baselines = {}
+    sweep = Sweep() if options.config is None else read_sweep(options.config, {})
+    settings = read_settings({"names": options.names}, dict(sweep.report), options.config)
     if options.config is not None:
-        sweep = read_sweep(options.config, {})
         expansion = expand(sweep)
         records = records_of_sweep(records, expansion, options.config)
         margin = sweep.margin if margin is None else margin
@@ -106,7 +110,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         )
     if options.datasets is not None:
         records = of_datasets(records, split_labels(options.datasets))
-    tables = tables_of(records, loaded.stale, request)
+    tables = tables_of(records, loaded.stale, request, settings.view)
     finder = RowFinder(cells, partial(warn, console))
     comparer = Comparer(loaded.read, robust=options.robust)
     families = compared(request, tables, comparer, finder, Asked(margin, power))

@@ -35,6 +35,8 @@ class Comparison:
     a: str
     b: str
     """Printed names of the two rows."""
+    labels: tuple[str, str]
+    """Their labels, by which a user refers to them."""
     intervals: Mapping[str, Interval | None]
     """Interval of each compared metric by its key; None for an empty group."""
     covers: str
@@ -113,6 +115,7 @@ class Comparer:
             table=table,
             a=a.name,
             b=b.name,
+            labels=(a.label, b.label),
             intervals=intervals,
             covers=sources(a, b, units, len(strata)),
             notes=(*notes(a, b, units), *far),

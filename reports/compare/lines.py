@@ -42,8 +42,8 @@ def comparison_lines(families: Sequence[Family]) -> list[dict[str, Any]]:
         {
             "dataset": judged.comparison.table.dataset,
             "backbone": judged.comparison.table.backbone,
-            "a": judged.comparison.a,
-            "b": judged.comparison.b,
+            "a": judged.comparison.labels[0],
+            "b": judged.comparison.labels[1],
             "metric": metric,
             **({} if interval is None else _numbers(interval)),
             **_tests(judged.verdicts[metric], family),

@@ -13,6 +13,7 @@ from reports.compare.comparison import Comparer, against
 from reports.compare.families import NOTHING_ELSE, Asked, Family, judge
 from reports.compare.rows import RowFinder
 from reports.table import Row, Table
+from reports.view import USUAL, View
 from results.schema import Record
 
 
@@ -49,16 +50,19 @@ def compared(
     return compare_all(tables, request.baselines, comparer, finder, asked)
 
 
-def tables_of(records: Sequence[Record], stale: Collection[str], request: Request) -> list[Table]:
+def tables_of(
+    records: Sequence[Record], stale: Collection[str], request: Request, view: View = USUAL
+) -> list[Table]:
     """The tables in which the rows of a request are.
 
     Args:
         records: cells of any status.
         stale: keys of records made with another version of the method's source.
         request: what is to be compared.
+        view: printed names, and the order of the rows that are compared with a baseline.
 
     Raises:
-        UserError: records that do not belong in one table.
+        UserError: names that nothing has, or records that do not belong in one table.
     """
     methods = {method_of(label) for label in (request.a, *request.others) if label}
     for where in sorted({(r.dataset, r.backbone) for r in records}):
@@ -66,7 +70,10 @@ def tables_of(records: Sequence[Record], stale: Collection[str], request: Reques
         if methods:  # the settings of other methods do not matter
             members = [r for r in members if r.method in methods]
         refuse_mixture(members, "Name a folder that holds only one of them.")
-    return build_tables(records, stale=stale, allow_mixed=True)
+    view.names.refuse_unknown(
+        name for record in records for name in (record.method, record.dataset, record.backbone)
+    )
+    return build_tables(records, stale=stale, allow_mixed=True, view=view)
 
 
 def compare_pairs(

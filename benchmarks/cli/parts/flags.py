@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 DATASETS_OF_RECORDS = "only these data sets, named as in the tables (default all)"
 RECORD_FOLDERS = "folders with records, such as results/runs"
 SWEEP_OF_RECORDS = "only the cells of this sweep"
+NAMES = "YAML with printed names of methods, rows and data sets"
 OFFLINE = "do not use the network"
 _PLUGIN = "Python file with your own methods or data sets; may be given several times"
 
@@ -68,7 +69,7 @@ def add_view_flags(parser: argparse.ArgumentParser) -> None:
         help="order of the rows: by a column, as methods are asked for, or by mean rank over data "
         "sets (default: the main metric)",
     )
-    add("--names", metavar="FILE", help="YAML with printed names of methods, rows and data sets")
+    add("--names", metavar="FILE", help=NAMES)
     add(
         "--transpose",
         action="store_const",

@@ -39,6 +39,11 @@ WORDS = {
     "a config with an unknown key": (["--config", "key.yaml"], "'datsets'.*datasets"),
     "a config with a wrong type": (["--config", "type.yaml"], "type.yaml, seeds"),
     "fields of all methods": (["--config", "all.yaml"], "'all' takes no fields"),
+    "a config with a bad report": (
+        ["--config", "report.yaml"],
+        "Unknown column in report.yaml, report, columns 'ovrall'. Did you mean: overall",
+    ),
+    "a report that is no mapping": (["--config", "rank.yaml"], "rank.yaml, report: a report is"),
 }
 
 
@@ -49,6 +54,8 @@ def test_bad_arguments(command: Command, work: Path, case: str) -> None:
     (work / "key.yaml").write_text("methods: [ncm]\ndatsets: [glyphs100_lt]\n")
     (work / "type.yaml").write_text("methods: [ncm]\nseeds: many\n")
     (work / "all.yaml").write_text("methods: [all: {lr: 1}]\ndatasets: [glyphs100_lt]\n")
+    (work / "report.yaml").write_text("methods: [ncm]\nreport: {columns: ovrall}\n")
+    (work / "rank.yaml").write_text("methods: [ncm]\nreport: rank\n")
     words, says = WORDS[case]
     before = content(work)
     line = the_line(command(*words))

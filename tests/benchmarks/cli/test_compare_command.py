@@ -120,6 +120,21 @@ def test_a_margin_shows_equivalence_from_a_flag_and_from_a_sweep(
     assert command(*words, "--margin", "97")[1].count("≈ equivalent within 97 points") == 2
 
 
+def test_comparisons_have_printed_names_and_files_the_labels(
+    command: Command, finished: Path
+) -> None:
+    Path("names.yaml").write_text(f"ncm: Mean!\n'{SMALL}': Small\n", encoding="utf-8")
+    words = ["compare", str(finished / "runs"), "--against", "ncm", "--names", "names.yaml"]
+    status, out, _ = command(*words, "--out", "c.csv")
+    assert status == 0
+    assert out.count("B = Mean!") == 2 and "B = ncm" not in out
+    assert "Small / " in out and SMALL not in out
+    with Path("c.csv").open(encoding="utf-8") as stream:
+        assert {line["b"] for line in csv.DictReader(stream)} == {"ncm"}
+    Path("names.yaml").write_text("ncn: Mean!\n", encoding="utf-8")
+    assert "'ncn'. Did you mean: ncm" in _line(command(*words))
+
+
 def test_comparisons_are_written_to_a_file(command: Command, finished: Path) -> None:
     runs = str(finished / "runs")
     status, out, _ = command("compare", runs, "--against", "ncm", "--out", "new/c.csv")

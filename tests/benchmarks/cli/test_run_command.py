@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.benchmarks.cli.commands import Command, records, start
+from tests.benchmarks.cli.commands import Command, content, records, start, the_line
 
 # ---- running -------------------------------------------------------------------------------------
 
@@ -34,11 +34,26 @@ def test_a_run_prints_a_table_and_the_paths_of_its_files(
 def test_finished_cells_are_not_repeated(command: Command, fast: list[str]) -> None:
     command(*fast)
     before = {file: file.stat().st_mtime_ns for file in records().values()}
-    ended = command("run", *fast)
+    ended = command("run", *fast, "--columns", "few,params", "--sort", "asked")
     assert ended.status == 0
     assert "loading" not in ended.out
-    assert "linear_probe" in ended.out  # the table is printed anyway
+    # The table is printed anyway, as it is asked for.
+    head = next(line.split() for line in ended.out.splitlines() if line.startswith(" method"))
+    assert [word for word in head if word[0] != "("] == ["method", "few", "params"]
+    assert ended.out.index(" ncm ") < ended.out.index(" linear_probe ")
     assert {file: file.stat().st_mtime_ns for file in records().values()} == before
+
+
+def test_names_that_no_table_can_have_are_refused_before_anything_runs(
+    command: Command, small: list[str], work: Path
+) -> None:
+    (work / "names.yaml").write_text("{ncm: A, linear_probe: A}", encoding="utf-8")
+    words = ["--methods", "ncm,linear_probe", *small, "--names", "names.yaml"]
+    line = the_line(command(*words))
+    assert "names: 'A' would be 'ncm' and 'linear_probe'" in line
+    (work / "names.yaml").write_text("ncn: A", encoding="utf-8")
+    assert "'ncn'. Did you mean: ncm" in the_line(command(*words))
+    assert content(work).keys() == {"names.yaml"}
 
 
 def test_failed_cells_are_reported_and_rerun_only_on_request(
