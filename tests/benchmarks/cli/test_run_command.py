@@ -27,7 +27,7 @@ def test_a_run_prints_a_table_and_the_paths_of_its_files(
     assert f"Tables and plots: {out}/report/" in ended.out
     assert f"Records: {out}/records/" in ended.out
     endings = {p.suffix for p in (work / out / "report").iterdir()}
-    assert endings == {".md", ".tex", ".csv", ".png", ".pdf"}
+    assert endings == {".md", ".tex", ".csv", ".png", ".pdf", ".html"}
     assert records(work / out).keys() == {("ncm", 0), *(("linear_probe", s) for s in range(3))}
 
 
