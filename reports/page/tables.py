@@ -94,6 +94,7 @@ def _row(
 ) -> dict[str, Any]:
     return {
         "label": row.label,
+        "name": row.name,
         "text": _text(row),
         "method": row.method,
         "values": {

@@ -95,11 +95,14 @@ function figure(id, title, about, drawPlot, { wide = false, values = null } = {}
 
 let PLOTS = [];
 
-/** Draw the figures that have a place by now, each for its width. */
+const PAPER = 680;
+
+/** Draw the figures that have a place by now, each for the width of its place or of paper. */
 function renderPlots() {
   PLOTS = PLOTS.filter(({ plot }) => plot.isConnected);
+  const printed = matchMedia("print").matches;
   // All are measured before any is drawn, or the browser would lay the page out for each.
-  const rooms = PLOTS.map(({ plot }) => plot.clientWidth);
+  const rooms = PLOTS.map(({ plot }) => (printed ? PAPER : plot.clientWidth));
   PLOTS.forEach(({ render }, i) => render(rooms[i]));
 }
 

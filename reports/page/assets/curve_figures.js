@@ -40,7 +40,8 @@ function sweepFigure(sweep, number) {
   const plotIt = (width) => {
     const [low, high] = reach(all);
     const each = width < 700 ? width : width / 3;
-    const box = s("svg", { width, height: width < 700 ? 840 : 280, role: "img" });
+    const height = width < 700 ? 840 : 280;
+    const box = s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
     PANELS.forEach((name, i) => {
       const [first, last] = [Math.min(...xs), Math.max(...xs)];
       const pad = log ? 1 : 0.04 * (last - first);

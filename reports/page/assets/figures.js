@@ -121,7 +121,8 @@ function tailFigure(table, rows) {
     shares.map(({ row, to }) => [row.text, ...parts.map(([key]) => `${fixed(to[key], 1)} %`)]));
   const plotIt = (width) => {
     const name = Math.min(170, width * 0.4);
-    const f = s("svg", { width, height: 22 * shares.length + 6, role: "img" });
+    const height = 22 * shares.length + 6;
+    const f = s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
     shares.forEach(({ row, to }, i) => {
       let x = name;
       f.append(s("text", { class: "name", x: name - 8, y: 22 * i + 15, "text-anchor": "end" }, shortened(row.text, name / 6.5)));

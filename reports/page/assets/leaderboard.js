@@ -191,7 +191,7 @@ function boardRow(table, row, columns, several) {
   const chosen = ["a", "b"].filter((letter) => now && state[letter] === row.label);
   const pick = (letter) => h("button", {
     type: "button", id: `pick-${letter}-${place}`, "aria-pressed": `${chosen.includes(letter)}`,
-    "aria-label": `compare ${row.text} as ${letter.toUpperCase()}`, disabled: !row.done.length,
+    "aria-label": `compare ${row.name} as ${letter.toUpperCase()}`, disabled: !row.done.length,
     onclick: () => choosePair(table, letter, row.label),
   }, letter.toUpperCase());
   return h("tr", { class: chosen.map((letter) => `chosen-${letter}`).join(" ") },

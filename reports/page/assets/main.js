@@ -56,6 +56,7 @@ addEventListener("resize", () => {
   if (width !== document.documentElement.clientWidth) renderPlots();
   width = document.documentElement.clientWidth;
 });
+matchMedia("print").addEventListener("change", renderPlots);
 document.getElementById("theme").addEventListener("click", changeTheme);
 setData(JSON.parse(document.getElementById("data").textContent));
 drawAll();

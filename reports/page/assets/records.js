@@ -13,14 +13,17 @@ function drawRuns() {
   const failed = DATA.records.filter((record) => record.status === "failed");
   const search = h("input", {
     type: "search", id: "run-search", value: state.runs, placeholder: "method, data set, seed, key",
-    oninput: () => { state.runs = search.value; fillRuns(); },
+    oninput: () => {
+      state.runs = search.value;
+      document.getElementById("runs-shown").textContent = runsShown();
+      document.getElementById("run-list").replaceChildren(...runItems());
+    },
   });
   fill(part,
     failed.length ? [h("h3", {}, `${failed.length} failed`), failures(failed)] : null,
     h("div", { class: "controls" }, field("Filter runs", search)),
-    h("p", { class: "soft", role: "status", id: "runs-shown" }),
-    h("div", { id: "run-list" }));
-  fillRuns();
+    h("p", { class: "soft", role: "status", id: "runs-shown" }, runsShown()),
+    h("div", { id: "run-list" }, runItems()));
 }
 
 /** Failed runs by their reason. */
@@ -43,17 +46,23 @@ function runTitle(record) {
 
 const RUNS_SHOWN = 200;
 
-function fillRuns() {
+/** The runs that pass the filter, with their titles. */
+function foundRuns() {
   const words = state.runs.toLowerCase().split(/\s+/).filter(Boolean);
-  const titled = DATA.records.map((record) => ({ record, title: runTitle(record) }));
-  const found = titled
+  return DATA.records
+    .map((record) => ({ record, title: runTitle(record) }))
     .filter(({ record, title }) => words.every((one) => `${title} ${record.status} ${record.key}`.toLowerCase().includes(one)))
     .sort((x, y) => x.title.localeCompare(y.title, "en", { numeric: true }));
-  const more = found.length > RUNS_SHOWN ? `, the first ${RUNS_SHOWN} are listed` : "";
-  document.getElementById("runs-shown").textContent = `${found.length} of ${DATA.records.length} runs${more}`;
-  document.getElementById("run-list").replaceChildren(...found.slice(0, RUNS_SHOWN).map(({ record, title }) =>
-    later(runHead(record, title), () => runDetails(record), { id: `run-${record.key}` })));
 }
+
+function runsShown() {
+  const found = foundRuns().length;
+  const more = found > RUNS_SHOWN ? `, the first ${RUNS_SHOWN} are listed` : "";
+  return `${found} of ${counted(DATA.records.length, "run")}${more}`;
+}
+
+const runItems = () => foundRuns().slice(0, RUNS_SHOWN).map(({ record, title }) =>
+  later(runHead(record, title), () => runDetails(record), { id: `run-${record.key}` }));
 
 function runHead(record, title) {
   const result = record.metrics ? ` ${percent(record.metrics.overall)} %` : "";

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,11 @@ class Made:
         accuracy: float,
         *,
         classes: int = 24,
-        per_class: int = 10,
+        per_class: int | Sequence[int] = 10,
         **changes: Any,
     ) -> Record:
         """A run on images of which it knows a share; those of rarer classes less often."""
-        rng = np.random.default_rng([seed, *method.encode()])
+        rng = np.random.default_rng([seed, changes.get("split_seed", 0), *method.encode()])
         labels = np.repeat(np.arange(classes), per_class)
         known = accuracy * np.linspace(1.2, 0.6, classes)
         right = rng.random(len(labels)) < known[labels]
@@ -48,7 +49,10 @@ class Made:
         wrong = np.where(rng.random(len(labels)) < 0.3, labels // 5, wrong)
         wrong = np.where(wrong == labels, (labels + 1) % classes, wrong)
         top = np.where(right, labels, wrong)
-        values = [float(100 * right[labels == c].mean()) for c in range(classes)]
+        values = [
+            float(100 * right[labels == c].mean()) if (labels == c).any() else None
+            for c in range(classes)
+        ]
         record = make_record(
             method, seed, overall=float(100 * right.mean()), per_class=values,
             counts=tail_counts(classes), **changes,

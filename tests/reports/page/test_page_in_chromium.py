@@ -15,7 +15,7 @@ import pytest
 from benchmarks.visible import visible
 from reports.compare.cells import pair_rows
 from reports.compare.comparison import Comparer
-from reports.compare.families import judge
+from reports.compare.families import balanced_is_overall, judge
 from reports.grid import table_grid
 from reports.layout import number
 from tests.reports.page.conftest import Open
@@ -338,6 +338,60 @@ def test_hostile_names_are_shown_as_texts(opened: Open, tmp_path: Path) -> None:
     assert known.count("script") == 1
     assert page.locator("script").count() == 2
     assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+
+
+# ---- statistics ---------------------------------------------------------------------------------
+
+IMAGES = {
+    "balanced": [6] * 8,
+    "few of some": [9, 7, 5, 3, 2, 1, 1, 1],
+    "one alone": [12, 8, 8, 4, 4, 2, 0, 1],
+    "none of the tail": [5, 5, 5, 5, 0, 0, 0, 0],
+}
+
+
+def uneven(runs: int, splits: int) -> Made:
+    """Two random methods, one better than the other, and one without randomness, on each set."""
+    study = Made()
+    for name, images in IMAGES.items():
+        own = {"classes": 8, "per_class": images, "dataset": name}
+        for split in range(splits):
+            for seed in range(runs):
+                study.add("worse", seed, 0.4, split_seed=split, **own)
+                study.add("better", seed, 0.8, split_seed=split, **own)
+            study.add("fixed", 0, 0.5, split_seed=split, deterministic=True, **own)
+    return study
+
+
+COMPARED = """() => DATA.tables.flatMap((table) => ranked(table).flatMap((a) => ranked(table)
+  .filter((b) => a.label < b.label).flatMap((b) => Object.entries(comparisonOf(table, a, b).metrics)
+    .map(([key, m]) => [table.dataset, a.label, b.label, key, m.a, m.b, m.difference, m.low, m.high,
+                        m.p, ...m.runs]))))"""
+
+
+@pytest.mark.parametrize(("runs", "splits"), [(1, 1), (2, 1), (5, 1), (2, 3)])
+def test_intervals_are_those_of_the_suite(
+    opened: Open, tmp_path: Path, runs: int, splits: int
+) -> None:
+    study = uneven(runs, splits)
+    shown = opened(study.write(tmp_path / "page.html")).evaluate(COMPARED)
+    comparer = Comparer(study.read)
+    tables = {table.dataset: table for table in study.tables()}
+    expected = {}
+    for name, table in tables.items():
+        for a, b in itertools.combinations(sorted(table.rows, key=lambda row: row.label), 2):
+            found = comparer.compare(table, a, b)
+            same = balanced_is_overall(found)
+            for key, i in found.intervals.items():
+                if i is not None and not (same and key == "balanced"):
+                    numbers = (i.a, i.b, i.difference, i.low, i.high, i.p_value())
+                    expected[name, a.label, b.label, key] = [*numbers, *found.differences[key]]
+    assert {tuple(one[:4]) for one in shown} == expected.keys()
+    for one in shown:
+        wanted, numbers = expected[tuple(one[:4])], one[4:]
+        assert numbers[:5] == pytest.approx(wanted[:5], rel=1e-7, abs=1e-7), one
+        assert numbers[5] == pytest.approx(wanted[5], rel=1e-6), one
+        assert numbers[6:] == pytest.approx(wanted[6:], abs=1e-7), one
 
 
 # ---- numbers -----------------------------------------------------------------------------------
