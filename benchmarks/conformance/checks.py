@@ -32,7 +32,7 @@ from benchmarks.conformance.outcomes import Check
 from benchmarks.conformance.pretended_gpu import DeviceMix, on_pretended_gpu, pretended_gpu
 from benchmarks.conformance.reach import holds_test
 from benchmarks.conformance.subject import (
-    BATCH_SIZE,
+    LARGE_BATCH,
     Display,
     Interrupt,
     Interrupting,
@@ -338,7 +338,7 @@ def gpu(s: Subject) -> None:
             predictors: list[Any] = [fit.predictor]
             if s.cls.fit_many is not Method.fit_many:
                 tasks = [s.task(seed, backbone=fit.task.backbone)[0] for seed in (0, 1)]
-                predictors += s.built().fit_many(tasks)
+                predictors += s.built(LARGE_BATCH).fit_many(tasks)
             for predictor in predictors:
                 if isinstance(predictor, Exception):
                     raise predictor
@@ -358,8 +358,8 @@ def host_waits(s: Subject) -> None:
     with pretended_gpu() as waits:
         task, _ = s.task(backbone=on_pretended_gpu(s.backbone, "bf16"))
         waits.clear()
-        s.built(batch_size=BATCH_SIZE // 2).fit(task)
-    for place, times in waits.items():  # twice as many steps
+        s.built().fit(task)
+    for place, times in waits.items():  # half as many steps again
         seldom = times <= s.on_gpu.waits[place]
         demand(seldom, f"the host waits for the device at every step: {place}")
 

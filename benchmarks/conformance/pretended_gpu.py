@@ -15,12 +15,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import traceback
+import linecache
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from unittest import mock
 
@@ -50,11 +52,20 @@ Waits = Counter[str]
 
 def _place() -> str:
     """The innermost line on the stack that is neither of a library nor of this module."""
-    for frame in reversed(traceback.extract_stack()):
-        file = Path(frame.filename)
-        if file != Path(__file__) and "site-packages" not in file.parts and file.is_file():
-            return f"{file.name}, line {frame.lineno}: {frame.line}"
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        file, number = frame.f_code.co_filename, frame.f_lineno
+        if _is_place(file):
+            linecache.checkcache(file)
+            return f"{Path(file).name}, line {number}: {linecache.getline(file, number).strip()}"
+        frame = frame.f_back
     return "unknown place"
+
+
+@cache
+def _is_place(name: str) -> bool:
+    file = Path(name)
+    return file != Path(__file__) and "site-packages" not in file.parts and file.is_file()
 
 
 class OnGpu(Tensor):
@@ -113,9 +124,11 @@ _INDEXING = {"index", "index_put_", "index_put", "_index_put_impl_"}
 
 def _run(func: Any, args: Any, kwargs: dict[str, Any], gpu: bool) -> Any:
     """Run an operation on what pretended tensors hold; `gpu`: its result is on the GPU."""
-    name = func.overloadpacket.__name__
     tensors = _tensors(args, kwargs)
     here = [t for t in tensors if isinstance(t, OnGpu)]
+    if not (here or gpu or kwargs):
+        return func(*args)
+    name = func.overloadpacket.__name__
     if here and not _is_copy(name):
         others = [t for t in tensors if not isinstance(t, OnGpu) and t.ndim > 0]
         if name in _INDEXING and isinstance(args[0], OnGpu):
@@ -150,9 +163,13 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any], gpu: bool) -> Any:
 
 def _tensors(args: Any, kwargs: dict[str, Any]) -> list[Tensor]:
     """Tensors among arguments, and within lists of them."""
-    values = [*args, *kwargs.values()]
-    within = [v for value in values if isinstance(value, list | tuple) for v in value]
-    return [v for v in [*values, *within] if isinstance(v, Tensor)]
+    found = []
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif type(value) in (list, tuple):
+            found += [one for one in value if isinstance(one, Tensor)]
+    return found
 
 
 def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
@@ -372,7 +389,9 @@ _DONE_BY_NOBODY = ("_lazy_init", "set_rng_state", "manual_seed", "manual_seed_al
 """Functions of `torch.cuda` that have nothing to do here."""
 
 
-def _nothing(*args: Any, **kwargs: Any) -> None: ...
+def _nothing() -> Callable[..., None]:
+    """A function that does nothing: each one is another, or torch's table of functions fails."""
+    return lambda *args, **kwargs: None
 
 
 class _Autocast(torch.autocast):
@@ -407,14 +426,14 @@ def pretended_gpu() -> Iterator[Waits]:
         "is_bf16_supported": lambda *args, **kwargs: True,
         "get_device_properties": lambda *args: mock.Mock(total_memory=2**34),
         "get_rng_state": lambda *args: torch.get_rng_state(),
-        **dict.fromkeys(_DONE_BY_NOBODY, _nothing),
+        **{name: _nothing() for name in _DONE_BY_NOBODY},
     }
     functions = _Functions()
     with contextlib.ExitStack() as stack:
         for name, value in instead.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
         # Optimisers ask it whether a graph is being captured.
-        stack.enter_context(mock.patch.object(torch.accelerator, "current_accelerator", _nothing))
+        stack.enter_context(mock.patch.object(torch.accelerator, "current_accelerator", _nothing()))
         stack.enter_context(mock.patch.object(torch, "autocast", _Autocast))
         stack.enter_context(mock.patch.object(Tensor, "pin_memory", lambda self, *_: self))
         stack.enter_context(warnings.catch_warnings())

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from benchmarks import randomness
 from benchmarks.backbone.identify import identify
-from benchmarks.backbone.names import EMBEDDED
 from benchmarks.backbones import Backbone
 from benchmarks.conformance.demands import Violation
 from benchmarks.conformance.pretended_gpu import Waits, on_pretended_gpu, pretended_gpu
-from benchmarks.conformance.tiny import tiny_data, tiny_task
+from benchmarks.conformance.tiny import tiny_data, tiny_task, write_backbone
 from benchmarks.conformance.worlds import TinyFamily, own_backbone
-from benchmarks.datasets.base import DataSet, TaskKind
+from benchmarks.datasets.base import DataSet, Images, TaskKind
+from benchmarks.inputs.features import FeatureStore, Progress
 from benchmarks.run import runner
 from benchmarks.run.display import Silent
 from benchmarks.run.guard import ProcessState
@@ -38,6 +38,8 @@ from results.store import Store
 EPOCHS = 2
 BATCH_SIZE = 24
 """Two full batches and a partial one of the 64 training images."""
+LARGE_BATCH = 2 * BATCH_SIZE
+"""A full batch and a partial one."""
 _BACKBONE = "the backbone"
 Steps = list[tuple[int, int, int, int]]
 """(epoch, epochs, step, steps) as a method reported them."""
@@ -70,6 +72,15 @@ class GpuFit:
     """Number of times that the host waited for the device during the fit, by place in the code."""
 
 
+class Copies(FeatureStore):
+    """A store of image features that gives each task a copy: a method may spoil its own."""
+
+    def images(
+        self, backbone: Backbone, images: Images, progress: Progress | None = None
+    ) -> Tensor:
+        return super().images(backbone, images, progress).clone()
+
+
 class Subject:
     """A method under test on the tiny world of one kind.
 
@@ -84,6 +95,7 @@ class Subject:
         self.cls: Any = METHODS.get(name)
         self.info = info_of(name)
         self._backbone: Backbone | None = None
+        self._store = Copies(None)
 
     @property
     def data(self) -> DataSet:
@@ -117,7 +129,7 @@ class Subject:
 
     def task(self, seed: int = 0, **world: Any) -> tuple[Task, Samples]:
         """Return a task and its test samples; `world` has arguments of `tiny.tiny_task`."""
-        world = {"kind": self.kind, "backbone": self.backbone} | world
+        world = {"kind": self.kind, "backbone": self.backbone, "store": self._store} | world
         return tiny_task(seed, **world)
 
     def fitted(self, seed: int = 0, **world: Any) -> Fit:
@@ -155,24 +167,24 @@ class Subject:
 
     @cached_property
     def on_gpu(self) -> GpuFit:
-        """A fit on the pretended GPU."""
+        """A fit on the pretended GPU, in few steps, each of which takes long there."""
         with pretended_gpu() as waits:
             task, test = self.task(backbone=on_pretended_gpu(self.backbone, "bf16"))
             waits.clear()
-            predictor = self.built().fit(task)
+            predictor = self.built(LARGE_BATCH).fit(task)
         return GpuFit(task, test, predictor, waits)
 
     # ---- through the runner ----------------------------------------------------------------------
 
-    def cell(self) -> Cell:
-        """Return the cell of the method with the embedded backbone."""
+    def cell(self, backbone: str) -> Cell:
+        """Return the cell of the method with a backbone."""
         return Cell(
             method=self.name,
             label=self.name,
             config=dataclasses.asdict(self.built()),  # type: ignore[call-overload]
             family=TinyFamily(self.kind),
             dataset=TinyFamily.name,
-            backbone=identify(EMBEDDED),
+            backbone=identify(backbone),
             seed=0,
             split_seed=0,
             protocol="equal",
@@ -200,7 +212,9 @@ class Subject:
         )
         gc.freeze()  # makes the runner's garbage collection after the cell fast
         try:
-            runner.run([self.cell()], options, display)
+            with tempfile.TemporaryDirectory() as folder:
+                backbone = write_backbone(Path(folder) / "tiny")
+                runner.run([self.cell(backbone)], options, display)
         finally:
             gc.unfreeze()
 

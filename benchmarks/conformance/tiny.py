@@ -6,6 +6,7 @@ For tests and for trying a new method offline; its numbers mean nothing.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from benchmarks import randomness
 from benchmarks.backbone.names import BackboneId
@@ -52,23 +54,7 @@ def tiny_backbone() -> Backbone:
 
     tokenizer = load_tokenizer()
     with randomness.seeded("tiny backbone"):
-        model = CLIP(
-            embed_dim=16,
-            vision_cfg={
-                "image_size": 32,
-                "patch_size": 16,
-                "width": 32,
-                "layers": 2,
-                "head_width": 16,
-            },
-            text_cfg={
-                "context_length": tokenizer.context_length,
-                "vocab_size": tokenizer.vocab_size,
-                "width": 32,
-                "heads": 2,
-                "layers": 2,
-            },
-        )
+        model = CLIP(**_model(tokenizer.context_length, tokenizer.vocab_size))
     return Backbone(
         id=BackboneId("tiny", "embedded", "tiny", "", "tiny"),
         model=model.requires_grad_(False).eval(),
@@ -80,6 +66,57 @@ def tiny_backbone() -> Backbone:
     )
 
 
+def write_backbone(folder: Path) -> str:
+    """Write a backbone of the same size, with CLIP's tokenizer, to a folder.
+
+    Returns:
+        The name that a run loads it by. It is as quick as the tiny one, which only this process
+        has.
+    """
+    from safetensors.torch import save_file
+
+    config, weights = _clip()
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
+    save_file(weights, folder / "open_clip_model.safetensors")
+    return f"local-dir:{folder}"
+
+
+@cache
+def _clip() -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Configuration and weights of `write_backbone`."""
+    from open_clip import CLIP
+
+    from benchmarks.glyphs import PREPROCESS
+
+    model = _model(context=77, vocabulary=49408, text_width=16)
+    with randomness.seeded("tiny backbone"):
+        weights = CLIP(**model).state_dict()
+    preprocess = {name: value for name, value in PREPROCESS.items() if name != "size"}
+    return {"model_cfg": model, "preprocess_cfg": preprocess}, weights
+
+
+def _model(context: int, vocabulary: int, text_width: int = 32) -> dict[str, Any]:
+    """open_clip's arguments of a 2-layer CLIP."""
+    return {
+        "embed_dim": 16,
+        "vision_cfg": {
+            "image_size": 32,
+            "patch_size": 16,
+            "width": 32,
+            "layers": 2,
+            "head_width": 16,
+        },
+        "text_cfg": {
+            "context_length": context,
+            "vocab_size": vocabulary,
+            "width": text_width,
+            "heads": 2,
+            "layers": 2,
+        },
+    }
+
+
 def tiny_task(
     seed: int = 0,
     *,
@@ -89,6 +126,7 @@ def tiny_task(
     validation: bool = False,
     progress: Any = None,
     checkpoint: Any = None,
+    store: FeatureStore | None = None,
 ) -> tuple[Task, SplitSamples]:
     """Return a task and its test samples.
 
@@ -100,10 +138,11 @@ def tiny_task(
         validation: give the task validation samples.
         progress: called with (epoch, epochs, step, steps).
         checkpoint: keeps the state of the training loop; by default none.
+        store: of image features; by default they are computed for this task alone.
     """
     data = tiny_data(kind) if data is None else data
     backbone = tiny_backbone() if backbone is None else backbone
-    store = FeatureStore(None)
+    store = FeatureStore(None) if store is None else store
 
     def samples(split: Split) -> SplitSamples:
         return SplitSamples(split, backbone, store)
@@ -120,7 +159,7 @@ def tiny_task(
         device=backbone.device,
         progress=progress or (lambda epoch, epochs, step, steps: None),
         checkpoint=checkpoint or NoCheckpoint(),
-        text_cache=partial(store.texts, backbone),
+        text_cache=partial(FeatureStore(None).texts, backbone),
     )
     return task, samples(data.test)
 

@@ -13,6 +13,7 @@ from benchmarks.conformance.reach import holds_test
 from benchmarks.conformance.tiny import tiny_data, tiny_task
 from benchmarks.datasets.base import TaskKind
 from methods.base import Task
+from methods.parts.heads import calibration
 from methods.registry import METHODS
 
 SUBJECTS: list[tuple[str, TaskKind]] = [
@@ -21,8 +22,12 @@ SUBJECTS: list[tuple[str, TaskKind]] = [
     for kind in entry.options.get("tasks", ("single",))
 ]
 ON_GPU = [check for check in CHECKS if check.name in ("gpu", "host_waits")]
-SLOW = {("coop", "multi"), ("lmpt", "multi")}
-"""On the pretended GPU, hundreds of small steps that calibrate logits take these 10 s each."""
+
+
+@pytest.fixture(autouse=True)
+def _short_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibrate logits in few steps: most of the time of some methods, and no check's concern."""
+    monkeypatch.setattr(calibration, "STEPS", 10)
 
 
 def complaints(name: str, kind: TaskKind, checks: Sequence[Check]) -> list[str]:
@@ -35,13 +40,7 @@ def test_a_method_passes_every_check(name: str, kind: TaskKind) -> None:
     assert complaints(name, kind, [check for check in CHECKS if check not in ON_GPU]) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        pytest.param(*subject, marks=pytest.mark.slow if subject in SLOW else ())
-        for subject in SUBJECTS
-    ],
-)
+@pytest.mark.parametrize(("name", "kind"), SUBJECTS)
 def test_a_method_runs_on_a_gpu_and_does_not_wait_for_it(name: str, kind: TaskKind) -> None:
     """See benchmarks/conformance/pretended_gpu.py for what a pretended GPU cannot show."""
     assert len(ON_GPU) == 2

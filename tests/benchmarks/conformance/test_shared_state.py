@@ -42,6 +42,13 @@ def test_a_write_to_what_methods_share_is_named(mine: Callable[..., None], write
     assert said.disturbed == []
 
 
+def test_a_write_to_features_stays_in_its_fit(mine: Callable[..., None]) -> None:
+    mine("w = weight(task); task.train.features().mul_(2); return head(w)")
+    subject = Subject("mine", "single")
+    one, other = (subject.fitted().task.train.features() for _ in range(2))
+    assert torch.equal(one, other) and float(one[0].norm()) == pytest.approx(2)
+
+
 CHANGES = {
     "torch.set_default_dtype(torch.float64)": (
         "torch.get_default_dtype was torch.float64, is torch.float32 again"
