@@ -20,6 +20,11 @@ TUNED_BEFORE = "tuned with another version of the method's source."
 
 def caption(table: Table) -> str:
     """The measured quantity, the rules it was measured by, and the meaning of every ±."""
+    return " ".join(caption_parts(table))
+
+
+def caption_parts(table: Table) -> list[str]:
+    """The caption in parts, of which the first is the measured quantity."""
     rows = table.rows
     first = rows[0].first
     done = [record for row in rows for record in row.done]
@@ -30,7 +35,7 @@ def caption(table: Table) -> str:
         over = f"mAP: mean over classes, on {scores}."
     else:
         over = "Overall: over images; balanced: over classes."
-    parts = [f"{what} (%) on {table.name} with {table.backbone_name}. {over}"]
+    parts = [f"{what} (%) on {table.name} with {table.backbone_name}.", over]
     if not table.balanced:
         parts.append(_unbalanced(table))
     if done:
@@ -63,7 +68,7 @@ def caption(table: Table) -> str:
     lower = [metric.title_for(table.task) for metric in shown if not metric.higher_is_better]
     if lower:
         parts.append(f"Lower is better: {', '.join(lower)}.")
-    return " ".join(parts)
+    return parts
 
 
 def _unbalanced(table: Table) -> str:

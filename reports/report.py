@@ -29,6 +29,7 @@ from reports.compare.runs import Read
 from reports.figures.style import save
 from reports.from_predictions import with_predictions
 from reports.knob_sweeps import KnobSweep, find_sweeps
+from reports.latex.files import across_text, report_name, table_files
 from reports.outputs import SWEEP_OUTPUTS, TABLE_OUTPUTS, Content
 from reports.page.document import Content as PageContent
 from reports.page.document import document, page_data
@@ -66,7 +67,7 @@ def write_report(
     The files of a table are named `DATASET__BACKBONE` with the ending of the output, for example
     `.md` or `__head_tail.png`. Tables that differ in a single knob of their data set form a sweep,
     whose files are named `DATASET__KNOB__BACKBONE`. Tables of several data sets are also summarised
-    in `across.md`, `across.csv`, `across_pairs.csv` and diagrams.
+    in `across.md`, `across.tex`, `across.csv`, `across_pairs.csv` and diagrams.
 
     Args:
         records: records of any status.
@@ -114,11 +115,17 @@ def write_report(
         for table, stem in zip(tables, file_stems(tables), strict=True):
             for ending, output in TABLE_OUTPUTS.items():
                 written += _write(output(table), out / f"{stem}{ending}")
+            for name, text in table_files(table, stem, report_name(out), settings.latex).items():
+                written += _write(text, out / name)
         for sweep, stem in zip(sweeps, sweep_stems(sweeps), strict=True):
             for ending, of_sweep in SWEEP_OUTPUTS.items():
                 written += _write(of_sweep(sweep), out / f"{stem}{ending}")
         if summary:
             written += _write(across.markdown(summary, studies), out / "across.md")
+            tex = across_text(
+                summary, studies, study_stems(studies), report_name(out), settings.latex
+            )
+            written += _write(tex, out / "across.tex")
             written += _write(across.csv(summary, studies), out / "across.csv")
         if any(one.pairs for one in studies):
             written += _write(across.pairs_csv(studies), out / "across_pairs.csv")

@@ -10,9 +10,10 @@ from typing import Any
 from benchmarks.errors import did_you_mean
 from benchmarks.sweep.settings import difference_in_points
 from reports import view
+from reports.latex.width import PAGE, Width, read_width
 from reports.view import View, read_view
 
-_OTHERS = ("rope",)
+_OTHERS = ("rope", "latex_width")
 KEYS = (*view.KEYS, *_OTHERS)
 """Keys of `report:`, which are names of flags, too."""
 
@@ -24,6 +25,8 @@ class Settings:
     view: View = view.USUAL
     rope: float | None = None
     """Half-width of the region of practical equivalence over data sets, in points."""
+    latex: Width = PAGE
+    """Place of the LaTeX tables in a document."""
 
 
 USUAL = Settings()
@@ -47,6 +50,14 @@ def read_settings(
         if name not in KEYS:
             raise did_you_mean(f"key in {file}, report", name, KEYS)
         given[name] = (value, f"{file}, report, {name}")
-    given |= {name: (flags[name], f"--{name}") for name in KEYS if flags.get(name) is not None}
-    rope = given.pop("rope", None)
-    return Settings(read_view(given), None if rope is None else difference_in_points(*rope))
+    given |= {
+        name: (flags[name], f"--{name.replace('_', '-')}")
+        for name in KEYS
+        if flags.get(name) is not None
+    }
+    rope, latex = given.pop("rope", None), given.pop("latex_width", None)
+    return Settings(
+        read_view(given),
+        None if rope is None else difference_in_points(*rope),
+        PAGE if latex is None else read_width(*latex),
+    )

@@ -13,6 +13,7 @@ from benchmarks.cli.parts.flags import (
     RECORD_FOLDERS,
     SWEEP_OF_RECORDS,
     add_json,
+    add_latex_width,
     add_plugin,
 )
 from benchmarks.errors import UserError
@@ -50,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--datasets", metavar="D[,D2]", help=DATASETS_OF_RECORDS)
     add("--config", type=Path, metavar="FILE", help=SWEEP_OF_RECORDS)
-    add("--out", type=Path, metavar="FILE", help="also write a .md or .csv file")
+    add("--out", type=Path, metavar="FILE", help="also write a .md, .tex or .csv file")
+    add_latex_width(parser)
     add("--names", metavar="FILE", help=NAMES)
     add_json(parser)
     add_plugin(parser)
@@ -67,6 +69,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from benchmarks.cli.parts.json_answer import print_json
     from benchmarks.cli.parts.messages import warn
     from benchmarks.cli.parts.records import load_records, records_of_sweep
+    from benchmarks.file_names import safe
     from benchmarks.sweep.plan import expand
     from benchmarks.sweep.settings import Sweep, difference_in_points, read_sweep, split_labels
     from reports.compare.comparison import Comparer
@@ -77,10 +80,11 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from reports.compare.rows import RowFinder
     from reports.compare.terminal import print_against, print_pairs
     from reports.folders import of_datasets
+    from reports.latex.files import comparisons_text, report_name
     from reports.settings import read_settings
 
-    if options.out is not None and options.out.suffix not in (".md", ".csv"):
-        raise UserError(f"--out {options.out}: name a file that ends in .md or .csv.")
+    if options.out is not None and options.out.suffix not in (".md", ".tex", ".csv"):
+        raise UserError(f"--out {options.out}: name a file that ends in .md, .tex or .csv.")
     if options.robust and options.power is not None:
         raise UserError("--power counts the runs of plain means: leave out --robust.")
     baselines = split_labels(options.against or "")
@@ -93,7 +97,8 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     )
     cells: Baselines = {}
     sweep = Sweep() if options.config is None else read_sweep(options.config, {})
-    settings = read_settings({"names": options.names}, dict(sweep.report), options.config)
+    flags = {name: getattr(options, name) for name in ("names", "latex_width")}
+    settings = read_settings(flags, dict(sweep.report), options.config)
     if options.config is not None:
         expansion = expand(sweep)
         records = records_of_sweep(records, expansion, options.config)
@@ -121,9 +126,14 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         for family in families:
             show(family, console)
     if options.out is not None:
-        as_csv = options.out.suffix == ".csv"
-        as_markdown = pairs_markdown if request.a else against_markdown
-        text = "\n".join(map(as_markdown, families))
-        write_text(options.out, comparisons_csv(families) if as_csv else text)
+        if options.out.suffix == ".csv":
+            text = comparisons_csv(families)
+        elif options.out.suffix == ".tex":
+            stem, folder = safe(options.out.stem), report_name(options.out.absolute().parent)
+            text = comparisons_text(families, stem, folder, settings.latex, pairs=bool(request.a))
+        else:
+            as_markdown = pairs_markdown if request.a else against_markdown
+            text = "\n".join(map(as_markdown, families))
+        write_text(options.out, text)
         console.print(f"Written: {options.out}", markup=False, soft_wrap=True)
     return 0

@@ -11,6 +11,7 @@ from benchmarks.cli.parts.flags import (
     RECORD_FOLDERS,
     SWEEP_OF_RECORDS,
     add_allow_mixed,
+    add_latex_width,
     add_plugin,
     add_view_flags,
 )
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also say how probable it is that two variants are within so many points",
     )
     add_view_flags(parser)
+    add_latex_width(parser)
     add(
         "--html",
         action="store_true",

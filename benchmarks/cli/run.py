@@ -10,7 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.parts.flags import add_allow_mixed, add_sweep_flags, add_view_flags
+from benchmarks.cli.parts.flags import (
+    add_allow_mixed,
+    add_latex_width,
+    add_sweep_flags,
+    add_view_flags,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take the flags of a sweep."""
     add_sweep_flags(parser)
     add_view_flags(parser)
+    add_latex_width(parser)
     add_allow_mixed(parser)
     parser.add_argument(
         "--task",
@@ -308,7 +314,7 @@ def _report(
     )
     if sweep.compare:
         files += write_comparisons(
-            baselines, records, stale, sweep.out, folder, console, sweep.margin, settings.view
+            baselines, records, stale, sweep.out, folder, console, sweep.margin, settings
         )
     print_report_files(console, files, sweep.out / "records")
     if sweep.shard:

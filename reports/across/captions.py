@@ -16,6 +16,11 @@ from reports.table import Row, Table
 
 def caption(overview: Overview) -> str:
     """The measured quantities, the meaning of every ±, and of the means."""
+    return " ".join(caption_parts(overview))
+
+
+def caption_parts(overview: Overview) -> list[str]:
+    """The caption in parts, of which the first is what is measured."""
     tables = overview.tables
     parts = [f"{_measured(tables)} with {tables[0].backbone_name}."]
     titles = {METRICS[key].title_for(t.task) for key, t in zip(overview.mains, tables, strict=True)}
@@ -30,7 +35,7 @@ def caption(overview: Overview) -> str:
     parts.append(notes.spread_text(rows_of(overview), named=False))
     if overview.summaries:
         parts.append(_of_means(overview))
-    return " ".join(parts)
+    return [part for part in parts if part]
 
 
 def _measured(tables: Iterable[Table]) -> str:

@@ -72,10 +72,14 @@ def is_shown(verdict: Verdict | None) -> bool:
 
 def with_sign(interval: Interval, verdict: Verdict | None) -> str:
     """The difference with `↑` if A is better, `↓` if B is, `≈` if they are equivalent, or `=`."""
+    return f"{signed(interval.difference)} {sign_of(verdict)}".rstrip()
+
+
+def sign_of(verdict: Verdict | None) -> str:
+    """A verdict as a sign; empty without one."""
     if verdict is None:
-        return signed(interval.difference)
-    sign = {"A": "↑", "B": "↓", "": ""}[verdict.better] + "≈" * verdict.equivalent
-    return f"{signed(interval.difference)} {sign or '='}"
+        return ""
+    return ({"A": "↑", "B": "↓", "": ""}[verdict.better] + "≈" * verdict.equivalent) or "="
 
 
 def signed(value: float) -> str:
@@ -146,17 +150,21 @@ def against_notes(family: Family) -> list[str]:
     covers: dict[str, list[str]] = {}
     for comparison in comparisons:
         covers.setdefault(comparison.covers, []).append(comparison.a)
-    margin = family.asked.margin
-    equal = "" if margin is None else f", ≈ equivalent within {points(margin)}"
-    signs = f"; ↑ A better, ↓ B better{equal}, = no difference shown (which is not equality)"
-    lines = [f"A − B in points with its {_LEVEL} interval{signs if family.tests else ''}."]
-    lines += family_notes(family, "arrows")
+    lines = [signs_legend(family), *family_notes(family, "arrows")]
     for text, labels in covers.items():
         who = "" if len(covers) == 1 else f" ({', '.join(labels)})"
         lines.append(f"The intervals{who} cover {text}")
     lines += list(dict.fromkeys(note for c in comparisons for note in c.notes))
     lines += _on_trimmed_means(comparisons) + _on_one_run(comparisons)
     return lines + against_designs(family)
+
+
+def signs_legend(family: Family) -> str:
+    """The meaning of the numbers and of the signs behind them."""
+    margin = family.asked.margin
+    equal = "" if margin is None else f", ≈ equivalent within {points(margin)}"
+    signs = f"; ↑ A better, ↓ B better{equal}, = no difference shown (which is not equality)"
+    return f"A − B in points with its {_LEVEL} interval{signs if family.tests else ''}."
 
 
 def family_notes(family: Family, verdicts: str = "verdicts") -> list[str]:

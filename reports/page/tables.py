@@ -15,7 +15,7 @@ from reports.columns import COSTS
 from reports.figures.style import look
 from reports.grid import Grid, Head
 from reports.knob_sweeps import WORDS, KnobSweep
-from reports.latex_text import escape_latex
+from reports.latex.text import escape_latex
 from reports.layout import column, columns, cost, flags, legend, marks, spread
 from reports.markdown_text import code, escape_markdown
 from reports.page.packing import Pool

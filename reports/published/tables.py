@@ -1,6 +1,8 @@
-"""Published values and ours, for the terminal, as Markdown and as LaTeX."""
+"""Published values and ours, for the terminal and as Markdown."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
@@ -8,7 +10,6 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from reports.latex_text import escape_latex
 from reports.layout import NONE
 from reports.markdown_text import code, escape_markdown, pipes
 from reports.published.matching import decimals
@@ -37,7 +38,7 @@ def print_published(found: PublishedValues, console: Console) -> None:
         for cells in _rows(found):
             grid.add_row(*map(Text, cells))
         console.print(grid)
-    for text in _texts(found):
+    for text in texts(found):
         console.print(Padding(Text(text), (0, 0, 0, 1)))
 
 
@@ -49,46 +50,45 @@ def published_markdown(found: PublishedValues) -> list[str]:
         for label, *rest in _rows(found):
             lines.append(pipes([code(label), *map(escape_markdown, rest)]))
         lines.append("")
-    return [*lines, *(f"- {escape_markdown(text)}" for text in _texts(found))]
+    return [*lines, *(f"- {escape_markdown(text)}" for text in texts(found))]
 
 
-def published_latex(found: PublishedValues, dataset: str, backbone: str, label: str) -> list[str]:
-    r"""The lines of a separate `table` environment.
+@dataclass(frozen=True)
+class ValueCells:
+    """The printed cells of a published value, with as many decimals as were published."""
 
-    Args:
-        found: the published values of a table.
-        dataset: data set of the table.
-        backbone: backbone of the table.
-        label: `\label` of the table.
-    """
-    title = f"{TITLE} on {dataset} with {backbone}, and ours."
-    lines = [
-        r"\begin{table}[t]",
-        r"\centering",
-        rf"\caption{{{escape_latex(title)}}}",
-        rf"\label{{{label}-published}}",
-        r"\footnotesize",
-    ]
-    if found.values:
-        lines += [r"\begin{tabular}{@{}llrrrr@{}}", r"\toprule"]
-        lines += [" & ".join(HEADS) + r" \\", r"\midrule"]
-        lines += [" & ".join(map(escape_latex, cells)) + r" \\" for cells in _rows(found)]
-        lines += [r"\bottomrule", r"\end{tabular}"]
-    notes = r"\par ".join(map(escape_latex, _texts(found)))
-    lines.append(rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize\raggedright {notes}}}")
-    return [*lines, r"\end{table}"]
+    title: str
+    published: str
+    mean: str
+    spread: str
+    """`± 0.31`, or empty."""
+    difference: str
+    beyond: str
+    """BEYOND, or empty."""
+    source: str
+
+
+def value_cells(found: PublishedValues, value: PublishedValue) -> ValueCells:
+    """The cells of one of the published values."""
+    ours, like = value.ours, value.published
+    return ValueCells(
+        title=value.title,
+        published=decimals(like),
+        mean=NONE if ours.mean is None else decimals(ours.mean, like),
+        spread="" if ours.std is None else f"± {decimals(ours.std, like)}",
+        difference=_gap(value),
+        beyond=BEYOND if value.beyond else "",
+        source=f"({found.sources.index(value.source) + 1})",
+    )
 
 
 def _rows(found: PublishedValues) -> list[tuple[str, ...]]:
-    """Cells under HEADS, with as many decimals as were published."""
+    """Cells under HEADS."""
     rows: list[tuple[str, ...]] = []
     for value in found.values:
-        ours, like = value.ours, value.published
-        mean = NONE if ours.mean is None else decimals(ours.mean, like)
-        std = "" if ours.std is None else f" ± {decimals(ours.std, like)}"
-        number = found.sources.index(value.source) + 1
-        figures = (decimals(like), mean + std, _gap(value))
-        rows.append((value.name, value.title, *figures, f"({number})"))
+        c = value_cells(found, value)
+        mean, gap = f"{c.mean} {c.spread}".rstrip(), f"{c.difference} {c.beyond}".rstrip()
+        rows.append((value.name, c.title, c.published, mean, gap, c.source))
     return rows
 
 
@@ -97,12 +97,12 @@ def _gap(value: PublishedValue) -> str:
         return NONE
     size = decimals(abs(value.difference), value.published)
     sign = "" if float(size) == 0 else "+" if value.difference > 0 else "−"
-    return f"{sign}{size}{f' {BEYOND}' if value.beyond else ''}"
+    return f"{sign}{size}"
 
 
-def _texts(found: PublishedValues) -> list[str]:
+def texts(found: PublishedValues) -> list[str]:
     """Legend, sources and values that are not compared."""
-    texts = [f"({i}) {text}" for i, text in enumerate(found.sources, 1)]
+    sources = [f"({i}) {text}" for i, text in enumerate(found.sources, 1)]
     legend = (
         [LEGEND] if found.values else ["No row of this table is the variant of a published value."]
     )
@@ -110,7 +110,7 @@ def _texts(found: PublishedValues) -> list[str]:
     unread = "; ".join(found.unread)
     return [
         *legend,
-        *texts,
+        *sources,
         *([f"Other variants, not compared: {others}."] if others else []),
         *([f"Published values not read: {unread}."] if unread else []),
     ]

@@ -17,7 +17,6 @@ from rich.console import Console
 from benchmarks.errors import UserError
 from reports import from_predictions
 from reports.aggregate import build_tables
-from reports.formats.latex import latex
 from reports.formats.long_csv import table_csv
 from reports.formats.markdown import markdown
 from reports.from_predictions import with_predictions
@@ -25,6 +24,7 @@ from reports.layout import marks, spread
 from reports.report import write_report
 from reports.table import Mark, Table
 from results.schema import Record
+from tests.reports.latex.articles import latex
 from tests.results.factory import make_record
 
 LABELS = np.repeat(np.arange(6), 50)

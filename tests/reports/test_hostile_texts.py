@@ -22,10 +22,8 @@ from reports.figures.group_bars import group_bars
 from reports.figures.head_tail import head_tail
 from reports.figures.knob_panels import sweep_figure
 from reports.figures.style import LONGEST, drawn_text
-from reports.formats.latex import latex
 from reports.formats.markdown import markdown
 from reports.knob_sweeps import find_sweeps
-from reports.latex_text import escape_latex
 from reports.markdown_text import code, escape_markdown, pipes
 from reports.records_table import records_csv
 from reports.report import file_stems, write_report
@@ -138,42 +136,6 @@ def test_a_markdown_report_has_the_elements_of_the_suite_alone(table: Table) -> 
     assert tags.count("td") == tags.count("th") * len(table.rows)
     assert tags.count("li") == len(table.footnotes) + len(table.warnings)
     assert all(name == "style" for _, attrs in page.tags for name, _ in attrs)
-
-
-# ---- LaTeX -------------------------------------------------------------------------------------
-
-COMMANDS = {
-    "textbackslash", "textasciitilde", "textasciicircum", "textless", "textgreater", "textbar",
-    "ldots", "pm", "times", "dagger", "ddagger", "leq", "geq", "to", "tau", "lambda",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("text", [*TEXTS, *map(chr, range(32, 127)), "\x7f", "\u0300", "ﬁ½²"])
-def test_latex_runs_nothing_of_a_text(text: str) -> None:
-    escaped = escape_latex(text)
-    assert escaped.isascii()
-    assert clean(escaped)
-    assert "\n" not in escaped
-    assert set(re.findall(r"\\([A-Za-z]+)", escaped)) <= COMMANDS
-    rest = re.sub(r"\\(?:[A-Za-z]+(?:\{\})?|[{}_&%#$])|\$\\[a-z]+\$|\$-\$", "", escaped)
-    rest = re.sub(r"^\{[\[*]\}", "", rest)
-    assert not set("\\{}_&%#$^~") & set(rest), rest
-    assert escaped[:1] not in ("[", "*")
-
-
-def test_a_latex_table_has_its_rows_and_columns(table: Table) -> None:
-    text = latex(table)
-    assert text.isascii()
-    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
-    assert len(body) == len(table.rows)
-    assert {len(re.findall(r"(?<!\\)&", row)) for row in body} == {7}
-    assert all(row.endswith(r" \\") and row.lstrip()[0] not in "[*" for row in body)
-    for opening, closing in ("{}",):
-        assert len(re.findall(rf"(?<!\\)\{opening}", text)) == len(
-            re.findall(rf"(?<!\\)\{closing}", text)
-        )
-    comments = [line for line in text.splitlines() if re.search(r"(?<!\\)%", line)]
-    assert all(line.startswith("% ") for line in comments)
 
 
 # ---- figures and file names --------------------------------------------------------------------

@@ -16,7 +16,7 @@ from tests.results.factory import failed_record, make_record
 PER_TABLE = [".csv", ".md", ".tex", "__groups.pdf", "__groups.png", "__head_tail.pdf"]
 PER_TABLE += ["__head_tail.png"]
 OF_ALL = {"records.csv", "report.html"}
-OVER_DATA_SETS = {"across.md", "across.csv"}
+OVER_DATA_SETS = {"across.md", "across.tex", "across.csv"}
 
 
 def test_a_report_has_tables_and_figures_of_each_data_set_and_backbone(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from benchmarks.metrics import METRICS
 from reports.aggregate import build_tables
-from reports.formats.latex import latex
 from reports.formats.long_csv import table_csv
 from reports.formats.markdown import markdown
 from reports.layout import columns, cost, marks, number, spread
@@ -20,6 +19,7 @@ from reports.records_table import records_csv
 from reports.table import Mark, Summary, Table
 from reports.terminal import print_table
 from results.schema import Record
+from tests.reports.latex.articles import latex
 from tests.results.factory import failed_record, fake_study, make_record
 
 
@@ -190,51 +190,6 @@ def test_markdown_keeps_a_bar_in_a_setting_within_its_cell() -> None:
     table = one_table([make_record(config={"a": c}) for c in ("x|y", "z")])
     rows = [line for line in markdown(table).splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {9}
-
-
-def test_latex() -> None:
-    text = latex(small_table())
-    lines = text.splitlines()
-    assert r"\begin{tabular}{@{}lrrrrrrr@{}}" in lines
-    assert " &  & (2) & (1) & (0) &  &  &  \\\\" in lines
-    (row,) = (line for line in lines if line.startswith("lift"))
-    assert row.startswith(r"lift & \textbf{60.0{\scriptsize\,$\pm$ 2.8}} & ")
-    (row,) = (line for line in lines if line.startswith("zero"))
-    assert row.startswith(r"zero\_shot & 40.0 & 40.0 & ")
-    assert r"\underline{50.0{\scriptsize\,$\pm$ 1.4}}" in text
-    assert r"\label{tab:glyphs100-lt-glyph}" in text
-    assert r"$\pm$: sample standard deviation (ddof=1) over 2 run seeds" in text
-    assert r"100 \% of \textless{}memory\textgreater{} \& [disk] \textbar{} used" in text
-    for rule in ("toprule", "midrule", "bottomrule"):
-        assert lines.count("\\" + rule) == 1
-
-
-def unescaped(text: str, character: str) -> int:
-    return len(re.findall(rf"(?<!\\)\{character}", text))
-
-
-def test_latex_of_any_message_is_ascii_and_balanced() -> None:
-    nasty = "\\}{ $x_1^2$ ~#&% “naïve” 数据 ≤ 5 \x1b[0m\ttab\nline – ‡"
-    table = one_table(
-        [
-            failed_record("a_b", error=nasty, backbone="local-dir:../x_y"),
-            make_record("c", notes=(nasty,), config={"p": "{%"}, backbone="local-dir:../x_y"),
-            make_record("c", config={"p": "~^"}, backbone="local-dir:../x_y"),
-        ]
-    )
-    text = latex(table)
-    assert text.isascii()
-    assert all(character.isprintable() or character == "\n" for character in text)
-    assert unescaped(text, "{") == unescaped(text, "}")
-    assert unescaped(text, "$") % 2 == 0
-    assert unescaped(text, "#") == 0
-    assert unescaped(text, "_") == 0
-    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
-    assert [unescaped(row, "&") for row in body] == [7, 7, 7]
-    comments = [line for line in text.splitlines() if unescaped(line, "%")]
-    assert comments == [r"% Needs \usepackage{booktabs}."]
-    assert "naive" in text
-    assert r"\label{tab:glyphs100-lt-local-dir-x-y}" in text
 
 
 def test_warnings_are_shown_everywhere() -> None:

@@ -20,8 +20,9 @@ from reports.compare.request import compare_all
 from reports.compare.rows import RowFinder
 from reports.compare.runs import NEEDED
 from reports.compare.terminal import print_against
+from reports.latex.files import comparisons_text, report_name
 from reports.report import file_stems
-from reports.view import USUAL, View
+from reports.settings import USUAL, Settings
 from results.schema import Record
 from results.store import Store
 
@@ -34,7 +35,7 @@ def write_comparisons(
     folder: Path,
     console: Console,
     margin: float | None = None,
-    view: View = USUAL,
+    settings: Settings = USUAL,
 ) -> list[Path]:
     """Compare, after a run, every row of each table with the baselines; print and write that.
 
@@ -45,10 +46,10 @@ def write_comparisons(
         records: cells of any status, those of the tables.
         stale: keys of records made with another version of the method's source.
         out: where the run wrote its records.
-        folder: the report's folder, which gets `DATASET__BACKBONE__compare.{md,csv}`.
+        folder: the report's folder, which gets `DATASET__BACKBONE__compare.{md,tex,csv}`.
         console: where to print.
         margin: differences below these points count as equivalent; None makes no such test.
-        view: order and printed names of the tables.
+        settings: the user's choices for the report.
 
     Returns:
         The files written.
@@ -56,7 +57,7 @@ def write_comparisons(
     store = Store(out)
     comparer = Comparer(lambda record: store.predictions(record.key, NEEDED))
     finder = RowFinder(baselines, partial(warn, console))
-    tables = build_tables(records, stale=stale, allow_mixed=True, view=view)
+    tables = build_tables(records, stale=stale, allow_mixed=True, view=settings.view)
     files = []
     for table, stem in zip(tables, file_stems(tables), strict=True):
         families = []
@@ -69,10 +70,13 @@ def write_comparisons(
             continue
         for family in families:
             print_against(family, console)
-        text = "\n".join(map(against_markdown, families))
+        name = f"{stem}__compare"
+        markdown = "\n".join(map(against_markdown, families))
+        tex = comparisons_text(families, name, report_name(folder), settings.latex)
         files += [
-            write_text(folder / f"{stem}__compare.md", text),
-            write_text(folder / f"{stem}__compare.csv", comparisons_csv(families)),
+            write_text(folder / f"{name}.md", markdown),
+            write_text(folder / f"{name}.tex", tex),
+            write_text(folder / f"{name}.csv", comparisons_csv(families)),
         ]
     return files
 

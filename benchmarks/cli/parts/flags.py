@@ -93,6 +93,15 @@ def add_allow_mixed(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_latex_width(parser: argparse.ArgumentParser) -> None:
+    """Add `--latex-width` to a verb that writes LaTeX tables; `reports.latex.width` checks it."""
+    parser.add_argument(
+        "--latex-width",
+        metavar="column|page|INCHES",
+        help="place of the LaTeX tables: a column, the whole page (default), or a width in inches",
+    )
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json` to a verb whose answer programs can read."""
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")

@@ -148,11 +148,19 @@ def test_comparisons_are_written_to_a_file(command: Command, finished: Path) -> 
     text = Path("c.md").read_text("utf-8")
     assert text.count("differences to `ncm`") == 2
     assert text.count("| `linear_probe") == 4
+    tex = ("--out", "paper/c.tex", "--latex-width", "column")
+    assert command("compare", runs, "--against", "ncm", *tex)[0] == 0
+    text = Path("paper/c.tex").read_text("utf-8")
+    assert re.findall(r"\\label\{(.*)\}", text) == ["tab:paper:c", "tab:paper:c-2"]
+    assert text.count(r"\begin{table}") == 2 and "table*" not in text
+    pair = ("--a", "ncm", "--b", "linear_probe (lr=0.5)", "--out", "p.tex")
+    assert command("compare", runs, *pair)[0] == 0
+    assert Path("p.tex").read_text("utf-8").count("ncm (A) and linear") == 2
 
 
 def test_a_sweep_with_compare_ends_with_its_comparisons(finished: Path) -> None:
     files = sorted((finished / "runs" / "report").glob("*__compare.*"))
-    assert [file.suffix for file in files] == [".csv", ".md"] * 2
+    assert [file.suffix for file in files] == [".csv", ".md", ".tex"] * 2
     text = files[1].read_text("utf-8")
     assert "differences to `ncm`" in text
     assert "≈ equivalent within 99 points" in text
@@ -230,7 +238,8 @@ BAD = {
         ["--against", "ncm", "--robust", "--power", "1"],
         "--power counts the runs of plain means",
     ),
-    "another ending": (["--against", "ncm", "--out", "c.txt"], "ends in .md or .csv"),
+    "another ending": (["--against", "ncm", "--out", "c.txt"], "ends in .md, .tex or .csv"),
+    "a width": (["--against", "ncm", "--latex-width", "wide"], "--latex-width wide: give column"),
     "a file in the way": (["--against", "ncm", "--out", "file/c.md"], "Cannot write file/c.md"),
 }
 

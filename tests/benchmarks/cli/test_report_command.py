@@ -126,6 +126,7 @@ def test_a_record_of_current_code_wins_over_a_newer_stale_one(command: Command, 
         (["--rope", "wide"], "--rope"),
         (["--columns", "few,ovrall"], "Unknown column 'ovrall'. Did you mean: overall,"),
         (["--columns", ","], "--columns: no column given"),
+        (["--latex-width", "wide"], "--latex-width wide: give column, page or a width in inches"),
         (["--sort", "rnak"], "Unknown order 'rnak'. Did you mean: rank"),
         (["--sort", "asked"], "--sort asked: give --methods or --config, whose order it is."),
         (["--names", "nothing.yaml"], "Cannot read nothing.yaml"),
@@ -192,3 +193,21 @@ def test_report_counts_a_cell_once(command: Command, fast: list[str], work: Path
     assert kinds == {".md", ".tex", ".csv", ".png", ".pdf", ".html"}
     with (work / "there" / "records.csv").open(encoding="utf-8") as stream:
         assert len(list(csv.reader(stream))) == 1 + 4
+
+
+def test_the_width_of_latex_tables_is_a_flag_or_a_setting(
+    command: Command, runs: None, work: Path
+) -> None:
+    sweep = (work / "paper.yaml").read_text("utf-8")
+    (work / "narrow.yaml").write_text(f"{sweep}report: {{latex_width: column}}\n")
+    given = ("report", "runs", "--config", "narrow.yaml", "--out", "there")
+    assert command(*given).status == 0
+    files = sorted((work / "there").glob("*.tex"))
+    assert [file.name for file in files] == [
+        "across.tex", "glyphs100_lt__glyph.tex", "glyphs100_lt_ir10__glyph.tex"
+    ]  # fmt: skip
+    texts = [file.read_text("utf-8") for file in files]
+    assert all(r"\begin{table}" in text and "table*" not in text for text in texts)
+    assert all(r"\label{tab:there:" in text for text in texts)
+    assert command(*given, "--latex-width", "6.5").status == 0
+    assert r"\begin{table*}" in files[0].read_text("utf-8")

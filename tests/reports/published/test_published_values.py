@@ -15,15 +15,17 @@ from benchmarks.datasets import registry as datasets
 from benchmarks.plugins.values import apply_fields
 from methods.registry import METHODS, info_of
 from reports.aggregate import build_tables
-from reports.formats.latex import latex
 from reports.formats.markdown import markdown
 from reports.formats.published_csv import published_csv
+from reports.latex.files import table_files
+from reports.latex.text import BREAK
 from reports.published.matching import published_values
 from reports.report import write_report
 from reports.table import PublishedValues, Table
 from reports.terminal import print_table
 from results.published import Published
 from results.schema import Record
+from tests.reports.latex.articles import latex, rows
 from tests.results.factory import make_record
 
 B16 = "ViT-B-16-quickgelu/openai"
@@ -255,11 +257,13 @@ def test_markdown_and_latex(shown_table: Table) -> None:
     assert "\n\n### Published values\n\n| method | value | published |" in text
     assert "| `zero_shot` | overall | 66.91 | 66.50 | −0.41 ! | (1) |" in text
     assert "\n\n\n" not in text
-    text = latex(shown_table)
+    files = table_files(shown_table, "stem", "report")
+    text = files["stem__published.tex"]
     assert text.isascii()
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2
-    assert r"zero\_shot & overall & 66.91 & 66.50 & $-$0.41 ! & (1) \\" in text
-    assert r"\label{tab:cifar100-lt-vit-b-16-quickgelu-openai-published}" in text
+    assert ["zero\\_shot: overall", "66.91", "66.50", "-0.41", "!", "(1)"] in rows(text)
+    assert r"\label{tab:report:stem__published}" in text
+    assert "beyond the tolerance given with the source. (1) " in text.replace(BREAK, "")
+    assert "with CLIP" not in files["stem.tex"]
 
 
 def test_csv_is_unrounded_and_a_file_of_its_own(shown_table: Table, tmp_path: Path) -> None:
@@ -287,7 +291,7 @@ def test_the_caption_ends_with_the_remark() -> None:
     print_table(built, console)
     assert f"the order may be chance. {remark}" in console.file.getvalue()  # type: ignore[attr-defined]
     assert f"the order may be chance. {remark}\n" in markdown(built)
-    assert r"the order may be chance. Numbers of 100 \% random\_weights.}" in latex(built)
+    assert r"\item Numbers of 100 \% random\_weights." in latex(built).replace(BREAK, "")
 
 
 def test_the_caption_names_a_transform_that_is_not_the_checkpoints() -> None:
