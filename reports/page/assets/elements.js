@@ -24,8 +24,8 @@ function s(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** A text of the data, whose own direction moves nothing beside it. */
-const bdi = (text) => h("bdi", {}, `${text}`);
+/** A text of the data, whose own direction moves nothing beside it; only long words are broken. */
+const bdi = (text) => h("bdi", { class: /\S{30}/.test(text) ? "long" : null }, `${text}`);
 
 const region = (label, ...children) =>
   h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": label }, ...children);
