@@ -32,10 +32,10 @@ def build_tables(
     allow_mixed: bool = False,
     view: View = USUAL,
 ) -> list[Table]:
-    """One table for each data set and backbone, sorted by their names.
+    """One table for each data set and backbone, sorted by their names or as they are asked for.
 
     Args:
-        records: records in any order, on which only rows sorted as `asked` depend.
+        records: records in any order, on which only the order `asked` of tables and rows depends.
         stale: keys of records made with another version of the method's source.
         allow_mixed: build a table even from records that differ in more than the method. The
             differences become part of the variants and footnotes.
@@ -55,7 +55,10 @@ def build_tables(
     if not allow_mixed:
         for where, members in by_table.items():
             refuse(members, found[where])
-    return [_table(by_table[where], found[where], stale, view, asked) for where in sorted(by_table)]
+    order = sorted(by_table)
+    if view.sort == "asked":
+        order.sort(key=lambda where: min(asked[record.key] for record in by_table[where]))
+    return [_table(by_table[where], found[where], stale, view, asked) for where in order]
 
 
 def _table(

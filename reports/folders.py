@@ -109,16 +109,17 @@ def of_methods(records: Sequence[Record], wanted: Sequence[str]) -> list[Record]
 
 
 def of_datasets(records: Sequence[Record], wanted: Sequence[str]) -> list[Record]:
-    """The records of some data sets; a name without fields matches any fields.
+    """The records of some data sets in the order of these; a name alone matches any fields.
 
     Raises:
         UserError: a name that matches none.
     """
     known = {record.dataset for record in records}
-    found = set()
-    for name in wanted:
+    places: dict[str, int] = {}
+    for place, name in enumerate(wanted):
         same = {name} & known or {k for k in known if k.partition(" (")[0] == name}
         if not same:
             raise did_you_mean("data set of these records", name, known)
-        found |= same
-    return [record for record in records if record.dataset in found]
+        places = {dataset: place for dataset in same} | places
+    found = [record for record in records if record.dataset in places]
+    return sorted(found, key=lambda record: places[record.dataset])

@@ -109,7 +109,8 @@ def spread_text(rows: Sequence[Row], *, named: bool = True) -> str:
 
 
 _SINGLE = {
-    "interval": "in brackets: half of the 95 % interval over test images, where nothing is random",
+    "interval": "in brackets: half of the 95 % interval over test images, or its ends, where "
+    "nothing is random",
     "fixed": "no ± where nothing is random",
     "once": "no ± for a single run",
 }

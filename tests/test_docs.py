@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 
@@ -40,34 +39,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_commands_name_what_there_is(page: Path) -> None:
     text = page.read_text("utf-8").replace("\\\n", " ")
     for methods in re.findall(r"run_benchmarks\.py .*--methods (\S+)", text):
-        built_in = set(METHODS.entries()) | {file.stem for file in EXAMPLES}
+        built_in = {"all", *METHODS.entries()} | {file.stem for file in EXAMPLES}
         assert set(methods.split(",")) <= built_in
     for file in re.findall(r"--(?:config|plugin) ([\w./]+)", text):
         assert (ROOT / file).is_file() or file == "FILE"
-
-
-def test_the_main_table_is_that_of_the_reference_results() -> None:
-    columns = {
-        "glyphs100_lt": ("overall", "many", "medium", "few"),
-        "glyphscenes_lt": ("overall", "few"),
-    }
-    found: dict[str, list[str]] = {}
-    for data, metrics in columns.items():
-        file = ROOT / f"results/reference/paper_table/{data}__glyph.csv"
-        with file.open(encoding="utf-8", newline="") as stream:
-            for row in csv.DictReader(stream):
-                variant = re.sub(r",? ?\(?tuned, 8 trials\)", ")", row["variant"])
-                variant = variant if "(" in variant else variant.replace(")", "").strip()
-                if row["metric"] in metrics and row["mean"]:
-                    spread = f" ± {float(row['std']):.1f}" if row["std"] else ""
-                    found.setdefault(variant, []).append(f"{float(row['mean']):.1f}{spread}")
-    page = (ROOT / "docs" / "results.md").read_text("utf-8")
-    section = page.split("## Every method under one budget")[1].split("##")[0]
-    shown = {}
-    for line in section.splitlines():
-        if line.startswith("| ") and not line.startswith("| method"):
-            name, *cells = (
-                re.sub(r"\*\*|</?u>", "", part).strip() for part in line.split("|")[1:-1]
-            )
-            shown[name] = [cell for cell in cells if cell != "–"]
-    assert shown == found

@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--config", type=Path, metavar="FILE", help=SWEEP_OF_RECORDS)
     add("--out", type=Path, metavar="FILE", help="also write a .md, .tex or .csv file")
     add_latex_width(parser)
+    add("--columns", metavar="overall,few,…", help="metrics to print (default all)")
     add("--names", metavar="FILE", help=NAMES)
     add_json(parser)
     add_plugin(parser)
@@ -97,8 +98,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     )
     cells: Baselines = {}
     sweep = Sweep() if options.config is None else read_sweep(options.config, {})
-    flags = {name: getattr(options, name) for name in ("names", "latex_width")}
-    settings = read_settings(flags, dict(sweep.report), options.config)
+    settings = read_settings(vars(options), dict(sweep.report), options.config)
     if options.config is not None:
         expansion = expand(sweep)
         records = records_of_sweep(records, expansion, options.config)

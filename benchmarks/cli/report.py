@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ from benchmarks.cli.parts.flags import (
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from reports.compare.runs import Read
+    from reports.settings import Settings
+    from results.schema import Record
 
 HELP = "write tables and figures of records"
 EXAMPLES = {
@@ -52,19 +57,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_allow_mixed(parser)
 
 
-def execute(options: argparse.Namespace, console: Console) -> int:
-    """Print the tables of the records chosen and write the report.
+@dataclass(frozen=True)
+class Chosen:
+    """The records that a command line chooses, and what it wants of them."""
+
+    records: list[Record]
+    stale: set[str]
+    read: Read
+    settings: Settings
+
+
+def choose(options: argparse.Namespace, console: Console) -> Chosen:
+    """Read the records of a command line.
 
     Raises:
-        UserError: unknown names, nothing to report, or records that do not belong in one table.
+        UserError: unknown names or values, or nothing that is chosen.
     """
-    from benchmarks.cli.parts.messages import print_report_files
     from benchmarks.cli.parts.records import load_records, records_of_sweep
     from benchmarks.errors import UserError
     from benchmarks.sweep.plan import expand
     from benchmarks.sweep.settings import Sweep, read_sweep, split_labels
     from reports.folders import of_datasets, of_methods
-    from reports.report import write_report
     from reports.settings import read_settings
 
     sweep = Sweep() if options.config is None else read_sweep(options.config, {})
@@ -72,21 +85,34 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     if settings.view.sort == "asked" and options.config is None and options.methods is None:
         raise UserError("--sort asked: give --methods or --config, whose order it is.")
     loaded = load_records(options.folders, options.plugin, console)
-    records = loaded.records
+    records = sorted(loaded.records, key=lambda record: record.dataset)
     if options.config is not None:
         records = records_of_sweep(records, expand(sweep), options.config)
     if options.methods is not None:
         records = of_methods(records, split_labels(options.methods))
     if options.datasets is not None:
         records = of_datasets(records, split_labels(options.datasets))
+    return Chosen(records, loaded.stale, loaded.read, settings)
+
+
+def execute(options: argparse.Namespace, console: Console) -> int:
+    """Print the tables of the records chosen and write the report.
+
+    Raises:
+        UserError: unknown names, nothing to report, or records that do not belong in one table.
+    """
+    from benchmarks.cli.parts.messages import print_report_files
+    from reports.report import write_report
+
+    chosen = choose(options, console)
     files = write_report(
-        records,
+        chosen.records,
         options.out or DEFAULT_FOLDER,
-        stale=loaded.stale,
+        stale=chosen.stale,
         allow_mixed=options.allow_mixed,
-        read=loaded.read,
+        read=chosen.read,
         console=console,
-        settings=settings,
+        settings=chosen.settings,
         page_alone=options.html,
     )
     print_report_files(console, files, None)

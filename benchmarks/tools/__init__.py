@@ -2,5 +2,6 @@
 
 `speed/` measures the suite (`python -m benchmarks.speed`), `pretrain_glyph.py` trains the embedded
 backbone, `carry_over.py` updates records, `keep_bits.py` keeps what their intervals need,
-`statistics/` simulates intervals and verdicts. They may import everything; nothing imports them.
+`documented.py` prints the tables of the documentation from them, `statistics/` simulates intervals
+and verdicts. They may import everything; nothing imports them.
 """

@@ -26,7 +26,7 @@ class Summary:
 def summaries(
     variants: Sequence[Aligned], tables: Sequence[Table], mains: Sequence[str]
 ) -> list[Summary | None]:
-    """The summary of each variant; None if it lacks a data set.
+    """The summary of each variant; None if it lacks a data set, or if it is the only one.
 
     Data sets with the same images count as one, with their mean. A data set on which no variant has
     the metric does not count.
@@ -47,7 +47,7 @@ def summaries(
         if all(value_of(variant.rows[p], mains[p]) is not None for p in scored)
     ]
     found: list[Summary | None] = [None] * len(variants)
-    if len(scored) < 2 or not complete:
+    if len(scored) < 2 or len(complete) < 2:
         return found
     signs = [1.0 if METRICS[mains[p]].higher_is_better else -1.0 for p in scored]
     values = np.array(

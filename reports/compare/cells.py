@@ -33,7 +33,15 @@ def title_of(table: Table) -> str:
 
 
 def titles(comparisons: Sequence[Comparison]) -> Mapping[str, str]:
-    """Column heads of the metrics, with the sizes of the groups.
+    """Column heads of the metrics that are printed: those of the view, or all if it has none."""
+    heads = all_titles(comparisons)
+    asked = comparisons[0].table.view.columns
+    keys = [key if key in heads or key != "balanced" else "overall" for key in asked]
+    return {key: heads[key] for key in keys if key in heads} or heads
+
+
+def all_titles(comparisons: Sequence[Comparison]) -> dict[str, str]:
+    """Column heads of all compared metrics, with the sizes of the groups.
 
     On a balanced test set overall and balanced accuracy are equal and share one column.
     """

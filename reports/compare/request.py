@@ -59,7 +59,7 @@ def tables_of(
         records: cells of any status.
         stale: keys of records made with another version of the method's source.
         request: what is to be compared.
-        view: printed names, and the order of the rows that are compared with a baseline.
+        view: printed names and metrics, and the order of the rows.
 
     Raises:
         UserError: names that nothing has, or records that do not belong in one table.

@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Any
 
 from benchmarks.errors import UserError
-from reports.compare.cells import titles
+from reports.compare.cells import all_titles
 from reports.compare.comparison import Comparer, Comparison
 from reports.compare.intervals import Interval
 from reports.page.packing import Pool
@@ -45,7 +45,7 @@ def pairs_data(table: Table, comparer: Comparer, pool: Pool) -> list[dict[str, A
 
 
 def _pair(comparison: Comparison, pool: Pool) -> dict[str, Any]:
-    judged = titles([comparison])  # without balanced accuracy where it is the overall one
+    judged = all_titles([comparison])  # without balanced accuracy where it is the overall one
     return {
         "covers": pool.add(comparison.covers),
         "notes": [pool.add(note) for note in comparison.notes],

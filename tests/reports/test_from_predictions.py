@@ -272,8 +272,8 @@ def test_the_interval_of_a_row_with_nothing_random_stands_in_its_cell() -> None:
     assert spread(rows["fixed"], "overall") == f"(±{(high - low) / 2:.1f})"
     assert spread(rows["fixed"], "ece") == spread(rows["once"], "overall") == ""
     assert spread(rows["lift"], "overall").startswith("± ")
-    said = "in brackets: half of the 95 % interval over test images, where nothing is random"
-    assert f"{said} (fixed, perfect)" in table.caption
+    said = "in brackets: half of the 95 % interval over test images, or its ends, where nothing is"
+    assert f"{said} random (fixed, perfect)" in table.caption
     assert "no ± for a single run (once)" in table.caption
     assert "no ± where" not in table.caption
     assert f"{rows['fixed'].values['overall'].mean:.1f} (±" in markdown(table)

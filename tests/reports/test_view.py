@@ -133,6 +133,13 @@ def test_rows_as_asked_have_the_order_of_the_records() -> None:
     assert labels(second) == labels(first)[::-1]
 
 
+def test_data_sets_as_asked_have_the_order_of_the_records() -> None:
+    found = [make_record("ncm", dataset=d, dataset_config={}) for d in ("b", "c", "a")]
+    names = [t.dataset for t in build_tables(found, view=view(sort="asked"))]
+    assert names == ["b", "c", "a"]
+    assert [t.dataset for t in build_tables(found)] == ["a", "b", "c"]
+
+
 def test_a_main_metric_without_values_is_said() -> None:
     (found,) = build_tables([make_record(counts=(300, 200))], view=view(metric="few"))
     assert found.main == "overall"

@@ -66,8 +66,8 @@ def add_view_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--sort",
         metavar="METRIC|asked|rank",
-        help="order of the rows: by a column, as methods are asked for, or by mean rank over data "
-        "sets (default: the main metric)",
+        help="order of the rows: by a column, as methods and data sets are asked for, or by mean "
+        "rank over data sets (default: the main metric)",
     )
     add("--names", metavar="FILE", help=NAMES)
     add(

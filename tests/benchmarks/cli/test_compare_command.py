@@ -129,6 +129,9 @@ def test_comparisons_have_printed_names_and_files_the_labels(
     assert status == 0
     assert out.count("B = Mean!") == 2 and "B = ncm" not in out
     assert "Small / " in out and SMALL not in out
+    assert command(*words, "--columns", "few,overall", "--out", "c.md")[0] == 0
+    heads = {x for x in Path("c.md").read_text("utf-8").splitlines() if x.startswith("| A ")}
+    assert {re.sub(r" \(\d\)", "", head) for head in heads} == {"| A | few | overall = balanced |"}
     with Path("c.csv").open(encoding="utf-8") as stream:
         assert {line["b"] for line in csv.DictReader(stream)} == {"ncm"}
     Path("names.yaml").write_text("ncn: Mean!\n", encoding="utf-8")

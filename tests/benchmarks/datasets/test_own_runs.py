@@ -264,7 +264,7 @@ def test_the_first_command_of_the_page_prints_its_table(
     words[words.index("--out") + 1] = str(tmp_path)
     status, said = command(*words)
     assert status == 0, said
-    shown = dict(re.findall(r"^\| (\w+) \| ([\d.]+) ±", page, re.MULTILINE))
+    shown = dict(re.findall(r"^\| `(\w+)` \| (?:\*\*|<u>)([\d.]+)", page, re.MULTILINE))
     found: dict[str, list[float]] = {}
     for record in records(tmp_path):
         assert record.metrics is not None
