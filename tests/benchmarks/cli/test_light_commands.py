@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,22 +18,32 @@ from tests.results.factory import make_record
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "transformers", "pandas", "scipy"}
 
 LOOKING = """
-import sys
+import json, sys
 import run_benchmarks
-status = run_benchmarks.main(sys.argv[1:])
-print("imported:", *sorted({module.partition(".")[0] for module in sys.modules}), file=sys.stderr)
-sys.exit(status)
+
+found = {}
+for line in json.loads(sys.argv[1]):
+    try:
+        status = run_benchmarks.main(line.split())
+    except SystemExit as ended:
+        status = ended.code
+    found[line] = status, sorted({module.partition(".")[0] for module in sys.modules})
+print("imported:", json.dumps(found), file=sys.stderr)
 """
 
+Looked = dict[str, tuple[int, set[str]]]
+"""Command line -> its exit status, and the packages that are imported after it."""
 
-def looked(words: str, folder: Path) -> tuple[int, set[str]]:
-    """Run a command line in a new process; return its exit status and the packages it imported."""
+
+def looked(lines: Sequence[str], folder: Path) -> Looked:
+    """Run command lines, one after the other, in a new process."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     ended = subprocess.run(
-        [sys.executable, "-c", LOOKING, *words.split()],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+        [sys.executable, "-c", LOOKING, json.dumps(lines)],
+        cwd=folder, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return ended.returncode, set(ended.stderr.rpartition("imported:")[2].split())
+    found = json.loads(ended.stderr.rpartition("imported:")[2])
+    return {line: (status, set(packages)) for line, (status, packages) in found.items()}
 
 
 LOOKS = {
@@ -47,24 +59,25 @@ LOOKS = {
     "plan --methods lift --datasets cifar100_lt --backbone ViT-B-16/no": 2,
     "plan --device cpu": 0,
     "plan --methods lift,coop --datasets imagenet_lt --device cpu": 0,
+    "status runs": 0,
+    "status runs --json": 0,
 }
 
 
-@pytest.mark.parametrize("words", LOOKS)
-def test_commands_that_import_neither_torch_nor_matplotlib(words: str, tmp_path: Path) -> None:
-    status, imported = looked(words, tmp_path)
-    assert status == LOOKS[words]
-    assert not imported & HEAVY
-    assert "matplotlib" not in imported
+@pytest.fixture(scope="module")
+def light(tmp_path_factory: pytest.TempPathFactory) -> Looked:
+    """All commands that are to be light, in one process: what one imports is there for the next."""
+    folder = tmp_path_factory.mktemp("light")
+    Store(folder / "runs").write(make_record(), {})
+    return looked(list(LOOKS), folder)
 
 
-def test_a_status_is_told_without_torch(tmp_path: Path) -> None:
-    Store(tmp_path / "runs").write(make_record(), {})
-    for words in ("status runs", "status runs --json"):
-        status, imported = looked(words, tmp_path)
-        assert status == 0
-        assert "rich" in imported
-        assert not imported & (HEAVY | {"matplotlib"})
+@pytest.mark.parametrize("line", LOOKS)
+def test_commands_that_import_neither_torch_nor_matplotlib(line: str, light: Looked) -> None:
+    status, imported = light[line]
+    assert status == LOOKS[line]
+    before = set[str]().union(*(light[one][1] for one in list(LOOKS)[: list(LOOKS).index(line)]))
+    assert not (imported - before) & (HEAVY | {"matplotlib"})
 
 
 def test_a_report_draws_without_torch(tmp_path: Path) -> None:
@@ -72,8 +85,8 @@ def test_a_report_draws_without_torch(tmp_path: Path) -> None:
     for seed in (0, 1):
         for method in ("lift", "sage"):
             store.write(make_record(method, seed=seed), {})
-    status, imported = looked("report runs --out here", tmp_path)
+    ((status, imported),) = looked(["report runs --out here"], tmp_path).values()
     assert status == 0
     assert list((tmp_path / "here").glob("*.png"))
-    assert "matplotlib" in imported  # proof that imports are detected
+    assert {"matplotlib", "rich"} <= imported  # proof that imports are detected
     assert not imported & (HEAVY - {"scipy"})  # the quantiles of intervals are SciPy's

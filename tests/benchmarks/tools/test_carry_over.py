@@ -143,6 +143,7 @@ def test_a_damaged_record_stops_it(tmp_path: Path, repository: Path, commit: Com
         carry_over(tmp_path, good, good, repository)
 
 
+@pytest.mark.slow
 def test_the_fingerprints_over_bytes_are_those_of_the_records_in_git() -> None:
     """Proof, on this project's history, that the reference records were those of their sources."""
     names = ["results/reference/paper_table/records", "results/reference/loss_ablation/records"]

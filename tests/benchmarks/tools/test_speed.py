@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
 import sys
 from functools import partial
@@ -132,26 +131,22 @@ def test_mistakes_end_before_anything_is_measured(
     assert said in printed.err and printed.err.count("\n") == 1 and not printed.out
 
 
-def test_a_part_runs_by_itself(tmp_path: Path) -> None:
+def test_a_part_runs_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINETO_LOG_LEVEL", "99")
     file = tmp_path / "speed.json"
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.tools.speed",
-        "attention",
-        "--quick",
-        "--json",
-        str(file),
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "--precision", "fp32"], capture_output=True, text=True, env=environment,
-        cwd=Path(__file__).resolve().parents[3],
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    words = ["attention", "--quick", "--precision", "fp32", "--threads", "1", "--json", str(file)]
+    assert main(words) == 0
     assert {row["name"] for row in json.loads(file.read_text())} == {
         "attention, 17 tokens", "attention, 197 tokens",
     }  # fmt: skip
+
+
+def test_the_module_is_a_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.tools.speed", "stepp"], capture_output=True, text=True,
+        cwd=Path(__file__).resolve().parents[3], check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and "Did you mean: step" in done.stderr
 
 
 def test_a_machine_in_a_hurry_takes_few_turns() -> None:
