@@ -21,7 +21,7 @@ from reports.grid import table_grid
 from reports.layout import number
 from reports.page.document import Content, document, page_data
 from tests.reports.page.conftest import Open
-from tests.reports.page.made import Made
+from tests.reports.page.made import Made, multi_label
 from tests.results.factory import failed_record, make_record
 
 
@@ -99,6 +99,36 @@ def test_the_shown_table_is_saved(opened: Open, made: Made, file: Path) -> None:
     assert saved["LaTeX"].count(r"\\") == 1 + len(shown)
     assert r"linear\_probe & " in saved["LaTeX"]
     assert saved["LaTeX"].isascii()
+
+
+def test_several_data_sets_with_their_knobs(opened: Open, tmp_path: Path) -> None:
+    study = multi_label(2)
+    for ratio, dataset in ((100, "cifar10_lt"), (20, "cifar10_lt_ir20")):
+        for method, accuracy in (("ncm", 0.4), ("lift", 0.7)):
+            knobs = {"imbalance": ratio, "profile": "exp"}
+            study.add(
+                method, 0, accuracy, classes=6, deterministic=True, dataset=dataset,
+                dataset_config=knobs,
+            )  # fmt: skip
+    page = opened(study.write(tmp_path / "page.html"))
+    shown = [row[:3] for row in cells(page, "#board")]
+    assert shown == [
+        ["cifar10_lt", "lift", "100"], ["cifar10_lt", "ncm", "100"],
+        ["cifar10_lt_ir20", "lift", "20"], ["cifar10_lt_ir20", "ncm", "20"],
+        ["glyphs100_lt", "m01", "100"], ["glyphs100_lt", "m00", "100"],
+    ]  # fmt: skip
+    page.get_by_role("button", name="imbalance").click()
+    assert [row[2] for row in cells(page, "#board")] == ["20", "20", "100", "100", "100", "100"]
+    assert "Methods on 3 data sets" in page.locator("#across").inner_text()
+    page.locator("#board-table").select_option(label="glyphs100_lt / glyph")
+    assert methods(page) == ["m01", "m00"]
+    tables = {table.task: table for table in study.tables()}
+    rows = {row.label: row for row in tables["multi"].rows}
+    comparison = Comparer(study.read).compare(tables["multi"], rows["m01"], rows["m00"])
+    expected = [row[1:] for row in pair_rows(judge([comparison]).members[0])]
+    assert [row[1:5] + row[6:] for row in cells(page, "#differences")] == expected
+    assert "Multi-label data have no predicted class" in page.locator("#pair").inner_text()
+    assert "average precision" in page.locator("#class-rows").inner_text()
 
 
 # ---- two rows ----------------------------------------------------------------------------------
