@@ -285,3 +285,5 @@ def test_an_interval_that_ends_at_a_limit_has_both_ends() -> None:
     table = study.table()
     row = dataclasses.replace(table.rows[0], intervals={"overall": (0.0, 90.0)})
     assert spread(row, "overall") == "(0.0 to 90.0)"
+    random = dataclasses.replace(row.done[0], deterministic=False)
+    assert spread(dataclasses.replace(row, done=(random,)), "overall") == ""

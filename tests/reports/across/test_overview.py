@@ -216,6 +216,11 @@ def test_the_order_of_rows(choice: dict[str, str], order: str) -> None:
     assert [line[0] for line in rows(of(ORDERED, **choice))[1:]] == list(order)
 
 
+def test_an_error_sorts_downwards() -> None:
+    found = [single(m, d, 50.0, metrics_ece=e) for m, e in (("x", 3.0), ("y", 9.0)) for d in "ab"]
+    assert [line[0] for line in rows(of(found, sort="ece"))[1:]] == ["y", "x"]
+
+
 def test_rows_as_asked() -> None:
     made = of(ORDERED[::-1], sort="asked")
     assert [line[0] for line in rows(made)[1:]] == ["z", "y", "x"]
