@@ -38,6 +38,8 @@ _LATIN_CAPITALS = {
 _JOINED = frozenset("-'`,")
 """Characters that TeX joins to another one if they follow each other, such as `--` to a dash."""
 BREAK = r"\penalty200{}"
+_SIGNS = frozenset("†‡")
+"""Signs that stay on the line of what is before them."""
 _BREAK_AFTER = frozenset("_=,/.:;@+|&)-")
 _LONG, _RUN = 20, 12
 """A line may break within a word of more than _LONG characters, after each _RUN of them."""
@@ -81,7 +83,8 @@ def parts(text: str) -> list[str]:
         in_a_number = character in ".," and not after.isalpha()
         at_a_sign = character in _BREAK_AFTER and after.isalnum() and not in_a_number
         full = room <= 0 and (after.isalnum() or room < -_RUN)
-        if character == " " or (after != " " and (at_a_sign or full)):
+        space = character == " " and after not in _SIGNS
+        if space or (" " not in (character, after) and (at_a_sign or full)):
             found.append("")
             room = _RUN
     return [part for part in found if part]
@@ -110,9 +113,9 @@ def printed(character: str) -> str:
 
 def _pieces(text: str) -> Iterator[str]:
     """The LaTeX of each character."""
-    before = ""
-    for character in line_of(text):
-        piece = _latex(character)
+    before, line = "", line_of(text)
+    for character, after in zip(line, f"{line[1:]} ", strict=False):
+        piece = "~" if character == " " and after in _SIGNS else _latex(character)
         if not before and piece in ("[", "*"):
             piece = f"{{{piece}}}"
         elif character == before and character in _JOINED:

@@ -72,7 +72,7 @@ def test_stale_keys_reach_every_format(tmp_path: Path) -> None:
     write_report(records, tmp_path, stale={"b": "edited"}, console=console)
     stem = tmp_path / "glyphs100_lt__glyph"
     assert "`lift` †" in stem.with_suffix(".md").read_text(encoding="utf-8")
-    assert r"lift $\dagger$" in stem.with_suffix(".tex").read_text(encoding="utf-8")
+    assert r"lift~$\dagger$" in stem.with_suffix(".tex").read_text(encoding="utf-8")
     assert ",True" in stem.with_suffix(".csv").read_text(encoding="utf-8")
     assert "lift †" in console.file.getvalue()
 

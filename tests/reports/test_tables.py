@@ -203,7 +203,7 @@ def test_warnings_are_shown_everywhere() -> None:
 def test_stale_rows_carry_their_sign() -> None:
     table = one_table([make_record("ncm", key="a"), make_record("lift", key="b")], stale={"b"})
     assert "`lift` † |" in markdown(table)
-    assert r"lift $\dagger$ &" in latex(table)
+    assert r"lift~$\dagger$ &" in latex(table)
     assert " lift † " in printed(table, 80)
 
 

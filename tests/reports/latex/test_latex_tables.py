@@ -45,7 +45,7 @@ def test_cells_are_numbers_of_siunitx_and_marks_are_kept() -> None:
     assert by_label["lift"][:2] == ["best 60.0", r"$\pm$ 2.8"]
     assert by_label["ncm"][:2] == ["50.0 second", r"$\pm$ 1.4"]
     assert by_label["zero\\_shot"][:2] == ["40.0", ""]
-    assert by_label[r"bad $\ddagger$"][:2] == ["--", ""]
+    assert by_label[r"bad~$\ddagger$"][:2] == ["--", ""]
     assert text.count("S[table-format=2.1,") == 3
     assert text.replace(BREAK, "").count(r"100 \% of \textless{}memory\textgreater{}") == 1
 

@@ -27,12 +27,13 @@ COMMANDS = {
         ("naïve Ångström Łódź š ő", r"na\"{i}ve \r{A}ngstr\"{o}m \L{}\'{o}d\'{z} \v{s} \H{o}"),
         ("ế Ǻ", r"\'{\^{e}} \'{\r{A}}"),
         ("λ Ω α Α ο ς µ", r"$\lambda$ $\Omega$ $\alpha$ A o $\varsigma$ $\mu$"),
-        ("± × – — … ≤ − †", r"$\pm$ $\times$ -- --- \ldots{} $\leq$ $-$ $\dagger$"),
+        ("± × – — … ≤ − †", r"$\pm$ $\times$ -- --- \ldots{} $\leq$ $-$~$\dagger$"),
         ("ﬁ ½ x² H₂ ＝", r"fi 1/2 x\textsuperscript{2} H\textsubscript{2} ="),
         ("数", r"\textless{}U+6570\textgreater{}"),
         ("👩", r"\textless{}U+1F469\textgreater{}"),
         ("[2cm] x", "{[}2cm] x"),
         ("* x [y]", "{*} x [y]"),
+        ("stale †", r"stale~$\dagger$"),
         (" two\n lines\t", "two lines"),
         ("\x1b[0m", r"\textbackslash{}x1b[0m"),
         ("", ""),
@@ -45,6 +46,7 @@ def test_a_character_is_printed_as_it_is_or_as_its_code(text: str, expected: str
 def check(text: str) -> None:
     escaped = escape_latex(text)
     assert escaped.isascii() and escaped.isprintable()
+    escaped = re.sub(r"~(?=\$\\d?dagger\$)", " ", escaped)
     rest = re.sub(r"\\(?:[A-Za-z]+)(?:\d+)?\{\}|\$\\[A-Za-z]+\$|\$-\$|\$\^\\circ\$", "", escaped)
     rest = re.sub(r"\\text(?:super|sub)script\{[^{}]*\}|\\[{}_&%#$]", "", rest)
     while rest != (rest := re.sub(r"\\[`'^~=\".a-zA-Z]\{[a-zA-Z]?\}", "", rest)):
@@ -83,6 +85,7 @@ def test_the_parts_are_the_text(text: str) -> None:
         ("internationalisation", ["internationalisation"]),
         ("x" * 30, ["x" * 12, "x" * 12, "x" * 6]),
         ("(a), (b).", ["(a), ", "(b)."]),
+        ("a b †‡", ["a ", "b †‡"]),
         ("数" * 5, ["数" * 3, "数" * 2]),
     ],
 )
