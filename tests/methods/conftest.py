@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks.conformance.tiny import tiny_backbone
+from methods.parts.heads import calibration
 
 
 @pytest.fixture
@@ -17,3 +18,9 @@ def double() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def short_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibrate the logits of prompts in few steps: most of the time of multi-label fits."""
+    monkeypatch.setattr(calibration, "STEPS", 10)

@@ -13,8 +13,9 @@ from benchmarks.conformance.reach import holds_test
 from benchmarks.conformance.tiny import tiny_data, tiny_task
 from benchmarks.datasets.base import TaskKind
 from methods.base import Task
-from methods.parts.heads import calibration
 from methods.registry import METHODS
+
+pytestmark = pytest.mark.usefixtures("short_calibration")
 
 SUBJECTS: list[tuple[str, TaskKind]] = [
     (name, kind)
@@ -22,12 +23,6 @@ SUBJECTS: list[tuple[str, TaskKind]] = [
     for kind in entry.options.get("tasks", ("single",))
 ]
 ON_GPU = [check for check in CHECKS if check.name in ("gpu", "host_waits")]
-
-
-@pytest.fixture(autouse=True)
-def _short_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calibrate logits in few steps: most of the time of some methods, and no check's concern."""
-    monkeypatch.setattr(calibration, "STEPS", 10)
 
 
 def complaints(name: str, kind: TaskKind, checks: Sequence[Check]) -> list[str]:

@@ -23,6 +23,8 @@ from methods.parts.text.prompts import PromptLearner
 from methods.parts.text.text_tower import mean_direction
 from tests.methods.double import precise_task
 
+pytestmark = pytest.mark.usefixtures("short_calibration")
+
 KINDS = pytest.mark.parametrize("kind", ["single", "multi"])
 SIGNS = pytest.mark.parametrize("sign", ["pull", "code"])
 

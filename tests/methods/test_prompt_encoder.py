@@ -22,6 +22,8 @@ from methods.parts.text.prompt_encoder import PromptEncoder
 from methods.parts.text.text_tower import text_tower, tokenised
 from tests.methods.double import precise_task
 
+pytestmark = pytest.mark.usefixtures("short_calibration")
+
 NAMES = ("drisobir", "blue circle with dots", "a", "cyan Zz 9, triangle", "red", "green dots")
 CONTEXTS, WIDTH = 3, 32
 PLANS = {  # rows at a time, bytes kept, what a bucket costs

@@ -21,7 +21,7 @@ from methods.parts.training.learning import Learner, fit_learners
 from methods.registry import METHODS, info_of
 from tests.methods.memory import Memory
 
-pytestmark = pytest.mark.numeric
+pytestmark = [pytest.mark.numeric, pytest.mark.usefixtures("short_calibration")]
 
 TRAINED = [
     (name, kind)

@@ -32,6 +32,8 @@ from methods.tau_norm import TauNorm
 from tests.methods.double import precise_task
 from tests.methods.memory import Memory
 
+pytestmark = pytest.mark.usefixtures("short_calibration")
+
 Pairs = list[tuple[Learner, Task]]
 
 
