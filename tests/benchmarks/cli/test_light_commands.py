@@ -27,7 +27,8 @@ for line in json.loads(sys.argv[1]):
         status = run_benchmarks.main(line.split())
     except SystemExit as ended:
         status = ended.code
-    found[line] = status, sorted({module.partition(".")[0] for module in sys.modules})
+    packages = {module.partition(".")[0] for module in sys.modules}
+    found[line] = status, sorted(packages | sys.modules.keys() & {"matplotlib.pyplot"})
 print("imported:", json.dumps(found), file=sys.stderr)
 """
 
@@ -80,7 +81,7 @@ def test_commands_that_import_neither_torch_nor_matplotlib(line: str, light: Loo
     assert not (imported - before) & (HEAVY | {"matplotlib"})
 
 
-def test_a_report_draws_without_torch(tmp_path: Path) -> None:
+def test_a_report_draws_without_torch_and_pyplot(tmp_path: Path) -> None:
     store = Store(tmp_path / "runs")
     for seed in (0, 1):
         for method in ("lift", "sage"):
@@ -89,4 +90,5 @@ def test_a_report_draws_without_torch(tmp_path: Path) -> None:
     assert status == 0
     assert list((tmp_path / "here").glob("*.png"))
     assert {"matplotlib", "rich"} <= imported  # proof that imports are detected
+    assert "matplotlib.pyplot" not in imported
     assert not imported & (HEAVY - {"scipy"})  # the quantiles of intervals are SciPy's
