@@ -236,6 +236,7 @@ def test_a_method_that_does_not_serve_a_task_is_a_row_not_a_failure(
         (single,) = report.glob(f"glyphs100_lt*.{ending}")
         for file in (scenes, single):
             text = file.read_text(encoding="utf-8").replace("\\_", "_")
+            text = text.replace("\\penalty200{}", "")  # where LaTeX may break a line
             assert "one_label" in text and "labels" in text and "either" in text
             assert "nan" not in text.lower()
     assert "serves single-label data only" in next(report.glob("glyphscenes*.md")).read_text()
