@@ -30,6 +30,8 @@ class Line:
     """A variant of a method at several values of the knob."""
 
     label: str
+    name: str
+    """Printed name."""
     method: str
     points: tuple[tuple[float, Mapping[str, Summary]], ...]
     """Value of the knob with the overall value and those of THIRDS by name."""
@@ -159,13 +161,14 @@ def _identity(row: Row) -> Key:
 
 def _line(rows: Sequence[Row], values: Sequence[float], fixed: NDArray[np.int64] | None) -> Line:
     # A label depends on the neighbours of its row, so it may differ between tables.
-    label = max(Counter(row.label for row in rows).items(), key=lambda i: (i[1], len(i[0])))[0]
+    often = Counter((row.label, row.name) for row in rows)
+    label, name = max(often, key=lambda pair: (often[pair], len(pair[0])))
     points = []
     for value, row in zip(values, rows, strict=True):
         runs = [_thirds_of(record, fixed) for record in row.done]
         thirds = {name: summarise(run[name] for run in runs) for name in THIRDS}
         points.append((value, {"overall": row.values["overall"], **thirds}))
-    return Line(label, rows[0].method, tuple(points))
+    return Line(label, name, rows[0].method, tuple(points))
 
 
 def _heights(world: Sequence[Table]) -> dict[Key, float]:

@@ -26,6 +26,9 @@ from reports.across.study import Study, study
 from reports.across.terminal import print_overview, print_study
 from reports.aggregate import build_tables
 from reports.compare.runs import Read
+from reports.figures.drawing import Drawing
+from reports.figures.outcomes import Outcomes
+from reports.figures.registry import SWEEP_FIGURES, TABLE_FIGURES
 from reports.figures.style import save
 from reports.from_predictions import with_predictions
 from reports.knob_sweeps import KnobSweep, find_sweeps
@@ -90,7 +93,11 @@ def write_report(
             be written.
     """
     view = settings.view
-    tables = tables_of(records, view, stale=stale, allow_mixed=allow_mixed, read=read)
+    outcomes = None if read is None else Outcomes(read)
+    tables = tables_of(
+        records, view, stale=stale, allow_mixed=allow_mixed, read=outcomes and outcomes.read
+    )
+    drawing = Drawing.of(tables, settings.figures, outcomes)
     if console is not None:
         for table in tables:
             print_table(table, console)
@@ -117,9 +124,13 @@ def write_report(
                 written += _write(output(table), out / f"{stem}{ending}")
             for name, text in table_files(table, stem, report_name(out), settings.latex).items():
                 written += _write(text, out / name)
+            for ending, draw in TABLE_FIGURES.items():
+                written += _save(draw(table, drawing), out / f"{stem}{ending}", drawing)
         for sweep, stem in zip(sweeps, sweep_stems(sweeps), strict=True):
             for ending, of_sweep in SWEEP_OUTPUTS.items():
                 written += _write(of_sweep(sweep), out / f"{stem}{ending}")
+            for ending, draw_sweep in SWEEP_FIGURES.items():
+                written += _save(draw_sweep(sweep, drawing), out / f"{stem}{ending}", drawing)
         if summary:
             written += _write(across.markdown(summary, studies), out / "across.md")
             tex = across_text(
@@ -130,7 +141,7 @@ def write_report(
         if any(one.pairs for one in studies):
             written += _write(across.pairs_csv(studies), out / "across_pairs.csv")
         for one, stem in zip(studies, study_stems(studies), strict=True):
-            written += _write(diagram(one), out / stem)
+            written += _save(diagram(one, drawing), out / stem, drawing)
         ordered = sorted(records, key=lambda record: record.key)
         written += _write(records_csv(ordered), out / "records.csv")
         written += _write(document(page_data(page)), out / PAGE)
@@ -195,10 +206,13 @@ def _all_different(stems: Sequence[str], contents: Iterable[str]) -> list[str]:
 
 
 def _write(content: Content, file: Path) -> list[Path]:
-    """Write a text to a file, or a figure to a PNG and a PDF; nothing for None."""
+    """Write a text to a file; nothing for None."""
     if content is None:
         return []
-    if isinstance(content, Figure):
-        return save(content, file)
     write_text(file, visible(content))
     return [file]
+
+
+def _save(figure: Figure | None, stem: Path, drawing: Drawing) -> list[Path]:
+    """Write a figure in all formats that are asked for; nothing for None."""
+    return [] if figure is None else save(figure, stem, drawing.options)

@@ -10,12 +10,14 @@ from typing import Any
 from benchmarks.errors import did_you_mean
 from benchmarks.sweep.settings import difference_in_points
 from reports import view
+from reports.figures import settings as figures
+from reports.figures.options import FigureOptions
 from reports.latex.width import PAGE, Width, read_width
 from reports.view import View, read_view
 
 _OTHERS = ("rope", "latex_width")
-KEYS = (*view.KEYS, *_OTHERS)
-"""Keys of `report:`, which are names of flags, too."""
+KEYS = (*view.KEYS, *figures.KEYS, *_OTHERS)
+"""Keys of `report:`, which are names of flags, too, with hyphens."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Settings:
     """Everything that a user chooses of a report."""
 
     view: View = view.USUAL
+    figures: FigureOptions = FigureOptions()  # noqa: RUF009 - it is frozen
     rope: float | None = None
     """Half-width of the region of practical equivalence over data sets, in points."""
     latex: Width = PAGE
@@ -56,8 +59,10 @@ def read_settings(
         if flags.get(name) is not None
     }
     rope, latex = given.pop("rope", None), given.pop("latex_width", None)
+    of_figures = {name: given.pop(name) for name in figures.KEYS if name in given}
     return Settings(
         read_view(given),
+        figures.figure_options(of_figures),
         None if rope is None else difference_in_points(*rope),
         PAGE if latex is None else read_width(*latex),
     )

@@ -143,6 +143,9 @@ class Record:
     dataset_config: dict[str, Any]
     """Resolved knobs of the data set."""
     class_names: Annotated[tuple[str, ...], Length(PROSE)] = ()
+    nearest: Annotated[tuple[int, ...], Range(0, 2**53)] = ()
+    """(C,) the other class whose name is nearest to that of each class, by the backbone's text
+    features; empty in records of earlier versions."""
     identity: Hash = ""
     """Hash of the specification without the method's source; a stale record has the same."""
     notes: Annotated[tuple[str, ...], Length(PROSE)] = ()
@@ -239,8 +242,12 @@ def _check_done(record: Record) -> None:
     }
     if record.class_names:
         lengths["class_names"] = len(record.class_names)
+    if record.nearest:
+        lengths["nearest"] = len(record.nearest)
     if len(set(lengths.values())) > 1:
         raise RecordError(f"fields by class have different lengths: {lengths}")
+    if max(record.nearest, default=0) >= len(groups.membership):
+        raise RecordError("nearest has a class that is not there")
     sizes = {name: groups.membership.count(name) for name in GROUPS}
     for name, size in sizes.items():
         if getattr(groups, name) != size:

@@ -12,6 +12,7 @@ from benchmarks.cli.parts.flags import (
     NAMES,
     RECORD_FOLDERS,
     SWEEP_OF_RECORDS,
+    add_figure_flags,
     add_json,
     add_latex_width,
     add_plugin,
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 HELP = "compare variants: paired differences with intervals"
 EXAMPLES = {"compare results/runs --a sage --b lift": "more than noise?"}
+
+
+_FIGURES = (".png", ".pdf", ".svg", ".pgf")
+"""Endings of a figure of the differences by class."""
+_ENDINGS = (".md", ".tex", ".csv", *_FIGURES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,10 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--datasets", metavar="D[,D2]", help=DATASETS_OF_RECORDS)
     add("--config", type=Path, metavar="FILE", help=SWEEP_OF_RECORDS)
-    add("--out", type=Path, metavar="FILE", help="also write a .md, .tex or .csv file")
+    add("--out", type=Path, metavar="FILE", help=f"also write a file: {', '.join(_ENDINGS)}")
     add_latex_width(parser)
     add("--columns", metavar="overall,few,…", help="metrics to print (default all)")
     add("--names", metavar="FILE", help=NAMES)
+    add_figure_flags(parser, of_report=False)
     add_json(parser)
     add_plugin(parser)
 
@@ -80,12 +87,14 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from reports.compare.request import Request, compared, tables_of
     from reports.compare.rows import RowFinder
     from reports.compare.terminal import print_against, print_pairs
+    from reports.figures.settings import figure_of
     from reports.folders import of_datasets
     from reports.latex.files import comparisons_text, report_name
     from reports.settings import read_settings
 
-    if options.out is not None and options.out.suffix not in (".md", ".tex", ".csv"):
-        raise UserError(f"--out {options.out}: name a file that ends in .md, .tex or .csv.")
+    if options.out is not None and options.out.suffix not in _ENDINGS:
+        raise UserError(f"--out {options.out}: name a file that ends in {', '.join(_ENDINGS)}.")
+    figure = figure_of(options.out, options.figure_width, options.style)
     if options.robust and options.power is not None:
         raise UserError("--power counts the runs of plain means: leave out --robust.")
     baselines = split_labels(options.against or "")
@@ -125,7 +134,13 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         show = print_pairs if request.a else print_against
         for family in families:
             show(family, console)
-    if options.out is not None:
+    if figure is not None:
+        from reports.figures.class_difference import write_difference
+
+        drawn = [judged.comparison for family in families for judged in family.members]
+        write_difference(drawn, loaded.read, options.out, figure)
+        console.print(f"Written: {options.out}", markup=False, soft_wrap=True)
+    elif options.out is not None:
         if options.out.suffix == ".csv":
             text = comparisons_csv(families)
         elif options.out.suffix == ".tex":

@@ -13,6 +13,7 @@ from benchmarks.cli.parts.flags import (
     SWEEP_OF_RECORDS,
     add_allow_mixed,
     add_latex_width,
+    add_figure_flags,
     add_plugin,
     add_view_flags,
 )
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_view_flags(parser)
     add_latex_width(parser)
+    add_figure_flags(parser)
     add(
         "--html",
         action="store_true",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from benchmarks.cli.parts.flags import (
     add_allow_mixed,
     add_latex_width,
+    add_figure_flags,
     add_sweep_flags,
     add_view_flags,
 )
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweep_flags(parser)
     add_view_flags(parser)
     add_latex_width(parser)
+    add_figure_flags(parser)
     add_allow_mixed(parser)
     parser.add_argument(
         "--task",

@@ -37,6 +37,7 @@ from benchmarks.run.display import Display
 from benchmarks.run.guard import ProcessState
 from benchmarks.run.logits import SAMPLES, logits_of
 from benchmarks.run.model_files import Restored, SavedModel, model_file, put_back, save_model
+from benchmarks.run.nearest import nearest_others
 from benchmarks.run.options import RunOptions
 from benchmarks.run.recorder import membership, now
 from benchmarks.run.untouched import Shared
@@ -106,6 +107,7 @@ class Bench:
             hardware=devices.describe(backbone.device),
             split_hash=data.split_hash,
             deterministic_algorithms=torch.are_deterministic_algorithms_enabled(),
+            nearest=nearest_others(_name_features(data, backbone, features, display)),
         )
         data = data.without_test_labels()
         self._data = data
@@ -389,3 +391,12 @@ class Bench:
     def changes(self) -> list[str]:
         """Return the names of shared things that a method has changed in place."""
         return self._shared.changes()
+
+
+def _name_features(
+    data: DataSet, backbone: Backbone, features: FeatureStore, display: Display
+) -> Tensor:
+    """(C, D) features of the class names in the first template."""
+    prompts = [data.texts.templates[0].format(name) for name in data.texts.class_names]
+    progress = partial(display.preparing, f"features of {data.name} names")
+    return features.texts(backbone, prompts, progress=progress)

@@ -47,6 +47,8 @@ class Facts:
     split_hash: str
     """Hash of the data set as the fitting process read it."""
     deterministic_algorithms: bool
+    nearest: tuple[int, ...] = ()
+    """(C,) class of the nearest name, see `nearest`."""
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ class Workers:
             raise self._lost("")
         # No limit of time: it may download weights and compute features.
         self._send(Open(cell, info_of(cell.method), foreign))
-        return self._read(lambda: Facts(**self._next({}, None).head["facts"]))
+        return self._read(lambda: _facts(self._next({}, None).head["facts"]))
 
     def measure(self, cells: list[Cell], shape: tuple[int, int], take: Take) -> Verdict:
         """See `Engine.measure`."""
@@ -258,6 +258,10 @@ def _bodies(answers: Iterator[Message]) -> Iterator[bytes]:
         if message.head.get("kind") != "logits":
             raise ValueError("logits are missing")
         yield message.body
+
+
+def _facts(values: Mapping[str, Any]) -> Facts:
+    return Facts(**{**values, "nearest": tuple(values["nearest"])})  # JSON has lists
 
 
 def _verdict(head: Mapping[str, Any]) -> Verdict:

@@ -187,6 +187,7 @@ class Recorder:
             dataset_version=data.version,
             recipe=data.recipe,
             class_names=data.texts.class_names,
+            nearest=self._facts.nearest,
             provenance=provenance(
                 self._facts,
                 text_hash=data.texts.digest,

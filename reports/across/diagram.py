@@ -8,13 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.across.study import Study
-from reports.figures.style import WIDTH, drawn_text, shown, style
+from reports.figures.drawing import PLAIN, Drawing, marks_of
+from reports.figures.options import FigureOptions
+from reports.figures.style import style
+from reports.figures.texts import characters, drawn_text, line_height
 
-_LINE = 0.15
-"""Inches from one line of a label to the next."""
+MOST = 24
+"""Most variants in a diagram."""
 
 
-def diagram(study: Study) -> Figure | None:
+def diagram(study: Study, drawing: Drawing = PLAIN) -> Figure | None:
     """Mean ranks on an axis, labels below; bars join variants that are not shown to differ.
 
     Returns:
@@ -22,23 +25,25 @@ def diagram(study: Study) -> Figure | None:
     """
     if study.tests is None:
         return None
-    worst_first, note = shown(study.ranked[::-1])  # keeps the best if there are too many
-    ranked = worst_first[::-1]
+    options = drawing.options
+    ranked = study.ranked[:MOST]
+    note = f" ({MOST} of {len(study.ranked)} variants)" if len(ranked) < len(study.ranked) else ""
+    looks = drawing.looks([next(filter(None, one.line.rows)) for one in ranked])
     bars = [[i for i in group if i < len(ranked)] for group in study.alike]
     bars = [group for group in bars if len(group) > 1]
-    labels = [_lines(f"{one.line.name} {one.rank:.2f}") for one in ranked]
-    step = 0.09 + _LINE * max(map(len, labels))
+    labels = [_lines(f"{one.line.name} {one.rank:.2f}", options) for one in ranked]
+    line = line_height(options)
+    step = 0.09 + line * max(map(len, labels))
     half = -(-len(ranked) // 2)
     height = 0.3 + 0.12 * len(bars) + step * (half + 0.5)
-    with style():
-        figure = Figure(figsize=(WIDTH, height + 0.3), layout="constrained")
+    with style(options):
+        figure = Figure(figsize=(options.width, height + 0.3), layout="constrained")
         axes = figure.add_subplot()
-        low, high = 1.0, float(len(study.ranked))
-        axes.set_xlim(low, high)
+        axes.set_xlim(1.0, float(len(study.ranked)))
         axes.set_ylim(height, 0)
         axes.xaxis.tick_top()
         axes.xaxis.set_label_position("top")
-        axes.set_xlabel(f"Mean rank over {len(study.matrix.blocks)} data sets {note}".rstrip())
+        axes.set_xlabel(f"Mean rank over {len(study.matrix.blocks)} data sets{note}")
         axes.yaxis.set_visible(False)
         axes.spines[["left", "bottom"]].set_visible(False)
         axes.spines["top"].set_visible(True)
@@ -46,15 +51,18 @@ def diagram(study: Study) -> Figure | None:
             ends = [ranked[group[0]].rank, ranked[group[-1]].rank]
             axes.plot(ends, [0.12 * (i + 1)] * 2, color="black", lw=2.5, clip_on=False)
         top = 0.12 * (len(bars) + 1)
-        for i, one in enumerate(ranked):
+        for i, (one, look) in enumerate(zip(ranked, looks, strict=True)):
             left = i < half
             y = top + step * (i + 0.7 if left else len(ranked) - i - 0.3)
             _label(axes, one.rank, y, "\n".join(labels[i]), left=left)
+            axes.plot([one.rank], [0], clip_on=False, **(marks_of(look) | {"zorder": 6}))
     return figure
 
 
-def _lines(label: str) -> list[str]:
-    parts = textwrap.wrap(label, 36, max_lines=3, placeholder=" …", break_on_hyphens=False)
+def _lines(label: str, options: FigureOptions) -> list[str]:
+    # The axis between the labels has as much room as those on one side.
+    room = characters(options.width / 3, options)
+    parts = textwrap.wrap(label, room, max_lines=3, placeholder=" …", break_on_hyphens=False)
     return [drawn_text(part) for part in parts]
 
 

@@ -14,6 +14,7 @@ from reports.across.overview import Overview
 from reports.across.study import Study
 from reports.compare.comparison import Comparer
 from reports.compare.runs import Read
+from reports.figures.looks import assign
 from reports.knob_sweeps import KnobSweep
 from reports.page.cards import descriptions, method_cards
 from reports.page.packing import Pool, script_json
@@ -53,9 +54,10 @@ def page_data(content: Content) -> dict[str, Any]:
     ordered = sorted(content.records, key=lambda record: record.key)
     places = {record.key: place for place, record in enumerate(ordered)}
     records = records_data(ordered, pool, predicted)
+    looks = assign((row.method, row.label) for table in content.tables for row in table.rows)
     tables = []
     for table in content.tables:
-        data = table_data(table, places, pool)
+        data = table_data(table, places, pool, looks)
         if content.read is not None and table.task == "multi":
             data["pairs"] = pairs_data(table, Comparer(content.read), pool)
         first = next((record for row in table.rows for record in row.done), None)
@@ -65,7 +67,7 @@ def page_data(content: Content) -> dict[str, Any]:
     return {
         "title": described(content.tables),
         "tables": tables,
-        "sweeps": [sweep_data(sweep) for sweep in content.sweeps],
+        "sweeps": [sweep_data(sweep, looks) for sweep in content.sweeps],
         "across": [
             *map(overview_data, content.overviews),
             *map(study_data, content.studies),

@@ -12,7 +12,7 @@ from reports.across.files import title as study_title
 from reports.across.overview import Overview, overview_grid
 from reports.across.study import Study
 from reports.columns import COSTS
-from reports.figures.style import look
+from reports.figures.looks import Look, Name
 from reports.grid import Grid, Head
 from reports.knob_sweeps import WORDS, KnobSweep
 from reports.latex.text import escape_latex
@@ -23,13 +23,16 @@ from reports.published.tables import BEYOND, LEGEND
 from reports.table import PublishedValues, Row, Summary, Table
 
 
-def table_data(table: Table, places: Mapping[str, int], pool: Pool) -> dict[str, Any]:
+def table_data(
+    table: Table, places: Mapping[str, int], pool: Pool, looks: Mapping[Name, Look]
+) -> dict[str, Any]:
     """A table with all its metrics and costs; rows refer to records by their place in the page.
 
     Args:
         table: the table.
         places: place of each record by its key.
         pool: gets what rows share.
+        looks: of the rows.
     """
     metrics = metrics_of(table.task)
     marked = {metric.key: marks(table, metric.key) for metric in metrics}
@@ -50,7 +53,12 @@ def table_data(table: Table, places: Mapping[str, int], pool: Pool) -> dict[str,
         "warnings": list(table.warnings),
         "columns": _columns(table),
         "rows": [
-            _row(row, i, {key: found[i] for key, found in marked.items()}, places)
+            _row(
+                row,
+                looks[row.method, row.label],
+                {key: found[i] for key, found in marked.items()},
+                places,
+            )
             for i, row in enumerate(table.rows)
         ],
         # Texts of exported tables, as Markdown and as LaTeX.
@@ -90,7 +98,7 @@ def _text(row: Row) -> str:
 
 
 def _row(
-    row: Row, index: int, marked: Mapping[str, Any], places: Mapping[str, int]
+    row: Row, look: Look, marked: Mapping[str, Any], places: Mapping[str, int]
 ) -> dict[str, Any]:
     return {
         "label": row.label,
@@ -109,7 +117,7 @@ def _row(
         "costs": {key: [row.values[key].mean, cost(key, row.values[key])] for key in COSTS},
         "done": [places[record.key] for record in row.done],
         "failed": [places[record.key] for record in row.failed],
-        "look": _look(index),
+        "look": _look(look),
     }
 
 
@@ -117,13 +125,12 @@ def _summary(summary: Summary) -> list[Any]:
     return [summary.mean, summary.std, summary.n]
 
 
-def _look(index: int) -> dict[str, Any]:
-    drawn = look(index)
+def _look(look: Look) -> dict[str, Any]:
     return {
-        "colour": drawn.colour,
-        "dashes": drawn.dashes[1],
-        "marker": drawn.marker,
-        "filled": True,
+        "colour": look.colour,
+        "dashes": look.dashes[1],
+        "marker": look.marker,
+        "filled": look.filled,
     }
 
 
@@ -149,7 +156,7 @@ def _published(found: PublishedValues) -> dict[str, Any]:
     }
 
 
-def sweep_data(sweep: KnobSweep) -> dict[str, Any]:
+def sweep_data(sweep: KnobSweep, looks: Mapping[Name, Look]) -> dict[str, Any]:
     """A sweep over a knob of a data set: for each line its points, with mean and deviation."""
     return {
         "base": sweep.base,
@@ -160,14 +167,14 @@ def sweep_data(sweep: KnobSweep) -> dict[str, Any]:
         "notes": list(sweep.notes),
         "lines": [
             {
-                "label": line.label,
-                "look": _look(i),
+                "label": line.name,
+                "look": _look(looks[line.method, line.label]),
                 "points": [
                     [x, {name: _summary(summary) for name, summary in values.items()}]
                     for x, values in line.points
                 ],
             }
-            for i, line in enumerate(sweep.lines)
+            for line in sweep.lines
         ],
     }
 

@@ -60,7 +60,7 @@ from reports.compare.comparison import Comparer
 from reports.compare.families import judge
 from reports.compare.files import comparisons_csv, pairs_markdown
 from reports.compare.rows import find_row
-from reports.figures.group_bars import group_bars
+from reports.figures.groups import groups as groups_figure
 from reports.report import write_report
 from results.schema import Record, RecordError
 from tests.results.factory import make_record
@@ -87,7 +87,7 @@ comparison = comparer.compare(table, find_row(table, "sage"), find_row(table, "l
 family = judge([comparison])
 (out / "compare.md").write_text(pairs_markdown(family), encoding="utf-8")
 (out / "compare.csv").write_text(comparisons_csv([family]), encoding="utf-8")
-ticks = [tick.get_text() for tick in group_bars(table).axes[0].get_xticklabels()]
+panels = [axes.get_title().replace("\\n", " ") for axes in groups_figure(table).axes]
 old = make_record("ncm").to_json()
 del old["metrics"]["geometric_mean"]
 try:
@@ -95,7 +95,7 @@ try:
 except RecordError as error:
     refused = str(error)
 print(json.dumps({
-    "ticks": ticks,
+    "panels": panels,
     "values": {r.method: [r.metrics.geometric_mean, r.metrics.per_class] for r in records},
     "of an old record": Record.from_json(old).metrics.geometric_mean,
     "refused": refused,
@@ -146,7 +146,7 @@ def test_a_metric_is_one_function_and_one_line(tmp_path: Path) -> None:
         each = {line["method"]: line["metrics.geometric_mean"] for line in csv.DictReader(stream)}
     assert {name: float(value) for name, value in each.items()} == pytest.approx(values)
     # The figure
-    assert found["ticks"] == ["overall", "many (2)", "medium (2)", "few (2)", "geometric mean"]
+    assert found["panels"] == ["overall", "many (2)", "medium (2)", "few (2)", "geometric mean"]
     # The comparison
     assert "| geometric mean | " in (tmp_path / "compare.md").read_text("utf-8")
     with open(tmp_path / "compare.csv", encoding="utf-8") as stream:
@@ -160,12 +160,13 @@ def test_a_metric_is_one_function_and_one_line(tmp_path: Path) -> None:
 FIGURE = '''
 from matplotlib.figure import Figure
 
-from reports.outputs import table_output
+from reports.figures.drawing import Drawing
+from reports.figures.registry import table_figure
 from reports.table import Table
 
 
-@table_output("__new_figure")
-def new_figure(table: Table) -> Figure | None:
+@table_figure("__new_figure")
+def new_figure(table: Table, drawing: Drawing) -> Figure | None:
     """One point for each row."""
     figure = Figure()
     figure.add_subplot().plot([row.values["overall"].mean for row in table.rows], "o")
@@ -198,13 +199,13 @@ import reports.formats
 
 reports.figures.__path__.append(str(Path(sys.argv[1]) / "figures"))
 reports.formats.__path__.append(str(Path(sys.argv[1]) / "formats"))
-from reports.outputs import SWEEP_OUTPUTS, TABLE_OUTPUTS
+from reports.figures.registry import SWEEP_FIGURES, TABLE_FIGURES
 from reports.report import write_report
 from tests.results.factory import make_record
 
-for slow in ("__head_tail", "__groups"):
-    del TABLE_OUTPUTS[slow]
-del SWEEP_OUTPUTS[""]
+for slow in [ending for ending in TABLE_FIGURES if ending != "__new_figure"]:
+    del TABLE_FIGURES[slow]
+SWEEP_FIGURES.clear()
 records = [
     make_record("ncm", overall=40.0 + ratio, dataset=f"glyphs100_lt_ir{ratio}",
                 dataset_config={"imbalance": ratio})

@@ -18,10 +18,8 @@ from benchmarks.metrics import METRICS
 from benchmarks.visible import visible
 from reports.aggregate import build_tables
 from reports.csv_text import cell, csv_text
-from reports.figures.group_bars import group_bars
-from reports.figures.head_tail import head_tail
-from reports.figures.knob_panels import sweep_figure
-from reports.figures.style import LONGEST, drawn_text
+from reports.figures.registry import SWEEP_FIGURES, TABLE_FIGURES
+from reports.figures.texts import LONGEST, drawn_text
 from reports.formats.markdown import markdown
 from reports.knob_sweeps import find_sweeps
 from reports.markdown_text import code, escape_markdown, pipes
@@ -29,6 +27,7 @@ from reports.records_table import records_csv
 from reports.report import file_stems, write_report
 from reports.table import Table
 from results.schema import Record
+from tests.reports.figures.made import full
 from tests.results.factory import failed_record, make_record
 
 TEXTS = (
@@ -164,12 +163,15 @@ def study(*labels: str) -> list[Record]:
 
 def test_hostile_labels_are_drawn() -> None:
     text = "$\\frac{1}{$ 数\x1b\n_" + "x" * 5000
-    (table,) = build_tables([make_record("m", config={"f": f}) for f in (text, f"_{text}")])
+    made = full((text, f"_{text}"))
+    table, drawing = made.table(), made.drawing()
     (sweep,) = find_sweeps(build_tables(study(text)))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # as when a figure is saved
-        for figure in (group_bars(table), head_tail(table), sweep_figure(sweep)):
-            assert figure is not None
+        figures = [draw(table, drawing) for draw in TABLE_FIGURES.values()]
+        figures += [draw(sweep, drawing) for draw in SWEEP_FIGURES.values()]
+        assert len([figure for figure in figures if figure is not None]) == 9
+        for figure in filter(None, figures):
             figure.draw_without_rendering()
             width, height = figure.get_size_inches()
             assert width * height < 100

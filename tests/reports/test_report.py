@@ -9,8 +9,12 @@ from rich.console import Console
 from benchmarks.errors import UserError
 from benchmarks.sweep.rows.comparability import MixedRecords
 from reports.aggregate import build_tables
+from reports.figures.options import FigureOptions
+from reports.figures.registry import TABLE_FIGURES
 from reports.report import file_stems, write_report
+from reports.settings import Settings
 from tests.benchmarks.damage import full_disk
+from tests.reports.figures.made import full
 from tests.results.factory import failed_record, make_record
 
 PER_TABLE = [".csv", ".md", ".tex", "__groups.pdf", "__groups.png", "__head_tail.pdf"]
@@ -28,6 +32,20 @@ def test_a_report_has_tables_and_figures_of_each_data_set_and_backbone(tmp_path:
     assert {file.name for file in files} == expected
     assert {file.name for file in (tmp_path / "new" / "out").iterdir()} == expected
     assert all(file.stat().st_size > 0 for file in files)
+
+
+@pytest.mark.real_figures
+def test_every_figure_that_has_something_to_show_is_written(tmp_path: Path) -> None:
+    made = full()
+    chosen = Settings(figures=FigureOptions(formats=("svg",)))
+    files = write_report(made.records, tmp_path, read=made.read, settings=chosen)
+    names = {file.name for file in files if file.suffix == ".svg"}
+    assert names == {f"glyphs100_lt__glyph{ending}.svg" for ending in TABLE_FIGURES}
+    assert len(names) >= 8
+    only = write_report([make_record("ncm")], tmp_path / "one", settings=chosen)
+    assert {file.name.partition("__glyph")[2] for file in only if file.suffix == ".svg"} == {
+        "__groups.svg", "__head_tail.svg"
+    }  # fmt: skip
 
 
 def test_without_a_finished_cell_there_are_tables_but_no_figures(tmp_path: Path) -> None:

@@ -52,6 +52,30 @@ def add_plugin(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_figure_flags(parser: argparse.ArgumentParser, *, of_report: bool = True) -> None:
+    """Add the choices for figures; `reports.figures.settings` checks their values.
+
+    Args:
+        parser: of the verb.
+        of_report: False for a verb that draws one figure of rows that it names.
+    """
+    add = parser.add_argument
+    add(
+        "--figure-width",
+        metavar="INCHES",
+        help="width that figures are printed with: 3.3 for one column of a page (default 7)",
+    )
+    add("--style", metavar="FILE", help="matplotlib style file for figures")
+    if of_report:
+        add("--format", metavar="pdf,png,svg,pgf", help="formats of figures (default png,pdf)")
+        add(
+            "--highlight",
+            metavar="A,B",
+            help="rows or methods that figures draw in colour, the others in grey (default: the "
+            "best)",
+        )
+
+
 def add_view_flags(parser: argparse.ArgumentParser) -> None:
     """Add the choice of columns, order and names of tables; `reports.settings` checks the values.
 

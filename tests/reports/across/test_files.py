@@ -189,7 +189,8 @@ def test_a_report_of_several_data_sets_has_files_over_them(tmp_path: Path) -> No
 def test_a_report_of_enough_data_sets_has_a_diagram(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reports.report.TABLE_OUTPUTS", {})  # those take a second a table
+    for registry in ("TABLE_OUTPUTS", "TABLE_FIGURES"):
+        monkeypatch.setattr(f"reports.report.{registry}", {})  # those take a second a table
     found = records(steps(2, 6), seeds=1)
     console = Console(file=io.StringIO(), width=200)
     settings = Settings(View(metric="balanced"), rope=0.5)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,16 +9,23 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from reports.aggregate import build_tables
-from reports.figures.group_bars import group_bars
-from reports.figures.head_tail import head_tail, running_mean, smoothing_window, spread_out
-from reports.figures.style import look, save
+from reports.figures.class_axis import ClassAxis
+from reports.figures.drawing import Drawing
+from reports.figures.groups import groups
+from reports.figures.head_tail import head_tail, running_mean, smoothed, smoothing_window
+from reports.figures.options import FigureOptions
+from reports.figures.style import save
+from reports.figures.texts import spread_out
 from reports.table import Table
 from results.schema import Record
-from tests.results.factory import failed_record, fake_study, make_record
+from tests.results.factory import failed_record, fake_study, make_record, tail_counts
+
+
+MANY = tail_counts(30)
 
 
 def one_table(records: Sequence[Record]) -> Table:
@@ -26,10 +33,24 @@ def one_table(records: Sequence[Record]) -> Table:
     return table
 
 
-def lines_of(table: Table) -> list[Line2D]:
-    """The lines of the head-tail figure, in the order of the rows."""
-    axes = head_tail(table).axes[0]
-    return [line for line in axes.lines if line.get_zorder() == 4]
+def drawn(table: Table) -> Axes:
+    """The main axes of the head-tail figure."""
+    figure = head_tail(table)
+    assert figure is not None
+    return figure.axes[0]
+
+
+def lines_of(axes: Axes) -> list[Line2D]:
+    """The lines of rows, without the samples beside labels."""
+    return [
+        line for line in axes.lines
+        if line.get_zorder() == 4 and line.get_transform() == axes.transData
+    ]  # fmt: skip
+
+
+def points_of(table: Table) -> list[Line2D]:
+    """The points of few classes, in the order of the rows."""
+    return lines_of(drawn(table))
 
 
 # ---- smoothing ---------------------------------------------------------------------------------
@@ -49,18 +70,63 @@ def test_the_window_is_odd_and_about_a_tenth(classes: int, window: int) -> None:
     assert smoothing_window(classes) == window
 
 
+def pieces(counts: Sequence[int]) -> list[tuple[int, int]]:
+    axis = ClassAxis.of([make_record(counts=counts)])
+    return [(piece.start, piece.stop) for piece in axis.pieces]
+
+
+def test_lines_break_at_groups_and_at_steps_of_the_profile() -> None:
+    assert pieces([300] * 10 + [50] * 10 + [5] * 10) == [(0, 10), (10, 20), (20, 30)]
+    assert pieces([5000] * 10 + [500] * 10) == [(0, 10), (10, 20)]  # both are many
+    assert pieces([500] * 4 + [480] * 16) == [(0, 20)]  # too small to be a step
+    exponential = tail_counts(40)
+    groups = ClassAxis.of([make_record(counts=exponential)]).runs
+    assert pieces(exponential) == [(first, end) for _, first, end in groups]
+    assert pieces(tail_counts(40, ratio=1000)) == [
+        (first, end) for _, first, end in
+        ClassAxis.of([make_record(counts=tail_counts(40, ratio=1000))]).runs
+    ]  # fmt: skip
+
+
+def test_smoothing_never_crosses_a_break() -> None:
+    values = np.repeat([90.0, 10.0], 10)
+    cut = smoothed(values, [slice(0, 10), slice(10, 20)], 5)
+    np.testing.assert_allclose(cut, values)
+    whole = smoothed(values, [slice(0, 20)], 5)
+    assert 10 < whole[9] < 90
+
+
+def test_no_line_is_drawn_across_a_break() -> None:
+    table = one_table([make_record(counts=[300] * 15 + [5] * 15)])
+    spans = [(line.get_xdata()[0], line.get_xdata()[-1]) for line in lines_of(drawn(table))]
+    assert spans == [(1, 15), (16, 30)]
+
+
 # ---- head to tail ------------------------------------------------------------------------------
 
 
-def test_classes_stand_from_head_to_tail_averaged_over_seeds() -> None:
+def test_few_classes_are_points_with_names_from_head_to_tail() -> None:
     counts = (5, 300, 50)
     records = [
         make_record(seed=0, counts=counts, per_class=(10.0, 90.0, 50.0)),
         make_record(seed=1, counts=counts, per_class=(20.0, 70.0, None)),
     ]
-    (line,) = lines_of(one_table(records))
-    np.testing.assert_allclose(line.get_xdata(), [1, 2, 3])
-    np.testing.assert_allclose(line.get_ydata(), [80.0, 50.0, 15.0])
+    table = one_table(records)
+    (points,) = points_of(table)
+    np.testing.assert_allclose(points.get_xdata(), [1, 2, 3])
+    np.testing.assert_allclose(points.get_ydata(), [80.0, 50.0, 15.0])
+    assert points.get_linestyle() == "None"
+    axes = drawn(table)
+    names = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert names == ["class 1", "class 2", "class 0"]
+    assert "neighbours" not in axes.get_xlabel()
+
+
+def test_points_of_a_class_lie_beside_each_other() -> None:
+    table = one_table([make_record(name) for name in ("a", "b", "c")])
+    x = np.array([points.get_xdata() for points in points_of(table)])
+    assert (np.diff(x, axis=0) > 0.1).all()
+    assert (np.abs(x - np.arange(1, 7)) < 0.5).all()
 
 
 def test_splits_with_other_heads_are_averaged_by_rank() -> None:
@@ -68,46 +134,64 @@ def test_splits_with_other_heads_are_averaged_by_rank() -> None:
         make_record(split_seed=0, counts=(300, 5), per_class=(90.0, 10.0)),
         make_record(split_seed=1, counts=(5, 300), per_class=(20.0, 80.0)),
     ]
-    (line,) = lines_of(one_table(records))
-    np.testing.assert_allclose(line.get_ydata(), [85.0, 15.0])
+    table = one_table(records)
+    (points,) = points_of(table)
+    np.testing.assert_allclose(points.get_ydata(), [85.0, 15.0])
+    # No name fits both.
+    assert [tick.get_text() for tick in drawn(table).get_xticklabels()] == ["1", "2"]
 
 
 def test_a_line_for_every_row_that_has_values_told_apart_without_colour() -> None:
     table = one_table([*fake_study(9, 30, 2), failed_record("broken")])
-    lines = lines_of(table)
-    assert len(lines) == 9
-    shapes = {(line.get_marker(), str(line.get_linestyle()), line.get_color()) for line in lines}
+    lines = lines_of(drawn(table))
+    shapes = {
+        (line.get_marker(), line.get_markerfacecolor() == "white", str(line.get_linestyle()))
+        for line in lines
+    }
     assert len(shapes) == 9
-    texts = [text.get_text() for text in head_tail(table).axes[0].texts]
+    texts = [text.get_text() for text in drawn(table).texts]
     assert texts == [row.label for row in table.rows[:9]]
-
-
-def test_looks_stay_distinct_beyond_the_palette() -> None:
-    looks = [look(i) for i in range(30)]
-    assert len({(x.colour, x.marker) for x in looks}) == 30
-    assert len({(x.colour, x.hatch) for x in looks}) == 30
 
 
 def test_groups_are_named_with_their_sizes_and_empty_ones_left_out() -> None:
     def names(counts: Sequence[int]) -> list[str]:
-        strip = head_tail(one_table([make_record(counts=counts)])).axes[1]
-        return [text.get_text() for text in strip.texts]
+        figure = head_tail(one_table([make_record(counts=counts)]))
+        assert figure is not None
+        return [text.get_text() for text in figure.axes[1].texts]
 
     assert names((300, 200, 50, 5)) == ["many (2)", "medium (1)", "few (1)"]
     assert names((300, 200, 50)) == ["many (2)", "medium (1)"]
 
 
 def test_labels_are_kept_apart_in_a_crowd() -> None:
-    records = [make_record(f"m{i}", overall=50.0 + 0.01 * i) for i in range(12)]
+    records = [make_record(f"m{i}", overall=50.0 + 0.01 * i, counts=MANY) for i in range(10)]
     figure = head_tail(one_table(records))
+    assert figure is not None
     figure.draw_without_rendering()
     boxes = sorted(
         (text.get_window_extent() for text in figure.axes[0].texts), key=lambda box: box.y0
     )
+    assert len(boxes) == 10
     assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(boxes))
     assert boxes[0].y0 >= 0
     assert boxes[-1].y1 <= figure.bbox.y1
     assert max(box.x1 for box in boxes) <= figure.bbox.x1 + 1
+
+
+def test_one_column_has_a_legend_in_place_of_labels_beside_the_lines() -> None:
+    table = one_table(fake_study(9, 30, 1))
+    figure = head_tail(table, Drawing(FigureOptions(width=3.3)))
+    assert figure is not None
+    (legend,) = figure.legends
+    assert not figure.axes[0].texts
+    assert [text.get_text() for text in legend.texts] != []
+    figure.draw_without_rendering()
+    assert legend.get_window_extent().y0 >= figure.axes[1].get_window_extent().y1
+    # By the places of the samples: a text's box depends on its letters and matplotlib's version.
+    boxes = [handle.get_window_extent() for handle in legend.legend_handles]
+    named = zip(boxes, legend.texts, strict=True)
+    by_place = sorted(named, key=lambda pair: (-round((pair[0].y0 + pair[0].y1) / 20), pair[0].x0))
+    assert [text.get_text() for _, text in by_place] == [row.label for row in table.rows]
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.01, 0.2)), min_size=1, max_size=12))
@@ -128,92 +212,84 @@ def test_spread_out_moves_nothing_that_has_room() -> None:
     assert spread_out([0.5, 0.5], [0.1, 0.1]) == pytest.approx([0.45, 0.55])
 
 
-# ---- bars --------------------------------------------------------------------------------------
+# ---- groups ------------------------------------------------------------------------------------
 
 
-def test_bars_have_the_means_and_error_bars_the_deviations() -> None:
+def test_dots_have_the_means_and_bars_the_deviations() -> None:
     counts = (300, 50, 5)
     records = [
         make_record(seed=0, overall=50.0, counts=counts, per_class=(60.0, 40.0, 20.0)),
         make_record(seed=1, overall=54.0, counts=counts, per_class=(70.0, 40.0, 10.0)),
     ]
-    axes = group_bars(one_table(records)).axes[0]
-    assert [bar.get_height() for bar in axes.patches] == [52.0, 65.0, 40.0, 15.0]
-    # A white line under the black: half-lengths are the deviations.
-    white, black = (np.array(lines.get_segments())[:, :, 1] for lines in axes.collections)
-    np.testing.assert_array_equal(white, black)
-    np.testing.assert_allclose(np.ptp(black, axis=1) / 2, [8**0.5, 50**0.5, 0.0, 50**0.5])
-    np.testing.assert_allclose(black.mean(1), [52.0, 65.0, 40.0, 15.0])
+    figure = groups(one_table(records))
+    assert figure is not None
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["overall", "many\n(1)", "medium\n(1)", "few\n(1)"]
+    for axes, mean, std in zip(
+        figure.axes, (52.0, 65.0, 40.0, 15.0), (8**0.5, 50**0.5, 0.0, 50**0.5), strict=True
+    ):
+        (dot,) = [line for line in axes.lines if line.get_marker() != "None"]
+        assert dot.get_xdata()[0] == mean
+        ends = [segment[:, 0] for bar in axes.collections for segment in bar.get_segments()]
+        np.testing.assert_allclose(np.ravel(ends), [mean - std, mean + std] if std else [])
 
 
-def test_single_runs_have_no_error_bars_and_an_empty_group_a_dash() -> None:
-    axes = group_bars(one_table([make_record(counts=(300, 50))])).axes[0]
-    assert len(axes.collections) == 0
-    assert len(axes.patches) == 3
-    assert [text.get_text() for text in axes.texts] == ["–"]
-    ticks = [tick.get_text() for tick in axes.get_xticklabels()]
-    assert ticks == ["overall", "many (1)", "medium (1)", "few (0)"]
-
-
-def test_of_more_rows_than_can_be_told_apart_the_highest_are_drawn() -> None:
-    records = [make_record(f"m{i:02}", overall=float(i)) for i in range(30)]
-    table = one_table(records)
-    assert len(table.rows) == 30
-    drawn = [line.get_ydata()[0] for line in lines_of(table)]
-    assert drawn == [float(i) for i in range(6, 30)]
-    assert "the 24 highest of 30 rows" in head_tail(table).axes[0].get_xlabel()
-    bars = group_bars(table)
-    (legend,) = bars.legends
-    assert {t.get_text() for t in legend.texts} == {f"m{i:02}" for i in range(6, 30)}
-    assert "the 24 highest of 30 rows" in bars.axes[0].get_xlabel()
-    assert "rows" not in group_bars(one_table(records[:24])).axes[0].get_xlabel()
-
-
-def test_the_legend_names_every_row_left_to_right_and_leaves_the_bars_free() -> None:
+def test_rows_are_named_from_top_to_bottom_as_in_the_table() -> None:
     table = one_table(fake_study(9, 30, 1))
-    figure = group_bars(table)
+    figure = groups(table)
+    assert figure is not None
+    axes = figure.axes[0]
+    names = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert names == [row.label for row in table.rows]
+    assert (np.diff(axes.get_yticks()) > 0).all() and axes.yaxis_inverted()
     figure.draw_without_rendering()
-    (legend,) = figure.legends
-    assert sorted(t.get_text() for t in legend.texts) == sorted(r.label for r in table.rows)
-    # By the places of the patches: a text's box depends on its letters and on matplotlib's version.
-    boxes = [handle.get_window_extent() for handle in legend.legend_handles]
-    named = zip(boxes, legend.texts, strict=True)
-    by_place = sorted(named, key=lambda pair: (-(pair[0].y0 // pair[0].height), pair[0].x0))
-    assert [text.get_text() for _, text in by_place] == [row.label for row in table.rows]
-    assert legend.get_window_extent().y0 >= figure.axes[0].get_window_extent().y1
-    assert legend.get_window_extent().x0 >= 0
+    boxes = [tick.get_window_extent() for tick in axes.get_yticklabels()]
+    assert all(low.y1 <= high.y0 + 1 for high, low in pairwise(boxes))
+
+
+def test_an_empty_group_is_a_dash() -> None:
+    figure = groups(one_table([make_record(counts=(300, 50))]))
+    assert figure is not None
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [[], [], [], ["–"]]
+    assert not any(axes.collections for axes in figure.axes)  # a single run has no deviation
 
 
 def test_multi_label_figures_speak_of_precision() -> None:
     table = one_table([make_record(task="multi", metrics_balanced=None)])
-    assert head_tail(table).axes[0].get_ylabel() == "Average precision (%)"
-    axes = group_bars(table).axes[0]
-    assert axes.get_ylabel() == "Average precision (%)"
-    assert axes.get_xticklabels()[0].get_text() == "mAP"
+    assert drawn(table).get_ylabel() == "Average precision (%)"
+    figure = groups(table)
+    assert figure is not None
+    assert figure.get_supxlabel() == "Average precision (%)"
+    assert figure.axes[0].get_title() == "mAP"
 
 
 # ---- files -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("draw", [head_tail, group_bars])
-def test_equal_tables_give_equal_files_whatever_the_settings(
-    tmp_path: Path, draw: Callable[[Table], Figure | None]
-) -> None:
+def test_equal_tables_give_equal_files_whatever_the_settings(tmp_path: Path) -> None:
     table = one_table(fake_study(3, 25, 2))
-    first = save(draw(table), tmp_path / "a.b")
-    assert [file.name for file in first] == ["a.b.png", "a.b.pdf"]
+
+    def draw(name: str) -> list[Path]:
+        figure = head_tail(table)
+        assert figure is not None
+        return save(figure, tmp_path / name)
+
+    first = draw("a.b")
+    assert [file.name for file in first] == ["a.b.pdf", "a.b.png"]
     with mpl.rc_context({"font.size": 20, "lines.linewidth": 9}):
         before = dict(mpl.rcParams)
-        second = save(draw(table), tmp_path / "c")
+        second = draw("c")
         assert dict(mpl.rcParams) == before
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
-    assert first[0].read_bytes().startswith(b"\x89PNG")
-    assert first[1].read_bytes().startswith(b"%PDF")
+    assert first[1].read_bytes().startswith(b"\x89PNG")
+    assert first[0].read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.real_figures
 def test_pdf_figures_embed_fonts_that_publishers_accept(tmp_path: Path) -> None:
-    (_, pdf) = save(group_bars(one_table(fake_study(2, 6))), tmp_path / "figure")
+    figure = groups(one_table(fake_study(2, 6)))
+    assert figure is not None
+    (pdf, _) = save(figure, tmp_path / "figure")
     content = pdf.read_bytes()
     assert b"/FontFile2" in content and b"/Type3" not in content
