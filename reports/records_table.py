@@ -14,7 +14,9 @@ from reports.csv_text import csv_text
 from reports.value_kinds import Kind
 from results.schema import Record
 
-BY_CLASS = {"class_names", "metrics.per_class", "groups.train_counts", "groups.membership"}
+BY_CLASS = {
+    "class_names", "nearest", "metrics.per_class", "groups.train_counts", "groups.membership",
+}  # fmt: skip
 """Fields with a value for each class, which these tables leave out."""
 
 

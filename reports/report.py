@@ -95,7 +95,11 @@ def write_report(
     view = settings.view
     outcomes = None if read is None else Outcomes(read)
     tables = tables_of(
-        records, view, stale=stale, allow_mixed=allow_mixed, read=outcomes and outcomes.read
+        records,
+        view,
+        stale=stale,
+        allow_mixed=allow_mixed,
+        read=None if outcomes is None else outcomes.read,
     )
     drawing = Drawing.of(tables, settings.figures, outcomes)
     if console is not None:

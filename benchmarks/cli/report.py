@@ -12,8 +12,8 @@ from benchmarks.cli.parts.flags import (
     RECORD_FOLDERS,
     SWEEP_OF_RECORDS,
     add_allow_mixed,
-    add_latex_width,
     add_figure_flags,
+    add_latex_width,
     add_plugin,
     add_view_flags,
 )

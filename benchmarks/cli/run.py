@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cli.parts.flags import (
     add_allow_mixed,
-    add_latex_width,
     add_figure_flags,
+    add_latex_width,
     add_sweep_flags,
     add_view_flags,
 )

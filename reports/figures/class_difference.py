@@ -112,7 +112,8 @@ def write_difference(
     (one,) = comparisons
     rows = {row.label: row for row in one.table.rows}
     drawing = Drawing.of([one.table], options, Outcomes(read))
-    figure = difference(one.table, rows[one.a], rows[one.b], drawing)
+    a, b = (rows[label] for label in one.labels)
+    figure = difference(one.table, a, b, drawing)
     if figure is None:
         raise UserError(f"{file}: '{one.a}' and '{one.b}' have no values by class to compare.")
     try:

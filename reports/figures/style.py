@@ -27,7 +27,7 @@ from benchmarks.errors import UserError, did_you_mean
 from benchmarks.input_files import MB, read_text
 from benchmarks.safe_files import replacing
 from reports.figures.options import FigureOptions
-from reports.latex_text import escape_latex
+from reports.latex.text import escape_latex
 
 DPI = 200
 GRID: dict[str, Any] = {"color": "#dddddd", "lw": 0.6, "zorder": 0}

@@ -161,6 +161,15 @@ def test_comparisons_are_written_to_a_file(command: Command, finished: Path) -> 
     assert Path("p.tex").read_text("utf-8").count("ncm (A) and linear") == 2
 
 
+def test_a_figure_of_one_pair_on_one_data_set(command: Command, finished: Path) -> None:
+    pair = ("compare", str(finished / "runs"), "--a", "ncm", "--b", "linear_probe (lr=0.5)")
+    one = (*pair, "--datasets", f"{SMALL}", "--figure-width", "3.3")
+    status, out, _ = command(*one, "--out", "new/a.b.svg")
+    assert status == 0 and "Written: new/a.b.svg" in out
+    text = Path("new/a.b.svg").read_text("utf-8")
+    assert 'width="237.6pt"' in text  # 3.3 inches
+
+
 def test_a_sweep_with_compare_ends_with_its_comparisons(finished: Path) -> None:
     files = sorted((finished / "runs" / "report").glob("*__compare.*"))
     assert [file.suffix for file in files] == [".csv", ".md", ".tex"] * 2
@@ -241,7 +250,15 @@ BAD = {
         ["--against", "ncm", "--robust", "--power", "1"],
         "--power counts the runs of plain means",
     ),
-    "another ending": (["--against", "ncm", "--out", "c.txt"], "ends in .md, .tex or .csv"),
+    "a figure of several pairs": (
+        ["--against", "ncm", "--out", "c.pdf"],
+        "a figure shows one pair of variants on one data",
+    ),
+    "a figure's width without a figure": (
+        ["--against", "ncm", "--figure-width", "3.3"],
+        "--figure-width is for figures: name one",
+    ),
+    "another ending": (["--against", "ncm", "--out", "c.txt"], "ends in .md, .tex, .csv, .png"),
     "a width": (["--against", "ncm", "--latex-width", "wide"], "--latex-width wide: give column"),
     "a file in the way": (["--against", "ncm", "--out", "file/c.md"], "Cannot write file/c.md"),
 }

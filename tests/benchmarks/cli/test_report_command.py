@@ -137,6 +137,9 @@ def test_a_record_of_current_code_wins_over_a_newer_stale_one(command: Command, 
             ["--names", "same.yaml", "--config", "paper.yaml"],
             "names: 'A' would be",
         ),
+        (["--highlight", "nmc", "--config", "paper.yaml"], "Unknown row to highlight 'nmc'. Did you mean: ncm"),
+        (["--format", "gif"], "Unknown format in --format 'gif'."),
+        (["--style", "nothing.mplstyle"], "Cannot read nothing.mplstyle: No such file"),
         (["--config", "section.yaml"], "Unknown key in section.yaml, report 'sotr'"),
         (["--config", "metric.yaml"], "Unknown metric in metric.yaml, report, metric 'fews'"),
     ],
@@ -211,3 +214,20 @@ def test_the_width_of_latex_tables_is_a_flag_or_a_setting(
     assert all(r"\label{tab:there:" in text for text in texts)
     assert command(*given, "--latex-width", "6.5").status == 0
     assert r"\begin{table*}" in files[0].read_text("utf-8")
+
+
+def test_figures_follow_flags_and_settings(command: Command, runs: None, work: Path) -> None:
+    sweep = (work / "equal.yaml").read_text("utf-8")
+    section = "report: {figure_width: 3.3, format: [svg], highlight: ncm}\n"
+    (work / "figures.yaml").write_text(sweep + section)
+    given = ("report", "runs", "--config", "figures.yaml", "--out", "there")
+    assert command(*given).status == 0
+    file = work / "there" / "glyphs100_lt__glyph__groups.svg"
+    assert 'width="237.6pt"' in file.read_text("utf-8")
+    assert not [*(work / "there").glob("*.png"), *(work / "there").glob("*.pdf")]
+    grey = "#b4b4b4"
+    assert grey in file.read_text("utf-8")
+    wider = ("--figure-width", "7", "--highlight", "ncm,linear_probe")
+    assert command(*given, *wider).status == 0
+    text = file.read_text("utf-8")
+    assert 'width="504pt"' in text and grey not in text

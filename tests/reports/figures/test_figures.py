@@ -24,7 +24,6 @@ from reports.table import Table
 from results.schema import Record
 from tests.results.factory import failed_record, fake_study, make_record, tail_counts
 
-
 MANY = tail_counts(30)
 
 

@@ -41,7 +41,8 @@ def test_a_record_is_complete(cells: Cells, out: Path) -> None:
     assert record.backbone == cell.backbone.name
     assert (record.protocol, record.precision, record.deterministic) == ("paper", "fp32", False)
     assert record.notes == ("a note of the task", "mine", "all of it is made up")
-    assert len(record.class_names) == 4
+    assert len(record.class_names) == len(record.nearest) == 4
+    assert all(own != other for own, other in enumerate(record.nearest))
     assert record.error is None
 
     assert record.groups is not None
