@@ -18,7 +18,6 @@ from benchmarks.safe_files import remove_leftovers, write_text
 from benchmarks.visible import visible
 from reports import figures, formats
 from reports.across import files as across
-from reports.across.diagram import diagram
 from reports.across.matrix import matrices
 from reports.across.order import by_rank
 from reports.across.overview import overviews
@@ -26,6 +25,7 @@ from reports.across.study import Study, study
 from reports.across.terminal import print_overview, print_study
 from reports.aggregate import build_tables
 from reports.compare.runs import Read
+from reports.figures.diagram import diagram
 from reports.figures.drawing import Drawing
 from reports.figures.outcomes import Outcomes
 from reports.figures.registry import SWEEP_FIGURES, TABLE_FIGURES

@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 
 from reports.across import files
-from reports.across.diagram import diagram
 from reports.across.matrix import matrices
 from reports.across.overview import overviews
 from reports.across.study import Study, study
 from reports.across.terminal import print_study
 from reports.aggregate import build_tables
+from reports.figures.diagram import diagram
 from reports.report import write_report
 from reports.settings import Settings
 from reports.view import View
