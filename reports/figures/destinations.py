@@ -1,4 +1,4 @@
-"""Where the test images of the tail go: the groups of the classes that they are given to."""
+"""Test images of the tail by the groups of the classes that they are given to."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _LEADING = 0.3
 _MOST_DOTS = 2000
 """Most classes of all rows in colour that are drawn as dots beside the lines."""
 _MOST_DOTTED = 4
-"""Most rows in colour with such dots: those of more cannot be told from each other."""
+"""Most rows in colour with such dots: those of more rows look alike."""
 _STRIP = 0.45
 """Inches."""
 

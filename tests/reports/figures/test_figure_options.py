@@ -62,7 +62,7 @@ def test_unusable_values_are_one_line(values: dict[str, Any], message: str) -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("font.sise: 9", "Unknown setting in .*'font.sise'. Did you mean: font.size"),
+        ("font.sze: 9", "Unknown setting in .*'font.sze'. Did you mean: font.size"),
         ("font.size: large-ish", "could not convert|not a valid|large-ish"),
         ("# fine\nfont.size 9", "line 2: 'font.size 9' is not NAME: VALUE."),
         ("text.usetex: True", "text.usetex would take labels for TeX"),
