@@ -21,9 +21,10 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
+from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from benchmarks.errors import UserError, did_you_mean
@@ -36,24 +37,30 @@ from reports.compare.comparison import Comparer
 from reports.compare.families import Asked
 from reports.compare.request import Request, compared, tables_of
 from reports.compare.rows import RowFinder
+from reports.figures.drawing import Drawing
+from reports.figures.outcomes import Outcomes
+from reports.figures.settings import figure_options
 from reports.folders import LoadedRecords, load_records, of_datasets, of_methods
 from reports.frames import classes_frame, comparisons_frame, records_frame
+from reports.knob_sweeps import find_sweeps
+from reports.report import drawn
 from reports.report import tables_of as tables_of_report
 from reports.styled import overview_styler, table_styler
 from reports.view import read_view
+from results.schema import Record
 
-__all__ = ["compare", "load", "table"]
+__all__ = ["compare", "figures", "load", "table"]
 
 Folder = str | os.PathLike[str]
 Source = Folder | pd.DataFrame
 """A folder with records, or lines of the frame that `load` returns."""
 
 
-def load(*folders: Folder, by: Literal["record", "class"] = "record") -> pd.DataFrame:
+def load(*sources: Source, by: Literal["record", "class"] = "record") -> pd.DataFrame:
     """The records of folders as a tidy data frame; a cell that is in several counts once.
 
     Args:
-        *folders: those that runs wrote to, each with `records/`.
+        *sources: folders that runs wrote to, each with `records/`, or lines of such a frame.
         by: `record` for one line per record, `class` for one line per class of each finished
             record.
 
@@ -78,7 +85,7 @@ def load(*folders: Folder, by: Literal["record", "class"] = "record") -> pd.Data
     >>> classes.pivot_table("value", index="group", columns="variant").shape
     (3, 2)
     """
-    loaded = _loaded(folders)
+    loaded = _loaded(sources)
     records = loaded.records
     if by == "class":
         records = [record for record in records if record.status == "done"]
@@ -141,18 +148,13 @@ def table(
     ['mean', 'std']
     """
     loaded = _loaded(sources)
-    records = loaded.records
-    if methods:
-        records = of_methods(records, _labels(methods))
-    if datasets:
-        records = of_datasets(records, _labels(datasets))
+    records = _chosen(loaded, methods, datasets)
     backbones = {record.backbone for record in records}
     if backbone or len(backbones) > 1:
         if backbone not in backbones:
             raise did_you_mean("backbone of these records", backbone, backbones)
         records = [record for record in records if record.backbone == backbone]
-    given = {"columns": columns, "sort": sort, "names": names, "metric": metric}
-    view = read_view({name: (value, name) for name, value in given.items() if value})
+    view = read_view(_given(columns=columns, sort=sort, names=names, metric=metric))
     tables = tables_of_report(
         records, view, stale=loaded.stale, allow_mixed=allow_mixed, read=loaded.read
     )
@@ -206,9 +208,7 @@ def compare(
             "compared with."
         )
     loaded = _loaded(sources)
-    records = loaded.records
-    if datasets:
-        records = of_datasets(records, _labels(datasets))
+    records = _chosen(loaded, (), datasets)
     asked = Asked(
         None if margin is None else difference_in_points(margin, "margin"),
         None if power is None else difference_in_points(power, "power"),
@@ -216,6 +216,54 @@ def compare(
     tables = tables_of(records, loaded.stale, request)
     comparer = Comparer(loaded.read, robust=robust)
     return comparisons_frame(compared(request, tables, comparer, RowFinder({}, _warn), asked))
+
+
+def figures(
+    *sources: Source,
+    methods: str | Sequence[str] = (),
+    datasets: str | Sequence[str] = (),
+    names: Mapping[str, str] | Folder | None = None,
+    metric: str = "",
+    width: float | None = None,
+    style: Folder | None = None,
+    highlight: str | Sequence[str] = (),
+    allow_mixed: bool = False,
+) -> dict[str, Figure]:
+    """The figures that `report` draws, by the names of their files without the ending.
+
+    Args:
+        *sources: folders, or lines of the frame of `load`.
+        methods: only these methods; a text with commas or a list.
+        datasets: only these data sets.
+        names: printed names of methods, rows, data sets and backbones, or a YAML file of them.
+        metric: the main metric, which is compared over data sets.
+        width: inches, in which texts have 8 points; by default 7.
+        style: a matplotlib style file.
+        highlight: rows or methods in colour, all others are grey; by default the best rows.
+        allow_mixed: take records into one figure that are not comparable.
+
+    Returns:
+        matplotlib Figures, which a notebook shows after `%matplotlib inline` and `savefig` writes.
+        Those of a data set are named `DATASET__BACKBONE__KIND`. Figures that need predictions are
+        left out where there are none.
+
+    Raises:
+        UserError: unknown names, or records that do not belong in one table.
+
+    >>> drawn = figures("results/reference/prompts", highlight="lmpt")
+    >>> drawn["glyphscenes_lt__glyph__head_tail"].get_figwidth()
+    7.0
+    """
+    loaded = _loaded(sources)
+    records = _chosen(loaded, methods, datasets)
+    options = figure_options(_given(figure_width=width, style=style, highlight=highlight))
+    view, outcomes = read_view(_given(names=names, metric=metric)), Outcomes(loaded.read)
+    tables = tables_of_report(
+        records, view, stale=loaded.stale, allow_mixed=allow_mixed, read=outcomes.read
+    )
+    studies = [study(matrix) for matrix in matrices(tables, view.metric)]
+    drawing = Drawing.of(tables, options, outcomes)
+    return dict(drawn(tables, find_sweeps(tables), studies, drawing))
 
 
 def _loaded(sources: Sequence[Source]) -> LoadedRecords:
@@ -247,6 +295,25 @@ def _loaded(sources: Sequence[Source]) -> LoadedRecords:
             "a later one of its cell: load() all folders again."
         )
     return dataclasses.replace(loaded, records=records)
+
+
+def _chosen(
+    loaded: LoadedRecords, methods: str | Sequence[str], datasets: str | Sequence[str]
+) -> list[Record]:
+    """The records of some methods and data sets, of all if none are named.
+
+    Raises:
+        UserError: a name that no record has.
+    """
+    records = loaded.records
+    if methods:
+        records = of_methods(records, _labels(methods))
+    return of_datasets(records, _labels(datasets)) if datasets else records
+
+
+def _given(**values: Any) -> dict[str, tuple[Any, str]]:
+    """The arguments that were given, each with its name for messages."""
+    return {n: (value, n) for n, value in values.items() if value not in (None, "", ())}
 
 
 def _labels(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -36,7 +36,7 @@ from reports.latex.files import across_text, report_name, table_files
 from reports.outputs import SWEEP_OUTPUTS, TABLE_OUTPUTS, Content
 from reports.page.document import Content as PageContent
 from reports.page.document import document, page_data
-from reports.records_table import records_csv
+from reports.record_files import write_records
 from reports.settings import USUAL, Settings
 from reports.table import Table
 from reports.terminal import print_table
@@ -128,13 +128,9 @@ def write_report(
                 written += _write(output(table), out / f"{stem}{ending}")
             for name, text in table_files(table, stem, report_name(out), settings.latex).items():
                 written += _write(text, out / name)
-            for ending, draw in TABLE_FIGURES.items():
-                written += _save(draw(table, drawing), out / f"{stem}{ending}", drawing)
         for sweep, stem in zip(sweeps, sweep_stems(sweeps), strict=True):
             for ending, of_sweep in SWEEP_OUTPUTS.items():
                 written += _write(of_sweep(sweep), out / f"{stem}{ending}")
-            for ending, draw_sweep in SWEEP_FIGURES.items():
-                written += _save(draw_sweep(sweep, drawing), out / f"{stem}{ending}", drawing)
         if summary:
             written += _write(across.markdown(summary, studies), out / "across.md")
             tex = across_text(
@@ -144,10 +140,10 @@ def write_report(
             written += _write(across.csv(summary, studies), out / "across.csv")
         if any(one.pairs for one in studies):
             written += _write(across.pairs_csv(studies), out / "across_pairs.csv")
-        for one, stem in zip(studies, study_stems(studies), strict=True):
-            written += _save(diagram(one, drawing), out / stem, drawing)
+        for name, figure in drawn(tables, sweeps, studies, drawing):
+            written += save(figure, out / name, drawing.options)
         ordered = sorted(records, key=lambda record: record.key)
-        written += _write(records_csv(ordered), out / "records.csv")
+        written += write_records(ordered, out, settings.record_formats)
         written += _write(document(page_data(page)), out / PAGE)
     except OSError as error:
         raise UserError(f"Cannot write the report to {out}: {error.strerror or error}.") from error
@@ -177,6 +173,29 @@ def tables_of(
     if view.sort == "rank":
         tables = by_rank(tables)
     return tables if read is None else with_predictions(tables, read)
+
+
+def drawn(
+    tables: Sequence[Table],
+    sweeps: Sequence[KnobSweep],
+    studies: Sequence[Study],
+    drawing: Drawing,
+) -> Iterator[tuple[str, Figure]]:
+    """The figures of a report, each with the name of its files without the ending."""
+    for table, stem in zip(tables, file_stems(tables), strict=True):
+        for ending, draw in TABLE_FIGURES.items():
+            figure = draw(table, drawing)
+            if figure is not None:
+                yield f"{stem}{ending}", figure
+    for sweep, stem in zip(sweeps, sweep_stems(sweeps), strict=True):
+        for ending, draw_sweep in SWEEP_FIGURES.items():
+            figure = draw_sweep(sweep, drawing)
+            if figure is not None:
+                yield f"{stem}{ending}", figure
+    for one, stem in zip(studies, study_stems(studies), strict=True):
+        figure = diagram(one, drawing)
+        if figure is not None:
+            yield stem, figure
 
 
 def file_stems(tables: Sequence[Table]) -> list[str]:
@@ -215,8 +234,3 @@ def _write(content: Content, file: Path) -> list[Path]:
         return []
     write_text(file, visible(content))
     return [file]
-
-
-def _save(figure: Figure | None, stem: Path, drawing: Drawing) -> list[Path]:
-    """Write a figure in all formats that are asked for; nothing for None."""
-    return [] if figure is None else save(figure, stem, drawing.options)

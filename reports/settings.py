@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.errors import did_you_mean
+from benchmarks.errors import UserError, did_you_mean
 from benchmarks.sweep.settings import difference_in_points
-from reports import view
+from reports import record_files, view
+from reports.figures import options
 from reports.figures import settings as figures
 from reports.figures.options import FigureOptions
 from reports.latex.width import PAGE, Width, read_width
@@ -30,6 +31,8 @@ class Settings:
     """Half-width of the region of practical equivalence over data sets, in points."""
     latex: Width = PAGE
     """Place of the LaTeX tables in a document."""
+    record_formats: tuple[str, ...] = ()
+    """Formats of the table of records beside CSV, some of `record_files.FORMATS`."""
 
 
 USUAL = Settings()
@@ -59,10 +62,35 @@ def read_settings(
         if flags.get(name) is not None
     }
     rope, latex = given.pop("rope", None), given.pop("latex_width", None)
+    of_records = _take_record_formats(given)
     of_figures = {name: given.pop(name) for name in figures.KEYS if name in given}
     return Settings(
         read_view(given),
         figures.figure_options(of_figures),
         None if rope is None else difference_in_points(*rope),
         PAGE if latex is None else read_width(*latex),
+        of_records,
     )
+
+
+def _take_record_formats(given: dict[str, tuple[Any, str]]) -> tuple[str, ...]:
+    """Take the formats of the table of records out of `format`, which may have those of figures.
+
+    Raises:
+        UserError: an unknown format, or one whose package is missing.
+    """
+    value, where = given.pop("format", ((), ""))
+    if not where:
+        return ()
+    names = figures.labels(value, where)
+    known = (*options.FORMATS, *record_files.FORMATS)
+    for name in names:
+        if name not in known:
+            raise did_you_mean(f"format in {where}", name, known)
+    if not names:
+        raise UserError(f"{where}: name one or more of {', '.join(known)}.")
+    if of_figures := [name for name in names if name in options.FORMATS]:
+        given["format"] = (of_figures, where)
+    found = tuple(name for name in dict.fromkeys(names) if name in record_files.FORMATS)
+    record_files.refuse_unwritable(found)
+    return found

@@ -47,8 +47,11 @@ class Part:
     """(N, D)."""
 
 
-def require_parquet() -> None:
+def require_parquet(otherwise: str) -> None:
     """Refuse to go on without the package that writes Parquet.
+
+    Args:
+        otherwise: what the user can do without it, the end of the message.
 
     Raises:
         UserError: it is not installed.
@@ -57,8 +60,7 @@ def require_parquet() -> None:
         import pyarrow  # noqa: F401
     except ImportError:
         raise UserError(
-            "Parquet files need pyarrow: `pip install 'pyarrow>=17'`, or write safetensors with "
-            "--to FILE.safetensors."
+            f"Parquet files need pyarrow: `pip install 'pyarrow>=17'`, or {otherwise}"
         ) from None
 
 

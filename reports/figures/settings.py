@@ -74,7 +74,7 @@ def _style_file(value: Any, where: str) -> Path:
 
 
 def _formats(value: Any, where: str) -> tuple[str, ...]:
-    items = _labels(value, where)
+    items = labels(value, where)
     for name in items:
         if name not in FORMATS:
             raise did_you_mean(f"format in {where}", name, FORMATS)
@@ -87,7 +87,12 @@ def _formats(value: Any, where: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(items))
 
 
-def _labels(value: Any, where: str) -> tuple[str, ...]:
+def labels(value: Any, where: str) -> tuple[str, ...]:
+    """The labels in a text with commas or in a list.
+
+    Raises:
+        UserError: something else than texts.
+    """
     items: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
     return tuple(part for item in items for part in split_labels(coerce(item, str, where)))
 
@@ -97,7 +102,7 @@ _READERS: Mapping[str, Callable[[Any, str], Any]] = {
     "font_size": _font_size,
     "style": _style_file,
     "format": _formats,
-    "highlight": _labels,
+    "highlight": labels,
 }
 _FIELDS = {"figure_width": "width", "format": "formats"} | {
     name: name for name in ("font_size", "style", "highlight")

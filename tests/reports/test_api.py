@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import run_benchmarks
 from benchmarks.errors import UserError
 from benchmarks.sweep.fingerprints import fingerprint
 from reports import api
-from reports.api import compare, load, table
+from reports.api import compare, figures, load, table
+from reports.figures.options import FigureOptions
+from reports.figures.style import save
 from reports.folders import stale_keys
 from reports.from_predictions import with_predictions
 from reports.grid import Grid, table_grid
@@ -354,3 +357,29 @@ def test_one_line_says_which_table_cannot_be_made(
         with pytest.raises(UserError, match=says):
             call()
     assert table(runs.folder, tmp_path, backbone="other").data.index.tolist() == ["lift"]
+
+
+# ---- figures -------------------------------------------------------------------------------------
+
+
+def test_figures_are_those_of_a_report(runs: Runs, tmp_path: Path) -> None:
+    drawn = figures(runs.folder, width=4, highlight="sage")
+    report = ["report", str(runs.folder), "--out", str(tmp_path), "--figure-width", "4"]
+    assert run_benchmarks.main([*report, "--format", "png", "--highlight", "sage"]) == 0
+    assert set(drawn) == {file.stem for file in tmp_path.glob("*.png")}
+    assert {"glyphs100_lt__glyph__head_tail", "glyphs100_lt__glyph__groups"} <= set(drawn)
+    for name, figure in drawn.items():
+        assert figure.get_figwidth() == 4
+        (again,) = save(figure, tmp_path / "again", FigureOptions(width=4, formats=("png",)))
+        assert again.read_bytes() == (tmp_path / f"{name}.png").read_bytes()
+
+
+def test_one_line_says_which_figures_cannot_be_drawn(runs: Runs) -> None:
+    for words, says in {
+        ("width", 0): "width: '0' is not a number of inches",
+        ("highlight", "lft"): "Unknown row to highlight 'lft'",
+        ("style", "gone.mplstyle"): "gone.mplstyle",
+        ("datasets", ["x"]): "Unknown data set of these records 'x'",
+    }.items():
+        with pytest.raises(UserError, match=says):
+            figures(runs.folder, **dict([words]))

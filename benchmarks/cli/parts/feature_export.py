@@ -58,7 +58,7 @@ def export(sweep: Sweep, to: Path, console: Console, *, overwrite: bool) -> int:
     files = files_of(cells, to)
     _refuse(files, overwrite=overwrite)
     if any(file.suffix == ".parquet" for file in files):
-        require_parquet()
+        require_parquet("write safetensors with --to FILE.safetensors.")
     options = RunOptions.of(sweep)
     devices.make_deterministic(options.deterministic)  # as in a run, which shares the features
     display = ProgressDisplay(console, len(cells), 0)

@@ -67,7 +67,12 @@ def add_figure_flags(parser: argparse.ArgumentParser, *, of_report: bool = True)
     )
     add("--style", metavar="FILE", help="matplotlib style file for figures")
     if of_report:
-        add("--format", metavar="pdf,png,svg,pgf", help="formats of figures (default png,pdf)")
+        add(
+            "--format",
+            metavar="pdf,png,svg,pgf,json,parquet",
+            help="formats of figures (default png,pdf), and json or parquet: formats of the table "
+            "of records beside CSV",
+        )
         add(
             "--highlight",
             metavar="A,B",
