@@ -65,6 +65,8 @@ def load(*sources: Source, by: Literal["record", "class"] = "record") -> pd.Data
             record.
 
     Returns:
+        Lines in the order of a frame or else of data sets, methods and seeds.
+
         By record: the fields of docs/formats.md but those by class, one column each
         (`metrics.overall`, `cost.fit_s`, `provenance.fingerprint`), and `variant`, the label of the
         row in its table (<NA> if another record of the same seeds is used), `stale`, whether
@@ -251,8 +253,8 @@ def figures(
         UserError: unknown names, or records that do not belong in one table.
 
     >>> drawn = figures("results/reference/prompts", highlight="lmpt")
-    >>> drawn["glyphscenes_lt__glyph__head_tail"].get_figwidth()
-    7.0
+    >>> "glyphscenes_lt__glyph__head_tail" in drawn
+    True
     """
     loaded = _loaded(sources)
     records = _chosen(loaded, methods, datasets)
@@ -288,7 +290,7 @@ def _loaded(sources: Sequence[Source]) -> LoadedRecords:
         raise UserError("Name a folder with records, or lines of the frame that load() returns.")
     loaded = load_records(list(folders), _warn)
     records = [r for r in loaded.records if folders[loaded.folder_of[r.key]] or r.key in chosen]
-    records.sort(key=lambda record: chosen.get(record.key, -1))
+    records.sort(key=lambda r: (chosen.get(r.key, -1), r.dataset, r.method, r.seed, r.key))
     if gone := chosen.keys() - {record.key for record in records}:
         raise UserError(
             f"Record {min(gone)} of the frame is not in its folder any more, or another folder has "

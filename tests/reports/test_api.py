@@ -7,6 +7,7 @@ import doctest
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +69,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 def test_the_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     failed, tried = doctest.testmod(api, optionflags=doctest.ELLIPSIS)
-    assert tried >= 4 and not failed
+    assert tried >= 9 and not failed
+
+
+def test_the_example_of_the_guide_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    section = (ROOT / "docs" / "guide.md").read_text("utf-8").split("## From Python")[1]
+    found: dict[str, Any] = {}
+    exec(section.split("```python\n")[1].split("```")[0], found)
+    assert len(found["classes"]) > len(found["records"]) > len(found["few"]) > 0
+    assert len(found["few_seeds"].data) > 0 and len(found["drawn"]) > 0
 
 
 # ---- load ----------------------------------------------------------------------------------------
@@ -94,6 +104,16 @@ def test_a_line_has_the_values_of_its_record_in_typed_columns(runs: Runs) -> Non
              "schema_version": "Int64"}  # fmt: skip
     assert {name: str(frame[name].dtype) for name in types} == types
     assert not any("per_class" in name for name in frame)
+
+
+def test_lines_are_in_the_order_of_data_sets_methods_and_seeds_or_of_a_frame(
+    runs: Runs, several: Path
+) -> None:
+    frame = load(several, runs.folder)
+    names = ["dataset", "method", "seed"]
+    assert frame[names].equals(frame[names].sort_values(names, ignore_index=True))
+    turned = frame.iloc[::-1]
+    assert load(turned)["key"].tolist() == turned["key"].tolist()
 
 
 def test_what_a_failed_run_lacks_is_missing(runs: Runs) -> None:
@@ -375,11 +395,11 @@ def test_figures_are_those_of_a_report(runs: Runs, tmp_path: Path) -> None:
 
 
 def test_one_line_says_which_figures_cannot_be_drawn(runs: Runs) -> None:
-    for words, says in {
-        ("width", 0): "width: '0' is not a number of inches",
-        ("highlight", "lft"): "Unknown row to highlight 'lft'",
-        ("style", "gone.mplstyle"): "gone.mplstyle",
-        ("datasets", ["x"]): "Unknown data set of these records 'x'",
+    for call, says in {
+        lambda: figures(runs.folder, width=0): "width: '0' is not a number of inches",
+        lambda: figures(runs.folder, highlight="lft"): "Unknown row to highlight 'lft'",
+        lambda: figures(runs.folder, style="gone.mplstyle"): "gone.mplstyle",
+        lambda: figures(runs.folder, datasets=["x"]): "Unknown data set of these records 'x'",
     }.items():
         with pytest.raises(UserError, match=says):
-            figures(runs.folder, **dict([words]))
+            call()
