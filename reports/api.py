@@ -15,20 +15,15 @@ Paths are relative to the working directory, as on the command line.
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from benchmarks.errors import UserError, did_you_mean
-from benchmarks.sweep.settings import difference_in_points, split_labels
+from benchmarks.sweep.settings import difference_in_points
 from reports.across.matrix import matrices
 from reports.across.overview import overviews
 from reports.across.study import study
@@ -40,20 +35,15 @@ from reports.compare.rows import RowFinder
 from reports.figures.drawing import Drawing
 from reports.figures.outcomes import Outcomes
 from reports.figures.settings import figure_options
-from reports.folders import LoadedRecords, load_records, of_datasets, of_methods
 from reports.frames import classes_frame, comparisons_frame, records_frame
 from reports.knob_sweeps import find_sweeps
 from reports.report import drawn
 from reports.report import tables_of as tables_of_report
+from reports.sources import Folder, Source, chosen_of, given, labels_in, loaded_from, warn
 from reports.styled import overview_styler, table_styler
 from reports.view import read_view
-from results.schema import Record
 
 __all__ = ["compare", "figures", "load", "table"]
-
-Folder = str | os.PathLike[str]
-Source = Folder | pd.DataFrame
-"""A folder with records, or lines of the frame that `load` returns."""
 
 
 def load(*sources: Source, by: Literal["record", "class"] = "record") -> pd.DataFrame:
@@ -87,7 +77,7 @@ def load(*sources: Source, by: Literal["record", "class"] = "record") -> pd.Data
     >>> classes.pivot_table("value", index="group", columns="variant").shape
     (3, 2)
     """
-    loaded = _loaded(sources)
+    loaded = loaded_from(sources)
     records = loaded.records
     if by == "class":
         records = [record for record in records if record.status == "done"]
@@ -149,14 +139,14 @@ def table(
     >>> sorted(styler.data.columns.get_level_values("statistic").unique())[-2:]
     ['mean', 'std']
     """
-    loaded = _loaded(sources)
-    records = _chosen(loaded, methods, datasets)
+    loaded = loaded_from(sources)
+    records = chosen_of(loaded, methods, datasets)
     backbones = {record.backbone for record in records}
     if backbone or len(backbones) > 1:
         if backbone not in backbones:
             raise did_you_mean("backbone of these records", backbone, backbones)
         records = [record for record in records if record.backbone == backbone]
-    view = read_view(_given(columns=columns, sort=sort, names=names, metric=metric))
+    view = read_view(given(columns=columns, sort=sort, names=names, metric=metric))
     tables = tables_of_report(
         records, view, stale=loaded.stale, allow_mixed=allow_mixed, read=loaded.read
     )
@@ -203,21 +193,21 @@ def compare(
         UserError: unknown variants, nothing in common, records that do not belong in one table, or
             predictions that are missing.
     """
-    request = Request(a, _labels(b), _labels(against))
+    request = Request(a, labels_in(b), labels_in(against))
     if not request.usable:
         raise UserError(
             "Name two variants with a= and b=, or with against= the variants that all others are "
             "compared with."
         )
-    loaded = _loaded(sources)
-    records = _chosen(loaded, (), datasets)
+    loaded = loaded_from(sources)
+    records = chosen_of(loaded, (), datasets)
     asked = Asked(
         None if margin is None else difference_in_points(margin, "margin"),
         None if power is None else difference_in_points(power, "power"),
     )
     tables = tables_of(records, loaded.stale, request)
     comparer = Comparer(loaded.read, robust=robust)
-    return comparisons_frame(compared(request, tables, comparer, RowFinder({}, _warn), asked))
+    return comparisons_frame(compared(request, tables, comparer, RowFinder({}, warn), asked))
 
 
 def figures(
@@ -256,76 +246,13 @@ def figures(
     >>> "glyphscenes_lt__glyph__head_tail" in drawn
     True
     """
-    loaded = _loaded(sources)
-    records = _chosen(loaded, methods, datasets)
-    options = figure_options(_given(figure_width=width, style=style, highlight=highlight))
-    view, outcomes = read_view(_given(names=names, metric=metric)), Outcomes(loaded.read)
+    loaded = loaded_from(sources)
+    records = chosen_of(loaded, methods, datasets)
+    options = figure_options(given(figure_width=width, style=style, highlight=highlight))
+    view, outcomes = read_view(given(names=names, metric=metric)), Outcomes(loaded.read)
     tables = tables_of_report(
         records, view, stale=loaded.stale, allow_mixed=allow_mixed, read=outcomes.read
     )
     studies = [study(matrix) for matrix in matrices(tables, view.metric)]
     drawing = Drawing.of(tables, options, outcomes)
     return dict(drawn(tables, find_sweeps(tables), studies, drawing))
-
-
-def _loaded(sources: Sequence[Source]) -> LoadedRecords:
-    """The records of folders and of lines of frames.
-
-    Raises:
-        UserError: nothing that has records, or a record of a frame that is not there any more.
-    """
-    folders: dict[Path, bool] = {}
-    chosen: dict[str, int] = {}
-    for source in sources:
-        if isinstance(source, pd.DataFrame):
-            if not {"key", "folder"} <= set(source.columns):
-                raise UserError("A frame needs the columns 'key' and 'folder': take one of load().")
-            for key in source["key"]:
-                chosen.setdefault(key, len(chosen))
-            for folder in source["folder"].unique():
-                folders.setdefault(Path(folder), False)
-        else:
-            folders[Path(source)] = True
-    if not folders:
-        raise UserError("Name a folder with records, or lines of the frame that load() returns.")
-    loaded = load_records(list(folders), _warn)
-    records = [r for r in loaded.records if folders[loaded.folder_of[r.key]] or r.key in chosen]
-    records.sort(key=lambda r: (chosen.get(r.key, -1), r.dataset, r.method, r.seed, r.key))
-    if gone := chosen.keys() - {record.key for record in records}:
-        raise UserError(
-            f"Record {min(gone)} of the frame is not in its folder any more, or another folder has "
-            "a later one of its cell: load() all folders again."
-        )
-    return dataclasses.replace(loaded, records=records)
-
-
-def _chosen(
-    loaded: LoadedRecords, methods: str | Sequence[str], datasets: str | Sequence[str]
-) -> list[Record]:
-    """The records of some methods and data sets, of all if none are named.
-
-    Raises:
-        UserError: a name that no record has.
-    """
-    records = loaded.records
-    if methods:
-        records = of_methods(records, _labels(methods))
-    return of_datasets(records, _labels(datasets)) if datasets else records
-
-
-def _given(**values: Any) -> dict[str, tuple[Any, str]]:
-    """The arguments that were given, each with its name for messages."""
-    return {n: (value, n) for n, value in values.items() if value not in (None, "", ())}
-
-
-def _labels(names: str | Sequence[str]) -> tuple[str, ...]:
-    """Names from a text with commas or from a list."""
-    return split_labels(names) if isinstance(names, str) else tuple(names)
-
-
-def _warn(line: str) -> None:
-    """Warn the code that called this module, however deep the reason is."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith("reports."):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(line, stacklevel=level)
