@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -98,13 +99,20 @@ class ClassAxis:
         axes.set_xlim(0.5, len(self.counts) + 0.5)
         return "Class, by falling number of training images"
 
+    def columns(self, axes: Axes, values: Array, **appearance: Any) -> None:
+        """Draw a column for each class; those of many classes touch, in a single shape."""
+        if self.few:
+            axes.bar(np.arange(1, len(values) + 1), values, 0.6, linewidth=0, **appearance)
+        else:
+            edges = np.arange(len(values) + 1) + 0.5
+            axes.stairs(values, edges, fill=True, linewidth=0, **appearance)
+
     def strip(self, axes: Axes, options: FigureOptions) -> None:
         """Draw the training images of each class on a logarithmic axis, with the groups above."""
         self.shade(axes)
         shown = np.maximum(self.counts, 0.5)  # a class without images has no logarithm
         axes.set_yscale("log")
-        place = np.arange(1, len(shown) + 1)
-        axes.bar(place, shown, 0.6 if self.few else 1.0, color="#b9b9b9", lw=0, zorder=1)
+        self.columns(axes, shown, color="#b9b9b9", zorder=1)
         low, high = max(shown.min() / 1.5, 0.4), shown.max() * 1.5
         axes.set_ylim(low, high)
         axes.set_ylabel("images")

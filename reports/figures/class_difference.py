@@ -68,7 +68,7 @@ def difference(table: Table, a: Row, b: Row, drawing: Drawing = PLAIN) -> Figure
         title = classes.label(axes, options)
         classes.strip(strip, options)
         classes.shade(axes)
-        _bars(axes, values, looks)
+        _bars(axes, classes, values, looks)
         if _means(axes, table, a, b, classes, values, drawing):
             notes.append(f"with {100 * CONFIDENCE:.0f} % intervals")
         _limit(axes, values)
@@ -131,13 +131,9 @@ def class_differences(a: Row, b: Row) -> Array | None:
     return mean_of([(by_class(one) - by_class(other))[head_first(one)] for one, other in pairs])
 
 
-def _bars(axes: Axes, values: Array, looks: Sequence[Look]) -> None:
-    place = np.arange(1, len(values) + 1)
+def _bars(axes: Axes, classes: ClassAxis, values: Array, looks: Sequence[Look]) -> None:
     for look, part in zip(looks, (np.maximum(values, 0), np.minimum(values, 0)), strict=True):
-        axes.bar(
-            place, np.nan_to_num(part), 0.8 if len(values) < 60 else 1.0, color=look.colour, lw=0,
-            alpha=0.75, zorder=2,
-        )  # fmt: skip
+        classes.columns(axes, np.nan_to_num(part), color=look.colour, alpha=0.75, zorder=2)
     axes.axhline(0, color="black", linewidth=0.7, zorder=3)
 
 

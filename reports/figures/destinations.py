@@ -59,7 +59,12 @@ def tail_images(table: Table, drawing: Drawing = PLAIN) -> Figure | None:
         panels = figure.subplots(1, len(ratios), sharey=True, squeeze=False, width_ratios=ratios)[0]
         _bars(panels[0], rows, runs)
         head = column(table, METRICS[TAIL])
-        panels[0].set_xlabel("\n".join([f"test images of {head.head} classes (%)", *below]))
+        title = (
+            f"{head.head}: images (%)"
+            if options.narrow
+            else f"test images of {head.head} classes (%)"
+        )
+        panels[0].set_xlabel("\n".join([title, *below]))
         if two:
             for place, look, own in zip(rows.places, shown.looks, near, strict=True):
                 value = summarise(own)

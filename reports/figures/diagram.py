@@ -15,6 +15,8 @@ from reports.figures.texts import characters, drawn_text, line_height
 
 MOST = 24
 """Most variants in a diagram."""
+_SHORTEST = 18
+"""Fewest characters of a line of a label, in which names of methods are not broken."""
 
 
 def diagram(study: Study, drawing: Drawing = PLAIN) -> Figure | None:
@@ -61,7 +63,7 @@ def diagram(study: Study, drawing: Drawing = PLAIN) -> Figure | None:
 
 def _lines(label: str, options: FigureOptions) -> list[str]:
     # The axis between the labels has as much room as those on one side.
-    room = characters(options.width / 3, options)
+    room = max(characters(options.width / 3, options), _SHORTEST)
     parts = textwrap.wrap(label, room, max_lines=3, placeholder=" …", break_on_hyphens=False)
     return [drawn_text(part) for part in parts]
 
