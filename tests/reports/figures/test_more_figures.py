@@ -178,6 +178,8 @@ def test_bins_are_of_equal_size_and_the_error_is_the_mean_gap() -> None:
     np.testing.assert_allclose(bins.accuracy, [0.0, 50.0])
     np.testing.assert_allclose(bins.confidence, [100 * 14.5 / 59, 100 * 44.5 / 59], rtol=1e-5)
     assert bins.error == pytest.approx(0.5 * 100 * 14.5 / 59 + 0.5 * (100 * 44.5 / 59 - 50))
+    mixed = np.random.default_rng(0).permutation(60)
+    assert adaptive_bins(confidence[mixed], right[mixed]).error == pytest.approx(bins.error)
     assert len(adaptive_bins(np.ones(5, np.float32), np.ones(5, bool)).share) == 1
     assert len(adaptive_bins(np.ones(10_000, np.float32), np.ones(10_000, bool)).share) == 15
 
