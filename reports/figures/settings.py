@@ -58,7 +58,7 @@ def _font_size(value: Any, where: str) -> float:
 
 def _between(value: Any, low: float, high: float, unit: str, where: str) -> float:
     number: float = coerce(value, float, where)
-    if not low <= number <= high:  # not NaN either
+    if not low <= number <= high:
         raise UserError(f"{where}: '{value}' is not a number of {unit} from {low:g} to {high:g}.")
     return number
 
