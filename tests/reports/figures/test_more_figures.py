@@ -224,9 +224,10 @@ def test_a_row_needs_the_predictions_of_all_its_runs() -> None:
     made = full()
     rest = {"config": {"f": "lift"}, "class_names": made.records[0].class_names}
     made.records.append(make_record("m", 2, **rest))
-    shown = [len(made_of(draw(made.table(), made.drawing())).axes[-1].get_yticklabels())
-             for draw in (calibration, tail_images)]  # fmt: skip
-    assert shown == [1, 1]
+    for draw in (calibration, tail_images):
+        figure = made_of(draw(made.table(), made.drawing()))
+        ticks = {tick.get_text() for axes in figure.axes for tick in axes.get_yticklabels()}
+        assert {tick for tick in ticks if tick.startswith("m")} == {"m (f=sage)"}
 
 
 def test_correctness_alone_is_not_enough_for_them() -> None:
