@@ -7,7 +7,6 @@ like a checkpoint are named for what they are.
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks.errors import first_few
+from benchmarks.input_files import opened
 
 ANYWHERE = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 """Parts of names that torch.compile and FSDP insert, also in the middle."""
@@ -40,10 +40,11 @@ def refuse_others(file: Path) -> None:
     Raises:
         ValueError: the message says what it is.
     """
-    with open(file, "rb") as stream:
-        head = stream.read(64).lstrip().lower()
-    if not os.path.getsize(file):
+    with opened(file) as stream:
+        head = stream.read(64)
+    if not head:
         raise ValueError("it is empty")
+    head = head.lstrip().lower()
     for start, what in _HEADS.items():
         if head.startswith(start):
             raise ValueError(what)

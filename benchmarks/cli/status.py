@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.parts.flags import add_json
+from benchmarks.cli.parts.flags import add_json, add_run_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,14 +16,7 @@ EXAMPLES = {"status results/runs": "how far a sweep is"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take the folder and the form of the answer."""
-    parser.add_argument(
-        "folder",
-        type=Path,
-        nargs="?",
-        default=Path("results/runs"),
-        metavar="DIR",
-        help="folder that runs write to with --out (default results/runs)",
-    )
+    add_run_folder(parser)
     add_json(parser)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.parts.flags import add_plugin
+from benchmarks.cli.parts.flags import add_plugin, add_run_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,14 +19,7 @@ PORT = 8321
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take the folder and the address to serve at."""
     add = parser.add_argument
-    add(
-        "folder",
-        type=Path,
-        nargs="?",
-        default=Path("results/runs"),
-        metavar="DIR",
-        help="folder that runs write to with --out (default results/runs)",
-    )
+    add_run_folder(parser)
     add(
         "--host",
         default="127.0.0.1",

@@ -20,6 +20,7 @@ class DataSets:
     """Loads data sets on first use and keeps them while cells need them; threads may share it.
 
     Most data sets hold lists of files; the largest that hold pixels, CIFAR's, take 180 MB each.
+    A worker makes no records, so it looks for no images that splits share.
     """
 
     def __init__(self, options: RunOptions, display: Display) -> None:
@@ -39,7 +40,8 @@ class DataSets:
         key = (cell.family, cell.split_seed)
         with self._lock:
             if key not in self._loaded:
-                self._loaded[key] = _with_duplicates_note(self._load(cell))
+                data = self._load(cell)
+                self._loaded[key] = data if self._options.isolated else _with_duplicates_note(data)
             return self._loaded[key]
 
     def for_fitting(self, cell: Cell) -> DataSet:
@@ -91,7 +93,7 @@ class DataSets:
             data = with_validation(data, cell.split_seed)
             # Built now: a function that builds them later may hold on to the test labels.
             held_out = None if data.validation is None else data.validation()
-            if held_out is not None:
+            if held_out is not None and not self._options.isolated:
                 data = _with_shared_validation_note(data, held_out)
         return dataclasses.replace(data, validation=None if held_out is None else lambda: held_out)
 

@@ -131,6 +131,18 @@ def add_latex_width(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_run_folder(parser: argparse.ArgumentParser) -> None:
+    """Take the folder of a run, by default where runs write to."""
+    parser.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        default=Path("results/runs"),
+        metavar="DIR",
+        help="folder that runs write to with --out (default results/runs)",
+    )
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json` to a verb whose answer programs can read."""
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")

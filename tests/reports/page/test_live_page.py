@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.cli.parts import live_page
-from benchmarks.cli.parts.live_page import LivePage
-from benchmarks.cli.parts.page_server import PageServer, serving
+from benchmarks.cli.parts.page_server import PageServer
 from results.store import Store
+from tests.benchmarks.cli.parts.page_servers import page_server
 from tests.reports.page.conftest import Open
 from tests.reports.page.made import Made
 
@@ -19,13 +18,8 @@ from tests.reports.page.made import Made
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PageServer]:
     monkeypatch.setattr(live_page, "ASKED_S", 0.05)
-    monkeypatch.setattr(live_page, "_SHARE", 1e9)  # no pause between two looks at the folder
-    with serving(LivePage(tmp_path), "127.0.0.1", 0) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with page_server(tmp_path, monkeypatch) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_rows_come_in_and_choices_stay(opened: Open, server: PageServer, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,18 +15,14 @@ from benchmarks.cli.parts.live_page import LivePage
 from benchmarks.cli.parts.page_server import PageServer, serving
 from benchmarks.errors import UserError
 from results.store import Store
+from tests.benchmarks.cli.parts.page_servers import page_server
 from tests.results.factory import failed_record, make_record, with_key
 
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PageServer]:
-    monkeypatch.setattr(live_page, "_SHARE", 1e9)  # no pause between two looks at the folder
-    with serving(LivePage(tmp_path), "127.0.0.1", 0) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with page_server(tmp_path, monkeypatch) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def ask(server: PageServer, path: str, **headers: str) -> http.client.HTTPResponse:
