@@ -167,17 +167,21 @@ def initial_weight(task: Task, init: str, dim: int) -> Tensor:
     raise ValueError(f"Unknown head initialisation '{init}'. Known: text, class_mean, random.")
 
 
+def class_sums(task: Task) -> Tensor:
+    """(C, D) sums of the training features; on multi-label data over all images with the class."""
+    features, labels = task.train.features(), task.train.labels
+    if labels.ndim == 2:
+        return labels.T.to(features.dtype) @ features
+    sums = torch.zeros(task.num_classes, features.shape[1], device=features.device)
+    return sums.index_add_(0, labels, features)
+
+
 def class_means(task: Task) -> Tensor:
     """(C, D) means of the training features; a class without images gets its text feature.
 
     On multi-label data a class's mean is over all images that show the class.
     """
-    features, labels = task.train.features(), task.train.labels
-    if labels.ndim == 2:
-        sums = labels.T.to(features.dtype) @ features
-    else:
-        sums = torch.zeros(task.num_classes, features.shape[1], device=features.device)
-        sums.index_add_(0, labels, features)
+    sums = class_sums(task)
     empty = task.counts == 0
     if bool(empty.any()):
         sums[empty] = task.text_features()[empty]
