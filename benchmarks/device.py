@@ -123,14 +123,18 @@ def describe(device: torch.device) -> str:
 
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    model = platform.processor() or platform.machine()
+    return f"{_processor()}, {torch.get_num_threads()} threads, {device.type}"
+
+
+@cache
+def _processor() -> str:
+    """The name of this machine's processor."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-        model = next(
-            (x.partition(":")[2].strip() for x in lines if x.startswith("model name")), model
-        )
-    return f"{model}, {torch.get_num_threads()} threads, {device.type}"
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def peak_memory_mb(device: torch.device) -> float:

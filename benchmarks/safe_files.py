@@ -78,9 +78,10 @@ def replacing(file: Path) -> Iterator[IO[bytes]]:
             stream.flush()
             os.fsync(stream.fileno())  # a power cut after the rename must not leave an empty file
         os.replace(temporary, file)
-    finally:
+    except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_text(file: Path, text: str) -> None:
@@ -279,11 +280,12 @@ def clock_of(folder: Path) -> float:
         OSError: the folder cannot be written to.
     """
     probe = _temporary(folder / "clock")
+    handle = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
     try:
-        probe.touch()
-        return probe.stat().st_mtime
+        return os.fstat(handle).st_mtime
     finally:
-        probe.unlink(missing_ok=True)
+        os.close(handle)
+        os.unlink(probe)
 
 
 def look_again(folder: Path) -> None:

@@ -106,11 +106,13 @@ def to_json(value: Any, path: str = "") -> Any:
     Raises:
         JsonFormError: a NaN, an infinity or something that JSON cannot hold.
     """
-    if dataclasses.is_dataclass(value):  # not by `asdict`, which copies everything once more
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if type(value) in _PLAIN:  # first, because most of the hundreds of values of a record are
+        return value
+    if names := _names(type(value)):  # not by `asdict`, which copies everything once more
+        value = {name: getattr(value, name) for name in names}
     if isinstance(value, float) and not math.isfinite(value):
         raise JsonFormError(f"{path} is {value}")
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: to_json(item, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
@@ -120,6 +122,12 @@ def to_json(value: Any, path: str = "") -> Any:
             return list(value)
         return [to_json(item, f"{path}[{i}]") for i, item in enumerate(value)]
     raise JsonFormError(f"{path} holds a {type(value).__name__}, which JSON cannot represent")
+
+
+@functools.cache
+def _names(cls: type) -> tuple[str, ...]:
+    """The names of a dataclass's fields; none for another class."""
+    return tuple(f.name for f in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else ()
 
 
 def _read(readers: Mapping[str, Reader], data: Mapping[str, Any], path: str) -> dict[str, Any]:

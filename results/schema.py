@@ -6,7 +6,7 @@ few-shot classes) is None, never 0 and never NaN. `benchmarks.metrics` declares 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from benchmarks.metrics import Metrics
@@ -180,6 +180,25 @@ class Record:
         except JsonFormError as error:
             raise RecordError(str(error)) from None
         return data
+
+    def as_failed(self, error: str) -> Record:
+        """The record of the same cell without a result.
+
+        Args:
+            error: why it has none.
+        """
+        return replace(
+            self,
+            status="failed",
+            error=error,
+            notes=(),
+            details=(),
+            curves={},
+            metrics=None,
+            groups=None,
+            selection=None,
+            cost=None,
+        )
 
     @classmethod
     def from_json(cls, data: Any) -> Record:

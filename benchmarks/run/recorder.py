@@ -21,7 +21,7 @@ from benchmarks.run.logits import likeliest
 from benchmarks.run.provenance import provenance
 from benchmarks.sweep.cell import Cell
 from methods.registry import info_of
-from results.schema import Groups, Record, RecordError, Selection, Status, recipe_note
+from results.schema import Groups, Record, Selection, Status, recipe_note
 
 Predictions = dict[str, NDArray[Any]]
 Outcome = tuple[Record, Predictions | None]
@@ -75,10 +75,7 @@ class Recorder:
                 cell, status="not_applicable", started=started, error=measured.error
             ), None
         if measured.status == "done":
-            try:
-                return self._done(cell, measured)
-            except RecordError as error:
-                measured = Measured("failed", started, f"{type(error).__name__}: {error}")
+            return self._done(cell, measured)
         return self.failed(cell, measured.error, started, details=measured.details), None
 
     def failed(self, cell: Cell, reason: str, started: str, *, details: str = "") -> Record:
@@ -104,11 +101,7 @@ class Recorder:
                 stream.write(text)
 
     def _done(self, cell: Cell, measured: Measured) -> Outcome:
-        """Return the record of a finished cell and its predictions.
-
-        Raises:
-            RecordError: a value that no record can hold.
-        """
+        """Return the record of a finished cell and its predictions."""
         logits, cost = measured.logits, measured.cost
         assert logits is not None and cost is not None
         groups = membership(self._data, cell)
@@ -135,7 +128,6 @@ class Recorder:
             selection=Selection(cell.select, source),
             cost=dataclasses.replace(cost, tuning_trials=cell.tuning.trials if cell.tuning else 0),
         )
-        Record.from_json(record.to_json())  # raises here, where the cell can still fail
         return record, predictions
 
     def _notes(self, cell: Cell) -> list[str]:

@@ -154,10 +154,10 @@ class _Run:
         """Write the outcome of a claimed cell, and release it."""
         # Another run has taken the cell over if this process was stopped for minutes.
         if self._claims.holds(cell.key) and self._others.record(cell.key) is None:
-            _write(self._store, *outcome)
+            record = _written(self._store, *outcome)
             with suppress(OSError):  # a method may have put a file where the folder was
                 checkpoint_file(self.options.out, cell).unlink()
-            self._finish(cell, outcome[0], display)
+            self._finish(cell, record, display)
         self._claims.release(cell.key)
 
     def _finish(self, cell: Cell, record: Record, display: Display) -> None:
@@ -253,9 +253,22 @@ def _engine(options: RunOptions, slot: Slot, display: Display, data_sets: DataSe
     return Workers(options, slot, display)
 
 
-def _write(store: Store, record: Record, predictions: Predictions | None) -> None:
+def _written(store: Store, record: Record, predictions: Predictions | None) -> Record:
+    """Write the outcome of a cell; one that no record can hold becomes a failure, which says why.
+
+    Raises:
+        UserError: the disk is full, the folder cannot be written to, or nor can a record hold the
+            failure.
+    """
     try:
-        store.write(record, predictions)
+        try:
+            store.write(record, predictions)
+        except RecordError as error:
+            if record.status != "done":
+                raise
+            record = record.as_failed(f"{type(error).__name__}: {error}")
+            store.write(record, None)
+        return record
     except OSError as error:
         raise UserError(
             f"Cannot write to {store.folder}: {error.strerror or error}. What is finished is kept; "

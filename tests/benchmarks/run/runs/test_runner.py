@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -156,14 +157,29 @@ def test_a_run_does_not_need_checkpoints(
     assert "No checkpoint can be written to" in caplog.text
 
 
-def test_a_record_that_could_not_be_read_back_ends_the_run_in_a_line(out: Path) -> None:
+PREDICTIONS = {"ids": np.array(["a", "b"]), "labels": np.array([0, 1])}
+
+
+def test_a_failure_that_could_not_be_read_back_ends_the_run_in_a_line(out: Path) -> None:
     for record, arrays in (
         (failed_record("lift", dataset="x" * 5000), None),
-        (make_record(), {"labels": np.array([10**9])}),
+        (make_record(dataset="x" * 5000), PREDICTIONS),
     ):
         with pytest.raises(UserError, match="No record can hold lift on") as caught:
-            runner._write(Store(out), record, arrays)
+            runner._written(Store(out), record, arrays)
         assert "\n" not in str(caught.value)
+
+
+def test_a_result_that_could_not_be_read_back_is_a_failed_cell(out: Path) -> None:
+    for record, arrays, reason in (
+        (make_record(), {"labels": np.array([10**9])}, "predictions"),
+        (make_record(cost_fit_s=math.inf), PREDICTIONS, "fit_s"),
+    ):
+        written = runner._written(Store(out), record, arrays)
+        stored = Store(out).get(record.key)
+        assert stored == written
+        assert stored.status == "failed" and stored.metrics is None
+        assert stored.error.startswith("RecordError: ") and reason in stored.error
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_anything_else(
