@@ -106,9 +106,10 @@ def to_json(value: Any, path: str = "") -> Any:
     Raises:
         JsonFormError: a NaN, an infinity or something that JSON cannot hold.
     """
-    if type(value) in _PLAIN:  # first, because most of the hundreds of values of a record are
+    kind: type = type(value)
+    if kind in _PLAIN:  # first, because most of the hundreds of values of a record are
         return value
-    if names := _names(type(value)):  # not by `asdict`, which copies everything once more
+    if names := _names(kind):  # not by `asdict`, which copies everything once more
         value = {name: getattr(value, name) for name in names}
     if isinstance(value, float) and not math.isfinite(value):
         raise JsonFormError(f"{path} is {value}")

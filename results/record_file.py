@@ -154,5 +154,4 @@ def _check_sum(content: bytes) -> None:
         raise RecordError(f"the {_CHECKSUM} is not that of the record, which was changed later")
 
 
-def _dumped(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+_dumped = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
