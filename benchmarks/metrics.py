@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import class_values
 from benchmarks.average_precision import average_precisions
+from benchmarks.multi_label import aurocs, f1_at
 
 Array = NDArray[np.float64]
 PERCENT = (0.0, 100.0 + 1e-6)
@@ -40,6 +42,12 @@ class Outcome:
     """(N,) True where the prediction is the label; None for multi-label data."""
     confidence: Array | None = None
     """(N,) probability of the predicted class; None for multi-label data and in comparisons."""
+    f1: Array | None = None
+    """(C,) F1 of each class in percent; None in comparisons, and for multi-label data without
+    thresholds from validation images."""
+    auroc: Array | None = None
+    """(C,) area under the ROC curve of each class in percent, NaN where there is none; None for
+    single-label data and in comparisons."""
 
     def tested(self, group: str | None = None) -> NDArray[np.bool_]:
         """(C,) True for the classes with test images, of one group or of all."""
@@ -82,6 +90,29 @@ def lowest_class(outcome: Outcome) -> float | None:
     return float(values.min()) if values.size else None
 
 
+def of_tested(outcome: Outcome, summary: Callable[[Array], float]) -> float | None:
+    """A summary of the values of the tested classes."""
+    values = outcome.values[outcome.tested()]
+    return summary(values) if values.size else None
+
+
+def mean_f1(outcome: Outcome) -> float | None:
+    """Unweighted mean of F1 over the tested classes, those that occur among the labels."""
+    return _mean(outcome.f1, outcome)
+
+
+def mean_auroc(outcome: Outcome) -> float | None:
+    """Unweighted mean of the areas under the ROC curves."""
+    return _mean(outcome.auroc, outcome)
+
+
+def _mean(values: Array | None, outcome: Outcome) -> float | None:
+    if values is None:
+        return None
+    present = values[outcome.tested() & ~np.isnan(values)]
+    return float(present.mean()) if present.size else None
+
+
 def calibration_error(outcome: Outcome) -> float | None:
     """Expected calibration error of the predicted class in 15 bins."""
     if outcome.right is None or outcome.confidence is None:
@@ -114,6 +145,8 @@ class Metric:
     group: str | None
     """Group whose classes it covers, which depends on the group rule; None for no group."""
     weights: Callable[[Outcome], Array] | None
+    of_classes: bool = False
+    """It follows from the values by class, so records that lack it can be completed."""
     key: str = ""
     """Name of the field of `Metrics`, and in a record's JSON."""
 
@@ -157,6 +190,7 @@ def metric(
     weights: Callable[[Outcome], Array] | None = None,
     required: bool = False,
     values: tuple[float, float] | None = None,
+    of_classes: bool = False,
 ) -> Any:
     """Declare a field of `Metrics`.
 
@@ -178,10 +212,12 @@ def metric(
             not have: it is None there.
         values: the lowest and the highest possible value, by default those of a percentage if the
             unit is "%", otherwise any. A record with a value outside is refused.
+        of_classes: it is a function of `values` alone. Records of earlier versions are completed
+            by it when they are read.
     """
     declared = Metric(
         function, title, multi_title, tasks, higher_is_better, unit, printed, compared, drawn,
-        group, weights,
+        group, weights, of_classes,
     )  # fmt: skip
     metadata: dict[str, Any] = {"metric": declared}
     if values is not None or unit == "%":
@@ -189,6 +225,10 @@ def metric(
     if required:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=None, metadata=metadata)
+
+
+def _summary(summary: Callable[[Array], float], **declared: Any) -> Any:
+    return metric(partial(of_tested, summary=summary), of_classes=True, **declared)
 
 
 def _group_metric(group: str) -> Any:
@@ -217,6 +257,17 @@ class Metrics:
     )  # fmt: skip
     """Unweighted mean over classes; None for multi-label, where `overall` is that already."""
     worst_class: float | None = metric(lowest_class, required=True)
+    worst_tenth: float | None = _summary(class_values.worst_mean, title="worst 10 %")
+    """Mean of the worst tenth of the classes, rounded up."""
+    harmonic: float | None = _summary(class_values.harmonic_mean, tasks=("single",))
+    """Harmonic mean of the class accuracies, each of which counts as at least 0.001 %."""
+    geometric: float | None = _summary(class_values.geometric_mean, tasks=("single",))
+    """Geometric mean of the class accuracies: 0 if one class has no right prediction."""
+    macro_f1: float | None = metric(mean_f1, title="macro-F1")
+    """Mean of F1 over the classes: of the predictions, or (multi-label) of decisions at the
+    thresholds with the highest F1 on validation images; None without those."""
+    auroc: float | None = metric(mean_auroc, title="AUROC", tasks=("multi",))
+    """Mean area under the ROC curve over the classes."""
     ece: float | None = metric(
         calibration_error, tasks=("single",), higher_is_better=False, required=True
     )
@@ -268,11 +319,16 @@ def single_label_metrics(
         labels: (N,) true classes.
         membership: (C,) groups, as from `group_of`.
     """
-    return _measure(single_label_outcome(predicted == labels, labels, membership, confidence))
+    found = single_label_outcome(predicted == labels, labels, membership, confidence)
+    f1 = class_values.f1_of_predictions(predicted, labels, len(membership))
+    return _measure(dataclasses.replace(found, f1=f1))
 
 
 def multi_label_metrics(
-    scores: NDArray[np.floating], labels: NDArray[np.int64], membership: NDArray[np.str_]
+    scores: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    membership: NDArray[np.str_],
+    f1: Array | None = None,
 ) -> Metrics:
     """Metrics of multi-label predictions.
 
@@ -280,9 +336,23 @@ def multi_label_metrics(
         scores: (N, C); only their order within a class counts.
         labels: (N, C) zeros and ones; a sample without labels counts as a negative of each class.
         membership: (C,) groups, as from `group_of`.
+        f1: (C,) F1 of each class in percent, of decisions that saw no label of the test images.
     """
     precisions = 100.0 * average_precisions(scores, labels)
-    return _measure(Outcome(precisions, np.asarray(labels.sum(0)), membership))
+    areas = 100.0 * aurocs(scores, labels)
+    return _measure(Outcome(precisions, np.asarray(labels.sum(0)), membership, f1=f1, auroc=areas))
+
+
+def completed(metrics: Metrics, task: str) -> Metrics:
+    """The metrics of a record, with those that its version did not have but its values by class
+    give."""
+    missing = [m for m in metrics_of(task) if m.of_classes and getattr(metrics, m.key) is None]
+    if not missing:
+        return metrics
+    values = np.array(metrics.per_class, dtype=float)  # None becomes NaN
+    tested = (~np.isnan(values)).astype(np.int64)
+    outcome = Outcome(values, tested, np.full(len(values), ""))
+    return dataclasses.replace(metrics, **{m.key: m.function(outcome) for m in missing})
 
 
 def single_label_outcome(

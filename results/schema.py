@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
-from benchmarks.metrics import Metrics
+from benchmarks.metrics import Metrics, completed
 from benchmarks.plugins.ranges import Range
 from benchmarks.protocol import GROUPS
 from results.json_form import PROSE, JsonFormError, Length, build, to_json
@@ -216,6 +216,9 @@ class Record:
         if record.status == "done":
             _check_done(record)
         _check_curves(record.curves)
+        if record.metrics is not None:
+            metrics = completed(record.metrics, record.task)
+            record = replace(record, metrics=metrics)
         return record
 
 

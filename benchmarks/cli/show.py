@@ -117,6 +117,7 @@ def _dataset(name: str, data_root: Path) -> tuple[dict[str, Any], dict[str, str]
     import inspect
 
     from benchmarks.datasets import registry as datasets
+    from benchmarks.datasets.skew import skew_facts
     from benchmarks.errors import UserError, did_you_mean
     from benchmarks.plugins.entries import first_line
     from benchmarks.plugins.fields import fields_of
@@ -136,17 +137,20 @@ def _dataset(name: str, data_root: Path) -> tuple[dict[str, Any], dict[str, str]
         docs |= read_docs(Path(inspect.getfile(cls)), cls.__name__)
     fields = fields_of(type(configured))
     values = {field: getattr(configured, field) for field in fields}
-    card = configured.card()
+    card = dict(configured.card())
+    counts = configured.train_counts(data_root)
+    if counts is not None:
+        card |= skew_facts(counts, configured.task, configured.default_groups)
     answer = {
         "kind": "dataset",
         "name": family.name if datasets.is_own(name) else name,
         "owner": family.name,
         "summary": first_line(family.__doc__),
         "task": configured.task,
-        "card": dict(card),
+        "card": card,
         "fields": _fields(fields, values, docs),
     }
-    return answer, dict(card)
+    return answer, card
 
 
 def _fields(

@@ -206,12 +206,12 @@ class DataSet:
     @cached_property
     def counts(self) -> NDArray[np.int64]:
         """(C,) training images per class; classes without any keep their place with a zero."""
-        return _counts(self.train.labels, self.num_classes)
+        return images_per_class(self.train.labels, self.num_classes)
 
     @cached_property
     def gaps(self) -> tuple[str, ...]:
         """Footnotes on classes without training or test images, which keep their places."""
-        test = _counts(self.test.labels, self.num_classes)
+        test = images_per_class(self.test.labels, self.num_classes)
         return gaps(self.texts.class_names, self.counts, test, self.tested_on)
 
     @cached_property
@@ -275,6 +275,13 @@ class Family(ABC):
         """Return the number of classes if known without reading the data."""
         return None
 
+    def train_counts(self, root: Path) -> NDArray[np.int64] | None:
+        """Return (C,) training images per class if known without reading images, else None.
+
+        They need not be in the order of the classes.
+        """
+        return None
+
     def absent(self, root: Path) -> str:
         """Return a short description of the files missing in `root`; "" if none seem to be.
 
@@ -311,7 +318,7 @@ def refuse_shared(
         )
 
 
-def _counts(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+def images_per_class(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     """Count images per class, (C,), from (N,) class indices or (N, C) zeros and ones."""
     found = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
     return np.asarray(found, dtype=np.int64)

@@ -22,6 +22,7 @@ from benchmarks.datasets.base import DataSet, Split
 from benchmarks.errors import DataError, NotApplicable, UserError
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.inputs.samples import SplitSamples
+from benchmarks.multi_label import f1_thresholds
 from benchmarks.run.batched_fits import fit_batch, shares
 from benchmarks.run.border import (
     Facts,
@@ -302,6 +303,7 @@ class Bench:
             return Measured(
                 "done", started, notes=tuple(notes), remarks=tuple(checked_notes(task.details)),
                 curves=curves, cost=cost, logits=logits,
+                thresholds=self._thresholds(cell, predictor),
             )  # fmt: skip
         except BaseException as error:
             return self._failed(error, started)
@@ -372,6 +374,17 @@ class Bench:
             except (RuntimeError, MemoryError) as error:
                 size = memory.halved(size, error)
             memory.release(self._backbone.device)
+
+    def _thresholds(self, cell: Cell, predictor: Predictor) -> tuple[float | None, ...]:
+        """Return thresholds of multi-label decisions, chosen on validation images.
+
+        Returns:
+            One for each class; none if the cell has no validation images.
+        """
+        if self._data.task != "multi" or cell.select != "val" or self._validation is None:
+            return ()
+        logits = self._logits(cell, predictor, self._validation)
+        return f1_thresholds(logits.numpy(), self._validation.labels.cpu().numpy())
 
     def _cost(self, cell: Cell, predictor: Predictor, fitted: Fitted, eval_s: float) -> Cost:
         dev, waited = self._backbone.device, fitted.waited_s

@@ -68,6 +68,9 @@ class Measured:
     cost: Cost | None = None
     logits: Tensor | None = None
     """(N, C) float32 logits of the test images, on the CPU."""
+    thresholds: tuple[float | None, ...] = ()
+    """C logits from which on an image has the class, chosen on validation images; None for a class
+    that is never predicted. Empty without validation images and for single-label data."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,17 @@ def checked_curves(curves: Any) -> Curves:
     return found
 
 
+def checked_thresholds(thresholds: Any, classes: int) -> tuple[float | None, ...]:
+    """Return the thresholds of a message.
+
+    Raises:
+        ValueError: they are neither absent nor one finite number, or None, for each class.
+    """
+    if not isinstance(thresholds, list | tuple) or len(thresholds) not in (0, classes):
+        raise ValueError(f"thresholds {thresholds!r:.100}")
+    return tuple(None if value is None else _number(value, "threshold") for value in thresholds)
+
+
 def _number(value: Any, curve: str) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"curve {clean(curve, 100)}: {clean(repr(value), 100)} is not a number")
@@ -236,9 +250,10 @@ def from_messages(
         details = clean(given.pop("details"), LONGEST_DETAILS + 200, lines=True)
         notes, remarks = (tuple(checked_notes(given.pop(name))) for name in ("notes", "remarks"))
         curves = checked_curves(given.pop("curves"))
+        thresholds = checked_thresholds(given.pop("thresholds"), shape[1])
         measured = Measured(
             status, clean(given.pop("started"), 40), clean(given.pop("error")), details,
-            notes, remarks, curves,
+            notes, remarks, curves, thresholds=thresholds,
         )  # fmt: skip
         if given:
             raise ValueError(f"unknown fields {list(given)!r:.100}")

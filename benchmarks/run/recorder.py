@@ -15,6 +15,7 @@ from torch import Tensor
 
 from benchmarks.datasets.base import DataSet
 from benchmarks.metrics import Metrics, multi_label_metrics, single_label_metrics
+from benchmarks.multi_label import f1_at
 from benchmarks.protocol import GROUPS, UNREPEATABLE, group_of
 from benchmarks.run.border import Facts, Measured
 from benchmarks.run.logits import likeliest
@@ -105,8 +106,10 @@ class Recorder:
         logits, cost = measured.logits, measured.cost
         assert logits is not None and cost is not None
         groups = membership(self._data, cell)
-        measure = self._single_label if self._data.task == "single" else self._multi_label
-        metrics, predictions = measure(logits, groups)
+        if self._data.task == "single":
+            metrics, predictions = self._single_label(logits, groups)
+        else:
+            metrics, predictions = self._multi_label(logits, groups, measured.thresholds)
         predictions["ids"] = np.array(self._data.test.ids)
         if self._save_logits:
             predictions["logits"] = logits.numpy()
@@ -154,14 +157,17 @@ class Recorder:
             "true_prob": true.astype(np.float32),
         }
 
-    def _multi_label(self, logits: Tensor, groups: NDArray[np.str_]) -> tuple[Metrics, Predictions]:
+    def _multi_label(
+        self, logits: Tensor, groups: NDArray[np.str_], thresholds: Sequence[float | None]
+    ) -> tuple[Metrics, Predictions]:
         labels = self._data.test.labels
+        f1 = f1_at(thresholds, logits.numpy(), labels) if thresholds else None
         if self._data.scores == "softmax":
             # The logarithm keeps the order and avoids the ties of rounded small probabilities.
             logits = logits.double().log_softmax(-1).float()
         # Metrics are computed from the scores that are stored, so that tests on them agree.
         scores = logits.numpy()
-        return multi_label_metrics(scores, labels, groups), {
+        return multi_label_metrics(scores, labels, groups, f1), {
             "labels": labels.astype(np.int8),
             "scores": scores,
         }

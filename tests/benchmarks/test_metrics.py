@@ -266,9 +266,10 @@ def test_a_record_must_have_the_metrics_that_all_records_have() -> None:
 
 def test_each_kind_of_data_has_its_metrics_and_titles() -> None:
     multi = [metric.key for metric in metrics_of("multi")]
-    assert multi == ["overall", "many", "medium", "few", "worst_class"]
-    assert [metric.key for metric in metrics_of("single")] == [*multi[:4], "balanced", *multi[4:],
-                                                              "ece"]  # fmt: skip
+    both = ["worst_class", "worst_tenth"]
+    assert multi == ["overall", "many", "medium", "few", *both, "macro_f1", "auroc"]
+    single = [*multi[:4], "balanced", *both, "harmonic", "geometric", "macro_f1", "ece"]
+    assert [metric.key for metric in metrics_of("single")] == single
     assert title_of("overall", "multi") == "mAP"
     assert title_of("overall", "single") == "overall"
     assert title_of("worst_class", "single") == "worst class"

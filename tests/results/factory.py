@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.metrics import Metrics
+from benchmarks.metrics import Metrics, completed
 from results.identity import cell_identity, cell_key
 from results.schema import Cost, Groups, Provenance, Record, Selection
 
@@ -47,10 +47,13 @@ def make_record(
     means = {name: _mean(values, group, name) for name in ("many", "medium", "few", "")}
     present = [value for value in values if value is not None]
     parts: dict[str, Any] = {
-        "metrics": Metrics(
-            overall=overall, many=means["many"], medium=means["medium"], few=means["few"],
-            balanced=means[""], worst_class=min(present, default=None), ece=3.25,
-            per_class=tuple(values),
+        "metrics": completed(
+            Metrics(
+                overall=overall, many=means["many"], medium=means["medium"], few=means["few"],
+                balanced=means[""], worst_class=min(present, default=None), ece=3.25,
+                per_class=tuple(values),
+            ),
+            changes.get("task", "single"),
         ),
         "groups": Groups(
             "lift", group.count("many"), group.count("medium"), group.count("few"),

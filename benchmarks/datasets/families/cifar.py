@@ -136,6 +136,10 @@ class _CifarLT(DrawnTail):
         """Return the numbers of training and test images of the official data."""
         return int(self.counts().sum()), self.layout.per_class[1] * len(self.layout.classes)
 
+    def train_counts(self, root: Path) -> NDArray[np.int64]:
+        """Return (C,) training images per class, head first."""
+        return self.counts()
+
     def class_count(self) -> int:
         """Return the number of classes of the official data."""
         return len(self.layout.classes)

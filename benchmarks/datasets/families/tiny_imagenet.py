@@ -115,6 +115,10 @@ class TinyImageNetLT(DrawnTail):
         """Return the numbers of training and test images of the official data."""
         return int(self.counts().sum()), CLASSES * PER_CLASS[1]
 
+    def train_counts(self, root: Path) -> NDArray[np.int64]:
+        """Return (C,) training images per class, head first."""
+        return self.counts()
+
     def class_count(self) -> int:
         """Return the number of classes of the official data."""
         return CLASSES

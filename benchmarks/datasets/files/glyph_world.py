@@ -108,6 +108,10 @@ class GlyphWorld(Family):
                 "the rank cannot correlate that strongly with both."
             )
 
+    def train_counts(self, root: Path) -> NDArray[np.int64]:
+        """Return (C,) training images per class, head first."""
+        return self._counts()
+
     def class_count(self) -> int:
         """Return the number of classes."""
         return self.classes

@@ -12,7 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
-from benchmarks.datasets.base import DataSet, Scores, Split, hash_strings, refuse_shared
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.datasets.base import (
+    DataSet,
+    Scores,
+    Split,
+    hash_strings,
+    images_per_class,
+    refuse_shared,
+)
 from benchmarks.datasets.files.fetch import Source, checksum_of, fetch
 from benchmarks.datasets.files.image_files import FileImages
 from benchmarks.datasets.files.locate import Located, locate
@@ -109,6 +119,15 @@ class Listed(InFiles, WithTexts):
     def sizes(self) -> tuple[int, int]:
         """Return the numbers of training and test images of the public lists."""
         return self.release.official["train"], self.release.official["test"]
+
+    def train_counts(self, root: Path) -> NDArray[np.int64] | None:
+        """Return (C,) training images per class, or None without the lists."""
+        try:
+            file = self._list_files(root)["train"]
+        except DataMissing:
+            return None
+        labels = read_list(file, self.release.classes, multi=self.task == "multi").labels
+        return images_per_class(labels, self.release.classes)
 
     def class_count(self) -> int:
         """Return the number of classes of the public lists."""

@@ -11,6 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.datasets import long_tail
 from benchmarks.datasets.base import DataSet, Split, Texts, hash_strings
 from benchmarks.datasets.files.image_files import FileImages
@@ -130,6 +133,13 @@ class OwnData(InFiles):
         except UserError:
             return None
         return len(splits["train"]), len(splits["test"])
+
+    def train_counts(self, root: Path) -> NDArray[np.int64] | None:
+        """(C,) training images per class of split seed 0; None if the data are missing."""
+        try:
+            return self.load_splits(0).counts[0]
+        except UserError:
+            return None
 
     def class_count(self) -> int | None:
         """Number of classes; None if the data are missing."""

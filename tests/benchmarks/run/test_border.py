@@ -42,7 +42,7 @@ def test_a_result_arrives_as_it_was_sent() -> None:
     logits = torch.randn(7, 3)
     sent = Measured(
         "done", "2026-01-01", notes=("one", "two"), curves={"loss": ((1.0, 0.5), (2.0, 0.25))},
-        cost=COST, logits=logits,
+        cost=COST, logits=logits, thresholds=(0.5, None, -1.25),
     )  # fmt: skip
     got = through(sent, (7, 3))
     assert got.logits is not None and torch.equal(got.logits, logits)
@@ -73,6 +73,9 @@ def head(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"fields": {"thresholds": [0.5]}},
+        {"fields": {"thresholds": [0.5, "x"]}},
+        {"fields": {"thresholds": {"a": 1, "b": 2}}},
         {"shape": [2, 3]},
         {"shape": None},
         {"cost": None},

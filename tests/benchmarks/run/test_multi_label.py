@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score, precision_recall_curve, roc_auc_score
 
 import run_benchmarks
 from benchmarks.conformance.tiny import permuted, tiny_data, tiny_task
@@ -215,6 +216,64 @@ def test_validation_images_are_given_on_request(command: Command, tmp_path: Path
     assert record.selection is not None
     assert (record.selection.rule, record.selection.source) == ("val", "fresh draw")
     assert any("validation images" in note for note in record.notes)
+
+
+KEEPING = '''
+    from dataclasses import dataclass
+
+    import numpy as np
+
+    from methods.base import Method, Predictor
+    from methods.registry import register
+
+
+    @register("keeping", paper="-", needs="features", tasks=("multi",))
+    @dataclass(frozen=True)
+    class Keeping(Method):
+        """Writes its validation logits to a file."""
+
+        file: str = ""
+
+        def fit(self, task):
+            weight = task.normal_per_class("weight", 16)
+            if task.validation is not None:
+                logits = (task.validation.features() @ weight.T).numpy()
+                np.savez(self.file, logits=logits, labels=task.validation.labels.numpy())
+            return Predictor(lambda batch: batch.inputs @ weight.T)
+'''
+
+
+def test_f1_is_at_thresholds_from_validation_images(
+    command: Command, plugin: Callable[[str], Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "validation.npz"
+    more = (
+        "--seeds",
+        "0",
+        "--plugin",
+        str(plugin(KEEPING, "keeping.py")),
+        "--set",
+        f"keeping.file={file}",
+    )
+    assert command("keeping", "glyphscenes_lt", *more)[0] == 0
+    assert command("keeping", "glyphscenes_lt", *more, "--select", "val")[0] == 0
+    store = Store(tmp_path / "out")
+    by_rule = {r.selection.rule: r for r in store.all()[0] if r.selection is not None}
+    last, chosen = by_rule["last"].metrics, by_rule["val"].metrics
+    assert last is not None and chosen is not None
+    assert last.macro_f1 is None and last.auroc == chosen.auroc  # there is no threshold to take
+    validation, kept = np.load(file), store.predictions(by_rule["val"].key)
+    values = []
+    for c in range(4):
+        precision, recall, thresholds = precision_recall_curve(
+            validation["labels"][:, c], validation["logits"][:, c]
+        )
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+        least = thresholds[f1[:-1] >= f1.max() - 1e-9].max()
+        values.append(f1_score(kept["labels"][:, c], kept["scores"][:, c] >= least - 1e-6))
+    assert chosen.macro_f1 == pytest.approx(100 * np.mean(values))
+    areas = [roc_auc_score(kept["labels"][:, c], kept["scores"][:, c]) for c in range(4)]
+    assert chosen.auroc == pytest.approx(100 * np.mean(areas))
 
 
 def test_a_method_that_does_not_serve_a_task_is_a_row_not_a_failure(
