@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks import class_values
 from benchmarks.average_precision import average_precisions
-from benchmarks.multi_label import aurocs, f1_at
+from benchmarks.multi_label import aurocs
 
 Array = NDArray[np.float64]
 PERCENT = (0.0, 100.0 + 1e-6)
@@ -344,15 +344,15 @@ def multi_label_metrics(
 
 
 def completed(metrics: Metrics, task: str) -> Metrics:
-    """The metrics of a record, with those that its version did not have but its values by class
-    give."""
+    """The metrics of a record with those that it lacks and that follow from its values by class."""
     missing = [m for m in metrics_of(task) if m.of_classes and getattr(metrics, m.key) is None]
     if not missing:
         return metrics
     values = np.array(metrics.per_class, dtype=float)  # None becomes NaN
     tested = (~np.isnan(values)).astype(np.int64)
     outcome = Outcome(values, tested, np.full(len(values), ""))
-    return dataclasses.replace(metrics, **{m.key: m.function(outcome) for m in missing})
+    found: dict[str, Any] = {m.key: m.function(outcome) for m in missing}
+    return dataclasses.replace(metrics, **found)
 
 
 def single_label_outcome(
