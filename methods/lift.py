@@ -4,8 +4,8 @@ Adapters in every block of a frozen CLIP ViT, a cosine head on the class token b
 projection that starts at the projected text features, and the logit-adjusted loss. Values are
 those of the authors' code (github.com/shijxcs/LIFT, 661ead9), by default without test-time
 ensembling, which the published headline numbers include. LIFT's own single-view test transform is a
-resize to 256 pixels and a crop; here it is the backbone's. LIFT is for single-label data: the
-multi-label form (a sigmoid loss in place of the softmax) is ours.
+resize to 256 pixels and a crop, `--transform lift`; without it, it is the backbone's. LIFT is for
+single-label data: the multi-label form (a sigmoid loss in place of the softmax) is ours.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class Lift(Method):
     """Texts that initialise the head (with the first template only, as in LIFT)."""
     augment: Augmentation = "crop_flip"
     tte: bool = False
-    """Test-time ensembling: mean logits of five crops, as in LIFT's published headline numbers."""
+    """Test-time ensembling: mean logits of five crops, as in LIFT's published headline numbers.
+    LIFT's own evaluation, of one view as of five crops, needs `--transform lift` besides."""
 
     space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(0.002, 0.05),

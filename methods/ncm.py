@@ -1,6 +1,14 @@
 """Nearest class mean over frozen features (used as a long-tail baseline by Kang et al. 2020).
 
-On multi-label data a class's mean is over all images that show the class (ours).
+`features` and `metric` are the authors' `feat_type` and `dist_type`
+(github.com/facebookresearch/classifier-balancing, f162ade, models/KNNClassifier.py): their default
+is `cl2n` with `euclidean`, and their cosine, which does not normalise the means, is called `inner`
+here. Their `un` does not exist here, since stored features have unit length; it would be `l2n`.
+
+The default is ours: the cosine to the mean scaled to unit length. It picks the same class as the
+Euclidean distance to such a mean, and its logits have the scale that the backbone was trained with,
+so that their softmax is a probability. On multi-label data a class's mean is over all images that
+show the class (ours).
 """
 
 from __future__ import annotations
@@ -9,6 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from methods.base import Method, Predictor, Task
@@ -27,12 +36,25 @@ from methods.registry import register
 class NearestClassMean(Method):
     """Nearest class mean of the frozen training features; nothing is trained."""
 
-    metric: Literal["cosine", "euclidean"] = "cosine"
-    """cosine to the normalised mean, or euclidean distance to the mean itself."""
+    features: Literal["l2n", "cl2n"] = "l2n"
+    """l2n: features of unit length; cl2n (the authors' default): less the mean of all training
+    features, then scaled to unit length."""
+    metric: Literal["cosine", "euclidean", "inner"] = "cosine"
+    """cosine to the mean; euclidean: minus the squared distance to the mean (the authors' default);
+    inner: inner product with the mean, which favours classes of similar images (the authors'
+    cosine)."""
 
     def fit(self, task: Task) -> Predictor:
-        means = class_means(task)  # (C, D)
-        if self.metric == "cosine":
-            weight = task.backbone.logit_scale * F.normalize(means, dim=-1)
-            return Predictor(lambda batch: batch.inputs @ weight.T)
-        return Predictor(lambda batch: -torch.cdist(batch.inputs, means).square())
+        centre = task.train.features().mean(0)  # (D,)
+
+        def transformed(x: Tensor) -> Tensor:
+            """(n, D) -> (n, D)."""
+            return F.normalize(x - centre, dim=-1) if self.features == "cl2n" else x
+
+        means = class_means(task, transformed)  # (C, D)
+        if self.metric == "euclidean":
+            return Predictor(lambda batch: -torch.cdist(transformed(batch.inputs), means).square())
+        weight = task.backbone.logit_scale * (
+            F.normalize(means, dim=-1) if self.metric == "cosine" else means
+        )
+        return Predictor(lambda batch: transformed(batch.inputs) @ weight.T)

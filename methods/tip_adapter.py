@@ -105,7 +105,7 @@ class TipAdapter(Learner):
             # Adam's step depends on their size and not only on their sign.
             schedule = Schedule(
                 self.epochs, self.batch_size, self.lr,
-                weight_decay=self.weight_decay, optimiser="adamw", eps=1e-4,
+                weight_decay=self.weight_decay, optimiser="adamw", eps=1e-4, anneal="step",
             )  # fmt: skip
             loss = cross_entropy if task.kind == "single" else binary_cross_entropy
             if task.kind == "multi":

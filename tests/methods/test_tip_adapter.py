@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score
 from benchmarks.conformance.tiny import tiny_data, tiny_task
 from methods.tip_adapter import ALPHAS, BETAS, Cache, TipAdapter, best_on_validation, cached
 from methods.zero_shot import ZeroShot
+from tests.methods.double import precise_task
 
 pytestmark = pytest.mark.numeric
 
@@ -113,6 +114,32 @@ def test_fine_tuning_starts_from_the_cache():
     batch = test.batch(np.arange(16), needs="features")
     still = TipAdapter(finetune=True, lr=0.0, epochs=1).fit(task).logits(batch)
     torch.testing.assert_close(still, TipAdapter().fit(task).logits(batch), atol=1e-6, rtol=0)
+
+
+def test_the_keys_follow_the_authors_loop(double):
+    """AdamW with a cosine that is lowered at every step, also where the last batch is short."""
+    task, _ = precise_task()
+    method = TipAdapter(finetune=True, shots=3, lr=0.05, epochs=4, batch_size=24)
+    found = method.fit(task).logits.keys.detach()
+
+    x, labels = task.train.features(), task.train.labels
+    chosen = torch.from_numpy(cached(task, 3))
+    keys = x[chosen].clone().requires_grad_()
+    values = torch.eye(4)[labels[chosen]]
+    weight = task.backbone.logit_scale * task.text_features()
+    optimiser = torch.optim.AdamW([keys], lr=0.05, eps=1e-4)
+    steps = math.ceil(len(x) / 24)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 4 * steps)
+    for epoch in range(4):
+        for rows in torch.from_numpy(task.epoch_order(epoch)).split(24):
+            affinity = x[rows] @ keys.T
+            logits = x[rows] @ weight.T + 1.17 * (affinity - 1).exp() @ values
+            optimiser.zero_grad()
+            torch.nn.functional.cross_entropy(logits, labels[rows]).backward()
+            optimiser.step()
+            schedule.step()
+    assert steps == 3 and float((found - x[chosen]).abs().max()) > 0.1
+    torch.testing.assert_close(found, keys.detach(), atol=1e-9, rtol=0)
 
 
 def test_without_fine_tuning_nothing_is_trained():

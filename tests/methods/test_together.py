@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -194,6 +194,28 @@ class Dropping(Learner):
 @pytest.mark.numeric
 def test_every_training_draws_from_a_random_state_of_its_own() -> None:
     assert_as_alone(lambda: [(Dropping(), world(seed)) for seed in range(3)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Annealed(Learner):
+    """A head whose learning rate falls at every epoch or step."""
+
+    anneal: Literal["epoch", "step"]
+
+    def learn(self, task: Task) -> Learning:
+        module = OnFeatures(LinearHead(task.normal_per_class("head", 16)))
+        schedule = Schedule(2, 16, 0.1, anneal=self.anneal)
+        return (yield Training(task, module, cross_entropy, schedule))
+
+
+@pytest.mark.numeric
+def test_trainings_whose_rates_fall_at_other_times_are_not_in_turns() -> None:
+    pairs = [(Annealed("epoch"), world(0)), (Annealed("step"), world(0))]
+    found = fit_learners(pairs)
+    assert [f.fitted_together for f in found if isinstance(f, Predictor)] == [1, 1]
+    every, falling = (logits_of(one, world(0)) for one in found)
+    assert not torch.equal(every, falling)
+    assert torch.equal(falling, logits_of(Annealed("step").fit(world(0)), world(0)))
 
 
 # ---- failures and interruptions ------------------------------------------------------------------

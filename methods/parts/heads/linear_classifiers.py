@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -167,24 +168,37 @@ def initial_weight(task: Task, init: str, dim: int) -> Tensor:
     raise ValueError(f"Unknown head initialisation '{init}'. Known: text, class_mean, random.")
 
 
-def class_sums(task: Task) -> Tensor:
-    """(C, D) sums of the training features; on multi-label data over all images with the class."""
-    features, labels = task.train.features(), task.train.labels
+def _unchanged(features: Tensor) -> Tensor:
+    return features
+
+
+def class_sums(task: Task, transform: Callable[[Tensor], Tensor] = _unchanged) -> Tensor:
+    """(C, D) sums of the training features; on multi-label data over all images with the class.
+
+    Args:
+        task: features and labels.
+        transform: applied to the features (N, D) first.
+    """
+    features, labels = transform(task.train.features()), task.train.labels
     if labels.ndim == 2:
         return labels.T.to(features.dtype) @ features
     sums = torch.zeros(task.num_classes, features.shape[1], device=features.device)
     return sums.index_add_(0, labels, features)
 
 
-def class_means(task: Task) -> Tensor:
+def class_means(task: Task, transform: Callable[[Tensor], Tensor] = _unchanged) -> Tensor:
     """(C, D) means of the training features; a class without images gets its text feature.
 
     On multi-label data a class's mean is over all images that show the class.
+
+    Args:
+        task: features, labels and texts.
+        transform: applied to the features (n, D) before the mean, and to those of texts.
     """
-    sums = class_sums(task)
+    sums = class_sums(task, transform)
     empty = task.counts == 0
     if bool(empty.any()):
-        sums[empty] = task.text_features()[empty]
+        sums[empty] = transform(task.text_features())[empty]
         task.note("classes without training images have their text feature as mean")
     return sums / task.counts.clamp(min=1)[:, None]
 

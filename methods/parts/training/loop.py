@@ -28,7 +28,7 @@ from methods.base import Batch, Predictor, Progress, Task
 from methods.parts.losses.base import Loss, LossFunction
 from methods.parts.training.gradients import Gradients
 from methods.parts.training.members import Member
-from methods.parts.training.optimisers import at_epoch, optimiser_of, take_up
+from methods.parts.training.optimisers import anneal, optimiser_of, take_up
 from methods.parts.training.schedules import ONLY, Schedule, Stage, Training
 
 __all__ = ["ONLY", "Schedule", "Stage", "Training", "run", "train"]
@@ -96,7 +96,7 @@ class _Loop:
         self._turns = [turn for turn in self._turns if turn.member.error is None]
         if not self._turns:
             return
-        at_epoch(self._optimiser, epoch, schedule.epochs)
+        anneal(self._optimiser, epoch, schedule.epochs)
         now = stage.epochs_before + epoch
         epochs = stage.epochs_before + schedule.epochs + stage.epochs_after
         steps = max(turn.start(epoch) for turn in self._turns)
@@ -106,6 +106,8 @@ class _Loop:
                     turns = [turn for turn in self._turns if turn.step()]
                     if not turns:
                         break
+                    if schedule.anneal == "step":
+                        anneal(self._optimiser, epoch + step / steps, schedule.epochs)
                     self._optimiser.step()
                     for progress in self._progress:
                         progress(now, epochs, step + 1, steps)

@@ -45,7 +45,13 @@ def take_up(
             }
 
 
-def at_epoch(optimiser: torch.optim.Optimizer, epoch: int, epochs: int) -> None:
-    """Set the learning rates of an epoch: a cosine, once per epoch, as LIFT's scheduler."""
+def anneal(optimiser: torch.optim.Optimizer, done: float, epochs: int) -> None:
+    """Set the learning rates on the cosine from their peaks to 0.
+
+    Args:
+        optimiser: from `optimiser_of`.
+        done: epochs trained so far; a fraction within an epoch.
+        epochs: all epochs of the training.
+    """
     for group in optimiser.param_groups:
-        group["lr"] = group["peak"] * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+        group["lr"] = group["peak"] * 0.5 * (1 + math.cos(math.pi * done / epochs))

@@ -13,7 +13,7 @@ from methods.parts.losses.base import LossFunction, refuse_undeclared
 
 @dataclass(frozen=True)
 class Schedule:
-    """Optimiser settings: SGD, cosine over epochs, no warm-up, as LIFT and most prompt tuners."""
+    """Optimiser settings: SGD, cosine, no warm-up, as LIFT and most prompt tuners."""
 
     epochs: int
     batch_size: int
@@ -24,6 +24,9 @@ class Schedule:
     optimiser: Literal["sgd", "adamw"] = "sgd"
     eps: float = 1e-8
     """Added to the root of AdamW's second moment."""
+    anneal: Literal["epoch", "step"] = "epoch"
+    """Steps of the cosine: the learning rate falls before each epoch (LIFT, CoOp) or each step
+    (Tip-Adapter)."""
     sampler: Literal["natural", "balanced"] = "natural"
     """balanced: every class equally often, as many samples per epoch (Kang et al. 2020, p = 0)."""
     micro_batch: int = 128
