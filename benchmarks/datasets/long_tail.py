@@ -4,6 +4,7 @@ Both follow Cao et al. 2019, "Learning Imbalanced Datasets with Label-Distributi
 Loss" (arXiv 1906.07413; code: kaidic/LDAM-DRW, `imbalance_cifar.py`), as most CIFAR-LT results do.
 Their code seeds NumPy's global generator once and shuffles the indices of one class after another.
 A separate generator with the same seed draws the same images and leaves the global one alone.
+The profile `head_tail` is that of LT-Soups (`benchmarks.head_tail`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import UserError
+from benchmarks.head_tail import head_tail_counts
 
-Profile = Literal["exp", "step"]
-PROFILES = ("exp", "step")
+Profile = Literal["exp", "step", "head_tail"]
+PROFILES = ("exp", "step", "head_tail")
 
 Indices = NDArray[np.int64]
 
@@ -32,8 +34,9 @@ def class_counts(
         classes: number of classes C.
         imbalance: ratio of the largest to the smallest class.
         profile: `exp`: n_i = int(n_max · r^(i/(C−1))) with r = 1/imbalance; `step`: the first
-            classes have n_max images each, the others int(n_max · r).
-        head_share: share of large classes, for `step` only (published: half).
+            classes have n_max images each, the others int(n_max · r); `head_tail`: exponential
+            within the head, n_max to 101, and within the tail, 100 to n_max · r.
+        head_share: share of large classes, for `step` and `head_tail` (published for `step`: half).
 
     Returns:
         (C,) counts; with a small n_max, a count may be 0.
@@ -46,6 +49,9 @@ def class_counts(
     if profile == "step":
         heads = int(classes * head_share)
         counts = [int(n_max)] * heads + [int(n_max * ratio)] * (classes - heads)
+    elif profile == "head_tail":
+        heads = int(classes * head_share)
+        return head_tail_counts(n_max, n_max * ratio, heads, classes - heads)
     else:
         # Same order of operations as the published code: int() of a float near a whole number
         # could otherwise differ by one.
@@ -62,7 +68,7 @@ def check(imbalance: float, profile: str, head_share: float) -> None:
     if not (math.isfinite(imbalance) and imbalance >= 1):
         raise UserError(f"imbalance={imbalance}: the ratio must be a number of 1 or more.")
     if profile not in PROFILES:
-        raise UserError(f"profile='{profile}': must be {' or '.join(PROFILES)}.")
+        raise UserError(f"profile='{profile}': must be one of {', '.join(PROFILES)}.")
     if not 0 < head_share < 1:
         raise UserError(f"head_share={head_share}: must be between 0 and 1.")
 
@@ -73,8 +79,8 @@ def refuse_unused_head_share(name: str, profile: str, head_share: float, default
     Raises:
         UserError: data set `name` has a head share other than the default, but profile `exp`.
     """
-    if profile != "step" and head_share != default:
-        raise UserError(f"{name}.head_share={head_share:g} needs profile=step.")
+    if profile == "exp" and head_share != default:
+        raise UserError(f"{name}.head_share={head_share:g} needs profile=step or head_tail.")
 
 
 def draw(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.errors import UserError
+from benchmarks.head_tail import head_tail_counts
+
 
 def tail_counts(
     classes: int, n_max: int, imbalance: float, profile: str, head_share: float, total: str
@@ -15,10 +18,19 @@ def tail_counts(
         classes: C, 2 or more.
         n_max: count of the largest class if the total is free.
         imbalance: ratio of the largest to the smallest count.
-        profile: `exp` (as in CIFAR-LT) or `step`.
-        head_share: share of head classes in a step.
+        profile: `exp` (as in CIFAR-LT), `step` or `head_tail`.
+        head_share: share of head classes in a step or in `head_tail`.
         total: `free`, or `fixed` to the total of `exp` at ratio 100 with this n_max.
+
+    Raises:
+        UserError: the parts of `head_tail`, which are numbers of images, cannot be had.
     """
+    if profile == "head_tail":
+        if total == "fixed":
+            raise UserError("profile=head_tail needs total=free: its parts are numbers of images.")
+        heads = int(head_share * classes)
+        counts = head_tail_counts(n_max, n_max / imbalance, heads, classes - heads)
+        return np.maximum(counts, 1)
     weights = _weights(classes, imbalance, profile, head_share)
     if total == "free":
         return np.array([max(1, int(n_max * w)) for w in weights], dtype=np.int64)

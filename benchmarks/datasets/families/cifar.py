@@ -197,7 +197,7 @@ class _CifarLT(DrawnTail):
             "classes": str(len(counts)),
             "training images": f"{counts.sum():,} ({counts.max()} to {counts.min()} per class)",
             "test images": f"{test:,} (balanced)",
-            "profile": f"{self.profile}, imbalance {self.imbalance:g}",
+            "profile": self._profile_card(),
             "groups": f"many / medium / few {sizes} (> 100, 20–100, < 20 images;"
             f" counts: {self.group_counts})",
             "recipe": f"{OFFICIAL_ORDER} for the official pickles, {NAME_ORDER} for a tree:"

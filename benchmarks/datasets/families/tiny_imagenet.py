@@ -147,7 +147,7 @@ class TinyImageNetLT(DrawnTail):
             "classes": str(CLASSES),
             "training images": f"{counts.sum():,} ({counts.max()} to {counts.min()} per class)",
             "test images": f"{CLASSES * PER_CLASS[1]:,} (balanced)",
-            "profile": f"{self.profile}, imbalance {self.imbalance:g}",
+            "profile": self._profile_card(),
             "groups": f"many / medium / few {sizes} (> 100, 20–100, < 20 images)",
             "recipe": f"{DRAW}: the draw of Cao et al. 2019 over wnids and file names in "
             "alphabetical order; this project's own split",

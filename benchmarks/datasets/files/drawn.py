@@ -25,15 +25,21 @@ class DrawnTail(WithTexts):
     imbalance: Annotated[float, Range(1)] = 100.0
     """Ratio of the largest to the smallest class."""
     profile: Profile = "exp"
-    """`exp`, or `step` (the first classes are large, the others small)."""
+    """`exp`, `step` (the first classes are large, the others small), or `head_tail`: exponential
+    within the head, down to 101 images, and within the tail, from 100 (LT-Soups)."""
     head_share: Annotated[float, OpenShare] = 0.5
-    """Share of large classes, for `step` only."""
+    """Share of large classes, for `step` and `head_tail`."""
 
     def _check(self) -> None:
         check_fields(f"data set {self.name}", self)
         long_tail.refuse_unused_head_share(
             self.name, self.profile, self.head_share, type(self).head_share
         )
+
+    def _profile_card(self) -> str:
+        """Return the profile as cards show it."""
+        share = "" if self.profile == "exp" else f", head share {self.head_share:g}"
+        return f"{self.profile}, imbalance {self.imbalance:g}{share}"
 
     def _tail(self, images: float, classes: int) -> NDArray[np.int64]:
         """Return (C,) training images per class, drawn from `images` in total."""

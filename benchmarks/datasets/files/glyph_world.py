@@ -67,9 +67,11 @@ class GlyphWorld(Family):
     imbalance: Annotated[float, Range(1, 1e6)] = 100.0
     """Ratio of the largest to the smallest class, 1 or more."""
     profile: Profile = "exp"
-    """`exp`: counts fall exponentially with rank; `step`: head classes n_max, the rest n_max/r."""
+    """`exp`: counts fall exponentially with rank; `step`: head classes n_max, the rest n_max/r;
+    `head_tail`: exponential within the head, n_max to 101, and within the tail, 100 to n_max/r
+    (LT-Soups)."""
     head_share: Annotated[float, Share] = 0.5
-    """Share of head classes, for the step profile only."""
+    """Share of head classes, for the profiles step and head_tail."""
     n_max: Annotated[int, Range(1, 1_000_000)] = 500
     """Training images of the largest class (with total=fixed, it determines the total)."""
     total: Literal["free", "fixed"] = "free"

@@ -202,7 +202,7 @@ def test_an_unusable_image_is_named(data: bytes, message: str, damaged: Path) ->
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"profile": "flat"}, "not one of exp, step"),
+        ({"profile": "flat"}, "not one of exp, step, head_tail"),
         ({"imbalance": 0.5}, "field imbalance: 0.5 is less than 1"),
         ({"head_share": 0.1}, "needs profile=step"),
     ],

@@ -188,7 +188,7 @@ def test_style_shift_changes_images_but_not_ids() -> None:
     ("knobs", "word"),
     [
         ({"imbalance": 0.5}, "imbalance"),
-        ({"profile": "linear"}, "not one of exp, step"),
+        ({"profile": "linear"}, "not one of exp, step, head_tail"),
         ({"total": "most"}, "not one of free, fixed"),
         ({"head_share": 2}, "head_share"),
         ({"head_share": 0.1}, "head_share=0.1 needs profile=step"),

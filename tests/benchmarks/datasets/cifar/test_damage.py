@@ -170,6 +170,6 @@ def test_an_invalid_field_is_refused_without_data(fields: dict[str, str], tmp_pa
 def test_a_share_of_large_classes_needs_the_step_profile(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         Cifar10LT(head_share=0.1).resolve(tmp_path)
-    assert one_line(error) == "cifar10_lt.head_share=0.1 needs profile=step."
+    assert one_line(error) == "cifar10_lt.head_share=0.1 needs profile=step or head_tail."
     step = Cifar10LT(profile="step", head_share=0.1).resolve(tmp_path)
     assert (step.counts() == 5000).sum() == 1
