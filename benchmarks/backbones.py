@@ -27,6 +27,7 @@ from benchmarks.datasets.base import ArrayImages, Images
 from benchmarks.loading import in_threads
 from benchmarks.towers import image as image_towers
 from benchmarks.towers import text as text_towers
+from benchmarks.views import enlarged
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,26 @@ class Backbone:
             return torch.from_numpy(images.array[np.asarray(index, dtype=np.int64)])
         framed = in_threads(lambda i: self._framed(images.read(i)), index)
         return torch.from_numpy(np.stack(list(framed)))
+
+    def read_enlarged(self, images: Images, index: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """Read images in threads, enlarged so that five crops can be taken (see `views`).
+
+        Args:
+            images: the images of a split.
+            index: B positions in it.
+
+        Returns:
+            B images (h, w, 3).
+
+        Raises:
+            DataError: an image is missing or damaged.
+            NotApplicable: no five crops with this evaluation transform.
+        """
+
+        def one(i: int) -> NDArray[np.uint8]:
+            return enlarged(self.preprocess, self.image_size, images.read(i))
+
+        return list(in_threads(one, index))
 
     def _framed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H, W, 3) -> (S, S, 3), by the part of the PIL transform that resizes and crops."""

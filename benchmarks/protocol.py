@@ -24,6 +24,8 @@ FEATURES_VERSION = 2
 images or texts would have other frozen features, for example after a change to the towers' forward
 pass. 2: texts pass through folded layers."""
 
+CROPS = 5
+"""Views of a test image with test-time ensembling: the four corners and the centre."""
 UNREPEATABLE = "run with --no-deterministic: the same run need not repeat its numbers"
 """Footnote of records made with that flag; such a record is stale for a run without it."""
 

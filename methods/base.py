@@ -27,6 +27,8 @@ from methods.space import Distribution
 
 TextSource = Literal["names", "descriptions", "both"]
 """Texts of a data set that fill a prompt."""
+Views = Literal["whole", "five crops"]
+"""Views of a test image that a predictor gets."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,9 @@ class Predictor:
     """Footnotes for this run's record."""
     fitted_together: int = 1
     """Number of trainings that ran together, this one included."""
-    views: Literal["whole", "five crops"] = "whole"
+    views: Views = "whole"
     """five crops: test logits are the mean over the four corners and the centre of the enlarged
-    image (test-time ensembling). Only for methods that need images."""
+    image (test-time ensembling, see `methods.parts.ensembling`)."""
 
 
 FitResult = Predictor | Exception

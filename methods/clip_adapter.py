@@ -10,6 +10,7 @@ gives the same cosines. Its training follows CoOp's commands and therefore CoOp'
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from torch.nn import functional as F
 
 from benchmarks.plugins.ranges import Count, NonNegative, Share
 from methods.base import Batch, Task, TextSource
+from methods.parts.ensembling import views_for
 from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import Schedule, Training
@@ -47,6 +49,8 @@ class ClipAdapter(Learner):
     """CoOp's value for all of ImageNet; 200 with 16 shots per class."""
     batch_size: Annotated[int, Count] = 32
     weight_decay: Annotated[float, NonNegative] = 5e-4
+    tte: bool = False
+    """Test-time ensembling: mean logits of five crops of each test image."""
 
     space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(1e-3, 1.0),
@@ -54,6 +58,7 @@ class ClipAdapter(Learner):
     }
 
     def learn(self, task: Task) -> Learning:
+        views = views_for(task, tte=self.tte)
         weight = task.text_features(self.text, ensemble=self.ensemble)
         module = AdaptedFeatures(
             task.backbone.logit_scale * weight,
@@ -62,7 +67,8 @@ class ClipAdapter(Learner):
             generator=task.generator("clip adapter"),
         )
         schedule = Schedule(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
-        return (yield Training(task, module, cross_entropy, schedule))
+        predictor = yield Training(task, module, cross_entropy, schedule)
+        return dataclasses.replace(predictor, views=views)
 
 
 class AdaptedFeatures(nn.Module):

@@ -12,12 +12,14 @@ place of the softmax, on scaled and shifted cosines (`parts.heads.calibration`).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from benchmarks.plugins.ranges import Count, NonNegative, Positive, Share
 from methods.base import Task
+from methods.parts.ensembling import views_for
 from methods.parts.losses import MultiLabelLossName, named_loss
 from methods.parts.losses.base import LossFunction
 from methods.parts.losses.single_label.ce import cross_entropy
@@ -54,6 +56,8 @@ class CoOp(Learner):
     """The value for all of ImageNet; 200 with 16 shots per class."""
     batch_size: Annotated[int, Count] = 32
     weight_decay: Annotated[float, NonNegative] = 5e-4
+    tte: bool = False
+    """Test-time ensembling: mean logits of five crops of each test image."""
 
     space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(1e-3, 1.0),
@@ -61,10 +65,12 @@ class CoOp(Learner):
     }
 
     def learn(self, task: Task) -> Learning:
+        views = views_for(task, tte=self.tte)
         prompts = PromptLearner(task, self.contexts, class_specific=self.class_specific)
         loss = cross_entropy if task.kind == "single" else self._multi_label(task)
         schedule = prompt_schedule(self.epochs, self.batch_size, self.lr, self.weight_decay)
-        return (yield Training(task, PromptClassifier(prompts, task, loss), loss, schedule))
+        predictor = yield Training(task, PromptClassifier(prompts, task, loss), loss, schedule)
+        return dataclasses.replace(predictor, views=views)
 
     def _multi_label(self, task: Task) -> LossFunction:
         return named_loss(self.loss, task, db_neg_scale=self.db_neg_scale, db_mu=self.db_mu)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -9,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from benchmarks.errors import NotApplicable
 from benchmarks.plugins.ranges import Count, NonNegative, Positive, Share
 from methods.base import Task
+from methods.parts.ensembling import views_for
 from methods.parts.heads.linear_classifiers import SCALE, head_training
 from methods.parts.losses import LossName, named_loss
 from methods.parts.losses.base import LossFunction
@@ -46,6 +48,8 @@ class LinearProbe(Learner):
     epochs: Annotated[int, Count] = 10
     batch_size: Annotated[int, Count] = 128
     weight_decay: Annotated[float, NonNegative] = 5e-4
+    tte: bool = False
+    """Test-time ensembling: mean logits of five crops of each test image."""
 
     space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(0.003, 0.3),
@@ -53,9 +57,11 @@ class LinearProbe(Learner):
     }
 
     def learn(self, task: Task) -> Learning:
+        views = views_for(task, tte=self.tte)
         schedule = Schedule(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
         loss = self._loss(task)
-        return (yield head_training(task, loss, schedule, head=self.head, init=self.init))
+        predictor = yield head_training(task, loss, schedule, head=self.head, init=self.init)
+        return dataclasses.replace(predictor, views=views)
 
     def _loss(self, task: Task) -> LossFunction:
         if self.loss == "ldam_drw" and self.head == "linear":

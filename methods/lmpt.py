@@ -33,6 +33,7 @@ features of unaugmented images, and whole captions (they use the first 75 charac
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -44,6 +45,7 @@ from torch.nn import functional as F
 from benchmarks.errors import NotApplicable
 from benchmarks.plugins.ranges import Count, NonNegative, Positive, Share
 from methods.base import Batch, Task
+from methods.parts.ensembling import views_for
 from methods.parts.losses import MultiLabelLossName, named_loss
 from methods.parts.losses.base import Loss, LossFunction
 from methods.parts.losses.single_label.la import LogitAdjusted
@@ -100,6 +102,8 @@ class Lmpt(Learner):
     epochs: Annotated[int, Count] = 50
     batch_size: Annotated[int, Count] = 64
     weight_decay: Annotated[float, NonNegative] = 1e-4
+    tte: bool = False
+    """Test-time ensembling: mean logits of five crops of each test image."""
 
     space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(5e-4, 1.0),
@@ -108,12 +112,14 @@ class Lmpt(Learner):
     }
 
     def learn(self, task: Task) -> Learning:
+        views = views_for(task, tte=self.tte)
         prompts = PromptLearner(task, self.contexts, class_specific=self.class_specific)
         classification = self._classification(task)
         classifier = PromptClassifier(prompts, task, classification)
         schedule = prompt_schedule(self.epochs, self.batch_size, self.lr, self.weight_decay)
         if self.cse_weight == 0:
-            return (yield Training(task, classifier, classification, schedule))
+            predictor = yield Training(task, classifier, classification, schedule)
+            return dataclasses.replace(predictor, views=views)
         embedding = EmbeddingLoss(
             task, self.margin, self.gamma, sign=self.sign, balanced=self.terms == "balanced"
         )
@@ -126,7 +132,7 @@ class Lmpt(Learner):
             f"{before[0]:.0%} and {after[0]:.0%} of the positive, "
             f"{before[1]:.0%} and {after[1]:.0%} of the negative ones"
         )
-        return predictor
+        return dataclasses.replace(predictor, views=views)
 
     def _classification(self, task: Task) -> LossFunction:
         if task.kind == "single":

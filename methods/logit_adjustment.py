@@ -15,12 +15,14 @@ precision.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from benchmarks.plugins.ranges import Count, NonNegative
 from methods.base import Predictor, Task
+from methods.parts.ensembling import views_for
 from methods.parts.heads.linear_classifiers import head_training
 from methods.parts.heads.priors import prior_from_images, prior_from_texts
 from methods.parts.losses.single_label.ce import cross_entropy
@@ -50,6 +52,8 @@ class LogitAdjustment(Learner):
     epochs: Annotated[int, Count] = 10
     batch_size: Annotated[int, Count] = 128
     weight_decay: Annotated[float, NonNegative] = 5e-4
+    tte: bool = False
+    """Test-time ensembling: mean logits of five crops of each test image."""
 
     space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(0.003, 0.3),
@@ -58,8 +62,9 @@ class LogitAdjustment(Learner):
     }
 
     def learn(self, task: Task) -> Learning:
+        views = views_for(task, tte=self.tte)
         if self.mode == "zero_shot":
-            return self._zero_shot(task)
+            return dataclasses.replace(self._zero_shot(task), views=views)
         schedule = Schedule(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
         train_time = self.mode == "train"
         loss = LogitAdjusted(task.log_prior, self.tau) if train_time else cross_entropy
@@ -67,7 +72,8 @@ class LogitAdjustment(Learner):
         training = head_training(
             task, loss, schedule, head=self.head, init=self.init, posthoc=posthoc
         )
-        return (yield training)
+        predictor = yield training
+        return dataclasses.replace(predictor, views=views)
 
     def _zero_shot(self, task: Task) -> Predictor:
         scale = task.backbone.logit_scale

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.base import Method, Predictor, Task
+from methods.parts.ensembling import views_for
 from methods.parts.heads.linear_classifiers import class_means
 from methods.registry import register
 
@@ -43,8 +44,11 @@ class NearestClassMean(Method):
     """cosine to the mean; euclidean: minus the squared distance to the mean (the authors' default);
     inner: inner product with the mean, which favours classes of similar images (the authors'
     cosine)."""
+    tte: bool = False
+    """Test-time ensembling: mean logits of five crops of each test image."""
 
     def fit(self, task: Task) -> Predictor:
+        views = views_for(task, tte=self.tte)
         centre = task.train.features().mean(0)  # (D,)
 
         def transformed(x: Tensor) -> Tensor:
@@ -53,8 +57,10 @@ class NearestClassMean(Method):
 
         means = class_means(task, transformed)  # (C, D)
         if self.metric == "euclidean":
-            return Predictor(lambda batch: -torch.cdist(transformed(batch.inputs), means).square())
+            return Predictor(
+                lambda batch: -torch.cdist(transformed(batch.inputs), means).square(), views=views
+            )
         weight = task.backbone.logit_scale * (
             F.normalize(means, dim=-1) if self.metric == "cosine" else means
         )
-        return Predictor(lambda batch: transformed(batch.inputs) @ weight.T)
+        return Predictor(lambda batch: transformed(batch.inputs) @ weight.T, views=views)

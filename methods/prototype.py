@@ -39,6 +39,7 @@ from torch.nn import functional as F
 
 from benchmarks.plugins.ranges import Count, NonNegative, OpenShare, Positive, Share
 from methods.base import Batch, Predictor, Task, TextSource
+from methods.parts.ensembling import views_for
 from methods.parts.heads.linear_classifiers import SCALE
 from methods.parts.heads.matching import GuidedClassifier, Matching, Whitening, class_means
 from methods.parts.heads.prototypes import assigned, cosine_bound, max_cosine, spread
@@ -105,6 +106,8 @@ class Prototype(Learner):
     batch_size: Annotated[int, Count] = 128
     """This and the decay as in LIFT."""
     weight_decay: Annotated[float, NonNegative] = 5e-4
+    tte: bool = False
+    """Test-time ensembling: mean logits of five crops of each test image."""
 
     space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(0.003, 0.3),
@@ -114,6 +117,7 @@ class Prototype(Learner):
     }
 
     def learn(self, task: Task) -> Learning:
+        views = views_for(task, tte=self.tte)
         whitening = Whitening.of(task, self.shrinkage, centre=self.centre)
         texts = self._texts(task, whitening.origin)
         prototypes = self._prototypes(task, texts)
@@ -129,7 +133,7 @@ class Prototype(Learner):
                 task, matching, loss, self._schedule(first), stage=Stage(epochs_after=second)
             )
         if not second:
-            return cost
+            return replace(cost, views=views)
         matching.requires_grad_(False)
         guided = self.classifier == "guided"
         classifier = GuidedClassifier(
@@ -147,6 +151,7 @@ class Prototype(Learner):
             trainable_params=cost.trainable_params + last.trainable_params,
             epochs=cost.epochs + last.epochs,
             images_seen=cost.images_seen + last.images_seen,
+            views=views,
         )
 
     def _epochs(self) -> tuple[int, int]:

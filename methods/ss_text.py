@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.base import Method, Predictor, Task, TextSource
+from methods.parts.ensembling import views_for
 from methods.parts.heads.linear_classifiers import class_sums
 from methods.registry import register
 
@@ -50,8 +51,11 @@ class SSText(Method):
     """Texts that fill the prompts of the text prototypes."""
     ensemble: bool = True
     """Average the text features of all templates (authors' code)."""
+    tte: bool = False
+    """Test-time ensembling: mean logits of five crops of each test image."""
 
     def fit(self, task: Task) -> Predictor:
+        views = views_for(task, tte=self.tte)
         texts = task.text_features(self.text, ensemble=self.ensemble)
         scale = task.backbone.logit_scale
         images = len(task.train)
@@ -61,7 +65,7 @@ class SSText(Method):
         if self.repel:
             prototypes = repelled(prototypes)
         classifier = scale * F.normalize(prototypes, dim=-1)
-        return Predictor(lambda batch: batch.inputs @ classifier.T)
+        return Predictor(lambda batch: batch.inputs @ classifier.T, views=views)
 
 
 def repelled(prototypes: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from benchmarks.plugins.ranges import Count, NonNegative
 from methods.base import Task
+from methods.parts.ensembling import views_for
 from methods.parts.heads.linear_classifiers import LinearHead, OnFeatures, initial_weight
 from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.training.learning import Learner, Learning
@@ -45,6 +46,8 @@ class TauNorm(Learner):
     epochs: Annotated[int, Count] = 10
     batch_size: Annotated[int, Count] = 128
     weight_decay: Annotated[float, NonNegative] = 5e-4
+    tte: bool = False
+    """Test-time ensembling: mean logits of five crops of each test image."""
 
     space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(0.003, 0.3),
@@ -52,6 +55,7 @@ class TauNorm(Learner):
     }
 
     def learn(self, task: Task) -> Learning:
+        views = views_for(task, tte=self.tte)
         head = LinearHead(initial_weight(task, self.init, task.train.features().shape[1]))
         schedule = Schedule(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
         trained = yield Training(task, OnFeatures(head), cross_entropy, schedule)
@@ -60,7 +64,7 @@ class TauNorm(Learner):
             task.note("tau chosen on validation images")
             task.detail(f"tau = {tau:g}")
         normalised = OnFeatures(TauNormalised(head, tau)).eval()
-        return dataclasses.replace(trained, logits=normalised)
+        return dataclasses.replace(trained, logits=normalised, views=views)
 
 
 class TauNormalised(nn.Module):

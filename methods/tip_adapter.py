@@ -17,6 +17,7 @@ images' label sets, and the keys are fine-tuned by binary cross-entropy with a l
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 from benchmarks import randomness
 from benchmarks.plugins.ranges import Count, NonNegative
 from methods.base import Batch, Predictor, Task, TextSource
+from methods.parts.ensembling import views_for
 from methods.parts.heads.calibration import Calibration
 from methods.parts.losses.multi_label.bce import binary_cross_entropy
 from methods.parts.losses.single_label.ce import cross_entropy
@@ -78,6 +80,8 @@ class TipAdapter(Learner):
     batch_size: Annotated[int, Count] = 256
     weight_decay: Annotated[float, NonNegative] = 0.01
     """AdamW's default, which the authors' code keeps."""
+    tte: bool = False
+    """Test-time ensembling: mean logits of five crops of each test image."""
 
     space: ClassVar[Mapping[str, Distribution]] = {
         "alpha": LogUniform(0.1, 10.0),
@@ -87,6 +91,7 @@ class TipAdapter(Learner):
     }
 
     def learn(self, task: Task) -> Learning:
+        views = views_for(task, tte=self.tte)
         chosen = torch.from_numpy(cached(task, self.shots)).to(task.device)
         values = label_sets(task.train.labels[chosen], task.num_classes)
         if self.normalise == "count":
@@ -122,7 +127,7 @@ class TipAdapter(Learner):
             tried = len(ALPHAS) * len(BETAS)
             task.note(f"alpha and beta: best of {tried} pairs on validation images")
             task.detail(f"alpha = {alpha:.3g}, beta = {beta:.3g}")
-        return predictor
+        return dataclasses.replace(predictor, views=views)
 
 
 class Cache(nn.Module):

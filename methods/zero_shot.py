@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from methods.base import Method, Predictor, Task, TextSource
+from methods.parts.ensembling import views_for
 from methods.registry import register
 
 
@@ -23,7 +24,10 @@ class ZeroShot(Method):
     """Texts that fill the prompt: class names, descriptions, or both."""
     ensemble: bool = True
     """Average the features of all templates; otherwise use only the first."""
+    tte: bool = False
+    """Test-time ensembling: mean logits of five crops of each test image."""
 
     def fit(self, task: Task) -> Predictor:
+        views = views_for(task, tte=self.tte)
         weight = task.backbone.logit_scale * task.text_features(self.text, ensemble=self.ensemble)
-        return Predictor(lambda batch: batch.inputs @ weight.T)
+        return Predictor(lambda batch: batch.inputs @ weight.T, views=views)

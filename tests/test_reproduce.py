@@ -80,7 +80,7 @@ def test_its_row_is_the_published_variant(file: Path, found: dict[str, list[Publ
     assert any(entry.backbone == cell.backbone.name for entry in entries)
     dataset = file.stem.split("__")[1]
     assert {entry.dataset for entry in entries} == {dataset}
-    tte = file.stem.startswith("lift_tte")
+    tte = file.stem.split("__")[0].endswith("_tte")
     assert {entry.tte for entry in entries} == {tte}
 
 

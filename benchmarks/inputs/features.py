@@ -1,7 +1,8 @@
 """Store of frozen features, computed once and kept on disk under a hash of their inputs.
 
-The key of image features contains the weights, the evaluation transform, the precision and the
-images; that of text features the weights, the precision and the strings. Methods, seeds, losses and
+The key of image features contains the weights, the evaluation transform, the precision, the images
+and, unless it is the whole image, the view; that of text features the weights, the precision and
+the strings. Methods, seeds, losses and
 processes share them, also those of other machines if the folder is on storage that they share
 (`passes.py`). On disk they are read as memory maps, so the processes of one machine hold them once.
 """
@@ -12,9 +13,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.backbones import Backbone
@@ -23,7 +28,8 @@ from benchmarks.datasets.base import Images, hash_strings
 from benchmarks.inputs.feature_index import FeatureIndex, feature_file, user_folder
 from benchmarks.inputs.passes import Compute, Report, computed_once, stored_rows
 from benchmarks.loading import ahead
-from benchmarks.protocol import FEATURES_VERSION
+from benchmarks.protocol import CROPS, FEATURES_VERSION
+from benchmarks.views import enlarged_size, five_crops
 
 CPU_BATCH, DEVICE_BATCH = 32, 256
 """Images per forward pass. On a CPU, batches of 16 took the same time per image, batches of 64 a
@@ -62,13 +68,55 @@ class FeatureStore:
     ) -> Tensor:
         """(N, D) L2-normalised float32 features of N images, on the CPU."""
 
-        def report(done: int) -> None:
-            if progress is not None:
-                progress(done, len(images))
-
         def read(part: range) -> Tensor:
             raw = backbone.read(images, part)
             return raw.pin_memory() if backbone.device.type == "cuda" else raw
+
+        def encode(raw: Tensor) -> Tensor:
+            pixels = raw.to(backbone.device, non_blocking=True)
+            return backbone.encode_images(backbone.normalise(pixels))
+
+        key = self.image_key(backbone, images)
+        return self._of_images(backbone, len(images), key, read, encode, progress)
+
+    def five_crops(
+        self, backbone: Backbone, images: Images, progress: Progress | None = None
+    ) -> Tensor:
+        """(N, 5, D) L2-normalised float32 features of the five crops of N images, on the CPU.
+
+        The crops are those of `benchmarks.views`, in its order; an image is read once for all five.
+
+        Raises:
+            NotApplicable: no five crops with the backbone's evaluation transform.
+        """
+        side = backbone.image_size
+        read = partial(backbone.read_enlarged, images)
+
+        def encode(large: list[NDArray[np.uint8]]) -> Tensor:
+            rows = [
+                backbone.encode_images(backbone.normalise(crops.to(backbone.device)))
+                for crops in five_crops(large, side)
+            ]
+            return torch.cat(rows, dim=1)  # (B, 5 D)
+
+        key = self.crops_key(backbone, images)
+        rows = self._of_images(backbone, len(images), key, read, encode, progress)
+        return rows.view(len(images), CROPS, -1)
+
+    def _of_images(
+        self,
+        backbone: Backbone,
+        count: int,
+        key: str,
+        read: Callable[[range], Any],
+        encode: Callable[[Any], Tensor],
+        progress: Progress | None,
+    ) -> Tensor:
+        """Rows of `count` images: `read` batches of them ahead, and `encode` each."""
+
+        def report(done: int) -> None:
+            if progress is not None:
+                progress(done, count)
 
         def compute(blocks: Sequence[range]) -> Iterator[Tensor]:
             size = self._batch_size or (
@@ -79,13 +127,11 @@ class FeatureStore:
                 for block in parts:
                     rows = []
                     for part in block:
-                        pixels = next(made).to(backbone.device, non_blocking=True)
-                        rows.append(backbone.encode_images(backbone.normalise(pixels)))
+                        rows.append(encode(next(made)))
                         report(part.stop)
                     yield torch.cat(rows).cpu()
 
-        blocks = _cut(range(len(images)), BLOCK)
-        return self._cached(self.image_key(backbone, images), blocks, compute, report)
+        return self._cached(key, _cut(range(count), BLOCK), compute, report)
 
     def texts(
         self,
@@ -128,6 +174,16 @@ class FeatureStore:
     def image_key(self, backbone: Backbone, images: Images) -> str:
         """The key under which `images` stores its result."""
         return self._key("image", backbone, backbone.preprocess_hash, images.digest())
+
+    def crops_key(self, backbone: Backbone, images: Images) -> str:
+        """The key under which `five_crops` stores its result.
+
+        Raises:
+            NotApplicable: no five crops with the backbone's evaluation transform.
+        """
+        size = enlarged_size(backbone.preprocess, backbone.image_size)
+        view = f"five crops of {size}"
+        return self._key("image", backbone, backbone.preprocess_hash, view, images.digest())
 
     def forget(self) -> None:
         """Free the features in memory; those on disk remain."""

@@ -22,7 +22,8 @@ from benchmarks.datasets.files.image_files import crop
 from benchmarks.datasets.files.resized import ResizedImages
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.loading import ahead, in_threads
-from benchmarks.views import enlarged, five_crops
+from benchmarks.protocol import CROPS
+from benchmarks.views import five_crops
 from methods.base import Batch, feature_batches
 
 
@@ -76,6 +77,11 @@ class SplitSamples:
         features = self._store.images(self._backbone, self._split.images, self._progress)
         return features.to(self._backbone.device)
 
+    @cached_property
+    def _crops(self) -> Tensor:
+        crops = self._store.five_crops(self._backbone, self._split.images, self._progress)
+        return crops.to(self._backbone.device)
+
     @property
     def captions(self) -> tuple[str, ...] | None:
         """N captions; None if the data set has none."""
@@ -83,12 +89,21 @@ class SplitSamples:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors that methods share: the labels, and the features once in memory."""
-        found = {"labels": self.labels}
-        return found | ({"features": self._features} if "_features" in vars(self) else {})
+        kept = {"features": "_features", "features of five crops": "_crops"}
+        loaded = {what: vars(self)[name] for what, name in kept.items() if name in vars(self)}
+        return {"labels": self.labels} | loaded
 
     def features(self) -> Tensor:
         """(N, D) frozen features, on the backbone's device."""
         return self._features
+
+    def crops(self) -> Tensor:
+        """(N, 5, D) frozen features of five crops of each image, on the backbone's device.
+
+        Raises:
+            NotApplicable: no five crops with the backbone's evaluation transform.
+        """
+        return self._crops
 
     def batch(
         self,
@@ -192,13 +207,15 @@ class SplitSamples:
             yield from (iter([batch]) for batch in self.loader(parts, needs=needs))
             return
 
+        if needs == "features":
+            for index in parts:
+                where = torch.from_numpy(index).to(self._backbone.device)
+                rows = self._crops[where]  # (B, 5, D)
+                yield (Batch(where, rows[:, view], None) for view in range(CROPS))
+            return
+
         def make(index: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
-            images, backbone = self._split.images, self._backbone
-
-            def read(i: int) -> NDArray[np.uint8]:
-                return enlarged(backbone.preprocess, backbone.image_size, images.read(i))
-
-            return list(in_threads(read, index.tolist()))
+            return self._backbone.read_enlarged(self._split.images, index.tolist())
 
         with closing(ahead(make, parts)) as made:
             for index, large in zip(parts, made, strict=True):

@@ -9,6 +9,7 @@ import dataclasses
 import gc
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -163,6 +164,8 @@ class Bench:
             return
         if info.needs == "features":
             self._prepare_features(cell)
+            if cell.config.get("tte"):
+                self._prepare_crops(cell)
         elif cell.config.get("augment") == "crop_flip":
             what = f"resizing training images of {self._data.name}"
             self._train.make_copies(partial(self._display.preparing, what))
@@ -333,6 +336,13 @@ class Bench:
         keys = [self._features.image_key(self._backbone, s.images) for _, s in splits.values()]
         self._features.add_to_index(cell.features_name, keys)
         self._in_index = True
+
+    def _prepare_crops(self, cell: Cell) -> None:
+        """Compute the features of the test images' five crops, or load them from the store."""
+        with suppress(NotApplicable):  # `fit` says so in the cell's record
+            self._test.crops()
+            key = self._features.crops_key(self._backbone, self._data.test.images)
+            self._features.add_to_index(cell.crops_name, [key])
 
     def _task(self, cell: Cell, batch: int = 1) -> Task:
         if cell.select == "val" and self._validation is None:

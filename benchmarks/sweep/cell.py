@@ -85,7 +85,16 @@ class Cell:
     @cached_property
     def features_name(self) -> str:
         """Name of the frozen features of this cell's images in the feature index."""
-        spec = {
+        return short_hash(self._features_spec)
+
+    @cached_property
+    def crops_name(self) -> str:
+        """Name of the frozen features of its test images' five crops."""
+        return short_hash(self._features_spec | {"views": "five crops"})
+
+    @property
+    def _features_spec(self) -> dict[str, Any]:
+        return {
             "dataset": self.family.name,
             "dataset_version": self.family.version,
             "dataset_config": self.dataset_config,
@@ -95,7 +104,6 @@ class Cell:
             "precision": self.precision,
             "transform": self.transform,
         }
-        return short_hash(spec)
 
     @property
     def title(self) -> str:

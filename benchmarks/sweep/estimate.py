@@ -22,6 +22,7 @@ from benchmarks.backbone.names import BackboneId
 from benchmarks.datasets.base import Family
 from benchmarks.input_files import MB, read_text
 from benchmarks.inputs.feature_index import FeatureIndex
+from benchmarks.protocol import CROPS
 from benchmarks.sweep.cell import Cell
 from benchmarks.yaml_files import load_json
 from methods.registry import info_of
@@ -80,10 +81,9 @@ class Estimator:
 
         Each has one cell that needs them and the time to compute them.
         """
-        wanted = {cell.features_name: cell for cell in cells if needs_features(cell)}
         return {
-            name: (cell, self._pass(cell))
-            for name, cell in wanted.items()
+            name: (cell, self._pass(cell, crops=name == cell.crops_name))
+            for name, cell in wanted_features(cells).items()
             if not self._index.is_stored(name)
         }
 
@@ -118,11 +118,12 @@ class Estimator:
         operations, steps = _operations(cell, sizes, towers)
         return Guess(operations / FLOPS[self._kind] + steps * STEP_S, "operations")
 
-    def _pass(self, cell: Cell) -> Guess:
+    def _pass(self, cell: Cell, *, crops: bool) -> Guess:
         sizes, towers = self._sizes_of(cell.family), towers_of(cell.backbone)
         if sizes is None or towers is None:
             return UNKNOWN
-        return Guess(sum(sizes) * towers.image / FLOPS[self._kind], "operations")
+        images = CROPS * sizes[1] if crops else sum(sizes)
+        return Guess(images * towers.image / FLOPS[self._kind], "operations")
 
     def _sizes_of(self, family: Family) -> tuple[int, int] | None:
         if family not in self._sizes:
@@ -138,6 +139,16 @@ def serves(cell: Cell) -> bool:
 def needs_features(cell: Cell) -> bool:
     """Return True if the cell will be fitted on frozen features."""
     return serves(cell) and info_of(cell.method).needs == "features"
+
+
+def wanted_features(cells: Iterable[Cell]) -> dict[str, Cell]:
+    """Return one cell for each of the frozen features that cells are fitted or tested on."""
+    wanted = {}
+    for cell in filter(needs_features, cells):
+        wanted[cell.features_name] = cell
+        if cell.config.get("tte"):
+            wanted[cell.crops_name] = cell
+    return wanted
 
 
 # ---- records of similar cells --------------------------------------------------------------------
@@ -243,7 +254,7 @@ def _operations(cell: Cell, sizes: tuple[int, int], towers: Towers) -> tuple[flo
     steps = math.ceil(train / config.get("batch_size", 128)) * epochs
     # The backward pass costs about twice the forward.
     if info_of(cell.method).needs == "images":
-        views = 5 if config.get("tte") else 1
+        views = CROPS if config.get("tte") else 1
         return (3 * epochs * train + views * test) * towers.image, steps
     classes = cell.family.class_count() or 0
     head = 2.0 * classes * towers.dim

@@ -80,7 +80,9 @@ def test_every_read_number_is_there_and_no_recalled_one(shared: Path) -> None:
     )  # fmt: skip
     peers = text.split("MLC-NC paper table")[1].split("- [F] DB-Focal")[0]
     logits = re.findall(r"ERM.*", lines("- **Logit adjustment**"))[0]
-    read = of(tables) | of(peers) | of(logits)
+    field = (shared / "reference" / "field-2026.md").read_text("utf-8")
+    later = [line for line in field.splitlines() if line.startswith("| ImageNet-LT | zero-shot")]
+    read = of(tables) | of(peers) | of(logits) | of("\n".join(later))
     assert len(read) > 150
     assert read <= numbers
     headline = "78.3 52.2 81.7 83.1 84.9 89.1 90.2 91.3 82.9 53.7 85.2 53.1 82.7"

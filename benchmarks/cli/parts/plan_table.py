@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.sweep.estimate import Estimator, Guess, needs_features, serves
+from benchmarks.sweep.estimate import Estimator, Guess, serves, wanted_features
 
 if TYPE_CHECKING:
     from benchmarks.sweep.cell import Cell
@@ -48,7 +48,7 @@ def print_plan(
         for head in HEADS[1:]:
             table.add_column(head, no_wrap=True)
         here = [p.cell for row in rows.values() for p in row if p.cell.key in running]
-        if wanted := {cell.features_name: cell for cell in here if needs_features(cell)}:
+        if wanted := wanted_features(here):
             missing = estimator.passes(here)
             table.add_row(*map(Text, _features_row(wanted, missing)))
         for row in rows.values():

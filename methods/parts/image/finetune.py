@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import randomness
-from benchmarks.views import enlarged_size
 from methods.base import Predictor, Task, TextSource
+from methods.parts.ensembling import views_for
 from methods.parts.heads.linear_classifiers import SCALE, CosineHead, SigmoidBias, log_odds
 from methods.parts.image.adapters import (
     Adapter,
@@ -156,13 +156,10 @@ def finetune(
     """
     if task.kind == "multi":
         head = nn.Sequential(head, SigmoidBias(_mean_logits(task, tower, head), _odds(task)))
-    if tte:
-        side = task.backbone.image_size
-        enlarged = enlarged_size(task.backbone.preprocess, side)
-        task.note(f"mean logits of five {side}-pixel crops of test images resized to {enlarged}")
+    views = views_for(task, tte=tte)
     module = AdaptedClassifier(tower, head)
     predictor = train(task, module, loss, schedule, "images", stage)
-    return dataclasses.replace(predictor, views="five crops") if tte else predictor
+    return dataclasses.replace(predictor, views=views)
 
 
 def _odds(task: Task) -> Tensor:
