@@ -91,6 +91,10 @@ class Predictor:
     views: Views = "whole"
     """five crops: test logits are the mean over the four corners and the centre of the enlarged
     image (test-time ensembling, see `methods.parts.ensembling`)."""
+    uncalibrated: Callable[[Batch], Tensor] | None = None
+    """Batch of B samples -> (B, C) logits before any scale and biases that are fitted to the labels
+    so that sigmoids suit them. A softmax over the classes (`scores=softmax` of multi-label data) is
+    taken of these, and without them of `logits`, with a footnote."""
 
 
 FitResult = Predictor | Exception

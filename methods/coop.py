@@ -69,7 +69,8 @@ class CoOp(Learner):
         prompts = PromptLearner(task, self.contexts, class_specific=self.class_specific)
         loss = cross_entropy if task.kind == "single" else self._multi_label(task)
         schedule = prompt_schedule(self.epochs, self.batch_size, self.lr, self.weight_decay)
-        predictor = yield Training(task, PromptClassifier(prompts, task, loss), loss, schedule)
+        module = PromptClassifier(prompts, task, loss)
+        predictor = yield Training(task, module, loss, schedule, uncalibrated=module.uncalibrated)
         return dataclasses.replace(predictor, views=views)
 
     def _multi_label(self, task: Task) -> LossFunction:

@@ -26,9 +26,11 @@ embeddings before the text transformer. Our reading of it:
   outweigh its positives by 500 to 1: its prompt moves away from all words, including its own.
 
 Both losses are sums over the classes, that is C times the published means: their ratio is the
-published one, and a step at the same learning rate is C times as long. Three more things differ
+published one, and a step at the same learning rate is C times as long. Four more things differ
 from the release: a cosine schedule (their code lowers the learning rate by the *test* mAP), frozen
-features of unaugmented images, and whole captions (they use the first 75 characters).
+features of unaugmented images, whole captions (they use the first 75 characters), and in training a
+fitted scale and biases between the scaled cosines and the loss (`parts.heads.calibration`). Their
+measure, average precision on the softmax of scale * cosine, is the data sets' `scores=softmax`.
 """
 
 from __future__ import annotations
@@ -117,15 +119,18 @@ class Lmpt(Learner):
         classification = self._classification(task)
         classifier = PromptClassifier(prompts, task, classification)
         schedule = prompt_schedule(self.epochs, self.batch_size, self.lr, self.weight_decay)
+        scores = classifier.uncalibrated
         if self.cse_weight == 0:
-            predictor = yield Training(task, classifier, classification, schedule)
+            predictor = yield Training(
+                task, classifier, classification, schedule, uncalibrated=scores
+            )
             return dataclasses.replace(predictor, views=views)
         embedding = EmbeddingLoss(
             task, self.margin, self.gamma, sign=self.sign, balanced=self.terms == "balanced"
         )
         loss = _Both(classification, embedding, prompts, self.cse_weight)
         before = embedding.active(prompts)
-        predictor = yield Training(task, classifier, loss, schedule)
+        predictor = yield Training(task, classifier, loss, schedule, uncalibrated=scores)
         after = embedding.active(prompts)
         task.detail(
             "active terms of the embedding loss before and after training: "

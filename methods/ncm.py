@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.base import Method, Predictor, Task
+from methods.base import Batch, Method, Predictor, Task
 from methods.parts.ensembling import views_for
 from methods.parts.heads.linear_classifiers import class_means
 from methods.registry import register
@@ -56,11 +56,14 @@ class NearestClassMean(Method):
             return F.normalize(x - centre, dim=-1) if self.features == "cl2n" else x
 
         means = class_means(task, transformed)  # (C, D)
-        if self.metric == "euclidean":
-            return Predictor(
-                lambda batch: -torch.cdist(transformed(batch.inputs), means).square(), views=views
-            )
-        weight = task.backbone.logit_scale * (
-            F.normalize(means, dim=-1) if self.metric == "cosine" else means
-        )
-        return Predictor(lambda batch: transformed(batch.inputs) @ weight.T, views=views)
+        directions = F.normalize(means, dim=-1) if self.metric == "cosine" else means
+        weight = task.backbone.logit_scale * directions
+
+        def logits(batch: Batch) -> Tensor:
+            """B samples -> (B, C)."""
+            x = transformed(batch.inputs)
+            if self.metric == "euclidean":
+                return -torch.cdist(x, means).square()
+            return x @ weight.T
+
+        return Predictor(logits, views=views, uncalibrated=logits)

@@ -115,11 +115,14 @@ class TipAdapter(Learner):
             loss = cross_entropy if task.kind == "single" else binary_cross_entropy
             if task.kind == "multi":
                 with torch.no_grad():
-                    logits = module.uncalibrated(task.train.features())
+                    logits = module.of(task.train.features())
                 module.calibration = Calibration(task, loss, logits)
-            predictor = yield Training(task, module, loss, schedule)
+            predictor = yield Training(
+                task, module, loss, schedule, uncalibrated=module.uncalibrated
+            )
         else:
-            predictor = Predictor(module.requires_grad_(False))
+            module.requires_grad_(False)
+            predictor = Predictor(module, uncalibrated=module.uncalibrated)
         if task.validation is not None and self.search:
             alpha, beta = best_on_validation(task, module)
             module.alpha.fill_(alpha)
@@ -159,11 +162,15 @@ class Cache(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """B samples -> (B, C)."""
-        logits: Tensor = self.calibration(self.uncalibrated(batch.inputs))
+        logits: Tensor = self.calibration(self.uncalibrated(batch))
         return logits
 
-    def uncalibrated(self, x: Tensor) -> Tensor:
-        """Unit features (B, D) -> (B, C), without the calibration that sigmoids need."""
+    def uncalibrated(self, batch: Batch) -> Tensor:
+        """B samples -> (B, C), without the calibration that sigmoids need."""
+        return self.of(batch.inputs)
+
+    def of(self, x: Tensor) -> Tensor:
+        """Logits (B, C) of unit features (B, D)."""
         return x @ self.weight.T + self.alpha * self.looked_up(x @ self.keys.T, self.beta)
 
     def looked_up(self, affinity: Tensor, beta: Tensor | float) -> Tensor:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from methods.base import Method, Predictor, Task, TextSource
+from torch import Tensor
+
+from methods.base import Batch, Method, Predictor, Task, TextSource
 from methods.parts.ensembling import views_for
 from methods.registry import register
 
@@ -30,4 +32,8 @@ class ZeroShot(Method):
     def fit(self, task: Task) -> Predictor:
         views = views_for(task, tte=self.tte)
         weight = task.backbone.logit_scale * task.text_features(self.text, ensemble=self.ensemble)
-        return Predictor(lambda batch: batch.inputs @ weight.T, views=views)
+
+        def logits(batch: Batch) -> Tensor:
+            return batch.inputs @ weight.T
+
+        return Predictor(logits, views=views, uncalibrated=logits)

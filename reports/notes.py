@@ -31,7 +31,7 @@ def caption_parts(table: Table) -> list[str]:
     what = "Average precision" if first.task == "multi" else "Top-1 accuracy"
     if first.task == "multi":
         raw = first.dataset_config.get("scores", "logits") == "logits"
-        scores = "raw logits" if raw else "a softmax over the classes"
+        scores = "raw logits" if raw else "a softmax over the classes of uncalibrated logits"
         over = f"mAP: mean over classes, on {scores}."
     else:
         over = "Overall: over images; balanced: over classes."

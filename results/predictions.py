@@ -2,9 +2,10 @@
 
 Single-label: `ids` (N,), `labels` (N,), `top5` (N, ≤5) class indices, `top5_prob` (N, ≤5) and
 `true_prob` (N,). Multi-label: `ids` (N,), `labels` (N, C), `scores` (N, C) float32, from which
-average precision is computed (the log-softmax if the data set asks for a softmax). Both: `logits`
-(N, C) if the run keeps them. `right` (N,), whether the likeliest class is right, replaces `top5`
-where `results.correctness` keeps no more.
+average precision is computed. Both: `logits` (N, C) if the run keeps them. If the data set asks for
+a softmax, `scores` are the log-softmax of `logits`, and these are those before the method's
+calibration. `right` (N,), whether the likeliest class is right, replaces `top5` where
+`results.correctness` keeps no more.
 """
 
 from __future__ import annotations

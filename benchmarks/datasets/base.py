@@ -19,7 +19,8 @@ from benchmarks.errors import DataError, counted, first_few
 
 TaskKind = Literal["single", "multi"]
 Scores = Literal["logits", "softmax"]
-"""Scores for average precision: the logits, or their softmax over the classes."""
+"""Scores for average precision: the logits, or the softmax over the classes of the logits before a
+method's calibration (scale times cosine for most), as LMPT's code takes it."""
 
 
 class Images(Protocol):

@@ -37,7 +37,7 @@ from benchmarks.run.border import (
 from benchmarks.run.checkpoints import FileCheckpoint, checkpoint_file
 from benchmarks.run.display import Display
 from benchmarks.run.guard import ProcessState
-from benchmarks.run.logits import SAMPLES, logits_of
+from benchmarks.run.logits import SAMPLES, as_measured, logits_of
 from benchmarks.run.model_files import Restored, SavedModel, model_file, put_back, save_model
 from benchmarks.run.nearest import nearest_others
 from benchmarks.run.options import RunOptions
@@ -296,9 +296,12 @@ class Bench:
                 raise fitted.result
             predictor = checked(fitted.result)
             clock = time.perf_counter()
-            logits = self._logits(cell, predictor, self._test)
+            measured, said = as_measured(predictor, self._data.scores)
+            logits = self._logits(cell, measured, self._test)
             cost = self._cost(cell, predictor, fitted, time.perf_counter() - clock)
-            notes = checked_notes([*checked_notes(task.notes), *checked_notes(predictor.notes)])
+            notes = checked_notes(
+                [*checked_notes(task.notes), *checked_notes(predictor.notes), *said]
+            )
             if self._options.save_model:
                 file = model_file(self._options.out, cell.key)
                 save_model(file, cell, self._options.data_root, task.checkpoint.stages, predictor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.backbones import Backbone
+from benchmarks.datasets.base import Scores
 from benchmarks.inputs.samples import SplitSamples
 from methods.base import Predictor
 
@@ -19,6 +21,27 @@ TOP = 5
 """Number of likeliest classes that records keep for each test image."""
 ROWS = 1024
 """Number of images whose probabilities are in memory at once."""
+
+
+OWN_LOGITS = "scores=softmax is taken of this method's logits: it gives no uncalibrated ones"
+"""Footnote of a record whose softmax may be that of calibrated logits."""
+
+
+def as_measured(predictor: Predictor, scores: Scores) -> tuple[Predictor, tuple[str, ...]]:
+    """Return a predictor of the logits that a data set's average precision starts from, and notes.
+
+    A calibration shifts all scores of a class alike, so it changes no average precision on logits.
+    A softmax over the classes of shifted logits has another order within each class.
+
+    Args:
+        predictor: the result of `fit`.
+        scores: of the data set.
+    """
+    if scores == "logits":
+        return predictor, ()
+    if predictor.uncalibrated is None:
+        return predictor, (OWN_LOGITS,)
+    return dataclasses.replace(predictor, logits=predictor.uncalibrated), ()
 
 
 @torch.no_grad()

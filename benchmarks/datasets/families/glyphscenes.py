@@ -46,7 +46,8 @@ class GlyphScenes(GlyphWorld):
     """Probability that a caption omits a glyph, that it has irrelevant words and, for each glyph,
     that it drops attributes, 0 to 1."""
     scores: Scores = "logits"
-    """Scores for average precision: logits, or their softmax over the classes (as in LMPT)."""
+    """Scores for average precision: logits, or the softmax over the classes of uncalibrated logits
+    (as in LMPT)."""
 
     version: ClassVar[str] = VERSION
     # Chosen among draws 0 to 2999 for world seed 0, measured at ratio 1 on 100 *validation* images
@@ -141,8 +142,8 @@ class GlyphScenes(GlyphWorld):
             "groups": "21 many (≥ 100), 21 medium (20–99), 18 few (< 20) by default (`lmpt` rule)",
             "texts": "an invented name and a one-sentence description per class, five templates; "
             "a caption for each training image",
-            "metric": "average precision of each class on the logits; scores=softmax takes their "
-            "softmax over the classes first",
+            "metric": "average precision of each class on the logits; scores=softmax: on the softmax "
+            "over the classes of uncalibrated logits",
             "validation": f"a fresh draw, {VALIDATION_PER_CLASS} images with each class",
             "known truth": "covered, difficulty, rank, shape, colour, texture of every class",
         }

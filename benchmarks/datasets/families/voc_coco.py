@@ -44,7 +44,8 @@ class _MultiLabel(Listed):
     """Base class of both data sets."""
 
     scores: Scores = "logits"
-    """Scores for average precision: logits, or their softmax over the classes (as in LMPT)."""
+    """Scores for average precision: logits, or the softmax over the classes of uncalibrated logits
+    (as in LMPT)."""
 
     def resolve(self, root: Path) -> Self:
         """Return this configuration, checked, with `lists` set from the files in `root`."""
@@ -158,7 +159,8 @@ class VocLT(_MultiLabel):
         validation="no official one: carved from the training images",
         notes={
             "captions": "one per training image, from a captioning model; the last one is cut off",
-            "metric": "mean average precision on the logits; scores=softmax as in LMPT",
+            "metric": "mean average precision on the logits; scores=softmax: on the softmax over the "
+            "classes of uncalibrated logits, as in LMPT",
         },
     )
 
@@ -210,6 +212,7 @@ class CocoLT(_MultiLabel):
         notes={
             "captions": "several sentences in one line per training image",
             "test labels": "48 test images have none, as published",
-            "metric": "mean average precision on the logits; scores=softmax as in LMPT",
+            "metric": "mean average precision on the logits; scores=softmax: on the softmax over the "
+            "classes of uncalibrated logits, as in LMPT",
         },
     )

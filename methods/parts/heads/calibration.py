@@ -9,7 +9,8 @@ frequency is not the right start for every loss either: those that down-weight n
 
 Therefore a scale and one bias per class are first fitted to the training labels under the loss
 itself, with frozen prompts, and then learned together with the prompts. Neither changes an average
-precision.
+precision on the logits. Both change one on a softmax over the classes (`scores=softmax`), which is
+therefore taken of the uncalibrated logits (`Predictor.uncalibrated`).
 """
 
 from __future__ import annotations

@@ -102,7 +102,8 @@ class SigmoidBias(nn.Module):
     does with one number for all classes (Lin et al. 2017, arXiv 1708.02002, section 3.3); b_c is 0
     at first, where weight decay pulls it. The scale is the head's, 25 for a cosine head: learned
     together with the bias it collapsed to 0 at some learning rates. This is ours. Average precision
-    is that of z, because all samples of a class are shifted equally.
+    on the logits is that of z, because all samples of a class are shifted equally; on their softmax
+    over the classes it is not.
 
     Args:
         centre: (C,) mean logit of each class before training.
@@ -132,18 +133,32 @@ class OnFeatures(nn.Module):
     Args:
         head: (B, D) -> (B, C).
         posthoc: (C,) subtracted from the logits in evaluation mode only.
+        calibration: (B, C) -> (B, C), applied to the head's logits; trained with it.
     """
 
     posthoc: Tensor | None
 
-    def __init__(self, head: nn.Module, posthoc: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        head: nn.Module,
+        posthoc: Tensor | None = None,
+        calibration: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.head = head
+        self.calibration = calibration
         self.register_buffer("posthoc", posthoc, persistent=False)
+
+    def uncalibrated(self, batch: Batch) -> Tensor:
+        """B samples -> (B, C) logits of the head."""
+        logits: Tensor = self.head(batch.features)
+        return logits
 
     def forward(self, batch: Batch) -> Tensor:
         """B samples -> (B, C)."""
-        logits: Tensor = self.head(batch.features)
+        logits = self.uncalibrated(batch)
+        if self.calibration is not None:
+            logits = self.calibration(logits)
         if self.training or self.posthoc is None:
             return logits
         return logits - self.posthoc[..., None, :]
@@ -225,10 +240,11 @@ def head_training(
     weight = initial_weight(task, init, task.train.features().shape[1])
     if head not in ("cosine", "linear"):
         raise ValueError(f"Unknown head '{head}'. Known: cosine, linear.")
-    module: nn.Module = CosineHead(weight) if head == "cosine" else LinearHead(weight)
+    classifier: nn.Module = CosineHead(weight) if head == "cosine" else LinearHead(weight)
+    calibration = None
     if task.kind == "multi":
         with torch.no_grad():
-            centre: Tensor = module(task.train.features()).mean(0)
-        odds = log_odds(task.counts, len(task.train))
-        module = nn.Sequential(module, SigmoidBias(centre, odds))
-    return Training(task, OnFeatures(module, posthoc), loss, schedule)
+            centre: Tensor = classifier(task.train.features()).mean(0)
+        calibration = SigmoidBias(centre, log_odds(task.counts, len(task.train)))
+    module = OnFeatures(classifier, posthoc, calibration)
+    return Training(task, module, loss, schedule, uncalibrated=module.uncalibrated)

@@ -148,18 +148,19 @@ def finetune(
     Args:
         task: task to train on.
         tower: tower with the initial values of its trained parts.
-        head: (B, W) -> (B, C); on multi-label data a `SigmoidBias` follows it.
+        head: (B, W) -> (B, C); on multi-label data a `SigmoidBias` follows it as calibration.
         loss: see `losses.base`.
         schedule: see `training.schedules`.
         stage: see `training.schedules`.
         tte: test-time ensembling, see `Predictor.views`.
     """
+    calibration = None
     if task.kind == "multi":
-        head = nn.Sequential(head, SigmoidBias(_mean_logits(task, tower, head), _odds(task)))
+        calibration = SigmoidBias(_mean_logits(task, tower, head), _odds(task))
     views = views_for(task, tte=tte)
-    module = AdaptedClassifier(tower, head)
+    module = AdaptedClassifier(tower, head, calibration)
     predictor = train(task, module, loss, schedule, "images", stage)
-    return dataclasses.replace(predictor, views=views)
+    return dataclasses.replace(predictor, views=views, uncalibrated=module.uncalibrated)
 
 
 def _odds(task: Task) -> Tensor:

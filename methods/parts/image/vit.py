@@ -85,17 +85,34 @@ def project_to_width(visual: Any, features: Tensor) -> Tensor:
 
 
 class AdaptedClassifier(nn.Module):
-    """A ViT with adapters and a head on its pooled output."""
+    """A ViT with adapters and a head on its pooled output.
 
-    def __init__(self, tower: AdaptedViT, head: nn.Module) -> None:
+    Args:
+        tower: (B, 3, H, W) -> (B, W).
+        head: (B, W) -> (B, C).
+        calibration: (B, C) -> (B, C), applied to the head's logits; trained with it.
+    """
+
+    def __init__(
+        self, tower: AdaptedViT, head: nn.Module, calibration: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.tower = tower
         self.head = head
+        self.calibration = calibration
 
-    def forward(self, batch: Batch) -> Tensor:
-        """B images -> (B, C)."""
+    def uncalibrated(self, batch: Batch) -> Tensor:
+        """B images -> (B, C) logits of the head."""
         x = self.tower(batch.inputs)
         # The head runs in full precision: rounded cosines tie, and argmax picks the first class.
         with torch.autocast(x.device.type, enabled=False):
             logits: Tensor = self.head(x.float())
+        return logits
+
+    def forward(self, batch: Batch) -> Tensor:
+        """B images -> (B, C)."""
+        logits = self.uncalibrated(batch)
+        if self.calibration is not None:
+            with torch.autocast(logits.device.type, enabled=False):
+                logits = self.calibration(logits)
         return logits

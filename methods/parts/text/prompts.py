@@ -107,9 +107,13 @@ class PromptClassifier(nn.Module):
         self._weight = None  # prompts change during training, but not between evaluations
         return super().train(mode)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """B samples -> (B, C)."""
+    def uncalibrated(self, batch: Batch) -> Tensor:
+        """B samples -> (B, C) scaled cosines."""
         if self.training or self._weight is None:
             self._weight = self.prompts()
-        logits: Tensor = self.calibration(self._scale * batch.inputs @ self._weight.T)
+        return self._scale * batch.inputs @ self._weight.T
+
+    def forward(self, batch: Batch) -> Tensor:
+        """B samples -> (B, C)."""
+        logits: Tensor = self.calibration(self.uncalibrated(batch))
         return logits

@@ -109,4 +109,5 @@ class Member:
             epochs=self.request.schedule.epochs,
             images_seen=self.request.schedule.epochs * len(self.request.task.train),
             fitted_together=self.group_size,
+            uncalibrated=self.request.uncalibrated,
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
-from methods.base import Task
+from methods.base import Batch, Task
 from methods.parts.losses.base import LossFunction, refuse_undeclared
 
 
@@ -64,6 +65,8 @@ class Training:
     schedule: Schedule
     needs: str = "features"
     stage: Stage = ONLY
+    uncalibrated: Callable[[Batch], Tensor] | None = None
+    """The module's logits without their calibration, see `Predictor.uncalibrated`."""
 
     def __post_init__(self) -> None:
         if self.schedule.epochs < 1 or self.schedule.batch_size < 1:

@@ -1,0 +1,197 @@
+"""`scores=softmax`: LMPT's measure by hand, from the trained parts in the models' files.
+
+The measure is average precision of each class on softmax(scale * cos) over the classes, with the
+cosines of images and of the learned prompts or directions. Nothing that a method fits to the labels
+for its sigmoids takes part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+
+import run_benchmarks
+from benchmarks.backbones import Backbone
+from benchmarks.conformance.tiny import tiny_data, tiny_task
+from benchmarks.run.logits import OWN_LOGITS
+from methods.base import Method, Predictor
+from methods.parts.heads import calibration
+from methods.registry import METHODS, info_of
+from results.schema import Record
+from results.store import Store
+from tests.benchmarks.oracles import sklearn_precisions
+
+pytestmark = pytest.mark.numeric
+
+TRAINED = ("coop", "lmpt", "linear_probe")
+PLUGIN = '''
+    from dataclasses import dataclass
+
+    from methods.base import Method, Predictor
+    from methods.registry import register
+
+
+    @register("old", paper="-", needs="features", tasks=("multi",))
+    @dataclass(frozen=True)
+    class Old(Method):
+        """Returns logits alone."""
+
+        def fit(self, task):
+            shift = 9.0 * task.normal_per_class("shift")
+            weight = 5.0 * task.text_features()
+            return Predictor(lambda batch: batch.inputs @ weight.T + shift)
+
+
+    @register("new", paper="-", needs="features", tasks=("multi",))
+    @dataclass(frozen=True)
+    class New(Old):
+        """Returns both."""
+
+        def fit(self, task):
+            found = super().fit(task)
+            weight = 5.0 * task.text_features()
+            found.uncalibrated = lambda batch: batch.inputs @ weight.T
+            return found
+'''
+Run = Callable[..., dict[str, tuple[Record, dict[str, Any], Path]]]
+
+
+@pytest.fixture
+def run(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs methods on the tiny scenes; returns record, predictions and model file by method."""
+    monkeypatch.setattr(calibration, "STEPS", 20)
+
+    def run(methods: str, scores: str, *more: str) -> Any:
+        out = tmp_path / scores
+        words = ["--methods", methods, "--datasets", "glyphscenes_lt", "--out", str(out)]
+        fields = ("classes=4", "n_max=54", "imbalance=5", "test_per_class=8", f"scores={scores}")
+        for field in fields:
+            words += ["--set", f"glyphscenes_lt.{field}"]
+        words += ["--backbone", f"local-dir:{clip_folder}", "--device", "cpu", "--seeds", "0"]
+        assert run_benchmarks.main([*words, "--save-model", "--save-logits", "--debug", *more]) == 0
+        store = Store(out)
+        return {
+            r.method: (r, store.predictions(r.key), out / "models" / f"{r.key}.safetensors")
+            for r in store.all()[0]
+        }
+
+    return run
+
+
+def unit_images(backbone: Backbone) -> Tensor:
+    """(N, D) unit features of the test images by open_clip's own forward pass."""
+    model: Any = backbone.model
+    images = tiny_data("multi").test.images
+    pixels = [backbone.transform(Image.fromarray(images.read(i))) for i in range(len(images))]
+    return F.normalize(model.encode_image(torch.stack(pixels)).double(), dim=-1)
+
+
+def unit_prompts(backbone: Backbone, contexts: Tensor) -> Tensor:
+    """(C, D) unit features of [start][contexts][name].[end], by the blocks of the text tower."""
+    model: Any = backbone.model
+    names = backbone.tokenizer([f"{name}." for name in tiny_data("multi").texts.class_names])
+    count = contexts.shape[1]
+    table = model.token_embedding(names)
+    own = contexts.expand(len(names), -1, -1)
+    x = torch.cat([table[:, :1], own, table[:, 1:-count]], 1) + model.positional_embedding
+    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask))
+    ends = names.argmax(-1) + count
+    return F.normalize((x[torch.arange(len(x)), ends] @ model.text_projection).double(), dim=-1)
+
+
+@torch.no_grad()
+def by_hand(method: str, file: Path, backbone: Backbone) -> np.ndarray:
+    """(N, C) softmax(scale * cos), from the learned part alone."""
+    state = {name.rpartition("/")[2]: tensor for name, tensor in load_file(file).items()}
+    if method == "linear_probe":
+        scale, rows = 25.0, F.normalize(state["head.weight"].double(), dim=-1)
+    else:
+        scale, rows = backbone.logit_scale, unit_prompts(backbone, state["prompts.context"])
+    z = scale * (unit_images(backbone) @ rows.T).numpy()
+    power = np.exp(z - z.max(1, keepdims=True))
+    return power / power.sum(1, keepdims=True)
+
+
+def precision(record: Record) -> list[float | None]:
+    assert record.metrics is not None
+    return list(record.metrics.per_class)
+
+
+def test_recorded_precisions_are_those_of_lmpts_formula(run: Run, small: Backbone) -> None:
+    short = [f"{name}.{field}" for name in TRAINED for field in ("epochs=2", "lr=0.05")]
+    more = [word for field in short for word in ("--set", field)]
+    found = run(",".join(TRAINED), "softmax", *more)
+    labels = tiny_data("multi").test.labels
+    for method in TRAINED:
+        record, kept, file = found[method]
+        probabilities = by_hand(method, file, small)
+        np.testing.assert_allclose(np.exp(kept["scores"]), probabilities, atol=1e-4)
+        expected = 100 * sklearn_precisions(probabilities, labels)
+        assert precision(record) == pytest.approx(expected)
+        assert record.metrics is not None
+        assert record.metrics.overall == pytest.approx(expected.mean())
+        assert OWN_LOGITS not in record.notes
+
+
+def test_logits_are_measured_with_the_calibration_by_default(run: Run) -> None:
+    more = ("--set", "linear_probe.epochs=1")
+    plain, soft = (run("linear_probe", s, *more)["linear_probe"] for s in ("logits", "softmax"))
+    shift = plain[1]["logits"] - soft[1]["logits"]
+    assert (plain[1]["scores"] == plain[1]["logits"]).all()
+    np.testing.assert_allclose(shift, shift.mean(0, keepdims=True).repeat(len(shift), 0), atol=1e-4)
+    assert abs(shift).min() > 0.1
+    expected = sklearn_precisions(soft[1]["logits"], plain[1]["labels"])
+    assert precision(plain[0]) == pytest.approx(100 * expected)
+
+
+def test_a_method_without_uncalibrated_logits_is_measured_on_its_own_and_says_so(
+    run: Run, plugin: Callable[[str], Path]
+) -> None:
+    more = ("--plugin", str(plugin(PLUGIN)))
+    raw, soft = (run("old,new,zero_shot", scores, *more) for scores in ("logits", "softmax"))
+    for method, says in (("old", True), ("new", False), ("zero_shot", False)):
+        assert (OWN_LOGITS in soft[method][0].notes) == says
+        assert OWN_LOGITS not in raw[method][0].notes
+        same = np.array_equal(raw[method][1]["logits"], soft[method][1]["logits"])
+        assert same == (method != "new")
+        z = torch.from_numpy(soft[method][1]["logits"]).double()
+        expected = sklearn_precisions(z.softmax(-1).numpy(), soft[method][1]["labels"])
+        assert precision(soft[method][0]) == pytest.approx(100 * expected)
+    assert precision(soft["old"][0]) != precision(soft["new"][0])
+
+
+MULTI = [name for name, e in METHODS.entries().items() if "multi" in e.options.get("tasks", ())]
+
+
+def fitted(name: str) -> tuple[Predictor, Any, str]:
+    cls: Any = METHODS.get(name)
+    fields = {"epochs": 1, "finetune": True}
+    method: Method = cls(**{n: v for n, v in fields.items() if n in cls.__dataclass_fields__})
+    task, test = tiny_task(kind="multi")
+    return method.fit(task), test, info_of(name).needs
+
+
+@pytest.mark.parametrize("name", MULTI)
+def test_a_calibration_is_one_scale_and_a_bias_by_class(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the default measure, average precision on logits, is that of the cosines."""
+    monkeypatch.setattr(calibration, "STEPS", 5)
+    predictor, test, needs = fitted(name)
+    assert predictor.uncalibrated is not None
+    batch = test.batch(np.arange(len(test)), needs=needs)
+    with torch.no_grad():
+        given, own = predictor.logits(batch).double(), predictor.uncalibrated(batch).double()
+    given, own = given - given.mean(0), own - own.mean(0)
+    scale = float((given * own).sum() / own.square().sum())
+    assert scale > 0
+    torch.testing.assert_close(given, scale * own, atol=1e-4, rtol=1e-4)
