@@ -142,8 +142,8 @@ class GlyphScenes(GlyphWorld):
             "groups": "21 many (≥ 100), 21 medium (20–99), 18 few (< 20) by default (`lmpt` rule)",
             "texts": "an invented name and a one-sentence description per class, five templates; "
             "a caption for each training image",
-            "metric": "average precision of each class on the logits; scores=softmax: on the softmax "
-            "over the classes of uncalibrated logits",
+            "metric": "average precision of each class on the logits; scores=softmax: on the "
+            "softmax over the classes of uncalibrated logits",
             "validation": f"a fresh draw, {VALIDATION_PER_CLASS} images with each class",
             "known truth": "covered, difficulty, rank, shape, colour, texture of every class",
         }

@@ -159,8 +159,8 @@ class VocLT(_MultiLabel):
         validation="no official one: carved from the training images",
         notes={
             "captions": "one per training image, from a captioning model; the last one is cut off",
-            "metric": "mean average precision on the logits; scores=softmax: on the softmax over the "
-            "classes of uncalibrated logits, as in LMPT",
+            "metric": "mean average precision on the logits; scores=softmax: on the softmax over "
+            "the classes of uncalibrated logits, as in LMPT",
         },
     )
 
@@ -212,7 +212,7 @@ class CocoLT(_MultiLabel):
         notes={
             "captions": "several sentences in one line per training image",
             "test labels": "48 test images have none, as published",
-            "metric": "mean average precision on the logits; scores=softmax: on the softmax over the "
-            "classes of uncalibrated logits, as in LMPT",
+            "metric": "mean average precision on the logits; scores=softmax: on the softmax over "
+            "the classes of uncalibrated logits, as in LMPT",
         },
     )

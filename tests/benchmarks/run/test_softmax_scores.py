@@ -19,10 +19,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-import run_benchmarks
 from benchmarks.backbones import Backbone
 from benchmarks.conformance.tiny import tiny_data, tiny_task
+from benchmarks.run import runner
+from benchmarks.run.display import Silent
 from benchmarks.run.logits import OWN_LOGITS
+from benchmarks.run.model_files import model_file
+from benchmarks.run.options import RunOptions
+from benchmarks.sweep import plan
+from benchmarks.sweep.settings import read_sweep
 from methods.base import Method, Predictor
 from methods.parts.heads import calibration
 from methods.registry import METHODS, info_of
@@ -70,18 +75,27 @@ def run(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> R
     """Runs methods on the tiny scenes; returns record, predictions and model file by method."""
     monkeypatch.setattr(calibration, "STEPS", 20)
 
-    def run(methods: str, scores: str, *more: str) -> Any:
-        out = tmp_path / scores
-        words = ["--methods", methods, "--datasets", "glyphscenes_lt", "--out", str(out)]
-        fields = ("classes=4", "n_max=54", "imbalance=5", "test_per_class=8", f"scores={scores}")
-        for field in fields:
-            words += ["--set", f"glyphscenes_lt.{field}"]
-        words += ["--backbone", f"local-dir:{clip_folder}", "--device", "cpu", "--seeds", "0"]
-        assert run_benchmarks.main([*words, "--save-model", "--save-logits", "--debug", *more]) == 0
-        store = Store(out)
+    def run(scores: str, methods: dict[str, dict[str, Any]]) -> Any:
+        fields = {"classes": 4, "n_max": 54, "imbalance": 5, "test_per_class": 8, "scores": scores}
+        sweep = read_sweep(
+            None,
+            {
+                "methods": [{name: values} for name, values in methods.items()],
+                "datasets": [{"glyphscenes_lt": fields}],
+                "backbone": f"local-dir:{clip_folder}",
+                "device": "cpu",
+                "seeds": [0],
+                "out": str(tmp_path / scores),
+                "save_logits": True,
+                "save_model": True,
+            },
+        )
+        cells = plan.expand(sweep).cells
+        runner.run(cells, RunOptions.of(sweep, debug=True), Silent())
+        store = Store(sweep.out)
+        records = [store.get(cell.key) for cell in cells]
         return {
-            r.method: (r, store.predictions(r.key), out / "models" / f"{r.key}.safetensors")
-            for r in store.all()[0]
+            r.method: (r, store.predictions(r.key), model_file(sweep.out, r.key)) for r in records
         }
 
     return run
@@ -127,9 +141,7 @@ def precision(record: Record) -> list[float | None]:
 
 
 def test_recorded_precisions_are_those_of_lmpts_formula(run: Run, small: Backbone) -> None:
-    short = [f"{name}.{field}" for name in TRAINED for field in ("epochs=2", "lr=0.05")]
-    more = [word for field in short for word in ("--set", field)]
-    found = run(",".join(TRAINED), "softmax", *more)
+    found = run("softmax", {name: {"epochs": 2, "lr": 0.05} for name in TRAINED})
     labels = tiny_data("multi").test.labels
     for method in TRAINED:
         record, kept, file = found[method]
@@ -143,8 +155,8 @@ def test_recorded_precisions_are_those_of_lmpts_formula(run: Run, small: Backbon
 
 
 def test_logits_are_measured_with_the_calibration_by_default(run: Run) -> None:
-    more = ("--set", "linear_probe.epochs=1")
-    plain, soft = (run("linear_probe", s, *more)["linear_probe"] for s in ("logits", "softmax"))
+    short = {"linear_probe": {"epochs": 1}}
+    plain, soft = (run(s, short)["linear_probe"] for s in ("logits", "softmax"))
     shift = plain[1]["logits"] - soft[1]["logits"]
     assert (plain[1]["scores"] == plain[1]["logits"]).all()
     np.testing.assert_allclose(shift, shift.mean(0, keepdims=True).repeat(len(shift), 0), atol=1e-4)
@@ -156,8 +168,9 @@ def test_logits_are_measured_with_the_calibration_by_default(run: Run) -> None:
 def test_a_method_without_uncalibrated_logits_is_measured_on_its_own_and_says_so(
     run: Run, plugin: Callable[[str], Path]
 ) -> None:
-    more = ("--plugin", str(plugin(PLUGIN)))
-    raw, soft = (run("old,new,zero_shot", scores, *more) for scores in ("logits", "softmax"))
+    METHODS.load_file(plugin(PLUGIN))
+    methods: dict[str, dict[str, Any]] = {"old": {}, "new": {}, "zero_shot": {}}
+    raw, soft = (run(scores, methods) for scores in ("logits", "softmax"))
     for method, says in (("old", True), ("new", False), ("zero_shot", False)):
         assert (OWN_LOGITS in soft[method][0].notes) == says
         assert OWN_LOGITS not in raw[method][0].notes
