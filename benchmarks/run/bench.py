@@ -309,7 +309,7 @@ class Bench:
             return Measured(
                 "done", started, notes=tuple(notes), remarks=tuple(checked_notes(task.details)),
                 curves=curves, cost=cost, logits=logits,
-                thresholds=self._thresholds(cell, predictor),
+                thresholds=self._thresholds(cell, measured),
             )  # fmt: skip
         except BaseException as error:
             return self._failed(error, started)

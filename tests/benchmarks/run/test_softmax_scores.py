@@ -75,7 +75,7 @@ def run(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> R
     """Runs methods on the tiny scenes; returns record, predictions and model file by method."""
     monkeypatch.setattr(calibration, "STEPS", 20)
 
-    def run(scores: str, methods: dict[str, dict[str, Any]]) -> Any:
+    def run(scores: str, methods: dict[str, dict[str, Any]], select: str = "last") -> Any:
         fields = {"classes": 4, "n_max": 54, "imbalance": 5, "test_per_class": 8, "scores": scores}
         sweep = read_sweep(
             None,
@@ -88,6 +88,7 @@ def run(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> R
                 "out": str(tmp_path / scores),
                 "save_logits": True,
                 "save_model": True,
+                "select": select,
             },
         )
         cells = plan.expand(sweep).cells
@@ -156,13 +157,16 @@ def test_recorded_precisions_are_those_of_lmpts_formula(run: Run, small: Backbon
 
 def test_logits_are_measured_with_the_calibration_by_default(run: Run) -> None:
     short = {"linear_probe": {"epochs": 1}}
-    plain, soft = (run(s, short)["linear_probe"] for s in ("logits", "softmax"))
+    plain, soft = (run(s, short, "val")["linear_probe"] for s in ("logits", "softmax"))
     shift = plain[1]["logits"] - soft[1]["logits"]
     assert (plain[1]["scores"] == plain[1]["logits"]).all()
     np.testing.assert_allclose(shift, shift.mean(0, keepdims=True).repeat(len(shift), 0), atol=1e-4)
     assert abs(shift).min() > 0.1
     expected = sklearn_precisions(soft[1]["logits"], plain[1]["labels"])
     assert precision(plain[0]) == pytest.approx(100 * expected)
+    # Thresholds by class are of the same logits as what they are compared with.
+    assert plain[0].metrics is not None and soft[0].metrics is not None
+    assert plain[0].metrics.macro_f1 == pytest.approx(soft[0].metrics.macro_f1)
 
 
 def test_a_method_without_uncalibrated_logits_is_measured_on_its_own_and_says_so(
