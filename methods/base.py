@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import randomness
+from benchmarks.augment import InEpoch
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import TaskKind, Texts
 from methods.registry import MethodInfo
@@ -132,10 +133,13 @@ class Samples(Protocol):
         index: NDArray[np.int64],
         *,
         needs: str,
-        augment: str = "none",
+        augment: InEpoch = "none",
         stream: tuple[Any, ...] = (),
     ) -> Batch:
-        """Samples at `index`, features or images; augmentation is keyed by sample and `stream`."""
+        """Samples at `index`, features or images; augmentation is keyed by sample and `stream`.
+
+        An augmentation that changes over the epochs is given by `benchmarks.augment.in_epoch`.
+        """
         ...
 
     def loader(
@@ -143,7 +147,7 @@ class Samples(Protocol):
         parts: Sequence[NDArray[np.int64]],
         *,
         needs: str,
-        augment: str = "none",
+        augment: InEpoch = "none",
         stream: tuple[Any, ...] = (),
     ) -> Iterator[Batch]:
         """`batch` of each of `parts`, in order, prepared ahead while the caller computes."""

@@ -18,7 +18,7 @@ FILE = Path(__file__).with_name("published.yaml")
 UNKNOWN = "unknown"
 KINDS = ("paper", "authors' code", "third party", "calibration")
 GROUPS = ("", *get_args(GroupRule), UNKNOWN)
-TRANSFORMS = ("checkpoint", "lift", "lmpt", UNKNOWN)
+TRANSFORMS = ("checkpoint", "lift", "lift_plus", "lmpt", UNKNOWN)
 SCORES = ("", "logits", "softmax", UNKNOWN)
 
 

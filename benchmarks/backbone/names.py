@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 EMBEDDED = "glyph"
-TRANSFORMS = ("checkpoint", "lift", "lmpt")
+TRANSFORMS = ("checkpoint", "lift", "lift_plus", "lmpt")
 """Evaluation transforms; `transforms` describes them, and needs torch."""
 
 

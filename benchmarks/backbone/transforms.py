@@ -3,10 +3,11 @@
 `checkpoint` is the default: the transform that the weights were evaluated with. The others
 reproduce the papers, for an input of side S:
 
-lift    the shorter side to S * 8 / 7 (256 for 224), bilinear, centre crop, the checkpoint's mean
-        and std (github.com/shijxcs/LIFT, trainer.py, 1643432: `transform_test`)
-lmpt    both sides to S regardless of the aspect ratio, bilinear, ImageNet's mean and std
-        (github.com/richard-peng-xia/LMPT, lmpt/imagelist.py, 6a2dd5b)
+lift       the shorter side to S * 8 / 7 (256 for 224), bilinear, centre crop, the checkpoint's mean
+           and std (github.com/shijxcs/LIFT, trainer.py, 1643432: `transform_test`)
+lift_plus  the same, bicubic (github.com/shijxcs/LIFT-plus, trainer.py, ea555ea)
+lmpt       both sides to S regardless of the aspect ratio, bilinear, ImageNet's mean and std
+           (github.com/richard-peng-xia/LMPT, lmpt/imagelist.py, 6a2dd5b)
 
 The settings are open_clip's: size, mean, std, interpolation, resize_mode. Two more are optional:
 `resize`, the length of the shorter side if it is not S, and `margin`, the number of pixels by which
@@ -42,6 +43,13 @@ def named(name: str, checkpoint: dict[str, Any], visual: nn.Module) -> dict[str,
     if name == "checkpoint":
         return checkpoint
     side = input_side(checkpoint)
+    if name == "lift_plus":
+        return checkpoint | {
+            "interpolation": "bicubic",
+            "resize_mode": "shortest",
+            "resize": side + side // 7,
+            "margin": 24,
+        }
     if name == "lift":
         found = checkpoint | {
             "interpolation": "bilinear",

@@ -33,9 +33,11 @@ class ImageSubset:
         """Return image `index` of the subset, (H, W, 3)."""
         return self.whole.read(int(self.index[index]))
 
-    def crop(self, index: int, region: CropOf, side: int) -> NDArray[np.uint8]:
+    def crop(
+        self, index: int, region: CropOf, side: int, *, bicubic: bool = False
+    ) -> NDArray[np.uint8]:
         """Return a region of image `index`, resized to (S, S, 3)."""
-        return crop(self.whole, int(self.index[index]), region, side)
+        return crop(self.whole, int(self.index[index]), region, side, bicubic=bicubic)
 
     def digest(self) -> str:
         """Return a hash of the whole split's digest and the indices."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import randomness
-from benchmarks.augment import Crops, check, flipped, mirrored, resized_crops
+from benchmarks.augment import InEpoch, crops, flipped, in_epoch, mirrored, mirrors, resized_crops
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import ArrayImages, Split
 from benchmarks.datasets.carving import ImageSubset
@@ -36,6 +36,8 @@ class _Raw(NamedTuple):
     """(B, h, w, 3) uint8: as stored, or already cropped or resized for evaluation."""
     boxes: Tensor | None
     """(B, 4) boxes to crop on the device."""
+    bicubic: bool
+    """Filter of these crops."""
     mirror: Tensor | None
     """(B,) mask of the images to mirror."""
 
@@ -110,29 +112,27 @@ class SplitSamples:
         index: NDArray[np.int64],
         *,
         needs: str,
-        augment: str = "none",
+        augment: InEpoch = "none",
         stream: tuple[Any, ...] = (),
     ) -> Batch:
         """The samples at `index` (see `methods.base.Samples.batch`)."""
         if needs == "features":
             return next(feature_batches(self._features, [index]))
-        check(augment)
-        return self._finished(self._raw(index, augment, stream))
+        return self._finished(self._raw(index, _current(augment), stream))
 
     def loader(
         self,
         parts: Sequence[NDArray[np.int64]],
         *,
         needs: str,
-        augment: str = "none",
+        augment: InEpoch = "none",
         stream: tuple[Any, ...] = (),
     ) -> Iterator[Batch]:
         """`batch` for each of `parts` in order; images are read while the caller computes."""
         if needs == "features":
             yield from feature_batches(self._features, parts)
             return
-        check(augment)
-        make = partial(self._raw, augment=augment, stream=stream)
+        make = partial(self._raw, augment=_current(augment), stream=stream)
         with closing(ahead(make, parts)) as made:
             clock = time.perf_counter()
             for raw in made:
@@ -152,23 +152,25 @@ class SplitSamples:
         if isinstance(whole, ResizedImages):
             whole.make(progress)
 
-    def _raw(self, index: NDArray[np.int64], augment: str, stream: tuple[Any, ...]) -> _Raw:
+    def _raw(self, index: NDArray[np.int64], augment: InEpoch, stream: tuple[Any, ...]) -> _Raw:
         """Read a batch of images and draw its augmentation."""
         images, backbone = self._split.images, self._backbone
-        boxes = None
-        if augment != "crop_flip":
+        keys = self.keys[index]
+        drawn, boxes = crops(augment, keys, stream), None
+        bicubic = drawn is not None and drawn.bicubic
+        if drawn is None:
             raw = backbone.read(images, index.tolist())
         elif isinstance(images, ArrayImages):
             raw = torch.from_numpy(images.array[index])
-            boxes = Crops.drawn(self.keys[index], stream).boxes(*raw.shape[1:3])
+            boxes = drawn.boxes(*raw.shape[1:3])
         else:
-            crops = Crops.drawn(self.keys[index], stream)
 
             def cropped(i: int) -> NDArray[np.uint8]:
-                return crop(images, int(index[i]), partial(crops.box, i), backbone.image_size)
+                box, side = partial(drawn.box, i), backbone.image_size
+                return crop(images, int(index[i]), box, side, bicubic=bicubic)
 
             raw = torch.from_numpy(np.stack(list(in_threads(cropped, range(len(index))))))
-        mirror = None if augment == "none" else mirrored(self.keys[index], stream)
+        mirror = mirrored(keys, stream) if mirrors(augment) else None
 
         def ready(part: Tensor) -> Tensor:
             # Pinned, so that the copy to the device is asynchronous.
@@ -178,6 +180,7 @@ class SplitSamples:
             ready(torch.from_numpy(index)),
             ready(raw),
             None if boxes is None else ready(torch.from_numpy(boxes)),
+            bicubic,
             None if mirror is None else ready(torch.from_numpy(mirror)),
         )
 
@@ -186,13 +189,21 @@ class SplitSamples:
         backbone = self._backbone
         move = partial(torch.Tensor.to, device=backbone.device, non_blocking=True)
         pixels = backbone.normalise(move(raw.pixels))
-        if raw.mirror is not None:
-            mirror = move(raw.mirror)
-            if raw.boxes is None:
-                pixels = flipped(pixels, mirror)
-            else:
-                pixels = resized_crops(pixels, move(raw.boxes), mirror, backbone.image_size)
+        if raw.boxes is not None:
+            boxes, side = move(raw.boxes), backbone.image_size
+            limits = self._limits if raw.bicubic else None
+            none = boxes.new_zeros(len(boxes), dtype=torch.bool)
+            mirror = none if raw.mirror is None else move(raw.mirror)
+            pixels = resized_crops(pixels, boxes, mirror, side, limits=limits)
+        elif raw.mirror is not None:
+            pixels = flipped(pixels, move(raw.mirror))
         return Batch(move(raw.where), None, pixels)
+
+    @cached_property
+    def _limits(self) -> Tensor:
+        """(2, 3, 1, 1) normalised black and white."""
+        black = torch.zeros(1, 1, 1, 3, dtype=torch.uint8, device=self._backbone.device)
+        return self._backbone.normalise(torch.cat([black, 255 - black]))
 
     def views(
         self, parts: Sequence[NDArray[np.int64]], *, needs: str, views: str = "whole"
@@ -225,6 +236,15 @@ class SplitSamples:
         self, index: NDArray[np.int64], large: list[NDArray[np.uint8]]
     ) -> Iterator[Batch]:
         backbone = self._backbone
-        for crops in five_crops(large, backbone.image_size):
-            pixels = backbone.normalise(crops.to(backbone.device))
+        for view in five_crops(large, backbone.image_size):
+            pixels = backbone.normalise(view.to(backbone.device))
             yield Batch(torch.from_numpy(index), None, pixels)
+
+
+def _current(augment: InEpoch) -> InEpoch:
+    """An augmentation that a caller gave, by name as it is in the first epoch.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    return in_epoch(augment, 0, 1) if isinstance(augment, str) else augment

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from benchmarks import backbones, memory, randomness
 from benchmarks import device as devices
+from benchmarks.augment import takes_crops
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import DataSet, Split
 from benchmarks.errors import DataError, NotApplicable, UserError
@@ -166,7 +167,7 @@ class Bench:
             self._prepare_features(cell)
             if cell.config.get("tte"):
                 self._prepare_crops(cell)
-        elif cell.config.get("augment") == "crop_flip":
+        elif takes_crops(str(cell.config.get("augment", ""))):
             what = f"resizing training images of {self._data.name}"
             self._train.make_copies(partial(self._display.preparing, what))
 

@@ -8,7 +8,19 @@ from scipy import stats
 from torchvision.transforms import RandomResizedCrop
 
 from benchmarks import randomness
-from benchmarks.augment import KINDS, Crops, check, flipped, mirrored, resized_crops
+from benchmarks.augment import (
+    KINDS,
+    Crops,
+    SquareCrops,
+    Squares,
+    check,
+    crops,
+    flipped,
+    in_epoch,
+    mirrored,
+    mirrors,
+    resized_crops,
+)
 from benchmarks.errors import UserError
 
 SHAPES = [(60, 200), (200, 60), (100, 100), (32, 32)]
@@ -87,31 +99,120 @@ def test_a_crop_that_cannot_fit_is_centred(keys: randomness.UInt64) -> None:
     assert Crops.drawn(keys[:1], ()).box(0, 1, 1) == (0, 0, 1, 1)
 
 
+# ---- squares -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("epochs", [2, 5, 15])
+def test_the_smallest_square_grows_along_quarters_of_a_circle(epochs: int) -> None:
+    """Points (t, s) of the curves, by the angle at the centre of their circle or the diagonal."""
+    for epoch in range(epochs):
+        t = np.linspace(0, 1, epochs)[epoch]
+        share = {
+            "square_crop": 0.0,
+            "square_crop_linear": t,
+            "square_crop_convex": 1 - np.cos(np.arcsin(t)),  # the circle around (0, 1)
+            "square_crop_concave": np.sin(np.arccos(1 - t)),  # the circle around (1, 0)
+        }
+        for kind, s in share.items():
+            found = in_epoch(kind, epoch, epochs)
+            assert isinstance(found, Squares)
+            assert found.least == pytest.approx(0.08 * (1 - s) + s, abs=1e-12), kind
+    assert in_epoch("square_crop_convex", 0, 1) == Squares(0.08)
+
+
+def test_what_does_not_change_over_the_epochs() -> None:
+    for kind in ("none", "flip", "crop_flip"):
+        assert in_epoch(kind, 3, 5) == kind
+    assert [kind for kind in KINDS if mirrors(in_epoch(kind, 0, 5))] == ["flip", "crop_flip"]
+    with pytest.raises(UserError, match=r"'square_crop_wavy'.*square_crop_convex"):
+        in_epoch("square_crop_wavy", 0, 5)
+
+
+def _squares(height: int, width: int, least: float, count: int) -> np.ndarray:
+    """Squares by LIFT+'s law, drawn one by one with another generator."""
+    draw, found = np.random.default_rng(1), []
+    most = min(height, width) / max(height, width)  # of the area, without distortion
+    for _ in range(count):
+        share = draw.uniform(min(least, most), most)
+        side = int(np.rint(np.sqrt(share * height * width)))
+        found.append((draw.integers(height - side + 1), draw.integers(width - side + 1), side))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("least", [0.08, 0.4, 1.0])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_squares_have_the_law_of_lift_plus(
+    shape: tuple[int, int], least: float, keys: randomness.UInt64
+) -> None:
+    top, left, height, width = SquareCrops.drawn(keys, (0, 0), least).boxes(*shape).T
+    assert (height == width).all()
+    assert min(top.min(), left.min()) >= 0
+    assert (top + height).max() <= shape[0]
+    assert (left + width).max() <= shape[1]
+    expected = _squares(*shape, least, 6000)
+    for ours, theirs in zip((top, left, height), expected.T, strict=True):
+        assert stats.ks_2samp(ours, theirs).pvalue > 1e-3
+
+
+def test_squares_are_drawn_by_sample_and_stream_alone(keys: randomness.UInt64) -> None:
+    whole, some = SquareCrops.drawn(keys, (0, 1), 0.08), [6, 1, 3]
+    for first, second in ((whole.area, whole.x), (whole.area, whole.y), (whole.x, whole.y)):
+        assert stats.spearmanr(first, second).pvalue > 1e-4
+    part = SquareCrops.drawn(keys[some], (0, 1), 0.08).boxes(50, 80)
+    assert (part == whole.boxes(50, 80)[some]).all()
+    assert whole.box(3, 50, 80) == tuple(whole.boxes(50, 80)[3])
+    assert (SquareCrops.drawn(keys, (0, 2), 0.08).boxes(50, 80) != whole.boxes(50, 80)).any()
+    assert SquareCrops.drawn(keys[:1], (), 0.08).box(0, 1, 1) == (0, 0, 1, 1)
+
+
+def test_the_crops_of_each_augmentation(keys: randomness.UInt64) -> None:
+    assert crops("none", keys, ()) is None
+    assert crops("flip", keys, ()) is None
+    assert isinstance(crops("crop_flip", keys, ()), Crops)
+    found = crops(Squares(0.3), keys, ())
+    assert isinstance(found, SquareCrops) and found.least == 0.3
+
+
 # ---- batches of small images ---------------------------------------------------------------------
 
 
-def _by_pil(image: np.ndarray, box: np.ndarray, mirror: bool, side: int) -> np.ndarray:
+def _by_pil(
+    image: np.ndarray, box: np.ndarray, mirror: bool, side: int, *, bicubic: bool
+) -> np.ndarray:
     top, left, height, width = box.tolist()
     crop = Image.fromarray(image).crop((left, top, left + width, top + height))
-    found = np.asarray(crop.resize((side, side), Image.Resampling.BILINEAR))
+    kind = Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR
+    found = np.asarray(crop.resize((side, side), kind))
     return found[:, ::-1] if mirror else found
 
 
+@pytest.mark.parametrize("bicubic", [False, True])
 @pytest.mark.parametrize("side", [16, 32, 50, 224])
 @pytest.mark.parametrize("shape", [(32, 32), (40, 29)])
 def test_crops_of_a_batch_equal_pils_up_to_its_rounding(
-    shape: tuple[int, int], side: int, keys: randomness.UInt64
+    shape: tuple[int, int], side: int, bicubic: bool, keys: randomness.UInt64
 ) -> None:
     raw = np.random.default_rng(0).integers(0, 256, (24, *shape, 3), dtype=np.uint8)
-    boxes, mirror = Crops.drawn(keys[:24], (0, 2)).boxes(*shape), mirrored(keys[:24], (0, 2))
-    boxes[0], boxes[1] = (0, 0, *shape), (3, 4, 1, 1)
+    drawn = (
+        SquareCrops.drawn(keys[:24], (0, 2), 0.08) if bicubic else Crops.drawn(keys[:24], (0, 2))
+    )
+    boxes, mirror = drawn.boxes(*shape), mirrored(keys[:24], (0, 2))
+    boxes[0] = (0, 0, 29, 29) if bicubic else (0, 0, *shape)
+    boxes[1] = (3, 4, 1, 1)
     assert 0 < mirror.sum() < 24
     pixels = torch.from_numpy(raw).permute(0, 3, 1, 2).double()
-    found = resized_crops(pixels, torch.from_numpy(boxes), torch.from_numpy(mirror), side)
+    limits = torch.tensor([0.0, 255.0]).view(2, 1, 1, 1) if bicubic else None
+    found = resized_crops(
+        pixels, torch.from_numpy(boxes), torch.from_numpy(mirror), side, limits=limits
+    )
     assert found.shape == (24, 3, side, side)
-    expected = np.stack([_by_pil(*of, side) for of in zip(raw, boxes, mirror, strict=True)])
+    expected = np.stack(
+        [_by_pil(*of, side, bicubic=bicubic) for of in zip(raw, boxes, mirror, strict=True)]
+    )
     gap = found.permute(0, 2, 3, 1).numpy() - expected
-    assert np.abs(gap).max() < 1.02  # PIL rounds twice, after the columns and after the rows
+    # PIL rounds twice, after the columns and after the rows, whose bicubic weights sum to 1.25 in
+    # absolute value.
+    assert np.abs(gap).max() < (1.15 if bicubic else 1.02)
     assert abs(gap.mean()) < 0.1
 
 

@@ -83,9 +83,12 @@ class FileImages:
         """Return image `index` as (H, W, 3) uint8; raises DataError with the path if unreadable."""
         return decode(self.root / self.files[index], upright=self.upright)
 
-    def crop(self, index: int, region: CropOf, side: int) -> NDArray[np.uint8]:
+    def crop(
+        self, index: int, region: CropOf, side: int, *, bicubic: bool = False
+    ) -> NDArray[np.uint8]:
         """Return a region of image `index`, resized to (S, S, 3) uint8 (see `decode_region`)."""
-        return decode_region(self.root / self.files[index], region, side, upright=self.upright)
+        path = self.root / self.files[index]
+        return decode_region(path, region, side, upright=self.upright, bicubic=bicubic)
 
     def digest(self) -> str:
         """Return a hash of the files' names, sizes and modification times."""
@@ -119,9 +122,9 @@ def decode(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
 
 
 def decode_region(
-    path: Path, region: CropOf, side: int, *, upright: bool = False
+    path: Path, region: CropOf, side: int, *, upright: bool = False, bicubic: bool = False
 ) -> NDArray[np.uint8]:
-    """Decode a region of an image file and resize it with PIL's bilinear filter, for training.
+    """Decode a region of an image file and resize it with PIL, for training.
 
     To save time, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if the region then still has at
     least `side` pixels per side: the same region with nearly the same pixels.
@@ -131,6 +134,7 @@ def decode_region(
         region: chooses the region.
         side: side S of the result in pixels.
         upright: apply the EXIF orientation.
+        bicubic: resize with the bicubic filter instead of the bilinear one.
 
     Returns:
         (S, S, 3).
@@ -141,25 +145,32 @@ def decode_region(
     with _opened(path) as image:
         if image.format != "JPEG" or (upright and image.getexif().get(_ORIENTATION, 1) != 1):
             turned = ImageOps.exif_transpose(image) if upright else image
-            return resize_region(_rgb(turned), region(turned.height, turned.width), side)
+            box = region(turned.height, turned.width)
+            return resize_region(_rgb(turned), box, side, bicubic=bicubic)
         width, height = image.size
         box = region(height, width)
         times = max(min(box[2:]) // side, 1)
         drafted = image.draft(None, (width // times, height // times))
         scale = 1.0 if drafted is None else width / drafted[1][2]
-        return resize_region(_rgb(image), box, side, scale)
+        return resize_region(_rgb(image), box, side, scale, bicubic=bicubic)
 
 
 def resize_region(
-    image: Image.Image, box: tuple[int, int, int, int], side: int, scale: float = 1.0
+    image: Image.Image,
+    box: tuple[int, int, int, int],
+    side: int,
+    scale: float = 1.0,
+    *,
+    bicubic: bool = False,
 ) -> NDArray[np.uint8]:
-    """Resize a region of an image with PIL's bilinear filter.
+    """Resize a region of an image with PIL's bilinear or bicubic filter.
 
     Args:
         image: an RGB image.
         box: top, left, height and width of the region, in pixels of the full-size image.
         side: side S of the result in pixels.
         scale: size of the full-size image relative to `image`.
+        bicubic: True for the bicubic filter.
 
     Returns:
         (S, S, 3).
@@ -169,7 +180,8 @@ def resize_region(
     x, y = math.floor(left), math.floor(top)
     cut = image.crop((x, y, math.ceil(right), math.ceil(down)))
     inside = (left - x, top - y, right - x, down - y)
-    return np.asarray(cut.resize((side, side), Image.Resampling.BILINEAR, box=inside))
+    kind = Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR
+    return np.asarray(cut.resize((side, side), kind, box=inside))
 
 
 @contextmanager
@@ -227,17 +239,22 @@ def _rgb(image: Image.Image) -> Image.Image:
 class Croppable(Protocol):
     """Images with a faster way to crop than reading the whole image."""
 
-    def crop(self, index: int, region: CropOf, side: int) -> NDArray[np.uint8]:
+    def crop(
+        self, index: int, region: CropOf, side: int, *, bicubic: bool = False
+    ) -> NDArray[np.uint8]:
         """Return a region of image `index`, resized to (S, S, 3) uint8."""
         ...
 
 
-def crop(images: Images, index: int, region: CropOf, side: int) -> NDArray[np.uint8]:
-    """Return a region of image `index`, resized to (S, S, 3) uint8."""
+def crop(
+    images: Images, index: int, region: CropOf, side: int, *, bicubic: bool = False
+) -> NDArray[np.uint8]:
+    """Return a region of image `index`, resized to (S, S, 3) uint8 by PIL."""
     if isinstance(images, Croppable):
-        return images.crop(index, region, side)
+        return images.crop(index, region, side, bicubic=bicubic)
     whole = images.read(index)
-    return resize_region(Image.fromarray(whole), region(*whole.shape[:2]), side)
+    box = region(*whole.shape[:2])
+    return resize_region(Image.fromarray(whole), box, side, bicubic=bicubic)
 
 
 def missing_files(root: Path, files: Sequence[str], homes: Sequence[Path] = ()) -> list[str]:

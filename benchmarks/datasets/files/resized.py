@@ -115,7 +115,9 @@ class ResizedImages:
         """Return the digest of the full images."""
         return self.whole.digest()
 
-    def crop(self, index: int, region: CropOf, side: int) -> NDArray[np.uint8]:
+    def crop(
+        self, index: int, region: CropOf, side: int, *, bicubic: bool = False
+    ) -> NDArray[np.uint8]:
         """Return a region of the copy of image `index`, resized to (S, S, 3) uint8.
 
         Raises:
@@ -131,7 +133,7 @@ class ResizedImages:
             copy = self._resized(index)
         top, left, height, width = region(*copy.shape[:2])
         cut = np.ascontiguousarray(copy[top : top + height, left : left + width])
-        return resize_region(Image.fromarray(cut), (0, 0, height, width), side)
+        return resize_region(Image.fromarray(cut), (0, 0, height, width), side, bicubic=bicubic)
 
     def make(self, progress: Progress = lambda done, total: None) -> None:
         """Make the copies if they do not exist.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +12,22 @@ from torch.nn import functional as F
 from benchmarks import randomness
 from benchmarks.towers.blocks import standardised
 
+Start = Literal["kaiming_normal", "kaiming_uniform"]
+"""Distribution of Down's initial weights, both with a = sqrt(5): the first is that of LIFT's code,
+the second that of LIFT+'s. The standard deviation is 1 / sqrt(3W) in both."""
 
-def bottleneck_rule(classes: int, blocks: int) -> int:
-    """LIFT's bottleneck: 2^max(0, floor(log2(K / 2L))) for K classes and L blocks (LIFT's code)."""
-    return 1 << max(0, math.floor(math.log2(classes / (2 * blocks))))
+
+def bottleneck_rule(classes: int, blocks: int, matrices: int = 2) -> int:
+    """LIFT's bottleneck: 2^max(0, floor(log2(K / mL))) for K classes and L blocks.
+
+    Args:
+        classes: K.
+        blocks: L.
+        matrices: m, matrices of the adapter in a block whose size is width times bottleneck. LIFT's
+            code has 2 for all adapters, LIFT+'s has 4 for low-rank updates of queries and values,
+            and 1 for prompts, whose number it then is.
+    """
+    return 1 << max(0, math.floor(math.log2(classes / (matrices * blocks))))
 
 
 class Slots(nn.Module):
@@ -65,23 +78,24 @@ class Slots(nn.Module):
 class Adapter(nn.Module):
     """Up(ReLU(Down(LN(x)))), a bottleneck (Houlsby et al. 2019, arXiv 1902.00751).
 
-    As in LIFT's code: it has its own layer norm, biases and Up start at zero, Down is
-    Kaiming-normal with a = sqrt(5).
+    As in LIFT's code: it has its own layer norm, biases and Up start at zero.
 
     Args:
         width: W.
         bottleneck: d.
         seed: key of the initial values.
+        start: distribution of Down.
     """
 
-    def __init__(self, width: int, bottleneck: int, seed: int) -> None:
+    def __init__(
+        self, width: int, bottleneck: int, seed: int, start: Start = "kaiming_normal"
+    ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.down = nn.Linear(width, bottleneck)
         self.up = nn.Linear(bottleneck, width)
-        nn.init.kaiming_normal_(
-            self.down.weight, a=math.sqrt(5), generator=randomness.generator(seed, "adaptformer")
-        )
+        drawn = nn.init.kaiming_normal_ if start == "kaiming_normal" else nn.init.kaiming_uniform_
+        drawn(self.down.weight, a=math.sqrt(5), generator=randomness.generator(seed, "adaptformer"))
         for zero in (self.down.bias, self.up.weight, self.up.bias):
             nn.init.zeros_(zero)
 
@@ -110,8 +124,10 @@ class AdaptFormer(Adapter):
     standardised.
     """
 
-    def __init__(self, width: int, bottleneck: int, seed: int) -> None:
-        super().__init__(width, bottleneck, seed)
+    def __init__(
+        self, width: int, bottleneck: int, seed: int, start: Start = "kaiming_normal"
+    ) -> None:
+        super().__init__(width, bottleneck, seed, start)
         self.scale = nn.Parameter(torch.ones(1))
 
     def forward(self, x: Tensor) -> Tensor:

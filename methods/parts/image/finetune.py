@@ -24,6 +24,7 @@ from methods.parts.image.adapters import (
     AdaptFormer,
     LowRank,
     Slots,
+    Start,
     bottleneck_rule,
     deep_prompts,
 )
@@ -48,7 +49,13 @@ def shape(visual: Any) -> tuple[int, int]:
     return visual.conv1.out_channels, len(visual.transformer.resblocks)
 
 
-def adapted(task: Task, kind: AdapterKind, bottleneck: int = 0, prompts: int = 10) -> AdaptedViT:
+def adapted(
+    task: Task,
+    kind: AdapterKind,
+    bottleneck: int = 0,
+    prompts: int = 10,
+    start: Start = "kaiming_normal",
+) -> AdaptedViT:
     """The frozen tower with adapters in every block.
 
     All kinds but vpt leave the output unchanged before the first step; prompts take part in the
@@ -59,6 +66,7 @@ def adapted(task: Task, kind: AdapterKind, bottleneck: int = 0, prompts: int = 1
         kind: see `AdapterKind`.
         bottleneck: width of adaptformer and adapter, rank of lora; 0 uses LIFT's rule.
         prompts: tokens per block of vpt.
+        start: initial values of adaptformer and adapter.
     """
     visual = vit(task.backbone)
     width, blocks = shape(visual)
@@ -67,9 +75,9 @@ def adapted(task: Task, kind: AdapterKind, bottleneck: int = 0, prompts: int = 1
     for i in range(blocks):
         key = randomness.key(task.seed, "block", i)
         if kind == "adaptformer":
-            slots.append(Slots(mlp=AdaptFormer(width, d, key)))
+            slots.append(Slots(mlp=AdaptFormer(width, d, key, start)))
         elif kind == "adapter":
-            slots.append(Slots(after_mlp=Adapter(width, d, key)))
+            slots.append(Slots(after_mlp=Adapter(width, d, key, start)))
         elif kind == "lora":
             query, value = (randomness.key(key, name) for name in ("query", "value"))
             slots.append(Slots(query=LowRank(width, d, query), value=LowRank(width, d, value)))

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.augment import InEpoch
 from benchmarks.errors import UserError
 from methods.base import Batch, Predictor, Samples, Task, feature_batches
 from methods.parts.heads.linear_classifiers import SCALE, LinearHead
@@ -161,7 +162,7 @@ class FeaturesOf:
         index: NDArray[np.int64],
         *,
         needs: str,
-        augment: str = "none",
+        augment: InEpoch = "none",
         stream: tuple[Any, ...] = (),
     ) -> Batch:
         if needs == "images":
@@ -173,7 +174,7 @@ class FeaturesOf:
         parts: Sequence[NDArray[np.int64]],
         *,
         needs: str,
-        augment: str = "none",
+        augment: InEpoch = "none",
         stream: tuple[Any, ...] = (),
     ) -> Iterator[Batch]:
         if needs == "images":

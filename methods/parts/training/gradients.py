@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import memory, randomness
+from benchmarks.augment import in_epoch
 from methods.base import Batch, Samples
 from methods.parts.losses.base import is_coupled
 from methods.parts.training.members import Member
@@ -49,7 +50,8 @@ class Gradients:
         device, samples = self._request.task.device, self._request.task.train
         with randomness.seeded(seed, "epoch", epoch, device=device):
             self._random = _random_state(device)
-        needs, augment = self._request.needs, self._request.schedule.augment
+        needs, stage, schedule = self._request.needs, self._request.stage, self._request.schedule
+        augment = in_epoch(schedule.augment, epoch - stage.epochs_before, schedule.epochs)
         for batch in samples.loader(parts, needs=needs, augment=augment, stream=stream):
             yield batch, labels_of(samples, batch)
 

@@ -22,6 +22,7 @@ class Schedule:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     augment: str = "none"
+    """See `benchmarks.augment`; it may change over the epochs of this schedule."""
     optimiser: Literal["sgd", "adamw"] = "sgd"
     eps: float = 1e-8
     """Added to the root of AdamW's second moment."""

@@ -88,6 +88,7 @@ BICUBIC = InterpolationMode.BICUBIC
 BY_HAND = {
     "checkpoint": [T.Resize(32, BICUBIC), T.CenterCrop(32), T.ToTensor(), OWN],
     "lift": [T.Resize(36), T.CenterCrop(32), T.ToTensor(), OWN],  # 32 * 256 / 224 = 36.6
+    "lift_plus": [T.Resize(36, BICUBIC), T.CenterCrop(32), T.ToTensor(), OWN],
     "lmpt": [T.Resize((32, 32)), T.ToTensor(), IMAGENET],
 }
 """Resize alone is bilinear, as in the papers' code."""
@@ -116,19 +117,23 @@ def test_the_sizes_of_the_papers() -> None:
         visual.patch_size = patch  # type: ignore[assignment]
         settings = transforms.named("lift", {"size": (224, 224)}, visual)
         assert (settings["resize"], settings["margin"]) == (256, margin)
+        settings = transforms.named("lift_plus", {"size": (224, 224)}, visual)
+        assert (settings["resize"], settings["margin"]) == (256, 24)
     assert "margin" not in transforms.named("lift", {"size": 224}, torch.nn.Module())
 
 
 def test_transforms_have_different_hashes(clip_folder: Path, small: Backbone) -> None:
     name = f"local-dir:{clip_folder}"
     hashes = {t: load_on_cpu(name, t).preprocess_hash for t in TRANSFORMS}
-    assert len(set(hashes.values())) == 3
+    assert len(set(hashes.values())) == len(TRANSFORMS)
     assert hashes["checkpoint"] == small.preprocess_hash
     assert load_on_cpu(name, "lift").id == small.id
 
 
 def test_an_unknown_transform(clip_folder: Path) -> None:
-    with pytest.raises(UserError, match=r"Unknown transform 'imagenet'.*checkpoint, lift, lmpt"):
+    with pytest.raises(
+        UserError, match=r"Unknown transform 'imagenet'.*checkpoint, lift, lift_plus, lmpt"
+    ):
         load_on_cpu(f"local-dir:{clip_folder}", "imagenet")
 
 
@@ -136,10 +141,12 @@ def test_an_unknown_transform(clip_folder: Path) -> None:
 def test_five_crops_of_each_transform(clip_folder: Path, name: str) -> None:
     loaded = load_on_cpu(f"local-dir:{clip_folder}", name)
     images = _images((32, 32), (40, 64), (65, 33))
-    # 24 pixels at 224 are 3 at 32; LIFT's code adds one and a half patches, here of 16 pixels.
+    # 24 pixels at 224 are 3 at 32; LIFT's code adds one and a half patches, here of 16 pixels,
+    # and LIFT+'s code 24 pixels for every input.
     resize = {
         "checkpoint": T.Resize(35, BICUBIC),
         "lift": T.Resize(56),
+        "lift_plus": T.Resize(56, BICUBIC),
         "lmpt": T.Resize((35, 35)),
     }[name]
     crops = [T.FiveCrop(32)(resize(Image.fromarray(image))) for image in images]
@@ -165,7 +172,7 @@ def test_a_resize_mode_set_by_the_checkpoint(clip_folder: Path, tmp_path: Path, 
         whole = T.Compose([T.Resize((20, 32)), T.ToTensor()])(Image.fromarray(images[0]))
         expected[0] = OWN(torch.nn.functional.pad(whole, (0, 0, 6, 6)))
     torch.testing.assert_close(pixels_of(loaded, images), expected)
-    for name in ("lift", "lmpt"):
+    for name in ("lift", "lift_plus", "lmpt"):
         named = load_on_cpu(f"local-dir:{folder}", name)
         torch.testing.assert_close(pixels_of(named, images), _stacked(BY_HAND[name], images))
 

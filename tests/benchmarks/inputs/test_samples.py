@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 
 from benchmarks import loading, randomness
-from benchmarks.augment import Crops, mirrored
+from benchmarks.augment import Crops, SquareCrops, Squares, mirrored
 from benchmarks.backbone import transforms
 from benchmarks.conformance.tiny import tiny_backbone, tiny_data
 from benchmarks.datasets.base import ArrayImages, Split
+from benchmarks.datasets.carving import subset
 from benchmarks.datasets.files.image_files import FileImages
 from benchmarks.errors import DataError, UserError
 from benchmarks.inputs.features import FeatureStore
@@ -58,7 +59,7 @@ def test_features_are_those_of_the_images(samples: SplitSamples) -> None:
     torch.testing.assert_close(samples.features()[INDEX], expected, rtol=0, atol=FEATURE)
 
 
-@pytest.mark.parametrize("kind", ["flip", "crop_flip"])
+@pytest.mark.parametrize("kind", ["flip", "crop_flip", "square_crop"])
 def test_augmentation_depends_on_the_sample_alone(samples: SplitSamples, kind: str) -> None:
     batch = samples.batch(INDEX, needs="images", augment=kind, stream=(0, 3)).inputs
     assert torch.equal(batch[0], batch[3])  # sample 5, twice
@@ -117,6 +118,34 @@ def test_images_in_files(samples: SplitSamples, tmp_path: Path) -> None:
     torch.testing.assert_close(batched, crops, rtol=0, atol=1.02 * step)  # PIL rounds
 
 
+@pytest.mark.parametrize("least", [0.08, 1.0])
+def test_squares_in_memory_and_in_files(
+    samples: SplitSamples, tmp_path: Path, least: float
+) -> None:
+    split, side, backbone = tiny_data().train, tiny_backbone().image_size, tiny_backbone()
+    files = tuple(f"{i}.png" for i in range(len(split)))
+    for i, file in enumerate(files):
+        Image.fromarray(split.images.read(i)).save(tmp_path / file)
+    stored = dataclasses.replace(split, images=FileImages(tmp_path, files))
+    whole, some = SplitSamples(stored, backbone, FeatureStore(None)), subset(stored, INDEX)
+    carved = SplitSamples(some, backbone, FeatureStore(None))
+    drawn, expected = SquareCrops.drawn(samples.keys[INDEX], (0, 3), least), []
+    for i, at in enumerate(INDEX):
+        image = Image.fromarray(split.images.read(int(at)))
+        top, left, length, _ = drawn.box(i, image.height, image.width)
+        part = image.crop((left, top, left + length, top + length))
+        expected.append(np.asarray(part.resize((side, side), Image.Resampling.BICUBIC)))
+    pixels = backbone.normalise(torch.from_numpy(np.stack(expected)))  # and no one is mirrored
+    found = whole.batch(INDEX, needs="images", augment=Squares(least), stream=(0, 3)).inputs
+    assert torch.equal(found, pixels)
+    every = np.arange(len(INDEX))
+    found = carved.batch(every, needs="images", augment=Squares(least), stream=(0, 3)).inputs
+    assert torch.equal(found, pixels)
+    found = samples.batch(INDEX, needs="images", augment=Squares(least), stream=(0, 3)).inputs
+    step = float(1 / 255 / min(backbone.preprocess["std"]))
+    torch.testing.assert_close(found, pixels, rtol=0, atol=1.15 * step)  # PIL rounds
+
+
 def test_crops_use_the_whole_image_even_if_the_transform_crops_the_centre() -> None:
     size = tiny_backbone().image_size
     framed = np.full((32, 2 * size, 2 * size, 3), 255, dtype=np.uint8)
@@ -152,7 +181,7 @@ def on_disk(samples: SplitSamples, tmp_path_factory: pytest.TempPathFactory) -> 
     return SplitSamples(stored, tiny_backbone(), FeatureStore(None))
 
 
-@pytest.mark.parametrize("kind", ["none", "flip", "crop_flip"])
+@pytest.mark.parametrize("kind", ["none", "flip", "crop_flip", "square_crop"])
 @pytest.mark.parametrize("where", ["samples", "on_disk"])
 def test_the_loader_returns_the_same_images_in_any_batches(
     where: str, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
