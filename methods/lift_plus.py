@@ -42,7 +42,7 @@ class LiftPlus(Method):
     """LIFT in 5 epochs: square crops that grow over the epochs, a larger learning rate."""
 
     adapter: AdapterKind = "adaptformer"
-    """As for lift: adaptformer, adapter, lora, vpt, bitfit or none."""
+    """Adapters of lift: adaptformer, adapter, lora, vpt, bitfit or none."""
     loss: Literal["ce", "la"] = "la"
     lr: Annotated[float, NonNegative] = 0.02
     """LIFT has 0.01."""
