@@ -23,7 +23,7 @@ from methods.parts.ensembling import views_for
 from methods.parts.losses import MultiLabelLossName, named_loss
 from methods.parts.losses.base import LossFunction
 from methods.parts.losses.single_label.ce import cross_entropy
-from methods.parts.text.prompts import PromptClassifier, PromptLearner, prompt_schedule
+from methods.parts.text.prompts import Position, PromptClassifier, PromptLearner, prompt_schedule
 from methods.parts.training.learning import Learner, Learning
 from methods.parts.training.schedules import Training
 from methods.registry import register
@@ -45,6 +45,12 @@ class CoOp(Learner):
     """M, context vectors per prompt."""
     class_specific: bool = False
     """Separate contexts for every class (CSC in the paper) instead of shared ones."""
+    init: str = ""
+    """Text that the context starts at, instead of random numbers (CTX_INIT: "a photo of a" in the
+    authors' files named ctxv1); it has as many context vectors as tokens."""
+    position: Position = "end"
+    """Place of the class name (CLASS_TOKEN_POSITION): after all context vectors, in the middle of
+    them, or in front."""
     loss: MultiLabelLossName = "bce"
     """Multi-label: the loss, summed over the classes."""
     db_neg_scale: Annotated[float, Positive] = 2.0
@@ -66,7 +72,13 @@ class CoOp(Learner):
 
     def learn(self, task: Task) -> Learning:
         views = views_for(task, tte=self.tte)
-        prompts = PromptLearner(task, self.contexts, class_specific=self.class_specific)
+        prompts = PromptLearner(
+            task,
+            self.contexts,
+            class_specific=self.class_specific,
+            init=self.init,
+            position=self.position,
+        )
         loss = cross_entropy if task.kind == "single" else self._multi_label(task)
         schedule = prompt_schedule(self.epochs, self.batch_size, self.lr, self.weight_decay)
         module = PromptClassifier(prompts, task, loss)

@@ -77,9 +77,17 @@ TOWERS = {
 }
 
 
-def encoder_of(backbone: Backbone, class_specific: bool) -> PromptEncoder:
+def encoder_of(backbone: Backbone, class_specific: bool, rest: int = 0) -> PromptEncoder:
     tokens, ends = tokenised(backbone, [f"{name}." for name in NAMES])
-    return PromptEncoder(backbone, tokens, ends.tolist(), CONTEXTS, class_specific=class_specific)
+    return PromptEncoder(
+        backbone,
+        tokens,
+        ends.tolist(),
+        CONTEXTS,
+        class_specific=class_specific,
+        rest=rest,
+        after=(ends - 1).tolist(),
+    )
 
 
 def contexts_of(sets: int, class_specific: bool, dtype: torch.dtype) -> Tensor:
@@ -88,14 +96,19 @@ def contexts_of(sets: int, class_specific: bool, dtype: torch.dtype) -> Tensor:
     return torch.randn(shape, dtype=dtype, generator=generator).requires_grad_()
 
 
-def plain(backbone: Backbone, contexts: Tensor) -> Tensor:
+def plain(backbone: Backbone, contexts: Tensor, rest: int = 0) -> Tensor:
     """(C, D) of one set of contexts by open_clip's blocks on all 77 positions of every prompt."""
     tower: Any = text_tower(backbone)
     names = backbone.tokenizer([f"{name}." for name in NAMES])
     ends = names.argmax(-1) + CONTEXTS
     table = tower.token_embedding(names)
-    own = contexts.expand(len(NAMES), -1, -1)
-    x = torch.cat([table[:, :1], own, table[:, 1:-CONTEXTS]], dim=1) + tower.positional_embedding
+    prompts = []
+    for words, own, end in zip(table, contexts.expand(len(NAMES), -1, -1), ends, strict=True):
+        stop = int(end) - CONTEXTS - 1  # the full stop is before the end
+        first, last = own[: CONTEXTS - rest], own[CONTEXTS - rest :]
+        whole = torch.cat([words[:1], first, words[1:stop], last, words[stop:]])
+        prompts.append(whole[: len(words)])
+    x = torch.stack(prompts) + tower.positional_embedding
     x = tower.ln_final(tower.transformer(x, attn_mask=tower.attn_mask))
     return F.normalize(x[torch.arange(len(x)), ends] @ tower.text_projection, dim=-1)
 
@@ -106,13 +119,15 @@ def planned(monkeypatch: pytest.MonkeyPatch, rows: int, budget: int, bucket: int
     monkeypatch.setitem(packing.BUCKET_ROWS, "cpu", bucket)
 
 
-def both(backbone: Backbone, contexts: Tensor, class_specific: bool) -> list[tuple[Tensor, Tensor]]:
+def both(
+    backbone: Backbone, contexts: Tensor, class_specific: bool, rest: int = 0
+) -> list[tuple[Tensor, Tensor]]:
     """Features and the gradient of a weighted sum of them, ours and the reference."""
     target = torch.randn(len(contexts), len(NAMES), 16, dtype=contexts.dtype)
     found = []
     for features in (
-        encoder_of(backbone, class_specific)(contexts),
-        torch.stack([plain(backbone, one) for one in contexts]),
+        encoder_of(backbone, class_specific, rest)(contexts),
+        torch.stack([plain(backbone, one, rest) for one in contexts]),
     ):
         (gradient,) = torch.autograd.grad((features * target).sum(), contexts)
         found.append((features.detach(), gradient))
@@ -138,6 +153,19 @@ def test_chunks_sets_and_recomputation_change_nothing(monkeypatch, plan, sets, c
     contexts = contexts_of(sets, class_specific, torch.float64)
     ours, theirs = both(backbone_of(torch.float64), contexts, class_specific)
     torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
+
+
+@KINDS
+@pytest.mark.parametrize("plan", ["at once", "chunks", "some computed again"])
+@pytest.mark.parametrize("rest", [1, 3])
+def test_contexts_after_the_names_are_rows_of_every_class(monkeypatch, plan, rest, class_specific):
+    planned(monkeypatch, *PLANS[plan])
+    contexts = contexts_of(2, class_specific, torch.float64)
+    ours, theirs = both(backbone_of(torch.float64), contexts, class_specific, rest)
+    torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
+    assert float(theirs[1].abs().amax(-1).min()) > 1e-3
+    first = both(backbone_of(torch.float64), contexts, class_specific)[0]
+    assert float((first[0] - ours[0]).abs().max()) > 0.01  # the place matters
 
 
 def test_the_plans_of_the_tests_match_their_names(monkeypatch):

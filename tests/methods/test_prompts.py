@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.backbones import Backbone
 from benchmarks.conformance.tiny import tiny_backbone, tiny_data, tiny_task
 from benchmarks.datasets.base import DataSet
-from benchmarks.errors import NotApplicable
+from benchmarks.errors import NotApplicable, UserError
 from methods.base import Task
 from methods.coop import CoOp
 from methods.parts.losses.multi_label.bce import binary_cross_entropy
@@ -93,6 +93,40 @@ def test_class_specific_contexts_go_to_their_own_class(double):
     sentences = [f"{opening} {name}." for opening, name in zip(openings, NAMES, strict=True)]
     theirs = task.backbone.encode_text(sentences)
     torch.testing.assert_close(ours.float(), theirs, atol=2e-7, rtol=0)
+
+
+POSITIONS = {
+    "end": "a photo of {}.",
+    "middle": "a {} photo of.",  # of an odd number of vectors, more follow
+    "front": "{} a photo of.",
+}
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize("class_specific", [False, True])
+@pytest.mark.parametrize("position", POSITIONS)
+def test_a_context_that_starts_at_words_is_the_sentence_with_the_name_in_its_place(
+    position, class_specific, double
+):
+    task, test = precise_task(data=named())
+    method = CoOp(
+        init="a photo of", position=position, class_specific=class_specific, lr=0.0, epochs=1
+    )
+    predictor = method.fit(task)
+    assert predictor.trainable_params == 3 * 32 * (4 if class_specific else 1)
+    batch = test.batch(np.arange(16), needs="features")
+    with torch.no_grad():
+        ours = predictor.logits(batch)
+    sentences = [POSITIONS[position].format(name) for name in NAMES]
+    theirs = (
+        task.backbone.logit_scale * batch.features @ task.backbone.encode_text(sentences).T.double()
+    )
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_a_context_that_starts_at_no_words_is_refused():
+    with pytest.raises(UserError, match="init: ' ' has no words"):
+        CoOp(init=" ").fit(tiny_task()[0])
 
 
 def test_shapes_and_initial_values():

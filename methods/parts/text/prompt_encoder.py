@@ -37,19 +37,19 @@ class _Part:
 
     chunk: Chunk
     tokens: Tensor
-    """(R,) token ids; arbitrary for rows of contexts."""
+    """(R,) token ids; 0 for rows of contexts."""
     places: Tensor
     """(R,) positions in the prompt."""
     learned: Tensor
-    """(r * M,) rows of the contexts."""
-    contexts: Tensor
-    """(r,) indices of these contexts."""
+    """(r,) rows of context vectors."""
+    vectors: Tensor
+    """(r,) the one among the S * (C or 1) * M vectors that each of these rows holds."""
     keep: bool
     """Keep the tensors that the backward pass reads."""
 
 
 class PromptEncoder:
-    """Encoder of prompts [start][context][class name].[end].
+    """Encoder of prompts [start][context][class name][rest of the context].[end].
 
     Args:
         backbone: a backbone with a text tower like CLIP's.
@@ -57,6 +57,8 @@ class PromptEncoder:
         ends: C positions of the ends among these tokens.
         contexts: M.
         class_specific: every class has its own context vectors.
+        rest: number of context vectors that follow the class name.
+        after: C positions among the tokens before which they follow; only read if there is a rest.
     """
 
     def __init__(
@@ -67,16 +69,31 @@ class PromptEncoder:
         contexts: int,
         *,
         class_specific: bool,
+        rest: int = 0,
+        after: Sequence[int] = (),
     ) -> None:
         self._tower = tower = text_tower(backbone)
         self._table: Tensor = tower.token_embedding.weight.detach()
         self._positions: Tensor = tower.positional_embedding.detach()
         compute = torch.bfloat16 if backbone.precision == "bf16" else self._table.dtype
         self._text = FrozenText(tower, compute)
-        self._names, self._ends, self._contexts = names, ends, contexts
-        self._class_specific = class_specific
+        self._contexts, self._class_specific = contexts, class_specific
+        # Shared contexts before the names are the same for all classes: they are computed once.
+        self._leading = 0 if class_specific else contexts - rest
+        own, cuts = contexts - rest - self._leading, after if rest else ends
+        self._rows = [
+            [
+                *range(-contexts, own - contexts),
+                *name[1:cut],
+                *range(-rest, 0),
+                *name[cut : end + 1],
+            ]
+            for name, cut, end in zip(names.tolist(), cuts, ends, strict=True)
+        ]
+        """Rows of each prompt after the start and the shared contexts before the name: token ids,
+        and m - M for context vector m."""
         self._plans: dict[int, tuple[list[_Part], Tensor]] = {}
-        self._start = self._of_start()
+        self._start = self._of_start(names[0, :1])
 
     def __call__(self, contexts: Tensor) -> Tensor:
         """(S, C or 1, M, W) context vectors -> (S, C, D) L2-normalised text features."""
@@ -88,13 +105,13 @@ class PromptEncoder:
         if sets not in self._plans:
             self._plans[sets] = self._plan(sets)
         parts, order = self._plans[sets]
-        placed = contexts.flatten(0, 1) + self._positions[1 : 1 + self._contexts]
+        vectors = contexts.flatten(0, 2)
         groups = 1 if self._class_specific else sets
         before = self._start.expand(-1, -1, groups, -1, -1, -1)
         found = []
         for part in parts:
             x = F.embedding(part.tokens, self._table) + self._positions[part.places]
-            learned = placed[part.contexts].flatten(0, 1)
+            learned = vectors[part.vectors] + self._positions[part.places[part.learned]]
             ends, seen = self._text(x, learned, part.learned, part.chunk, before, keep=part.keep)
             found.append(ends)
             if not self._class_specific:
@@ -104,9 +121,9 @@ class PromptEncoder:
         return by_set
 
     @torch.no_grad()
-    def _of_start(self) -> Tensor:
-        """(blocks, 2, 1, H, 1, d) keys and values of the start token."""
-        x = self._table[self._names[0, :1]] + self._positions[:1]
+    def _of_start(self, start: Tensor) -> Tensor:
+        """(blocks, 2, 1, H, 1, d) keys and values of the start token (1,)."""
+        x = self._table[start] + self._positions[:1]
         none = torch.empty(0, dtype=torch.long, device=x.device)
         heads, width = self._text.heads, self._text.width
         before = x.new_empty(len(self._text.blocks), 2, 1, heads, 0, width // heads)
@@ -115,12 +132,11 @@ class PromptEncoder:
 
     def _plan(self, sets: int) -> tuple[list[_Part], Tensor]:
         """The parts, and (S * C,) the index of each prompt's feature in their joint output."""
-        device, count = self._names.device, len(self._ends)
-        own = self._contexts if self._class_specific else 0  # contexts before each name
-        lengths = [end + own for end in self._ends]
+        device, count = self._positions.device, len(self._rows)
+        lengths = [len(rows) for rows in self._rows]
         # With class-specific contexts, all sets count as one set of more classes.
         copies, groups = (sets, 1) if self._class_specific else (1, sets)
-        leading = self._contexts - own
+        leading = self._leading
         row = self._text.bytes_kept(sum(lengths) / count + leading)
         budget = min(BUDGET, _memory(device) // 3)
         rows = min(ROWS.get(device.type, ROWS["cuda"]), max(1, int(budget / 8 / row)))
@@ -134,26 +150,27 @@ class PromptEncoder:
         return parts, torch.cat(done).argsort()
 
     def _part(self, chunk: Chunk, groups: int, *, keep: bool) -> _Part:
-        device, contexts = self._names.device, self._contexts
-        places = [torch.arange(1, chunk.leading + 1, device=device).repeat(groups)]
-        tokens = [torch.zeros_like(places[0])]
-        learned = [torch.arange(groups * chunk.leading, device=device)]
-        which = [torch.arange(groups if chunk.leading else 0, device=device)]
-        first = 1 if self._class_specific else 1 + contexts
+        count, contexts, device = len(self._rows), self._contexts, self._positions.device
+        places = [torch.arange(1, chunk.leading + 1).repeat(groups)]
+        content = [torch.arange(-contexts, chunk.leading - contexts).repeat(groups)]
+        sets = [torch.arange(groups).repeat_interleave(chunk.leading)]
         for bucket in chunk.buckets:
-            n, length = len(bucket.prompts), bucket.length
-            place = torch.arange(first, first + length, device=device)
-            inside = (place - contexts).clamp(min=1)  # position in the name, after the contexts
-            names = self._names[bucket.prompts % len(self._names)][:, inside]  # (n, T)
-            tokens.append(names.expand(groups, -1, -1).flatten())
-            places.append(place.repeat(groups * n))
-            if self._class_specific:
-                starts = bucket.first + length * torch.arange(n, device=device)
-                learned.append((starts[:, None] + torch.arange(contexts, device=device)).flatten())
-                which.append(bucket.prompts)
-        return _Part(
-            chunk, torch.cat(tokens), torch.cat(places), torch.cat(learned), torch.cat(which), keep
+            prompts, length = bucket.prompts.tolist(), bucket.length
+            rows = [self._rows[prompt % count] for prompt in prompts]
+            padded = torch.tensor([row + [0] * (length - len(row)) for row in rows])  # (n, T)
+            place = torch.arange(1 + self._leading, 1 + self._leading + length)
+            content.append(padded.flatten().repeat(groups))
+            places.append(place.repeat(groups * len(rows)))
+            # A class-specific context belongs to a prompt, a shared one to a set of prompts.
+            owner = torch.tensor(prompts) if self._class_specific else torch.arange(groups)
+            sets.append(owner.repeat_interleave(groups * len(rows) * length // len(owner)))
+        held, owners = torch.cat(content), torch.cat(sets)
+        learned = (held < 0).nonzero()[:, 0]
+        vectors = contexts * (owners[learned] + 1) + held[learned]
+        tokens, places_of, learned, vectors = (
+            x.to(device) for x in (held.clamp(min=0), torch.cat(places), learned, vectors)
         )
+        return _Part(chunk, tokens, places_of, learned, vectors, keep)
 
 
 def _memory(device: torch.device) -> int:

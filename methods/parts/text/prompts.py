@@ -5,11 +5,14 @@ C classes, M context vectors, W width of the text tower, L tokens, D joint space
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.errors import NotApplicable
+from benchmarks.backbones import Backbone
+from benchmarks.errors import NotApplicable, UserError
 from methods.base import Batch, Task
 from methods.parts.heads.calibration import Calibration
 from methods.parts.losses.base import LossFunction
@@ -17,43 +20,69 @@ from methods.parts.text.prompt_encoder import PromptEncoder
 from methods.parts.text.text_tower import mean_direction, text_tower, tokenised
 from methods.parts.training.schedules import Schedule
 
+Position = Literal["end", "middle", "front"]
+"""Place of the class name: after all context vectors, after half of them, or before all."""
+
 
 class PromptLearner(nn.Module):
     """[start][v_1 … v_M][class name].[end] (Zhou et al. 2022, arXiv 2109.01134).
 
-    The class name is last, followed by a full stop as in the authors' code.
+    The class name is last, unless `position` says otherwise. A full stop ends the prompt, as in the
+    authors' code.
 
     Args:
         task: class names, backbone, randomness.
         contexts: M.
         class_specific: separate context vectors for every class instead of shared ones.
         std: standard deviation of the initial context.
+        init: text whose token embeddings are the initial context of every class, instead of random
+            numbers; its number of tokens is M.
+        position: place of the class name; an odd vector follows the name.
 
     Raises:
         NotApplicable: the text tower is not like CLIP's (see `text_tower`), or the longest class
             name is too long.
+        UserError: `init` has no words.
     """
 
     def __init__(
-        self, task: Task, contexts: int, *, class_specific: bool, std: float = 0.02
+        self,
+        task: Task,
+        contexts: int,
+        *,
+        class_specific: bool,
+        std: float = 0.02,
+        init: str = "",
+        position: Position = "end",
     ) -> None:
         super().__init__()
         tower = text_tower(task.backbone)
         task.note_unknown_words(task.texts.class_names)
         width = tower.token_embedding.weight.shape[1]
-        if class_specific:
-            start = task.normal_per_class("context", contexts, width)
+        if init:
+            start = _embedded(task.backbone, init)[None]  # (1, M, W)
+            contexts = start.shape[1]
+            start = start.repeat(task.num_classes if class_specific else 1, 1, 1)
+        elif class_specific:
+            start = std * task.normal_per_class("context", contexts, width)
         else:
-            start = torch.randn(1, contexts, width, generator=task.generator("context"))
-        self.context = nn.Parameter(std * start.to(task.device))  # (C or 1, M, W)
+            start = std * torch.randn(1, contexts, width, generator=task.generator("context"))
+        self.context = nn.Parameter(start.to(task.device))  # (C or 1, M, W)
         names, end = tokenised(task.backbone, [f"{name}." for name in task.texts.class_names])
         room = tower.positional_embedding.shape[0] - contexts
         if names.shape[1] > room:
             raise NotApplicable(
                 f"class names take {names.shape[1]} tokens, {contexts} contexts leave {room}"
             )
+        _, after = tokenised(task.backbone, task.texts.class_names)  # where the full stop is
         self._encode = PromptEncoder(
-            task.backbone, names, end.tolist(), contexts, class_specific=class_specific
+            task.backbone,
+            names,
+            end.tolist(),
+            contexts,
+            class_specific=class_specific,
+            rest={"end": 0, "middle": contexts - contexts // 2, "front": contexts}[position],
+            after=after.tolist(),
         )
         place = torch.arange(names.shape[1], device=names.device)
         inside = (place > 0) & (place < end[:, None])
@@ -73,6 +102,15 @@ class PromptLearner(nn.Module):
     def forward(self) -> Tensor:
         """(C, D) L2-normalised text features of the learned prompts."""
         return self.features(self.context[None])[0]
+
+
+def _embedded(backbone: Backbone, text: str) -> Tensor:
+    """(n, W) token embeddings of a text."""
+    if not text.strip():
+        raise UserError(f"init: '{text}' has no words.")
+    tokens, end = tokenised(backbone, [text.strip()])
+    embedded: Tensor = text_tower(backbone).token_embedding(tokens[0, 1 : int(end[0])]).detach()
+    return embedded
 
 
 def prompt_schedule(epochs: int, batch_size: int, lr: float, weight_decay: float) -> Schedule:
