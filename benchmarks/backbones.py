@@ -177,11 +177,17 @@ class Backbone:
         return nn.functional.normalize(features.float(), dim=-1)
 
     @torch.no_grad()
-    def encode_text(self, texts: Sequence[str], chunk: int = 256) -> Tensor:
-        """N strings -> (N, D) L2-normalised float32 features, `chunk` strings at a time.
+    def encode_text(self, texts: Sequence[str], chunk: int = 256, *, unit: bool = True) -> Tensor:
+        """N strings -> (N, D) float32 features, `chunk` strings at a time.
 
         Equal strings are encoded once. If the tower is causal, strings of similar length share a
         chunk and their padding is left out, which changes nothing but rounding.
+
+        Args:
+            texts: the strings.
+            chunk: strings per forward pass.
+            unit: scale the features to length 1; otherwise they keep the length that the tower
+                gives them.
         """
         place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         tokens = self.tokenizer(list(place))  # (m, T)
@@ -196,7 +202,8 @@ class Backbone:
                     if end is None
                     else text_towers.encode(self.model, some, end[rows].to(self.device))
                 )
-            parts.append(nn.functional.normalize(features.float(), dim=-1))
+            features = features.float()
+            parts.append(nn.functional.normalize(features, dim=-1) if unit else features)
         back = order.argsort()[[place[text] for text in texts]]
         return torch.cat(parts)[back.to(self.device)]
 

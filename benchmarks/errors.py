@@ -38,6 +38,8 @@ OTHER_NAMES = {
     "imbalance_ratio": "imbalance", "imb_type": "profile", "augmentation": "augment",
     "zeroshot": "zero_shot", "clip": "zero_shot", "linear_probing": "linear_probe",
     "lp": "linear_probe", "la": "logit_adjustment", "logit_adjusted": "logit_adjustment",
+    "task_residual": "taskres", "zs_lp": "clap", "zslp": "clap", "lp++": "lp_plus_plus",
+    "lpp": "lp_plus_plus", "ss_text+": "ss_text", "sstext": "ss_text", "sstext+": "ss_text",
     "fft": "full_finetune", "fine_tuning": "full_finetune",
     "cifar100": "cifar100_lt", "cifar10": "cifar10_lt", "imagenet": "imagenet_lt",
     "places": "places_lt", "inaturalist": "inat2018", "inat": "inat2018", "voc": "voc_lt",

@@ -30,7 +30,10 @@ def optimiser_of(trainings: Sequence[tuple[list[Tensor], Schedule]]) -> torch.op
     fused = all(p.device.type in ("cpu", "cuda") for parameters, _ in trainings for p in parameters)
     if schedule.optimiser == "adamw":
         return torch.optim.AdamW(given, eps=schedule.eps, fused=fused)
-    return torch.optim.SGD(given, momentum=schedule.momentum, fused=fused)
+    if schedule.optimiser == "adam":
+        return torch.optim.Adam(given, eps=schedule.eps, fused=fused)
+    nesterov = schedule.optimiser == "nesterov"
+    return torch.optim.SGD(given, momentum=schedule.momentum, nesterov=nesterov, fused=fused)
 
 
 def take_up(

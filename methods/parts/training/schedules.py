@@ -23,9 +23,10 @@ class Schedule:
     weight_decay: float = 5e-4
     augment: str = "none"
     """See `benchmarks.augment`; it may change over the epochs of this schedule."""
-    optimiser: Literal["sgd", "adamw"] = "sgd"
+    optimiser: Literal["sgd", "nesterov", "adam", "adamw"] = "sgd"
+    """nesterov: SGD with Nesterov's momentum; adam: its decay is part of the gradient, as SGD's."""
     eps: float = 1e-8
-    """Added to the root of AdamW's second moment."""
+    """Added to the root of Adam's and AdamW's second moment."""
     anneal: Literal["epoch", "step"] = "epoch"
     """Steps of the cosine: the learning rate falls before each epoch (LIFT, CoOp) or each step
     (Tip-Adapter)."""
