@@ -16,7 +16,7 @@ from reports.csv_text import csv_text
 from reports.grid import Grid, Head
 from reports.layout import Cell, number
 from reports.markdown_grid import markdown_grid
-from reports.markdown_text import code, escape_markdown, pipes
+from reports.markdown_text import escape_markdown
 from reports.table import Mark, Summary
 
 
@@ -69,28 +69,39 @@ def _section(study: Study) -> str:
     lines = [f"## {escape_markdown(title(study))}", "", *markdown_grid(statistics(study))]
     lines += ["", *(f"- {escape_markdown(line)}" for line in study.notes)]
     if study.pairs:
-        lines += ["", *_pairs(study)]
+        lines += ["", *markdown_grid(pairs(study))]
+        lines += ["", legend] if (legend := pairs_legend(study)) else []
     return "\n".join(lines) + "\n"
 
 
-def _pairs(study: Study) -> list[str]:
-    names = ["A", "B", "P(run of A better)"]
+def pairs(study: Study) -> Grid:
+    """The comparison of each pair of ranked variants; p values with Holm's correction up to LEVEL
+    are marked as the best."""
+    names = ["P(run of A better)"]
     if study.tests is not None:
         names += ["p", "p, Holm"]
     if any(pair.posterior for pair in study.pairs):
         names += ["P(A better)", "P(equivalent)", "P(B better)"]
-    lines = [pipes(names), pipes([":--", ":--"] + ["--:"] * (len(names) - 2))]
-    for pair in study.pairs:
-        cells = [code(pair.a.line.name), code(pair.b.line.name)]
-        cells.append(_ends(pair.improvement, 2))
-        if pair.test is not None:
-            holm = f"{pair.test.holm:.3f}"
-            cells += [f"{pair.test.p:.3f}", f"**{holm}**" if pair.test.holm <= LEVEL else holm]
-        if pair.posterior is not None:
-            p = pair.posterior
-            cells += [f"{value:.2f}" for value in (p.a_better, p.equivalent, p.b_better)]
-        lines.append(pipes(cells))
-    return lines
+    lines = [
+        (Head(f"{pair.a.line.name} (A), {pair.b.line.name} (B)"), tuple(_compared(pair)))
+        for pair in study.pairs
+    ]
+    return Grid("pair", tuple(map(Head, names)), tuple(lines))
+
+
+def pairs_legend(study: Study) -> str:
+    """The meaning of the marks in `pairs`; empty without a test."""
+    return "" if study.tests is None else f"Bold: p ≤ {LEVEL:g} with Holm's correction."
+
+
+def _compared(pair: Versus) -> Iterator[Cell]:
+    yield Cell(_ends(pair.improvement, 2))
+    if pair.test is not None:
+        yield Cell(f"{pair.test.p:.3f}")
+        yield Cell(f"{pair.test.holm:.3f}", mark="best" if pair.test.holm <= LEVEL else None)
+    if pair.posterior is not None:
+        p = pair.posterior
+        yield from (Cell(f"{value:.2f}") for value in (p.a_better, p.equivalent, p.b_better))
 
 
 def csv(overviews: Sequence[Overview], studies: Sequence[Study]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.across.captions import caption_parts, reader_notes
-from reports.across.files import statistics, title
+from reports.across.files import pairs, pairs_legend, statistics, title
 from reports.across.overview import Overview, overview_grid
 from reports.across.study import Study
 from reports.latex.sheet import Sheet
@@ -41,4 +41,19 @@ def study_sheet(study: Study, name: str) -> Sheet:
         title=title(study),
         caption=breakable(f"{title(study)}."),
         notes=study.notes,
+    )
+
+
+def pairs_sheet(study: Study, name: str) -> Sheet:
+    """The comparisons of pairs over data sets.
+
+    Args:
+        study: what to print; it has pairs.
+        name: of the label.
+    """
+    return Sheet.of(
+        pairs(study),
+        name=name,
+        title=f"Pairs, {title(study)}",
+        caption=breakable(f"Pairs of methods, {title(study)}. {pairs_legend(study)}".rstrip()),
     )

@@ -11,7 +11,7 @@ from reports.across.overview import Overview
 from reports.across.study import Study
 from reports.compare.families import Family
 from reports.latex.comparisons import against_sheet, pair_sheet
-from reports.latex.data_sets import overview_sheet, study_sheet
+from reports.latex.data_sets import overview_sheet, pairs_sheet, study_sheet
 from reports.latex.floats import HEADER, floats
 from reports.latex.published import published_sheet
 from reports.latex.results import results_sheet
@@ -62,7 +62,10 @@ def across_text(
         overview_sheet(overview, "across" if not place else f"across-{place + 1}")
         for place, overview in enumerate(overviews)
     ]
-    sheets += [study_sheet(study, stem) for study, stem in zip(studies, stems, strict=True)]
+    for study, stem in zip(studies, stems, strict=True):
+        sheets.append(study_sheet(study, stem))
+        if study.pairs:
+            sheets.append(pairs_sheet(study, f"{stem}__pairs"))
     return _text(sheets, report, width)
 
 

@@ -21,7 +21,14 @@ from reports.page.packing import Pool, script_json
 from reports.page.pairs import pairs_data
 from reports.page.predicted import Predicted
 from reports.page.records import records_data
-from reports.page.tables import described, overview_data, study_data, sweep_data, table_data
+from reports.page.tables import (
+    described,
+    overview_data,
+    study_data,
+    study_pairs,
+    sweep_data,
+    table_data,
+)
 from reports.table import Table
 from results.schema import Record
 
@@ -70,7 +77,8 @@ def page_data(content: Content) -> dict[str, Any]:
         "sweeps": [sweep_data(sweep, looks) for sweep in content.sweeps],
         "across": [
             *map(overview_data, content.overviews),
-            *map(study_data, content.studies),
+            *(study_data(study, looks) for study in content.studies),
+            *(study_pairs(study) for study in content.studies if study.pairs),
         ],
         "records": records,
         "images": predicted.sets(),

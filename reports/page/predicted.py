@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from benchmarks.errors import UserError
 from benchmarks.metrics import single_label_outcome
+from benchmarks.protocol import GROUPS
 from reports.compare.parts import compared_metrics
 from reports.compare.runs import Read
 from reports.page.packing import bits, packed
 from results.schema import Record
 
+BINS = 15
+"""Bins of equal width of the reliability diagrams, those of the expected calibration error."""
 LARGEST = 7_000_000
 """Characters of all predictions of a page; runs beyond have none."""
 
@@ -23,7 +26,7 @@ class Predicted:
 
     Images are sorted by class, then by id, so that the numbers of images by class tell the labels.
     A run has one bit for each image, whether it is right, and the predicted class of those that are
-    wrong: half of what the classes of all images take.
+    wrong: half of what the classes of all images take. Of the probabilities, sums over bins are kept.
 
     Args:
         read: returns the predictions of a record; None if there are none.
@@ -68,6 +71,10 @@ class Predicted:
         if "top5" in arrays:
             small = np.uint8 if len(record.class_names) <= 256 else np.uint16
             found["wrong"] = packed(arrays["top5"][order, 0][~right].astype(small))
+        if "top5_prob" in arrays:
+            assert record.groups is not None
+            groups = np.array(record.groups.membership)[labels]
+            found["bins"] = packed(_bins(arrays["top5_prob"][order, 0], right, groups))
         self._size += sum(len(value) for value in found.values() if isinstance(value, str))
         return found
 
@@ -93,3 +100,23 @@ class Predicted:
                 return number
         self._sets.append((ids, labels))
         return len(self._sets) - 1
+
+
+def _bins(
+    confidence: NDArray[np.float32], right: NDArray[np.bool_], groups: NDArray[np.str_]
+) -> NDArray[np.float32]:
+    """Images, sum of confidence and right ones in each bin of each group: (3 groups, BINS, 3).
+
+    Args:
+        confidence: (N,) probability of the predicted class.
+        right: (N,) True where it is the true one.
+        groups: (N,) group of the true class.
+    """
+    # A bin has its upper end, as in the metric `ece`.
+    place = np.clip(np.ceil(confidence.astype(float) * BINS).astype(int) - 1, 0, BINS - 1)
+    found = np.zeros((len(GROUPS), BINS, 3), dtype=np.float32)
+    for own, group in zip(found, GROUPS, strict=True):
+        chosen = groups == group
+        for column, values in enumerate((np.ones(len(right)), confidence, right)):
+            own[:, column] = np.bincount(place[chosen], values[chosen], BINS)
+    return found

@@ -7,8 +7,7 @@ from typing import Any
 
 from benchmarks.metrics import metrics_of
 from reports.across import captions
-from reports.across.files import statistics
-from reports.across.files import title as study_title
+from reports.across import files as across_files
 from reports.across.overview import Overview, overview_grid
 from reports.across.study import Study
 from reports.columns import COSTS
@@ -189,10 +188,36 @@ def overview_data(overview: Overview) -> dict[str, Any]:
     }
 
 
-def study_data(study: Study) -> dict[str, Any]:
-    """Statistics over data sets, as they are printed."""
-    grid = _grid(statistics(study))
-    return {"title": study_title(study), "caption": "", "notes": list(study.notes), **grid}
+def study_data(study: Study, looks: Mapping[Name, Look]) -> dict[str, Any]:
+    """Statistics over data sets, as they are printed, and the diagram of critical differences.
+
+    Args:
+        study: the statistics.
+        looks: of the rows.
+    """
+    found = {
+        "title": across_files.title(study),
+        "caption": "",
+        "notes": list(study.notes),
+        **_grid(across_files.statistics(study)),
+    }
+    if study.tests is not None:
+        found["ranks"] = [
+            [one.line.name, one.rank, _look(looks[one.line.method, one.line.label])]
+            for one in study.ranked
+        ]
+        found["alike"] = study.alike
+    return found
+
+
+def study_pairs(study: Study) -> dict[str, Any]:
+    """The comparisons of pairs over data sets, as they are printed."""
+    return {
+        "title": f"Pairs, {across_files.title(study)}",
+        "caption": across_files.pairs_legend(study),
+        "notes": [],
+        **_grid(across_files.pairs(study)),
+    }
 
 
 def _grid(grid: Grid) -> dict[str, Any]:

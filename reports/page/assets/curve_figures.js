@@ -1,4 +1,38 @@
-// Curves: training by epoch, and sweeps over a knob of a data set.
+// Curves: calibration, training by epoch, and sweeps over a knob of a data set.
+
+/** Accuracy against confidence, a panel for each group. */
+function calibrationFigure(table, rows) {
+  const groups = GROUPS.filter((group) => rows.some((row) => reliability(row, group).length));
+  if (!groups.length) return null;
+  const plotIt = (width) => {
+    const beside = width < 700 ? 1 : groups.length;
+    const [each, tall] = [width / beside, 300];
+    const height = (groups.length / beside) * tall;
+    const box = s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
+    groups.forEach((group, i) => {
+      const f = frame(each, tall, { low: 0, high: 100, title: "confidence (%)" }, { low: 0, high: 100, title: i % beside ? "" : "accuracy (%)" });
+      f.svg.setAttribute("x", (i % beside) * each);
+      f.svg.removeAttribute("role"); // a part of the figure
+      f.svg.setAttribute("y", Math.floor(i / beside) * tall);
+      f.svg.append(s("line", { class: "border", x1: f.X(0), y1: f.Y(0), x2: f.X(100), y2: f.Y(100) }),
+        s("text", { class: "name", x: (f.box.left + f.box.right) / 2, y: 9, "text-anchor": "middle" }, group));
+      for (const row of litLast(table, rows)) {
+        const lit = litOf(table).has(row.label);
+        const placed = reliability(row, group).map(({ confidence, accuracy }) => [f.X(confidence), f.Y(accuracy)]);
+        f.svg.append(series(row.look, lit, line(row.look, placed, lit ? 1.8 : 1), lit ? placed.map(([x, y]) => mark(row.look, x, y, 3)) : null));
+      }
+      box.append(f.svg);
+    });
+    return box;
+  };
+  const error = (found) => {
+    const images = found.reduce((sum, one) => sum + one.images, 0);
+    return images ? found.reduce((sum, one) => sum + one.images * Math.abs(one.confidence - one.accuracy), 0) / images : null;
+  };
+  const values = () => grid([{ text: "method", left: true }, ...groups.map((group) => `error of ${group} (%)`)],
+    rows.map((row) => [row.text, ...groups.map((group) => percent(error(reliability(row, group))))]));
+  return figure("calibration", "Calibration", "Accuracy of the test images of a group by the probability of the predicted class, in 15 bins of equal width over all runs of a row. On the dotted line both are equal.", plotIt, { wide: true, values });
+}
 
 /** A figure for each curve by epoch that runs have kept, the mean over the runs of a row. */
 function historyFigures(table, rows) {

@@ -99,6 +99,22 @@ const weightsFor = (record) =>
   once(record, "weights", () => Object.fromEntries(
     Object.entries(DATA.weights[record.weights]).map(([key, text]) => [key, new Float64Array(bytes(text).buffer)])));
 
+/** Images, mean confidence and accuracy in percent of the filled bins of a group, from all runs of a
+ * row; empty if one has no probabilities. */
+function reliability(row, group) {
+  const runs = doneOf(row).map((record) => record.bins && once(record, "bins", () => new Float32Array(bytes(record.bins).buffer)));
+  if (!runs.length || runs.includes(undefined)) return [];
+  const size = runs[0].length / GROUPS.length;
+  const sums = new Float64Array(size);
+  for (const run of runs) for (let i = 0; i < size; i++) sums[i] += run[GROUPS.indexOf(group) * size + i];
+  const found = [];
+  for (let i = 0; i < size; i += 3) {
+    const [images, confidence, right] = sums.subarray(i, i + 3);
+    if (images) found.push({ images, confidence: (100 * confidence) / images, accuracy: (100 * right) / images });
+  }
+  return found;
+}
+
 /** Pairs of runs that share their seeds; one run of a deterministic method goes with every seed. */
 function pairedRuns(a, b) {
   const fixed = (record) => pooled(record.facts).deterministic;

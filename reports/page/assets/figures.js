@@ -12,7 +12,7 @@ function drawFigures() {
     fill(part, h("div", { class: "controls" }, tableChoice("figures-table")),
       h("p", { class: "soft" }, "Pressed rows stand out in all figures."), legend(table, ranked(table)),
       h("div", { class: "grid" }, headTail(table, rows), groupDots(table, rows), tradeOff(table, rows),
-        costFigure(table, rows), tailFigure(table, rows), historyFigures(table, rows), sweeps));
+        costFigure(table, rows), tailFigure(table, rows), calibrationFigure(table, rows), historyFigures(table, rows), sweeps));
   }
   renderPlots();
 }

@@ -36,10 +36,39 @@ function drawPublished() {
 function drawAcross() {
   const part = document.getElementById("across");
   const cell = ([text, marked]) => ({ best: h("b", {}, text), second: h("u", {}, text) }[marked] ?? text);
-  fill(part, DATA.across.length ? DATA.across.map(({ title, caption, heads, lines, notes: below }) => [
+  PLOTS = PLOTS.filter(({ plot }) => !part.contains(plot));
+  fill(part, DATA.across.length ? DATA.across.map(({ title, caption, heads, lines, ranks, alike, notes: below }, i) => [
     h("h3", {}, bdi(title)),
     caption ? h("p", {}, bdi(caption)) : null,
     region(title, grid(heads.map((text, i) => ({ text, left: i === 0 })), lines.map(([head, ...cells]) => [head, ...cells.map(cell)]))),
+    ranks ? rankFigure(`ranks-${i}`, title, ranks, alike) : null,
     notes(below),
   ]) : h("p", {}, "No backbone has two data sets."));
+  renderPlots();
+}
+
+/** The diagram of critical differences: variants by mean rank, and bars over those not shown to differ. */
+function rankFigure(id, title, ranks, alike) {
+  const plotIt = (width) => {
+    const name = Math.min(200, width * 0.4);
+    const [top, step] = [34, 20];
+    const height = top + step * ranks.length + 6;
+    const f = s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
+    const X = (rank) => name + 8 + ((rank - 1) / Math.max(ranks.length - 1, 1)) * (width - name - 20);
+    f.append(s("text", { x: (name + width) / 2, y: 10, "text-anchor": "middle" }, "mean rank"));
+    for (const tick of ticks(1, ranks.length, width / 90)) {
+      f.append(s("line", { class: "gridline", x1: X(tick), x2: X(tick), y1: top - 6, y2: height }),
+        s("text", { x: X(tick), y: top - 10, "text-anchor": "middle" }, `${tick}`));
+    }
+    const Y = (i) => top + step * (i + 0.5);
+    alike.forEach((group, i) => {
+      const x = X(ranks[group.at(-1)][1]) + 9 + 4 * (i % 3);
+      f.append(s("line", { class: "axis", "stroke-width": 2.5, x1: x, x2: x, y1: Y(group[0]) - 6, y2: Y(group.at(-1)) + 6 }));
+    });
+    ranks.forEach(([text, rank, look], i) => f.append(
+      s("text", { class: "name", x: name, y: Y(i) + 4, "text-anchor": "end" }, shortened(text, name / 6.5)),
+      series(look, true, mark(look, X(rank), Y(i), 5))));
+    return f;
+  };
+  return figure(id, `Mean ranks, ${title}`, "A bar joins variants of which no two are shown to differ.", plotIt);
 }

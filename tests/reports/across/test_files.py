@@ -17,6 +17,7 @@ from reports.across.study import Study, study
 from reports.across.terminal import print_study
 from reports.aggregate import build_tables
 from reports.figures.diagram import diagram
+from reports.latex.data_sets import pairs_sheet
 from reports.report import write_report
 from reports.settings import Settings
 from reports.view import View
@@ -57,7 +58,11 @@ def test_six_data_sets_show_a_difference_of_two_variants() -> None:
     text = markdown(found)
     assert "| **1.00** |" in text and "**2.00**" not in text
     assert text.index("| `m0` | 47.5 |") < text.index("| `m1` | 49.5 |")
-    assert "| `m1` | `m0` | 1.00 | 0.031 | **0.031** |" in text
+    assert "| m1 (A), m0 (B) | 1.00 | 0.031 | **0.031** |" in text
+    sheet = pairs_sheet(found, "x")
+    assert [line.label for line in sheet.lines] == ["m1 (A), m0 (B)"]
+    assert [entry.mark for entry in sheet.lines[0].cells] == [None, None, "best"]
+    assert sheet.lines[0].cells[2].text == "0.031"
 
 
 def test_fewer_than_five_data_sets_make_no_test() -> None:
@@ -149,7 +154,9 @@ def test_hostile_names_are_neutralised() -> None:
     summary = overviews(tables, [made])
     text = files.markdown(summary, [made])
     rows = [line for line in text.splitlines() if line.startswith("| `m")]
-    assert [row.replace(r"\|", "").count("|") for row in rows] == [10, 10, 5, 5, 6]
+    assert [row.replace(r"\|", "").count("|") for row in rows] == [10, 10, 5, 5]
+    (pair,) = [line for line in text.splitlines() if " (A), " in line]
+    assert pair.replace(r"\|", "").count("|") == 5
     for text in (files.csv(summary, [made]), files.pairs_csv([made])):
         assert "\x1b" not in text
         assert all(

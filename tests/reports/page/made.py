@@ -62,6 +62,7 @@ class Made:
             "ids": np.array([f"image {i:06}" for i in range(len(labels))]),
             "labels": labels.astype(np.int32),
             "top5": top[:, None].astype(np.int32),
+            "top5_prob": rng.uniform(0.2, 1.0, (len(labels), 1)).astype(np.float32),
         }
         return record
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.metrics import single_label_metrics
 from reports.aggregate import build_tables
 from reports.compare.comparison import Comparer
 from reports.page import predicted
@@ -45,7 +46,7 @@ def test_fifteen_methods_with_five_seeds_are_small(  # 75 runs
 
 def test_predictions_that_are_too_large_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     made = study(2, 2)
-    monkeypatch.setattr(predicted, "LARGEST", 300)
+    monkeypatch.setattr(predicted, "LARGEST", 1500)
     data = made.data()
     assert data["leftOut"] == 2
     assert sum("right" in record for record in data["records"]) == 2
@@ -79,6 +80,21 @@ def test_bits_without_the_classes_are_kept(made: Made) -> None:
     found = Predicted(lambda _: kept).of(run)
     assert "wrong" not in found
     assert found["right"] == Predicted(made.read).of(run)["right"]
+
+
+def test_bins_of_confidence_give_the_calibration_error(made: Made) -> None:
+    record = made.records[0]
+    arrays = made.read(record)
+    groups = np.array(record.groups.membership)
+    found = unpacked(Predicted(made.read).of(record)["bins"], "<f4").reshape(3, 15, 3)
+    counts = [(groups[arrays["labels"]] == name).sum() for name in ("many", "medium", "few")]
+    assert found[:, :, 0].sum(1).tolist() == counts
+    images, confidence, right = found.sum(0).T
+    expected = single_label_metrics(
+        arrays["top5"][:, 0], arrays["top5_prob"][:, 0], arrays["labels"], groups
+    )
+    error = 100 * np.abs(confidence - right).sum() / images.sum()
+    assert error == pytest.approx(expected.ece, abs=1e-3)  # sums are kept in float32
 
 
 def test_values_by_class_and_what_runs_share(made: Made) -> None:

@@ -131,6 +131,31 @@ def test_several_data_sets_with_their_knobs(opened: Open, tmp_path: Path) -> Non
     assert "average precision" in page.locator("#class-rows").inner_text()
 
 
+def test_figures_of_calibration_and_of_ranks(opened: Open, tmp_path: Path) -> None:
+    study = Made()
+    for number in range(6):
+        for method, accuracy in (("ncm", 0.4), ("lift", 0.7)):
+            study.add(method, number, accuracy, classes=6, dataset=f"set{number}")
+    page = opened(study.write(tmp_path / "page.html"))
+    ranks = page.locator("#across figure svg").first
+    assert ranks.locator(".name").all_text_contents() == ["lift", "ncm"]
+    assert ranks.locator("line[stroke-width]").count() == 0  # six data sets show the difference
+    assert "Bold: p ≤ 0.05" in page.locator("#across").inner_text()
+    figure = page.locator("#calibration")
+    figure.locator("summary").click()
+    shown = {name: values for name, *values in cells(page, "#calibration")}
+    run = next(r for r in study.records if r.dataset == "set0" and r.method == "lift")
+    arrays = study.read(run)
+    groups = np.array(run.groups.membership)[arrays["labels"]]
+    right, sure = arrays["top5"][:, 0] == arrays["labels"], arrays["top5_prob"][:, 0]
+    expected = []
+    for name in ("many", "medium", "few"):
+        bins = np.ceil(15 * sure)
+        gaps = [(sure - right)[(groups == name) & (bins == b)].sum() for b in range(16)]
+        expected.append(f"{100 * np.abs(gaps).sum() / (groups == name).sum():.1f}")
+    assert shown["lift"] == expected
+
+
 # ---- two rows ----------------------------------------------------------------------------------
 
 
