@@ -75,8 +75,10 @@ def _section(study: Study) -> str:
 
 
 def pairs(study: Study) -> Grid:
-    """The comparison of each pair of ranked variants; p values with Holm's correction up to LEVEL
-    are marked as the best."""
+    """The comparison of each pair of ranked variants.
+
+    P values with Holm's correction up to LEVEL are marked as the best.
+    """
     names = ["P(run of A better)"]
     if study.tests is not None:
         names += ["p", "p, Holm"]

@@ -26,7 +26,7 @@ class Predicted:
 
     Images are sorted by class, then by id, so that the numbers of images by class tell the labels.
     A run has one bit for each image, whether it is right, and the predicted class of those that are
-    wrong: half of what the classes of all images take. Of the probabilities, sums over bins are kept.
+    wrong: half of what the classes of all images take. Probabilities become sums over bins.
 
     Args:
         read: returns the predictions of a record; None if there are none.

@@ -133,9 +133,9 @@ def test_several_data_sets_with_their_knobs(opened: Open, tmp_path: Path) -> Non
 
 def test_figures_of_calibration_and_of_ranks(opened: Open, tmp_path: Path) -> None:
     study = Made()
-    for number in range(6):
+    for place in range(6):
         for method, accuracy in (("ncm", 0.4), ("lift", 0.7)):
-            study.add(method, number, accuracy, classes=6, dataset=f"set{number}")
+            study.add(method, place, accuracy, classes=6, dataset=f"set{place}")
     page = opened(study.write(tmp_path / "page.html"))
     ranks = page.locator("#across figure svg").first
     assert ranks.locator(".name").all_text_contents() == ["lift", "ncm"]
