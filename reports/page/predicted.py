@@ -117,6 +117,6 @@ def _bins(
     found = np.zeros((len(GROUPS), BINS, 3), dtype=np.float32)
     for own, group in zip(found, GROUPS, strict=True):
         chosen = groups == group
-        for column, values in enumerate((np.ones(len(right)), confidence, right)):
+        for column, values in enumerate(np.stack([np.ones(len(right)), confidence, right])):
             own[:, column] = np.bincount(place[chosen], values[chosen], BINS)
     return found
