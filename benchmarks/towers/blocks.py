@@ -1,11 +1,7 @@
-"""The linear layers of a ViT block, folded and cast to the type of the computation.
+"""The common form of the blocks of open_clip's and timm's ViTs.
 
-The gain and shift of the layer norm before a layer, and the layer scale after it, are linear too.
-They are multiplied into the layer's weight and bias, so that a block consists of four linear layers
-and two standardisations (to mean 0 and variance 1). Frozen parameters are folded and rounded once,
-and the result is cached for the lifetime of the weight; trained parameters are folded in every
-pass, with gradients. A change of a weight in place is detected, except through `.data`, which torch
-does not count. W is the width.
+A block consists of four linear layers (`folding`) with standardisations (to mean 0 and variance 1)
+before them. W is the width, A that of the attention, which is W except where heads are wider.
 """
 
 from __future__ import annotations
@@ -17,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.weak import TensorWeakRef, WeakTensorKeyDictionary
+
+from benchmarks.towers.folding import Layer, folded
 
 
 def compute_type(images: Tensor) -> torch.dtype:
@@ -40,29 +37,37 @@ def standardised(x: Tensor, eps: float = 1e-5) -> Tensor:
         return F.layer_norm(x, x.shape[-1:], eps=eps)
 
 
-def typed(parameter: Tensor, dtype: torch.dtype) -> Tensor:
-    """A parameter cast to `dtype`; cached if it is frozen."""
-    if parameter.dtype == dtype:
-        return parameter
-    return _cached("typed", lambda p: p, dtype, parameter)
+def normed(norm: nn.Module, x: Tensor) -> Tensor:
+    """A layer norm computed in the dtype of its parameters, (…, W) -> (…, W)."""
+    if not isinstance(norm, nn.LayerNorm):
+        return x
+    with torch.autocast(x.device.type, enabled=False):
+        out: Tensor = norm(x.to(norm.weight.dtype))
+    return out
 
 
 @dataclass(frozen=True)
-class Layer:
-    """x W^T + b."""
+class Norms:
+    """Norms of one branch of a block (attention or MLP) that are not folded away entirely."""
 
-    weight: Tensor
-    """(out, in)."""
-    bias: Tensor | None
-    """(out,)."""
+    before: nn.LayerNorm | None
+    """Norm of the branch's input, folded into the first layer: its input is standardised. None in
+    blocks that normalise afterwards."""
+    inside: nn.LayerNorm | None = None
+    """Norm of attended values or of the hidden layer, folded into the last layer likewise."""
+    after: nn.LayerNorm | None = None
+    """Norm of the branch's output."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(n, in) -> (n, out)."""
-        return F.linear(x, self.weight, self.bias)
+    def read(self, x: Tensor) -> Tensor:
+        """(n, W) tokens -> the input of the first layer."""
+        return x if self.before is None else standardised(x, self.before.eps)
 
-    def __getitem__(self, part: slice) -> Layer:
-        """The layer restricted to some of its outputs."""
-        return Layer(self.weight[part], None if self.bias is None else self.bias[part])
+    def write(self, layer: Layer, x: Tensor) -> Tensor:
+        """The output of the branch whose last layer reads x."""
+        if self.inside is not None:
+            x = standardised(x, self.inside.eps)
+        out = layer(x)
+        return out if self.after is None else normed(self.after, out).to(out.dtype)
 
 
 @dataclass(frozen=True)
@@ -70,13 +75,18 @@ class Layers:
     """The layers of one block."""
 
     project: Layer
-    """Standardised tokens -> queries, keys and values, 3 W."""
+    """Tokens -> queries, keys and values, 3 A."""
     out: Layer
-    """Attended values -> update of the tokens."""
+    """Attended values, A -> update of the tokens."""
     up: Layer
-    """Standardised tokens -> hidden layer of the MLP."""
+    """Tokens -> hidden layer of the MLP."""
     down: Layer
     """Hidden layer of the MLP -> update of the tokens."""
+    heads: int
+    activate: Callable[[Tensor], Tensor]
+    """The MLP's activation; it may halve the hidden layer, one half being the gate of the other."""
+    attention: Norms
+    mlp: Norms
 
 
 def layers(block: Any, dtype: torch.dtype) -> Layers:
@@ -87,19 +97,22 @@ def layers(block: Any, dtype: torch.dtype) -> Layers:
         dtype: dtype of the folded layers.
     """
     attn, mlp = block.attn, block.mlp
+    gammas = [getattr(scale, "gamma", None) for scale in (block.ls_1, block.ls_2)]
     return Layers(
-        _after_norm(block.ln_1, attn.in_proj_weight, attn.in_proj_bias, dtype),
-        _scaled(attn.out_proj, block.ls_1, dtype),
-        _after_norm(block.ln_2, mlp.c_fc.weight, mlp.c_fc.bias, dtype),
-        _scaled(mlp.c_proj, block.ls_2, dtype),
+        folded([attn.in_proj_weight], [attn.in_proj_bias], dtype, norm=block.ln_1),
+        folded([attn.out_proj.weight], [attn.out_proj.bias], dtype, scale=gammas[0]),
+        folded([mlp.c_fc.weight], [mlp.c_fc.bias], dtype, norm=block.ln_2),
+        folded([mlp.c_proj.weight], [mlp.c_proj.bias], dtype, scale=gammas[1]),
+        attn.num_heads,
+        lambda x: activation(mlp.gelu, x),
+        Norms(block.ln_1),
+        Norms(block.ln_2),
     )
 
 
 def is_quick_gelu(kind: nn.Module) -> bool:
-    """True if the activation is open_clip's QuickGELU."""
-    from open_clip.transformer import QuickGELU  # deferred: seconds, and a model loads it anyway
-
-    return isinstance(kind, QuickGELU)
+    """True if the activation is the QuickGELU of open_clip or timm."""
+    return type(kind).__name__ == "QuickGELU"
 
 
 def activation(kind: nn.Module, x: Tensor) -> Tensor:
@@ -109,65 +122,6 @@ def activation(kind: nn.Module, x: Tensor) -> Tensor:
         return out
     out = kind(x)
     return out
-
-
-def _after_norm(norm: nn.LayerNorm, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Layer:
-    """The layer x -> W (gain * x + shift) + b."""
-    gain, shift = norm.weight, norm.bias
-    return Layer(
-        _cached("gain", lambda w, g: w * g, dtype, weight, gain),
-        _cached("shift", lambda b, w, s: b + w @ s, dtype, bias, weight, shift),
-    )
-
-
-def _scaled(linear: nn.Linear, scale: nn.Module, dtype: torch.dtype) -> Layer:
-    """A layer followed by the block's layer scale, if it has one."""
-    gamma = getattr(scale, "gamma", None)
-    if gamma is None:
-        return Layer(typed(linear.weight, dtype), typed(linear.bias, dtype))
-    return Layer(
-        _cached("rows", lambda w, g: w * g[:, None], dtype, linear.weight, gamma),
-        _cached("rows", lambda b, g: b * g, dtype, linear.bias, gamma),
-    )
-
-
-class _CacheEntry:
-    """A value computed from frozen parameters, and the state of these parameters.
-
-    Args:
-        value: must not share memory with the parameters, or it would keep them alive.
-        sources: the parameters; referenced weakly.
-    """
-
-    def __init__(self, value: Tensor, sources: tuple[Tensor, ...]) -> None:
-        self.value = value
-        self._sources = [(TensorWeakRef(p), p._version, p.data_ptr()) for p in sources]
-
-    def is_valid_for(self, sources: tuple[Tensor, ...]) -> bool:
-        """True if these are the same parameters with unchanged contents."""
-        return all(
-            ref() is p and version == p._version and address == p.data_ptr()
-            for (ref, version, address), p in zip(self._sources, sources, strict=True)
-        )
-
-
-_CACHE: Any = WeakTensorKeyDictionary()
-"""First source parameter -> {(name, dtype): latest `_CacheEntry`}; ends with the parameter."""
-
-
-def _cached(
-    name: str, compute: Callable[..., Tensor], dtype: torch.dtype, *sources: Tensor
-) -> Tensor:
-    """`compute(*sources)` cast to `dtype`, and cached unless a source is trained."""
-    if any(parameter.requires_grad for parameter in sources):
-        return compute(*sources).to(dtype)
-    entries = _CACHE.setdefault(sources[0], {})
-    entry = entries.get((name, dtype))
-    if entry is None or not entry.is_valid_for(sources):
-        with torch.no_grad():
-            entry = entries[name, dtype] = _CacheEntry(compute(*sources).to(dtype), sources)
-    found: Tensor = entry.value
-    return found
 
 
 class _QuickGelu(torch.autograd.Function):

@@ -1,15 +1,21 @@
-"""The forward pass of open_clip's ViT, with slots for trainable modules inside its blocks.
+"""The forward pass of ViTs of open_clip and timm, with slots for trainable modules in their blocks.
 
-It reimplements open_clip's pass over the same parameters, because adapters need access to the
+It reimplements the libraries' passes over the same parameters, because adapters need access to the
 inside of the blocks, and for speed:
 
 - Tokens form one contiguous (B * T, W) matrix. On a CPU, the backward pass of a linear layer with a
   frozen weight and a 3-D input takes a path that is several times slower.
-- Frozen weights are cached in the dtype of the computation (`blocks`).
+- Frozen weights are cached in the dtype of the computation (`folding`).
 - Attention uses the kernel that is fastest on the device (`attention`).
 - The last block of a tower with class-token pooling computes only that token.
 
-B images, T tokens (class token and patches), W width, H heads, D joint space.
+What differs between the libraries is in their readers (`reader`). Towers of any other form (ResNet,
+ConvNeXt, …) run in open_clip's own pass, without slots. All towers are in evaluation mode, in
+training, too: no dropout, and the statistics of batch norms stay those of the checkpoint, as in
+LIFT's code.
+
+B images, T tokens (class token and patches), W width of the tokens, W' width of the pooled output,
+H heads, D joint space.
 """
 
 from __future__ import annotations
@@ -19,18 +25,12 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from benchmarks.towers import open_clip_vit, timm_vit
 from benchmarks.towers.attention import attend
-from benchmarks.towers.blocks import (
-    Layer,
-    activation,
-    are_plain,
-    compute_type,
-    layers,
-    standardised,
-    typed,
-)
+from benchmarks.towers.blocks import Layers, compute_type, standardised
+from benchmarks.towers.folding import typed
+from benchmarks.towers.reader import Reader, Rotation
 
 
 class Trained(Protocol):
@@ -57,93 +57,102 @@ class _Empty:
 
 
 def supports(visual: Any) -> bool:
-    """True if a tower is a ViT of plain residual blocks with class-token or average pooling."""
-    return (
-        are_plain(getattr(visual, "transformer", None))
-        and getattr(visual, "attn_pool", None) is None
-        and getattr(visual, "pool_type", "") in ("tok", "avg")
-    )
+    """True if a tower is a ViT of plain blocks, in which slots have their places."""
+    return open_clip_vit.supports(visual) or timm_vit.supports(visual)
+
+
+def reader(visual: Any) -> Reader:
+    """The reader of a tower that this module `supports`."""
+    if open_clip_vit.supports(visual):
+        return open_clip_vit.OpenClipViT(visual)
+    return timm_vit.TimmViT(visual)
 
 
 def pooled(visual: Any, images: Tensor, trained: Sequence[Trained] = ()) -> Tensor:
-    """(B, 3, H, W) -> (B, W) pooled output after the last layer norm, before the projection.
+    """(B, 3, H, W) -> (B, W') pooled output after the last layer norm, before the projection.
+
+    Towers that are not supported return their whole output (B, D).
 
     Args:
-        visual: a tower that this module `supports`.
+        visual: an image tower of open_clip.
         images: the computation uses autocast's dtype if enabled, otherwise that of the images.
-        trained: one per block, or none at all.
+        trained: one per block of a supported tower, or none at all.
     """
-    x, tokens = _embed(visual, images.to(compute_type(images)))  # (B * T, W)
-    blocks = visual.transformer.resblocks
-    for i, block in enumerate(blocks):
+    if not supports(visual):
+        out: Any = visual(images)
+        features: Tensor = out[0] if isinstance(out, tuple) else out  # CoCa's: with its tokens
+        return features
+    tower = reader(visual)
+    x, tokens, rotations = tower.embed(images.to(compute_type(images)))
+    for i, block in enumerate(tower.blocks):
         # After the last block only the class token is read, and only attention mixes tokens.
-        last = visual.pool_type == "tok" and i + 1 == len(blocks)
-        x = _block(block, trained[i] if trained else _Empty(), x, tokens, first_only=last)
-    return _pool(visual, x.view(len(images), -1, x.shape[-1]))
+        last = tower.reads_first and i + 1 == len(tower.blocks)
+        slots = trained[i] if trained else _Empty()
+        layers = tower.layers(block, x.dtype)
+        x = _block(layers, slots, x, tokens, rotations[i], first_only=last)
+    return tower.pool(x.view(len(images), -1, x.shape[-1]))
 
 
 def projected(visual: Any, x: Tensor) -> Tensor:
-    """(B, W) pooled output -> (B, D), in full precision."""
+    """(B, W') pooled output -> (B, D), in full precision."""
+    layer = reader(visual).projection() if supports(visual) else None
     with torch.autocast(x.device.type, enabled=False):
-        return x if visual.proj is None else x.to(visual.proj.dtype) @ visual.proj
+        return x if layer is None else layer(x.to(layer.weight.dtype))
 
 
-def _embed(visual: Any, images: Tensor) -> tuple[Tensor, int]:
-    """(B, 3, H, W) -> tokens with positions, (B * T, W) contiguous, and T."""
-    kernel = typed(visual.conv1.weight, images.dtype)  # (W, 3, P, P), patches do not overlap
-    grid = [(side // kernel.shape[-1], kernel.shape[-1]) for side in images.shape[2:]]
-    patches = images.unflatten(3, grid[1]).unflatten(2, grid[0])  # (B, 3, rows, P, columns, P)
-    patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (B, T - 1, 3 * P * P)
-    x = F.linear(patches, kernel.flatten(1))
-    first = typed(visual.class_embedding, x.dtype).expand(len(x), 1, -1)
-    x = torch.cat([first, x], dim=1) + typed(visual.positional_embedding, x.dtype)
-    x = visual.patch_dropout(x)
-    return _norm(visual.ln_pre, x).to(x.dtype).flatten(0, 1), x.shape[1]
-
-
-def _block(block: Any, slots: Trained, x: Tensor, tokens: int, *, first_only: bool) -> Tensor:
+def _block(
+    layer: Layers,
+    slots: Trained,
+    x: Tensor,
+    tokens: int,
+    rotate: Rotation | None,
+    *,
+    first_only: bool,
+) -> Tensor:
     """One block, (B * T, W) -> (B * T, W), or (B, W) for the first token of each image."""
-    layer = layers(block, x.dtype)
-    plain = standardised(x, block.ln_1.eps)
+    plain = layer.attention.read(x)
     # `layer.project` contains the gain and shift of LN1; the slots read LN1(x) itself.
-    normed = _shifted(block.ln_1, plain) if slots.read_normed else plain
-    q, k, v = _projected(layer.project, slots, block, plain, normed, tokens, first_only)
-    attended = layer.out(attend(q, k, v).transpose(1, 2).flatten(2).flatten(0, 1))
+    normed = _shifted(layer.attention.before, plain) if slots.read_normed else plain
+    q, k, v = _projected(layer, slots, plain, normed, tokens, rotate, first_only)
+    mixed = attend(q, k, v).transpose(1, 2).flatten(2).flatten(0, 1)
+    attended = layer.attention.write(layer.out, mixed)
     if first_only:
         x, normed = (y.view(-1, tokens, y.shape[-1])[:, 0] for y in (x, normed))
         tokens = 1
     x = x + attended
     if slots.attention is not None:
         x = x + slots.attention(normed, tokens)
-    plain = standardised(x, block.ln_2.eps)
-    out = layer.down(activation(block.mlp.gelu, layer.up(plain)))
+    plain = layer.mlp.read(x)
+    out = layer.mlp.write(layer.down, layer.activate(layer.up(plain)))
     if slots.after_mlp is not None:
         out = out + slots.after_mlp(out)
-    x = x + out
-    return x if slots.mlp is None else x + slots.mlp(plain)
+    if slots.mlp is None:
+        return x + out
+    beside: Tensor = slots.mlp(plain if layer.mlp.before is not None else standardised(x))
+    return x + out + beside
 
 
 def _projected(
-    layer: Layer,
+    layer: Layers,
     slots: Trained,
-    block: Any,
     plain: Tensor,
     normed: Tensor,
     tokens: int,
+    rotate: Rotation | None,
     first_only: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values, (B, H, T, W / H) each; with `first_only` one query per image.
 
     Args:
-        layer: computes queries, keys and values.
-        slots: trainable modules of the block.
-        block: the block.
+        layer: the layers of the block.
+        slots: its trainable modules.
         plain: (B * T, W) standardised tokens.
         normed: (B * T, W) LN1(x), which the slots read.
         tokens: T.
+        rotate: rotary positions.
         first_only: compute the query of the first token only.
     """
-    width, heads = plain.shape[-1], block.attn.num_heads
+    project, heads, width = layer.project, layer.heads, plain.shape[-1]
     images = len(plain) // tokens
 
     def split(y: Tensor, images: int) -> tuple[Tensor, ...]:
@@ -152,45 +161,33 @@ def _projected(
         return y.permute(2, 0, 3, 1, 4).unbind(0)
 
     if first_only:
-        (q,) = split(layer[:width](plain.view(images, tokens, width)[:, 0]), images)
-        k, v = split(layer[width:](plain), images)
+        (q,) = split(project[:width](plain.view(images, tokens, width)[:, 0]), images)
+        k, v = split(project[width:](plain), images)
     else:
-        q, k, v = split(layer(plain), images)
+        q, k, v = split(project(plain), images)
     if slots.query is not None:
         read = normed.view(images, tokens, width)[:, 0] if first_only else normed
         q = q + split(slots.query(read), images)[0]
     if slots.value is not None:
         v = v + split(slots.value(normed), images)[0]
+    if rotate is not None:  # the first token is the class token, which has no position
+        q, k = q if first_only else rotate(q), rotate(k)
     if slots.prompts is not None:
         # The outputs of prompt tokens are not read, so only their keys and values are computed.
-        prompts = standardised(slots.prompts.to(plain.dtype), block.ln_1.eps)
-        prompt_k, prompt_v = split(layer[width:](prompts), 1)  # (1, H, P, W / H)
+        prompts = layer.attention.read(slots.prompts.to(plain.dtype))
+        prompt_k, prompt_v = split(project[width:](prompts), 1)  # (1, H, P, W / H)
         if slots.value is not None:
-            prompt_v = prompt_v + split(slots.value(_shifted(block.ln_1, prompts)), 1)[0]
+            prompt_v = (
+                prompt_v + split(slots.value(_shifted(layer.attention.before, prompts)), 1)[0]
+            )
         k = torch.cat([k, prompt_k.expand(images, -1, -1, -1)], 2)
         v = torch.cat([v, prompt_v.expand(images, -1, -1, -1)], 2)
     return q, k, v
 
 
-def _norm(norm: nn.Module, x: Tensor) -> Tensor:
-    """A layer norm computed in the dtype of its parameters, (…, W) -> (…, W)."""
-    if not isinstance(norm, nn.LayerNorm):
-        return x
-    with torch.autocast(x.device.type, enabled=False):
-        out: Tensor = norm(x.to(norm.weight.dtype))
-    return out
-
-
-def _shifted(norm: nn.LayerNorm, plain: Tensor) -> Tensor:
+def _shifted(norm: nn.LayerNorm | None, plain: Tensor) -> Tensor:
     """Standardised tokens with the gain and shift of a layer norm, (n, W) -> (n, W)."""
+    if norm is None:
+        return plain
     gain, shift = (typed(p, plain.dtype) for p in (norm.weight, norm.bias))
     return torch.addcmul(shift, plain, gain)
-
-
-def _pool(visual: Any, x: Tensor) -> Tensor:
-    """(B, T, W) -> (B, W), as open_clip's VisionTransformer pools."""
-    if visual.pool_type == "tok":  # the norm is per token, so one token suffices
-        return _norm(visual.ln_post, x[:, 0])
-    if visual.final_ln_after_pool:
-        return _norm(visual.ln_post, x[:, 1:].mean(1))
-    return _norm(visual.ln_post, x[:, 1:]).mean(1)

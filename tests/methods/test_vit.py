@@ -123,11 +123,10 @@ def test_one_adapter_per_block():
     "vision",
     [
         {"layers": [1, 1, 1, 1], "width": 16, "image_size": 64},  # a ResNet
-        {"attentional_pool": True, "attn_pooler_heads": 2},
         {"qk_norm": True},
         {"scale_fc": True},
     ],
-    ids=["resnet", "attention pooling", "normalised queries", "scaled mlp"],
+    ids=["resnet", "normalised queries", "scaled mlp"],
 )
 def test_other_towers_are_not_applicable(vision):
     settings = {

@@ -3,7 +3,8 @@
     tower = adapted(task, "adaptformer")   # or AdaptedViT(visual, [Slots(…) for each block])
     return finetune(task, tower, text_head(task), loss, schedule)
 
-The head reads the pooled output before the CLIP projection, as in LIFT.
+The head reads the pooled output before the CLIP projection, as in LIFT; in towers without plain
+blocks (ResNet, ConvNeXt, …) the whole output, as LIFT does with CLIP's ResNets.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import randomness
+from benchmarks.towers import image
 from methods.base import Predictor, Task, TextSource
 from methods.parts.ensembling import views_for
 from methods.parts.heads.linear_classifiers import SCALE, CosineHead, SigmoidBias, log_odds
@@ -45,8 +47,9 @@ of the blocks; none: nothing.
 
 
 def shape(visual: Any) -> tuple[int, int]:
-    """(W, L), the width and the number of blocks of a tower."""
-    return visual.conv1.out_channels, len(visual.transformer.resblocks)
+    """(W, L), the width and the number of blocks of a tower from `vit`."""
+    tower = image.reader(visual)
+    return tower.width, len(tower.blocks)
 
 
 def adapted(
@@ -56,7 +59,7 @@ def adapted(
     prompts: int = 10,
     start: Start = "kaiming_normal",
 ) -> AdaptedViT:
-    """The frozen tower with adapters in every block.
+    """The frozen tower with adapters in every block; with `none`, any tower.
 
     All kinds but vpt leave the output unchanged before the first step; prompts take part in the
     attention from the start.
@@ -67,8 +70,17 @@ def adapted(
         bottleneck: width of adaptformer and adapter, rank of lora; 0 uses LIFT's rule.
         prompts: tokens per block of vpt.
         start: initial values of adaptformer and adapter.
+
+    Raises:
+        NotApplicable: the tower has no blocks for them.
     """
+    if kind == "none":
+        return AdaptedViT(task.backbone.model.visual)
     visual = vit(task.backbone)
+    if kind == "bitfit":
+        prefix = image.reader(visual).prefix
+        biases = with_own(visual, lambda n: n.startswith(prefix) and n.endswith("bias"))
+        return AdaptedViT(biases)
     width, blocks = shape(visual)
     d = bottleneck or bottleneck_rule(task.num_classes, blocks)
     slots = []
@@ -82,12 +94,8 @@ def adapted(
             query, value = (randomness.key(key, name) for name in ("query", "value"))
             slots.append(Slots(query=LowRank(width, d, query), value=LowRank(width, d, value)))
         elif kind == "vpt":
-            patch = visual.conv1.kernel_size[0]
+            patch = image.reader(visual).patch
             slots.append(Slots(prompts=deep_prompts(width, patch, prompts, key)))
-        elif kind == "bitfit":
-            return AdaptedViT(with_own(visual, _bias_of_a_block))
-        elif kind == "none":
-            return AdaptedViT(visual)
         else:
             assert_never(kind)
     return AdaptedViT(visual, slots)
@@ -98,21 +106,23 @@ def unfrozen(task: Task, part: Literal["tower", "blocks"] = "tower") -> AdaptedV
 
     Args:
         task: provides the backbone.
-        part: tower, without the projection, which no head here reads; or only its blocks.
+        part: tower, without the projection where no head reads it; or only the blocks of a ViT.
+
+    Raises:
+        NotApplicable: only the blocks are trained, and the tower has none.
     """
-    start = "transformer.resblocks." if part == "blocks" else ""
-    own = with_own(vit(task.backbone), lambda name: name.startswith(start) and name != "proj")
-    return AdaptedViT(own)
-
-
-def _bias_of_a_block(name: str) -> bool:
-    return name.startswith("transformer.resblocks.") and name.endswith("bias")
+    visual: Any = task.backbone.model.visual
+    if part == "blocks":
+        start = image.reader(vit(task.backbone, "trained blocks")).prefix
+        return AdaptedViT(with_own(visual, lambda name: name.startswith(start)))
+    unread = image.reader(visual).after if image.supports(visual) else ()
+    return AdaptedViT(with_own(visual, lambda name: not name.startswith(unread)))
 
 
 def text_head(task: Task, text: TextSource = "names") -> CosineHead:
-    """Cosine head that starts at the projected text features (C, W) of one template, as in LIFT."""
+    """Cosine head that starts at projected text features (C, W') of one template, as in LIFT."""
     features = task.text_features(text, ensemble=False)
-    return CosineHead(project_to_width(vit(task.backbone), features))
+    return CosineHead(project_to_width(task.backbone.model.visual, features))
 
 
 TowerLoss = Literal["auto", "ce", "la", "bce", "db", "asl"]

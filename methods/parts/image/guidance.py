@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from benchmarks import randomness
 from benchmarks.glyphs import world
+from benchmarks.towers import image
 from methods.base import Task, TextSource
 
 GuideSource = Literal["own", "random", "foreign"]
@@ -103,7 +104,8 @@ class TextAttention(nn.Module):
     Raw text features of a data set are nearly parallel, so attention over them is nearly uniform
     (entropy 0.999 of its maximum) and its output nearly constant: they are centred and scaled
     first. Queries and keys start as the projection to the joint space, reduced to the principal
-    axes of the texts, so that tokens attend to similar descriptions before anything is learned.
+    axes of the texts, so that tokens attend to similar descriptions before anything is learned. (In
+    towers with attention pooling: the projection of a token that the pooling attends to alone.)
 
     Args:
         visual: the tower whose tokens are the queries.
@@ -119,7 +121,7 @@ class TextAttention(nn.Module):
         rms = centred.square().mean().sqrt().clamp(min=1e-6)
         self.register_buffer("texts", centred / rms, persistent=False)
         axes = _main_axes(self.texts, width)  # (a, D)
-        to_joint = torch.eye(texts.shape[1]) if visual.proj is None else visual.proj
+        _, to_joint = image.reader(visual).to_joint()  # (W, D)
         dim, tower_width = texts.shape[1], to_joint.shape[0]
         self.query = nn.Linear(tower_width, width, bias=False)
         self.key = nn.Linear(dim, width, bias=False)
@@ -172,10 +174,13 @@ class CrossAttention(nn.Module):
 
     def __init__(self, visual: Any, texts: Tensor, width: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(visual.conv1.out_channels)
-        self.norm.load_state_dict(visual.ln_post.state_dict())
+        tower = image.reader(visual)
+        self.norm = nn.LayerNorm(tower.width)
+        last, _ = tower.to_joint()
+        if last is not None:
+            self.norm.load_state_dict(last.state_dict())
         self.attention = TextAttention(visual, texts, width)
-        self.up = nn.Linear(width, visual.conv1.out_channels, bias=False)
+        self.up = nn.Linear(width, tower.width, bias=False)
         nn.init.zeros_(self.up.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -200,7 +205,7 @@ class KeyValueAttention(nn.Module):
     def __init__(self, visual: Any, texts: Tensor, width: int, seed: int) -> None:
         super().__init__()
         self.attention = TextAttention(visual, texts, width)
-        self.out = nn.Linear(width, visual.conv1.out_channels, bias=False)
+        self.out = nn.Linear(width, image.reader(visual).width, bias=False)
         self.gate = nn.Parameter(torch.zeros(1))
         nn.init.xavier_normal_(self.out.weight, generator=randomness.generator(seed, "text out"))
 

@@ -1,6 +1,6 @@
-"""ViTs with trained parts in their blocks: `benchmarks.towers.image` with adapters, and a head.
+"""Image towers with trained parts: `benchmarks.towers.image` with adapters, and a head.
 
-B images, W width, D joint space.
+B images, W width of the tokens, W' width of the pooled output, D joint space.
 """
 
 from __future__ import annotations
@@ -21,43 +21,46 @@ from methods.parts.image.adapters import Slots
 
 
 class AdaptedViT(nn.Module):
-    """A ViT with trained parts in its blocks.
+    """An image tower, with trained parts in its blocks if it is a ViT.
 
     The parameters of this module are those in the slots and those of the tower that require a
     gradient. Frozen parameters of the backbone are not part of its state.
 
     Args:
-        visual: a tower from `vit` or `with_own`.
-        slots: one per block; if empty, the tower runs unchanged.
+        visual: a backbone's tower, or a copy from `with_own`.
+        slots: one per block of a tower from `vit`; if empty, the tower runs unchanged.
     """
 
     def __init__(self, visual: Any, slots: Sequence[Slots] = ()) -> None:
         super().__init__()
-        blocks = visual.transformer.resblocks
-        if slots and len(slots) != len(blocks):
+        blocks = len(image.reader(visual).blocks) if image.supports(visual) else 0
+        if slots and len(slots) != blocks:
             raise ValueError("one Slots per block is needed")
-        self.slots = nn.ModuleList(slots or [Slots() for _ in blocks])
+        self.slots = nn.ModuleList(slots or [Slots() for _ in range(blocks)])
         self.own = nn.ParameterList(p for p in visual.parameters() if p.requires_grad)
         self._tower = [visual]  # in a list, so that frozen parameters are neither moved nor saved
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, W) pooled output after the last layer norm, before the projection."""
+        """(B, 3, H, W) -> (B, W') pooled output, see `benchmarks.towers.image.pooled`."""
         slots = cast(Sequence[Slots], self.slots)
         return image.pooled(self._tower[0], images, slots)
 
 
-def vit(backbone: Backbone) -> Any:
-    """The backbone's visual tower.
+def vit(backbone: Backbone, use: str = "adapters") -> Any:
+    """The backbone's image tower, if its blocks can be changed.
+
+    Args:
+        backbone: any backbone.
+        use: what the blocks are needed for, as in "adapters have no place in".
 
     Raises:
-        NotApplicable: it is not a ViT of plain residual attention blocks with class-token or
-            average pooling.
+        NotApplicable: it is not a ViT of plain blocks.
     """
     visual: Any = backbone.model.visual
     if not image.supports(visual):
         raise NotApplicable(
-            "needs a ViT of plain residual attention blocks, pooled by class token or average, and "
-            f"the image tower of {backbone.id.name} is not one"
+            f"{use} have no place in the image tower of {backbone.id.name}, which is not a ViT of "
+            "plain blocks"
         )
     return visual
 
@@ -66,7 +69,7 @@ def with_own(visual: Any, own: Callable[[str], bool]) -> Any:
     """A copy of a tower in which some parameters are copied and trained, the others shared.
 
     Args:
-        visual: a tower from `vit`; it is not changed.
+        visual: a backbone's tower; it is not changed.
         own: predicate on parameter names: True to copy and train.
     """
     tensors = [*visual.named_parameters(), *visual.named_buffers()]
@@ -79,13 +82,17 @@ def with_own(visual: Any, own: Callable[[str], bool]) -> Any:
 
 
 def project_to_width(visual: Any, features: Tensor) -> Tensor:
-    """(n, D) joint features -> (n, W), L2-normalised: norm(norm(t) @ proj^T), as in LIFT."""
+    """(n, D) joint features -> (n, W'), L2-normalised: norm(norm(t) @ proj^T), as in LIFT.
+
+    The bias that some projections have is left out: a cosine head has none.
+    """
     unit = F.normalize(features, dim=-1)
-    return unit if visual.proj is None else F.normalize(unit @ visual.proj.T.float(), dim=-1)
+    layer = image.reader(visual).projection() if image.supports(visual) else None
+    return unit if layer is None else F.normalize(unit @ layer.weight.float(), dim=-1)
 
 
 class AdaptedClassifier(nn.Module):
-    """A ViT with adapters and a head on its pooled output.
+    """An image tower and a head on its pooled output.
 
     Args:
         tower: (B, 3, H, W) -> (B, W).

@@ -1,0 +1,204 @@
+"""Our forward pass of timm's ViTs and of CoCa's against open_clip's, and slots in their blocks."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmarks.backbones import Backbone
+from benchmarks.towers import image
+from methods.parts.image.adapters import Adapter, AdaptFormer, LowRank, Slots, deep_prompts
+from methods.parts.image.vit import AdaptedViT, vit
+from tests.methods.towers import COCA, TIMM, backbone, in_timm, pictures
+
+pytestmark = pytest.mark.numeric
+
+FAMILIES = TIMM | COCA
+OTHERS: dict[str, dict[str, Any]] = {
+    "resnet": {"layers": [1, 1, 1, 1], "width": 16, "image_size": 64},
+    "convnext": {"timm_model_name": "test_convnext", "timm_pool": "", "timm_proj": "linear"},
+    "vitamin": in_timm(
+        "vitamin_small_224", "", "linear", img_size=64, patch_size=1, embed_dim=384, num_heads=6,
+        depth=1,
+    ) | {"image_size": 64},
+    "normalised queries": {"qk_norm": True},
+    "scaled mlp": {"scale_fc": True},
+    "two poolings": {
+        "attentional_pool": "parallel", "attn_pooler_heads": 2, "width": 10, "head_width": 5,
+    },
+    "timm, normalised queries": in_timm("vit_base_patch16_224", "token", qk_norm=True),
+}  # fmt: skip
+TIMM_NAMES = pytest.mark.parametrize("family", TIMM)
+
+
+def theirs_of(visual: Any, images: Tensor) -> Tensor:
+    out = visual(images)
+    return out[0] if isinstance(out, tuple) else out
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_forward_and_all_gradients_equal_open_clips(family: str) -> None:
+    frozen = backbone(**FAMILIES[family])
+    visual: Any = vit(frozen)
+    images = pictures(frozen).requires_grad_()
+    with torch.no_grad():
+        expected, folded = theirs_of(visual, images), image.pooled(visual, images)
+        torch.testing.assert_close(image.projected(visual, folded), expected, atol=1e-9, rtol=1e-9)
+
+    visual.requires_grad_()
+    names, trained = zip(*visual.named_parameters(), strict=True)
+    weights = torch.randn_like(expected)
+
+    def gradients(features: Tensor) -> tuple[Tensor | None, ...]:
+        wanted = [images, *trained]
+        return torch.autograd.grad((features * weights).sum(), wanted, allow_unused=True)
+
+    theirs = gradients(theirs_of(visual, images))
+    ours = gradients(image.projected(visual, image.pooled(visual, images)))
+    for name, a, b in zip(("images", *names), ours, theirs, strict=True):
+        if b is None:
+            assert a is None, name
+        else:
+            torch.testing.assert_close(a, b, atol=1e-8, rtol=1e-8, msg=name)
+            assert name.endswith(("k_proj.bias", "kv.bias")) or float(b.abs().max()) > 1e-4, name
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_other_towers_run_in_open_clips_pass(family: str) -> None:
+    frozen = backbone(dtype=torch.float32, **OTHERS[family])
+    visual: Any = frozen.model.visual
+    assert not image.supports(visual)
+    images = pictures(frozen)
+    expected = theirs_of(visual, images)
+    assert torch.equal(AdaptedViT(visual).train()(images), expected)
+    assert torch.equal(image.projected(visual, expected), expected)
+
+
+# ---- slots --------------------------------------------------------------------------------------
+
+
+class Beside(nn.Module):
+    """In parallel to the attention: a linear layer and a record of its tokens per image."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+        self.tokens = 0
+
+    def forward(self, x: Tensor, tokens: int) -> Tensor:
+        self.tokens = tokens
+        return self.linear(x)
+
+
+def slots_for(frozen: Backbone, *, prompts: int) -> list[Slots]:
+    """Every part in every block, none of them neutral."""
+    tower = image.reader(frozen.model.visual)
+    w = tower.width
+    torch.manual_seed(3)
+    parts = [
+        Slots(
+            attention=Beside(w), query=LowRank(w, 2, i), value=LowRank(w, 3, i),
+            prompts=deep_prompts(w, tower.patch, prompts, i) if prompts else None,
+            after_mlp=Adapter(w, 2, i), mlp=AdaptFormer(w, 2, i),
+        ).double()
+        for i in range(len(tower.blocks))
+    ]  # fmt: skip
+    with torch.no_grad():
+        for parameter in nn.ModuleList(parts).parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return parts
+
+
+class Reference(nn.Module):
+    """A timm block with slots, in the plainest terms: prompts are tokens before the patches."""
+
+    def __init__(self, block: Any, slots: Any, prefix: int) -> None:
+        super().__init__()
+        self.block, self.slots, self.prefix = block, slots, prefix
+        self.late = type(block).__name__ == "EvaBlockPostNorm"
+        attn = block.attn
+        if hasattr(attn, "num_prefix_tokens") and slots.prompts is not None:
+            attn.num_prefix_tokens = prefix + len(slots.prompts)
+        third = block.norm1.weight.numel()
+        for part, low in ((0, slots.query), (2, slots.value)):
+            change = (low.a @ low.b).detach().T / len(low.b)
+            if attn.qkv is None:
+                (attn.q_proj, attn.k_proj, attn.v_proj)[part].weight += change
+            else:
+                attn.qkv.weight[part * third : (part + 1) * third] += change
+
+    def forward(self, x: Tensor, **known: Any) -> Tensor:
+        block, slots, p = self.block, self.slots, self.prefix
+        read = nn.Identity() if self.late else block.norm1
+        tokens, count = x, 0
+        if slots.prompts is not None:
+            count = len(slots.prompts)
+            tokens = torch.cat([x[:, :p], slots.prompts.expand(len(x), -1, -1), x[:, p:]], 1)
+        mixed = block.attn(read(tokens), **known)
+        mixed = self._end(block, 1, torch.cat([mixed[:, :p], mixed[:, p + count :]], 1))
+        h = x + mixed + slots.attention.linear(read(x))
+        out = self._end(block, 2, block.mlp(h if self.late else block.norm2(h)))
+        plain = (h - h.mean(-1, keepdim=True)) / (
+            h.var(-1, unbiased=False, keepdim=True) + (1e-5 if self.late else block.norm2.eps)
+        ).sqrt()
+        return h + out + slots.after_mlp(out) + slots.mlp(plain)
+
+    def _end(self, block: Any, which: int, x: Tensor) -> Tensor:
+        """The norm or the layer scale behind a branch."""
+        if self.late:
+            return getattr(block, f"norm{which}")(x)
+        scale = getattr(block, f"ls{which}", None)
+        gamma = getattr(block, f"gamma_{which}", None)
+        return scale(x) if scale is not None else x if gamma is None else gamma * x
+
+
+@TIMM_NAMES
+@pytest.mark.parametrize("prompts", [0, 5])
+def test_every_slot_has_its_place_in_timms_blocks(family: str, prompts: int) -> None:
+    frozen = backbone(**TIMM[family])
+    visual: Any = frozen.model.visual
+    slots = slots_for(frozen, prompts=prompts)
+    images = pictures(frozen)
+    reference: Any = copy.deepcopy(visual)
+    trunk = reference.trunk
+    wrapped = [
+        Reference(block, part, trunk.num_prefix_tokens)
+        for block, part in zip(trunk.blocks, slots, strict=True)
+    ]
+    trunk.blocks = type(trunk.blocks)(*wrapped) if isinstance(trunk.blocks, nn.Sequential) else (
+        nn.ModuleList(wrapped)
+    )  # fmt: skip
+    expected = reference(images)
+    tower = AdaptedViT(visual, slots)
+    ours = image.projected(visual, tower(images))
+    torch.testing.assert_close(ours, expected, atol=1e-8, rtol=1e-8)
+    assert not torch.allclose(ours, visual(images), atol=1e-2)
+    last = image.reader(visual).reads_first
+    assert (slots[-1].attention.tokens == 1) == last and slots[0].attention.tokens > 1
+
+    # The low-rank parts are merged into the reference's weights, without gradients.
+    named = {n: p for n, p in tower.named_parameters() if ".query." not in n and ".value." not in n}
+    weights = torch.randn_like(expected)
+    theirs, mine = (
+        torch.autograd.grad((out * weights).sum(), list(named.values())) for out in (expected, ours)
+    )
+    for name, a, b in zip(named, mine, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-8, rtol=1e-8, msg=name)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_parts_that_are_zero_leave_the_output_bit_equal(family: str) -> None:
+    frozen = backbone(dtype=torch.float32, **FAMILIES[family])
+    tower = image.reader(frozen.model.visual)
+    parts = [
+        Slots(mlp=AdaptFormer(tower.width, 2, i), query=LowRank(tower.width, 2, i))
+        for i in range(len(tower.blocks))
+    ]
+    images = pictures(frozen)
+    with torch.no_grad():
+        plain = AdaptedViT(vit(frozen))(images)
+        assert torch.equal(AdaptedViT(vit(frozen), parts)(images), plain)
