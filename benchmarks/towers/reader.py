@@ -40,9 +40,9 @@ class Reader(Protocol):
     blocks: Sequence[Any]
     """Its L blocks."""
     prefix: str
-    """What the names of the blocks' parameters start with."""
+    """Start of the names of the blocks' parameters."""
     after: tuple[str, ...]
-    """What the names of the parameters behind the pooled output start with."""
+    """Starts of the names of the parameters behind the pooled output."""
     width: int
     """W."""
     patch: int
