@@ -42,6 +42,11 @@ class Outcome:
     """(N,) True where the prediction is the label; None for multi-label data."""
     confidence: Array | None = None
     """(N,) probability of the predicted class; None for multi-label data and in comparisons."""
+    prior: Array | None = None
+    """(C,) probability of each class in the test distribution that is asked about, 0 for a class
+    without test images; None for that of the test images."""
+    image_weights: Array | None = None
+    """(N,) weight of each image under `prior`; None if all count alike."""
     f1: Array | None = None
     """(C,) F1 of each class in percent; None in comparisons, and for multi-label data without
     thresholds from validation images."""
@@ -71,7 +76,13 @@ def class_weights(outcome: Outcome, group: str | None = None) -> Array:
 
 
 def overall_value(outcome: Outcome) -> float | None:
-    """Accuracy over images (single-label), or the mean average precision over classes."""
+    """Accuracy over images (single-label), or the mean average precision over classes.
+
+    Under a prior it is the expected accuracy over images drawn with it.
+    """
+    if outcome.prior is not None:
+        known = outcome.tested()
+        return float(outcome.prior[known] @ outcome.values[known]) if known.any() else None
     if outcome.right is None:
         return class_mean(outcome)
     return float(100.0 * outcome.right.mean()) if len(outcome.right) else None
@@ -79,6 +90,8 @@ def overall_value(outcome: Outcome) -> float | None:
 
 def overall_weights(outcome: Outcome) -> Array:
     """(C,) weights of the class values in `overall_value`."""
+    if outcome.prior is not None:
+        return outcome.prior
     if outcome.right is None:
         return class_weights(outcome)
     return np.asarray(outcome.images / max(len(outcome.right), 1))
@@ -117,7 +130,8 @@ def calibration_error(outcome: Outcome) -> float | None:
     """Expected calibration error of the predicted class in 15 bins."""
     if outcome.right is None or outcome.confidence is None:
         return None
-    return expected_calibration_error(outcome.confidence, outcome.right)
+    weights = outcome.image_weights
+    return expected_calibration_error(outcome.confidence, outcome.right, weights=weights)
 
 
 # ---- declarations --------------------------------------------------------------------------------
@@ -310,6 +324,7 @@ def single_label_metrics(
     confidence: Array,
     labels: NDArray[np.int64],
     membership: NDArray[np.str_],
+    prior: Array | None = None,
 ) -> Metrics:
     """Metrics of single-label predictions.
 
@@ -318,9 +333,11 @@ def single_label_metrics(
         confidence: (N,) their probabilities.
         labels: (N,) true classes.
         membership: (C,) groups, as from `group_of`.
+        prior: (C,) class prior of the test distribution, by default that of the test images.
     """
-    found = single_label_outcome(predicted == labels, labels, membership, confidence)
-    f1 = class_values.f1_of_predictions(predicted, labels, len(membership))
+    found = single_label_outcome(predicted == labels, labels, membership, confidence, prior)
+    weights = found.image_weights
+    f1 = class_values.f1_of_predictions(predicted, labels, len(membership), weights)
     return _measure(dataclasses.replace(found, f1=f1))
 
 
@@ -360,13 +377,37 @@ def single_label_outcome(
     labels: NDArray[np.int64],
     membership: NDArray[np.str_],
     confidence: Array | None = None,
+    prior: Array | None = None,
 ) -> Outcome:
-    """The outcome of predictions of which (N,) `right` are the label."""
+    """The outcome of predictions of which (N,) `right` are the label.
+
+    A prior is that of `single_label_metrics`; classes without test images have no part in it.
+    """
     images = np.bincount(labels, minlength=len(membership))
     hits = np.bincount(labels[right], minlength=len(membership))
     with np.errstate(invalid="ignore"):
         accuracies = 100.0 * hits / images  # NaN for a class without test images
-    return Outcome(accuracies, images, membership, right, confidence)
+    if prior is None:
+        return Outcome(accuracies, images, membership, right, confidence)
+    shares = np.where(images > 0, prior, 0.0)
+    shares = shares / max(shares.sum(), np.finfo(float).tiny)
+    weights = (shares / np.maximum(images, 1))[labels]
+    return Outcome(
+        accuracies, images, membership, right, confidence, prior=shares, image_weights=weights
+    )
+
+
+def under_prior(metrics: Metrics, prior: Array) -> Metrics:
+    """The metrics of a single-label run under a prior, as far as its values by class tell.
+
+    Macro-F1 and the calibration error need the predictions and are None.
+    """
+    values = np.array(metrics.per_class, dtype=float)  # None becomes NaN
+    tested = ~np.isnan(values)
+    shares = np.where(tested, prior, 0.0)
+    shares = shares / max(shares.sum(), np.finfo(float).tiny)
+    outcome = Outcome(values, tested.astype(np.int64), np.full(len(values), ""), prior=shares)
+    return dataclasses.replace(metrics, overall=overall_value(outcome), macro_f1=None, ece=None)
 
 
 def _measure(outcome: Outcome) -> Metrics:
@@ -378,7 +419,7 @@ def _measure(outcome: Outcome) -> Metrics:
 
 
 def expected_calibration_error(
-    confidence: Array, right: NDArray[np.bool_], bins: int = 15
+    confidence: Array, right: NDArray[np.bool_], bins: int = 15, weights: Array | None = None
 ) -> float | None:
     """Mean gap between confidence and accuracy in percent over equal-width bins (Guo et al. 2017).
 
@@ -386,9 +427,13 @@ def expected_calibration_error(
         confidence: (N,) probability of the predicted class.
         right: (N,) True where it was the true class.
         bins: number of bins on (0, 1].
+        weights: (N,) weight of each image; by default all count alike.
     """
     if not len(confidence):
         return None
     which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(which, weights=confidence - right, minlength=bins)
-    return float(100.0 * np.abs(gaps).sum() / len(confidence))
+    if weights is None:
+        gaps = np.bincount(which, weights=confidence - right, minlength=bins)
+        return float(100.0 * np.abs(gaps).sum() / len(confidence))
+    gaps = np.bincount(which, weights=weights * (confidence - right), minlength=bins)
+    return float(100.0 * np.abs(gaps).sum() / weights.sum())

@@ -11,6 +11,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from benchmarks.metrics import METRICS
+from benchmarks.priors import KNOB
 from benchmarks.protocol import GROUPS
 from benchmarks.sweep.rows.comparability import Difference, differences, refuse
 from benchmarks.sweep.rows.labels import Named
@@ -20,6 +21,7 @@ from reports.columns import COSTS, shown_keys
 from reports.footnotes import footnotes
 from reports.order import is_balanced, main_metric, sorted_rows
 from reports.published.matching import published_values
+from reports.recast import without_prior
 from reports.table import Row, Summary, Table
 from reports.view import USUAL, View
 from results.schema import Record
@@ -55,9 +57,11 @@ def build_tables(
     if not allow_mixed:
         for where, members in by_table.items():
             refuse(members, found[where])
-    order = sorted(by_table)
+    places = {where: min(asked[r.key] for r in members) for where, members in by_table.items()}
+    # Priors of one data set are in the order asked for.
+    order = sorted(by_table, key=lambda where: (*without_prior(by_table[where][0]), places[where]))
     if view.sort == "asked":
-        order.sort(key=lambda where: min(asked[record.key] for record in by_table[where]))
+        order.sort(key=places.__getitem__)
     return [_table(by_table[where], found[where], stale, view, asked) for where in order]
 
 
@@ -71,8 +75,8 @@ def _table(
     first = records[0]
     grouped, label_notes = variants(records, found)
     unsorted = _named([_row(variant, stale) for variant in grouped], view, first.dataset)
-    balanced = is_balanced(unsorted)
-    main = main_metric(view, unsorted, balanced=balanced)
+    balanced, prior = is_balanced(unsorted), first.dataset_config.get(KNOB, "")
+    main = main_metric(view, unsorted, balanced=balanced or bool(prior))
     rows = sorted_rows(unsorted, view.sort, main, asked)
     warnings = [
         f"{variant.label}: {len(variant.superseded)} other record(s) of the same seeds left out; "
@@ -96,6 +100,7 @@ def _table(
         task=first.task,
         main=main,
         balanced=balanced,
+        prior=prior,
         rows=tuple(rows),
         sizes=_sizes(rows),
         caption="",

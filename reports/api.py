@@ -37,8 +37,10 @@ from reports.figures.outcomes import Outcomes
 from reports.figures.settings import figure_options
 from reports.frames import classes_frame, comparisons_frame, records_frame
 from reports.knob_sweeps import find_sweeps
+from reports.recast import under_priors
 from reports.report import drawn
 from reports.report import tables_of as tables_of_report
+from reports.settings import read_priors
 from reports.sources import Folder, Source, chosen_of, given, labels_in, loaded_from, warn
 from reports.styled import overview_styler, table_styler
 from reports.view import read_view
@@ -105,6 +107,7 @@ def table(
     sort: str = "",
     names: Mapping[str, str] | Folder | None = None,
     metric: str = "",
+    test_prior: str | Sequence[str] = "",
     allow_mixed: bool = False,
 ) -> Styler:
     """The table of a data set or, for several, the table of methods by data sets.
@@ -121,6 +124,8 @@ def table(
         sort: key of a metric or cost, `rank`, or `asked`: as `methods` or the lines of a frame are.
         names: printed names of methods, rows, data sets and backbones, or a YAML file of them.
         metric: the main metric, which sorts the rows.
+        test_prior: test distributions that predictions are re-weighted to, such as
+            "forward50,uniform,backward50"; each is a column of the table over data sets.
         allow_mixed: take records into one table that are not comparable.
 
     Returns:
@@ -147,8 +152,10 @@ def table(
             raise did_you_mean("backbone of these records", backbone, backbones)
         records = [record for record in records if record.backbone == backbone]
     view = read_view(given(columns=columns, sort=sort, names=names, metric=metric))
+    priors = read_priors(test_prior, "test_prior") if test_prior else ()
+    cast = under_priors(records, loaded.stale, loaded.read, priors)
     tables = tables_of_report(
-        records, view, stale=loaded.stale, allow_mixed=allow_mixed, read=loaded.read
+        cast.records, view, stale=cast.stale, allow_mixed=allow_mixed, read=cast.read
     )
     if len(tables) == 1:
         return table_styler(tables[0])

@@ -94,7 +94,7 @@ def marks(table: Table, key: str) -> list[Mark | None]:
     nor does the overall accuracy on a test set that is not balanced.
     """
     unmarked: list[Mark | None] = [None] * len(table.rows)
-    if key == "overall" and not table.balanced:
+    if key == "overall" and not table.by_overall:
         return unmarked
     if table.tested is not None:
         return list(table.tested.by_metric.get(key, unmarked))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from benchmarks.metrics import METRICS
+from benchmarks.priors import UNIFORM
 from reports.columns import shown_keys
 from reports.table import Row, Table
 from results.schema import Record
@@ -33,10 +34,12 @@ def caption_parts(table: Table) -> list[str]:
         raw = first.dataset_config.get("scores", "logits") == "logits"
         scores = "raw logits" if raw else "a softmax over the classes of uncalibrated logits"
         over = f"mAP: mean over classes, on {scores}."
+    elif table.prior:
+        over = f"Overall: {under(table.prior)}; balanced: over classes."
     else:
         over = "Overall: over images; balanced: over classes."
     parts = [f"{what} (%) on {table.name} with {table.backbone_name}.", over]
-    if not table.balanced:
+    if not table.by_overall:
         parts.append(_unbalanced(table))
     if done:
         rules = sorted({r.groups.rule for r in done if r.groups is not None})
@@ -69,6 +72,19 @@ def caption_parts(table: Table) -> list[str]:
     if lower:
         parts.append(f"Lower is better: {', '.join(lower)}.")
     return parts
+
+
+def under(prior: str) -> str:
+    """Meaning of overall accuracy under a class prior."""
+    expected = f"expected under the test distribution {prior} (stored predictions re-weighted"
+    if prior == UNIFORM:
+        return f"{expected}, all classes alike)"
+    direction = "backward" if prior.startswith("backward") else "forward"
+    first, last = "most frequent", "rarest"
+    if direction == "backward":
+        first, last = last, first
+    ratio = prior.removeprefix(direction)
+    return f"{expected}, the {first} training class is {ratio} times as likely as the {last})"
 
 
 def _unbalanced(table: Table) -> str:

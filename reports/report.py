@@ -36,6 +36,7 @@ from reports.latex.files import across_text, report_name, table_files
 from reports.outputs import SWEEP_OUTPUTS, TABLE_OUTPUTS, Content
 from reports.page.document import Content as PageContent
 from reports.page.document import document, page_data
+from reports.recast import under_priors
 from reports.record_files import write_records
 from reports.settings import USUAL, Settings
 from reports.table import Table
@@ -93,6 +94,8 @@ def write_report(
             be written.
     """
     view = settings.view
+    cast = under_priors(records, stale, read, settings.priors)
+    records, stale, read = cast.records, cast.stale, cast.read
     outcomes = None if read is None else Outcomes(read)
     tables = tables_of(
         records,

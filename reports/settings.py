@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.priors import read_prior
 from benchmarks.sweep.settings import difference_in_points
 from reports import record_files, view
 from reports.figures import options
@@ -16,7 +17,7 @@ from reports.figures.options import FigureOptions
 from reports.latex.width import PAGE, Width, read_width
 from reports.view import View, read_view
 
-_OTHERS = ("rope", "latex_width")
+_OTHERS = ("rope", "latex_width", "test_prior")
 KEYS = (*view.KEYS, *figures.KEYS, *_OTHERS)
 """Keys of `report:`, which are names of flags, too, with hyphens."""
 
@@ -33,6 +34,8 @@ class Settings:
     """Place of the LaTeX tables in a document."""
     record_formats: tuple[str, ...] = ()
     """Formats of the table of records beside CSV, some of `record_files.FORMATS`."""
+    priors: tuple[str, ...] = ()
+    """Class priors of the test distributions; none for the test images as they are."""
 
 
 USUAL = Settings()
@@ -62,6 +65,7 @@ def read_settings(
         if flags.get(name) is not None
     }
     rope, latex = given.pop("rope", None), given.pop("latex_width", None)
+    priors = given.pop("test_prior", None)
     of_records = _take_record_formats(given)
     of_figures = {name: given.pop(name) for name in figures.KEYS if name in given}
     return Settings(
@@ -70,7 +74,17 @@ def read_settings(
         None if rope is None else difference_in_points(*rope),
         PAGE if latex is None else read_width(*latex),
         of_records,
+        () if priors is None else read_priors(*priors),
     )
+
+
+def read_priors(value: Any, where: str) -> tuple[str, ...]:
+    """The names of test distributions from a text with commas or a list, each once.
+
+    Raises:
+        UserError: one of them is none.
+    """
+    return tuple(dict.fromkeys(read_prior(text, where) for text in figures.labels(value, where)))
 
 
 def _take_record_formats(given: dict[str, tuple[Any, str]]) -> tuple[str, ...]:

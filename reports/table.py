@@ -154,6 +154,8 @@ class Table:
     """Key of the metric that sorts the rows, unless the user has asked for another order."""
     balanced: bool
     """False if the test set has more images of some classes than of others."""
+    prior: str
+    """Name of the class prior that overall accuracy is weighted by; "" for the test images."""
     rows: tuple[Row, ...]
     """From the worst main value to the best, those without values last, or as the user asked."""
     sizes: Mapping[str, str]
@@ -170,3 +172,8 @@ class Table:
     """None if nothing is published on the data set with the backbone."""
     tested: Marks | None = None
     """None if no two rows could be tested, for example without predictions."""
+
+    @property
+    def by_overall(self) -> bool:
+        """True if overall accuracy sorts and marks rows: its weights are equal or asked for."""
+        return self.balanced or bool(self.prior)

@@ -15,6 +15,7 @@ from benchmarks.cli.parts.flags import (
     add_figure_flags,
     add_latex_width,
     add_plugin,
+    add_test_prior,
     add_view_flags,
 )
 
@@ -29,6 +30,7 @@ HELP = "write tables and figures of records"
 EXAMPLES = {
     "report results/runs": "the tables of earlier runs",
     "report results/runs --html": "only the page",
+    "report results/runs --test-prior forward50,uniform,backward50": "other test distributions",
 }
 
 DEFAULT_FOLDER = Path("reports/out")
@@ -49,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_view_flags(parser)
     add_latex_width(parser)
+    add_test_prior(parser)
     add_figure_flags(parser)
     add(
         "--html",

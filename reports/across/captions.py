@@ -11,6 +11,7 @@ from reports import notes
 from reports.across.overview import Overview
 from reports.across.variants import absence, block_of
 from reports.footnotes import doubts, notes_of, one_line, unequal
+from reports.notes import under
 from reports.table import Row, Table
 
 
@@ -26,7 +27,9 @@ def caption_parts(overview: Overview) -> list[str]:
     titles = {METRICS[key].title_for(t.task) for key, t in zip(overview.mains, tables, strict=True)}
     if all(len(own) == 1 for own in overview.columns) and len(titles) == 1:
         parts.append(f"Columns: {titles.pop()}.")
-    unbalanced = [table.name for table in tables if not table.balanced]
+    priors = [table for table in tables if table.prior]
+    parts += [f"{table.name}: overall accuracy {under(table.prior)}." for table in priors]
+    unbalanced = [table.name for table in tables if not table.by_overall]
     if unbalanced:
         parts.append(
             f"The test set of {', '.join(unbalanced)} has more images of some classes than of "

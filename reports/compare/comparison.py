@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import UserError, counted
+from benchmarks.priors import prior_in
 from reports.compare.far_runs import note_on_far_runs
 from reports.compare.intervals import Interval, RowInterval, paired_interval, row_interval
 from reports.compare.parts import Array, compared_metrics, part_steps
@@ -174,12 +175,14 @@ class Comparer:
                     f"records/{key}.npz), so nothing can be paired."
                 )
         ids, labels = images[first]
-        groups = units[0][0][0].groups
+        one = units[0][0][0]
+        groups = one.groups
         assert groups is not None
+        prior = prior_in(one.dataset_config, groups.train_counts)
         return _Paired(
             units,
             strata=labels if table.task == "single" else np.zeros(len(ids), dtype=np.int64),
-            steps=part_steps(labels, np.array(groups.membership)),
+            steps=part_steps(labels, np.array(groups.membership), prior),
             parts={r.key: self._runs.parts(r) for unit in units for pair in unit for r in pair},
         )
 

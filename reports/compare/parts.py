@@ -23,7 +23,10 @@ def compared_metrics(task: str) -> list[Metric]:
 
 
 def accuracy_parts(
-    right: NDArray[np.bool_], labels: NDArray[np.int64], membership: NDArray[np.str_]
+    right: NDArray[np.bool_],
+    labels: NDArray[np.int64],
+    membership: NDArray[np.str_],
+    prior: Array | None = None,
 ) -> dict[str, Array]:
     """Contribution of each image to each metric of single-label data that is compared.
 
@@ -31,11 +34,12 @@ def accuracy_parts(
         right: (N,) True where the prediction is the label.
         labels: (N,) true classes, the strata.
         membership: (C,) group of each class.
+        prior: (C,) class prior of the test distribution, by default that of the test images.
 
     Returns:
         Metric -> (N,) parts in percent; a group without tested classes is left out.
     """
-    outcome = single_label_outcome(right, labels, membership)
+    outcome = single_label_outcome(right, labels, membership, prior=prior)
     share = class_weights(outcome)
     return {
         name: 100.0 * right * slopes[labels] + rest * share[labels]
@@ -75,7 +79,9 @@ def precision_parts(
     return parts
 
 
-def part_steps(labels: NDArray[np.int64], membership: NDArray[np.str_]) -> dict[str, Array]:
+def part_steps(
+    labels: NDArray[np.int64], membership: NDArray[np.str_], prior: Array | None = None
+) -> dict[str, Array]:
     """The most by which each part changes when the prediction of its image turns.
 
     Of average precision this is the loss of a positive image that falls behind all others.
@@ -84,13 +90,15 @@ def part_steps(labels: NDArray[np.int64], membership: NDArray[np.str_]) -> dict[
     Args:
         labels: (N,) true classes, or (N, C) zeros and ones of multi-label data.
         membership: (C,) group of each class.
+        prior: (C,) class prior of the test distribution, by default that of the test images.
 
     Returns:
         Metric -> (N,) in percent, zero for images that do not count. Only metrics that are weighted
         means of class values; of others the change depends on the predictions.
     """
     if labels.ndim == 1:
-        outcome = single_label_outcome(np.zeros(len(labels), dtype=bool), labels, membership)
+        none = np.zeros(len(labels), dtype=bool)
+        outcome = single_label_outcome(none, labels, membership, prior=prior)
     else:
         outcome = Outcome(np.zeros(labels.shape[1]), labels.sum(0), membership)
     found = {}

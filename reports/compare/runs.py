@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.priors import prior_in
 from reports.compare.parts import Array, accuracy_parts, precision_parts
 from results.schema import Record
 
@@ -96,4 +97,5 @@ def _load(
     right = data["right"][order] if "right" in data else data["top5"][order, 0] == labels
     # The smallest integer type for the labels, because a table may have hundreds of runs.
     small = labels.astype(np.min_scalar_type(max(len(membership) - 1, 0)))
-    return data["ids"][order], small, lambda: accuracy_parts(right, small, membership)
+    prior = prior_in(record.dataset_config, record.groups.train_counts)
+    return data["ids"][order], small, lambda: accuracy_parts(right, small, membership, prior)

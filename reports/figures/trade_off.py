@@ -126,7 +126,7 @@ def _note(table: Table, ends: Sequence[str]) -> str:
         group for group in GROUPS
         if group not in ends and any(row.values[group].n for row in table.rows)
     ]  # fmt: skip
-    unequal = table.task == "single" and not table.balanced
+    unequal = table.task == "single" and not table.by_overall
     name = "balanced" if unequal else column(table, METRICS["overall"]).title
     iso = f"equal {name}" + (f" if {between[0]} is equal" if between else "")
     return f"line: Pareto front; dotted: {iso}"

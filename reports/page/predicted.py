@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.errors import UserError
 from benchmarks.metrics import single_label_outcome
+from benchmarks.priors import prior_in
 from benchmarks.protocol import GROUPS
 from reports.compare.parts import compared_metrics
 from reports.compare.runs import Read
@@ -35,7 +36,7 @@ class Predicted:
     def __init__(self, read: Read | None) -> None:
         self._read = read
         self._sets: list[tuple[NDArray[np.str_], NDArray[np.int64]]] = []
-        self._weights: dict[tuple[int, tuple[str, ...]], int] = {}
+        self._weights: dict[tuple[int, tuple[str, ...], bytes | None], int] = {}
         self.weights: list[dict[str, str]] = []
         """Weights of the classes in each compared metric, (C,) float64, for each set of test images
         and groups of classes."""
@@ -80,11 +81,13 @@ class Predicted:
 
     def _weights_of(self, number: int, record: Record) -> int:
         assert record.groups is not None
-        key = number, record.groups.membership
+        prior = prior_in(record.dataset_config, record.groups.train_counts)
+        key = number, record.groups.membership, None if prior is None else prior.tobytes()
         if key not in self._weights:
             labels = self._sets[number][1]
             none = np.zeros(len(labels), dtype=bool)
-            outcome = single_label_outcome(none, labels, np.array(record.groups.membership))
+            members = np.array(record.groups.membership)
+            outcome = single_label_outcome(none, labels, members, prior=prior)
             found = {
                 metric.key: metric.weights(outcome)
                 for metric in compared_metrics(record.task)

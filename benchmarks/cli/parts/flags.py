@@ -113,6 +113,16 @@ def add_view_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_test_prior(parser: argparse.ArgumentParser) -> None:
+    """Add `--test-prior` to a verb that reports stored predictions."""
+    parser.add_argument(
+        "--test-prior",
+        metavar="forward50[,uniform,backward50]",
+        help="re-weight stored predictions to test distributions in which the most frequent "
+        "training class is so many times as likely as the rarest, or the other way round",
+    )
+
+
 def add_allow_mixed(parser: argparse.ArgumentParser) -> None:
     """Add `--allow-mixed` to a verb that prints a table."""
     parser.add_argument(
