@@ -19,9 +19,8 @@ from benchmarks.sweep.rows.variants import Variant, variants
 from reports import notes
 from reports.columns import COSTS, shown_keys
 from reports.footnotes import footnotes
-from reports.order import is_balanced, main_metric, sorted_rows
+from reports.order import is_balanced, main_metric, sorted_rows, without_prior
 from reports.published.matching import published_values
-from reports.recast import without_prior
 from reports.table import Row, Summary, Table
 from reports.view import USUAL, View
 from results.schema import Record

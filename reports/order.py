@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.metrics import METRICS
+from benchmarks.priors import KNOB
 from reports.table import Row
 from reports.view import ORDERS, View
+from results.schema import Record
 
 
 def main_metric(view: View, rows: Sequence[Row], *, balanced: bool) -> str:
@@ -68,3 +70,10 @@ def sorted_rows(rows: Sequence[Row], sort: str, main: str, asked: Mapping[str, i
         return mean is None, sign * (mean or 0.0), row.label
 
     return sorted(rows, key=place)
+
+
+def without_prior(record: Record) -> tuple[str, str]:
+    """Data set, without a prior among its knobs, and backbone."""
+    knob = f"{KNOB}={record.dataset_config.get(KNOB, '')}"
+    name = record.dataset.replace(f", {knob})", ")").replace(f" ({knob})", "")
+    return name, record.backbone

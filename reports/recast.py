@@ -110,13 +110,6 @@ def _predictions(record: Record, read: Read | None) -> Mapping[str, NDArray[Any]
         return {}
 
 
-def without_prior(record: Record) -> tuple[str, str]:
-    """Data set, without a prior among its knobs, and backbone."""
-    knob = f"{KNOB}={record.dataset_config.get(KNOB, '')}"
-    name = record.dataset.replace(f", {knob})", ")").replace(f" ({knob})", "")
-    return name, record.backbone
-
-
 def _with_knob(dataset: str, knob: str) -> str:
     """The name of a data set with one more knob in brackets."""
     name, bracket, knobs = dataset.partition(" (")
