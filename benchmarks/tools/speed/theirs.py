@@ -6,31 +6,17 @@ imported from the checkout: the model, the loss, and the tuner's defaults by lea
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.errors import UserError
+from benchmarks.tools.checkouts import Checkout, Settings
 
 FILES = ("clip/model.py", "models/models.py", "utils/losses.py")
 """Files of the checkout that are needed."""
-_PACKAGES = ("clip", "models", "utils", "datasets")
-"""Top-level names of the checkout, which other software uses, too."""
-
-
-class _Settings(dict[str, Any]):
-    """Settings as the published code reads them: by attribute; what is not set is None."""
-
-    def __getattr__(self, name: str) -> Any:
-        return self.get(name)
 
 
 def require(folder: Path) -> None:
@@ -39,11 +25,7 @@ def require(folder: Path) -> None:
     Raises:
         UserError: it lacks a file.
     """
-    for file in FILES:
-        if not (folder / file).is_file():
-            raise UserError(
-                f"--theirs {folder}: not a checkout of github.com/shijxcs/LIFT, it has no {file}."
-            )
+    _checkout(folder)
 
 
 def step(
@@ -65,23 +47,15 @@ def step(
     Raises:
         UserError: the folder is not the published code, or the code cannot be used.
     """
-    require(folder)
-    device = images.device
-    settings = _Settings(
+    theirs, device = _checkout(folder), images.device
+    settings = Settings(
         backbone="CLIP-ViT-B/16", classifier="CosineClassifier", adaptformer=True, scale=30
     )
-    try:
-        with _importable(folder), contextlib.redirect_stdout(io.StringIO()):  # it prints settings
-            clip = importlib.import_module("clip.model")
-            models = importlib.import_module("models.models")
-            losses = importlib.import_module("utils.losses")
-            tower = clip.CLIP(512, images.shape[-1], layers, width, 16, 77, 1000, 64, 1, 1).float()
-            model: nn.Module = models.PeftModelFromCLIP(settings, tower, classes).to(device)
-            criterion = losses.LogitAdjustedLoss(torch.ones(classes, device=device))
-    except ImportError as error:
-        raise UserError(f"--theirs {folder}: its code needs a package: {error}.") from error
-    except (AttributeError, TypeError) as error:
-        raise UserError(f"--theirs {folder}: another version of the code: {error}.") from error
+    clip, models, losses = theirs.modules("clip.model", "models.models", "utils.losses")
+    with theirs.usable():
+        tower = clip.CLIP(512, images.shape[-1], layers, width, 16, 77, 1000, 64, 1, 1).float()
+        model: nn.Module = models.PeftModelFromCLIP(settings, tower, classes).to(device)
+        criterion = losses.LogitAdjustedLoss(torch.ones(classes, device=device))
     model.requires_grad_(False)
     parts: Any = model
     tuned = [*parts.tuner.parameters(), *parts.head.parameters()]
@@ -100,19 +74,5 @@ def step(
     return run
 
 
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Find the checkout's modules first, and forget them afterwards: their names are common."""
-
-    def taken() -> list[str]:
-        return [name for name in sys.modules if name.partition(".")[0] in _PACKAGES]
-
-    before = {name: sys.modules.pop(name) for name in taken()}
-    sys.path.insert(0, str(folder.absolute()))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder.absolute()))
-        for name in taken():
-            del sys.modules[name]
-        sys.modules.update(before)
+def _checkout(folder: Path) -> Checkout:
+    return Checkout(folder, "shijxcs/LIFT", FILES)
