@@ -57,6 +57,10 @@ class CoOp(Learner):
     """lambda of db: 2 for COCO-LT, 5 for VOC-LT."""
     db_mu: Annotated[float, Share] = 0.2
     """mu of db: 0.2 for COCO-LT, 0.3 for VOC-LT."""
+    asl_gamma_pos: Annotated[float, NonNegative] = 0.0
+    """Focusing exponent of asl's positives (training scripts of ASL and LMPT; 1 in ASL's class)."""
+    asl_detach: bool = True
+    """No gradient through asl's focusing factors (the same scripts); false: as in its equations."""
     lr: Annotated[float, NonNegative] = 0.002
     epochs: Annotated[int, Count] = 50
     """The value for all of ImageNet; 200 with 16 shots per class."""
@@ -86,4 +90,11 @@ class CoOp(Learner):
         return dataclasses.replace(predictor, views=views)
 
     def _multi_label(self, task: Task) -> LossFunction:
-        return named_loss(self.loss, task, db_neg_scale=self.db_neg_scale, db_mu=self.db_mu)
+        return named_loss(
+            self.loss,
+            task,
+            db_neg_scale=self.db_neg_scale,
+            db_mu=self.db_mu,
+            asl_gamma_pos=self.asl_gamma_pos,
+            asl_detach=self.asl_detach,
+        )

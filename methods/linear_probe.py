@@ -41,6 +41,13 @@ class LinearProbe(Learner):
     """lambda of db: 2 for COCO-LT, whose 80 classes are closer to most data sets; 5 for VOC-LT."""
     db_mu: Annotated[float, Share] = 0.2
     """mu of db: 0.2 for COCO-LT, 0.3 for VOC-LT (the authors' configs)."""
+    asl_gamma_pos: Annotated[float, NonNegative] = 0.0
+    """Focusing exponent of asl's positives (training scripts of ASL and LMPT; 1 in ASL's class)."""
+    asl_detach: bool = True
+    """No gradient through asl's focusing factors (the same scripts); false: as in its equations."""
+    cb_reduction: Literal["weights", "batch"] = "weights"
+    """weights: cb divides a batch by its weights (LIFT's code); batch: by its images, with a mean
+    weight of 1 over the classes (the authors' code)."""
     head: Literal["cosine", "linear"] = "cosine"
     init: Literal["random", "text", "class_mean"] = "random"
     lr: Annotated[float, NonNegative] = 0.03
@@ -64,12 +71,21 @@ class LinearProbe(Learner):
         return dataclasses.replace(predictor, views=views)
 
     def _loss(self, task: Task) -> LossFunction:
-        if self.loss == "ldam_drw" and self.head == "linear":
-            raise NotApplicable("ldam_drw's margins are cosines: it needs head=cosine")
+        if self.loss in ("ldam", "ldam_drw") and self.head == "linear":
+            raise NotApplicable(f"{self.loss}'s margins are cosines: it needs head=cosine")
         if self.loss == "auto":
             if task.kind == "single":
                 return cross_entropy
             task.note("the loss is bce, linear_probe's default for multi-label data")
             return binary_cross_entropy
-        settings = {"tau": self.tau, "db_neg_scale": self.db_neg_scale, "db_mu": self.db_mu}
-        return named_loss(self.loss, task, scale=SCALE, **settings)
+        return named_loss(
+            self.loss,
+            task,
+            scale=SCALE,
+            tau=self.tau,
+            db_neg_scale=self.db_neg_scale,
+            db_mu=self.db_mu,
+            asl_gamma_pos=self.asl_gamma_pos,
+            asl_detach=self.asl_detach,
+            cb_reduction=self.cb_reduction,
+        )

@@ -104,7 +104,7 @@ def test_gradients_against_finite_differences_and_the_closed_form():
 
 # ---- weights, margins, focus ---------------------------------------------------------------------
 
-EVERY = ("ce", "balanced_softmax", "la", "ldam_drw", "cb", "grw", "focal", "lade")
+EVERY = ("ce", "balanced_softmax", "la", "ldam", "ldam_drw", "cb", "grw", "focal", "lade")
 
 
 def named(name: str, counts: Tensor = COUNTS, tau: float = 1.0) -> LossFunction:

@@ -40,11 +40,11 @@ def some() -> tuple[Tensor, Tensor]:
     return logits, labels
 
 
-def named(name: str, counts: Tensor = COUNTS) -> LossFunction:
+def named(name: str, counts: Tensor = COUNTS, *, asl_detach: bool = True) -> LossFunction:
     """A loss in double precision, constructed as in linear_probe."""
     task, _ = tiny_task(kind="multi")
     task.counts = counts
-    return named_loss(name, task, db_neg_scale=2.0, db_mu=0.2)
+    return named_loss(name, task, db_neg_scale=2.0, db_mu=0.2, asl_detach=asl_detach)
 
 
 def predicted(method: Method, task: Task, samples: Samples) -> Tensor:
@@ -57,7 +57,7 @@ def predicted(method: Method, task: Task, samples: Samples) -> Tensor:
 @pytest.mark.parametrize("name", EVERY)
 def test_one_value_per_sample_with_the_gradient_of_finite_differences(name):
     logits, labels = some()
-    loss = named(name)
+    loss = named(name, asl_detach=False)
     assert loss(logits, labels, BATCH).shape == (5,)
     torch.autograd.gradcheck(lambda z: loss(z, labels, BATCH), logits.requires_grad_())
 
@@ -103,6 +103,47 @@ def test_asymmetric_by_hand(positive, negative, clip):
     if not (positive or negative or clip):
         bce = binary_cross_entropy(logits, labels, BATCH).numpy()
         np.testing.assert_allclose(losses, bce, atol=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+def test_asymmetrics_focusing_factors_are_weights_without_a_gradient(gamma):
+    """As in the training scripts of ASL and LMPT: d/dz of the logarithms alone, times a weight."""
+    logits, labels = some()
+    Asymmetric(gamma)(logits.requires_grad_(), labels, BATCH).sum().backward()
+    for z, y, found in zip(
+        logits.detach().flatten(), labels.flatten(), logits.grad.flatten(), strict=True
+    ):
+        p = 1 / (1 + math.exp(-z))
+        if y:
+            expected = -((1 - p) ** gamma) * (1 - p)
+        else:
+            rest = min(1 - p + 0.05, 1.0)
+            expected = (1 - rest) ** 4 * (p * (1 - p) / rest if rest < 1 else 0.0)
+        assert float(found) == pytest.approx(expected, abs=1e-12)
+
+
+def test_asymmetric_with_the_authors_defaults_is_the_default_of_the_loss():
+    logits, labels = some()
+    for fields, expected in (
+        ({}, Asymmetric(0.0, 4.0, 0.05, detach=True)),
+        ({"asl_gamma_pos": 1.0, "asl_detach": False}, Asymmetric(1.0, 4.0, 0.05, detach=False)),
+    ):
+        task, _ = tiny_task(kind="multi")
+        gradients = []
+        for loss in (named_loss("asl", task, **fields), expected):
+            z = logits.clone().requires_grad_()
+            loss(z, labels, BATCH).sum().backward()
+            gradients.append(z.grad)
+        assert torch.equal(*gradients)
+
+
+def test_asymmetrics_probabilities_are_at_least_1e_8():
+    logits = torch.tensor([[-30.0, -18.0]], dtype=torch.float64, requires_grad=True)
+    loss = Asymmetric()(logits, torch.ones(1, 2), Batch(torch.arange(1), None, None))
+    loss.sum().backward()
+    assert loss.item() == pytest.approx(-math.log(1e-8) + math.log1p(math.exp(18)), abs=1e-9)
+    assert float(logits.grad[0, 0]) == 0.0
+    assert float(logits.grad[0, 1]) == pytest.approx(-1 / (1 + math.exp(-18)), abs=1e-9)
 
 
 def test_asymmetric_costs_nothing_below_its_clip_and_is_finite_for_large_logits():

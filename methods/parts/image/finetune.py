@@ -131,7 +131,7 @@ glyphscenes_lt)."""
 
 
 def tower_loss(task: Task, name: TowerLoss, tau: float) -> LossFunction:
-    """Return the loss called `name`; db has its authors' values for COCO-LT.
+    """Return the loss called `name`; db has its authors' values for COCO-LT, asl its scripts'.
 
     Args:
         task: classes and counts.

@@ -34,7 +34,7 @@ def loss_files(name: str) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
-def named_loss(name: str, task: Task, **settings: float) -> LossFunction:
+def named_loss(name: str, task: Task, **settings: float | str) -> LossFunction:
     """Return the loss called `name` for a task, importing its module only.
 
     Args:

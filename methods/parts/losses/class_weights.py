@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from methods.base import Batch
 from methods.parts.losses.base import Loss
+
+Reduction = Literal["weights", "batch"]
+"""weights: a batch's weighted losses are divided by its weights, as in LIFT's code; batch: by its
+images, with weights whose mean over the classes is 1, as in Cui et al.'s code."""
 
 
 def effective_number_weights(counts: Tensor, beta: float = 0.9999) -> Tensor:
@@ -40,3 +45,23 @@ class Weighted(Loss):
         """(B, C) logits and (B,) labels -> (B,) losses."""
         losses = F.cross_entropy(logits, labels, reduction="none")
         return weighted_mean_shares(losses, self.weights[labels])
+
+
+class WeightedByClass(Loss):
+    """Cross-entropy times the weight of the class, so that the mean is divided by the images.
+
+    Args:
+        weights: (C,).
+        counts: (C,) training images; the weights of classes with images are scaled to a mean of 1.
+    """
+
+    coupled = False
+    weights: Tensor
+
+    def __init__(self, weights: Tensor, counts: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weights", weights / weights[counts > 0].mean(), persistent=False)
+
+    def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        """(B, C) logits and (B,) labels -> (B,) losses."""
+        return F.cross_entropy(logits, labels, reduction="none") * self.weights[labels]

@@ -44,7 +44,10 @@ def test_show_prints_the_choices_of_a_field(
     shown = command("show", "linear_probe").out
     assert "cosine | linear" in shown
     folded = " ".join(shown.split())
-    assert "auto | balanced_softmax | cb | ce | focal | grw | la | lade | ldam_drw | asl" in folded
+    assert (
+        "auto | balanced_softmax | cb | ce | focal | grw | la | lade | ldam | ldam_drw | asl"
+        in folded
+    )
     assert max(map(len, shown.splitlines())) <= 80
     assert "logits | softmax" in command("show", "glyphscenes_lt").out
 

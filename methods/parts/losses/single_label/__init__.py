@@ -5,7 +5,8 @@ code (github.com/shijxcs/LIFT, utils/losses.py), which runs them on a cosine hea
 unless a docstring names another source. A class without training images counts as half an image in
 log pi (`Task.log_prior`) and is left out where margins are scaled to their maximum.
 
-Two kinds of loss are not sums over samples: a weighted mean is divided by the weights in the batch,
+Two kinds of loss are not sums over samples: a weighted mean is divided by the weights in the batch
+(but for `cb` with `cb_reduction=batch`),
 and the bound of LADE is estimated on the batch. Their values are distributed over the samples so
 that the mean over the batch is the published value. They are `coupled`: where a batch is
 accumulated from micro-batches, they still see all of it.
