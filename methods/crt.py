@@ -2,9 +2,11 @@
 
 Stage 1 learns a representation from images in their natural distribution; stage 2 discards its
 classifier and trains a linear one from random weights with class-balanced sampling. Stage 2's
-values are those of the authors' code (github.com/facebookresearch/classifier-balancing): 10 epochs
-of SGD, learning rate 0.1 for a batch of 256 (Places-LT) and 0.2 for one of 512 (ImageNet-LT).
-Stage 1 on a CLIP tower is ours, see `parts/image/two_stage.py`.
+values are those of the authors' code (github.com/facebookresearch/classifier-balancing, f162ade,
+config/*/cls_crt.yaml): SGD with a learning rate of 0.1 for a batch of 256 (Places-LT) and 0.2 for
+one of 512 (ImageNet-LT, iNaturalist 2018); 10 epochs and weight decay 5e-4, but 30 epochs and 1e-4
+on iNaturalist 2018 (`configs/recipes/crt__inat2018__….yaml`). Stage 1 on a CLIP tower is ours, see
+`parts/image/two_stage.py`.
 """
 
 from __future__ import annotations
@@ -46,9 +48,11 @@ class Crt(Method):
     epochs: Annotated[int, Count] = 20
     """Epochs of both stages."""
     head_share: Annotated[float, OpenShare] = 0.5
-    """Share of the epochs for stage 2: 10 (the authors' code) after LIFT's 10."""
+    """Share of the epochs for stage 2: 10 (the authors' code) after LIFT's 10. On iNaturalist 2018
+    it is 30 after LIFT's 20: epochs=50, head_share=0.6."""
     batch_size: Annotated[int, Count] = 128
     weight_decay: Annotated[float, NonNegative] = 5e-4
+    """Of both stages; 1e-4 on iNaturalist 2018 (the authors' code)."""
     augment: Augmentation = "crop_flip"
     """Augmentation of stage 1; stage 2 uses features of unaugmented images."""
 

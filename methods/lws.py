@@ -3,9 +3,11 @@
 Stage 1 learns a representation and a linear classifier from images in their natural distribution;
 stage 2 freezes both and learns one factor per class on the classifier's output, with class-balanced
 sampling. Stage 2's values are those of the authors' code
-(github.com/facebookresearch/classifier-balancing): 5 epochs of SGD, factors that start at 1 and
-also scale the bias, learning rate 0.1 for a batch of 256 (Places-LT) and 0.2 for one of 512
-(ImageNet-LT). Stage 1 on a CLIP tower is ours, see `parts/image/two_stage.py`.
+(github.com/facebookresearch/classifier-balancing, f162ade, config/*/cls_lws.yaml): 5 epochs of SGD,
+factors that start at 1 and also scale the bias, learning rate 0.1 for a batch of 256 (Places-LT)
+and 0.2 for one of 512 (ImageNet-LT, iNaturalist 2018), weight decay 5e-4, but 1e-4 on iNaturalist
+2018 (`configs/recipes/lws__inat2018__….yaml`). Stage 1 on a CLIP tower is ours, see
+`parts/image/two_stage.py`.
 """
 
 from __future__ import annotations
@@ -50,9 +52,11 @@ class Lws(Method):
     epochs: Annotated[int, Count] = 15
     """Epochs of both stages."""
     scale_share: Annotated[float, OpenShare] = 1 / 3
-    """Share of the epochs for stage 2: 5 (the authors' code) after LIFT's 10."""
+    """Share of the epochs for stage 2: 5 (the authors' code) after LIFT's 10. On iNaturalist 2018
+    it is 5 after LIFT's 20: epochs=25, scale_share=0.2."""
     batch_size: Annotated[int, Count] = 128
     weight_decay: Annotated[float, NonNegative] = 5e-4
+    """Of both stages; 1e-4 on iNaturalist 2018 (the authors' code)."""
     augment: Augmentation = "crop_flip"
     """Augmentation of stage 1; stage 2 uses features of unaugmented images."""
 
