@@ -52,7 +52,7 @@ class Crt(Method):
     it is 30 after LIFT's 20: epochs=50, head_share=0.6."""
     batch_size: Annotated[int, Count] = 128
     weight_decay: Annotated[float, NonNegative] = 5e-4
-    """Of both stages; 1e-4 on iNaturalist 2018 (the authors' code)."""
+    """Weight decay of both stages; 1e-4 on iNaturalist 2018 (the authors' code)."""
     augment: Augmentation = "crop_flip"
     """Augmentation of stage 1; stage 2 uses features of unaugmented images."""
 

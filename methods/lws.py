@@ -56,7 +56,7 @@ class Lws(Method):
     it is 5 after LIFT's 20: epochs=25, scale_share=0.2."""
     batch_size: Annotated[int, Count] = 128
     weight_decay: Annotated[float, NonNegative] = 5e-4
-    """Of both stages; 1e-4 on iNaturalist 2018 (the authors' code)."""
+    """Weight decay of both stages; 1e-4 on iNaturalist 2018 (the authors' code)."""
     augment: Augmentation = "crop_flip"
     """Augmentation of stage 1; stage 2 uses features of unaugmented images."""
 

@@ -107,7 +107,7 @@ def test_asymmetric_by_hand(positive, negative, clip):
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0])
 def test_asymmetrics_focusing_factors_are_weights_without_a_gradient(gamma):
-    """As in the training scripts of ASL and LMPT: d/dz of the logarithms alone, times a weight."""
+    """The gradient is that of the logarithms, times a weight (training scripts of ASL and LMPT)."""
     logits, labels = some()
     Asymmetric(gamma)(logits.requires_grad_(), labels, BATCH).sum().backward()
     for z, y, found in zip(
