@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from benchmarks.augment import Augmentation
-from benchmarks.plugins.ranges import Count, NonNegative
+from benchmarks.plugins.ranges import Count, NonNegative, Share
 from methods.base import Method, Predictor, Task, TextSource
 from methods.parts.image.finetune import (
     AdapterKind,
@@ -38,8 +38,11 @@ class Lift(Method):
     """AdaptFormer in a frozen ViT, text-initialised cosine head, logit-adjusted loss."""
 
     adapter: AdapterKind = "adaptformer"
-    """adaptformer (parallel to the MLP), adapter (after it), lora (queries and values), vpt (prompt
-    tokens in every block), bitfit (the biases of the blocks) or none (the head alone)."""
+    """adaptformer (parallel to the MLP), adapter (after it), lora (low-rank updates of queries and
+    values), lora_mlp (of the MLP), vpt (prompt tokens in every block), vpt_shallow (prompt tokens
+    that pass through all blocks), ssf (a scale and a shift after every linear layer and norm, or
+    those of a part alone), mask (a random share of the weights), norms, bitfit (the biases of the
+    blocks) or none (the head alone)."""
     loss: TowerLoss = "auto"
     """auto: la on single-label data, bce on multi-label data."""
     lr: Annotated[float, NonNegative] = 0.01
@@ -50,10 +53,13 @@ class Lift(Method):
     tau: Annotated[float, NonNegative] = 1.0
     """Strength of la."""
     bottleneck: Annotated[int, NonNegative] = 0
-    """Width of adaptformer and adapter, rank of lora; 0 takes LIFT's rule for K classes and L
-    blocks, 2^floor(log2(K / 2L))."""
+    """Width of adaptformer and adapter, rank of lora and lora_mlp; 0 takes LIFT's rule for K
+    classes and L blocks, 2^floor(log2(K / 2L))."""
     prompts: Annotated[int, Count] = 10
-    """Prompt tokens per block of vpt."""
+    """Prompt tokens per block of vpt, prompt tokens of vpt_shallow."""
+    mask: Annotated[float, Share] = 0.0
+    """Share of the weights and biases of the linear layers that mask trains (LIFT's scripts: 0.01
+    on ImageNet-LT, 0.005 on Places-LT); 0 takes LIFT's rule for width W, K / (12 L W)."""
     text: TextSource = "names"
     """Texts that initialise the head (with the first template only, as in LIFT)."""
     augment: Augmentation = "crop_flip"
@@ -67,7 +73,7 @@ class Lift(Method):
     }
 
     def fit(self, task: Task) -> Predictor:
-        tower = adapted(task, self.adapter, self.bottleneck, self.prompts)
+        tower = adapted(task, self.adapter, self.bottleneck, self.prompts, mask=self.mask)
         schedule = Schedule(
             self.epochs, self.batch_size, self.lr,
             weight_decay=self.weight_decay, augment=self.augment,

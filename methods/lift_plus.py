@@ -32,7 +32,7 @@ from methods.parts.training.loop import Schedule
 from methods.registry import register
 from methods.space import Distribution, LogUniform, Uniform
 
-_MATRICES = {"lora": 4, "vpt": 1}
+_MATRICES = {"lora": 4, "vpt": 1, "vpt_shallow": 1}
 """Matrices per block in the rule of sizes, where they are not 2."""
 
 
@@ -42,7 +42,7 @@ class LiftPlus(Method):
     """LIFT in 5 epochs: square crops that grow over the epochs, a larger learning rate."""
 
     adapter: AdapterKind = "adaptformer"
-    """Adapters of lift: adaptformer, adapter, lora, vpt, bitfit or none."""
+    """Adapters of lift; its card says what they are. The share of mask is that of the rule."""
     loss: Literal["ce", "la"] = "la"
     lr: Annotated[float, NonNegative] = 0.02
     """LIFT has 0.01."""

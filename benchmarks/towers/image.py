@@ -21,6 +21,7 @@ H heads, D joint space.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -38,8 +39,11 @@ class Trained(Protocol):
 
     attention: Any
     query: Any
+    key: Any
     value: Any
     prompts: Any
+    up: Any
+    down: Any
     after_mlp: Any
     mlp: Any
 
@@ -52,7 +56,7 @@ class Trained(Protocol):
 class _Empty:
     """The slots of a block without trainable modules."""
 
-    attention = query = value = prompts = after_mlp = mlp = None
+    attention = query = key = value = prompts = up = down = after_mlp = mlp = None
     read_normed = False
 
 
@@ -68,7 +72,9 @@ def reader(visual: Any) -> Reader:
     return timm_vit.TimmViT(visual)
 
 
-def pooled(visual: Any, images: Tensor, trained: Sequence[Trained] = ()) -> Tensor:
+def pooled(
+    visual: Any, images: Tensor, trained: Sequence[Trained] = (), prompts: Tensor | None = None
+) -> Tensor:
     """(B, 3, H, W) -> (B, W') pooled output after the last layer norm, before the projection.
 
     Towers that are not supported return their whole output (B, D).
@@ -77,6 +83,7 @@ def pooled(visual: Any, images: Tensor, trained: Sequence[Trained] = ()) -> Tens
         visual: an image tower of open_clip.
         images: the computation uses autocast's dtype if enabled, otherwise that of the images.
         trained: one per block of a supported tower, or none at all.
+        prompts: (P, W) tokens that follow those of a supported tower's images through all blocks.
     """
     if not supports(visual):
         out: Any = visual(images)
@@ -84,13 +91,24 @@ def pooled(visual: Any, images: Tensor, trained: Sequence[Trained] = ()) -> Tens
         return features
     tower = reader(visual)
     x, tokens, rotations = tower.embed(images.to(compute_type(images)))
+    seen = tokens
+    if prompts is not None:
+        x = x.view(len(images), tokens, -1)
+        x = torch.cat([x, prompts.to(x.dtype).expand(len(images), -1, -1)], dim=1).flatten(0, 1)
+        rotations = [None if r is None else partial(_rotated, r, tokens) for r in rotations]
+        tokens += len(prompts)
     for i, block in enumerate(tower.blocks):
         # After the last block only the class token is read, and only attention mixes tokens.
         last = tower.reads_first and i + 1 == len(tower.blocks)
         slots = trained[i] if trained else _Empty()
         layers = tower.layers(block, x.dtype)
         x = _block(layers, slots, x, tokens, rotations[i], first_only=last)
-    return tower.pool(x.view(len(images), -1, x.shape[-1]))
+    return tower.pool(x.view(len(images), -1, x.shape[-1])[:, :seen])
+
+
+def _rotated(rotate: Rotation, tokens: int, x: Tensor) -> Tensor:
+    """Rotate the first `tokens` of (B, H, T, d); those behind them have no position."""
+    return torch.cat([rotate(x[:, :, :tokens]), x[:, :, tokens:]], dim=2)
 
 
 def projected(visual: Any, x: Tensor) -> Tensor:
@@ -123,7 +141,13 @@ def _block(
     if slots.attention is not None:
         x = x + slots.attention(normed, tokens)
     plain = layer.mlp.read(x)
-    out = layer.mlp.write(layer.down, layer.activate(layer.up(plain)))
+    hidden = layer.up(plain)
+    if slots.up is not None:
+        hidden = hidden + slots.up(_shifted(layer.mlp.before, plain))
+    hidden = layer.activate(hidden)
+    out = layer.mlp.write(layer.down, hidden)
+    if slots.down is not None:
+        out = out + slots.down(hidden)
     if slots.after_mlp is not None:
         out = out + slots.after_mlp(out)
     if slots.mlp is None:
@@ -168,6 +192,8 @@ def _projected(
     if slots.query is not None:
         read = normed.view(images, tokens, width)[:, 0] if first_only else normed
         q = q + split(slots.query(read), images)[0]
+    if slots.key is not None:
+        k = k + split(slots.key(normed), images)[0]
     if slots.value is not None:
         v = v + split(slots.value(normed), images)[0]
     if rotate is not None:  # the first token is the class token, which has no position
@@ -176,10 +202,11 @@ def _projected(
         # The outputs of prompt tokens are not read, so only their keys and values are computed.
         prompts = layer.attention.read(slots.prompts.to(plain.dtype))
         prompt_k, prompt_v = split(project[width:](prompts), 1)  # (1, H, P, W / H)
+        read = _shifted(layer.attention.before, prompts)
+        if slots.key is not None:
+            prompt_k = prompt_k + split(slots.key(read), 1)[0]
         if slots.value is not None:
-            prompt_v = (
-                prompt_v + split(slots.value(_shifted(layer.attention.before, prompts)), 1)[0]
-            )
+            prompt_v = prompt_v + split(slots.value(read), 1)[0]
         k = torch.cat([k, prompt_k.expand(images, -1, -1, -1)], 2)
         v = torch.cat([v, prompt_v.expand(images, -1, -1, -1)], 2)
     return q, k, v

@@ -17,13 +17,13 @@ from benchmarks.backbones import Backbone
 from benchmarks.conformance.tiny import tiny_backbone, tiny_task
 from methods.base import Task
 from methods.parts.heads.linear_classifiers import CosineHead
-from methods.parts.image.adapters import Adapter, AdaptFormer, LowRank, deep_prompts
+from methods.parts.image.adapters import Adapter, AdaptFormer, LowRank, prompt_tokens
 from methods.parts.image.finetune import AdapterKind, adapted, unfrozen
 from methods.parts.image.vit import AdaptedViT, vit
 from tests.methods.towers import TOWERS, backbone, pictures
 
 KINDS = get_args(AdapterKind)
-NEUTRAL = [kind for kind in KINDS if kind != "vpt"]
+NEUTRAL = [kind for kind in KINDS if not kind.startswith(("vpt", "ssf"))]
 
 
 def task_on(frozen: Backbone, seed: int = 0) -> Task:
@@ -73,6 +73,7 @@ GATES = {
     "adaptformer": ["mlp.up.weight", "mlp.up.bias"],
     "adapter": ["after_mlp.up.weight", "after_mlp.up.bias"],
     "lora": ["query.b", "value.b"],
+    "lora_mlp": ["up.b", "down.b"],
     "vpt": ["prompts"],
 }
 """Parameters with a gradient at the first step, by kind of adapter."""
@@ -87,7 +88,7 @@ def test_there_is_a_gradient_at_the_first_step(kind):
     gates = [
         slots.get_parameter(name) for slots in tower.slots for name in GATES.get(kind, [])
     ] or list(tower.parameters())
-    assert len(gates) >= 3
+    assert len(gates) >= 3 or kind == "vpt_shallow"
     for gate in gates:
         assert float(gate.grad.abs().max()) > 0
 
@@ -243,7 +244,7 @@ def test_initial_spreads():
     assert float(a.abs().max()) == pytest.approx(float(reference.abs().max()), rel=0.01)
     assert float(a.std()) == pytest.approx(float(reference.std()), rel=0.02)
     # Xavier for a patch embedding of 3 * 16^2 inputs and 768 outputs.
-    prompts = deep_prompts(768, 16, 100, seed=0).detach()
+    prompts = prompt_tokens(768, 16, 100, seed=0).detach()
     reference = nn.init.xavier_uniform_(torch.empty(768, 3 * 16**2))
     assert float(prompts.abs().max()) == pytest.approx(float(reference.abs().max()), rel=0.01)
     assert float(prompts.mean()) == pytest.approx(0, abs=0.001)
@@ -288,7 +289,15 @@ def test_parameters_of_the_other_kinds(vit_b_16):
         "adaptformer": 101_436,
         "adapter": 101_436 - 12,  # no scale
         "lora": 12 * 2 * 2 * 768 * 4,
+        "lora_mlp": 12 * 2 * (768 + 3072) * 4,
         "vpt": 12 * 10 * 768,
+        "vpt_shallow": 10 * 768,
+        "ssf": 12 * 2 * (3 + 1 + 4 + 1 + 1 + 1) * 768,
+        "ssf_attention": 12 * 2 * (3 + 1) * 768,
+        "ssf_mlp": 12 * 2 * (4 + 1) * 768,
+        "ssf_norms": 12 * 2 * (1 + 1) * 768,
+        "mask": 12 * sum(map(int, (2304 * 0.769, 768 * 0.769, 3072 * 0.769, 768 * 3.073))),
+        "norms": 12 * 2 * 2 * 768,
         "bitfit": 12 * (3 + 1 + 1 + 1 + 4 + 1) * 768,
         "none": 0,
     }

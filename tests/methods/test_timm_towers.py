@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.backbones import Backbone
 from benchmarks.towers import image
-from methods.parts.image.adapters import Adapter, AdaptFormer, LowRank, Slots, deep_prompts
+from methods.parts.image.adapters import Adapter, AdaptFormer, LowRank, Slots, prompt_tokens
 from methods.parts.image.vit import AdaptedViT, vit
 from tests.methods.towers import COCA, TIMM, backbone, in_timm, pictures
 
@@ -102,7 +102,7 @@ def slots_for(frozen: Backbone, *, prompts: int) -> list[Slots]:
     parts = [
         Slots(
             attention=Beside(w), query=LowRank(w, 2, i), value=LowRank(w, 3, i),
-            prompts=deep_prompts(w, tower.patch, prompts, i) if prompts else None,
+            prompts=prompt_tokens(w, tower.patch, prompts, i) if prompts else None,
             after_mlp=Adapter(w, 2, i), mlp=AdaptFormer(w, 2, i),
         ).double()
         for i in range(len(tower.blocks))

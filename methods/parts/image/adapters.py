@@ -41,8 +41,12 @@ class Slots(nn.Module):
             adjacent. The last block of a tower with class-token pooling passes only class tokens,
             with T = 1, because no other token is read any more.
         query: added to the self-attention's queries, (n, W) -> (n, W), from LN1(x).
+        key: added to its keys, likewise.
         value: added to its values, likewise.
         prompts: (P, W) additional tokens that attention reads in this block only.
+        up: added to the MLP's hidden layer before the activation, (n, W) -> (n, 4 W), from LN2(h).
+        down: added to the MLP's output, (n, 4 W) -> (n, W), from the hidden layer after the
+            activation.
         after_mlp: reads the MLP's output and is added to it, (n, W) -> (n, W).
         mlp: added to the block's output in parallel to the MLP, (n, W) -> (n, W). It reads h
             standardised (mean 0, variance 1 per token), which is computed once for the MLP and for
@@ -56,23 +60,30 @@ class Slots(nn.Module):
         *,
         attention: nn.Module | None = None,
         query: nn.Module | None = None,
+        key: nn.Module | None = None,
         value: nn.Module | None = None,
         prompts: nn.Parameter | None = None,
+        up: nn.Module | None = None,
+        down: nn.Module | None = None,
         after_mlp: nn.Module | None = None,
         mlp: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.attention = attention
         self.query = query
+        self.key = key
         self.value = value
         self.prompts = prompts
+        self.up = up
+        self.down = down
         self.after_mlp = after_mlp
         self.mlp = mlp
 
     @property
     def read_normed(self) -> bool:
         """True if a part reads LN1(x)."""
-        return any(part is not None for part in (self.attention, self.query, self.value))
+        parts = (self.attention, self.query, self.key, self.value)
+        return any(part is not None for part in parts)
 
 
 class Adapter(nn.Module):
@@ -144,22 +155,23 @@ class LowRank(nn.Module):
         width: W.
         rank: d.
         seed: key of the initial values.
+        out: W', width of the output; None: W.
     """
 
-    def __init__(self, width: int, rank: int, seed: int) -> None:
+    def __init__(self, width: int, rank: int, seed: int, out: int | None = None) -> None:
         super().__init__()
         start = torch.rand(width, rank, generator=randomness.generator(seed, "low rank"))
         self.a = nn.Parameter((2 * start - 1) * rank**-0.5)
-        self.b = nn.Parameter(torch.zeros(rank, width))
+        self.b = nn.Parameter(torch.zeros(rank, width if out is None else out))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, W) -> (n, W); zero at initialisation."""
+        """(n, W) -> (n, W'); zero at initialisation."""
         b = self.b / len(self.b)
         return x @ self.a.to(x.dtype) @ b.to(x.dtype)
 
 
-def deep_prompts(width: int, patch: int, length: int, seed: int) -> nn.Parameter:
-    """(P, W) prompt tokens of a block, uniform (VPT: Jia et al. 2022, arXiv 2203.12119).
+def prompt_tokens(width: int, patch: int, length: int, seed: int) -> nn.Parameter:
+    """(P, W) prompt tokens, uniform (VPT: Jia et al. 2022, arXiv 2203.12119).
 
     Args:
         width: W.

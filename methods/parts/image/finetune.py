@@ -10,7 +10,7 @@ blocks (ResNet, ConvNeXt, …) the whole output, as LIFT does with CLIP's ResNet
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,8 +28,9 @@ from methods.parts.image.adapters import (
     Slots,
     Start,
     bottleneck_rule,
-    deep_prompts,
+    prompt_tokens,
 )
+from methods.parts.image.changes import Part, mask_rule, masked, scaled_and_shifted, weights
 from methods.parts.image.vit import AdaptedClassifier, AdaptedViT, project_to_width, vit, with_own
 from methods.parts.losses import named_loss
 from methods.parts.losses.base import LossFunction
@@ -37,13 +38,25 @@ from methods.parts.losses.multi_label.bce import binary_cross_entropy
 from methods.parts.losses.single_label.la import LogitAdjusted
 from methods.parts.training.loop import ONLY, Schedule, Stage, train
 
-AdapterKind = Literal["adaptformer", "adapter", "lora", "vpt", "bitfit", "none"]
+AdapterKind = Literal[
+    "adaptformer", "adapter", "lora", "lora_mlp", "vpt", "vpt_shallow",
+    "ssf", "ssf_attention", "ssf_mlp", "ssf_norms", "mask", "norms", "bitfit", "none",
+]  # fmt: skip
 """Trained parts of every block, as in LIFT's code.
 
 adaptformer: a bottleneck in parallel to the MLP; adapter: a bottleneck after it; lora: low-rank
-updates of queries and values; vpt: separate prompt tokens in every block (deep); bitfit: the biases
-of the blocks; none: nothing.
+updates of queries and values; lora_mlp: of both layers of the MLP (LIFT's code names it and cannot
+run it); vpt: separate prompt tokens in every block (deep); vpt_shallow: prompt tokens that pass
+through all blocks; ssf: a scale and a shift of the output of every linear layer and norm;
+ssf_attention, ssf_mlp, ssf_norms: of some of them; mask: a random share of the weights and biases
+of the linear layers; norms: the layer norms; bitfit: the biases; none: nothing.
 """
+_SCALED: dict[str, tuple[Part, ...]] = {
+    "ssf": ("attention", "mlp", "norms"),
+    "ssf_attention": ("attention",),
+    "ssf_mlp": ("mlp",),
+    "ssf_norms": ("norms",),
+}
 
 
 def shape(visual: Any) -> tuple[int, int]:
@@ -58,18 +71,20 @@ def adapted(
     bottleneck: int = 0,
     prompts: int = 10,
     start: Start = "kaiming_normal",
+    mask: float = 0.0,
 ) -> AdaptedViT:
     """The frozen tower with adapters in every block; with `none`, any tower.
 
-    All kinds but vpt leave the output unchanged before the first step; prompts take part in the
-    attention from the start.
+    Most kinds leave the output unchanged before the first step. Prompts take part in the attention
+    from the start, and the scales and shifts of ssf start at random numbers near 1 and 0.
 
     Args:
         task: backbone, classes and seed.
         kind: see `AdapterKind`.
-        bottleneck: width of adaptformer and adapter, rank of lora; 0 uses LIFT's rule.
-        prompts: tokens per block of vpt.
+        bottleneck: width of adaptformer and adapter, rank of lora and lora_mlp; 0 uses LIFT's rule.
+        prompts: tokens per block of vpt, tokens of vpt_shallow.
         start: initial values of adaptformer and adapter.
+        mask: share of the weights and biases that mask trains; 0 uses LIFT's rule.
 
     Raises:
         NotApplicable: the tower has no blocks for them.
@@ -77,11 +92,23 @@ def adapted(
     if kind == "none":
         return AdaptedViT(task.backbone.model.visual)
     visual = vit(task.backbone)
+    tower = image.reader(visual)
     if kind == "bitfit":
-        prefix = image.reader(visual).prefix
+        prefix = tower.prefix
         biases = with_own(visual, lambda n: n.startswith(prefix) and n.endswith("bias"))
         return AdaptedViT(biases)
+    if kind == "norms":
+        norms = {name for layer in weights(visual, "norms") for name in (layer.weight, layer.bias)}
+        return AdaptedViT(with_own(visual, lambda name: name in norms))
+    if kind in _SCALED:
+        return AdaptedViT(visual, changes=scaled_and_shifted(visual, _SCALED[kind], task.seed))
     width, blocks = shape(visual)
+    if kind == "mask":
+        share = mask or mask_rule(task.num_classes, blocks, width)
+        return AdaptedViT(visual, changes=masked(visual, share, task.seed))
+    if kind == "vpt_shallow":
+        key = randomness.key(task.seed, "block", 0)
+        return AdaptedViT(visual, prompts=prompt_tokens(width, tower.patch, prompts, key))
     d = bottleneck or bottleneck_rule(task.num_classes, blocks)
     slots = []
     for i in range(blocks):
@@ -93,11 +120,15 @@ def adapted(
         elif kind == "lora":
             query, value = (randomness.key(key, name) for name in ("query", "value"))
             slots.append(Slots(query=LowRank(width, d, query), value=LowRank(width, d, value)))
-        elif kind == "vpt":
-            patch = image.reader(visual).patch
-            slots.append(Slots(prompts=deep_prompts(width, patch, prompts, key)))
+        elif kind == "lora_mlp":
+            layers = tower.layers(tower.blocks[0], torch.float32)  # all blocks are alike
+            inner, outer = len(layers.up.weight), layers.down.weight.shape[1]
+            up, down = (randomness.key(key, name) for name in ("up", "down"))
+            slots.append(
+                Slots(up=LowRank(width, d, up, inner), down=LowRank(outer, d, down, width))
+            )
         else:
-            assert_never(kind)
+            slots.append(Slots(prompts=prompt_tokens(width, tower.patch, prompts, key)))
     return AdaptedViT(visual, slots)
 
 

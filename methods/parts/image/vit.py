@@ -18,32 +18,50 @@ from benchmarks.errors import NotApplicable
 from benchmarks.towers import image
 from methods.base import Batch
 from methods.parts.image.adapters import Slots
+from methods.parts.image.changes import Changes
 
 
 class AdaptedViT(nn.Module):
     """An image tower, with trained parts in its blocks if it is a ViT.
 
-    The parameters of this module are those in the slots and those of the tower that require a
-    gradient. Frozen parameters of the backbone are not part of its state.
+    The parameters of this module are those in the slots, the prompts, those of the changes and
+    those of the tower that require a gradient. Frozen parameters of the backbone are not part of
+    its state.
 
     Args:
         visual: a backbone's tower, or a copy from `with_own`.
-        slots: one per block of a tower from `vit`; if empty, the tower runs unchanged.
+        slots: one per block of a tower from `vit`; if empty, the blocks have no additional parts.
+        prompts: (P, W) tokens that follow those of an image through all blocks.
+        changes: replacements of some of the tower's parameters.
     """
 
-    def __init__(self, visual: Any, slots: Sequence[Slots] = ()) -> None:
+    def __init__(
+        self,
+        visual: Any,
+        slots: Sequence[Slots] = (),
+        *,
+        prompts: nn.Parameter | None = None,
+        changes: Changes | None = None,
+    ) -> None:
         super().__init__()
         blocks = len(image.reader(visual).blocks) if image.supports(visual) else 0
         if slots and len(slots) != blocks:
             raise ValueError("one Slots per block is needed")
         self.slots = nn.ModuleList(slots or [Slots() for _ in range(blocks)])
         self.own = nn.ParameterList(p for p in visual.parameters() if p.requires_grad)
+        self.prompts = prompts
+        self.changes = changes
         self._tower = [visual]  # in a list, so that frozen parameters are neither moved nor saved
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, W') pooled output, see `benchmarks.towers.image.pooled`."""
         slots = cast(Sequence[Slots], self.slots)
-        return image.pooled(self._tower[0], images, slots)
+
+        def pooled(visual: Any) -> Tensor:
+            return image.pooled(visual, images, slots, self.prompts)
+
+        visual = self._tower[0]
+        return pooled(visual) if self.changes is None else self.changes.within(visual, pooled)
 
 
 def vit(backbone: Backbone, use: str = "adapters") -> Any:
