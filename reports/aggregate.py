@@ -10,7 +10,8 @@ import dataclasses
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from benchmarks.metrics import METRICS
+from benchmarks.datasets.partitions import Partition
+from benchmarks.metrics import METRICS, Metric
 from benchmarks.priors import KNOB
 from benchmarks.protocol import GROUPS
 from benchmarks.sweep.rows.comparability import Difference, differences, refuse
@@ -19,6 +20,7 @@ from benchmarks.sweep.rows.variants import Variant, variants
 from reports import notes
 from reports.columns import COSTS, shown_keys
 from reports.footnotes import footnotes
+from reports.named_groups import key_of, metrics_over, partition_for, value_of
 from reports.order import is_balanced, main_metric, sorted_rows, without_prior
 from reports.published.matching import published_values
 from reports.table import Row, Summary, Table
@@ -73,7 +75,9 @@ def _table(
 ) -> Table:
     first = records[0]
     grouped, label_notes = variants(records, found)
-    unsorted = _named([_row(variant, stale) for variant in grouped], view, first.dataset)
+    partition = partition_for(records, view.groups)
+    named = {metric.key: metric for metric in metrics_over(partition)}
+    unsorted = _named([_row(variant, stale, named) for variant in grouped], view, first.dataset)
     balanced, prior = is_balanced(unsorted), first.dataset_config.get(KNOB, "")
     main = main_metric(view, unsorted, balanced=balanced or bool(prior))
     rows = sorted_rows(unsorted, view.sort, main, asked)
@@ -101,13 +105,15 @@ def _table(
         balanced=balanced,
         prior=prior,
         rows=tuple(rows),
-        sizes=_sizes(rows),
+        sizes=_sizes(rows) | _named_sizes(partition),
         caption="",
         footnotes=tuple(footnotes(rows, found, _renamed(label_notes, view), shown)),
         warnings=tuple(warnings),
         view=view,
         remark=" ".join(sorted({record.remark for record in records} - {""})),
         published=published_values(first.dataset, first.backbone, rows),
+        partition=partition,
+        named=named,
     )
     return dataclasses.replace(table, caption=notes.caption(table))
 
@@ -129,13 +135,21 @@ def _named(rows: Sequence[Row], view: View, where: str) -> list[Row]:
     return [dataclasses.replace(row, name=name) for row, name in zip(rows, names, strict=True)]
 
 
-def _row(variant: Variant, stale: Collection[str]) -> Row:
+def _named_sizes(partition: Partition | None) -> dict[str, str]:
+    if partition is None:
+        return {}
+    return {key_of(group): str(partition.membership.count(group)) for group in partition.groups}
+
+
+def _row(variant: Variant, stale: Collection[str], named: Mapping[str, Metric]) -> Row:
     done = tuple(record for record in variant.records if record.status == "done")
     columns: dict[str, list[float | None]] = {name: [] for name in (*METRICS, *COSTS)}
     for record in done:
         for names, part in ((METRICS, record.metrics), (COSTS, record.cost)):
             for name in names:
                 columns[name].append(getattr(part, name))
+    for key, metric in named.items():
+        columns[key] = [value_of(metric, record) for record in done]
     return Row(
         label=variant.label,
         name=variant.label,

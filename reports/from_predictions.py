@@ -36,7 +36,9 @@ def with_predictions(tables: Sequence[Table], read: Read) -> list[Table]:
         tables: of one report.
         read: returns the predictions of a record.
     """
-    return [_completed(table, Comparer(read)) for table in tables]
+    return [
+        _completed(table, Comparer(read, named=tuple(table.named.values()))) for table in tables
+    ]
 
 
 def _completed(table: Table, comparer: Comparer) -> Table:
@@ -50,7 +52,7 @@ def _completed(table: Table, comparer: Comparer) -> Table:
     if len(rows) > 1:
         by_metric = {
             metric.key: _marks(table, metric, rows, comparer, untested)
-            for metric in compared_metrics(table.task)
+            for metric in [*compared_metrics(table.task), *table.named.values()]
         }
         marks = Marks(by_metric, LEVEL)
         notes = [*_untested_note(table, untested), *notes]

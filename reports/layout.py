@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.metrics import METRICS, Metric
+from benchmarks.metrics import Metric
 from reports.columns import COSTS, shown_keys
 from reports.notes import INCOMPLETE, STALE
 from reports.table import Mark, Row, Summary, Table
@@ -52,9 +52,14 @@ def column(table: Table, metric: Metric) -> Column:
 
 def columns(table: Table) -> list[Column]:
     """The columns that are printed: those asked for, or the usual metrics and costs."""
+    keys = shown_keys(table.view.columns, table.task)
+    # Groups that the user names are behind the metrics, before the costs.
+    metrics = [key for key in keys if key not in COSTS]
+    costs = [key for key in keys if key in COSTS]
+    keys = [*metrics, *table.named, *costs] if table.named else keys
     return [
-        Column(key, COSTS[key]) if key in COSTS else column(table, METRICS[key])
-        for key in shown_keys(table.view.columns, table.task)
+        Column(key, COSTS[key]) if key in COSTS else column(table, table.metric(key))
+        for key in keys
     ]
 
 
@@ -99,7 +104,7 @@ def marks(table: Table, key: str) -> list[Mark | None]:
     if table.tested is not None:
         return list(table.tested.by_metric.get(key, unmarked))
     means = [row.values[key].mean for row in table.rows]
-    highest_first = METRICS[key].higher_is_better
+    highest_first = table.metric(key).higher_is_better
     present = sorted((mean for mean in means if mean is not None), reverse=highest_first)
     if len(present) < 2:
         return unmarked
@@ -118,7 +123,7 @@ def legend(table: Table, bold: str, underlined: str) -> str:
         bold: the word "bold", as the format prints what is best.
         underlined: the word "underlined".
     """
-    keys = [column.key for column in columns(table) if column.key in METRICS]
+    keys = [column.key for column in columns(table) if column.key not in COSTS]
     if not any(mark for key in keys for mark in marks(table, key)):
         return ""
     if table.tested is None:

@@ -47,6 +47,8 @@ def caption_parts(table: Table) -> list[str]:
             f"Groups (number of classes in brackets) by rule {' / '.join(rules)}: mean over their "
             "classes."
         )
+        if table.partition is not None:
+            parts.append(f"Also groups of {table.partition}: {', '.join(table.partition.groups)}.")
         chosen = sorted(
             {
                 s.rule if s.rule == "last" else f"best on validation images ({s.source})"

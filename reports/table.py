@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from benchmarks.metrics import title_of
+from benchmarks.datasets.partitions import Partition
+from benchmarks.metrics import METRICS, Metric, metrics_of, title_of
 from reports.view import USUAL, View
 from results.schema import Record
 
@@ -170,8 +171,21 @@ class Table:
     """Remarks of the sweeps' authors, printed after the caption."""
     published: PublishedValues | None = None
     """None if nothing is published on the data set with the backbone."""
+    partition: Partition | None = None
+    """Groups of classes beside many, medium and few; None if the user names none."""
+    named: Mapping[str, Metric] = field(default_factory=dict)
+    """Metrics over the groups of the partition, by their keys."""
     tested: Marks | None = None
     """None if no two rows could be tested, for example without predictions."""
+
+    def metric(self, key: str) -> Metric:
+        """The metric of a column."""
+        return self.named.get(key) or METRICS[key]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """All metrics of the table's task, and those over the groups of the partition."""
+        return [*metrics_of(self.task), *self.named.values()]
 
     @property
     def by_overall(self) -> bool:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.errors import UserError
+from benchmarks.datasets.partitions import KNOWN, is_partition
+from benchmarks.errors import UserError, did_you_mean
 from benchmarks.file_names import expanded
-from benchmarks.plugins.values import coerce
+from benchmarks.plugins.values import GROUP_RULES, coerce
 from benchmarks.yaml_files import yaml_mapping
 from reports.columns import column_key, column_names, metric_key, unknown
 from reports.names import PLAIN, Names
@@ -36,6 +37,9 @@ class View:
     """Methods in columns, and metrics or data sets in rows."""
     metric: str = ""
     """Metric that sorts the tables and is compared over data sets; empty for the usual one."""
+    groups: str = ""
+    """Partition of the classes beside many, medium and few: a name or a file of
+    `benchmarks.datasets.partitions`; empty for none."""
 
 
 USUAL = View()
@@ -98,10 +102,23 @@ def _metric(value: Any, where: str) -> str:
     return metric_key(coerce(value, str, where), where)
 
 
+def _groups(value: Any, where: str) -> str:
+    """Read a partition; a rule by training frequency is that of runs and changes nothing here."""
+    text: str = coerce(value, str, where)
+    if text in GROUP_RULES:
+        return ""
+    if not is_partition(text):
+        raise did_you_mean(
+            f"groups in {where} (or a .yaml or .csv file)", text, [*GROUP_RULES, *KNOWN]
+        )
+    return text
+
+
 _READERS: Mapping[str, Callable[[Any, str], Any]] = {
     "columns": _columns,
     "sort": _sort,
     "names": _names,
     "transpose": _transpose,
     "metric": _metric,
+    "groups": _groups,
 }

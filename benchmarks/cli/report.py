@@ -14,6 +14,7 @@ from benchmarks.cli.parts.flags import (
     add_allow_mixed,
     add_figure_flags,
     add_latex_width,
+    add_named_groups,
     add_plugin,
     add_test_prior,
     add_view_flags,
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also say how probable it is that two variants are within so many points",
     )
     add_view_flags(parser)
+    add_named_groups(parser)
     add_latex_width(parser)
     add_test_prior(parser)
     add_figure_flags(parser)

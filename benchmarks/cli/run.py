@@ -80,7 +80,8 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from results.store import Store
 
     sweep = requested_sweep(options, console)
-    settings = read_settings(vars(options), dict(sweep.report), options.config)
+    flags = vars(options) | {"groups": sweep.groups}
+    settings = read_settings(flags, dict(sweep.report), options.config)
     part = part_named(options.task) if options.task is not None else None
     reports = part is not None and part.reports
     if reports:  # by a job that has no GPU

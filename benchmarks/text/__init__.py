@@ -19,6 +19,7 @@ Base floor: imported by the data sets. `wordnet` reads descriptions from a WordN
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import re
 import runpy
@@ -33,6 +34,13 @@ import yaml
 _FOLDER = Path(__file__).parent
 _WNID = re.compile(r"n\d{8}")
 
+CORPORA = {
+    "cc12m": "CC12M",
+    "laion400m": "LAION-400M",
+    "laion2b": "LAION-2B",
+    "metaclip400m": "MetaCLIP-400M",
+}
+"""Corpora with counts of the classes, and their names."""
 Variant = Literal["public", "own"]
 """public: the texts that published zero-shot values were computed with; own: this project's."""
 
@@ -68,6 +76,17 @@ class Package:
             descriptions=(None,) * len(keys),
             synsets=tuple(_synset(key) for key in keys),
         )
+
+
+def read_frequencies(name: str, corpus: str) -> dict[str, int]:
+    """Captions of a pre-training corpus that name each class, by the class's key.
+
+    Args:
+        name: of a package with such a list, see `frequency/README.md`.
+        corpus: one of `CORPORA`.
+    """
+    text = (_FOLDER / "frequency" / f"{name}.csv").read_text(encoding="utf-8")
+    return {line["class"]: int(line[corpus]) for line in csv.DictReader(text.splitlines())}
 
 
 def read_package(name: str, variant: Variant = "public") -> Package:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import UserError, counted
+from benchmarks.metrics import Metric
 from benchmarks.priors import prior_in
 from reports.compare.far_runs import note_on_far_runs
 from reports.compare.intervals import Interval, RowInterval, paired_interval, row_interval
@@ -78,10 +79,12 @@ class Comparer:
     Args:
         read: returns the predictions of a record.
         robust: take trimmed means over runs, unless both variants are deterministic.
+        named: metrics over groups of classes that the user names, for intervals of rows and of
+            single metrics.
     """
 
-    def __init__(self, read: Read, *, robust: bool = False) -> None:
-        self._runs, self._robust = Runs(read), robust
+    def __init__(self, read: Read, *, robust: bool = False, named: Sequence[Metric] = ()) -> None:
+        self._runs, self._robust, self._named = Runs(read, named), robust, named
 
     def compare(self, table: Table, a: Row, b: Row) -> Comparison:
         """Compare A with B over the run seeds and splits that both have.
@@ -152,7 +155,7 @@ class Comparer:
         """
         paired = self._paired(table, row, row)
         found = {}
-        for name in (metric.key for metric in compared_metrics(table.task)):
+        for name in (metric.key for metric in [*compared_metrics(table.task), *self._named]):
             sides = paired.sides(name)
             if sides is not None:
                 found[name] = row_interval(sides[0], paired.strata, paired.steps.get(name))
@@ -182,7 +185,7 @@ class Comparer:
         return _Paired(
             units,
             strata=labels if table.task == "single" else np.zeros(len(ids), dtype=np.int64),
-            steps=part_steps(labels, np.array(groups.membership), prior),
+            steps=part_steps(labels, np.array(groups.membership), prior, self._named),
             parts={r.key: self._runs.parts(r) for unit in units for pair in unit for r in pair},
         )
 

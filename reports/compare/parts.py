@@ -8,6 +8,8 @@ single stratum).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +29,7 @@ def accuracy_parts(
     labels: NDArray[np.int64],
     membership: NDArray[np.str_],
     prior: Array | None = None,
+    named: Sequence[Metric] = (),
 ) -> dict[str, Array]:
     """Contribution of each image to each metric of single-label data that is compared.
 
@@ -35,6 +38,7 @@ def accuracy_parts(
         labels: (N,) true classes, the strata.
         membership: (C,) group of each class.
         prior: (C,) class prior of the test distribution, by default that of the test images.
+        named: metrics over groups of classes that the user names.
 
     Returns:
         Metric -> (N,) parts in percent; a group without tested classes is left out.
@@ -43,12 +47,15 @@ def accuracy_parts(
     share = class_weights(outcome)
     return {
         name: 100.0 * right * slopes[labels] + rest * share[labels]
-        for name, slopes, rest in _linear(outcome, "single")
+        for name, slopes, rest in _linear(outcome, "single", named)
     }
 
 
 def precision_parts(
-    scores: NDArray[np.floating], labels: NDArray[np.int64], membership: NDArray[np.str_]
+    scores: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    membership: NDArray[np.str_],
+    named: Sequence[Metric] = (),
 ) -> dict[str, Array]:
     """Contribution of each image to each metric of multi-label data that is compared.
 
@@ -60,6 +67,7 @@ def precision_parts(
         scores: (N, C); only their order within a class counts.
         labels: (N, C) zeros and ones.
         membership: (C,) group of each class.
+        named: metrics over groups of classes that the user names.
 
     Returns:
         Metric -> (N,) parts in percent; a group without tested classes is left out.
@@ -69,7 +77,7 @@ def precision_parts(
     if any(metric.weights is None for metric in compared_metrics("multi")):
         values = 100.0 * average_precisions(scores, labels)  # slow, and weighted means do without
     outcome = Outcome(values, images, membership)
-    linear = _linear(outcome, "multi")
+    linear = _linear(outcome, "multi", named)
     parts = {name: np.full(len(labels), rest) for name, _, rest in linear}
     for c in np.flatnonzero(outcome.tested()):
         own = 100.0 * _precision_parts(scores[:, c], labels[:, c])
@@ -80,7 +88,10 @@ def precision_parts(
 
 
 def part_steps(
-    labels: NDArray[np.int64], membership: NDArray[np.str_], prior: Array | None = None
+    labels: NDArray[np.int64],
+    membership: NDArray[np.str_],
+    prior: Array | None = None,
+    named: Sequence[Metric] = (),
 ) -> dict[str, Array]:
     """The most by which each part changes when the prediction of its image turns.
 
@@ -91,6 +102,7 @@ def part_steps(
         labels: (N,) true classes, or (N, C) zeros and ones of multi-label data.
         membership: (C,) group of each class.
         prior: (C,) class prior of the test distribution, by default that of the test images.
+        named: metrics over groups of classes that the user names.
 
     Returns:
         Metric -> (N,) in percent, zero for images that do not count. Only metrics that are weighted
@@ -102,7 +114,8 @@ def part_steps(
     else:
         outcome = Outcome(np.zeros(labels.shape[1]), labels.sum(0), membership)
     found = {}
-    for metric in compared_metrics("single" if labels.ndim == 1 else "multi"):
+    task = "single" if labels.ndim == 1 else "multi"
+    for metric in [*compared_metrics(task), *named]:
         if metric.weights is None or not (weights := metric.weights(outcome)).any():
             continue
         if labels.ndim == 1:
@@ -113,14 +126,14 @@ def part_steps(
     return found
 
 
-def _linear(outcome: Outcome, task: str) -> list[tuple[str, Array, float]]:
+def _linear(outcome: Outcome, task: str, named: Sequence[Metric]) -> list[tuple[str, Array, float]]:
     """Each compared metric as a linear function of the class values: name, slopes, intercept.
 
     The function is exact for a weighted mean of the values. Any other metric is replaced by its
     tangent at the values (the delta method).
     """
     found = []
-    for metric in compared_metrics(task):
+    for metric in [*compared_metrics(task), *named]:
         if metric.weights is not None:
             weights = metric.weights(outcome)
             if weights.any():

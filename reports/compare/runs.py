@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.metrics import Metric
 from benchmarks.priors import prior_in
 from reports.compare.parts import Array, accuracy_parts, precision_parts
 from results.schema import Record
@@ -31,10 +32,11 @@ class Runs:
 
     Args:
         read: returns the predictions of a record.
+        named: metrics over groups of classes that the user names.
     """
 
-    def __init__(self, read: Read) -> None:
-        self._read = read
+    def __init__(self, read: Read, named: Sequence[Metric] = ()) -> None:
+        self._read, self._named = read, named
         self._runs: dict[str, _Run] = {}
         self._images: list[Images] = []
         self._kept: dict[str, Parts] = {}
@@ -61,7 +63,7 @@ class Runs:
 
     def _run(self, record: Record) -> _Run:
         if record.key not in self._runs:
-            ids, labels, parts = _load(record, self._read(record))
+            ids, labels, parts = _load(record, self._read(record), self._named)
             self._runs[record.key] = _Run(self._shared(ids, labels), parts)
         return self._runs[record.key]
 
@@ -84,7 +86,7 @@ class _Run:
 
 
 def _load(
-    record: Record, data: Mapping[str, NDArray[Any]]
+    record: Record, data: Mapping[str, NDArray[Any]], named: Sequence[Metric]
 ) -> tuple[NDArray[np.str_], NDArray[np.int64], Callable[[], Parts]]:
     """Ids, labels and parts of a run."""
     assert record.groups is not None and record.metrics is not None
@@ -92,10 +94,10 @@ def _load(
     labels = data["labels"][order].astype(np.int64)
     membership = np.array(record.groups.membership)
     if record.task == "multi":
-        kept = precision_parts(data["scores"][order], labels, membership)
+        kept = precision_parts(data["scores"][order], labels, membership, named)
         return data["ids"][order], labels, lambda: kept
     right = data["right"][order] if "right" in data else data["top5"][order, 0] == labels
     # The smallest integer type for the labels, because a table may have hundreds of runs.
     small = labels.astype(np.min_scalar_type(max(len(membership) - 1, 0)))
     prior = prior_in(record.dataset_config, record.groups.train_counts)
-    return data["ids"][order], small, lambda: accuracy_parts(right, small, membership, prior)
+    return data["ids"][order], small, lambda: accuracy_parts(right, small, membership, prior, named)

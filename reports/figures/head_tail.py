@@ -14,6 +14,7 @@ from reports.figures.class_axis import Array, ClassAxis, by_class, head_first, m
 from reports.figures.drawing import PLAIN, Drawing, Shown, line_of, marks_of, score_of
 from reports.figures.looks import GREY
 from reports.figures.registry import table_figure
+from reports.figures.second_axis import height_of, second_axis
 from reports.figures.style import GRID, style
 from reports.figures.texts import (
     axis_title,
@@ -42,7 +43,7 @@ def head_tail(table: Table, drawing: Drawing = PLAIN) -> Figure | None:
     Lines are running means over neighbouring ranks that never cross a border of groups or a step of
     the profile; with few rows, dots are the classes themselves. Few classes are named and drawn as
     points alone. All are means over a row's runs. A strip at the top shows the training images of
-    each class, shades show the groups.
+    each class, shades show the groups; one below it those that the user names.
 
     Returns:
         None if no row has values.
@@ -67,9 +68,15 @@ def head_tail(table: Table, drawing: Drawing = PLAIN) -> Figure | None:
         lines = sum(label.count("\n") + 1 + _LEADING for label in labels) if beside else 0.0
         height = max(0.25 * options.width + 0.75, 1.05 * line_height(options) * lines)
         figure = Figure(layout="constrained")
-        grid = figure.add_gridspec(2, 1, height_ratios=(_STRIP, height), hspace=0.02)
-        axes = figure.add_subplot(grid[1])
+        second = height_of(table.partition)
+        heights = (_STRIP, *([second] if second else []), height)
+        grid = figure.add_gridspec(len(heights), 1, height_ratios=heights, hspace=0.02)
+        axes = figure.add_subplot(grid[-1])
         strip = figure.add_subplot(grid[0], sharex=axes)
+        if table.partition is not None:
+            order = head_first(shown.rows[longest].done[0])
+            between = figure.add_subplot(grid[1], sharex=axes)
+            second_axis(between, table.partition, order, classes)
         title = classes.label(axes, options)
         classes.strip(strip, options)
         classes.shade(axes)
@@ -83,7 +90,7 @@ def head_tail(table: Table, drawing: Drawing = PLAIN) -> Figure | None:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=3))
         axes.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
         _limit(axes, curves)
-        taken = line_height(options) * (3.5 + len(below)) + _STRIP
+        taken = line_height(options) * (3.5 + len(below)) + _STRIP + second
         if classes.names:
             taken += 0.6
         if beside:

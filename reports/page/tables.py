@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.metrics import metrics_of
 from reports.across import captions
 from reports.across import files as across_files
 from reports.across.overview import Overview, overview_grid
@@ -33,7 +32,7 @@ def table_data(
         pool: gets what rows share.
         looks: of the rows.
     """
-    metrics = metrics_of(table.task)
+    metrics = table.metrics
     marked = {metric.key: marks(table, metric.key) for metric in metrics}
     heads = [column(table, metric).head for metric in metrics]
     names = [_text(row) for row in table.rows]
@@ -82,7 +81,7 @@ def _columns(table: Table) -> list[dict[str, Any]]:
             "higher": metric.higher_is_better,
             "group": metric.group,
         }
-        for metric in metrics_of(table.task)
+        for metric in table.metrics
     }
     found |= {
         key: {"key": key, "title": title, "size": "", "higher": False, "cost": True}

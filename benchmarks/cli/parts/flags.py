@@ -113,6 +113,16 @@ def add_view_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_named_groups(parser: argparse.ArgumentParser) -> None:
+    """Add `--groups` to a verb that reports stored values by class."""
+    parser.add_argument(
+        "--groups",
+        metavar="FILE|coverage|laion400m|…",
+        help="groups of classes beside many, medium and few: a YAML or CSV file, coverage "
+        "(embedded data), or cc12m, laion400m, laion2b, metaclip400m (ImageNet-LT, Places-LT)",
+    )
+
+
 def add_test_prior(parser: argparse.ArgumentParser) -> None:
     """Add `--test-prior` to a verb that reports stored predictions."""
     parser.add_argument(

@@ -118,6 +118,10 @@ class GlyphWorld(Family):
         """Return the number of classes."""
         return self.classes
 
+    def class_facts(self) -> dict[str, Any]:
+        """Return the known attributes of the classes, by name, each (C,)."""
+        return self._classes().facts
+
     def class_texts(self) -> Texts:
         """Return the texts of the classes, which depend on no image."""
         return self._classes().texts
