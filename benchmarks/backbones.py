@@ -1,4 +1,6 @@
-"""Vision-language backbones: open_clip models and the embedded one, frozen, behind one interface.
+"""Backbones: models of open_clip, the embedded one, encoders of timm; frozen, with one interface.
+
+All but timm's have a text tower (`Backbone.has_text`).
 
 This is the face of `benchmarks/backbone/`, and all that methods and inputs see of it. The forms of
 a backbone's name are listed in `benchmarks/backbone/names.py`.
@@ -20,10 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.backbone import hub, open_clip_models, transforms
+from benchmarks.backbone import hub, image_sizes, open_clip_models, transforms
 from benchmarks.backbone.identify import identify
 from benchmarks.backbone.names import BackboneId
 from benchmarks.datasets.base import ArrayImages, Images
+from benchmarks.errors import NotApplicable
 from benchmarks.loading import in_threads
 from benchmarks.towers import image as image_towers
 from benchmarks.towers import text as text_towers
@@ -32,11 +35,13 @@ from benchmarks.views import enlarged
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen open_clip model with its evaluation transform."""
+    """A frozen model with its evaluation transform."""
 
     id: BackboneId
     model: nn.Module
+    """An open_clip model; of timm's, an image tower in its place (`timm_models.ImageEncoder`)."""
     tokenizer: Any
+    """None without a text tower."""
     transform: Callable[[Image.Image], Tensor]
     """PIL image -> (3, H, W), the evaluation transform."""
     preprocess: dict[str, Any]
@@ -52,7 +57,9 @@ class Backbone:
 
     @cached_property
     def feature_dim(self) -> int:
-        """D, the width of the joint image-text space."""
+        """D, the width of the joint image-text space, or of the image features without texts."""
+        if not self.has_text:
+            return int(self.model.visual.trunk.head_hidden_size)  # type: ignore[union-attr,arg-type]
         with torch.no_grad():
             return int(self.encode_text(["a"]).shape[-1])
 
@@ -61,9 +68,28 @@ class Backbone:
         text = json.dumps(self.preprocess, sort_keys=True, default=list)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def has_text(self) -> bool:
+        """True if the backbone has a text tower."""
+        return hasattr(self.model, "encode_text")
+
+    def require_text(self) -> None:
+        """Raise an error unless the backbone has a text tower.
+
+        Raises:
+            NotApplicable: it has none.
+        """
+        if not self.has_text:
+            raise NotApplicable(f"needs texts, and {self.id.name} has no text tower")
+
     @cached_property
     def logit_scale(self) -> float:
-        """Factor on cosine similarities that the backbone was trained with."""
+        """Factor on cosine similarities that the backbone was trained with.
+
+        Raises:
+            NotApplicable: the backbone has no text tower.
+        """
+        self.require_text()
         scale: Tensor = self.model.logit_scale  # type: ignore[assignment]
         return float(scale.detach().exp())
 
@@ -188,7 +214,11 @@ class Backbone:
             chunk: strings per forward pass.
             unit: scale the features to length 1; otherwise they keep the length that the tower
                 gives them.
+
+        Raises:
+            NotApplicable: the backbone has no text tower.
         """
+        self.require_text()
         place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         tokens = self.tokenizer(list(place))  # (m, T)
         end = text_towers.ends(self.model, tokens)
@@ -215,6 +245,7 @@ def load(
     precision: str,
     offline: bool = False,
     transform: str = "checkpoint",
+    image_size: int | None = None,
 ) -> Backbone:
     """Load a backbone, frozen and in evaluation mode.
 
@@ -224,20 +255,24 @@ def load(
         precision: "fp32" or "bf16" (autocast).
         offline: use only files on this machine, and fail at once if one is missing.
         transform: name of the evaluation transform (see `transforms`).
+        image_size: S, the side of the input in pixels; None for that of the weights.
 
     Raises:
-        UserError: the name is wrong, or the weights do not belong to the architecture.
+        UserError: the name is wrong, the weights do not belong to the architecture, or its input
+            cannot have this size.
         DataMissing: the weights are not on this machine and could not be fetched.
     """
     ident = identify(name)
     online = require(ident, offline=offline)
-    model, tokenizer = open_clip_models.build(ident, online=online)
+    model, tokenizer = _built(ident, online=online, image_size=image_size)
     if online:
         ident = identify(name)  # the revision of weights from the hub is known only now
     model.requires_grad_(False).eval().to(device)
     import open_clip
 
     checkpoint = dict(open_clip.get_model_preprocess_cfg(model))
+    if image_size is not None:
+        checkpoint["size"] = image_size
     preprocess = transforms.named(transform, checkpoint, model.visual)
     transforms.input_side(preprocess)  # refuses an input that is not square
     return Backbone(
@@ -249,6 +284,18 @@ def load(
         device=device,
         precision=precision,
     )
+
+
+def _built(ident: BackboneId, *, online: bool, image_size: int | None = None) -> tuple[Any, Any]:
+    """The model on the CPU, and its tokenizer or None."""
+    if ident.of_timm:
+        from benchmarks.backbone import timm_models  # deferred: takes seconds
+
+        return timm_models.build(ident, online=online, image_size=image_size), None
+    model, tokenizer = open_clip_models.build(ident, online=online)
+    if image_size is not None:
+        image_sizes.resize(model.visual, image_size, ident.name)
+    return model, tokenizer
 
 
 def require(ident: BackboneId, *, offline: bool) -> bool:
@@ -291,5 +338,5 @@ def download(name: str) -> str:
     """
     ident = identify(name)
     require(ident, offline=False)
-    open_clip_models.build(ident, online=bool(hub.needs(ident)) and not hub.no_network())
+    _built(ident, online=bool(hub.needs(ident)) and not hub.no_network())
     return f"{name}: weights are in place."

@@ -242,7 +242,12 @@ class Task:
         return [[template.format(filling) for template in templates] for filling in fillings]
 
     def text_features(self, source: TextSource = "names", *, ensemble: bool = True) -> Tensor:
-        """(C, D) L2-normalised text features, averaged over the templates (Radford et al. 2021)."""
+        """(C, D) L2-normalised text features, averaged over the templates (Radford et al. 2021).
+
+        Raises:
+            NotApplicable: the backbone has no text tower.
+        """
+        self.backbone.require_text()
         prompts = self.prompts(source, ensemble=ensemble)
         self.note_unknown_words(self._fillings(source))
         flat = [prompt for group in prompts for prompt in group]

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from methods.base import Batch, Method, Predictor, Task
 from methods.parts.ensembling import views_for
-from methods.parts.heads.linear_classifiers import class_means
+from methods.parts.heads.linear_classifiers import SCALE, class_means
 from methods.registry import register
 
 
@@ -57,7 +57,8 @@ class NearestClassMean(Method):
 
         means = class_means(task, transformed)  # (C, D)
         directions = F.normalize(means, dim=-1) if self.metric == "cosine" else means
-        weight = task.backbone.logit_scale * directions
+        scale = task.backbone.logit_scale if task.backbone.has_text else SCALE
+        weight = scale * directions
 
         def logits(batch: Batch) -> Tensor:
             """B samples -> (B, C)."""

@@ -58,6 +58,9 @@ def caption_parts(table: Table) -> list[str]:
         )
         transforms = _all(done, "transform")
         transform = "" if transforms == "checkpoint" else f"evaluation transform {transforms}, "
+        sizes = sorted({r.image_size for r in done if r.image_size is not None})
+        if sizes:
+            transform += f"images of {' / '.join(map(str, sizes))} pixels, "
         parts.append(
             f"Long-tail draw {_all(done, 'recipe')}, protocol {_all(done, 'protocol')}, "
             f"precision {_all(done, 'precision')}, {transform}"

@@ -34,6 +34,7 @@ def cell_identity(
     groups: str,
     tuning_trials: int | None,
     transform: str,
+    image_size: int | None,
 ) -> str:
     """Hash of a cell's specification without the method's source, 16 hexadecimal digits.
 
@@ -53,6 +54,7 @@ def cell_identity(
         tuning_trials: trials of the recipe; None without one. The record states what tuning cost,
             so the same fields without a recipe are another cell.
         transform: name of the evaluation transform.
+        image_size: side of the backbone's input; None for that of its weights.
     """
     spec = {
         "method": method,
@@ -72,6 +74,8 @@ def cell_identity(
         spec["tuning_trials"] = tuning_trials
     if transform != "checkpoint":
         spec["transform"] = transform
+    if image_size is not None:
+        spec["image_size"] = image_size
     return short_hash(spec)
 
 
@@ -125,6 +129,7 @@ def check_key(record: Record) -> None:
             groups=groups,
             tuning_trials=None if record.tuning is None else record.tuning.trials,
             transform=record.transform,
+            image_size=record.image_size,
         )
         if identity == record.identity:
             return

@@ -161,6 +161,8 @@ class Record:
     selection: Selection | None = None
     transform: str = "checkpoint"
     """Name of the evaluation transform: the checkpoint's own, or that of a paper's code."""
+    image_size: Annotated[int | None, Range(1, 2**20)] = None
+    """Side of the backbone's square input in pixels, if it is not that of its weights."""
     remark: Prose = ""
     """Remark of the sweep on all its numbers, printed after the caption of their table."""
     tuning: Tuning | None = None

@@ -43,6 +43,8 @@ class Need:
 
 def needs(ident: BackboneId) -> list[Need]:
     """Everything that a backbone needs from the hub, cached or not."""
+    if ident.of_timm:
+        return _of_timm(ident)
     import open_clip
 
     found = []
@@ -61,6 +63,27 @@ def needs(ident: BackboneId) -> list[Need]:
     if name := text.get("hf_model_name"):
         found.append(Need("text tower's configuration", str(name), (("config.json",),)))
     return found
+
+
+def _of_timm(ident: BackboneId) -> list[Need]:
+    """The weights of a tag of timm.
+
+    Raises:
+        UserError: they are not on the hub.
+    """
+    if ident.form != "tag":
+        return []
+    import timm
+
+    config = timm.get_pretrained_cfg(f"{ident.arch.removeprefix('timm:')}.{ident.source}")
+    if config is None or not config.hf_hub_id:
+        raise UserError(
+            f"Backbone '{ident.name}': timm has these weights not on the Hugging Face hub; save "
+            f"them to a file and use {ident.arch}.{ident.source}/FILE."
+        )
+    own = config.hf_hub_filename
+    either = (own,) if own else ("model.safetensors", "pytorch_model.bin")
+    return [Need("weights", str(config.hf_hub_id), (either,))]
 
 
 def missing(ident: BackboneId) -> list[Need]:
@@ -198,6 +221,8 @@ def one_line(error: Exception, limit: int = 300) -> str:
 
 def text_settings(ident: BackboneId) -> dict[str, Any]:
     """The text tower's configuration, as far as it is known without the network."""
+    if ident.of_timm:
+        return {}
     import open_clip
 
     if ident.form == "local-dir":

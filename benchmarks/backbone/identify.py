@@ -15,12 +15,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.backbone import activations, hub, open_clip_tables
+from benchmarks.backbone import activations, hub, open_clip_tables, timm_names
 from benchmarks.backbone.folders import CONFIG_FILE, refuse_links_out, tokenizer_files, weights_in
-from benchmarks.backbone.names import EMBEDDED, BackboneId
-from benchmarks.errors import UserError, did_you_mean
+from benchmarks.backbone.names import EMBEDDED, TIMM, BackboneId
+from benchmarks.errors import UserError, did_you_mean, first_few
 from benchmarks.file_names import expanded
 from benchmarks.input_files import opened
+
+_ENDINGS = (".pt", ".pth", ".bin", ".safetensors")
+"""Endings of checkpoint files."""
 
 
 def identify(name: str) -> BackboneId:
@@ -35,6 +38,8 @@ def identify(name: str) -> BackboneId:
         return _in_folder(name)
     if name.startswith("hf-hub:"):
         return _on_hub(name)
+    if name.startswith(TIMM):
+        return _of_timm(name)
     return _of_architecture(name)
 
 
@@ -110,19 +115,39 @@ def _of_architecture(name: str) -> BackboneId:
         )
     if weights_name == "random":
         return BackboneId(name, "random", arch, "random", f"{arch}/random-seed0")
-    if os.path.isfile(weights_name):
-        return _in_file(arch, weights_name)
-    file, hash_sign, entry = weights_name.rpartition("#")
-    if hash_sign and os.path.isfile(file):
-        return _in_file(arch, file, entry)
+    if found := _in_file(arch, weights_name):
+        return found
     tags = open_clip_tables.tags(arch)
     if weights_name not in tags:
-        if "/" in weights_name or weights_name.endswith((".pt", ".pth", ".bin", ".safetensors")):
+        if "/" in weights_name or weights_name.endswith(_ENDINGS):
             raise UserError(f"Backbone '{name}': no file at {weights_name}.")
         raise did_you_mean(f"weights of {arch}", weights_name, [*tags, "random"])
     found = BackboneId(name, "tag", arch, weights_name, name)
     activations.refuse_mismatch(found, activations.trained_with_quick_gelu(name))
     return found
+
+
+def _of_timm(name: str) -> BackboneId:
+    """timm:NAME.TAG, timm:NAME/random or timm:NAME/FILE."""
+    model, slash, weights = name.removeprefix(TIMM).partition("/")
+    arch, _, tag = model.partition(".")
+    if arch not in timm_names.models():
+        raise did_you_mean("model of timm", arch, timm_names.models())
+    if tag and not timm_names.has_weights(arch, tag):
+        raise did_you_mean(f"weights of timm:{arch}", tag, timm_names.tags(arch))
+    if slash and weights == "random":
+        return BackboneId(name, "random", f"{TIMM}{model}", weights, f"{name}-seed0")
+    if slash and weights:
+        if found := _in_file(f"{TIMM}{model}", weights):
+            return found
+        raise UserError(f"Backbone '{name}': no file at {weights}.")
+    if tag and not slash:
+        return BackboneId(name, "tag", f"{TIMM}{arch}", tag, name)
+    tags = [f"{TIMM}{arch}.{one}" for one in timm_names.tags(arch)]
+    raise UserError(
+        f"Backbone '{name}' names no weights: write "
+        f"{first_few([*tags, f'{TIMM}{model}/random', f'{TIMM}{model}/FILE'], limit=8)}."
+    )
 
 
 def _other_form(name: str, known: Sequence[str]) -> str:
@@ -135,6 +160,9 @@ def _other_form(name: str, known: Sequence[str]) -> str:
         size = (found[1] or found[2])[0].upper()
         larger = "-336" if "336" in name else ""
         return f"OpenAI's model is ViT-{size}-{found[3]}{larger}-quickgelu/openai."
+    model = name.removeprefix("timm/").partition("/")[0]
+    if model.partition(".")[0] in timm_names.models():
+        return f"timm's model is {TIMM}{model}."
     near = difflib.get_close_matches(name.partition("/")[0].lower(), map(str.lower, known))
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not near:
         return (
@@ -144,12 +172,22 @@ def _other_form(name: str, known: Sequence[str]) -> str:
     return ""
 
 
-def _in_file(arch: str, file: str, entry: str = "") -> BackboneId:
-    """An architecture with a checkpoint file."""
+def _in_file(arch: str, file: str) -> BackboneId | None:
+    """An architecture with a checkpoint file, or None if there is no file of this name.
+
+    Args:
+        arch: of open_clip or timm.
+        file: path of the file, with `#ENTRY` after it where an entry of it is meant.
+    """
+    entry = ""
+    if not os.path.isfile(file):
+        file, hash_sign, entry = file.rpartition("#")
+        if not hash_sign or not os.path.isfile(file):
+            return None
     digest = _sha256(Path(file))
     ident = _files_id([digest, entry.encode()])
     shown = f"{arch}/{Path(file).name}{f'#{entry}' if entry else ''}@{ident[:8]}"
-    published = _published_as(digest.hex())
+    published = "" if arch.startswith(TIMM) else _published_as(digest.hex())
     found = BackboneId(shown, "file", arch, file, ident, published, entry)
     if published:
         activations.refuse_mismatch(found, activations.trained_with_quick_gelu(published))

@@ -10,8 +10,9 @@ lmpt       both sides to S regardless of the aspect ratio, bilinear, ImageNet's 
            (github.com/richard-peng-xia/LMPT, lmpt/imagelist.py, 6a2dd5b)
 
 The settings are open_clip's: size, mean, std, interpolation, resize_mode. Two more are optional:
-`resize`, the length of the shorter side if it is not S, and `margin`, the number of pixels by which
-an image is enlarged before five crops are taken (`benchmarks/views.py`).
+`resize`, the length of the shorter side (of both, if they are squashed) if it is not S, and
+`margin`, the number of pixels by which an image is enlarged before five crops are taken
+(`benchmarks/views.py`).
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def named(name: str, checkpoint: dict[str, Any], visual: nn.Module) -> dict[str,
         patch = getattr(visual, "patch_size", None)
         return found if patch is None else found | {"margin": 3 * _first(patch) // 2}
     if name == "lmpt":
-        return checkpoint | {
+        return {key: value for key, value in checkpoint.items() if key != "resize"} | {
             "mean": (0.485, 0.456, 0.406),
             "std": (0.229, 0.224, 0.225),
             "interpolation": "bilinear",
@@ -79,7 +80,13 @@ def pipeline(settings: dict[str, Any]) -> Pipeline:
     if "resize" in settings:
         _, *rest = found.transforms  # everything from the crop on is the same
         mode = transforms.InterpolationMode(settings["interpolation"])
-        found = transforms.Compose([transforms.Resize(settings["resize"], mode), *rest])
+        side = settings["resize"]
+        if settings["resize_mode"] == "squash":
+            size: Any = [side, side]
+            rest = [transforms.CenterCrop(settings["size"]), *rest]
+        else:
+            size = side
+        found = transforms.Compose([transforms.Resize(size, mode), *rest])
     return found  # type: ignore[no-any-return]
 
 

@@ -76,7 +76,7 @@ def read(file: Path, entry: str = "") -> Weights:
 
 
 def load_into(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load the weights of a file into `model`, all of them and no others.
+    """Load the weights of a file into a model of open_clip, all of them and no others.
 
     Raises:
         ValueError: a tensor is missing, superfluous or of another shape.
@@ -90,6 +90,16 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     for name in ("logit_scale", "logit_bias"):  # a scalar, or a vector of length one
         if name in given and name in wanted and given[name].numel() == 1:
             given[name] = given[name].reshape(wanted[name].shape)
+    fill(model, given)
+
+
+def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load tensors into `model` under its own names, all of them and no others.
+
+    Raises:
+        ValueError: a tensor is missing, superfluous or of another shape.
+    """
+    given, wanted = dict(tensors), model.state_dict()
     for name, buffer in model.named_buffers():  # TorchScript saves those that torch leaves out
         if name in given and name not in wanted and _equal(given[name], buffer):
             del given[name]

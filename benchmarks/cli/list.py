@@ -24,6 +24,7 @@ BACKBONES = {
     "ARCH/FILE": "an open_clip architecture with a checkpoint file, also OpenAI's .pt files",
     "ARCH/random": "seeded random weights, for tests of speed and plumbing",
     "hf-hub:ORG/MODEL": "an open_clip model on the Hugging Face hub",
+    "timm:NAME.TAG": "an image encoder of timm, without texts; also timm:NAME/random and /FILE",
     "local-dir:PATH": "a folder with open_clip_config.json and weights",
 }
 

@@ -77,6 +77,7 @@ def load_backbone(cell: Cell, options: RunOptions, display: Display) -> Backbone
         device=options.device,
         precision=cell.precision,
         transform=cell.transform,
+        image_size=cell.image_size,
         offline=options.offline,
     )
 
@@ -110,7 +111,11 @@ class Bench:
             hardware=devices.describe(backbone.device),
             split_hash=data.split_hash,
             deterministic_algorithms=torch.are_deterministic_algorithms_enabled(),
-            nearest=nearest_others(_name_features(data, backbone, features, display)),
+            nearest=(
+                nearest_others(_name_features(data, backbone, features, display))
+                if backbone.has_text
+                else ()
+            ),
         )
         data = data.without_test_labels()
         self._data = data

@@ -143,6 +143,7 @@ def _origin(cell: Cell, data_root: Path) -> dict[str, Any]:
         "precision": cell.precision,
         "groups": cell.groups,
         "transform": cell.transform,
+        "image_size": cell.image_size,
     }
 
 

@@ -43,7 +43,8 @@ ERRORS = (DataMissing, DataError, UserError)
 def shared(cell: Cell) -> Hashable:
     """Return the fields that cells on one bench share: its data and its backbone."""
     return (
-        cell.family, cell.split_seed, cell.select, cell.backbone, cell.precision, cell.transform
+        cell.family, cell.split_seed, cell.select,
+        cell.backbone, cell.precision, cell.transform, cell.image_size,
     )  # fmt: skip
 
 

@@ -46,6 +46,8 @@ class Cell:
     tuning: Tuning | None = None
     """The recipe that set some of the fields."""
     transform: str = "checkpoint"
+    image_size: int | None = None
+    """Side of the backbone's input in pixels; None for that of its weights."""
     remark: str = ""
     """Not part of any key: the numbers are the same."""
 
@@ -75,6 +77,7 @@ class Cell:
             groups=self.groups,
             tuning_trials=None if self.tuning is None else self.tuning.trials,
             transform=self.transform,
+            image_size=self.image_size,
         )
 
     @cached_property
@@ -94,7 +97,8 @@ class Cell:
 
     @property
     def _features_spec(self) -> dict[str, Any]:
-        return {
+        sized = {} if self.image_size is None else {"image_size": self.image_size}
+        return sized | {
             "dataset": self.family.name,
             "dataset_version": self.family.version,
             "dataset_config": self.dataset_config,

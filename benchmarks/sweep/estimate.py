@@ -112,14 +112,14 @@ class Estimator:
             like = records.get(names(cell))
             if like is not None:
                 return Guess(like.seconds(cell.config), basis)
-        sizes, towers = self._sizes_of(cell.family), towers_of(cell.backbone)
+        sizes, towers = self._sizes_of(cell.family), towers_of(cell.backbone, cell.image_size)
         if sizes is None or towers is None:
             return UNKNOWN
         operations, steps = _operations(cell, sizes, towers)
         return Guess(operations / FLOPS[self._kind] + steps * STEP_S, "operations")
 
     def _pass(self, cell: Cell, *, crops: bool) -> Guess:
-        sizes, towers = self._sizes_of(cell.family), towers_of(cell.backbone)
+        sizes, towers = self._sizes_of(cell.family), towers_of(cell.backbone, cell.image_size)
         if sizes is None or towers is None:
             return UNKNOWN
         images = CROPS * sizes[1] if crops else sum(sizes)
@@ -266,8 +266,8 @@ def _operations(cell: Cell, sizes: tuple[int, int], towers: Towers) -> tuple[flo
 
 
 @cache
-def towers_of(backbone: BackboneId) -> Towers | None:
-    """Return the towers of a ViT with a text transformer.
+def towers_of(backbone: BackboneId, image_size: int | None = None) -> Towers | None:
+    """Return the towers of a ViT with a text transformer, at the image size of its weights if None.
 
     None for other architectures, and for a configuration that cannot be read: whoever loads the
     model says what is wrong with it.
@@ -277,7 +277,7 @@ def towers_of(backbone: BackboneId) -> Towers | None:
         if not isinstance(config.get("vision_cfg", {}).get("layers"), int):
             return None
         vision, text = config["vision_cfg"], config.get("text_cfg", {})
-        side = int(vision["image_size"]) // int(vision.get("patch_size", 16))
+        side = int(image_size or vision["image_size"]) // int(vision.get("patch_size", 16))
         return Towers(
             image=_blocks(vision["layers"], int(vision["width"]), side * side + 1),
             image_layers=vision["layers"],

@@ -42,7 +42,7 @@ def _pays(cell: Cell) -> bool:
     """Return True for a method that trains on images with a tower of the size of a ViT."""
     if not serves(cell) or info_of(cell.method).needs != "images":
         return False
-    towers = towers_of(cell.backbone)
+    towers = towers_of(cell.backbone, cell.image_size)
     return towers is not None and towers.image >= VIT_OPERATIONS
 
 

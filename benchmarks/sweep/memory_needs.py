@@ -64,7 +64,7 @@ class MemoryNeeds:
         first = cells[0]
         peak = self._peaks.get(names(first))
         if peak is None:
-            peak = _computed(first, towers_of(first.backbone), len(cells))
+            peak = _computed(first, towers_of(first.backbone, first.image_size), len(cells))
         elif not self._gpu:
             peak = max(peak, PROCESS)
         else:
@@ -94,7 +94,7 @@ def _computed(cell: Cell, towers: Towers | None, together: int) -> float:
 
 def _data(cell: Cell) -> float:
     """Return the bytes of features and logits of a cell's data set."""
-    sizes, towers = cell.family.sizes(), towers_of(cell.backbone)
+    sizes, towers = cell.family.sizes(), towers_of(cell.backbone, cell.image_size)
     dim = 1024 if towers is None else towers.dim
     train, test = sizes or (0, 0)
     return 4.0 * ((train + test) * dim + 3 * test * (cell.family.class_count() or 0))

@@ -190,6 +190,7 @@ def _labelled(sweep: Sweep, say: Callable[[str], None], *, elsewhere: bool) -> l
                         fingerprint=code,
                         tuning=tuning,
                         transform=sweep.transform,
+                        image_size=sweep.image_size,
                         remark=sweep.remark,
                     )
                     for seed in ((0,) if deterministic else sweep.seeds)

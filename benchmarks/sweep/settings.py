@@ -49,6 +49,8 @@ class Choice:
         return f"{self.name} ({shown})" if shown else self.name
 
 
+LARGEST_IMAGE = 2048
+"""Largest `image_size`."""
 LONGEST_TIMEOUT = 1e8
 """Seconds; three years."""
 MOST_FAILURES = 10**9
@@ -76,6 +78,8 @@ class Sweep:
     select: str = "last"
     transform: str = "checkpoint"
     """Evaluation transform: the checkpoint's own, or that of a paper's code, by name."""
+    image_size: int | None = None
+    """Side of the backbone's square input in pixels; None for that of its weights."""
     remark: str = ""
     """Remark on all numbers of the sweep; it ends the captions of tables."""
     rerun: str = "missing"
@@ -215,6 +219,11 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         return count
     if name == "per_gpu":
         return _jobs(str(value), where)
+    if name == "image_size":
+        side: int = coerce(value, int, where)
+        if not 1 <= side <= LARGEST_IMAGE:
+            raise UserError(f"{where}: '{value}' is not a side in pixels, 1 to {LARGEST_IMAGE}.")
+        return side
     if name == "jobs":
         return value if value == "auto" else str(_jobs(str(value), where))
     if name == "gpus":

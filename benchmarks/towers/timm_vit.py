@@ -20,7 +20,8 @@ from benchmarks.towers.reader import Embedded, Rotation, attended, patches
 
 def supports(visual: Any) -> bool:
     """True if a tower is a timm ViT whose blocks and pooling `TimmViT` knows."""
-    if not _is(visual, "open_clip", "TimmModel"):
+    own = _is(visual, "benchmarks", "TimmTower")  # of `backbone.timm_models`, without a projection
+    if not (own or _is(visual, "open_clip", "TimmModel")):
         return False
     trunk = visual.trunk
     return (

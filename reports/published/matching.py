@@ -105,6 +105,8 @@ def differences(entry: Published, record: Record) -> list[str]:
         found.append("published transform not read")
     elif entry.transform != record.transform:
         found.append(f"transform {record.transform}, published with {entry.transform}")
+    if record.image_size is not None:
+        found.append(f"images of {record.image_size} pixels")
     return found + _other_data(entry, record)
 
 

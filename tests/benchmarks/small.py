@@ -99,8 +99,19 @@ def pixels_of(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> torch.
     return backbone.normalise(backbone.read(ListedImages(images), range(len(images))))
 
 
-def load_on_cpu(name: str, transform: str = "checkpoint", *, offline: bool = False) -> Backbone:
+def load_on_cpu(
+    name: str,
+    transform: str = "checkpoint",
+    *,
+    offline: bool = False,
+    image_size: int | None = None,
+) -> Backbone:
     """Load a backbone on the CPU in fp32."""
     return backbones.load(
-        name, device=torch.device("cpu"), precision="fp32", transform=transform, offline=offline
+        name,
+        device=torch.device("cpu"),
+        precision="fp32",
+        transform=transform,
+        offline=offline,
+        image_size=image_size,
     )

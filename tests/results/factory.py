@@ -93,7 +93,7 @@ def record_of(cell: Cell, **changes: Any) -> Record:
     known = {
         name: getattr(cell, name)
         for name in ("key", "identity", "dataset", "dataset_config", "protocol", "precision",
-                     "split_seed", "transform", "tuning", "config", "deterministic")
+                     "split_seed", "transform", "image_size", "tuning", "config", "deterministic")
     }  # fmt: skip
     known |= {
         "backbone": cell.backbone.name, "dataset_version": cell.family.version,
@@ -111,7 +111,7 @@ def with_key(record: Record) -> Record:
         dataset_version=record.dataset_version, dataset_config=record.dataset_config,
         weights_id=record.provenance.weights_id, seed=record.seed, split_seed=record.split_seed,
         protocol=record.protocol, select=record.selection.rule, precision=record.precision,
-        groups=record.groups.rule, transform=record.transform,
+        groups=record.groups.rule, transform=record.transform, image_size=record.image_size,
         tuning_trials=record.tuning.trials if record.tuning else None,
     )  # fmt: skip
     key = cell_key(identity, record.provenance.fingerprint)

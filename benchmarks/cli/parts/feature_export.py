@@ -150,6 +150,7 @@ def _about(cell: Cell, data: DataSet, backbone: Backbone) -> dict[str, Any]:
         "backbone": cell.backbone.name,
         "weights_id": backbone.id.weights_id,
         "transform": cell.transform,
+        "image_size": backbone.image_size,
         "preprocess_hash": backbone.preprocess_hash,
         "precision": backbone.precision,
         "features_version": FEATURES_VERSION,

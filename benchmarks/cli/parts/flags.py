@@ -45,6 +45,16 @@ def add_data_root(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_image_size(parser: argparse.ArgumentParser) -> None:
+    """Add `--image-size` to a verb that loads a backbone."""
+    parser.add_argument(
+        "--image-size",
+        metavar="PIXELS",
+        help="side of the backbone's input, if it is not to be that of the weights; position "
+        "embeddings are resized",
+    )
+
+
 def add_plugin(parser: argparse.ArgumentParser) -> None:
     """Add `--plugin` to a verb that runs no sweep."""
     parser.add_argument(
@@ -171,7 +181,11 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     """Add the backbone, the data folder and the device of a sweep."""
     add = parser.add_argument
-    add("--backbone", metavar="B", help="ARCH/WEIGHTS, glyph, hf-hub:NAME or local-dir:PATH")
+    add(
+        "--backbone",
+        metavar="B",
+        help="ARCH/WEIGHTS, glyph, hf-hub:NAME, local-dir:PATH or timm:NAME.TAG",
+    )
     add("--data-root", metavar="DIR", help="folder of the data sets (default data)")
     add("--device", metavar="auto|cpu|cuda|mps", help="auto uses a GPU if there is one")
     add("--precision", metavar="auto|fp32|bf16", help="auto uses bf16 on a GPU that supports it")
@@ -245,6 +259,7 @@ def add_sweep_flags(parser: argparse.ArgumentParser) -> None:
         metavar="checkpoint|lift|lmpt",
         help="evaluation transform: the checkpoint's own (default) or that of a paper's code",
     )
+    add_image_size(parser)
     add("--remark", metavar="TEXT", help="a caveat to print in the captions of the tables")
     add("--rerun", metavar="missing|failed|always", help="which cells to compute (default missing)")
     add(

@@ -196,6 +196,7 @@ def _cell(record: Record, origin: dict[str, Any], flags: dict[str, Any]) -> Cell
         precision=origin["precision"],
         groups=origin["groups"],
         transform=origin["transform"],
+        image_size=origin.get("image_size"),
         device=flags["device"],
         offline=flags["offline"],
     )

@@ -110,6 +110,7 @@ def _settings(record: Record) -> dict[str, str]:
         "protocol": record.protocol,
         "precision": record.precision,
         "transform": record.transform,
+        "image size": str(record.image_size or "that of the weights"),
     }
     for name, value in sorted(record.dataset_config.items()):
         values[f"{record.dataset}.{name}"] = as_json(value)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.errors import NotApplicable
 from methods.base import Batch, Task
 from methods.parts.losses.base import LossFunction
 from methods.parts.training.schedules import Schedule, Training
@@ -209,10 +210,18 @@ def class_means(task: Task, transform: Callable[[Tensor], Tensor] = _unchanged) 
     Args:
         task: features, labels and texts.
         transform: applied to the features (n, D) before the mean, and to those of texts.
+
+    Raises:
+        NotApplicable: a class has no training images, and the backbone has no text tower.
     """
     sums = class_sums(task, transform)
     empty = task.counts == 0
     if bool(empty.any()):
+        if not task.backbone.has_text:
+            raise NotApplicable(
+                "a class without training images has no mean, and "
+                f"{task.backbone.id.name} has no text tower to take its place"
+            )
         sums[empty] = transform(task.text_features())[empty]
         task.note("classes without training images have their text feature as mean")
     return sums / task.counts.clamp(min=1)[:, None]

@@ -20,7 +20,13 @@ from benchmarks import randomness
 from benchmarks.towers import image
 from methods.base import Predictor, Task, TextSource
 from methods.parts.ensembling import views_for
-from methods.parts.heads.linear_classifiers import SCALE, CosineHead, SigmoidBias, log_odds
+from methods.parts.heads.linear_classifiers import (
+    SCALE,
+    CosineHead,
+    SigmoidBias,
+    class_means,
+    log_odds,
+)
 from methods.parts.image.adapters import (
     Adapter,
     AdaptFormer,
@@ -151,7 +157,14 @@ def unfrozen(task: Task, part: Literal["tower", "blocks"] = "tower") -> AdaptedV
 
 
 def text_head(task: Task, text: TextSource = "names") -> CosineHead:
-    """Cosine head that starts at projected text features (C, W') of one template, as in LIFT."""
+    """Cosine head that starts at projected text features (C, W') of one template, as in LIFT.
+
+    Without a text tower it starts at the class means of the frozen features, as LIFT's does on ViTs
+    from ImageNet-21k. Theirs are means of features as they are, ours of features of unit length.
+    """
+    if not task.backbone.has_text:
+        task.note("the head starts at the class means: the backbone has no text tower")
+        return CosineHead(class_means(task))
     features = task.text_features(text, ensemble=False)
     return CosineHead(project_to_width(task.backbone.model.visual, features))
 

@@ -19,8 +19,9 @@ def text_tower(backbone: Backbone) -> Any:
 
     Raises:
         NotApplicable: it is not a causal tower of plain attention blocks whose output is read at
-            the end-of-text token.
+            the end-of-text token, or there is none.
     """
+    backbone.require_text()
     model: Any = backbone.model
     tower = getattr(model, "text", model)
     pool = getattr(model, "text_pool_type", getattr(tower, "pool_type", ""))

@@ -159,8 +159,8 @@ def test_every_field_of_a_sweep_is_a_key(yaml_file: Any) -> None:
         "device": "cuda", "precision": "fp32", "group_counts": "ir100", "save_logits": "true",
         "offline": "true", "plugin": "[p.py]", "compare": "lift", "margin": "1.5",
         "recipes": "[r.yaml]",
-        "transform": "lift", "remark": "hello", "save_model": "true", "check_data": "true",
-        "no_deterministic": "true", "cell_timeout": "60",
+        "transform": "lift", "image_size": "336", "remark": "hello", "save_model": "true",
+        "check_data": "true", "no_deterministic": "true", "cell_timeout": "60",
         "report": "{sort: rank}", "max_failures": "3", "gpus": "[0, 1]", "per_gpu": "2",
     }  # fmt: skip
     no_keys = {"narrowed", "recipe_flags", "jobs", "ray"}  # these exclude gpus

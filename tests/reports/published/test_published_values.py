@@ -93,6 +93,7 @@ def test_the_same_variant_is_compared() -> None:
         ({"fields": {"tte": True}}, "ours with tte=true"),
         ({"fields": {"lr": 0.02, "tau": 2.0}}, "ours with lr=0.02, tau=2.0"),
         ({"transform": "checkpoint"}, "ours with transform checkpoint, published with lift"),
+        ({"image_size": 336}, "ours with images of 336 pixels"),
         ({"recipe": "cao2019/name-order"}, "ours with another split (cao2019/name-order)"),
         ({"split_seed": 3}, "ours with split seed 3"),
         ({"selection_rule": "val"}, "ours with an epoch chosen on validation images"),
@@ -297,3 +298,9 @@ def test_the_caption_ends_with_the_remark() -> None:
 def test_the_caption_names_a_transform_that_is_not_the_checkpoints() -> None:
     assert "evaluation transform lift, epoch reported" in table(ours(overall=1.0)).caption
     assert "transform" not in table(make_record("lift")).caption
+
+
+def test_the_caption_names_an_image_size_that_is_not_that_of_the_weights() -> None:
+    large = [make_record("lift", seed, image_size=336) for seed in range(2)]
+    assert "images of 336 pixels, epoch reported" in table(*large).caption
+    assert "pixels" not in table(make_record("lift")).caption

@@ -15,6 +15,7 @@ MUST_AGREE = {
     "protocol": {"protocol": "paper"},
     "precision": {"precision": "bf16"},
     "transform": {"transform": "lift"},
+    "image size": {"image_size": 336},
     "glyphs100_lt.imbalance": {"dataset_config": {"imbalance": 50}},
     "selection rule": {"selection_rule": "val"},
     "group rule": {"groups_rule": "oltr"},
