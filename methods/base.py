@@ -96,6 +96,8 @@ class Predictor:
     """Batch of B samples -> (B, C) logits before any scale and biases that are fitted to the labels
     so that sigmoids suit them. A softmax over the classes (`scores=softmax` of multi-label data) is
     taken of these, and without them of `logits`, with a footnote."""
+    needs: Literal["features", "images"] | None = None
+    """Content of its batches, if it is not what the method is registered with."""
 
 
 FitResult = Predictor | Exception
@@ -219,6 +221,9 @@ class Task:
     """Remarks for the author of the method (see `detail`)."""
     curves: dict[str, dict[float, float]] = field(default_factory=dict)
     """Numbers by epoch for the record (see `log`)."""
+    started: Callable[[int, Mapping[str, Tensor]], None] = lambda stage, state: None
+    """Called by the shared loop with the number of each training and the state of its module before
+    the first step, which is not a copy."""
 
     @property
     def num_classes(self) -> int:

@@ -6,8 +6,8 @@ with plain cross-entropy and predicts with z - tau log pi (eq. 9). pi are the tr
 `zero_shot` trains nothing: zero-shot logits minus tau times the log of the prior that they carry
 from the backbone's *pre-training* (GLA, Zhu et al. 2023, arXiv 2310.08106). The training
 frequencies would be the wrong prior, because zero-shot logits never saw them: subtracting them
-harms the head classes without a gain elsewhere. Only GLA's correction is implemented, not its
-ensemble with a fine-tuned model; `parts.heads.priors` estimates the prior.
+harms the head classes without a gain elsewhere. This is GLA's correction alone; `gla` is its
+ensemble with a fine-tuned model. `parts.heads.priors` estimates the prior.
 
 None of this applies to multi-label data: a shift of a class's logits does not change its average
 precision.

@@ -157,7 +157,8 @@ class Subject:
         """Return (N, C) logits of all test samples, `size` at a time."""
         index = np.arange(len(test))
         batches = np.split(index, range(size, len(index), size))
-        parts = [predictor.logits(test.batch(i, needs=self.info.needs)) for i in batches]
+        needs = predictor.needs or self.info.needs
+        parts = [predictor.logits(test.batch(i, needs=needs)) for i in batches]
         return torch.cat(parts)
 
     @cached_property

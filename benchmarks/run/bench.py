@@ -383,7 +383,7 @@ class Bench:
 
     def _logits(self, cell: Cell, predictor: Predictor, samples: SplitSamples) -> Tensor:
         """Return (N, C) float32 logits on the CPU, the mean over the predictor's views."""
-        needs = info_of(cell.method).needs
+        needs = predictor.needs or info_of(cell.method).needs
         size = SAMPLES[needs]
         while True:
             try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.plugins import sources
 from benchmarks.protocol import FEATURES_VERSION, PIXELS_VERSION, PROTOCOL_VERSION
+from methods.parts.bases import base_config
 from methods.parts.losses import loss_files
 from methods.registry import METHODS, info_of
 
@@ -17,8 +18,9 @@ def fingerprint(name: str, config: Mapping[str, Any]) -> str:
     """The source fingerprint of a configured method: records with another one are stale.
 
     It covers the code of the method's file and of the project modules that its numbers depend on
-    (`benchmarks.plugins.sources`), the file of the loss that its field `loss` names, and the
-    versions of protocol, frozen features and, for methods on images, of their pixels.
+    (`benchmarks.plugins.sources`), the file of the loss that its field `loss` names, those of the
+    method that its field `base_method` names (`methods.parts.bases`), and the versions of protocol,
+    frozen features and, for methods on images, of their pixels.
 
     Args:
         name: of a registered method.
@@ -26,11 +28,17 @@ def fingerprint(name: str, config: Mapping[str, Any]) -> str:
 
     Returns:
         16 hexadecimal digits.
+
+    Raises:
+        UserError: there is no such base, or it has no such field.
     """
     versions = [f"protocol {PROTOCOL_VERSION}", f"features {FEATURES_VERSION}"]
     if info_of(name).needs == "images":
         versions.append(f"pixels {PIXELS_VERSION}")
     files = [METHODS.entry(name).file, *loss_files(str(config.get("loss", "")))]
+    if {"base_method", "base_fields"} <= config.keys():
+        own = base_config(config)
+        files += [METHODS.entry(config["base_method"]).file, *loss_files(str(own.get("loss", "")))]
     return _fingerprint(tuple(files), tuple(versions))
 
 

@@ -34,6 +34,7 @@ class Member:
         """Samples per forward pass, planned and used, if memory forced a smaller one."""
         self._best: tuple[float, dict[str, Tensor]] | None = None
         stage, epochs = request.stage, request.schedule.epochs
+        request.task.started(stage.index, self.module.state_dict())
         saved = request.task.checkpoint.load() or {"stage": 0, "finished": []}
         self._finished: list[dict[str, Tensor]] = saved["finished"]
         request.task.curves.update(saved.get("curves", {}))
