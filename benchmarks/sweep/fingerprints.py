@@ -30,7 +30,7 @@ def fingerprint(name: str, config: Mapping[str, Any]) -> str:
         16 hexadecimal digits.
 
     Raises:
-        UserError: there is no such base, or it has no such field.
+        UserError: the base is unknown, or it has no such field.
     """
     versions = [f"protocol {PROTOCOL_VERSION}", f"features {FEATURES_VERSION}"]
     if info_of(name).needs == "images":

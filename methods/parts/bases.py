@@ -32,7 +32,7 @@ def base_config(config: Mapping[str, Any]) -> dict[str, Any]:
         config: fields of a method, with `base_method` and `base_fields`.
 
     Raises:
-        UserError: there is no such method, it has no such field, or a value is wrong.
+        UserError: the method is unknown, or it has no such field or value.
     """
     name, text = config["base_method"], config["base_fields"]
     fields = METHODS.fields(name)  # refuses unknown names
