@@ -33,8 +33,8 @@ class LinearProbe(Learner):
     """A cosine or linear head on frozen features, under any of the losses."""
 
     loss: LossName = "auto"
-    """auto: ce on single-label, bce on multi-label data. asl, bce and db are for multi-label data,
-    focal has a form for each, the others are for single-label data."""
+    """auto: ce on single-label, bce on multi-label data. asl, bal, bce and db are for multi-label
+    data, focal has a form for each, the others are for single-label data."""
     tau: Annotated[float, NonNegative] = 1.0
     """Strength of la (LIFT's code)."""
     db_neg_scale: Annotated[float, Positive] = 2.0
@@ -45,6 +45,10 @@ class LinearProbe(Learner):
     """Focusing exponent of asl's positives (training scripts of ASL and LMPT; 1 in ASL's class)."""
     asl_detach: bool = True
     """No gradient through asl's focusing factors (the same scripts); false: as in its equations."""
+    bal_power: Annotated[float, NonNegative] = 1.6
+    """Exponent of bal's class weights: 1.6 for COCO-LT, 1.35 for VOC-LT (LM-CLIP's configs)."""
+    bal_divisor: Annotated[float, NonNegative] = 0.0
+    """Divisor of the logits in bal; 0: the largest logit of the batch (LM-CLIP's code)."""
     cb_reduction: Literal["weights", "batch"] = "weights"
     """weights: cb divides a batch by its weights (LIFT's code); batch: by its images, with a mean
     weight of 1 over the classes (the authors' code)."""
@@ -87,5 +91,7 @@ class LinearProbe(Learner):
             db_mu=self.db_mu,
             asl_gamma_pos=self.asl_gamma_pos,
             asl_detach=self.asl_detach,
+            bal_power=self.bal_power,
+            bal_divisor=self.bal_divisor,
             cb_reduction=self.cb_reduction,
         )

@@ -103,6 +103,10 @@ class Lmpt(Learner):
     """Focusing exponent of asl's positives (training scripts of ASL and LMPT; 1 in ASL's class)."""
     asl_detach: bool = True
     """No gradient through asl's focusing factors (the same scripts); false: as in its equations."""
+    bal_power: Annotated[float, NonNegative] = 1.6
+    """Exponent of bal's class weights: 1.6 for COCO-LT, 1.35 for VOC-LT (LM-CLIP's configs)."""
+    bal_divisor: Annotated[float, NonNegative] = 0.0
+    """Divisor of the logits in bal; 0: the largest logit of the batch (LM-CLIP's code)."""
     lr: Annotated[float, NonNegative] = 5e-4
     """train.sh, where both losses are means over the classes; here they are sums."""
     epochs: Annotated[int, Count] = 50
@@ -153,6 +157,8 @@ class Lmpt(Learner):
             db_mu=self.db_mu,
             asl_gamma_pos=self.asl_gamma_pos,
             asl_detach=self.asl_detach,
+            bal_power=self.bal_power,
+            bal_divisor=self.bal_divisor,
         )
 
 

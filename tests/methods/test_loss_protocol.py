@@ -143,7 +143,7 @@ def test_a_loss_of_the_other_kind_of_task_is_not_applicable() -> None:
         "asl is not a loss for single-label data: choose balanced_softmax, cb, ce,"
     )
     assert refused("ce", multi) == (
-        "ce is not a loss for multi-label data: choose asl, bce, db, focal"
+        "ce is not a loss for multi-label data: choose asl, bal, bce, db, focal"
     )
     assert "__init__ is not a loss" in refused("__init__", single)
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from benchmarks.tools.checkouts import Checkout
 from benchmarks.tools.parity.contract import GRADIENTS, Pair, against
 from benchmarks.tools.parity.worlds import labels_of, long_tail, no_batch, normal
+from methods.parts.losses.single_label.ldam import Ldam
 from methods.parts.losses.single_label.ldam_drw import LdamDrw
 
 EPOCHS = 200
@@ -26,11 +27,14 @@ EPOCHS = 200
     "repeated here; epoch 160 of 200 is where they change",
 )
 def compare(theirs: Checkout) -> Iterator[Pair]:
-    """Values and gradients for scales 25 and 30, before and after re-weighting begins."""
+    """Values and gradients for scales 25 and 30: before and after re-weighting, and without it."""
     module = theirs.definitions("losses.py", "LDAMLoss", torch=torch, nn=nn, F=F, np=np)
     counts = long_tail()
     labels, cosines = labels_of(counts, 64), normal("cosines", 64, len(counts)).tanh()
     for scale in (25.0, 30.0):
+        alone = module.LDAMLoss(cls_num_list=counts.numpy(), s=scale)(cosines, labels)
+        plain = Ldam(counts, scale)(scale * cosines, labels, no_batch(64)).mean()
+        yield Pair(f"s = {scale:g}, without re-weighting (ldam)", plain, alone)
         for epoch in (0, 159, 160, 199):
             loss = LdamDrw(counts, scale)
             loss.at_epoch(epoch, EPOCHS)
