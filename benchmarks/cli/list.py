@@ -16,6 +16,8 @@ HELP = "list methods, data sets and backbones, or recipes"
 EXAMPLES = {
     "list methods": "names for --methods",
     "list recipes": "which are stale",
+    "list backbones --runs lift": "pretrained weights that a method runs on",
+    "list backbones --arch RN50": "methods that run on an architecture",
 }
 
 BACKBONES = {
@@ -40,13 +42,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("methods", "datasets", "backbones", "recipes"),
         help="list only these (recipes: of configs/recipes, which are listed on request alone)",
     )
+    of_backbones = parser.add_mutually_exclusive_group()
+    of_backbones.add_argument(
+        "--runs", metavar="METHOD", help="list the pretrained weights that a method runs on"
+    )
+    of_backbones.add_argument(
+        "--arch", metavar="NAME", help="list the methods that run on an architecture of open_clip"
+    )
     add_json(parser)
 
 
 def execute(options: argparse.Namespace, console: Console) -> int:
-    """Print a table of each kind."""
+    """Print a table of each kind.
+
+    Raises:
+        UserError: `--runs` or `--arch` with other things than backbones, or an unknown name.
+    """
     from benchmarks.cli.parts.json_answer import print_json
 
+    if options.runs or options.arch:
+        from benchmarks.cli.parts.backbone_lists import print_arch, print_runs
+        from benchmarks.errors import UserError
+
+        if options.what not in (None, "backbones"):
+            raise UserError("--runs and --arch list backbones: `list backbones --runs METHOD`.")
+        if options.runs:
+            print_runs(options.runs, console, as_json=options.json)
+        else:
+            print_arch(options.arch, console, as_json=options.json)
+        return 0
     chosen = [options.what] if options.what else ["methods", "datasets", "backbones"]
     if options.json:
         print_json({kind: _KINDS[kind][0](console) for kind in chosen})

@@ -54,7 +54,7 @@ def tiny_backbone() -> Backbone:
 
     tokenizer = load_tokenizer()
     with randomness.seeded("tiny backbone"):
-        model = CLIP(**_model(tokenizer.context_length, tokenizer.vocab_size))
+        model = CLIP(**tiny_config())
     return Backbone(
         id=BackboneId("tiny", "embedded", "tiny", "", "tiny"),
         model=model.requires_grad_(False).eval(),
@@ -64,6 +64,14 @@ def tiny_backbone() -> Backbone:
         device=torch.device("cpu"),
         precision="fp32",
     )
+
+
+def tiny_config() -> dict[str, Any]:
+    """open_clip's arguments of the tiny backbone's model."""
+    from benchmarks.glyphs import load_tokenizer
+
+    tokenizer = load_tokenizer()
+    return _model(tokenizer.context_length, tokenizer.vocab_size)
 
 
 def write_backbone(folder: Path) -> str:

@@ -24,6 +24,17 @@ from benchmarks.towers.blocks import (
 )
 
 
+def is_like_clips(tower: Any) -> bool:
+    """True if a text tower is causal, of plain blocks, and read at the end-of-text token."""
+    pool = getattr(tower, "text_pool_type", getattr(tower, "pool_type", ""))
+    return (
+        pool == "argmax"
+        and getattr(tower, "cls_emb", None) is None  # CoCa's: read at a token of its own
+        and getattr(tower, "attn_mask", None) is not None
+        and are_plain(getattr(tower, "transformer", None))
+    )
+
+
 def ends(model: nn.Module, tokens: Tensor) -> Tensor | None:
     """(n,) position at which the feature of each text is read, for (n, T) tokens.
 

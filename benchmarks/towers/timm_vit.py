@@ -21,17 +21,20 @@ from benchmarks.towers.reader import Embedded, Rotation, attended, patches
 def supports(visual: Any) -> bool:
     """True if a tower is a timm ViT whose blocks and pooling `TimmViT` knows."""
     own = _is(visual, "benchmarks", "TimmTower")  # of `backbone.timm_models`, without a projection
-    if not (own or _is(visual, "open_clip", "TimmModel")):
-        return False
-    trunk = visual.trunk
+    known = own or _is(visual, "open_clip", "TimmModel")
+    return known and supports_parts(visual.trunk, visual.head)
+
+
+def supports_parts(trunk: Any, head: nn.Sequential) -> bool:
+    """The same for the trunk and the head of a `TimmModel`."""
     return (
         _is(trunk, "timm", "VisionTransformer", "Eva")
         and all(_is_plain(block, trunk.embed_dim) for block in trunk.blocks)
         and all(map(_is_norm_or_none, (trunk.norm_pre, trunk.norm, trunk.fc_norm)))
         and trunk.global_pool in ("token", "avg", "avgmax", "max", "map")
         and (trunk.global_pool != "map" or _is_plain_pool(trunk.attn_pool))
-        and set(visual.head._modules) <= {"drop", "proj"}
-        and (isinstance(trunk.head, nn.Identity) or not len(visual.head))
+        and set(head._modules) <= {"drop", "proj"}
+        and (isinstance(trunk.head, nn.Identity) or not len(head))
     )
 
 

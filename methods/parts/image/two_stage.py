@@ -29,7 +29,7 @@ from benchmarks.errors import UserError
 from methods.base import Batch, Predictor, Samples, Task, feature_batches
 from methods.parts.heads.linear_classifiers import SCALE, LinearHead
 from methods.parts.image.finetune import adapted, text_head, unfrozen
-from methods.parts.image.vit import AdaptedClassifier, AdaptedViT
+from methods.parts.image.vit import AdaptedClassifier, AdaptedViT, vit
 from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.training.loop import Schedule, Stage, train
 
@@ -85,10 +85,15 @@ def representation(
         kind: see `FirstStage`. With `frozen` only the head is trained.
         schedule: schedule of the first stage.
         stage: its place among the stages.
+
+    Raises:
+        NotApplicable: adapters are wanted, and the tower has no blocks for them.
     """
     if kind == "full":
         tower = unfrozen(task)
     else:
+        if kind == "adapter":
+            vit(task.backbone, "adapters (stage1=adapter; stage1=full trains the whole tower)")
         tower = adapted(task, "adaptformer" if kind == "adapter" else "none")
     head = _starting_head(task)
     cost = train(task, _with_head(tower, head), cross_entropy, schedule, "images", stage)

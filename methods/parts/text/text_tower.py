@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from benchmarks.backbones import Backbone
 from benchmarks.errors import NotApplicable
-from benchmarks.towers.blocks import are_plain
+from benchmarks.towers.text import is_like_clips
 
 
 def text_tower(backbone: Backbone) -> Any:
@@ -24,11 +24,7 @@ def text_tower(backbone: Backbone) -> Any:
     backbone.require_text()
     model: Any = backbone.model
     tower = getattr(model, "text", model)
-    pool = getattr(model, "text_pool_type", getattr(tower, "pool_type", ""))
-    if getattr(tower, "cls_emb", None) is not None:  # CoCa's: read at a token of its own
-        pool = "last"
-    plain = are_plain(getattr(tower, "transformer", None))
-    if pool != "argmax" or getattr(tower, "attn_mask", None) is None or not plain:
+    if not is_like_clips(tower):
         raise NotApplicable(
             f"learns prompts, but the text tower of {backbone.id.name} is not like CLIP's"
         )
