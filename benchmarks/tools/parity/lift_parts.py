@@ -85,7 +85,7 @@ def perturb(pairs: list[Match], strength: float = 0.02) -> None:
     """Add the same noise to both sides, since a part that starts at zero would hide the others."""
     for place, (mine, other) in enumerate(pairs):
         mine.add_(strength * normal(f"noise {place}", *mine.shape))
-        other.copy_(mine)
+        other.copy_(mine.reshape(other.shape))
 
 
 def gradients(pairs: list[Match]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -95,4 +95,4 @@ def gradients(pairs: list[Match]) -> Iterator[tuple[Tensor, Tensor]]:
         return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
     for mine, other in pairs:
-        yield of(mine), of(other)
+        yield of(mine).reshape(other.shape), of(other)

@@ -47,9 +47,10 @@ def no_batch(size: int) -> Batch:
 
 
 @cache
-def data() -> DataSet:
-    """Glyphs of 20 classes, 60 to 3 training images each, with CLIP's first template."""
-    glyphs = Glyphs(classes=CLASSES, n_max=60, imbalance=20.0, test_per_class=5)
+def data(shots: int | None = None) -> DataSet:
+    """Glyphs of 20 classes with CLIP's first template, 60 to 3 or `shots` training images each."""
+    most, imbalance = (60, 20.0) if shots is None else (shots, 1.0)
+    glyphs = Glyphs(classes=CLASSES, n_max=most, imbalance=imbalance, test_per_class=5)
     found = glyphs.load(Path(), split_seed=0)
     texts = dataclasses.replace(found.texts, templates=("a photo of a {}.",))
     return dataclasses.replace(found, texts=texts)
@@ -87,9 +88,9 @@ def backbone(transform: str = "checkpoint") -> Backbone:
         )  # fmt: skip
 
 
-def task(transform: str = "checkpoint") -> tuple[Task, SplitSamples]:
-    """A task on `data()` with `backbone()`, and its test samples."""
-    return tiny_task(data=data(), backbone=backbone(transform))
+def task(transform: str = "checkpoint", shots: int | None = None) -> tuple[Task, SplitSamples]:
+    """A task on `data` with `backbone`, and its test samples."""
+    return tiny_task(data=data(shots), backbone=backbone(transform))
 
 
 def their_clip(clip: Any) -> Any:

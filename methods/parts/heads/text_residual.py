@@ -20,7 +20,7 @@ def raw_text_features(task: Task, source: TextSource, *, ensemble: bool) -> Tens
     """
     directions = task.text_features(source, ensemble=ensemble)
     prompts = [group[0] for group in task.prompts(source, ensemble=False)]
-    lengths = task.backbone.encode_text(prompts, unit=False).norm(dim=-1)
+    lengths: Tensor = task.backbone.encode_text(prompts, unit=False).norm(dim=-1)
     return directions * lengths.to(directions)[:, None]
 
 
