@@ -23,6 +23,7 @@ from benchmarks import randomness
 from benchmarks.augment import InEpoch
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import TaskKind, Texts
+from benchmarks.hierarchy import Hierarchy
 from methods.registry import MethodInfo
 from methods.space import Distribution
 
@@ -215,6 +216,9 @@ class Task:
     progress: Progress
     checkpoint: Checkpoint
     text_cache: TextCache
+    hierarchy: Callable[[], Hierarchy] | None = None
+    """Builds a tree over the classes, if the data set has one; raises NotApplicable if it needs
+    something that is not on this machine."""
     notes: list[str] = field(default_factory=list)
     """Footnotes for the record, added while the method uses the task (see `note`)."""
     details: list[str] = field(default_factory=list)

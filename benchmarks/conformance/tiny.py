@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import DataSet, Split, TaskKind
 from benchmarks.datasets.families.glyphs import Glyphs
 from benchmarks.datasets.families.glyphscenes import GlyphScenes
+from benchmarks.hierarchy import Hierarchy
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.inputs.samples import SplitSamples
 from benchmarks.protocol import group_of
@@ -167,6 +168,7 @@ def tiny_task(
         device=backbone.device,
         progress=progress or (lambda epoch, epochs, step, steps: None),
         checkpoint=checkpoint or NoCheckpoint(),
+        hierarchy=data.hierarchy,
         text_cache=partial(FeatureStore(None).texts, backbone),
     )
     return task, samples(data.test)
@@ -192,8 +194,16 @@ def permuted(data: DataSet, order: Sequence[int]) -> DataSet:
         descriptions=pick(data.texts.descriptions),
     )
     return dataclasses.replace(
-        data, texts=texts, train=relabel(data.train), test=relabel(data.test), validation=None
-    )
+        data, texts=texts, train=relabel(data.train), test=relabel(data.test), validation=None,
+        hierarchy=selected(data.hierarchy, order),
+    )  # fmt: skip
+
+
+def selected(
+    hierarchy: Callable[[], Hierarchy] | None, classes: Sequence[int]
+) -> Callable[[], Hierarchy] | None:
+    """Return the builder of a tree over some classes, in this order."""
+    return None if hierarchy is None else lambda: hierarchy().of(classes)
 
 
 class NoCheckpoint:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.backbone.names import BackboneId
 from benchmarks.backbones import Backbone
-from benchmarks.conformance.tiny import tiny_backbone, tiny_data
+from benchmarks.conformance.tiny import selected, tiny_backbone, tiny_data
 from benchmarks.datasets.base import ArrayImages, DataSet, Family, Split, TaskKind
 
 
@@ -50,8 +50,9 @@ def restricted(data: DataSet, classes: Sequence[int]) -> DataSet:
         descriptions=None if descriptions is None else tuple(descriptions[i] for i in keep),
     )
     return dataclasses.replace(
-        data, texts=texts, train=part(data.train), test=part(data.test), validation=None
-    )
+        data, texts=texts, train=part(data.train), test=part(data.test), validation=None,
+        hierarchy=selected(data.hierarchy, keep),
+    )  # fmt: skip
 
 
 def thinned(data: DataSet, label: int, images: int) -> DataSet:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import DataError, counted, first_few
+from benchmarks.hierarchy import Hierarchy
 
 TaskKind = Literal["single", "multi"]
 Scores = Literal["logits", "softmax"]
@@ -169,6 +170,9 @@ class DataSet:
     """Multi-label only: scores that average precision is computed on."""
     notes: tuple[str, ...] = ()
     """Footnotes for every result on these data, found while loading them."""
+    hierarchy: Callable[[], Hierarchy] | None = None
+    """Builds a tree over the classes, if there is one; raises NotApplicable if it needs something
+    that is not on this machine."""
     upright: bool = False
     """Image files are turned by their EXIF orientation."""
     facts: dict[str, Any] = field(default_factory=dict)

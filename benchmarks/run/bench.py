@@ -374,6 +374,7 @@ class Bench:
                 checkpoint_file(self._options.out, cell), self._options.checkpoint_s, batch, details
             ),
             details=details,
+            hierarchy=self._data.hierarchy,
             text_cache=partial(
                 self._features.texts,
                 self._backbone,

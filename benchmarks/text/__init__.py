@@ -10,6 +10,7 @@ its field `like` names. The fields are:
 - `templates`: a list, each with one `{}`. Methods that use a single template use the first one;
   `first` sets it if an external list begins with another.
 - `synsets`: {key: wnid}, the meaning of a name in WordNet if it is not the first sense.
+- `tree`: {group: [key]}, the publisher's groups of the classes.
 
 A list may be external: `open_clip:NAME` is in `open_clip.zero_shot_metadata`, `timm:FILE` is one of
 the class lists in timm (a dependency of open_clip), `package:NAME` are the keys of another package.
@@ -23,7 +24,7 @@ import csv
 import importlib.util
 import re
 import runpy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -63,6 +64,8 @@ class Package:
     """(C,) one sentence per class; None if the package has none."""
     synsets: tuple[str | None, ...]
     """(C,) wnids (`n01440764`) of WordNet 3.0; None if the first sense of the name is meant."""
+    tree: Mapping[str, Any] | None = None
+    """The publisher's groups of the classes (see `hierarchy.nested`); they are no text."""
 
     def of_classes(self, keys: Sequence[str], names: Sequence[str] | None = None) -> Self:
         """This package with classes that a data set reads from its files or folders."""
@@ -75,6 +78,7 @@ class Package:
             names=tuple(names),
             descriptions=(None,) * len(keys),
             synsets=tuple(_synset(key) for key in keys),
+            tree=None,
         )
 
 
@@ -119,6 +123,7 @@ def _package(file: str) -> Package:
         templates=tuple(templates),
         descriptions=tuple(described.get(key) for key in keys),
         synsets=tuple(synsets.get(key) or _synset(key) for key in keys),
+        tree=data.get("tree", like.tree if like else None),
     )
 
 

@@ -1,4 +1,4 @@
-"""Class descriptions from a WordNet on this machine: the gloss of each class's noun.
+"""Glosses and hypernyms of each class's noun, from a WordNet on this machine.
 
 Reads the files `index.noun` and `data.noun` (format: wndb(5WN) in WordNet's manual), as installed
 by Debian's package, by nltk's corpus (a folder or a .zip) or by WordNet itself.
@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from benchmarks.errors import DataError, DataMissing
+from benchmarks.errors import DataError, DataMissing, NotApplicable, first_few
+from benchmarks.hierarchy import ROOT, Hierarchy
 from benchmarks.text import Package
 
 WNID_VERSION = "3.0"
@@ -47,6 +48,34 @@ class WordNet:
         gloss = line.partition("| ")[2]
         return _EXAMPLES.split(gloss)[0].strip(" ;:") or None
 
+    def above(self, synset: str) -> list[str]:
+        """Byte positions from the most general noun down to the one at a byte position.
+
+        Of several hypernyms the first counts.
+
+        Raises:
+            DataError: the data file is damaged.
+        """
+        path = [synset]
+        while (higher := self._hypernym(path[0])) is not None:
+            if higher in path:
+                raise DataError(f"WordNet is damaged: {synset} is its own hypernym.")
+            path.insert(0, higher)
+        return path
+
+    def _hypernym(self, synset: str) -> str | None:
+        """Byte position of the first hypernym of a noun; None for the most general noun."""
+        start = int(synset)
+        if not self.data.startswith(synset.encode() + b" ", start):
+            raise DataError(f"WordNet is damaged: no noun at byte {synset} of its data file.")
+        # offset lex_filenum ss_type w_cnt (word lex_id) × w_cnt p_cnt (symbol offset pos where) × …
+        fields = self.data[start : self.data.find(b"\n", start)].partition(b"| ")[0].split()
+        pointers = fields[4 + 2 * int(fields[3], 16) + 1 :]
+        for symbol, target in zip(pointers[::4], pointers[1::4], strict=False):
+            if symbol in (b"@", b"@i"):
+                return target.decode()
+        return None
+
     def first_senses(self, lemmas: Collection[str]) -> dict[str, str]:
         """{lemma: byte position of its first noun sense} of the lemmas that WordNet contains."""
         wanted = {lemma.encode() for lemma in lemmas}
@@ -70,6 +99,47 @@ def glosses(package: Package) -> tuple[list[str | None], tuple[str, ...]]:
         DataError: the WordNet cannot be read.
     """
     wordnet = find()
+    synsets, guessed = _synsets(wordnet, package)
+    found = [wordnet.gloss(synset) if synset else None for synset in synsets]
+    notes = [f"descriptions are glosses of WordNet {wordnet.version or 'of unknown version'}"]
+    if guessed:
+        notes.append(
+            f"{guessed} of {len(found)} glosses are of the first noun sense of the class's name, "
+            "which may not be the one meant"
+        )
+    return found, tuple(notes)
+
+
+def hierarchy(package: Package) -> Hierarchy:
+    """The tree of the classes' first hypernyms; the synsets are those of `glosses`.
+
+    Raises:
+        NotApplicable: there is no WordNet on this machine, or it lacks a class.
+        DataError: the WordNet cannot be read.
+    """
+    try:
+        wordnet = find()
+    except DataMissing as missing:
+        raise NotApplicable("the class hierarchy needs WordNet 3.0, which is not here") from missing
+    synsets, guessed = _synsets(wordnet, package)
+    lacking = [key for key, synset in zip(package.keys, synsets, strict=True) if synset is None]
+    if lacking:
+        raise NotApplicable(
+            f"no class hierarchy: WordNet {wordnet.version} lacks {len(lacking)} of "
+            f"{len(synsets)} classes, {first_few(lacking)}"
+        )
+    paths = tuple((ROOT, *wordnet.above(synset)) for synset in synsets if synset)
+    first = f", by the first sense of {guessed} names" if guessed else ""
+    return Hierarchy(
+        paths, f"hypernyms of WordNet {wordnet.version or 'of unknown version'}{first}"
+    )
+
+
+def _synsets(wordnet: WordNet, package: Package) -> tuple[list[str | None], int]:
+    """(C,) byte positions of the classes' nouns, and how many of them are first senses.
+
+    None for a class that WordNet lacks.
+    """
     exact = wordnet.version == WNID_VERSION
     lemmas = [
         (_lemma(name), _lemma(key)) for name, key in zip(package.names, package.keys, strict=True)
@@ -78,19 +148,12 @@ def glosses(package: Package) -> tuple[list[str | None], tuple[str, ...]]:
     found: list[str | None] = []
     guessed = 0
     for (name, key), synset in zip(lemmas, package.synsets, strict=True):
-        gloss = wordnet.gloss(synset[1:]) if exact and synset else None
-        if gloss is None:
-            first = senses.get(name) or senses.get(key)
-            gloss = wordnet.gloss(first) if first else None
-            guessed += gloss is not None
-        found.append(gloss)
-    notes = [f"descriptions are glosses of WordNet {wordnet.version or 'of unknown version'}"]
-    if guessed:
-        notes.append(
-            f"{guessed} of {len(found)} glosses are of the first noun sense of the class's name, "
-            "which may not be the one meant"
-        )
-    return found, tuple(notes)
+        noun = synset[1:] if exact and synset else None
+        if noun is None or wordnet.gloss(noun) is None:
+            noun = senses.get(name) or senses.get(key)
+            guessed += noun is not None and wordnet.gloss(noun) is not None
+        found.append(noun)
+    return found, guessed
 
 
 def _lemma(name: str) -> str:

@@ -120,6 +120,7 @@ class _CifarLT(DrawnTail):
             test=test_split,
             validation=partial(without_duplicates, spare, train, test_split) if source else None,
             validation_source=source,
+            hierarchy=self._hierarchy(self._package()),
             group_counts=(
                 replace(config, imbalance=100.0).counts(len(full.labels))
                 if config.group_counts == "ir100"

@@ -55,6 +55,7 @@ class Glyphs(GlyphWorld):
                 chosen, "validation", np.full(self.classes, VALIDATION_PER_CLASS)
             ),
             validation_source="fresh draw",
+            hierarchy=classes.hierarchy,
             facts=classes.facts,
         )
 

@@ -7,8 +7,9 @@ iNaturalist Challenge 2017 Dataset" (arXiv 1707.06642).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from benchmarks.datasets.files.locate import as_listed, without_first_folder
 from benchmarks.datasets.files.release import Release
 from benchmarks.datasets.files.split_lists import Listing, read_list
 from benchmarks.datasets.registry import register
-from benchmarks.errors import DataError, counted
+from benchmarks.errors import DataError, NotApplicable, counted
+from benchmarks.hierarchy import ROOT, Hierarchy
 from benchmarks.input_files import read_bytes, read_text
 from benchmarks.text import Package
 from benchmarks.yaml_files import JSON_LIMIT
@@ -30,6 +32,10 @@ from benchmarks.yaml_files import JSON_LIMIT
 # From the publisher's README (visipedia/inat_comp, 2018/README.md), as are the counts.
 _HOME = "https://ml-inat-competition-datasets.s3.amazonaws.com/2018"
 _TEXT_LISTS = {"train": "iNaturalist18_train.txt", "test": "iNaturalist18_val.txt"}
+
+
+RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
+"""Keys of the publisher's list, above the name of the species."""
 
 
 def _archive(name: str, checksum: str, megabytes: float) -> Archive:
@@ -94,6 +100,9 @@ class INat2018(Listed):
             return package
         names = _names(self._list_files(root)["categories"])
         return package.of_classes([str(i) for i in range(len(names))], names)
+
+    def _tree(self, root: Path, package: Package) -> Callable[[], Hierarchy]:
+        return partial(taxonomy, self._list_files(root)["categories"])
 
     def _card_of_texts(self) -> dict[str, str]:
         package = self._package()
@@ -163,6 +172,21 @@ def read_annotations(file: Path, classes: int) -> Listing:
     if out is not None:
         raise DataError(f"{file}: '{shown(out)}' leads out of the data.")
     return Listing(tuple(labels), np.array(list(labels.values()), dtype=np.int64))
+
+
+def taxonomy(file: Path) -> Hierarchy:
+    """Read the taxonomy of the species in the publisher's list, from kingdom to name.
+
+    Raises:
+        NotApplicable: the list has no taxonomy.
+        DataError: the file has another format.
+    """
+    names, data = _names(file), _read(file)
+    if not all(isinstance(entry.get(rank), str) for entry in data for rank in RANKS):
+        raise NotApplicable(f"no class hierarchy: {file.name} lacks the ranks {', '.join(RANKS)}")
+    above = {int(entry["id"]): [entry[rank] for rank in RANKS] for entry in data}
+    paths = tuple((ROOT, *above[i], name) for i, name in enumerate(names))
+    return Hierarchy(paths, "iNaturalist's taxonomy")
 
 
 def _names(file: Path) -> tuple[str, ...]:

@@ -105,6 +105,7 @@ class TinyImageNetLT(DrawnTail):
             test=test,
             validation=partial(without_duplicates, spare, train, test) if source else None,
             validation_source=source,
+            hierarchy=self._hierarchy(package),
         )
 
     def counts(self, images: int = CLASSES * PER_CLASS[0]) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from benchmarks.datasets.long_tail import Profile
 from benchmarks.errors import UserError
 from benchmarks.glyphs import draw, ranks, world
 from benchmarks.glyphs.counts import tail_counts
+from benchmarks.hierarchy import ROOT, Hierarchy
 from benchmarks.plugins import sources
 from benchmarks.plugins.ranges import Range, Share
 from benchmarks.plugins.values import check_fields
@@ -45,6 +46,13 @@ class TailClasses:
         """Names, templates and descriptions."""
         descriptions = tuple(world.description(int(n)) for n in self.chosen.numbers)
         return Texts(self.names, world.TEMPLATES, descriptions, invented=True)
+
+    def hierarchy(self) -> Hierarchy:
+        """Shapes, their colours, and the classes as leaves."""
+        facts = self.facts
+        shapes, colours = facts["shape"].tolist(), facts["colour"].tolist()
+        parts = zip(shapes, colours, self.names, strict=True)
+        return Hierarchy(tuple((ROOT, *path) for path in parts), "shape, then colour")
 
     @property
     def facts(self) -> dict[str, Any]:

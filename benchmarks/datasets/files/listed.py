@@ -7,7 +7,7 @@ files and deviations from the published lists are reported before anything runs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Self
@@ -31,6 +31,7 @@ from benchmarks.datasets.files.resized import InFiles
 from benchmarks.datasets.files.split_lists import Listing, read_list
 from benchmarks.datasets.files.texts import WithTexts
 from benchmarks.errors import DataError, DataMissing, UserError
+from benchmarks.hierarchy import Hierarchy
 from benchmarks.input_files import opened
 from benchmarks.text import Package, read_package
 
@@ -113,8 +114,13 @@ class Listed(InFiles, WithTexts):
                 if validation is not None
                 else ""
             ),
+            hierarchy=self._tree(root, package),
             scores=self._scores(),
         )
+
+    def _tree(self, root: Path, package: Package) -> Callable[[], Hierarchy] | None:
+        """Return the builder of the tree over the classes, if there is one."""
+        return self._hierarchy(package)
 
     def sizes(self) -> tuple[int, int]:
         """Return the numbers of training and test images of the public lists."""

@@ -6,8 +6,9 @@ import hashlib
 import os
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from benchmarks.datasets.base import Family, Texts
 from benchmarks.datasets.files.characters import TEXT, trouble
 from benchmarks.errors import UserError, did_you_mean, first_few
 from benchmarks.file_names import expanded
+from benchmarks.hierarchy import Hierarchy, nested
 from benchmarks.input_files import read_bytes, read_text
 from benchmarks.text import Package, Variant, wordnet
 from benchmarks.yaml_files import JSON_LIMIT, YAML_LIMIT, DuplicateKey, load_json, load_yaml
@@ -75,6 +77,20 @@ class WithTexts(Family):
             found = _from_file(self._file(), package, self.name)
         texts, notes = assemble(package.names, package.templates, found)
         return texts, (*origin, *notes)
+
+    def _hierarchy(self, package: Package) -> Callable[[], Hierarchy] | None:
+        """Return the builder of the tree over the classes, if there is one.
+
+        It is that of the text package, or WordNet's where every class is a synset.
+        """
+        if package.tree is not None:
+            where = f"the tree of {self.name}"
+            return partial(
+                nested, package.tree, package.keys, package.names, where, "the publisher's groups"
+            )
+        if package.keys and all(package.synsets):
+            return partial(wordnet.hierarchy, package)
+        return None
 
     def _texts_card(self, package: Package) -> dict[str, str]:
         """Return what `show` prints about the texts; `package` lacks classes known from data."""

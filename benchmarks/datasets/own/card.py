@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from benchmarks.datasets.base import Texts
 from benchmarks.datasets.files.texts import words_card
 from benchmarks.datasets.own.spec import Spec
 from benchmarks.datasets.own.splits import Splits
-from benchmarks.errors import counted
+from benchmarks.errors import NotApplicable, counted
+from benchmarks.hierarchy import Hierarchy
 from benchmarks.protocol import GROUPS, group_of
 
 
@@ -59,6 +60,19 @@ def data_card(spec: Spec, keys: Sequence[str], data: Splits, texts: Texts) -> di
         f"{counted(len(texts.templates), 'template')}, {described}; text hash {texts.digest}"
     )
     return facts | words_card(texts)
+
+
+def levels(hierarchy: Callable[[], Hierarchy]) -> str:
+    """Source of a tree and its numbers of nodes by level, or the reason why it cannot be built."""
+    try:
+        tree = hierarchy()
+    except NotApplicable as reason:
+        return str(reason)
+    starts = [
+        {path[: level + 1] for path in tree.paths if len(path) > level}
+        for level in range(tree.depths.max())
+    ]
+    return f"{tree.source}: {' / '.join(str(len(nodes)) for nodes in starts)} nodes by level"
 
 
 def _layout(spec: Spec) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -20,7 +20,7 @@ from benchmarks.datasets.files.image_files import FileImages
 from benchmarks.datasets.files.resized import InFiles
 from benchmarks.datasets.files.texts import assemble
 from benchmarks.datasets.long_tail import Profile
-from benchmarks.datasets.own.card import data_card, description_card
+from benchmarks.datasets.own.card import data_card, description_card, levels
 from benchmarks.datasets.own.entries import Folders
 from benchmarks.datasets.own.spec import SPLITS, Spec, display_name, read_spec
 from benchmarks.datasets.own.splits import (
@@ -36,6 +36,7 @@ from benchmarks.datasets.own.table import read_table
 from benchmarks.datasets.own.tree import read_tree
 from benchmarks.errors import DataError, DataMissing, UserError, counted, did_you_mean, first_few
 from benchmarks.file_names import expanded
+from benchmarks.hierarchy import Hierarchy, nested
 from benchmarks.plugins.ranges import Count, OpenShare, Range
 from benchmarks.plugins.values import apply_fields
 from benchmarks.text import Package, wordnet
@@ -82,6 +83,7 @@ class OwnData(InFiles):
         with suppress(DataMissing):  # `plan` works without the data
             self.load_splits(0)
             self.texts()
+            self._hierarchy()
         return self
 
     def pinned(self) -> dict[str, Any]:
@@ -115,6 +117,7 @@ class OwnData(InFiles):
             validation=(lambda: self._split(validation)) if validation else None,
             validation_source=splits.validation_source,
             notes=(*self.images.listing.notes, *text_notes, *caption_notes),
+            hierarchy=self._hierarchy(),
             upright=True,
         )
 
@@ -181,6 +184,8 @@ class OwnData(InFiles):
         texts, text_notes = self.texts()
         facts |= data_card(self.spec, images.keys, splits, texts)
         notes = (*self.notes(), *images.listing.notes, *text_notes, *splits.gaps)
+        if (hierarchy := self._hierarchy()) is not None:
+            facts["hierarchy"] = levels(hierarchy)
         facts["note"] = "; ".join(notes)
         facts["data"] = f"hash {self.digest}, of everything but places on disk"
         return {name: text for name, text in facts.items() if text}
@@ -219,7 +224,26 @@ class OwnData(InFiles):
             json.dumps([e.split, e.sid, labels, e.caption, e.size], ensure_ascii=False)
             for e, labels in zip(images.entries, images.labels, strict=True)
         ]
+        tree = self.spec.hierarchy
+        if tree is not None:
+            said.append(json.dumps({"hierarchy": tree}, ensure_ascii=False))
         return hash_strings([_FORMAT, self.task, *images.keys, texts.digest, *said])
+
+    def _hierarchy(self) -> Callable[[], Hierarchy] | None:
+        """Builder of the tree over the classes; None if the file describes none.
+
+        Raises:
+            UserError: a tree that does not have each class once.
+        """
+        spec, keys = self.spec, self.images.keys
+        names = self.texts()[0].class_names
+        if spec.hierarchy is None:
+            return None
+        if spec.hierarchy == "wordnet":
+            empty = Package("", "", (), (), spec.templates, (), ())
+            return partial(wordnet.hierarchy, empty.of_classes(keys, names))
+        tree = nested(spec.hierarchy, keys, names, f"{spec.file}, hierarchy", f"{spec.file.name}")
+        return lambda: tree
 
     @cached_property
     def _splits(self) -> dict[int, Splits]:

@@ -27,7 +27,7 @@ SEPARATORS = "|;"
 
 _KEYS = (
     "name", "task", "images", "table", "columns", "separator", "classes", "templates",
-    "descriptions", "groups", "version", "source", "licence", *KNOBS,
+    "descriptions", "hierarchy", "groups", "version", "source", "licence", *KNOBS,
 )  # fmt: skip
 
 
@@ -51,6 +51,8 @@ class Spec:
     templates: tuple[str, ...] = TEMPLATES
     descriptions: Mapping[str, str] | Literal["wordnet"] = field(default_factory=dict)
     """Key or name of a class -> text; `wordnet` for the glosses of an installed WordNet."""
+    hierarchy: Any = None
+    """Nested mappings of groups of classes (see `hierarchy.nested`), `wordnet` or None."""
     groups: str = "auto"
     version: str = "1"
     source: str = ""
@@ -88,6 +90,7 @@ def read_spec(file: Path) -> Spec:
         classes=_classes(values.get("classes", {}), f"{file}, classes"),
         templates=_templates(values.get("templates", TEMPLATES), f"{file}, templates"),
         descriptions=_descriptions(values.get("descriptions", {}), file),
+        hierarchy=_hierarchy(values.get("hierarchy"), file),
         groups=groups,
         version=_text(values.get("version", "1"), f"{file}, version"),
         source=_text(values.get("source", ""), f"{file}, source", TEXT),
@@ -230,6 +233,12 @@ def _templates(value: Any, where: str) -> tuple[str, ...]:
             raise UserError(f"{where}: '{said}' needs exactly one {{}} for the class name.")
         _fit(text, where, TEXT)
     return tuple(texts)
+
+
+def _hierarchy(value: Any, file: Path) -> Any:
+    if not isinstance(value, str) or value == "wordnet":
+        return value
+    return read_mapping(_path(value, file, "hierarchy"), f"{file}, hierarchy")
 
 
 def _descriptions(value: Any, file: Path) -> dict[str, str] | Literal["wordnet"]:

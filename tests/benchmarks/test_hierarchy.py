@@ -1,0 +1,190 @@
+"""Trees over classes: heights against a walk over the paths, and where trees come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.datasets.base import DataSet
+from benchmarks.datasets.families.glyphs import Glyphs
+from benchmarks.datasets.families.inat2018 import RANKS, taxonomy
+from benchmarks.errors import NotApplicable, UserError
+from benchmarks.hierarchy import Hierarchy, nested
+from benchmarks.text import Package, read_package, wordnet
+from tests.benchmarks.datasets.own_files import describe, family, load, tree
+
+PATHS = (
+    ("root", "animal", "bird", "jay"),
+    ("root", "animal", "bird", "crow"),
+    ("root", "animal", "cat"),
+    ("root", "thing", "bird", "crane"),
+    ("root", "thing", "bird", "crane", "tower crane"),
+)
+BIRDS = {"crow": 10, "jay": 10, "wren": 10}
+
+
+def height(a: tuple[str, ...], b: tuple[str, ...]) -> int:
+    """Steps from the last common node, walking down from the root, to the farther end."""
+    common = 0
+    while common < min(len(a), len(b)) and a[common] == b[common]:
+        common += 1
+    return max(len(a), len(b)) - common
+
+
+def test_heights_are_those_of_a_walk_down_from_the_root() -> None:
+    made = Hierarchy(PATHS, "here")
+    first, second = (part.ravel() for part in np.indices((5, 5)))
+    expected = [height(PATHS[a], PATHS[b]) for a, b in zip(first, second, strict=True)]
+    assert made.heights(first, second).tolist() == expected
+    assert {0, 1, 2, 3, 4} <= set(expected)  # 1: a class that is a node above another
+    order = [3, 0, 4]
+    assert made.of(order).paths == tuple(PATHS[i] for i in order)
+
+
+# ---- a user's tree -------------------------------------------------------------------------------
+
+
+def test_groups_may_be_nested_and_hold_keys_or_names() -> None:
+    tree = {"animal": {"bird": ["jay", "a crow"], "cat": None}, "thing": [{"tool": ["hoe"]}, "pot"]}
+    made = nested(
+        tree, ["jay", "crow", "cat", "hoe", "pot"], ["j", "a crow", "c", "h", "p"], "", ""
+    )
+    assert [path[1:] for path in made.paths] == [
+        ("animal", "bird", "jay"),
+        ("animal", "bird", "a crow"),
+        ("animal", "cat"),
+        ("thing", "tool", "hoe"),
+        ("thing", "pot"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"a": ["jay"], "b": ["cat", "jay"]}, "'jay' is in the tree twice"),
+        ({"a": ["jay"]}, "1 of 2 classes are not in the tree: cat"),
+        ({"a": ["jay", "cut"]}, r"Unknown class in here 'cut'\. Did you mean: cat"),
+        ({"a": "jay"}, "write {group: "),
+        ({"a": [True]}, "a node is a text, not True"),
+    ],
+)
+def test_a_wrong_tree_is_refused_in_a_line(tree: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        nested(tree, ["jay", "cat"], ["jay", "cat"], "here", "")
+
+
+def test_a_tree_of_a_thousand_levels_is_refused() -> None:
+    tree: object = ["jay"]
+    for _ in range(1000):
+        tree = {"a": tree}
+    with pytest.raises(UserError, match="more than 100 levels"):
+        nested(tree, ["jay"], ["jay"], "here", "")
+
+
+def test_own_data_may_have_a_tree_in_the_description_or_in_a_file(tmp_path: Path) -> None:
+    tree(tmp_path / "photos", BIRDS)
+    groups = {"black": ["crow"], "other": ["jay", "wren"]}
+    (tmp_path / "groups.json").write_text(json.dumps(groups))
+    plain, inside, beside = (
+        describe(tmp_path, file, images="photos", **keys)
+        for file, keys in (
+            ("plain", {}),
+            ("inside", {"hierarchy": groups}),
+            ("beside", {"hierarchy": "groups.json"}),
+        )
+    )
+    assert load(plain).hierarchy is None
+    for file in (inside, beside):
+        built = load(file).hierarchy
+        assert built is not None
+        assert [path[1] for path in built().paths] == ["black", "other", "other"]
+        assert family(file).card()["hierarchy"].endswith(": 1 / 2 / 3 nodes by level")
+    keys = [family(file).pinned()["data"] for file in (plain, inside, beside)]
+    assert keys[0] != keys[1] == keys[2]
+    with pytest.raises(UserError, match=r"bad\.yaml, hierarchy: 2 of 3 classes are not in"):
+        family(describe(tmp_path, "bad", images="photos", hierarchy={"black": ["crow"]}))
+
+
+# ---- trees of data sets --------------------------------------------------------------------------
+
+
+def test_glyphs_are_grouped_by_shape_and_colour() -> None:
+    data: DataSet = Glyphs(classes=40).load(Path(), 0)
+    assert data.hierarchy is not None
+    made, facts = data.hierarchy(), data.facts
+    for a in range(0, 40, 7):
+        for b in range(40):
+            alike = facts["shape"][a] == facts["shape"][b]
+            same = alike and facts["colour"][a] == facts["colour"][b]
+            expected = 0 if a == b else 1 if same else 2 if alike else 3
+            assert made.heights(np.array([a]), np.array([b])).tolist() == [expected]
+
+
+def test_cifar_100_has_twenty_groups_of_five() -> None:
+    package = read_package("cifar100")
+    made = nested(package.tree, package.keys, package.names, "", "")
+    assert sorted(np.bincount(np.unique(made.nodes[:, 1], return_inverse=True)[1])) == [5] * 20
+    group = {key: path[1] for key, path in zip(package.keys, made.paths, strict=True)}
+    assert group["streetcar"] == group["rocket"] == "vehicles_2"
+    assert read_package("cifar100", "own").tree == package.tree
+    assert read_package("cifar10").tree is None
+
+
+def test_inaturalist_has_its_taxonomy(tmp_path: Path) -> None:
+    file = tmp_path / "categories.json"
+    species = [
+        {"id": i, "name": f"{genus} {i}", "genus": genus, **{rank: rank for rank in RANKS[:-1]}}
+        for i, genus in enumerate(("Sitta", "Sitta", "Parus"))
+    ]
+    file.write_text(json.dumps(species[::-1]))
+    made = taxonomy(file)
+    assert made.paths[1] == ("root", *RANKS[:-1], "Sitta", "Sitta 1")
+    assert made.heights(np.array([0, 0]), np.array([1, 2])).tolist() == [1, 2]
+    file.write_text(json.dumps([{"id": 0, "name": "Sitta 0"}]))
+    with pytest.raises(NotApplicable, match=r"categories\.json lacks the ranks kingdom, "):
+        taxonomy(file)
+
+
+NOUNS = (
+    ("entity", "", "@"),
+    ("animal", "entity", "@"),
+    ("jay", "animal", "@"),
+    ("Rex", "jay", "@i"),
+)
+
+
+def write_nouns(folder: Path) -> dict[str, str]:
+    """Write a WordNet in the format of wndb(5WN) without glosses; {word: wnid}."""
+    data, places = b"  1 WordNet 3.0 Copyright 2006 by Princeton University.\n", {}
+    for word, above, symbol in NOUNS:
+        places[word] = f"{len(data):08d}"
+        other = f"#p {places['entity']} n 0000 "  # a pointer of another kind
+        pointers = f"002 {other}{symbol} {places[above]} n 0000 " if above else "000 "
+        data += f"{places[word]} 03 n 02 {word} 0 x 0 {pointers}| a gloss\n".encode()
+    folder.mkdir(parents=True)
+    (folder / "data.noun").write_bytes(data)
+    (folder / "index.noun").write_text("")
+    return {word: f"n{place}" for word, place in places.items()}
+
+
+def test_wordnet_gives_the_hypernyms_of_wnids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WNSEARCHDIR", "WNHOME", "NLTK_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    wnids = write_nouns(tmp_path / "wn")
+    empty = Package("", "", (), (), (), (), ())
+    package = empty.of_classes([wnids["Rex"], wnids["animal"]])
+    monkeypatch.setenv("WNSEARCHDIR", str(tmp_path / "wn"))
+    made = wordnet.hierarchy(package)
+    above = [wnids[word][1:] for word in ("entity", "animal", "jay", "Rex")]
+    assert made.paths == (("root", *above), ("root", *above[:2]))
+    assert made.source == "hypernyms of WordNet 3.0"
+    with pytest.raises(NotApplicable, match=r"WordNet 3\.0 lacks 1 of 2 classes, owl"):
+        wordnet.hierarchy(empty.of_classes([wnids["Rex"], "owl"]))
+    monkeypatch.setattr(wordnet, "_places", lambda: iter(()))
+    with pytest.raises(NotApplicable, match=r"needs WordNet 3\.0, which is not here"):
+        wordnet.hierarchy(package)
