@@ -108,6 +108,7 @@ def table(
     names: Mapping[str, str] | Folder | None = None,
     metric: str = "",
     test_prior: str | Sequence[str] = "",
+    groups: Folder = "",
     allow_mixed: bool = False,
 ) -> Styler:
     """The table of a data set or, for several, the table of methods by data sets.
@@ -126,6 +127,8 @@ def table(
         metric: the main metric, which sorts the rows.
         test_prior: test distributions that predictions are re-weighted to, such as
             "forward50,uniform,backward50"; each is a column of the table over data sets.
+        groups: groups of classes beside many, medium and few: a YAML or CSV file, `coverage` or the
+            name of a corpus, as `report --groups` takes them.
         allow_mixed: take records into one table that are not comparable.
 
     Returns:
@@ -151,7 +154,9 @@ def table(
         if backbone not in backbones:
             raise did_you_mean("backbone of these records", backbone, backbones)
         records = [record for record in records if record.backbone == backbone]
-    view = read_view(given(columns=columns, sort=sort, names=names, metric=metric))
+    view = read_view(
+        given(columns=columns, sort=sort, names=names, metric=metric, groups=str(groups))
+    )
     priors = read_priors(test_prior, "test_prior") if test_prior else ()
     cast = under_priors(records, loaded.stale, loaded.read, priors)
     tables = tables_of_report(

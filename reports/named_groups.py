@@ -22,11 +22,18 @@ def key_of(group: str) -> str:
 def partition_for(records: Sequence[Record], typed: str) -> Partition | None:
     """The partition of the classes of a table's records; None without finished ones.
 
+    Args:
+        records: those of a table.
+        typed: a name or file of `benchmarks.datasets.partitions`; empty for the partition that the
+            runs were given, if they all had the same.
+
     Raises:
         UserError: the data do not have the partition, or the records have different classes.
     """
     done = [record for record in records if record.metrics is not None]
-    if not typed or not done:
+    if not typed:
+        return _of_runs(done)
+    if not done:
         return None
     first = done[0]
     if any(record.class_names != first.class_names for record in done):
@@ -38,6 +45,19 @@ def partition_for(records: Sequence[Record], typed: str) -> Partition | None:
     if len(found.membership) != len(first.metrics.per_class):
         raise UserError(f"--groups: {typed} has not the classes of {first.dataset}.")
     return found
+
+
+def _of_runs(done: Sequence[Record]) -> Partition | None:
+    """The partition that all runs were given; None if any had none or another."""
+    given = {
+        (record.partition, record.groups.order, record.groups.named)
+        for record in done
+        if record.groups is not None
+    }
+    if len(given) != 1:
+        return None
+    ((title, order, named),) = given
+    return Partition(title.partition("@")[0], order, named) if named else None
 
 
 def metrics_over(partition: Partition | None) -> tuple[Metric, ...]:

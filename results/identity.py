@@ -32,6 +32,7 @@ def cell_identity(
     select: str,
     precision: str,
     groups: str,
+    partition: str = "",
     tuning_trials: int | None,
     transform: str,
     image_size: int | None,
@@ -51,6 +52,7 @@ def cell_identity(
         select: rule by which the reported epoch is chosen.
         precision: precision of the backbone.
         groups: rule of the groups of classes.
+        partition: partition of the classes beside these groups; empty for none.
         tuning_trials: trials of the recipe; None without one. The record states what tuning cost,
             so the same fields without a recipe are another cell.
         transform: name of the evaluation transform.
@@ -72,6 +74,8 @@ def cell_identity(
     }
     if tuning_trials is not None:
         spec["tuning_trials"] = tuning_trials
+    if partition:
+        spec["partition"] = partition
     if transform != "checkpoint":
         spec["transform"] = transform
     if image_size is not None:
@@ -127,6 +131,7 @@ def check_key(record: Record) -> None:
             select=select,
             precision=record.precision,
             groups=groups,
+            partition=record.partition,
             tuning_trials=None if record.tuning is None else record.tuning.trials,
             transform=record.transform,
             image_size=record.image_size,

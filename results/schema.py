@@ -45,6 +45,10 @@ class Groups:
     """(C,) training images of each class, in class order."""
     membership: tuple[str, ...]
     """(C,) "many", "medium" or "few"."""
+    named: Annotated[tuple[str, ...], Length(PROSE)] = ()
+    """(C,) group of each class in the partition that the run was given; empty without one."""
+    order: Annotated[tuple[str, ...], Length(PROSE)] = ()
+    """Names of these groups in the order of the partition."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,9 @@ class Record:
     metrics: Metrics | None = None
     groups: Groups | None = None
     selection: Selection | None = None
+    partition: str = ""
+    """Partition of the classes beside the groups by training frequency: its name, or that of its
+    file with a hash of the content. Empty without one, and in records of earlier versions."""
     transform: str = "checkpoint"
     """Name of the evaluation transform: the checkpoint's own, or that of a paper's code."""
     image_size: Annotated[int | None, Range(1, 2**20)] = None
@@ -268,6 +275,10 @@ def _check_done(record: Record) -> None:
         lengths["class_names"] = len(record.class_names)
     if record.nearest:
         lengths["nearest"] = len(record.nearest)
+    if groups.named:
+        lengths["groups.named"] = len(groups.named)
+    if not set(groups.named) <= set(groups.order):
+        raise RecordError("groups.named has names that are not in groups.order")
     if len(set(lengths.values())) > 1:
         raise RecordError(f"fields by class have different lengths: {lengths}")
     if max(record.nearest, default=0) >= len(groups.membership):

@@ -6,7 +6,9 @@ A report takes the means over these groups beside those over many, medium and fe
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from benchmarks.datasets.class_texts import configured
 from benchmarks.datasets.files.glyph_world import GlyphWorld
 from benchmarks.errors import UserError, did_you_mean, first_few, of_the_system
 from benchmarks.file_names import expanded
-from benchmarks.input_files import MB, read_text
+from benchmarks.input_files import MB, read_bytes, read_text
 from benchmarks.text import CORPORA, read_frequencies, read_package
 from benchmarks.yaml_files import yaml_mapping
 
@@ -63,6 +65,22 @@ class Partition:
 def is_partition(typed: str) -> bool:
     """True if a text names a partition: one of `KNOWN`, or a file by its ending."""
     return typed in KNOWN or typed.lower().endswith(_SUFFIXES)
+
+
+def pinned(typed: str, where: str) -> str:
+    """The name of a partition as records and keys hold it: a file by name and content hash.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if typed in KNOWN:
+        return typed
+    file = expanded(typed, where)
+    try:
+        content = read_bytes(file, _LIMIT)
+    except OSError as error:
+        raise UserError(f"Cannot read {file}: {of_the_system(error)}.") from error
+    return f"{file.name}@{hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def partition_of(
@@ -198,7 +216,7 @@ def _assigned(
     Raises:
         UserError: a class is missing, unknown or in two places, or there are too many groups.
     """
-    twice = sorted({name for name in class_names if class_names.count(name) > 1})
+    twice = sorted(name for name, number in Counter(class_names).items() if number > 1)
     if twice:
         raise UserError(f"{file}: two classes of the data are called '{twice[0]}'.")
     known, found = set(class_names), dict[str, str]()

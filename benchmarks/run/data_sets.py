@@ -13,6 +13,7 @@ from benchmarks.datasets.same_files import same_files
 from benchmarks.errors import DataMissing
 from benchmarks.run.display import Display
 from benchmarks.run.options import RunOptions
+from benchmarks.run.recorder import partition_of_cell
 from benchmarks.sweep.cell import Cell
 
 
@@ -36,11 +37,14 @@ class DataSets:
         Raises:
             DataMissing: it is not here and could not be fetched.
             DataError: it is damaged.
+            UserError: the cell's partition does not fit its classes.
         """
         key = (cell.family, cell.split_seed)
         with self._lock:
             if key not in self._loaded:
                 data = self._load(cell)
+                if not self._options.isolated:  # a worker makes no records, and has not the file
+                    partition_of_cell(cell, data)  # a class that is missing is said before a fit
                 self._loaded[key] = data if self._options.isolated else _with_duplicates_note(data)
             return self._loaded[key]
 

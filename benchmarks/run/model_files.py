@@ -141,7 +141,7 @@ def _origin(cell: Cell, data_root: Path) -> dict[str, Any]:
         "protocol": cell.protocol,
         "select": cell.select,
         "precision": cell.precision,
-        "groups": cell.groups,
+        "groups": _absolute(cell.partition_as_typed) or cell.groups,
         "transform": cell.transform,
         "image_size": cell.image_size,
     }

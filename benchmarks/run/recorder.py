@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.datasets.base import DataSet
+from benchmarks.datasets.partitions import Partition, partition_of
 from benchmarks.metrics import Metrics, multi_label_metrics, single_label_metrics
 from benchmarks.multi_label import f1_at
 from benchmarks.protocol import GROUPS, UNREPEATABLE, group_of
@@ -43,6 +44,20 @@ def membership(data: DataSet, cell: Cell) -> NDArray[np.str_]:
     """Return the group of each class, (C,), by the cell's rule."""
     counts = data.counts if data.group_counts is None else data.group_counts
     return group_of(counts, cell.groups, data.facts.get("rank"))
+
+
+def partition_of_cell(cell: Cell, data: DataSet) -> Partition | None:
+    """Return the partition of the classes that the cell is to be reported by.
+
+    Raises:
+        UserError: its file cannot be used, or does not fit the classes.
+    """
+    if not cell.partition_as_typed:
+        return None
+    return partition_of(
+        cell.partition_as_typed, "--groups", cell.dataset, cell.dataset_config,
+        data.texts.class_names,
+    )  # fmt: skip
 
 
 class Recorder:
@@ -106,6 +121,7 @@ class Recorder:
         logits, cost = measured.logits, measured.cost
         assert logits is not None and cost is not None
         groups = membership(self._data, cell)
+        partition = partition_of_cell(cell, self._data)
         if self._data.task == "single":
             metrics, predictions = self._single_label(logits, groups)
         else:
@@ -127,6 +143,8 @@ class Recorder:
                 **{name: int((groups == name).sum()) for name in GROUPS},
                 train_counts=tuple(int(n) for n in self._data.counts),
                 membership=tuple(str(g) for g in groups),
+                named=() if partition is None else partition.membership,
+                order=() if partition is None else partition.groups,
             ),
             selection=Selection(cell.select, source),
             cost=dataclasses.replace(cost, tuning_trials=cell.tuning.trials if cell.tuning else 0),

@@ -39,6 +39,10 @@ class Cell:
     precision: str
     groups: str
     """The rule that assigns classes to groups."""
+    partition: str = ""
+    """Partition of the classes beside these groups, a file by name and content hash; "" for none.
+    """
+    partition_as_typed: str = ""
     deterministic: bool
     """True if the method gives the same result for every seed."""
     fingerprint: str
@@ -75,6 +79,7 @@ class Cell:
             select=self.select,
             precision=self.precision,
             groups=self.groups,
+            partition=self.partition,
             tuning_trials=None if self.tuning is None else self.tuning.trials,
             transform=self.transform,
             image_size=self.image_size,

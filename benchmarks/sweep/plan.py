@@ -14,6 +14,8 @@ from typing import Any
 from benchmarks.backbone.identify import identify
 from benchmarks.datasets import registry as datasets
 from benchmarks.datasets.base import Family
+from benchmarks.datasets.class_texts import class_texts
+from benchmarks.datasets.partitions import is_partition, partition_of, pinned
 from benchmarks.errors import UserError, did_you_mean, first_few
 from benchmarks.plugins.values import apply_fields
 from benchmarks.protocol import UNREPEATABLE, budget
@@ -154,6 +156,7 @@ def _labelled(sweep: Sweep, say: Callable[[str], None], *, elsewhere: bool) -> l
         _refuse_namesake(named, wanted.name, family)
         backbone = identify(sweep.backbone or family.default_backbone)
         protocol = sweep.protocol or ("equal" if backbone.form == "embedded" else "paper")
+        typed, partition = _partition(sweep, family, dataset)
         configs = []
         for choice in sweep.methods:
             recipe = recipes.of(choice.recipes, choice.name, dataset, backbone.name, protocol)
@@ -186,6 +189,8 @@ def _labelled(sweep: Sweep, say: Callable[[str], None], *, elsewhere: bool) -> l
                         select=sweep.select,
                         precision=precision,
                         groups=_group_rule(sweep, family),
+                        partition=partition,
+                        partition_as_typed=typed,
                         deterministic=deterministic,
                         fingerprint=code,
                         tuning=tuning,
@@ -243,9 +248,23 @@ def _refuse_unrecordable(
 def _group_rule(sweep: Sweep, family: Family) -> str:
     """Return the group rule: the sweep's, else the family's, else that of the task."""
     for rule in (sweep.groups, family.default_groups):
-        if rule != "auto":
+        if rule != "auto" and not is_partition(rule):
             return rule
     return "lift" if family.task == "single" else "lmpt"
+
+
+def _partition(sweep: Sweep, family: Family, dataset: str) -> tuple[str, str]:
+    """Return the sweep's partition of the classes as typed and as records hold it; "" for none.
+
+    Raises:
+        UserError: its file cannot be used, or the classes are known and it does not fit them.
+    """
+    if not is_partition(sweep.groups):
+        return "", ""
+    texts = None if datasets.is_own(dataset) else class_texts(dataset, family.pinned())
+    if texts is not None:
+        partition_of(sweep.groups, "--groups", dataset, family.pinned(), texts.class_names)
+    return sweep.groups, pinned(sweep.groups, "--groups")
 
 
 def _near(recipe: Recipe, cell: Cell) -> bool:

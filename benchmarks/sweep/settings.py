@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.backbone.names import TRANSFORMS
+from benchmarks.datasets.partitions import is_partition
 from benchmarks.errors import UserError, did_you_mean
 from benchmarks.file_names import expanded
 from benchmarks.plugins.values import GROUP_RULES, coerce
@@ -85,6 +86,8 @@ class Sweep:
     rerun: str = "missing"
     accept_stale: bool = False
     groups: str = "auto"
+    """Rule of groups by training frequency or, beside the usual rule, a partition of the classes:
+    a name or file of `benchmarks.datasets.partitions`."""
     group_counts: str = ""
     """Counts that decide the groups of CIFAR-LT: own or ir100; empty: the data set's default."""
     compare: tuple[str, ...] = ()
@@ -241,6 +244,8 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         "group_counts": GROUP_COUNTS,
     }.get(name)
     text: str = coerce(value, str, where)
+    if name == "groups" and is_partition(text):
+        return text
     if options is not None and text not in options:
         raise UserError(f"{where}: '{text}' is not one of {', '.join(options)}.")
     if name == "shard":

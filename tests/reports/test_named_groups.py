@@ -123,6 +123,32 @@ def test_the_figure_has_a_second_axis(file: str, tmp_path: Path) -> None:
     assert list(line.get_ydata()) == [10.0**i for i in range(6)]
 
 
+def test_the_second_axis_follows_the_ranks_of_the_classes(file: str) -> None:
+    """Classes 5 and 3 have the most training images here, so they have ranks 1 and 2."""
+    record = make_record("a", counts=(10, 5, 50, 200, 30, 300))
+    figure = head_tail(build_tables([record], view=View(groups=file))[0])
+    assert figure is not None
+    found = {line.get_gid(): list(line.get_xdata()) for line in figure.axes[2].lines}
+    assert found["group odd"] == [1, 2, 6] and found["group even"] == [3, 4, 5]
+
+
+def test_the_partition_of_runs_is_shown_without_being_asked_for(file: str) -> None:
+    named = ("even", "odd") * 3
+    given = [
+        make_record(
+            method, groups_named=named, groups_order=("odd", "even"), partition="parity.yaml@12ab"
+        )
+        for method in ("a", "b")
+    ]
+    (table,) = build_tables(given)
+    assert table.partition is not None and table.partition.title == "parity.yaml"
+    assert list(table.named) == ["group:odd", "group:even"]
+    (asked,) = build_tables(given, view=View(groups=file))
+    assert [row.values for row in asked.rows] == [row.values for row in table.rows]
+    (mixed,) = build_tables([given[0], make_record("c")])
+    assert mixed.partition is None and not mixed.named
+
+
 def test_records_of_other_classes_are_refused(file: str) -> None:
     one = make_record("a")
     other = dataclasses.replace(make_record("b"), class_names=("x",) * 6)

@@ -270,8 +270,9 @@ def add_sweep_flags(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--groups",
-        metavar="lift|oltr|lmpt|thirds",
-        help="rule that divides the classes into many, medium and few",
+        metavar="lift|oltr|lmpt|thirds|FILE",
+        help="rule that divides the classes into many, medium and few; or a file (or coverage, "
+        "laion400m, …) of other groups beside them, as in `report --groups`",
     )
     add(
         "--group-counts",
