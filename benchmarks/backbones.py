@@ -49,6 +49,8 @@ class Backbone:
     device: torch.device
     precision: str
     """"fp32" or "bf16" (autocast)."""
+    remark: str = ""
+    """A remark on the features for the author of a method, in the details of records."""
 
     @cached_property
     def image_size(self) -> int:
@@ -98,6 +100,8 @@ class Backbone:
         """Constant that SigLIP adds to the scaled cosines, so that their sigmoid is a probability.
 
         None for all other models. It changes no ranking, no softmax and no average precision.
+        `zero_shot` adds it on multi-label data. Heads with sigmoid losses learn biases of their own
+        (`SigmoidBias`, `Calibration`), which start at the class frequencies whatever it is.
         """
         bias: Tensor | None = getattr(self.model, "logit_bias", None)
         return None if bias is None else float(bias.detach())
@@ -283,7 +287,18 @@ def load(
         preprocess=preprocess,
         device=device,
         precision=precision,
+        remark=_remark(ident, model),
     )
+
+
+def _remark(ident: BackboneId, model: Any) -> str:
+    """Describe the image features of an encoder without texts."""
+    if not ident.of_timm:
+        return ""
+    from benchmarks.backbone import timm_models
+
+    pool = timm_models.pooling(model.visual)
+    return f"image features: what timm's classifier reads, pooled by '{pool}'"
 
 
 def _built(ident: BackboneId, *, online: bool, image_size: int | None = None) -> tuple[Any, Any]:

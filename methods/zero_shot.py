@@ -1,4 +1,10 @@
-"""Zero-shot CLIP: cosine similarity to a prompt ensemble (Radford et al. 2021, section 3.1)."""
+"""Zero-shot CLIP: cosine similarity to a prompt ensemble (Radford et al. 2021, section 3.1).
+
+On multi-label data a score is a logit of its own, and SigLIP's logit bias is part of it: with the
+bias its sigmoid is the model's probability that the image shows the class (Zhai et al. 2023, arXiv
+2303.15343). One constant for all images and classes changes no ranking, no average precision and no
+softmax, so single-label logits go without it.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +39,10 @@ class ZeroShot(Method):
         views = views_for(task, tte=self.tte)
         weight = task.backbone.logit_scale * task.text_features(self.text, ensemble=self.ensemble)
 
+        bias = task.backbone.logit_bias if task.kind == "multi" else None
+
         def logits(batch: Batch) -> Tensor:
-            return batch.inputs @ weight.T
+            scaled = batch.inputs @ weight.T
+            return scaled if bias is None else scaled + bias
 
         return Predictor(logits, views=views, uncalibrated=logits)

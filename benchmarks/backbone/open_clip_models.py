@@ -38,6 +38,8 @@ def build(ident: BackboneId, *, online: bool) -> tuple[Any, Any]:
         arguments["model_name"] = f"{ident.form}:{ident.source}"
     elif ident.form == "tag":
         arguments["pretrained"] = ident.source
+    elif ident.form == "random":
+        arguments |= _forced(_published_preprocess(ident.arch))
     # Otherwise open_clip uses random weights if a folder or repository contains none.
     arguments["require_pretrained"] = ident.form not in ("random", "file")
     level = logging.getLogger().level
@@ -108,25 +110,33 @@ def _preprocess_of(ident: BackboneId, *, openai: bool) -> dict[str, Any]:
     Raises:
         UserError: the architecture's published weights have different transforms.
     """
-    import open_clip
-
     if openai:
         return {}
-    if ident.published:
-        arch, _, tag = ident.published.partition("/")
-        tags = [tag]
-    else:
-        arch, tags = ident.arch, open_clip.list_pretrained_tags_by_model(ident.arch)
-    keys = ("mean", "std", "interpolation", "resize_mode")
-    known = [open_clip.get_pretrained_cfg(arch, tag) for tag in tags]
-    found = [{key: settings[key] for key in keys} for settings in known]
+    arch, _, tag = (ident.published or ident.arch).partition("/")
+    found = _published_preprocess(arch, tag)
     if any(other != found[0] for other in found):
         raise UserError(
             f"Backbone '{ident.typed}': the published weights of {ident.arch} use different "
             "preprocessing, and a file does not say which it needs. Put it into a folder with an "
             "open_clip_config.json that does (preprocess_cfg) and use local-dir:FOLDER."
         )
-    return {"force_preprocess_cfg": found[0]} if found else {}
+    return _forced(found)
+
+
+def _published_preprocess(arch: str, tag: str = "") -> list[dict[str, Any]]:
+    """Transforms of an architecture's published weights: those of a tag, or of each tag."""
+    import open_clip
+
+    tags = [tag] if tag else open_clip.list_pretrained_tags_by_model(arch)
+    keys = ("mean", "std", "interpolation", "resize_mode")
+    known = [open_clip.get_pretrained_cfg(arch, one) for one in tags]
+    return [{key: settings[key] for key in keys} for settings in known]
+
+
+def _forced(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """open_clip's argument for the transform that all of these are; {} if they differ."""
+    same = bool(found) and all(other == found[0] for other in found)
+    return {"force_preprocess_cfg": found[0]} if same else {}
 
 
 def _tokenizer(ident: BackboneId, model_name: str) -> Any:

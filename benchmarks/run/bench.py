@@ -358,7 +358,7 @@ class Bench:
             if self._data.validation is None:
                 raise NotApplicable(f"{self._data.name} has no validation images to select by")
             self._validation = self._samples("validation", self._data.validation())
-        details: list[str] = []
+        details = [self._backbone.remark] if self._backbone.remark else []
         return Task(
             kind=self._data.task,
             texts=self._data.texts,

@@ -15,11 +15,15 @@ from typing import Any
 import numpy as np
 import open_clip
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
 import run_benchmarks
-from benchmarks.backbone import weight_files
+from benchmarks.backbone import hub, weight_files
+from benchmarks.backbone.identify import identify
+from benchmarks.conformance.tiny import tiny_task
+from methods.zero_shot import ZeroShot
 from results.store import Store
 from tests.benchmarks.small import DATA, MODEL, load_on_cpu, pixels_of
 
@@ -62,6 +66,7 @@ TOWERS: dict[str, dict[str, Any]] = {
         "text_cfg": TEXT,
     },
 }
+EVERY = np.arange(8)
 FEATURES = "zero_shot,ncm,linear_probe,logit_adjustment,tau_norm,tip_adapter,clip_adapter,prototype"
 PROMPTS = "coop,lmpt"
 BLOCKS = "lift,sage,crt,lws"
@@ -142,6 +147,55 @@ def test_siglip_scores_with_scale_and_bias(tower: Callable[[str], Path], name: s
     scores = loaded.encode_images(pixels) @ loaded.encode_text(["a cat", "a long red boat"]).T
     torch.testing.assert_close(loaded.logit_scale * scores + loaded.logit_bias, expected)
     torch.testing.assert_close((loaded.logit_scale * scores).softmax(-1), expected.softmax(-1))
+
+
+def test_multi_label_scores_of_siglip_are_logits_of_its_probabilities(
+    tower: Callable[[str], Path],
+) -> None:
+    loaded = load_on_cpu(f"local-dir:{tower('siglip')}")
+    task, test = tiny_task(kind="multi", backbone=loaded)
+    with torch.no_grad():
+        found = ZeroShot(ensemble=False).fit(task).logits(test.batch(EVERY, needs="features"))
+        images = test.batch(EVERY, needs="images").inputs
+        prompts = [task.texts.templates[0].format(name) for name in task.texts.class_names]
+        expected, _ = loaded.model.get_logits(images, loaded.tokenizer(prompts))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    single, samples = tiny_task(backbone=loaded)
+    batch = samples.batch(EVERY, needs="features")
+    without = loaded.logit_scale * batch.inputs @ single.text_features().T
+    torch.testing.assert_close(ZeroShot().fit(single).logits(batch), without)
+
+
+@pytest.mark.slow
+def test_random_weights_have_the_transform_of_the_published_ones() -> None:
+    loaded = load_on_cpu("MobileCLIP-S1/random")
+    published = open_clip.get_pretrained_cfg("MobileCLIP-S1", "datacompdr")
+    assert published["std"] == (1.0, 1.0, 1.0)  # not CLIP's
+    assert {key: loaded.preprocess[key] for key in ("mean", "std", "interpolation")} == {
+        key: published[key] for key in ("mean", "std", "interpolation")
+    }
+
+
+SIGLIPS = [pair for pair in open_clip.list_pretrained() if "SigLIP" in pair[0]]
+
+
+@pytest.mark.parametrize(("arch", "tag"), SIGLIPS)
+def test_the_settings_of_siglip_come_from_its_configuration(arch: str, tag: str) -> None:
+    """Settings of open_clip for each checkpoint agree with those of timm's tower and with ours."""
+    config, published = open_clip.get_model_config(arch), open_clip.get_pretrained_cfg(arch, tag)
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    theirs = timm.get_pretrained_cfg(vision["timm_model_name"])
+    assert theirs.input_size == (3, vision["image_size"], vision["image_size"])
+    own = {key: published[key] for key in ("mean", "std", "interpolation", "resize_mode")}
+    assert own == {
+        "mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic", "resize_mode": "squash"
+    }  # fmt: skip
+    random = identify(f"{arch}/random")
+    assert hub.text_settings(random) == text
+    (need,) = hub.needs(random)
+    assert (need.what, need.repository) == ("tokenizer", text["hf_tokenizer_name"])
+    assert vision["timm_pool"] == "map"
+    assert config["init_logit_bias"] == -10
 
 
 def test_only_siglip_has_a_bias(tower: Callable[[str], Path]) -> None:

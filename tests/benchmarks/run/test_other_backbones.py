@@ -59,6 +59,8 @@ def test_methods_without_texts_run_and_the_others_say_why(tmp_path: Path, cache:
         assert record.image_size == 32
         assert record.nearest == ()
         assert record.backbone == "timm:test_vit/random"
+        said = "image features: what timm's classifier reads, pooled by 'token'"
+        assert said in record.details
 
 
 def test_the_image_size_is_part_of_the_key() -> None:
