@@ -62,6 +62,10 @@ class Norms:
         """(n, W) tokens -> the input of the first layer."""
         return x if self.before is None else standardised(x, self.before.eps)
 
+    def normed_inside(self, x: Tensor) -> Tensor:
+        """Attended values or the hidden layer as the last layer's own weights read them."""
+        return x if self.inside is None else normed(self.inside, x).to(x.dtype)
+
     def write(self, layer: Layer, x: Tensor) -> Tensor:
         """The output of the branch whose last layer reads x."""
         if self.inside is not None:

@@ -147,7 +147,7 @@ def _block(
     hidden = layer.activate(hidden)
     out = layer.mlp.write(layer.down, hidden)
     if slots.down is not None:
-        out = out + slots.down(hidden)
+        out = out + slots.down(layer.mlp.normed_inside(hidden))
     if slots.after_mlp is not None:
         out = out + slots.after_mlp(out)
     if slots.mlp is None:

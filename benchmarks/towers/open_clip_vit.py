@@ -102,5 +102,5 @@ class OpenClipViT:
         if visual.attn_pool is None:
             return visual.ln_post, torch.eye(self.width) if proj is None else proj
         pool = visual.attn_pool
-        out = self._weights()[2].T @ pool.attn.out_proj.weight.T  # (W, W')
+        out = self._weights()[2].T @ pool.attn.out_proj.weight.T * visual.ln_post.weight  # (W, W')
         return pool.ln_k, out if proj is None else out @ proj

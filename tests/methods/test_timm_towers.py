@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+import dataclasses
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from benchmarks.backbones import Backbone
+from benchmarks.conformance.tiny import tiny_task
+from benchmarks.errors import NotApplicable
 from benchmarks.towers import image
 from methods.parts.image.adapters import Adapter, AdaptFormer, LowRank, Slots, prompt_tokens
-from methods.parts.image.vit import AdaptedViT, vit
+from methods.parts.image.finetune import AdapterKind, adapted, unfrozen
+from methods.parts.image.vit import AdaptedViT, project_to_width, vit
 from tests.methods.towers import COCA, TIMM, backbone, in_timm, pictures
 
 pytestmark = pytest.mark.numeric
@@ -98,10 +102,13 @@ def slots_for(frozen: Backbone, *, prompts: int) -> list[Slots]:
     """Every part in every block, none of them neutral."""
     tower = image.reader(frozen.model.visual)
     w = tower.width
+    layers = tower.layers(tower.blocks[0], torch.float64)
+    up, down = len(layers.up.weight), layers.down.weight.shape[1]
     torch.manual_seed(3)
     parts = [
         Slots(
-            attention=Beside(w), query=LowRank(w, 2, i), value=LowRank(w, 3, i),
+            attention=Beside(w), query=LowRank(w, 2, i), key=LowRank(w, 2, 9 + i),
+            value=LowRank(w, 3, i), up=LowRank(w, 2, i, up), down=LowRank(down, 2, i, w),
             prompts=prompt_tokens(w, tower.patch, prompts, i) if prompts else None,
             after_mlp=Adapter(w, 2, i), mlp=AdaptFormer(w, 2, i),
         ).double()
@@ -123,13 +130,24 @@ class Reference(nn.Module):
         attn = block.attn
         if hasattr(attn, "num_prefix_tokens") and slots.prompts is not None:
             attn.num_prefix_tokens = prefix + len(slots.prompts)
-        third = block.norm1.weight.numel()
-        for part, low in ((0, slots.query), (2, slots.value)):
-            change = (low.a @ low.b).detach().T / len(low.b)
-            if attn.qkv is None:
-                (attn.q_proj, attn.k_proj, attn.v_proj)[part].weight += change
-            else:
-                attn.qkv.weight[part * third : (part + 1) * third] += change
+        changes = [self._change(low) for low in (slots.query, slots.key, slots.value)]
+        if attn.qkv is None:
+            for linear, change in zip(
+                (attn.q_proj, attn.k_proj, attn.v_proj), changes, strict=True
+            ):
+                linear.weight += change
+        else:
+            attn.qkv.weight += torch.cat(changes)
+        mlp, change = block.mlp, self._change(slots.up)
+        if hasattr(mlp, "fc1_g"):
+            mlp.fc1_g.weight += change[: len(change) // 2]
+            mlp.fc1_x.weight += change[len(change) // 2 :]
+        else:
+            mlp.fc1.weight += change
+        mlp.fc2.register_forward_pre_hook(lambda module, read: setattr(self, "hidden", read[0]))
+
+    def _change(self, low: Any) -> Tensor:
+        return (low.a @ low.b).detach().T / len(low.b)
 
     def forward(self, x: Tensor, **known: Any) -> Tensor:
         block, slots, p = self.block, self.slots, self.prefix
@@ -142,6 +160,7 @@ class Reference(nn.Module):
         mixed = self._end(block, 1, torch.cat([mixed[:, :p], mixed[:, p + count :]], 1))
         h = x + mixed + slots.attention.linear(read(x))
         out = self._end(block, 2, block.mlp(h if self.late else block.norm2(h)))
+        out = out + slots.down(self.hidden)
         plain = (h - h.mean(-1, keepdim=True)) / (
             h.var(-1, unbiased=False, keepdim=True) + (1e-5 if self.late else block.norm2.eps)
         ).sqrt()
@@ -181,13 +200,109 @@ def test_every_slot_has_its_place_in_timms_blocks(family: str, prompts: int) -> 
     assert (slots[-1].attention.tokens == 1) == last and slots[0].attention.tokens > 1
 
     # The low-rank parts are merged into the reference's weights, without gradients.
-    named = {n: p for n, p in tower.named_parameters() if ".query." not in n and ".value." not in n}
+    merged = (".query.", ".key.", ".value.", ".up.a", ".up.b")
+    named = {n: p for n, p in tower.named_parameters() if not any(part in n for part in merged)}
     weights = torch.randn_like(expected)
     theirs, mine = (
         torch.autograd.grad((out * weights).sum(), list(named.values())) for out in (expected, ours)
     )
     for name, a, b in zip(named, mine, theirs, strict=True):
         torch.testing.assert_close(a, b, atol=1e-8, rtol=1e-8, msg=name)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_shallow_prompts_have_no_place_among_the_patches(family: str) -> None:
+    """Behind the patches or among the class tokens: no position, and the pooling omits them."""
+    frozen = backbone(**FAMILIES[family])
+    visual: Any = frozen.model.visual
+    prompts = nn.Parameter(torch.randn(4, image.reader(visual).width, dtype=torch.float64))
+    images = pictures(frozen)
+    ours = AdaptedViT(visual, prompts=prompts)(images)
+    assert not torch.allclose(ours, AdaptedViT(visual)(images), atol=1e-3)
+    again = AdaptedViT(visual, prompts=nn.Parameter(prompts.detach().flip(0)))(images)
+    torch.testing.assert_close(ours, again, atol=1e-9, rtol=1e-9)
+
+
+# ---- kinds of adapters, heads -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "family", ["siglip", "pe-core", "eva01", "eva02", "eva02 enormous", "dinov3", "coca"]
+)
+def test_every_kind_of_adapter_runs_or_says_why_not(family: str) -> None:
+    frozen = backbone(dtype=torch.float32, **FAMILIES[family])
+    task = dataclasses.replace(tiny_task()[0], backbone=frozen)
+    images = pictures(frozen)
+    plain = AdaptedViT(vit(frozen))(images)
+    without = set()
+    for kind in get_args(AdapterKind):
+        try:
+            tower = adapted(task, kind, prompts=2, mask=0.1)
+        except NotApplicable as refusal:
+            assert "\n" not in str(refusal)
+            without.add(kind)
+            continue
+        out = tower(images)
+        neutral = kind.partition("_")[0] not in ("vpt", "ssf")
+        assert torch.allclose(out, plain, atol=1e-4) == neutral, kind
+        if kind != "none":
+            gradients = torch.autograd.grad(out.square().sum(), list(tower.parameters()))
+            assert any(float(gradient.abs().max()) > 0 for gradient in gradients), kind
+    # A scale and a shift need a bias, which the keys of EVA and DINOv3 do not have.
+    no_bias = family in ("eva01", "eva02", "eva02 enormous", "dinov3")
+    assert without == ({"ssf", "ssf_attention"} if no_bias else set())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_token_that_gets_all_attention_goes_to_the_joint_space(family: str) -> None:
+    """Differences of tokens, since biases cancel; without the MLP and the norm after a pooling."""
+    frozen = backbone(**FAMILIES[family])
+    visual: Any = frozen.model.visual
+    tower = image.reader(visual)
+    norm, to_joint = tower.to_joint()
+    assert isinstance(norm, nn.LayerNorm)
+    x = torch.randn(2, 1, tower.width, dtype=torch.float64)
+    gain: Any = 1.0
+    if getattr(visual, "attn_pool", None) is not None:
+        gain, visual.ln_post = visual.ln_post.weight, nn.Identity()
+    elif getattr(visual.trunk, "attn_pool", None) is not None:
+        visual.trunk.attn_pool.mlp = nn.Sequential(nn.Linear(tower.width, tower.width).double())
+        nn.init.zeros_(visual.trunk.attn_pool.mlp[0].weight)
+    prefix = getattr(getattr(visual, "trunk", None), "num_prefix_tokens", 1)
+    tokens = x.expand(-1, prefix + 3, -1)
+    pooled = tower.pool(tokens[:, :1] if tower.reads_first else tokens) * gain
+    seen = image.projected(visual, pooled)
+    with torch.no_grad():
+        expected = (norm(x[0, 0]) - norm(x[1, 0])) @ to_joint.to(x)
+        torch.testing.assert_close(seen[0] - seen[1], expected, atol=1e-8, rtol=1e-8)
+
+
+def test_heads_start_at_texts_projected_to_the_width() -> None:
+    frozen = backbone(dtype=torch.float32, **TIMM["eva02"])
+    visual: Any = frozen.model.visual
+    texts = torch.randn(4, 10)
+    rows = texts / texts.norm(dim=1, keepdim=True) @ visual.trunk.head.weight  # (4, 24)
+    expected = rows / rows.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(project_to_width(visual, texts), expected, atol=1e-6, rtol=0)
+    for other in (TIMM["siglip"], OTHERS["resnet"]):  # the pooled output is in the joint space
+        found = project_to_width(backbone(**other).model.visual, texts)
+        torch.testing.assert_close(found, texts / texts.norm(dim=1, keepdim=True))
+
+
+def test_the_whole_of_any_tower_is_trained_but_for_what_no_head_reads() -> None:
+    for settings, unread in (
+        (TIMM["eva02"], {"trunk.head.weight", "trunk.head.bias"}),
+        (TIMM["linear after average"], {"head.proj.weight"}),
+        (TIMM["siglip"], set()), (COCA["coca"], {"proj"}), (OTHERS["resnet"], set()),
+        (OTHERS["convnext"], set()),
+    ):  # fmt: skip
+        frozen = backbone(dtype=torch.float32, **settings)
+        task = dataclasses.replace(tiny_task()[0], backbone=frozen)
+        known = dict(frozen.model.visual.named_parameters())
+        trained = sum(p.numel() for p in unfrozen(task).parameters())
+        assert trained == sum(p.numel() for name, p in known.items() if name not in unread)
+    with pytest.raises(NotApplicable, match="trained blocks have no place in the image tower"):
+        unfrozen(task, "blocks")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

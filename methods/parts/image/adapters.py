@@ -46,7 +46,7 @@ class Slots(nn.Module):
         prompts: (P, W) additional tokens that attention reads in this block only.
         up: added to the MLP's hidden layer before the activation, (n, W) -> (n, 4 W), from LN2(h).
         down: added to the MLP's output, (n, 4 W) -> (n, W), from the hidden layer after the
-            activation.
+            activation (and the norm that EVA has there).
         after_mlp: reads the MLP's output and is added to it, (n, W) -> (n, W).
         mlp: added to the block's output in parallel to the MLP, (n, W) -> (n, W). It reads h
             standardised (mean 0, variance 1 per token), which is computed once for the MLP and for
