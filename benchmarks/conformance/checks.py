@@ -136,12 +136,20 @@ def space(s: Subject) -> None:
 
 @check(exemptible=False)
 def fits(s: Subject) -> None:
-    """Fit and predict return finite logits (N, C)."""
+    """Fit and predict return finite logits (N, C), also the uncalibrated ones if there are any."""
     try:
         logits = s.default.logits
     except NotApplicable as reason:
         raise Violation(f"declares {s.kind}-label data but refuses it: {reason}") from reason
-    demand_finite(logits, (len(s.data.test), s.data.num_classes))
+    shape = (len(s.data.test), s.data.num_classes)
+    demand_finite(logits, shape)
+    predictor = s.default.predictor
+    if predictor.uncalibrated is not None:
+        plain = dataclasses.replace(predictor, logits=predictor.uncalibrated)
+        try:
+            demand_finite(s.evaluated(plain, s.default.test), shape)
+        except Violation as error:
+            raise Violation(f"uncalibrated {error}") from error
 
 
 @check()

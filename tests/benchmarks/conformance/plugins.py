@@ -148,6 +148,11 @@ BROKEN = {
     ),
     "NaN": ("fits", "NaN", "return head(weight(task) * float('nan'))"),
     "a class too few": ("fits", r"\(16, 3\), not \(16, 4\)", "return head(weight(task)[1:])"),
+    "uncalibrated logits of a class too few": (
+        "fits",
+        r"uncalibrated logits are \(16, 3\), not \(16, 4\)",
+        "p = head(weight(task)); p.uncalibrated = lambda b: p.logits(b)[:, 1:]; return p",
+    ),
     "whole numbers": (
         "fits",
         "torch.int64",
