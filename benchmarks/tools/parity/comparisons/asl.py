@@ -1,23 +1,15 @@
-"""The asymmetric loss (Ridnik et al. 2021) against the authors' code."""
+"""ASL (Ridnik et al. 2021) against the authors' loss."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import torch
-from torch import nn
 
 from benchmarks.tools.checkouts import Checkout
 from benchmarks.tools.parity.contract import GRADIENTS, Pair, against
 from benchmarks.tools.parity.worlds import label_sets, no_batch, normal
 from methods.parts.losses.multi_label.asl import Asymmetric
-
-SETTINGS = {
-    "train.py": (0.0, True),
-    "class": (1.0, True),
-    "equations": (1.0, False),
-}
-"""gamma_pos, and whether the focusing factors are detached."""
 
 
 @against(
@@ -26,20 +18,18 @@ SETTINGS = {
     ["src/loss_functions/losses.py"],
 )
 def compare(theirs: Checkout) -> Iterator[Pair]:
-    """Values and gradients as in `train.py`, as in the class, and as in the equations."""
-    code = theirs.definitions("src/loss_functions/losses.py", "AsymmetricLoss", torch=torch, nn=nn)
+    """Values and gradients, gamma_pos 0 and 1, focusing factor detached or not, saturated too."""
+    [module] = theirs.modules("src.loss_functions.losses")
     labels = label_sets(64, 20)
-    for size in (2.0, 12.0):  # at 12 some probabilities are below 1e-8
-        for name, (gamma, detach) in SETTINGS.items():
-            criterion = code.AsymmetricLoss(
+    for gamma, detach in ((0, True), (1, True), (1, False)):
+        for scale, name in ((2.0, ""), (15.0, ", saturated")):
+            loss = Asymmetric(gamma, detach=detach)
+            criterion = module.AsymmetricLoss(
                 gamma_neg=4, gamma_pos=gamma, clip=0.05, disable_torch_grad_focal_loss=detach
             )
-            both = [(size * normal("logits", 64, 20)).requires_grad_() for _ in range(2)]
-            values = [
-                Asymmetric(gamma, detach=detach)(both[0], labels, no_batch(64)).sum(),
-                criterion(both[1], labels),
-            ]
-            where = f"{name}, logits of size {size:g}"
-            yield Pair(where, *values)
+            both = [(scale * normal("logits", 64, 20)).requires_grad_() for _ in range(2)]
+            values = [loss(both[0], labels, no_batch(64)).sum(), criterion(both[1], labels)]
+            where = f"gamma_pos {gamma}, {'detached' if detach else 'with gradient'}{name}"
+            yield Pair(where, values[0], values[1])
             torch.stack(values).sum().backward()
-            yield Pair(f"{where}, gradient", both[0].grad, both[1].grad, GRADIENTS)
+            yield Pair(f"{where}: gradient", both[0].grad, both[1].grad, GRADIENTS)

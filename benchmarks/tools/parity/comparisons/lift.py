@@ -41,9 +41,9 @@ def compare(theirs: Checkout) -> Iterator[Pair]:
     [clip], [losses] = theirs.modules("clip.clip"), theirs.modules("utils.losses")
     criterion = losses.LogitAdjustedLoss(ours.counts)
     loss = tower_loss(ours, "auto", 1.0)
-    for kind, setting in KINDS.items():
+    for kind, settings in KINDS.items():
         module = AdaptedClassifier(adapted(ours, kind), text_head(ours))
-        model = their_model(theirs, **({setting: True} if setting else {}))
+        model = their_model(theirs, **dict.fromkeys(settings, True))
         if kind == "adaptformer":
             rows = clip.tokenize([prompt for [prompt] in ours.prompts(ensemble=False)])
             text = F.normalize(model.encode_text(rows), dim=-1)

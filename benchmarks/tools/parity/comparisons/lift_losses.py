@@ -25,7 +25,9 @@ NAMES = {
     "shijxcs/LIFT",
     "661ead9b78368f05ba79abe4672d63154467f823",
     ["utils/losses.py"],
-    differs="a class without training images counts as half an image; theirs has a logarithm of 0",
+    differs="a class without training images counts as half an image; theirs has a logarithm of "
+    "0. `cb_reduction: images` divides as Cui et al. do (richardaecn/class-balanced-loss, whose "
+    "TensorFlow 1 code was not run), the default as LIFT",
 )
 def compare(theirs: Checkout) -> Iterator[Pair]:
     """Values and gradients of balanced softmax, LA, LADE, CB, GRW and focal on 64 samples."""

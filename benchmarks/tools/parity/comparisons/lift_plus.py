@@ -77,20 +77,20 @@ def compare(theirs: Checkout) -> Iterator[Pair]:
 
 def _matches(kind: AdapterKind, module: Any, model: Any) -> Iterator[Match]:
     """Pairs of parameters with the same role: ours, theirs."""
-    yield module.head.weight, model.tuner["classifier"].weight
+    yield [module.head.weight], [model.tuner["classifier"].weight]
     for slots, block in zip(module.tower.slots, model.image_encoder.blocks, strict=True):
         if kind == "vpt":
-            yield slots.prompts, block.tuner["prompt"]
+            yield [slots.prompts], [block.tuner["prompt"]]
         elif kind == "lora":
             for mine, name in ((slots.query, "q"), (slots.value, "v")):
                 other = block.attn.tuner["lora"][name]
-                yield mine.a, other.down
-                yield mine.b, other.up
+                yield [mine.a], [other.down]
+                yield [mine.b], [other.up]
         else:
             own = slots.mlp if kind == "adaptformer" else slots.after_mlp
             other = (block if kind == "adaptformer" else block.mlp).tuner[kind]
             for name, parameter in other.named_parameters():
-                yield own.get_parameter(name), parameter
+                yield [own.get_parameter(name)], [parameter]
 
 
 def _crops(theirs: Checkout) -> Iterator[Pair]:

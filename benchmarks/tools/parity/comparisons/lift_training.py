@@ -103,9 +103,10 @@ def _trainer(theirs: Checkout, method: Lift, ours: Task) -> Any:
     )  # fmt: skip
     start = AdaptedClassifier(adapted(ours, method.adapter), text_head(ours))
     with torch.no_grad():
-        for mine, other in matches(method.adapter, start, trainer.model):
-            if other is not trainer.head.weight:
-                other.copy_(mine)
+        _, *adapters = matches(method.adapter, start, trainer.model)  # without the head
+        for mine, other in adapters:
+            for parameter, theirs_parameter in zip(mine, other, strict=True):
+                theirs_parameter.copy_(parameter)
     trainer.train_loader = _Order(ours)
     return trainer
 
