@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.towers.folding import Layer, folded
+from benchmarks.towers.folding import Layer, folded, typed
 
 
 def compute_type(images: Tensor) -> torch.dtype:
@@ -35,6 +35,14 @@ def standardised(x: Tensor, eps: float = 1e-5) -> Tensor:
     """(n, W) -> (n, W), rows of mean 0 and variance 1: a layer norm without gain and shift."""
     with torch.autocast(x.device.type, enabled=False):  # which would return float32 on CUDA
         return F.layer_norm(x, x.shape[-1:], eps=eps)
+
+
+def shifted(norm: nn.LayerNorm | None, plain: Tensor) -> Tensor:
+    """Standardised tokens with the gain and shift of a layer norm, (n, W) -> (n, W)."""
+    if norm is None:
+        return plain
+    gain, shift = (typed(p, plain.dtype) for p in (norm.weight, norm.bias))
+    return torch.addcmul(shift, plain, gain)
 
 
 def normed(norm: nn.Module, x: Tensor) -> Tensor:

@@ -25,12 +25,11 @@ from functools import partial
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.towers import open_clip_vit, timm_vit
 from benchmarks.towers.attention import attend
-from benchmarks.towers.blocks import Layers, compute_type, standardised
-from benchmarks.towers.folding import typed
+from benchmarks.towers.blocks import Layers, compute_type, shifted, standardised
 from benchmarks.towers.reader import Reader, Rotation
 
 
@@ -130,7 +129,7 @@ def _block(
     """One block, (B * T, W) -> (B * T, W), or (B, W) for the first token of each image."""
     plain = layer.attention.read(x)
     # `layer.project` contains the gain and shift of LN1; the slots read LN1(x) itself.
-    normed = _shifted(layer.attention.before, plain) if slots.read_normed else plain
+    normed = shifted(layer.attention.before, plain) if slots.read_normed else plain
     q, k, v = _projected(layer, slots, plain, normed, tokens, rotate, first_only)
     mixed = attend(q, k, v).transpose(1, 2).flatten(2).flatten(0, 1)
     attended = layer.attention.write(layer.out, mixed)
@@ -143,7 +142,7 @@ def _block(
     plain = layer.mlp.read(x)
     hidden = layer.up(plain)
     if slots.up is not None:
-        hidden = hidden + slots.up(_shifted(layer.mlp.before, plain))
+        hidden = hidden + slots.up(shifted(layer.mlp.before, plain))
     hidden = layer.activate(hidden)
     out = layer.mlp.write(layer.down, hidden)
     if slots.down is not None:
@@ -202,7 +201,7 @@ def _projected(
         # The outputs of prompt tokens are not read, so only their keys and values are computed.
         prompts = layer.attention.read(slots.prompts.to(plain.dtype))
         prompt_k, prompt_v = split(project[width:](prompts), 1)  # (1, H, P, W / H)
-        read = _shifted(layer.attention.before, prompts)
+        read = shifted(layer.attention.before, prompts)
         if slots.key is not None:
             prompt_k = prompt_k + split(slots.key(read), 1)[0]
         if slots.value is not None:
@@ -210,11 +209,3 @@ def _projected(
         k = torch.cat([k, prompt_k.expand(images, -1, -1, -1)], 2)
         v = torch.cat([v, prompt_v.expand(images, -1, -1, -1)], 2)
     return q, k, v
-
-
-def _shifted(norm: nn.LayerNorm | None, plain: Tensor) -> Tensor:
-    """Standardised tokens with the gain and shift of a layer norm, (n, W) -> (n, W)."""
-    if norm is None:
-        return plain
-    gain, shift = (typed(p, plain.dtype) for p in (norm.weight, norm.bias))
-    return torch.addcmul(shift, plain, gain)

@@ -9,7 +9,8 @@ tokens, W width, D joint space.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +21,17 @@ from benchmarks.towers.blocks import (
     are_plain,
     compute_type,
     layers,
+    shifted,
     standardised,
 )
+
+
+class Trained(Protocol):
+    """Trainable modules of one block; see `methods.parts.image.adapters.Slots` for their inputs."""
+
+    query: Any
+    key: Any
+    value: Any
 
 
 def is_like_clips(tower: Any) -> bool:
@@ -50,15 +60,23 @@ def ends(model: nn.Module, tokens: Tensor) -> Tensor | None:
     return tokens.argmax(-1)
 
 
-def encode(model: nn.Module, tokens: Tensor, end: Tensor) -> Tensor:
+def encode(
+    model: nn.Module,
+    tokens: Tensor,
+    end: Tensor,
+    trained: Sequence[Trained] = (),
+    length: int | None = None,
+) -> Tensor:
     """(n, T) tokens -> (n, D) as `model.encode_text`, for a tower that `ends` supports.
 
     Args:
         model: the tower.
         tokens: texts of similar length are fastest.
         end: (n,) result of `ends`.
+        trained: one per block, with all three modules, or none at all.
+        length: tokens to read of each text; None: up to the last end, for which the host waits.
     """
-    length = int(end.max()) + 1
+    length = int(end.max()) + 1 if length is None else length
     tower: Any = model
     x = tower.token_embedding(tokens[:, :length]) + tower.positional_embedding[:length]
     x = x.flatten(0, 1)  # (n * T, W)
@@ -66,7 +84,12 @@ def encode(model: nn.Module, tokens: Tensor, end: Tensor) -> Tensor:
     blocks = tower.transformer.resblocks
     for i, block in enumerate(blocks):
         layer = layers(block, dtype)
-        projected = layer.project(standardised(x, block.ln_1.eps).to(dtype))
+        plain = standardised(x, block.ln_1.eps).to(dtype)
+        projected = layer.project(plain)
+        if trained:
+            slots, normed = trained[i], shifted(block.ln_1, plain)
+            parts = [part(normed) for part in (slots.query, slots.key, slots.value)]
+            projected = projected + torch.cat(parts, dim=1)
         q, k, v = projected.view(len(tokens), length, 3, block.attn.num_heads, -1).permute(
             2, 0, 3, 1, 4
         )  # (n, H, T, W / H) each

@@ -147,26 +147,44 @@ class AdaptFormer(Adapter):
 
 
 class LowRank(nn.Module):
-    """x A B / d, a rank-d update of a weight (LoRA: Hu et al. 2021, arXiv 2106.09685).
+    """x A B / s, a rank-d update of a weight (LoRA: Hu et al. 2021, arXiv 2106.09685).
 
-    As in LIFT's code: no bias, B starts at zero, A uniform within ±1 / sqrt(d).
+    By default as in LIFT's code: s = d, no bias, B starts at zero, A uniform within ±1 / sqrt(d).
 
     Args:
         width: W.
         rank: d.
         seed: key of the initial values.
         out: W', width of the output; None: W.
+        divisor: s; None: d.
+        reach: largest initial number of A; None: 1 / sqrt(d).
+        dropout: share of the numbers of x that are dropped in training.
     """
 
-    def __init__(self, width: int, rank: int, seed: int, out: int | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        rank: int,
+        seed: int,
+        out: int | None = None,
+        *,
+        divisor: float | None = None,
+        reach: float | None = None,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
+        reach = rank**-0.5 if reach is None else reach
         start = torch.rand(width, rank, generator=randomness.generator(seed, "low rank"))
-        self.a = nn.Parameter((2 * start - 1) * rank**-0.5)
+        self.a = nn.Parameter((2 * start - 1) * reach)
         self.b = nn.Parameter(torch.zeros(rank, width if out is None else out))
+        self.divisor = rank if divisor is None else divisor
+        self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, W) -> (n, W'); zero at initialisation."""
-        b = self.b / len(self.b)
+        if self.dropout:
+            x = F.dropout(x, self.dropout, self.training)
+        b = self.b / self.divisor
         return x @ self.a.to(x.dtype) @ b.to(x.dtype)
 
 

@@ -14,8 +14,12 @@ from benchmarks.errors import NotApplicable
 from benchmarks.towers.text import is_like_clips
 
 
-def text_tower(backbone: Backbone) -> Any:
+def text_tower(backbone: Backbone, use: str = "learns prompts") -> Any:
     """The text tower, for both of open_clip's model classes.
+
+    Args:
+        backbone: any backbone.
+        use: what the tower is needed for.
 
     Raises:
         NotApplicable: it is not a causal tower of plain attention blocks whose output is read at
@@ -25,9 +29,7 @@ def text_tower(backbone: Backbone) -> Any:
     model: Any = backbone.model
     tower = getattr(model, "text", model)
     if not is_like_clips(tower):
-        raise NotApplicable(
-            f"learns prompts, but the text tower of {backbone.id.name} is not like CLIP's"
-        )
+        raise NotApplicable(f"{use}, but the text tower of {backbone.id.name} is not like CLIP's")
     return tower
 
 

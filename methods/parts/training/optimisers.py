@@ -18,14 +18,17 @@ def optimiser_of(trainings: Sequence[tuple[list[Tensor], Schedule]]) -> torch.op
     Each training is a group of its own, so that its update is the call of a training alone.
 
     Args:
-        trainings: parameters with their schedules, which differ in learning rate and decay only.
-            The key `peak` of an optimiser group is its learning rate before the cosine factor.
+        trainings: parameters with their schedules, which differ in learning rates and decay only.
+            The keys `peak` and `floor` of an optimiser group are the ends of its cosine.
     """
     schedule = trainings[0][1]
     given: list[dict[str, Any]] = [
-        {"params": parameters, "lr": own.lr, "peak": own.lr, "weight_decay": own.weight_decay}
+        {
+            "params": parameters, "weight_decay": own.weight_decay,
+            "lr": own.lr, "peak": own.lr, "floor": own.floor,
+        }
         for parameters, own in trainings
-    ]
+    ]  # fmt: skip
     # A fused update passes over the memory once.
     fused = all(p.device.type in ("cpu", "cuda") for parameters, _ in trainings for p in parameters)
     if schedule.optimiser == "adamw":
@@ -49,7 +52,7 @@ def take_up(
 
 
 def anneal(optimiser: torch.optim.Optimizer, done: float, epochs: int) -> None:
-    """Set the learning rates on the cosine from their peaks to 0.
+    """Set the learning rates on the cosine from their peaks to their floors.
 
     Args:
         optimiser: from `optimiser_of`.
@@ -57,4 +60,5 @@ def anneal(optimiser: torch.optim.Optimizer, done: float, epochs: int) -> None:
         epochs: all epochs of the training.
     """
     for group in optimiser.param_groups:
-        group["lr"] = group["peak"] * 0.5 * (1 + math.cos(math.pi * done / epochs))
+        fall = group["peak"] - group["floor"]
+        group["lr"] = group["floor"] + fall * 0.5 * (1 + math.cos(math.pi * done / epochs))

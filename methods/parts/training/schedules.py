@@ -30,6 +30,8 @@ class Schedule:
     anneal: Literal["epoch", "step"] = "epoch"
     """Steps of the cosine: the learning rate falls before each epoch (LIFT, CoOp) or each step
     (Tip-Adapter)."""
+    floor: float = 0.0
+    """Learning rate at the end of the cosine."""
     sampler: Literal["natural", "balanced"] = "natural"
     """balanced: every class equally often, as many samples per epoch (Kang et al. 2020, p = 0)."""
     micro_batch: int = 128
