@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.backbone import hub, image_sizes, open_clip_models, transforms
+from benchmarks.backbone import hub, image_sizes, open_clip_models, presence, transforms
 from benchmarks.backbone.identify import identify
 from benchmarks.backbone.names import BackboneId
 from benchmarks.datasets.base import ArrayImages, Images
@@ -267,7 +267,7 @@ def load(
         DataMissing: the weights are not on this machine and could not be fetched.
     """
     ident = identify(name)
-    online = require(ident, offline=offline)
+    online = presence.require(ident, offline=offline)
     model, tokenizer = _built(ident, online=online, image_size=image_size)
     if online:
         ident = identify(name)  # the revision of weights from the hub is known only now
@@ -313,25 +313,6 @@ def _built(ident: BackboneId, *, online: bool, image_size: int | None = None) ->
     return model, tokenizer
 
 
-def require(ident: BackboneId, *, offline: bool) -> bool:
-    """Check that all files are here or can be fetched, without fetching them.
-
-    Files in the hub's cache are used as they are; only `download` updates them.
-
-    Returns:
-        True if the hub has to be asked for files.
-
-    Raises:
-        DataMissing: a file is not here, and the network cannot be used.
-        UserError: a Hugging Face tokenizer cannot be read.
-    """
-    missing = bool(hub.missing(ident))
-    if missing and (reason := "--offline" if offline else hub.no_network()):
-        raise hub.cannot_fetch(ident, reason)
-    hub.require_tokenizer(ident)
-    return missing
-
-
 def fetch(name: str, *, offline: bool) -> None:
     """Fetch an `hf-hub:` backbone that is not here, before anything is planned with it.
 
@@ -341,7 +322,7 @@ def fetch(name: str, *, offline: bool) -> None:
         UserError: the name is wrong, or the weights do not load.
         DataMissing: the weights are not on this machine and could not be fetched.
     """
-    if name.startswith("hf-hub:") and require(ident := identify(name), offline=offline):
+    if name.startswith("hf-hub:") and presence.require(ident := identify(name), offline=offline):
         open_clip_models.build(ident, online=True)
 
 
@@ -352,6 +333,6 @@ def download(name: str) -> str:
         DataMissing: the weights are not here, and the hub cannot be reached.
     """
     ident = identify(name)
-    require(ident, offline=False)
+    presence.require(ident, offline=False)
     _built(ident, online=bool(hub.needs(ident)) and not hub.no_network())
     return f"{name}: weights are in place."

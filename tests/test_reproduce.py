@@ -63,10 +63,11 @@ def found() -> dict[str, list[Published]]:
 def test_it_is_planned_without_data_or_weights(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["plan", "--config", str(file), "--backbone", "ViT-B-16/random"]
+    words = ["plan", "--config", str(file), "--backbone", "ViT-B-16/random", "--offline"]
     where = ["--data-root", str(tmp_path), "--out", str(tmp_path), "--device", "cpu"]
-    assert run_benchmarks.main([*words, *where]) == 0
+    assert run_benchmarks.main([*words, *where]) == 2
     text = capsys.readouterr().out
+    assert "A run would not begin" in text
     method, dataset = file.stem.split("__")
     assert method.removesuffix("_tte").removesuffix("_in21k") in text
     assert dataset in text

@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.backbone import open_clip_tables
 from benchmarks.backbone.folders import CONFIG_FILE, text_config, tokenizer_files
 from benchmarks.backbone.names import BackboneId
 from benchmarks.errors import DataMissing, UserError
@@ -45,14 +46,12 @@ def needs(ident: BackboneId) -> list[Need]:
     """Everything that a backbone needs from the hub, cached or not."""
     if ident.of_timm:
         return _of_timm(ident)
-    import open_clip
-
     found = []
     if ident.form == "hf-hub":
         files = (_USUAL_FILES, (CONFIG_FILE,))
         found.append(Need("weights", ident.source, files))
     elif ident.form == "tag":  # since open_clip 3.0 all of them are on the hub
-        settings = open_clip.get_pretrained_cfg(ident.arch, ident.source)
+        settings = open_clip_tables.pretrained(ident.arch, ident.source)
         repository, _, file = str(settings.get("hf_hub", "")).rpartition("/")
         either = (str(Path(file).with_suffix(".safetensors")), file) if file else _USUAL_FILES
         found.append(Need("weights", repository, (either,)))
@@ -223,14 +222,12 @@ def text_settings(ident: BackboneId) -> dict[str, Any]:
     """The text tower's configuration, as far as it is known without the network."""
     if ident.of_timm:
         return {}
-    import open_clip
-
     if ident.form == "local-dir":
         return text_config(Path(ident.source) / CONFIG_FILE)
     if ident.form == "hf-hub":
         file = _cached(ident.source, CONFIG_FILE)
         return text_config(Path(file)) if file else {}
-    return dict((open_clip.get_model_config(ident.arch) or {}).get("text_cfg", {}))
+    return dict(open_clip_tables.config(ident.arch).get("text_cfg", {}))
 
 
 def _cached(repository: str, file: str) -> str:

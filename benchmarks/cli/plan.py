@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchmarks.sweep.plan import Planned
-    from benchmarks.sweep.settings import Sweep
 
 HELP = "list the cells of a sweep with their state and time; run nothing"
 EXAMPLES = {"plan --methods lift --datasets places_lt": "what a run would compute"}
@@ -40,6 +39,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from benchmarks.cli.parts.records import read_records
     from benchmarks.cli.parts.sweeps import (
         estimator_for,
+        missing_inputs,
         print_bf16,
         print_empty_part,
         requested_sweep,
@@ -62,16 +62,19 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     planned = plan.look_up(cells, records, repeatable=not sweep.no_deterministic)
     todo = [p.cell for p in planned if p.to_run(sweep.rerun, sweep.accept_stale)]
     estimator = estimator_for(records, sweep)
-    notes = _notes(planned, sweep)
-    if not options.json:
-        print_plan(planned, todo, estimator, console)
+    missing, fatal = missing_inputs(todo, sweep)
+    notes = [*missing, *_notes(planned)]
     for note in notes:
         warn(console, f"note: {note}")
+    if not options.json:
+        print_plan(planned, todo, estimator, console)
     warn_of_changed_data(planned, records, sweep, console)
     answer = plan_answer(planned, todo, estimator, places, sweep) | {"notes": notes, "designs": []}
     if not options.json:
         console.print(f"\n{counted(len(planned), 'cell')}, {outlook(todo, estimator, places)}.")
         print_bf16(todo, estimator, sweep, console, tried=False)
+        if fatal:
+            warn(console, "A run would not begin: see the notes above the table.")
     if power is not None:
         from benchmarks.cli.parts.designs import design_lines, designs, print_designs
 
@@ -82,15 +85,10 @@ def execute(options: argparse.Namespace, console: Console) -> int:
             print_designs(families, console)
     if options.json:
         print_json(answer)
-    return 0
+    return 2 if fatal else 0
 
 
-def _notes(planned: Sequence[Planned], sweep: Sweep) -> list[str]:
-    """Remarks on the data sets of a plan, such as missing files."""
-    found = []
-    for dataset, family in dict.fromkeys((p.cell.dataset, p.cell.family) for p in planned):
-        missing = family.absent(sweep.data_root)
-        if missing:
-            found.append(f"{dataset}: {missing} (`show {family.name}` says where it goes)")
-        found += [f"{dataset}: {note}" for note in family.notes()]
-    return found
+def _notes(planned: Sequence[Planned]) -> list[str]:
+    """Remarks on the data sets of a plan."""
+    families = dict.fromkeys((p.cell.dataset, p.cell.family) for p in planned)
+    return [f"{dataset}: {note}" for dataset, family in families for note in family.notes()]

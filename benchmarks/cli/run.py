@@ -68,6 +68,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         print_empty_part,
         refuse_unfit_places,
         requested_sweep,
+        require_inputs,
         warn_of_changed_data,
     )
     from benchmarks.errors import UserError, counted
@@ -110,6 +111,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     if part is not None and reports:
         todo = []
         part.forget()
+    require_inputs(todo, sweep, console)
     estimator = estimator_for(records, sweep)
     with taking_part(sweep, whole, estimator):
         if todo and not options.debug:

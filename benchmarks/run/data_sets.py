@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from benchmarks.datasets.base import ArrayImages, DataSet, Family, Split
 from benchmarks.datasets.carving import with_validation
@@ -102,19 +103,37 @@ class DataSets:
         return dataclasses.replace(data, validation=None if held_out is None else lambda: held_out)
 
     def _load(self, cell: Cell) -> DataSet:
-        root = self._options.data_root
-        try:
-            return cell.family.load(root, cell.split_seed)
-        except DataMissing as missing:
-            if self._options.offline or not cell.family.published:
-                raise
-            self._display.preparing(f"downloading {cell.dataset}")
-            try:
-                cell.family.download(root)
-            except DataMissing as error:  # the first line says what to do
-                reason = " ".join(str(error.__cause__ or error).split())
-                raise DataMissing(f"{missing} (Downloading failed: {reason})") from error
+        options = self._options
+        return load_or_download(cell, options.data_root, options.offline, self._display.preparing)
+
+
+def load_or_download(
+    cell: Cell, root: Path, offline: bool, say: Callable[[str], object]
+) -> DataSet:
+    """Load the data set of a cell; if it is missing, download it unless offline.
+
+    Args:
+        cell: its family and its split seed are used.
+        root: folder of the data sets.
+        offline: never download.
+        say: is told what is downloaded.
+
+    Raises:
+        DataMissing: it is not here and could not be fetched.
+        DataError: it is damaged.
+    """
+    try:
         return cell.family.load(root, cell.split_seed)
+    except DataMissing as missing:
+        if offline or not cell.family.published:
+            raise
+        say(f"downloading {cell.dataset}")
+        try:
+            cell.family.download(root)
+        except DataMissing as error:  # the first line says what to do
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise DataMissing(f"{missing} (Downloading failed: {reason})") from error
+    return cell.family.load(root, cell.split_seed)
 
 
 def _with_duplicates_note(data: DataSet) -> DataSet:

@@ -6,8 +6,8 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 
-from benchmarks import backbones
 from benchmarks import device as devices
+from benchmarks.backbone import presence
 from benchmarks.datasets.base import DataSet
 from benchmarks.errors import DataError, DataMissing
 from benchmarks.run.border import Facts, Verdict
@@ -47,7 +47,7 @@ def _loaded(cell: Cell, options: RunOptions, data_sets: DataSets) -> DataSet:
         return data_sets.for_fitting(cell)
     except DataMissing as missing:
         try:  # check only, do not download: weights are of no use yet
-            backbones.require(cell.backbone, offline=options.offline)
+            presence.require(cell.backbone, offline=options.offline)
         except DataMissing as also:
             raise DataMissing(f"{missing} And: {also}") from also
         raise

@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import backbones
+from benchmarks.backbone import presence
 from benchmarks.cli.parts import slurm
 from benchmarks.cli.parts.console import SafeConsole
 from benchmarks.cli.parts.messages import warn
@@ -159,7 +160,7 @@ def _refuse_missing(cells: Sequence[Cell], sweep: Sweep) -> None:
                 "where it goes."
             )
     for backbone in dict.fromkeys(cell.backbone for cell in cells):
-        if backbones.require(backbone, offline=sweep.offline):
+        if presence.require(backbone, offline=sweep.offline):
             raise DataMissing(
                 f"The weights of {backbone.name} are not here, and nodes do not download: "
                 f"`download {backbone.typed}` fetches them."

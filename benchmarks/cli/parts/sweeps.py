@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
 from benchmarks import device as devices
+from benchmarks.backbone import presence
 from benchmarks.cli.parts.flags import sweep_from
 from benchmarks.cli.parts.messages import warn
 from benchmarks.cli.parts.plan_table import duration
-from benchmarks.errors import UserError, counted
+from benchmarks.errors import DataMissing, UserError, counted
 from benchmarks.inputs.feature_index import FeatureIndex, user_folder
 from benchmarks.run import ray_cluster
 from benchmarks.sweep import plan
@@ -51,6 +52,51 @@ def refuse_unfit_places(sweep: Sweep, *, debug: bool) -> None:
 def estimator_for(records: Sequence[Record], sweep: Sweep) -> Estimator:
     """An estimator of the sweep's time, from earlier records and the features already stored."""
     return Estimator(records, devices.kind(sweep.device), FeatureIndex(user_folder()))
+
+
+def missing_inputs(todo: Sequence[Cell], sweep: Sweep) -> tuple[list[str], bool]:
+    """Find the data sets and weights that are not here.
+
+    Returns:
+        A line for each, and True if one of them cannot be downloaded by a run.
+    """
+    found, fatal = [], False
+    for dataset, family in dict.fromkeys((cell.dataset, cell.family) for cell in todo):
+        if missing := family.absent(sweep.data_root):
+            found.append(f"{dataset}: {missing} (`show {family.name}` says where it goes)")
+            fatal |= sweep.offline or not family.published
+    for line in _missing_weights(todo, sweep):
+        found.append(line)
+        fatal = True
+    return found, fatal
+
+
+def require_inputs(todo: Sequence[Cell], sweep: Sweep, console: Console) -> None:
+    """Download the data sets that are not here, and look for the weights.
+
+    Raises:
+        DataMissing: some cannot be had.
+        DataError: a data set that was downloaded cannot be used.
+    """
+    from benchmarks.run.data_sets import load_or_download  # slow to import
+
+    missing = []
+    for family, cell in {cell.family: cell for cell in todo}.items():
+        if family.absent(sweep.data_root):
+            try:
+                load_or_download(cell, sweep.data_root, sweep.offline, console.print)
+            except DataMissing as error:
+                missing.append(str(error))
+    if missing := [*missing, *_missing_weights(todo, sweep)]:
+        raise DataMissing(" And: ".join(missing))
+
+
+def _missing_weights(todo: Sequence[Cell], sweep: Sweep) -> Iterator[str]:
+    for backbone in dict.fromkeys(cell.backbone for cell in todo):
+        try:
+            presence.require(backbone, offline=sweep.offline)
+        except DataMissing as error:
+            yield str(error)
 
 
 def warn_of_changed_data(

@@ -59,7 +59,7 @@ LOOKS = {
     "--methods lift --datasets cifar100_lt --set lift.l=1": 2,
     "plan --methods lift --datasets cifar100_lt --backbone ViT-B-16/no": 2,
     "plan --device cpu": 0,
-    "plan --methods lift,coop --datasets imagenet_lt --device cpu": 0,
+    "plan --methods lift,coop --datasets imagenet_lt --device cpu --offline": 2,
     "status runs": 0,
     "status runs --json": 0,
 }

@@ -68,3 +68,18 @@ def test_an_unreadable_record_is_named_and_ignored(
     assert "b[red].json: not JSON" in ended.out
     assert "No readable records under runs" in the_line(command("report", "runs"))
     assert command(*fast).out.count("Ignored: ") == 2  # the store is read once
+
+
+def test_what_cannot_run_is_said_before_any_estimate(
+    command: Command, small: list[str], work: Path
+) -> None:
+    words = ["--methods", "ncm", *small, "--data-root", str(work), "--offline"]
+    words[words.index("--datasets") + 1] += ",places_lt"
+    planned = command("plan", *words)
+    assert planned.status == 2
+    assert planned.out.index("no Places_LT_train.txt") < planned.out.index("to run")
+    ended = command(*words)
+    assert ended.status == 2
+    assert ended.out == ""
+    assert "places_lt: no Places_LT_train.txt" in the_line(ended)
+    assert not records()
