@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks import class_values
 from benchmarks.average_precision import average_precisions
+from benchmarks.hierarchy import DEEPEST
 from benchmarks.multi_label import aurocs
 
 Array = NDArray[np.float64]
@@ -53,6 +54,9 @@ class Outcome:
     auroc: Array | None = None
     """(C,) area under the ROC curve of each class in percent, NaN where there is none; None for
     single-label data and in comparisons."""
+    heights: Array | None = None
+    """(C,) sum of the heights of each class's mistakes (see `mistake_height`); None without a class
+    hierarchy and in comparisons."""
 
     def tested(self, group: str | None = None) -> NDArray[np.bool_]:
         """(C,) True for the classes with test images, of one group or of all."""
@@ -124,6 +128,20 @@ def _mean(values: Array | None, outcome: Outcome) -> float | None:
         return None
     present = values[outcome.tested() & ~np.isnan(values)]
     return float(present.mean()) if present.size else None
+
+
+def mistake_height(outcome: Outcome, group: str | None = None) -> float | None:
+    """Mean height, over the mistakes, of the lowest common ancestor of label and prediction.
+
+    Over the mistakes of the test images of one group of classes, or of all (Bertinetto et al. 2020,
+    arXiv 1912.09393, section 2).
+    """
+    if outcome.heights is None:
+        return None
+    tested = outcome.tested(group)
+    share = 1 - outcome.values[tested] / 100.0
+    mistakes = np.rint(share * outcome.images[tested]).sum()
+    return float(outcome.heights[tested].sum() / mistakes) if mistakes else None
 
 
 def calibration_error(outcome: Outcome) -> float | None:
@@ -245,6 +263,14 @@ def _summary(summary: Callable[[Array], float], **declared: Any) -> Any:
     return metric(partial(of_tested, summary=summary), of_classes=True, **declared)
 
 
+def _height_metric(group: str | None = None) -> Any:
+    return metric(
+        partial(mistake_height, group=group), tasks=("single",), higher_is_better=False,
+        title="mistakes" if group is None else f"mistakes, {group}", unit="levels", group=group,
+        values=(0.0, float(DEEPEST)),
+    )  # fmt: skip
+
+
 def _group_metric(group: str) -> Any:
     return metric(
         partial(class_mean, group=group), weights=partial(class_weights, group=group), group=group,
@@ -286,6 +312,12 @@ class Metrics:
         calibration_error, tasks=("single",), higher_is_better=False, required=True
     )
     """Expected calibration error, 15 equal bins of the top-1 probability; None for multi-label."""
+    mistakes: float | None = _height_metric()
+    mistakes_many: float | None = _height_metric("many")
+    mistakes_medium: float | None = _height_metric("medium")
+    mistakes_few: float | None = _height_metric("few")
+    """Mean distance of the mistakes in the data set's class hierarchy, of all test images and of
+    those of a group; None without a hierarchy, without mistakes, and in old records."""
     per_class: tuple[float | None, ...] = dataclasses.field(metadata={"range": PERCENT})
     """(C,) accuracies or average precisions by class; None for a class without test images."""
 
@@ -325,6 +357,7 @@ def single_label_metrics(
     labels: NDArray[np.int64],
     membership: NDArray[np.str_],
     prior: Array | None = None,
+    heights: NDArray[np.int64] | None = None,
 ) -> Metrics:
     """Metrics of single-label predictions.
 
@@ -334,11 +367,17 @@ def single_label_metrics(
         labels: (N,) true classes.
         membership: (C,) groups, as from `group_of`.
         prior: (C,) class prior of the test distribution, by default that of the test images.
+        heights: (N,) height of the lowest common ancestor of prediction and label, 0 if they are
+            the same; None without a class hierarchy.
     """
     found = single_label_outcome(predicted == labels, labels, membership, confidence, prior)
     weights = found.image_weights
     f1 = class_values.f1_of_predictions(predicted, labels, len(membership), weights)
-    return _measure(dataclasses.replace(found, f1=f1))
+    of_classes: Array | None = None
+    if heights is not None:
+        of_classes = np.zeros(len(membership))
+        np.add.at(of_classes, labels, heights)
+    return _measure(dataclasses.replace(found, f1=f1, heights=of_classes))
 
 
 def multi_label_metrics(
@@ -400,14 +439,16 @@ def single_label_outcome(
 def under_prior(metrics: Metrics, prior: Array) -> Metrics:
     """The metrics of a single-label run under a prior, as far as its values by class tell.
 
-    Macro-F1 and the calibration error need the predictions and are None.
+    Macro-F1, the calibration error and the heights of mistakes need the predictions and are None.
     """
     values = np.array(metrics.per_class, dtype=float)  # None becomes NaN
     tested = ~np.isnan(values)
     shares = np.where(tested, prior, 0.0)
     shares = shares / max(shares.sum(), np.finfo(float).tiny)
     outcome = Outcome(values, tested.astype(np.int64), np.full(len(values), ""), prior=shares)
-    return dataclasses.replace(metrics, overall=overall_value(outcome), macro_f1=None, ece=None)
+    unknown: dict[str, Any] = dict.fromkeys(key for key in METRICS if key.startswith("mistakes"))
+    unknown |= {"macro_f1": None, "ece": None}
+    return dataclasses.replace(metrics, overall=overall_value(outcome), **unknown)
 
 
 def _measure(outcome: Outcome) -> Metrics:

@@ -6,14 +6,15 @@ import dataclasses
 import hashlib
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.datasets.registry import DATASETS
-from benchmarks.errors import UserError
+from benchmarks.errors import NotApplicable, UserError
+from benchmarks.hierarchy import Hierarchy
 from benchmarks.plugins.origins import Origin, PluginFile
 from benchmarks.run.ray_host import ROOT
 from methods.registry import METHODS
@@ -76,8 +77,9 @@ def portable(data: DataSet) -> DataSet | None:
     hidden = data.without_test_labels()
     train, test, *rest = map(_portable, (hidden.train, hidden.test, *held_out))
     found = dataclasses.replace(
-        hidden, train=train, test=test, validation=_Constant(rest[0]) if rest else None
-    )
+        hidden, train=train, test=test, validation=_Constant(rest[0]) if rest else None,
+        hierarchy=None if data.hierarchy is None else _built(data.hierarchy),
+    )  # fmt: skip
     # It covers the test labels, so it cannot be computed there.
     vars(found)["split_hash"] = data.split_hash
     return found
@@ -89,6 +91,24 @@ def _portable(split: Split) -> Split:
     # The digest is part of the name of stored features, and may be that of files.
     held = ArrayImages(images.array, digest=_Constant(images.digest()))
     return dataclasses.replace(split, images=held)
+
+
+def _built(hierarchy: Callable[[], Hierarchy]) -> Callable[[], Hierarchy]:
+    """Return a function that needs no files, for a tree over the classes."""
+    try:
+        return _Constant(hierarchy())
+    except NotApplicable as reason:
+        return _Refusal(str(reason))
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """A function that can be pickled and raises NotApplicable."""
+
+    reason: str
+
+    def __call__(self) -> Any:
+        raise NotApplicable(self.reason)
 
 
 @dataclass(frozen=True)

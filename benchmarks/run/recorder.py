@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from benchmarks.datasets.base import DataSet
 from benchmarks.datasets.partitions import Partition, partition_of
+from benchmarks.errors import DataError, NotApplicable
+from benchmarks.hierarchy import Hierarchy
 from benchmarks.metrics import Metrics, multi_label_metrics, single_label_metrics
 from benchmarks.multi_label import f1_at
 from benchmarks.protocol import GROUPS, UNREPEATABLE, group_of
@@ -167,13 +170,27 @@ class Recorder:
     ) -> tuple[Metrics, Predictions]:
         labels = self._data.test.labels
         top, probability, true = likeliest(logits, labels)
-        metrics = single_label_metrics(top[:, 0], probability[:, 0], labels, groups)
+        predicted, tree = top[:, 0], self._hierarchy
+        metrics = single_label_metrics(
+            predicted, probability[:, 0], labels, groups,
+            heights=None if tree is None else tree.heights(predicted, labels),
+        )  # fmt: skip
         return metrics, {
             "labels": labels.astype(np.int32),
             "top5": top.astype(np.int32),
             "top5_prob": probability.astype(np.float32),
             "true_prob": true.astype(np.float32),
         }
+
+    @cached_property
+    def _hierarchy(self) -> Hierarchy | None:
+        """The tree over the classes; None if there is none or it cannot be built."""
+        if self._data.hierarchy is None:
+            return None
+        try:
+            return self._data.hierarchy()
+        except (NotApplicable, DataError):  # a method that needs it says so
+            return None
 
     def _multi_label(
         self, logits: Tensor, groups: NDArray[np.str_], thresholds: Sequence[float | None]

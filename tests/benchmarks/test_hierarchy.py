@@ -13,6 +13,7 @@ from benchmarks.datasets.families.glyphs import Glyphs
 from benchmarks.datasets.families.inat2018 import RANKS, taxonomy
 from benchmarks.errors import NotApplicable, UserError
 from benchmarks.hierarchy import Hierarchy, nested
+from benchmarks.metrics import single_label_metrics, under_prior
 from benchmarks.text import Package, read_package, wordnet
 from tests.benchmarks.datasets.own_files import describe, family, load, tree
 
@@ -188,3 +189,32 @@ def test_wordnet_gives_the_hypernyms_of_wnids(
     monkeypatch.setattr(wordnet, "_places", lambda: iter(()))
     with pytest.raises(NotApplicable, match=r"needs WordNet 3\.0, which is not here"):
         wordnet.hierarchy(package)
+
+
+# ---- distances of mistakes -----------------------------------------------------------------------
+
+
+def test_mistakes_are_averaged_over_the_images_of_each_group() -> None:
+    rng = np.random.default_rng(1)
+    labels, predicted = rng.integers(0, 4, 60), rng.integers(0, 5, 60)
+    predicted[labels == 3] = 3
+    groups = np.array(["many", "medium", "medium", "few", "few"])
+    heights = Hierarchy(PATHS, "").heights(predicted, labels)
+    metrics = single_label_metrics(predicted, np.ones(60), labels, groups, heights=heights)
+    off = {
+        group: [
+            height(PATHS[p], PATHS[y])
+            for p, y in zip(predicted, labels, strict=True)
+            if p != y and group in ("all", groups[y])
+        ]
+        for group in ("all", "many", "medium")
+    }
+    assert len(off["many"]) > 3 and len(off["medium"]) > 3
+    assert metrics.mistakes == pytest.approx(np.mean(off["all"]))
+    assert metrics.mistakes_many == pytest.approx(np.mean(off["many"]))
+    assert metrics.mistakes_medium == pytest.approx(np.mean(off["medium"]))
+    assert metrics.mistakes_few is None  # no mistakes
+    without = single_label_metrics(predicted, np.ones(60), labels, groups)
+    assert without.mistakes is None and without.overall == metrics.overall
+    told = under_prior(metrics, np.full(5, 0.2))
+    assert (told.mistakes, told.mistakes_many) == (None, None)  # of other images

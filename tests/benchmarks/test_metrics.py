@@ -248,7 +248,9 @@ def test_a_multi_label_test_set_without_any_label() -> None:
 def test_every_value_of_a_record_is_declared() -> None:
     fields = {field.name for field in dataclasses.fields(Metrics)}
     assert fields == {*METRICS, "per_class"}
-    assert [key for key, metric in METRICS.items() if not metric.higher_is_better] == ["ece"]
+    tree = ["mistakes", "mistakes_many", "mistakes_medium", "mistakes_few"]
+    lower = [key for key, metric in METRICS.items() if not metric.higher_is_better]
+    assert lower == ["ece", *tree]
 
 
 def test_a_metric_is_printed_compared_and_drawn_only_if_it_says_so() -> None:
@@ -268,7 +270,8 @@ def test_each_kind_of_data_has_its_metrics_and_titles() -> None:
     multi = [metric.key for metric in metrics_of("multi")]
     both = ["worst_class", "worst_tenth"]
     assert multi == ["overall", "many", "medium", "few", *both, "macro_f1", "auroc"]
-    single = [*multi[:4], "balanced", *both, "harmonic", "geometric", "macro_f1", "ece"]
+    tree = ["mistakes", *(f"mistakes_{name}" for name in multi[1:4])]
+    single = [*multi[:4], "balanced", *both, "harmonic", "geometric", "macro_f1", "ece", *tree]
     assert [metric.key for metric in metrics_of("single")] == single
     assert title_of("overall", "multi") == "mAP"
     assert title_of("overall", "single") == "overall"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks.datasets.base import ArrayImages, DataSet, Split, Texts
-from benchmarks.errors import UserError
+from benchmarks.errors import NotApplicable, UserError
+from benchmarks.hierarchy import Hierarchy
 from benchmarks.plugins.origins import PluginFile
 from benchmarks.run import ray_parcel
 from benchmarks.run.ray_parcel import pack, portable, there
@@ -90,6 +92,22 @@ def test_arrays_travel_without_test_labels(validation: bool) -> None:
         assert a.images.digest() == b.images.digest()
         assert all(np.array_equal(a.images.read(i), b.images.read(i)) for i in range(9))
     assert np.array_equal(got.train.labels, data.train.labels)
+
+
+def test_trees_travel_and_so_does_the_reason_for_having_none() -> None:
+    def refused() -> Hierarchy:
+        raise NotApplicable("no tree here")
+
+    tree = Hierarchy((("root", "a"), ("root", "b"), ("root", "c")), "test")
+    for hierarchy in (lambda: tree, refused):  # neither can be pickled
+        sent = portable(dataclasses.replace(arrays(3), hierarchy=hierarchy))
+        got: DataSet = pickle.loads(pickle.dumps(sent))
+        assert got.hierarchy is not None
+        if hierarchy is refused:
+            with pytest.raises(NotApplicable, match="no tree here"):
+                got.hierarchy()
+        else:
+            assert got.hierarchy() == tree
 
 
 def test_images_in_files_do_not_travel() -> None:
