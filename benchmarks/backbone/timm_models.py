@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
+import torch
 from open_clip.model import set_model_preprocess_cfg
 from open_clip.timm_model import TimmModel
 from torch import Tensor, nn
@@ -22,7 +24,7 @@ from torch import Tensor, nn
 from benchmarks import randomness
 from benchmarks.backbone import hub, image_sizes, weight_files
 from benchmarks.backbone.names import BackboneId
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, first_few
 
 
 class TimmTower(TimmModel):  # type: ignore[misc]
@@ -152,12 +154,40 @@ def _fill(trunk: Any, file: Path, entry: str) -> None:
     Raises:
         ValueError: the file does not hold the model's weights.
     """
+    if file.suffix == ".npz":
+        _fill_from_flax(trunk, file)
+        return
     tensors = weight_files.read(file, entry).tensors
     classifier = trunk.pretrained_cfg.get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     ends = tuple(f"{name}.{end}" for name in names for end in ("weight", "bias"))
     kept = {name: tensor for name, tensor in tensors.items() if name not in ends}
     weight_files.fill(trunk, kept)
+
+
+def _fill_from_flax(trunk: Any, file: Path) -> None:
+    """Load a ViT's weights from an `.npz` file of Google's, the form in which it publishes them.
+
+    timm's reader resizes position embeddings that do not fit and leaves out what a file lacks; here
+    both are errors.
+
+    Raises:
+        ValueError: the file does not hold all of the model's weights in their sizes.
+    """
+    if not hasattr(trunk, "load_pretrained") or not hasattr(trunk, "pos_embed"):
+        raise ValueError("timm reads no .npz files for this model")
+    with np.load(file) as arrays:
+        for name in arrays.files:
+            if name.endswith("posembed_input/pos_embedding"):
+                given, wanted = arrays[name].shape, tuple(trunk.pos_embed.shape)
+                if given != wanted:
+                    raise ValueError(f"another size: {name} is {given}, and the model's {wanted}")
+    with torch.no_grad():
+        for parameter in trunk.parameters():
+            parameter.fill_(torch.nan)
+    trunk.load_pretrained(str(file))
+    if lacking := [n for n, p in trunk.named_parameters() if bool(p.isnan().any())]:
+        raise ValueError(f"the file lacks {first_few(lacking)}")
 
 
 def _refuse_ambiguous(ident: BackboneId) -> None:

@@ -232,6 +232,62 @@ def test_a_file_of_another_model_is_refused(
         assert "\n" not in str(caught.value)
 
 
+def in_flax(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """The weights of the small ViT by the names and in the layouts of Google's files."""
+    heads, width = 2, 64
+
+    def of(name: str, *shape: int) -> np.ndarray:
+        """A linear layer's weight as (in, out), or a bias or gain, in another shape."""
+        found = state[name].T if state[name].ndim == 2 else state[name]
+        return found.reshape(shape or found.shape).numpy()
+
+    found = {
+        "embedding/kernel": state["patch_embed.proj.weight"].permute(2, 3, 1, 0).numpy(),
+        "embedding/bias": of("patch_embed.proj.bias"),
+        "cls": of("cls_token"),
+        "Transformer/posembed_input/pos_embedding": of("pos_embed"),
+        "Transformer/encoder_norm/scale": of("norm.weight"),
+        "Transformer/encoder_norm/bias": of("norm.bias"),
+    }
+    for i in range(6):
+        ours, theirs = f"blocks.{i}.", f"Transformer/encoderblock_{i}/"
+        for norm, name in (("norm1", "LayerNorm_0"), ("norm2", "LayerNorm_2")):
+            found[f"{theirs}{name}/scale"] = of(f"{ours}{norm}.weight")
+            found[f"{theirs}{name}/bias"] = of(f"{ours}{norm}.bias")
+        attention = f"{theirs}MultiHeadDotProductAttention_1/"
+        for part, name in enumerate(("query", "key", "value")):
+            rows = slice(part * width, (part + 1) * width)
+            kernel = state[f"{ours}attn.qkv.weight"][rows].T.reshape(width, heads, -1)
+            found[f"{attention}{name}/kernel"] = kernel.numpy()
+            bias = state[f"{ours}attn.qkv.bias"][rows].reshape(heads, -1)
+            found[f"{attention}{name}/bias"] = bias.numpy()
+        found[f"{attention}out/kernel"] = of(
+            f"{ours}attn.proj.weight", heads, width // heads, width
+        )
+        found[f"{attention}out/bias"] = of(f"{ours}attn.proj.bias")
+        for layer, name in (("fc1", "Dense_0"), ("fc2", "Dense_1")):
+            found[f"{theirs}MlpBlock_3/{name}/kernel"] = of(f"{ours}mlp.{layer}.weight")
+            found[f"{theirs}MlpBlock_3/{name}/bias"] = of(f"{ours}mlp.{layer}.bias")
+    return found
+
+
+def test_weights_of_a_file_of_googles(tmp_path: Path, trained: dict[str, torch.Tensor]) -> None:
+    file = tmp_path / "ViT.npz"
+    arrays = in_flax(trained)
+    np.savez(file, **arrays)
+    assert holds(load_on_cpu(f"{VIT}/{file}"), trained)
+    short = arrays["Transformer/posembed_input/pos_embedding"][:, :50]
+    np.savez(file, **arrays | {"Transformer/posembed_input/pos_embedding": short})
+    with pytest.raises(UserError, match="another size: Transformer/posembed_input/pos_embedding"):
+        load_on_cpu(f"{VIT}/{file}")
+    np.savez(file, **in_flax(trained))
+    scaled = timm.create_model("test_vit", num_classes=0, init_values=1e-5)
+    with pytest.raises(ValueError, match=r"the file lacks blocks\.0\.ls1\.gamma"):
+        timm_models._fill_from_flax(scaled, file)  # timm would leave them as they are
+    with pytest.raises(UserError, match=r"timm reads no \.npz files for this model"):
+        load_on_cpu(f"timm:test_resnet/{file}")
+
+
 def test_a_file_needs_a_tag_where_weights_have_different_transforms(tmp_path: Path) -> None:
     file = tmp_path / "model.pt"
     torch.save({}, file)
