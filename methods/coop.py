@@ -7,7 +7,9 @@ things differ: there is no first epoch at a learning rate of 1e-5 (the shared lo
 and frozen features of unaugmented images replace random crops and flips.
 
 The paper is about single-label data. The multi-label form is our reconstruction: a sigmoid loss in
-place of the softmax, on scaled and shifted cosines (`parts.heads.calibration`).
+place of the softmax, on scaled and shifted cosines (`parts.heads.calibration`). With
+`scores=softmax` of a data set it is measured as in LMPT, on the softmax of the backbone's scale
+times cosine.
 """
 
 from __future__ import annotations
