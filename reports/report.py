@@ -25,6 +25,12 @@ from reports.across.study import Study, study
 from reports.across.terminal import print_overview, print_study
 from reports.aggregate import build_tables
 from reports.compare.runs import Read
+from reports.conformal_tables import (
+    conformal_csv,
+    conformal_markdown,
+    conformal_tables,
+    print_conformal,
+)
 from reports.figures.diagram import diagram
 from reports.figures.drawing import Drawing
 from reports.figures.outcomes import Outcomes
@@ -118,6 +124,12 @@ def write_report(
         if not studies and (view.metric or settings.rope is not None):
             line = f"No backbone has two data sets of one task with '{view.metric or 'overall'}': "
             console.print(Text(f"{line}nothing is compared over data sets.", style="yellow"))
+    sets = []
+    if settings.conformal is not None:
+        sets = conformal_tables(tables, read, settings.conformal)
+        if console is not None:
+            for found in sets:
+                print_conformal(found, console)
     written: list[Path] = []
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -134,6 +146,11 @@ def write_report(
         for sweep, stem in zip(sweeps, sweep_stems(sweeps), strict=True):
             for ending, of_sweep in SWEEP_OUTPUTS.items():
                 written += _write(of_sweep(sweep), out / f"{stem}{ending}")
+        stem_of = dict(zip(map(id, tables), file_stems(tables), strict=True))
+        for found in sets:
+            stem = stem_of[id(found.table)]
+            written += _write(conformal_markdown(found), out / f"{stem}__conformal.md")
+            written += _write(conformal_csv(found), out / f"{stem}__conformal.csv")
         if summary:
             written += _write(across.markdown(summary, studies), out / "across.md")
             tex = across_text(

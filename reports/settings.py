@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import UserError, did_you_mean
+from benchmarks.plugins.values import coerce
 from benchmarks.priors import read_prior
 from benchmarks.sweep.settings import difference_in_points
 from reports import record_files, view
@@ -17,7 +18,7 @@ from reports.figures.options import FigureOptions
 from reports.latex.width import PAGE, Width, read_width
 from reports.view import View, read_view
 
-_OTHERS = ("rope", "latex_width", "test_prior")
+_OTHERS = ("rope", "latex_width", "test_prior", "conformal")
 KEYS = (*view.KEYS, *figures.KEYS, *_OTHERS)
 """Keys of `report:`, which are names of flags, too, with hyphens."""
 
@@ -34,6 +35,8 @@ class Settings:
     """Place of the LaTeX tables in a document."""
     record_formats: tuple[str, ...] = ()
     """Formats of the table of records beside CSV, some of `record_files.FORMATS`."""
+    conformal: float | None = None
+    """Coverage of conformal prediction sets in percent; None for no sets."""
     priors: tuple[str, ...] = ()
     """Class priors of the test distributions; none for the test images as they are."""
 
@@ -65,7 +68,9 @@ def read_settings(
         if flags.get(name) is not None
     }
     rope, latex = given.pop("rope", None), given.pop("latex_width", None)
-    priors = given.pop("test_prior", None)
+    priors, conformal = given.pop("test_prior", None), given.pop("conformal", None)
+    if priors is not None and conformal is not None:
+        raise UserError("--conformal and --test-prior: sets are of the test images as they are.")
     of_records = _take_record_formats(given)
     of_figures = {name: given.pop(name) for name in figures.KEYS if name in given}
     return Settings(
@@ -74,8 +79,21 @@ def read_settings(
         None if rope is None else difference_in_points(*rope),
         PAGE if latex is None else read_width(*latex),
         of_records,
+        None if conformal is None else _coverage(*conformal),
         () if priors is None else read_priors(*priors),
     )
+
+
+def _coverage(value: Any, where: str) -> float:
+    """A coverage in percent.
+
+    Raises:
+        UserError: not a number from 50 to below 100.
+    """
+    percent: float = coerce(value, float, where)
+    if not 50 <= percent < 100:
+        raise UserError(f"{where}: {value} is no coverage in percent from 50 to below 100.")
+    return percent
 
 
 def read_priors(value: Any, where: str) -> tuple[str, ...]:

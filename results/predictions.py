@@ -53,7 +53,7 @@ class _Form:
 
 _PROBABILITY = 1.0 + _ROUNDING
 _OF_EVERY_TASK = {"ids": _Form("U", "N"), "logits": _Form("f", "NC")}
-_OPTIONAL = {"logits", "right", "top5_prob"}
+_OPTIONAL = {"logits", "right", "top5_prob", "true_prob"}
 _FORMS: Mapping[str, Mapping[str, _Form]] = {
     "single": {
         **_OF_EVERY_TASK,

@@ -54,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_named_groups(parser)
     add_latex_width(parser)
     add_test_prior(parser)
+    add(
+        "--conformal",
+        metavar="PERCENT",
+        help="also coverage and size of conformal prediction sets for this coverage, such as 90",
+    )
     add_figure_flags(parser)
     add(
         "--html",

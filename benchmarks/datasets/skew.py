@@ -13,8 +13,7 @@ Counts = NDArray[np.int64]
 def gini(counts: Counts) -> float:
     """Gini coefficient of (C,) counts: 0 if all are equal, near 1 if one class has everything.
 
-    The mean absolute difference of two classes divided by twice the mean count, as in Yang et al.
-    2022, "A survey on long-tailed visual recognition" (arXiv 2205.13775).
+    The mean absolute difference of two classes divided by twice the mean count.
     """
     rising = np.sort(counts).astype(np.float64)
     places = 2 * np.arange(1, len(rising) + 1) - len(rising) - 1

@@ -16,8 +16,8 @@ from results.schema import Record
 
 Read = Callable[[Record], Mapping[str, NDArray[Any]]]
 """Returns the predictions stored with a record."""
-NEEDED = frozenset({"ids", "labels", "top5", "top5_prob", "scores", "right"})
-"""Names of the prediction arrays that comparisons and figures use, if present."""
+NEEDED = frozenset({"ids", "labels", "top5", "top5_prob", "true_prob", "scores", "right"})
+"""Names of the prediction arrays that comparisons, figures and sets use, if present."""
 Images = tuple[NDArray[np.str_], NDArray[np.int64]]
 """Sample ids in their order and labels, (N,) or (N, C)."""
 Parts = Mapping[str, Array]
