@@ -15,9 +15,9 @@ from benchmarks.errors import UserError
 LARGEST_TAIL = 100
 """Images of the largest tail class; a head class has one more or above (rule `lift`)."""
 STEEPNESS = 5.0
-"""Steepness of the fall within a part, from the authors' code (`exp_interpolate`, k=5). The last class
-of a part is exp(-5), 0.7 %, of the fall above its end: 103 and not 101 images in a head that starts
-at 500."""
+"""Steepness of the fall within a part, from the authors' code (`exp_interpolate`, k=5). The last
+class of a part is exp(-5), 0.7 %, of the fall above its end: 103 and not 101 images in a head that
+starts at 500."""
 
 
 def head_tail_counts(largest: float, smallest: float, heads: int, tails: int) -> NDArray[np.int64]:
