@@ -32,7 +32,7 @@ def probabilities(classes: int, spread: float, seed: int = 0) -> tuple[np.ndarra
 
 
 def stored(chances: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """What a record keeps of them."""
+    """The arrays that a record keeps of them."""
     top = np.argsort(-chances, axis=1, kind="stable")[:, :5]
     return {
         "ids": np.array([f"{i:04}" for i in range(len(labels))]), "labels": labels, "top5": top,
