@@ -35,13 +35,15 @@ from methods.parts.training.loop import Schedule, train
 from methods.registry import register
 from methods.space import Distribution, LogUniform, OneOf
 
+Encoders = Literal["both", "image", "text"]
+
 
 @register("clip_lora", paper="Zanella and Ben Ayed 2024, arXiv 2405.18541", needs="images")
 @dataclass(frozen=True)
 class ClipLora(Method):
     """Low-rank updates of queries, keys and values in both towers, CLIP's own classifier."""
 
-    encoders: Literal["both", "image", "text"] = "both"
+    encoders: Encoders = "both"
     """Towers with updates; the other one stays frozen."""
     rank: Annotated[int, Count] = 2
     alpha: Annotated[float, Positive] = 1.0
@@ -63,6 +65,18 @@ class ClipLora(Method):
     }
 
     def fit(self, task: Task) -> Predictor:
+        schedule = Schedule(
+            self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay,
+            augment=self.augment, optimiser="adamw", anneal="step", floor=min(1e-6, self.lr),
+        )  # fmt: skip
+        return train(task, self.model(task), cross_entropy, schedule, "images")
+
+    def model(self, task: Task) -> TwoTowers:
+        """Both towers with the updates at their start.
+
+        Raises:
+            NotApplicable: the towers are not a ViT and a causal text tower of plain blocks.
+        """
         visual = vit(task.backbone)
         tower = text_tower(task.backbone, "changes the text tower")
         width, blocks = shape(visual)
@@ -71,12 +85,7 @@ class ClipLora(Method):
         images = self._slots(task, "image", width, blocks)
         text_width = tower.token_embedding.weight.shape[1]
         texts = self._slots(task, "text", text_width, len(tower.transformer.resblocks))
-        module = TwoTowers(task, AdaptedViT(visual, images), TextClassifier(task, prompts, texts))
-        schedule = Schedule(
-            self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay,
-            augment=self.augment, optimiser="adamw", anneal="step", floor=min(1e-6, self.lr),
-        )  # fmt: skip
-        return train(task, module, cross_entropy, schedule, "images")
+        return TwoTowers(task, AdaptedViT(visual, images), TextClassifier(task, prompts, texts))
 
     def _slots(self, task: Task, tower: str, width: int, blocks: int) -> list[Slots]:
         """The updates of a tower, one per block; none if it stays frozen."""
