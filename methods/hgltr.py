@@ -207,7 +207,7 @@ class HierarchyLoss(Loss):
     def forward(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """(B, C) or (B, 2 C) logits and cosines, and (B,) labels -> (B,) losses."""
         logits, cosines = logits.split(len(self.few), dim=1) if self._mse else (logits, None)
-        losses = self.adjusted(logits, labels, batch)
+        losses: Tensor = self.adjusted(logits, labels, batch)
         soft = self.soft(labels)
         counted = (
             torch.ones_like(losses) if self._skip_few == "none" else 1 - self.few[labels].float()
