@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks.tools.checkouts import Checkout
-from benchmarks.tools.parity.__main__ import main
+from benchmarks.tools.parity.__main__ import main, on_cpu
 from benchmarks.tools.parity.contract import EXACT, Pair, named, names
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "parity.md"
@@ -221,3 +221,12 @@ def test_the_document_has_every_comparison_at_its_commit() -> None:
     assert stated == {
         name: (found.repository, found.commit[:7]) for name, found in expected.items()
     }
+
+
+def test_code_stays_on_the_cpu_only_while_it_is_compared() -> None:
+    before = (torch.Tensor.cuda, torch.nn.Module.cuda, torch.cuda.is_available)
+    with on_cpu():
+        x = torch.zeros(2)
+        assert x.cuda(3) is x and torch.cuda.FloatTensor([1.0]).device.type == "cpu"
+        assert not torch.cuda.is_available()
+    assert (torch.Tensor.cuda, torch.nn.Module.cuda, torch.cuda.is_available) == before
