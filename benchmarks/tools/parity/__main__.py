@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise UserError(
                 f"--theirs DIR: a checkout of github.com/{comparisons[0].repository} is needed."
             )
-        results = [_run(each, chosen.theirs, chosen.markdown) for each in comparisons]
+        results = [run(each, chosen.theirs, markdown=chosen.markdown) for each in comparisons]
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -60,7 +60,7 @@ def _list(comparisons: list[Comparison]) -> None:
         print(f"{each.name:{width}}  {each.repository} {each.commit[:7]}: {each.what}")
 
 
-def _run(comparison: Comparison, folder: Path, markdown: bool) -> bool:
+def run(comparison: Comparison, folder: Path, *, markdown: bool) -> bool:
     """Compare, print, and return True if everything agrees.
 
     Raises:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.errors import UserError
 from benchmarks.tools.checkouts import Checkout
-from benchmarks.tools.parity.__main__ import main, on_cpu
+from benchmarks.tools.parity.__main__ import main, on_cpu, run
 from benchmarks.tools.parity.contract import EXACT, Pair, named, names
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "parity.md"
@@ -176,13 +178,24 @@ def test_a_commit_is_that_of_the_folder_itself(decoupling: Path) -> None:
     assert Checkout(inside, "owner/name", ["a.py"]).commit is None
 
 
-def test_modules_are_forgotten_and_stand_ins_too(tmp_path: Path) -> None:
-    folder = written(tmp_path, {"utils.py": "import stood_in\nvalue = stood_in.value"})
+def test_modules_are_forgotten_and_stand_ins_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(tmp_path, {"utils.py": "import stood_in\nvalue = stood_in.value\nprint(value)"})
+    monkeypatch.setitem(sys.modules, "utils", ModuleType("utils"))  # of somebody else
     before = dict(sys.modules)
-    theirs = Checkout(folder, "owner/name", ["utils.py"])
+    theirs = Checkout(tmp_path, "owner/name", ["utils.py"])
     [utils] = theirs.modules("utils", stand_ins={"stood_in": SimpleNamespace(value=3)})
-    assert utils.value == 3
-    assert sys.modules == before and str(folder) not in sys.path
+    assert utils.value == 3 and capsys.readouterr().out == ""
+    assert sys.modules == before and str(tmp_path) not in sys.path
+
+
+def test_an_error_in_the_stated_version_is_not_blamed_on_the_version(decoupling: Path) -> None:
+    written(decoupling, {"utils.py": "start = 1 / 0"})
+    git(decoupling, "commit", "-qam", "two")
+    stated = replace(named("lws"), commit=git(decoupling, "rev-parse", "HEAD"))
+    with pytest.raises(UserError, match=r"^lws: ZeroDivisionError in utils\.py:1: division"):
+        run(stated, decoupling, markdown=False)
 
 
 @pytest.mark.parametrize(
