@@ -192,9 +192,10 @@ def require_tokenizer(ident: BackboneId) -> None:
 def cannot_fetch(ident: BackboneId, reason: str) -> DataMissing:
     """The error for missing files: what to download, and what to use instead."""
     absent = missing(ident) or needs(ident)
+    arch = ident.name if ident.of_timm else ident.arch
     by_hand = (
-        f"or point to a checkpoint file with --backbone {ident.arch}/FILE; "
-        if ident.arch
+        f"or point to a checkpoint file with --backbone {arch}/FILE; "
+        if arch
         else "or point to a folder with --backbone local-dir:FOLDER; "
     )
     if all(need.what == "weights" for need in absent):

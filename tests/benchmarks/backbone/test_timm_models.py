@@ -318,8 +318,11 @@ def test_cached_weights_load_offline(hub: Path, trained: dict[str, torch.Tensor]
 
 
 def test_weights_that_are_not_here(hub: Path) -> None:
-    with pytest.raises(DataMissing, match=r"--offline.*run_benchmarks.py download timm:test_vit"):
+    with pytest.raises(
+        DataMissing, match=r"--offline.*run_benchmarks.py download timm:test_vit"
+    ) as e:
         load_on_cpu(f"{VIT}.r160_in1k", offline=True)
+    assert "--backbone timm:test_vit.r160_in1k/FILE" in str(e.value)
     shutil.rmtree(hub)
 
 
