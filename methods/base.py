@@ -345,6 +345,9 @@ class Method(ABC):
     info: ClassVar[MethodInfo]
     space: ClassVar[Mapping[str, Distribution]] = {}
     """Values that `tune` may try, by field."""
+    quick: ClassVar[Mapping[str, Any]] = {}
+    """Values that `check` gives to fields, besides few epochs and small batches, so that a fit on
+    its tiny world takes a second. Only for methods of many trainings."""
 
     @abstractmethod
     def fit(self, task: Task) -> Predictor:

@@ -117,6 +117,7 @@ class Subject:
         }
         if "batch_size" in fields:
             short["batch_size"] = batch_size
+        short |= getattr(self.cls, "quick", {})
         method: Method = self.cls(**short)
         return method
 

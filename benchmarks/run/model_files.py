@@ -120,7 +120,8 @@ def read_model(file: Path) -> SavedModel:
         part, _, rest = name.partition("/")
         parts.setdefault(part, {})[rest] = tensor
     last = parts.pop("last", None)
-    stages = tuple(parts[f"stage {i}"] for i in range(len(parts)))
+    count = max((int(part.partition(" ")[2]) + 1 for part in parts), default=0)
+    stages = tuple(parts.get(f"stage {i}", {}) for i in range(count))
     if last is None:
         last = stages[-1] if stages else {}
     return SavedModel(stages, last, json.loads(metadata["origin"]))

@@ -27,6 +27,7 @@ TRAINED = [
     (name, kind)
     for name in sorted(METHODS.entries())
     if "batch_size" in METHODS.get(name).__dataclass_fields__
+    and not METHODS.get(name).quick  # of many trainings: tested beside the method
     for kind in info_of(name).tasks
 ]
 
@@ -61,7 +62,7 @@ def fitted(method: Method, tasks: Sequence[Task]) -> list[Tensor]:
     logits = []
     for one, task in zip(found, tasks, strict=True):
         assert isinstance(one, Predictor), one
-        needs = method.info.needs
+        needs = one.needs or method.info.needs
         with torch.no_grad():
             logits.append(one.logits(task.train.batch(np.arange(len(task.train)), needs=needs)))
     return logits

@@ -35,5 +35,6 @@ def _likeness(member: Member) -> Hashable:
     return (
         (request.task.device, len(request.task.train), request.stage, member.start),
         (schedule.epochs, schedule.batch_size),
-        (schedule.optimiser, schedule.momentum, schedule.eps, schedule.anneal),
+        (schedule.optimiser, schedule.momentum, schedule.eps),
+        (schedule.anneal, schedule.warmup),
     )

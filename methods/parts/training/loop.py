@@ -96,10 +96,10 @@ class _Loop:
         self._turns = [turn for turn in self._turns if turn.member.error is None]
         if not self._turns:
             return
-        anneal(self._optimiser, epoch, schedule.epochs)
         now = stage.epochs_before + epoch
         epochs = stage.epochs_before + schedule.epochs + stage.epochs_after
         steps = max(turn.start(epoch) for turn in self._turns)
+        self._anneal(epoch, steps)
         with randomness.seeded(task.seed, "epoch", now, device=task.device):
             try:
                 for step in range(steps):
@@ -107,8 +107,10 @@ class _Loop:
                     if not turns:
                         break
                     if schedule.anneal == "step":
-                        anneal(self._optimiser, epoch + step / steps, schedule.epochs)
+                        self._anneal(epoch + step / steps, steps)
                     self._optimiser.step()
+                    for turn in turns:
+                        turn.member.stepped()
                     for progress in self._progress:
                         progress(now, epochs, step + 1, steps)
             finally:
@@ -117,6 +119,10 @@ class _Loop:
         for turn in self._turns:
             if turn.member.error is None:
                 turn.over(epoch, self._optimiser)
+
+    def _anneal(self, done: float, steps: int) -> None:
+        schedule = self._first.schedule
+        anneal(self._optimiser, done, schedule.epochs, warmup=schedule.warmup, steps=steps)
 
 
 class _Turn:

@@ -51,14 +51,26 @@ def take_up(
             }
 
 
-def anneal(optimiser: torch.optim.Optimizer, done: float, epochs: int) -> None:
+def anneal(
+    optimiser: torch.optim.Optimizer, done: float, epochs: int, *, warmup: int = 0, steps: int = 1
+) -> None:
     """Set the learning rates on the cosine from their peaks to their floors.
+
+    A warm-up comes first: it begins at a millionth of the peak and reaches it after `warmup` steps,
+    and the cosine begins with the next step (as in the code of LT-Soups).
 
     Args:
         optimiser: from `optimiser_of`.
         done: epochs trained so far; a fraction within an epoch.
         epochs: all epochs of the training.
+        warmup: steps of the warm-up.
+        steps: steps of an epoch.
     """
+    step = round(done * steps)
+    if warmup:
+        done, epochs = max(step - warmup - 1, 0), epochs * steps - warmup
     for group in optimiser.param_groups:
         fall = group["peak"] - group["floor"]
         group["lr"] = group["floor"] + fall * 0.5 * (1 + math.cos(math.pi * done / epochs))
+        if step < warmup:
+            group["lr"] = group["peak"] * (1e-6 + (1 - 1e-6) * step / warmup)

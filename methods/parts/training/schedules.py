@@ -32,6 +32,11 @@ class Schedule:
     (Tip-Adapter)."""
     floor: float = 0.0
     """Learning rate at the end of the cosine."""
+    warmup: int = 0
+    """Steps in which the learning rate rises along a line before the cosine, with anneal=step."""
+    ema: float = 0.0
+    """Decay of a moving average of the parameters over the steps, which takes their place in
+    validation and at the end; 0 for none."""
     sampler: Literal["natural", "balanced"] = "natural"
     """balanced: every class equally often, as many samples per epoch (Kang et al. 2020, p = 0)."""
     micro_batch: int = 128
@@ -48,6 +53,9 @@ class Stage:
     """Epochs of the earlier stages."""
     epochs_after: int = 0
     """Epochs of the later stages."""
+    alone: bool = False
+    """True if the module holds all that the stages before left behind: their states are dropped,
+    and a run that resumes later finds modules of these stages as they started."""
 
 
 ONLY = Stage()

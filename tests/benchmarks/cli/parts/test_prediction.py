@@ -56,7 +56,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def records(clip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Every single-label method on the small world."""
-    return _run(",".join(SINGLE), tmp_path_factory.mktemp("saved"), clip_folder, *DATA)
+    short = [
+        f"--set={name}.{field}={value}"
+        for name in SINGLE
+        for field, value in METHODS.get(name).quick.items()
+    ]
+    return _run(",".join(SINGLE), tmp_path_factory.mktemp("saved"), clip_folder, *DATA, *short)
 
 
 @pytest.mark.parametrize("method", SINGLE)
