@@ -72,9 +72,8 @@ def assert_as_alone(
             assert isinstance(one, Predictor), one
             expected = alone[number]
             assert isinstance(expected, Predictor) and expected.fitted_together == 1
-            assert dataclasses.replace(one, logits=None, fitted_together=1) == dataclasses.replace(
-                expected, logits=None
-            )
+            own = {"logits": None, "uncalibrated": None, "fitted_together": 1}
+            assert dataclasses.replace(one, **own) == dataclasses.replace(expected, **own)
             assert torch.equal(logits_of(one, task), logits_of(expected, task))
 
 
