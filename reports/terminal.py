@@ -60,7 +60,11 @@ def _rich(grid: Grid, *, roomy: bool) -> Rich:
         title = _title(head, roomy=roomy, grouped=head.group != group)
         group = head.group
         texts = _aligned(grid.column(place), title, roomy=roomy)
-        found.add_column(Text(title, justify="right"), justify="left", no_wrap=True)
+        # Without it rich takes the longest word for the least width, and cuts what does not fit.
+        width = max(map(len, (*title.split("\n"), *map(str, texts))))
+        found.add_column(
+            Text(title, justify="right"), justify="left", no_wrap=True, min_width=width
+        )
         for line, text in zip(lines, texts, strict=True):
             line.append(text)
     for line in lines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_the_report_has_a_table_of_sets(tmp_path: Path) -> None:
     right = np.arange(240) % 2 == 0
     arrays[bits.key] = {name: arrays[records[0].key][name] for name in ("ids", "labels")}
     arrays[bits.key]["right"] = right
-    console = Console(width=250, file=io.StringIO(), color_system=None)
+    console = Console(width=80, file=io.StringIO(), color_system=None)
     write_report(
         [*records, bits], tmp_path, read=lambda record: arrays[record.key], console=console,
         settings=Settings(conformal=90.0),
@@ -107,7 +108,11 @@ def test_the_report_has_a_table_of_sets(tmp_path: Path) -> None:
     text = (tmp_path / "glyphs100_lt__glyph__conformal.md").read_text("utf-8")
     assert "calibrate the sets of the other halves, 100 times" in text
     assert "Without stored probabilities: ncm." in text and " to " in text
-    assert isinstance(console.file, io.StringIO) and "Conformal sets" in console.file.getvalue()
+    assert isinstance(console.file, io.StringIO)
+    printed = console.file.getvalue()
+    assert "Conformal sets" in printed and "…" not in printed
+    sizes = re.findall(r"\d\.\d\d to \d\.\d\d", text)
+    assert sizes and all(size in printed for size in sizes)  # nothing is cut in 80 columns
     lines = csv.DictReader(
         io.StringIO((tmp_path / "glyphs100_lt__glyph__conformal.csv").read_text("utf-8"))
     )
