@@ -77,7 +77,7 @@ def small(name: str, **changes: Any) -> str:
     def entry(pretrained: bool = False, **settings: Any) -> Any:
         return timm.create_model(name, pretrained=pretrained, **(usual | changes | settings))
 
-    entry.__name__ = f"small_{name}"
+    entry.__name__ = "_".join(["small", name, *changes])
     register_model(entry)
     return entry.__name__
 
@@ -115,6 +115,7 @@ TIMM = {
         "image_size": 64,
     },
     "mobileclip2-l": in_timm("vit_large_patch14_clip_224", "token"),
+    "class token, attention of patches": in_timm("vit_base_patch16_224", "map", "none"),
     "dinov2": in_timm("vit_small_patch14_reg4_dinov2", "token", "none", num_heads=2),
     "dinov3": in_timm("vit_small_patch16_dinov3", "avg", "none"),
     "linear after average": in_timm("vit_base_patch32_siglip_gap_256", "avg", "linear"),
