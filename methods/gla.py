@@ -139,7 +139,8 @@ class Joint(nn.Module):
             assert batch.images is not None
             found = self._backbone[0].encode_images(batch.images)
         with torch.autocast(found.device.type, enabled=False):
-            return found @ self.weight.T + tuned / self.temperature - self.shift
+            logits: Tensor = found @ self.weight.T + tuned / self.temperature - self.shift
+        return logits
 
 
 @torch.no_grad()
