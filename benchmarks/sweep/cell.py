@@ -66,12 +66,16 @@ class Cell:
 
         Two records with one identity and different keys were made by different code.
         """
+        return self.identity_with(self.dataset_config)
+
+    def identity_with(self, dataset_config: dict[str, Any]) -> str:
+        """Return the identity of the cell with other knobs of its data set."""
         return cell_identity(
             method=self.method,
             config=self.config,
             family=self.family.name,
             dataset_version=self.family.version,
-            dataset_config=self.dataset_config,
+            dataset_config=dataset_config,
             weights_id=self.backbone.weights_id,
             seed=self.seed,
             split_seed=self.split_seed,

@@ -21,6 +21,7 @@ from benchmarks.plugins.values import apply_fields
 from benchmarks.protocol import UNREPEATABLE, budget
 from benchmarks.sweep.baselines import Baselines, resolve
 from benchmarks.sweep.cell import Cell
+from benchmarks.sweep.earlier import EarlierFields
 from benchmarks.sweep.fingerprints import fingerprint
 from benchmarks.sweep.recipe_files import Recipe, RecipeBook
 from benchmarks.sweep.recipe_state import is_stale
@@ -284,6 +285,7 @@ def look_up(cells: list[Cell], records: list[Record], *, repeatable: bool = True
     """
     by_key = {r.key: r for r in records}
     by_identity = {r.identity: r for r in sorted(records, key=preference)}
+    earlier = EarlierFields(records)
     planned = []
     for cell in cells:
         record = by_key.get(cell.key)
@@ -291,10 +293,9 @@ def look_up(cells: list[Cell], records: list[Record], *, repeatable: bool = True
             planned.append(Planned(cell, "stale", record))
         elif record is not None:
             planned.append(Planned(cell, record.status.replace("_", " "), record))
-        elif cell.identity in by_identity:
-            planned.append(Planned(cell, "stale", by_identity[cell.identity]))
         else:
-            planned.append(Planned(cell, "missing", None))
+            found = next(filter(None, map(by_identity.get, earlier.identities(cell))), None)
+            planned.append(Planned(cell, "stale" if found else "missing", found))
     return planned
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks.cli.parts.messages import warn
 from benchmarks.errors import UserError
+from benchmarks.sweep.earlier import EarlierFields
 from benchmarks.sweep.plan import Expansion
 from methods.registry import METHODS
 from reports import folders
@@ -48,7 +49,12 @@ def records_of_sweep(records: Sequence[Record], expansion: Expansion, file: Path
     Raises:
         UserError: no record is of this sweep.
     """
-    places = {cell.identity: place for place, cell in enumerate(expansion.cells)}
+    earlier = EarlierFields(records)
+    places = {
+        identity: place
+        for place, cell in enumerate(expansion.cells)
+        for identity in earlier.identities(cell)
+    }
     found = [record for record in records if record.identity in places]
     found.sort(key=lambda record: places[record.identity])
     if not found:
