@@ -20,6 +20,9 @@ NAMES = {
     "medium": "med_acc",
     "few": "few_acc",
     "worst_class": "worst_case_acc",
+    "harmonic": "hmean_acc",
+    "geometric": "gmean_acc",
+    "macro_f1": "macro_f1",
 }
 """Our metrics, each with its name in their results."""
 
@@ -32,7 +35,7 @@ NAMES = {
     "not printed",
 )
 def compare(theirs: Checkout) -> Iterator[Pair]:
-    """Accuracies overall, by group, class mean and worst, and the calibration error."""
+    """Accuracies overall, by group and class (four means), macro-F1, calibration error."""
     [module] = theirs.modules("utils.evaluator")
     counts = long_tail().numpy().astype(np.int64)
     labels = labels_of(torch.ones(len(counts)), 600)
