@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from benchmarks.augment import Augmentation
 from benchmarks.backbones import Backbone
 from benchmarks.errors import NotApplicable, UserError
-from benchmarks.plugins.ranges import Count
+from benchmarks.plugins.ranges import Count, Share
 from methods.base import Batch, Method, Predictor, Samples, Task
 from methods.parts.bases import built
 from methods.parts.heads.priors import ROWS, prior_from_images
@@ -61,7 +61,7 @@ class Gla(Method):
     """Fields of the base that differ from its defaults, for example loss=ce,init=text,lr=0.01."""
     mode: Literal["logits", "weights"] = "logits"
     """logits: GLA. weights: WiSE-FT, which interpolates with the state before fine-tuning."""
-    alpha: float = 0.5
+    alpha: Annotated[float, Share] = 0.5
     """Position between the weights before (0) and after fine-tuning (1), for mode=weights."""
     train_prior: Literal["auto", "subtract", "keep"] = "auto"
     """log pi of the training frequencies in the base's logits, for mode=logits. auto subtracts it

@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -44,6 +45,10 @@ os.environ.update(
 )
 for _variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy", "NO_PROXY"):
     os.environ.pop(_variable, None)
+
+# A shell's background jobs ignore Ctrl-C, and so would everything that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # A time limit for each example fails on a busy machine.

@@ -16,8 +16,8 @@ HELP = "list methods, data sets and backbones, or recipes"
 EXAMPLES = {
     "list methods": "names for --methods",
     "list recipes": "which are stale",
-    "list backbones --runs lift": "pretrained weights that a method runs on",
-    "list backbones --arch RN50": "methods that run on an architecture",
+    "list backbones --runs lift": "weights that it runs on",
+    "list backbones --arch RN50": "methods that run on it",
 }
 
 BACKBONES = {

@@ -31,7 +31,7 @@ HELP = "write tables and figures of records"
 EXAMPLES = {
     "report results/runs": "the tables of earlier runs",
     "report results/runs --html": "only the page",
-    "report results/runs --test-prior forward50,uniform,backward50": "other test distributions",
+    "report results/runs --test-prior forward50": "another test distribution",
 }
 
 DEFAULT_FOLDER = Path("reports/out")

@@ -1,6 +1,7 @@
 """Looks of rows: a colour, dashes and a marker for each name, the same in every report.
 
-The methods of the suite have looks of their own, so that they never share one. Other methods, and
+The methods of the suite have looks of their own: no two share colour and marker, and those that
+share a colour differ in dashes and marker. Other methods, and
 further variants of a method, begin with a look that follows from the name alone and take the next
 one if a row of the same report has it already. Rows differ in lightness, dashes and markers as well
 as in hue, because figures are printed in grey, too.
@@ -53,7 +54,9 @@ _OF_THE_SUITE = {
     "lmpt": (4, 2, 4), "coop": (5, 0, 5), "crt": (6, 4, 7), "lws": (7, 1, 6),
     "logit_adjustment": (8, 5, 8), "prototype": (9, 0, 9), "linear_probe": (10, 4, 11),
     "tip_adapter": (11, 2, 12), "clip_adapter": (12, 3, 13), "tau_norm": (13, 1, 15),
-    "ncm": (14, 0, 14),
+    "ncm": (14, 0, 14), "lift_plus": (15, 1, 10), "clip_lora": (16, 0, 16), "gla": (17, 2, 17),
+    "lt_soups": (18, 3, 18), "taskres": (19, 0, 19), "hgltr": (2, 4, 20), "clap": (6, 1, 21),
+    "lp_plus_plus": (1, 2, 12), "ss_text": (14, 3, 2),
 }  # fmt: skip
 
 Name = tuple[str, str]
@@ -76,15 +79,11 @@ def assign(names: Iterable[Name]) -> Mapping[Name, Look]:
     others = [name for method, name in sorted(first.items()) if method not in _OF_THE_SUITE]
     variants = sorted(rows - set(first.values()))
     found: dict[Name, tuple[int, int, int]] = {name: _OF_THE_SUITE[name[0]] for name in own}
-    # Looks of the suite come last even if their methods are absent, so that a plug-in looks the
-    # same beside any of them.
-    colours, markers = (
-        Counter({look[part]: 0.5 for look in _OF_THE_SUITE.values()}) for part in (0, 2)
-    )
-    for look in found.values():
-        colours[look[0]] += 1
-        markers[look[2]] += 1
-    pairs = {(look[0], look[2]) for look in found.values()}
+    # Looks of the suite come last whether or not their methods are there, so that a plug-in looks
+    # the same beside any of them.
+    colours = Counter(look[0] for look in _OF_THE_SUITE.values())
+    markers = Counter(look[2] for look in _OF_THE_SUITE.values())
+    pairs = {(look[0], look[2]) for look in _OF_THE_SUITE.values()}
     # A method's own look follows from its name alone, those of its other rows from their labels.
     texts = [(name, name[0]) for name in others] + [(name, name[1]) for name in variants]
     for name, text in texts:

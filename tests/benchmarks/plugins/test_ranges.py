@@ -58,6 +58,20 @@ REFUSED = [
     ("tip_adapter", "shots", -1, "-1 is less than 0"),
     ("tip_adapter", "alpha", -1, "-1 is less than 0"),
     ("tip_adapter", "beta", -1, "-1 is less than 0"),
+    ("clip_lora", "rank", 0, "0 is less than 1"),
+    ("clip_lora", "dropout", 1.5, "1.5 is more than 1"),
+    ("coop", "asl_gamma_pos", -1, "-1 is less than 0"),
+    ("lmpt", "bal_power", -1, "-1 is less than 0"),
+    ("linear_probe", "bal_divisor", -1, "-1 is less than 0"),
+    ("hgltr", "kl", -1, "-1 is less than 0"),
+    ("hgltr", "mse", -1, "-1 is less than 0"),
+    ("hgltr", "tau_soft", -1, "-1 is less than 0"),
+    ("lift", "mask", 2, "2 is more than 1"),
+    ("lt_soups", "ratios", 31, "31 is more than 30"),
+    ("lt_soups", "branches", 0, "0 is less than 1"),
+    ("lt_soups", "merge", 1.5, "1.5 is more than 1"),
+    ("lt_soups", "steps", -1, "-1 is less than 0"),
+    ("lt_soups", "ema", 2, "2 is more than 1"),
 ]
 
 

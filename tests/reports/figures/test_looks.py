@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from methods.registry import METHODS
@@ -16,11 +18,14 @@ def names(*methods: str) -> list[tuple[str, str]]:
     return [(method, method) for method in methods]
 
 
-def test_the_methods_of_the_suite_differ_in_colour_and_marker() -> None:
+def test_the_methods_of_the_suite_differ_in_colour_or_dashes_and_in_marker() -> None:
     looks = assign(names(*SUITE))
     assert len(looks) == len(SUITE) > 10
-    assert len({look.colour for look in looks.values()}) == len(SUITE)
-    assert len({(look.marker, look.filled) for look in looks.values()}) == len(SUITE)
+    assert len({(look.colour, look.dashes) for look in looks.values()}) == len(SUITE)
+    pairs = {(look.colour, look.marker, look.filled) for look in looks.values()}
+    assert len(pairs) == len(SUITE)
+    uses = Counter(look.colour for look in looks.values())
+    assert max(uses.values()) <= 2 and len(uses) >= 20
     assert GREY.colour not in {look.colour for look in looks.values()}
 
 

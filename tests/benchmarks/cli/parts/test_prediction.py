@@ -121,7 +121,8 @@ def test_content_of_a_model_file(records: dict[str, Path]) -> None:
     for method, model in held.items():
         cost = json.loads(records[method].read_text("utf-8"))["cost"]["trainable_params"]
         tensors = [*model.last.values(), *(t for stage in model.stages for t in stage.values())]
-        assert sum(t.numel() for t in tensors) >= cost
+        if model.stages:  # what was not trained by the loop, `predict` fits again
+            assert sum(t.numel() for t in tensors) >= cost
     # Without the frozen tower: 2 blocks of width 32 with their adapters and a head.
     lift = sum(t.numel() for t in held["lift"].last.values())
     assert lift == json.loads(records["lift"].read_text("utf-8"))["cost"]["trainable_params"]
