@@ -39,7 +39,9 @@ def vit() -> Backbone:
 
 
 def test_names_are_those_of_timm() -> None:
-    assert timm_names.models() == set(timm.list_models())
+    # Small models of other tests may be in timm's registry, too.
+    theirs = {name for name in timm.list_models() if not name.startswith("small_")}
+    assert timm_names.models() == theirs and len(theirs) > 1000
     pretrained = [name.partition(".") for name in timm.list_pretrained()]
     assert len(pretrained) > 1000
     assert all(timm_names.has_weights(arch, tag) for arch, _, tag in pretrained)
