@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks import class_values
 from benchmarks.average_precision import average_precisions
+from benchmarks.calibration_error import expected_calibration_error
 from benchmarks.hierarchy import DEEPEST
 from benchmarks.multi_label import aurocs
 
@@ -457,24 +458,3 @@ def _measure(outcome: Outcome) -> Metrics:
     absent = dict.fromkeys(METRICS.keys() - values.keys())
     per_class = tuple(None if np.isnan(value) else float(value) for value in outcome.values)
     return Metrics(**values, **absent, per_class=per_class)
-
-
-def expected_calibration_error(
-    confidence: Array, right: NDArray[np.bool_], bins: int = 15, weights: Array | None = None
-) -> float | None:
-    """Mean gap between confidence and accuracy in percent over equal-width bins (Guo et al. 2017).
-
-    Args:
-        confidence: (N,) probability of the predicted class.
-        right: (N,) True where it was the true class.
-        bins: number of bins on (0, 1].
-        weights: (N,) weight of each image; by default all count alike.
-    """
-    if not len(confidence):
-        return None
-    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    if weights is None:
-        gaps = np.bincount(which, weights=confidence - right, minlength=bins)
-        return float(100.0 * np.abs(gaps).sum() / len(confidence))
-    gaps = np.bincount(which, weights=weights * (confidence - right), minlength=bins)
-    return float(100.0 * np.abs(gaps).sum() / weights.sum())

@@ -22,7 +22,7 @@ from typing import Annotated, ClassVar
 from benchmarks.plugins.ranges import Count, NonNegative, Positive, Share
 from methods.base import Task
 from methods.parts.ensembling import views_for
-from methods.parts.losses import MultiLabelLossName, named_loss
+from methods.parts.losses import MultiLabelLossName, multi_label_settings, named_loss
 from methods.parts.losses.base import LossFunction
 from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.text.prompts import Position, PromptClassifier, PromptLearner, prompt_schedule
@@ -96,13 +96,4 @@ class CoOp(Learner):
         return dataclasses.replace(predictor, views=views)
 
     def _multi_label(self, task: Task) -> LossFunction:
-        return named_loss(
-            self.loss,
-            task,
-            db_neg_scale=self.db_neg_scale,
-            db_mu=self.db_mu,
-            asl_gamma_pos=self.asl_gamma_pos,
-            asl_detach=self.asl_detach,
-            bal_power=self.bal_power,
-            bal_divisor=self.bal_divisor,
-        )
+        return named_loss(self.loss, task, **multi_label_settings(self))

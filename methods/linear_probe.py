@@ -12,7 +12,7 @@ from benchmarks.plugins.ranges import Count, NonNegative, Positive, Share
 from methods.base import Task
 from methods.parts.ensembling import views_for
 from methods.parts.heads.linear_classifiers import SCALE, head_training
-from methods.parts.losses import LossName, named_loss
+from methods.parts.losses import LossName, multi_label_settings, named_loss
 from methods.parts.losses.base import LossFunction
 from methods.parts.losses.multi_label.bce import binary_cross_entropy
 from methods.parts.losses.single_label.ce import cross_entropy
@@ -87,11 +87,6 @@ class LinearProbe(Learner):
             task,
             scale=SCALE,
             tau=self.tau,
-            db_neg_scale=self.db_neg_scale,
-            db_mu=self.db_mu,
-            asl_gamma_pos=self.asl_gamma_pos,
-            asl_detach=self.asl_detach,
-            bal_power=self.bal_power,
-            bal_divisor=self.bal_divisor,
+            **multi_label_settings(self),
             cb_reduction=self.cb_reduction,
         )

@@ -48,7 +48,7 @@ from benchmarks.errors import NotApplicable
 from benchmarks.plugins.ranges import Count, NonNegative, Positive, Share
 from methods.base import Batch, Task
 from methods.parts.ensembling import views_for
-from methods.parts.losses import MultiLabelLossName, named_loss
+from methods.parts.losses import MultiLabelLossName, multi_label_settings, named_loss
 from methods.parts.losses.base import Loss, LossFunction
 from methods.parts.losses.single_label.la import LogitAdjusted
 from methods.parts.text.prompts import PromptClassifier, PromptLearner, prompt_schedule
@@ -150,16 +150,7 @@ class Lmpt(Learner):
     def _classification(self, task: Task) -> LossFunction:
         if task.kind == "single":
             return LogitAdjusted(task.log_prior, self.tau)
-        return named_loss(
-            self.loss,
-            task,
-            db_neg_scale=self.db_neg_scale,
-            db_mu=self.db_mu,
-            asl_gamma_pos=self.asl_gamma_pos,
-            asl_detach=self.asl_detach,
-            bal_power=self.bal_power,
-            bal_divisor=self.bal_divisor,
-        )
+        return named_loss(self.loss, task, **multi_label_settings(self))
 
 
 class _Both(Loss):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.calibration_error import BINS, bin_of
 from benchmarks.errors import UserError
 from benchmarks.metrics import single_label_outcome
 from benchmarks.priors import prior_in
@@ -16,8 +17,6 @@ from reports.compare.runs import Read
 from reports.page.packing import bits, packed
 from results.schema import Record
 
-BINS = 15
-"""Bins of equal width of the reliability diagrams, those of the expected calibration error."""
 LARGEST = 7_000_000
 """Characters of all predictions of a page; runs beyond have none."""
 
@@ -115,8 +114,7 @@ def _bins(
         right: (N,) True where it is the true one.
         groups: (N,) group of the true class.
     """
-    # A bin has its upper end, as in the metric `ece`.
-    place = np.clip(np.ceil(confidence.astype(float) * BINS).astype(int) - 1, 0, BINS - 1)
+    place = bin_of(confidence)
     found = np.zeros((len(GROUPS), BINS, 3), dtype=np.float32)
     for own, group in zip(found, GROUPS, strict=True):
         chosen = groups == group

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
 
 from benchmarks.average_precision import average_precisions
+from benchmarks.calibration_error import expected_calibration_error
 from benchmarks.metrics import (
     METRICS,
     Metrics,
     Outcome,
-    expected_calibration_error,
     lowest_class,
     metrics_of,
     multi_label_metrics,

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.tools.checkouts import Checkout, Settings
+from benchmarks.tools.parity.contract import GRADIENTS, Pair
 from benchmarks.tools.parity.worlds import CLASSES, backbone, normal, their_clip
+from methods.base import Batch
 from methods.parts.image.finetune import AdapterKind
+from methods.parts.losses.base import LossFunction
 
 KINDS: dict[AdapterKind, tuple[str, ...]] = {
     "adaptformer": ("adaptformer",),
@@ -149,7 +152,45 @@ def perturb(pairs: list[Match], strength: float = 0.02) -> None:
                 parameter.copy_(part.view_as(parameter))
 
 
-def gradients(pairs: list[Match]) -> Iterator[tuple[Tensor, Tensor]]:
+def passes(
+    kind: AdapterKind,
+    module: Any,
+    model: Any,
+    batch: Batch,
+    labels: Tensor,
+    loss: LossFunction,
+    criterion: nn.Module,
+    pairs: list[Match],
+) -> Iterator[Pair]:
+    """One pass forward and backward of both models on the images of a batch.
+
+    Args:
+        kind: one of `KINDS`.
+        module: our `AdaptedClassifier`.
+        model: their tuned model.
+        batch: with images.
+        labels: (B,) classes.
+        loss: ours.
+        criterion: theirs.
+        pairs: from `matches`.
+    """
+    images = batch.inputs
+    yield Pair(f"{kind}: features", module.tower(images), model(images, return_feature=True))
+    mine, other = module(batch), model(images)
+    yield Pair(f"{kind}: logits", mine, other)
+    mine, other = loss(mine, labels, batch).mean(), criterion(other, labels)
+    yield Pair(f"{kind}: loss", mine, other)
+    (mine + other).backward()
+    yield worst_gradient(kind, pairs)
+
+
+def worst_gradient(kind: str, pairs: list[Match]) -> Pair:
+    """The gradients that differ most, relative to the largest number."""
+    found = [Pair(f"{kind}: worst gradient", *pair, GRADIENTS) for pair in _gradients(pairs)]
+    return max(found, key=lambda pair: pair.differences[1])
+
+
+def _gradients(pairs: list[Match]) -> Iterator[tuple[Tensor, Tensor]]:
     """Gradients of both sides in one row; a parameter without one has zeros."""
     for mine, other in pairs:
         yield _flat([_gradient(each) for each in mine]), _flat([_gradient(each) for each in other])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.errors import NotApplicable
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from methods.parts.losses.base import LossFunction
 
 FOLDER = Path(__file__).parent
+_MULTI_LABEL_FIELDS = (
+    "db_neg_scale", "db_mu", "asl_gamma_pos", "asl_detach", "bal_power", "bal_divisor",
+)  # fmt: skip
 
 
 def loss_names(kind: Literal["single", "multi"]) -> list[str]:
@@ -55,6 +58,15 @@ def named_loss(name: str, task: Task, **settings: float | str) -> LossFunction:
     wanted = inspect.signature(make).parameters
     loss: LossFunction = make(task, **{key: settings[key] for key in settings if key in wanted})
     return loss
+
+
+def multi_label_settings(method: Any) -> dict[str, float | str]:
+    """The settings of the multi-label losses, from the fields of a method that has them all.
+
+    Args:
+        method: an instance with fields of these names, such as coop, lmpt or linear_probe.
+    """
+    return {name: getattr(method, name) for name in _MULTI_LABEL_FIELDS}
 
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ function drawAll() {
   ].filter(Boolean).join(", ");
   document.getElementById("news").textContent = DATA.news ?? "";
   settle();
+  drawAcross(); // first: the plots of both are rendered at the end of `draw`
   draw();
-  drawAcross();
   drawPublished();
   drawRuns();
   drawMethods();

@@ -44,7 +44,6 @@ function drawAcross() {
     ranks ? rankFigure(`ranks-${i}`, title, ranks, alike) : null,
     notes(below),
   ]) : h("p", {}, "No backbone has two data sets."));
-  renderPlots();
 }
 
 /** The diagram of critical differences: variants by mean rank, and bars over those not shown to differ. */

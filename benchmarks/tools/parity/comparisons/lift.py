@@ -8,12 +8,12 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.tools.checkouts import Checkout
-from benchmarks.tools.parity.contract import GRADIENTS, Pair, against
+from benchmarks.tools.parity.contract import Pair, against
 from benchmarks.tools.parity.lift_parts import (
     FILES,
     KINDS,
-    gradients,
     matches,
+    passes,
     perturb,
     their_model,
 )  # fmt: skip
@@ -58,14 +58,7 @@ def compare(theirs: Checkout) -> Iterator[Pair]:
         perturb(pairs)
         for parameter in there:
             parameter.requires_grad_()
-        yield Pair(f"{kind}: features", module.tower(images), model(images, return_feature=True))
-        mine, other = module(batch), model(images)
-        yield Pair(f"{kind}: logits", mine, other)
-        mine, other = loss(mine, labels, batch).mean(), criterion(other, labels)
-        yield Pair(f"{kind}: loss", mine, other)
-        (mine + other).backward()
-        found = [Pair(f"{kind}: worst gradient", *pair, GRADIENTS) for pair in gradients(pairs)]
-        yield max(found, key=lambda pair: pair.differences[1])
+        yield from passes(kind, module, model, batch, labels, loss, criterion, pairs)
         both = [*module.parameters(), *there]  # frozen parameters have no gradient
         optimiser = torch.optim.SGD(both, lr=0.01, momentum=0.9, weight_decay=5e-4)
         for _ in range(STEPS):

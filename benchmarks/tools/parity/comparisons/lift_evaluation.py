@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from benchmarks.metrics import expected_calibration_error, single_label_metrics
+from benchmarks.calibration_error import expected_calibration_error
+from benchmarks.metrics import single_label_metrics
 from benchmarks.protocol import group_of
 from benchmarks.tools.checkouts import Checkout
 from benchmarks.tools.parity.contract import Pair, against

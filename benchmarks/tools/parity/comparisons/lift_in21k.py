@@ -10,8 +10,8 @@ import torch
 from benchmarks import backbones
 from benchmarks.conformance.tiny import tiny_task
 from benchmarks.tools.checkouts import Checkout, Settings
-from benchmarks.tools.parity.contract import GRADIENTS, Pair, against
-from benchmarks.tools.parity.lift_parts import FILES, KINDS, gradients, matches, perturb
+from benchmarks.tools.parity.contract import Pair, against
+from benchmarks.tools.parity.lift_parts import FILES, KINDS, matches, passes, perturb
 from benchmarks.tools.parity.worlds import CLASSES, SIDE, data, normal, samples
 from methods.base import Batch
 from methods.parts.image.finetune import AdapterKind, adapted, text_head, tower_loss
@@ -52,11 +52,4 @@ def compare(theirs: Checkout) -> Iterator[Pair]:
             model = models.PeftModelFromViT(chosen, trunk, CLASSES)
         pairs = list(matches(kind, module, model))
         perturb(pairs)
-        yield Pair(f"{kind}: features", module.tower(images), model(images, return_feature=True))
-        mine, other = module(batch), model(images)
-        yield Pair(f"{kind}: logits", mine, other)
-        mine, other = loss(mine, labels, batch).mean(), criterion(other, labels)
-        yield Pair(f"{kind}: loss", mine, other)
-        (mine + other).backward()
-        found = [Pair(f"{kind}: worst gradient", *pair, GRADIENTS) for pair in gradients(pairs)]
-        yield max(found, key=lambda pair: pair.differences[1])
+        yield from passes(kind, module, model, batch, labels, loss, criterion, pairs)

@@ -15,8 +15,8 @@ from torchvision import transforms
 
 from benchmarks import augment
 from benchmarks.tools.checkouts import Checkout, Settings
-from benchmarks.tools.parity.contract import EXACT, GRADIENTS, Pair, against
-from benchmarks.tools.parity.lift_parts import Match, gradients, perturb
+from benchmarks.tools.parity.contract import EXACT, Pair, against
+from benchmarks.tools.parity.lift_parts import Match, perturb, worst_gradient
 from benchmarks.tools.parity.worlds import CLASSES, SIDE, backbone, samples, task
 from methods.base import Batch
 from methods.parts.image.finetune import AdapterKind, adapted, text_head, tower_loss
@@ -71,8 +71,7 @@ def compare(theirs: Checkout) -> Iterator[Pair]:
         mine = loss(mine, labels, batch).mean()
         other = loss(other, labels, batch).mean()
         (mine + other).backward()
-        found = [Pair(f"{kind}: worst gradient", *pair, GRADIENTS) for pair in gradients(pairs)]
-        yield max(found, key=lambda pair: pair.differences[1])
+        yield worst_gradient(kind, pairs)
 
 
 def _matches(kind: AdapterKind, module: Any, model: Any) -> Iterator[Match]:

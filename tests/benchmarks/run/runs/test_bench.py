@@ -13,8 +13,8 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
+from benchmarks.calibration_error import expected_calibration_error
 from benchmarks.errors import DataError
-from benchmarks.metrics import expected_calibration_error
 from benchmarks.run.batched_fits import shares
 from benchmarks.run.checkpoints import RESTARTED, FileCheckpoint, checkpoint_file
 from benchmarks.run.model_files import model_file, read_model
