@@ -17,12 +17,12 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks import randomness
 from benchmarks.augment import InEpoch
 from benchmarks.backbones import Backbone
-from benchmarks.datasets.base import TaskKind, Texts
+from benchmarks.datasets.base import Scores, TaskKind, Texts
 from benchmarks.hierarchy import Hierarchy
 from methods.registry import MethodInfo
 from methods.space import Distribution
@@ -103,6 +103,39 @@ class Predictor:
 
 FitResult = Predictor | Exception
 """Result of one of several fits."""
+
+
+def measured(logits: Tensor, scores: Scores) -> Tensor:
+    """The numbers that average precision is computed from.
+
+    Args:
+        logits: (N, C), for a softmax those without a calibration.
+        scores: of the data set.
+
+    Returns:
+        (N, C): the logits, or their log-softmax over the classes, float32 on the CPU.
+    """
+    if scores == "logits":
+        return logits
+    # The logarithm keeps the order and avoids the ties of rounded small probabilities.
+    return logits.cpu().double().log_softmax(-1).float()
+
+
+class _Measured(nn.Module):
+    """A module that returns what average precision on a softmax is computed from.
+
+    Args:
+        module: batch -> (B, C) logits; its method `uncalibrated`, if it has one, returns those
+            without a calibration.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, batch: Batch) -> Tensor:
+        """B samples -> (B, C)."""
+        return measured(getattr(self.module, "uncalibrated", self.module)(batch), "softmax")
 
 
 class Samples(Protocol):
@@ -219,6 +252,8 @@ class Task:
     hierarchy: Callable[[], Hierarchy] | None = None
     """Builds a tree over the classes, if the data set has one; raises NotApplicable if it needs
     something that is not on this machine."""
+    scores: Scores = "logits"
+    """Multi-label only: what average precision on the test images is computed from."""
     notes: list[str] = field(default_factory=list)
     """Footnotes for the record, added while the method uses the task (see `note`)."""
     details: list[str] = field(default_factory=list)
@@ -238,6 +273,21 @@ class Task:
         """(C,) log of the training class frequencies; zero images count as half an image."""
         counts = self.counts.clamp(min=0.5)
         return (counts / counts.sum()).log()
+
+    # ---- validation ----------------------------------------------------------------------------
+
+    def measured(self, logits: Tensor) -> Tensor:
+        """(N, C) uncalibrated logits -> what average precision is computed from, see `measured`."""
+        return measured(logits, self.scores)
+
+    def as_measured(self, module: nn.Module) -> nn.Module:
+        """A module whose outputs are what average precision is computed from.
+
+        Args:
+            module: batch -> (B, C) logits. A softmax is taken of its method `uncalibrated`, if it
+                has one.
+        """
+        return module if self.scores == "logits" else _Measured(module)
 
     # ---- texts ---------------------------------------------------------------------------------
 

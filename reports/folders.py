@@ -12,6 +12,7 @@ from benchmarks.errors import UserError, did_you_mean
 from benchmarks.sweep.fingerprints import fingerprint
 from methods.registry import METHODS
 from reports.compare.runs import NEEDED, Read
+from results.identity import selection_rules
 from results.schema import Record
 from results.store import Store, preference
 
@@ -89,7 +90,10 @@ def stale_keys(records: Sequence[Record]) -> set[str]:
         for r in records
         if r.provenance is not None
         and r.method in known
-        and r.provenance.fingerprint != fingerprint(r.method, r.config)
+        and all(
+            r.provenance.fingerprint != fingerprint(r.method, r.config, rule, r.dataset_config)
+            for rule in selection_rules(r)
+        )
     }
 
 

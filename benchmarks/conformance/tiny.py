@@ -169,6 +169,7 @@ def tiny_task(
         progress=progress or (lambda epoch, epochs, step, steps: None),
         checkpoint=checkpoint or NoCheckpoint(),
         hierarchy=data.hierarchy,
+        scores=data.scores,
         text_cache=partial(FeatureStore(None).texts, backbone),
     )
     return task, samples(data.test)

@@ -375,6 +375,7 @@ class Bench:
             ),
             details=details,
             hierarchy=self._data.hierarchy,
+            scores=self._data.scores,
             text_cache=partial(
                 self._features.texts,
                 self._backbone,

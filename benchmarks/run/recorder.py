@@ -25,6 +25,7 @@ from benchmarks.run.border import Facts, Measured
 from benchmarks.run.logits import likeliest
 from benchmarks.run.provenance import provenance
 from benchmarks.sweep.cell import Cell
+from methods.base import measured
 from methods.registry import info_of
 from results.schema import Groups, Record, Selection, Status, recipe_note
 
@@ -197,11 +198,8 @@ class Recorder:
     ) -> tuple[Metrics, Predictions]:
         labels = self._data.test.labels
         f1 = f1_at(thresholds, logits.numpy(), labels) if thresholds else None
-        if self._data.scores == "softmax":
-            # The logarithm keeps the order and avoids the ties of rounded small probabilities.
-            logits = logits.double().log_softmax(-1).float()
         # Metrics are computed from the scores that are stored, so that tests on them agree.
-        scores = logits.numpy()
+        scores = measured(logits, self._data.scores).numpy()
         return multi_label_metrics(scores, labels, groups, f1), {
             "labels": labels.astype(np.int8),
             "scores": scores,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from benchmarks.plugins import sources
@@ -13,8 +14,18 @@ from methods.parts.bases import base_config
 from methods.parts.losses import loss_files
 from methods.registry import METHODS, info_of
 
+SOFTMAX_VERSION = 1
+"""Part of the fingerprint of cells with `scores=softmax` and `--select val`. Increase it when a
+change under `if task.scores == "softmax"`, which no fingerprint counts, changes numbers. 1: the
+validation images are scored as the test images are."""
 
-def fingerprint(name: str, config: Mapping[str, Any]) -> str:
+
+def fingerprint(
+    name: str,
+    config: Mapping[str, Any],
+    select: str = "last",
+    dataset_config: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
     """The source fingerprint of a configured method: records with another one are stale.
 
     It covers the code of the method's file and of the project modules that its numbers depend on
@@ -25,6 +36,8 @@ def fingerprint(name: str, config: Mapping[str, Any]) -> str:
     Args:
         name: of a registered method.
         config: its hyper-parameters.
+        select: selection rule of the cell.
+        dataset_config: fields of its data set.
 
     Returns:
         16 hexadecimal digits.
@@ -35,6 +48,8 @@ def fingerprint(name: str, config: Mapping[str, Any]) -> str:
     versions = [f"protocol {PROTOCOL_VERSION}", f"features {FEATURES_VERSION}"]
     if info_of(name).needs == "images":
         versions.append(f"pixels {PIXELS_VERSION}")
+    if select == "val" and dataset_config.get("scores") == "softmax":
+        versions.append(f"softmax {SOFTMAX_VERSION}")
     files = [METHODS.entry(name).file, *loss_files(str(config.get("loss", "")))]
     if {"base_method", "base_fields"} <= config.keys():
         own = base_config(config)

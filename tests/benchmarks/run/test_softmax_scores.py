@@ -7,6 +7,7 @@ for its sigmoids takes part.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,15 @@ from benchmarks.run.model_files import model_file
 from benchmarks.run.options import RunOptions
 from benchmarks.sweep import plan
 from benchmarks.sweep.settings import read_sweep
+from methods import tip_adapter
 from methods.base import Method, Predictor
 from methods.parts.heads import calibration
 from methods.registry import METHODS, info_of
+from reports.folders import stale_keys
 from results.schema import Record
 from results.store import Store
 from tests.benchmarks.oracles import sklearn_precisions
+from tests.results.factory import record_of
 
 pytestmark = pytest.mark.numeric
 
@@ -164,6 +168,8 @@ def test_logits_are_measured_with_the_calibration_by_default(run: Run) -> None:
     assert abs(shift).min() > 0.1
     expected = sklearn_precisions(soft[1]["logits"], plain[1]["labels"])
     assert precision(plain[0]) == pytest.approx(100 * expected)
+    assert plain[0].curves["loss"] == soft[0].curves["loss"]
+    assert plain[0].curves["validation"] != soft[0].curves["validation"]
     # Thresholds by class are of the same logits as what they are compared with.
     assert plain[0].metrics is not None and soft[0].metrics is not None
     assert plain[0].metrics.macro_f1 == pytest.approx(soft[0].metrics.macro_f1)
@@ -184,6 +190,83 @@ def test_a_method_without_uncalibrated_logits_is_measured_on_its_own_and_says_so
         expected = sklearn_precisions(z.softmax(-1).numpy(), soft[method][1]["labels"])
         assert precision(soft[method][0]) == pytest.approx(100 * expected)
     assert precision(soft["old"][0]) != precision(soft["new"][0])
+
+
+TUNED = {
+    "coop": {"epochs": 2, "lr": 0.1},
+    "lmpt": {"epochs": 2, "lr": 0.1},
+    "linear_probe": {"epochs": 2, "lr": 0.05},
+    "tip_adapter": {"epochs": 2, "finetune": True, "search": False},
+    "lift": {"epochs": 2, "lr": 0.1, "augment": "none"},
+    "full_finetune": {"epochs": 2, "lr": 0.01, "augment": "none"},
+}
+
+
+def soft_task(**more: Any) -> Any:
+    """A task of the tiny scenes with validation images, measured as LMPT does."""
+    task, _ = tiny_task(kind="multi", validation=True, **more)
+    return dataclasses.replace(task, scores="softmax")
+
+
+@torch.no_grad()
+def on_validation(task: Any, logits: Callable[[Any], Tensor], needs: str) -> Tensor:
+    batch = task.validation.batch(np.arange(len(task.validation)), needs=needs)
+    return logits(batch).double()
+
+
+def mean_precision(scores: Tensor, labels: Tensor) -> float:
+    return float(np.nanmean(sklearn_precisions(scores.numpy(), labels.numpy())))
+
+
+@pytest.mark.parametrize("name", TUNED)
+def test_epochs_are_chosen_by_the_measure_of_the_test(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "STEPS", 20)
+    cls: Any = METHODS.get(name)
+    task = soft_task()
+    predictor = cls(**TUNED[name]).fit(task)
+    needs, labels = info_of(name).needs, task.validation.labels
+    z = on_validation(task, predictor.uncalibrated, needs)
+    expected = mean_precision(z.softmax(-1), labels)
+    assert max(task.curves["validation"].values()) == pytest.approx(expected, abs=1e-5)
+    shifted = on_validation(task, predictor.logits, needs).softmax(-1)
+    for other in (z, shifted):
+        assert abs(mean_precision(other, labels) - expected) > 1e-4  # so that the choice differs
+
+
+def test_the_search_of_tip_adapter_is_by_the_measure_of_the_test(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pairs = [(a, b) for b in (0.5, 4.0) for a in (0.3, 3.0)]
+    monkeypatch.setattr(tip_adapter, "ALPHAS", torch.tensor([0.3, 3.0]))
+    monkeypatch.setattr(tip_adapter, "BETAS", torch.tensor([0.5, 4.0]))
+    task = soft_task()
+    labels = task.validation.labels
+    found = {}
+    for alpha, beta in pairs:
+        fixed = tip_adapter.TipAdapter(alpha=alpha, beta=beta, search=False).fit(task)
+        z = on_validation(task, fixed.uncalibrated, "features")
+        found[alpha, beta] = [mean_precision(x, labels) for x in (z.softmax(-1), z)]
+    by_softmax, by_logits = (max(found, key=lambda pair: found[pair][i]) for i in (0, 1))
+    assert by_softmax != by_logits
+    chosen: Any = tip_adapter.TipAdapter().fit(task).logits
+    assert (float(chosen.alpha), float(chosen.beta)) == pytest.approx(by_softmax)
+
+
+def test_records_of_epochs_chosen_by_logits_are_stale() -> None:
+    def cell(scores: str, select: str) -> Any:
+        data = [{"glyphscenes_lt": {"scores": scores}}]
+        given = {"methods": ["coop"], "datasets": data, "seeds": [0], "select": select}
+        return plan.expand(read_sweep(None, given)).cells[0]
+
+    plain = cell("logits", "val").fingerprint
+    assert cell("softmax", "last").fingerprint == plain
+    softmax = cell("softmax", "val")
+    assert softmax.fingerprint != plain
+    for code, stale in ((softmax.fingerprint, False), (plain, True)):
+        record = record_of(softmax, task="multi", provenance_fingerprint=code)
+        assert stale_keys([record]) == ({record.key} if stale else set())
 
 
 MULTI = [name for name, e in METHODS.entries().items() if "multi" in e.options.get("tasks", ())]

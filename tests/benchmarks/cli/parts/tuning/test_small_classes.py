@@ -13,6 +13,7 @@ from benchmarks.errors import UserError
 from benchmarks.sweep.recipe_files import read_recipe
 from tests.benchmarks.cli.parts.tuning.searches import Tune
 from tests.benchmarks.datasets.own_files import describe, tree
+from tests.benchmarks.oracles import sklearn_precisions
 
 SIZES = (60, 40, 25, 12, 9, 8, 5, 4, 3, 2)
 
@@ -92,6 +93,23 @@ def test_folds_pool_multi_label_data(search: Tune) -> None:
     assert ended.recipe["tuning"]["objective"].startswith(
         "mAP (%) on the predictions pooled over 2"
     )
+
+
+@pytest.mark.parametrize("folds", [0, 2])
+def test_a_softmax_over_the_classes_is_scored_where_the_test_is_scored_by_one(
+    search: Tune, folds: int
+) -> None:
+    ended = search(
+        "linear_probe", "linear_probe.epochs=1", "glyphscenes_lt.scores=softmax",
+        "glyphscenes_lt.n_max=12", datasets="glyphscenes_lt", trials=1, folds=folds,
+    )  # fmt: skip
+    records, _ = ended.store.all()
+    arrays = [ended.store.predictions(record.key) for record in records]
+    labels, scores = (np.concatenate([a[name] for a in arrays]) for name in ("labels", "scores"))
+    np.testing.assert_allclose(np.exp(scores).sum(1), 1.0, rtol=1e-5)
+    there = labels.any(0)
+    expected = 100 * sklearn_precisions(scores[:, there], labels[:, there]).mean()
+    assert ended.trials[0]["score"] == pytest.approx(expected, abs=1e-2)
 
 
 @pytest.mark.parametrize("folds", [1, -1, 5000])
