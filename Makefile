@@ -20,7 +20,7 @@ OLD_KERNELS := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41
 OTHER_KERNELS := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=COMPATIBLE
 NUMERIC := tests/methods -m "numeric and not slow"
 
-.PHONY: demo test test-slow portability lint format weights clean
+.PHONY: demo test test-slow portability lint format docs weights clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -47,6 +47,9 @@ lint: $(READY)
 format: $(READY)
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
+
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet && echo "build/site/index.html"
 
 weights: $(READY)
 	@$(BIN)/python -m benchmarks.tools.pretrain_glyph

@@ -72,12 +72,13 @@ def load(*sources: Source, by: Literal["record", "class"] = "record") -> pd.Data
     Raises:
         UserError: a folder without records, or none that can be read.
 
-    >>> records = load("results/reference/prompts")
-    >>> records.groupby("variant")["metrics.few"].mean().round(1).index.tolist()
-    ['coop', 'lmpt']
-    >>> classes = load("results/reference/prompts", by="class")
-    >>> classes.pivot_table("value", index="group", columns="variant").shape
-    (3, 2)
+    Examples:
+        >>> records = load("results/reference/prompts")
+        >>> records.groupby("variant")["metrics.few"].mean().round(1).index.tolist()
+        ['coop', 'lmpt']
+        >>> classes = load("results/reference/prompts", by="class")
+        >>> classes.pivot_table("value", index="group", columns="variant").shape
+        (3, 2)
     """
     loaded = loaded_from(sources)
     records = loaded.records
@@ -141,11 +142,12 @@ def table(
     Raises:
         UserError: unknown names, records that do not belong in one table, or several backbones.
 
-    >>> styler = table("results/reference/prompts", columns="overall,few,fit_s")
-    >>> styler.data["few", "mean"].round(1).index.tolist()
-    ['coop', 'lmpt']
-    >>> sorted(styler.data.columns.get_level_values("statistic").unique())[-2:]
-    ['mean', 'std']
+    Examples:
+        >>> styler = table("results/reference/prompts", columns="overall,few,fit_s")
+        >>> styler.data["few", "mean"].round(1).index.tolist()
+        ['coop', 'lmpt']
+        >>> sorted(styler.data.columns.get_level_values("statistic").unique())[-2:]
+        ['mean', 'std']
     """
     loaded = loaded_from(sources)
     records = chosen_of(loaded, methods, datasets)
@@ -254,9 +256,10 @@ def figures(
     Raises:
         UserError: unknown names, or records that do not belong in one table.
 
-    >>> drawn = figures("results/reference/prompts", highlight="lmpt")
-    >>> "glyphscenes_lt__glyph__head_tail" in drawn
-    True
+    Examples:
+        >>> drawn = figures("results/reference/prompts", highlight="lmpt")
+        >>> "glyphscenes_lt__glyph__head_tail" in drawn
+        True
     """
     loaded = loaded_from(sources)
     records = chosen_of(loaded, methods, datasets)

@@ -173,7 +173,7 @@ def add_run_folder(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: argparse._ActionsContainer) -> None:
     """Add `--json` to a verb whose answer programs can read."""
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
