@@ -17,6 +17,11 @@ MB = 1_000_000
 """Bytes in a megabyte."""
 
 
+def beyond(size: int, limit: int) -> str:
+    """The error for too large a file, as the end of a sentence; sizes are in bytes."""
+    return f"{size / MB:,.0f} MB, more than the {limit / MB:,.0f} MB allowed here"
+
+
 def opened(file: str | os.PathLike[str], limit: int | None = None) -> io.BufferedReader:
     """Open a file for reading.
 
@@ -37,8 +42,7 @@ def opened(file: str | os.PathLike[str], limit: int | None = None) -> io.Buffere
         if not stat.S_ISREG(info.st_mode):
             raise OSError(errno.EINVAL, "a pipe or a device, not a file", str(file))
         if limit is not None and info.st_size > limit:
-            reason = f"{info.st_size / MB:,.0f} MB, more than the {limit / MB:,.0f} MB allowed here"
-            raise OSError(errno.EFBIG, reason, str(file))
+            raise OSError(errno.EFBIG, beyond(info.st_size, limit), str(file))
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)

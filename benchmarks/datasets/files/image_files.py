@@ -11,6 +11,7 @@ number of its parts are bounded (`image_limits`).
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
 import re
@@ -22,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ from benchmarks.datasets.files.image_limits import (
 )
 from benchmarks.datasets.files.links import Links
 from benchmarks.errors import DataError
-from benchmarks.input_files import opened
+from benchmarks.input_files import beyond, opened
 
 CropOf = Callable[[int, int], tuple[int, int, int, int]]
 """Maps (height, width) of an image to top, left, height and width of a region, in pixels."""
@@ -60,6 +61,18 @@ _PILLOW = re.compile(r"PIL\.")
 
 _ORIENTATION = 0x0112
 """EXIF tag of the orientation."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An image file in memory, for example a member of an archive."""
+
+    data: bytes
+    where: str
+    """Its place, for messages."""
+
+    def __str__(self) -> str:
+        return self.where
 
 
 class _Unusable(ValueError):
@@ -106,23 +119,28 @@ class FileImages:
         return digest.hexdigest()[:16]
 
 
-def decode(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
+def decode(file: Path | Encoded, *, upright: bool = False) -> NDArray[np.uint8]:
     """Decode an image file to (H, W, 3) uint8.
 
     Args:
-        path: a file in one of the `FORMATS`.
+        file: in one of the `FORMATS`.
         upright: apply the EXIF orientation.
 
     Raises:
         DataError: the file is missing or not a readable image; the message names the path.
     """
-    with _opened(path) as image:
+    with _opened(file) as image:
         turned = ImageOps.exif_transpose(image) if upright else image
         return np.asarray(_rgb(turned))
 
 
 def decode_region(
-    path: Path, region: CropOf, side: int, *, upright: bool = False, bicubic: bool = False
+    file: Path | Encoded,
+    region: CropOf,
+    side: int,
+    *,
+    upright: bool = False,
+    bicubic: bool = False,
 ) -> NDArray[np.uint8]:
     """Decode a region of an image file and resize it with PIL, for training.
 
@@ -130,7 +148,7 @@ def decode_region(
     least `side` pixels per side: the same region with nearly the same pixels.
 
     Args:
-        path: a file in one of the `FORMATS`.
+        file: in one of the `FORMATS`.
         region: chooses the region.
         side: side S of the result in pixels.
         upright: apply the EXIF orientation.
@@ -142,7 +160,7 @@ def decode_region(
     Raises:
         DataError: as `decode`.
     """
-    with _opened(path) as image:
+    with _opened(file) as image:
         if image.format != "JPEG" or (upright and image.getexif().get(_ORIENTATION, 1) != 1):
             turned = ImageOps.exif_transpose(image) if upright else image
             box = region(turned.height, turned.width)
@@ -185,31 +203,41 @@ def resize_region(
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(file: Path | Encoded) -> Iterator[Image.Image]:
     """Open an image file; errors from reading or using it become a one-line DataError."""
     _silence_pillow()
     most = max_pixels()
+    raw, size = _raw(file, largest_file(most))
     try:
-        file = opened(path, largest_file(most))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    try:
-        size = os.fstat(file.fileno()).st_size
-        with Bounded(file.detach()) as stream, Image.open(stream, formats=FORMATS) as image:
+        with Bounded(raw) as stream, Image.open(stream, formats=FORMATS) as image:
             stream.reads = reads_of(size)
             refuse_excessive(image, stream, size, most)
             yield image
     except Excessive as error:
-        raise DataError(f"{path}: {error}.") from error
+        raise DataError(f"{file}: {error}.") from error
     except _Unusable as error:
-        raise DataError(f"{path}: {error}; save the image with 8 or 16 bits.") from error
+        raise DataError(f"{file}: {error}; save the image with 8 or 16 bits.") from error
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: {too_large(most)}.") from error
+        raise DataError(f"{file}: {too_large(most)}.") from error
     except UNREADABLE as error:
         reason = "unreadable or truncated image" if size else "the file is empty"
-        raise DataError(f"{path}: {reason}.") from error
+        raise DataError(f"{file}: {reason}.") from error
+
+
+def _raw(file: Path | Encoded, limit: int) -> tuple[Any, int]:
+    """Return a stream of the bytes of an image file of at most `limit` bytes, and their number."""
+    if isinstance(file, Encoded):
+        if len(file.data) > limit:
+            raise DataError(f"{file}: {beyond(len(file.data), limit)}.")
+        return io.BytesIO(file.data), len(file.data)
+    try:
+        stream = opened(file, limit)
+    except FileNotFoundError as error:
+        raise DataError(f"{file}: no such file.") from error
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}).") from error
+    size = os.fstat(stream.fileno()).st_size
+    return stream.detach(), size
 
 
 def _silence_pillow() -> None:

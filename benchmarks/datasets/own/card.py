@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,12 +76,14 @@ def levels(hierarchy: Callable[[], Hierarchy]) -> str:
 
 
 def _layout(spec: Spec) -> str:
-    places: Mapping[str, object] = spec.images
-    if spec.table is not None:
-        return f"{spec.table}, paths from {places['']}"
-    return ", ".join(
-        f"{split}: {folder}" if split else f"{folder}" for split, folder in places.items()
-    )
+    places = spec.places
+    if places.table is not None:
+        return f"{places.table}, paths from {places.images['']}"
+    if places.huggingface is not None:
+        return str(places.huggingface)
+    files = {split: " + ".join(map(str, files)) for split, files in places.shards.items()}
+    by_split = files or {split: str(folder) for split, folder in places.images.items()}
+    return ", ".join(f"{split}: {place}" if split else place for split, place in by_split.items())
 
 
 def _groups(spec: Spec, train: NDArray[np.int64]) -> str:

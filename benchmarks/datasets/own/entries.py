@@ -1,13 +1,17 @@
-"""Images of a user's own data as a tree or table lists them, before labels become indices."""
+"""Images of a user's own data as they are listed, before labels become indices."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from benchmarks.datasets.base import Images
+from benchmarks.datasets.files.image_files import FileImages
 from benchmarks.datasets.files.links import Links
-from benchmarks.datasets.own.spec import nfc
+from benchmarks.datasets.files.packed import Pack, PackedImages
+from benchmarks.datasets.own.words import nfc
 from benchmarks.errors import DataError, counted, first_few
 
 UNASSIGNED = "all"
@@ -21,7 +25,7 @@ class Entry:
     sid: str
     """Its id: the path in NFC, starting with the split if a tree has splits."""
     file: str
-    """Its path under the split's folder, as the file system spells it."""
+    """Its path under the split's folder, as the file system spells it, or in its archive."""
     split: str
     """train, test, val or `UNASSIGNED`."""
     labels: tuple[str, ...]
@@ -30,7 +34,7 @@ class Entry:
     size: int | None = None
     """Bytes of the file; None if there is no such file."""
     where: str = ""
-    """Line or row of a table, for messages."""
+    """Its line, row or archive, for messages."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,21 @@ class Listing:
     """All images."""
 
     entries: tuple[Entry, ...]
-    folders: dict[str, Path]
+    folders: dict[str, Path] = field(default_factory=dict)
     """Split -> the folder that contains the files of its entries."""
+    pack: Pack | None = None
+    """Larger files in which the images lie, by id, if they are no files of their own."""
     keys: tuple[str, ...] = ()
-    """Classes that the tree or table names itself, in its order: a class folder may be empty."""
+    """Classes that the data name themselves, in their order: a class folder may be empty."""
     captioned: bool = False
     notes: tuple[str, ...] = ()
+
+    def images_of(self, entries: Sequence[Entry]) -> Images:
+        """The images of some entries, all of one split."""
+        if self.pack is not None:
+            return PackedImages(self.pack, tuple(e.sid for e in entries), upright=True)
+        folder = self.folders[entries[0].split]
+        return FileImages(folder, tuple(e.file for e in entries), upright=True)
 
 
 class Complaints:

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import long_tail
 from benchmarks.datasets.base import DataSet, Split, Texts, hash_strings
-from benchmarks.datasets.files.image_files import FileImages
 from benchmarks.datasets.files.resized import InFiles
 from benchmarks.datasets.files.texts import assemble
 from benchmarks.datasets.long_tail import Profile
 from benchmarks.datasets.own.card import data_card, description_card, levels
 from benchmarks.datasets.own.entries import Folders
-from benchmarks.datasets.own.spec import SPLITS, Spec, display_name, read_spec
+from benchmarks.datasets.own.listing import read_listing
+from benchmarks.datasets.own.places import SPLITS
+from benchmarks.datasets.own.spec import Spec, display_name, read_spec
 from benchmarks.datasets.own.splits import (
     TEST_SHARE,
     IndexedImages,
@@ -32,8 +33,6 @@ from benchmarks.datasets.own.splits import (
     label_array,
     make_splits,
 )
-from benchmarks.datasets.own.table import read_table
-from benchmarks.datasets.own.tree import read_tree
 from benchmarks.errors import DataError, DataMissing, UserError, counted, did_you_mean, first_few
 from benchmarks.file_names import expanded
 from benchmarks.hierarchy import Hierarchy, nested
@@ -206,15 +205,13 @@ class OwnData(InFiles):
 
     @cached_property
     def images(self) -> IndexedImages:
-        """The images that the tree or table lists; none is opened.
+        """The images that are listed; none is decoded.
 
         Raises:
-            DataMissing: there is no such folder or table.
+            DataMissing: there is no such folder or file.
             DataError: it cannot be used.
         """
-        spec = self.spec
-        listing = read_table(spec) if spec.table is not None else read_tree(spec.images)
-        return index_classes(spec, listing)
+        return index_classes(self.spec, read_listing(self.spec))
 
     @cached_property
     def digest(self) -> str:
@@ -303,10 +300,8 @@ class OwnData(InFiles):
 
     def _split(self, indices: Sequence[int], captions: tuple[str, ...] | None = None) -> Split:
         entries = [self.images.entries[i] for i in indices]
-        folder = self.images.listing.folders[entries[0].split]
-        files = FileImages(folder, tuple(e.file for e in entries), upright=True)
         return Split(
-            files,
+            self.images.listing.images_of(entries),
             label_array(self.images, self.task, indices),
             tuple(e.sid for e in entries),
             captions,

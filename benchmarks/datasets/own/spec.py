@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from benchmarks.datasets.base import TaskKind
-from benchmarks.datasets.files.characters import NAME, TEXT, shown, trouble
+from benchmarks.datasets.files.characters import TEXT, shown
 from benchmarks.datasets.files.texts import read_mapping
+from benchmarks.datasets.own.places import KEYS as PLACES
+from benchmarks.datasets.own.places import Places, read_places
+from benchmarks.datasets.own.words import fit, nfc, path_of, text_of
 from benchmarks.errors import UserError, did_you_mean
-from benchmarks.file_names import expanded
 from benchmarks.plugins.values import GROUP_RULES, coerce
 from benchmarks.yaml_files import yaml_mapping
 
-SPLITS = ("train", "test", "val")
 KNOBS = ("test_share", "imbalance", "profile", "head_share", "n_max")
 """Keys that are also fields of the data set, so that `--set NAME.FIELD` can change them."""
-ROLES = ("path", "label", "labels", "split", "caption")
-"""Roles of a table's columns."""
+ROLES = {
+    "table": ("path", "label", "labels", "split", "caption"),
+    "shards": ("image", "label", "labels", "caption"),
+    "huggingface": ("image", "label", "labels", "caption"),
+}
+"""Roles of columns, for each kind of data that has any."""
 TEMPLATES = ("a photo of a {}.",)
 SEPARATORS = "|;"
 
 _KEYS = (
-    "name", "task", "images", "table", "columns", "separator", "classes", "templates",
-    "descriptions", "hierarchy", "groups", "version", "source", "licence", *KNOBS,
+    "name", "task", *PLACES, "columns", "separator", "classes", "templates", "descriptions",
+    "hierarchy", "groups", "version", "source", "licence", *KNOBS,
 )  # fmt: skip
 
 
@@ -38,12 +42,11 @@ class Spec:
     file: Path
     name: str
     task: TaskKind
-    images: Mapping[str, Path] = field(default_factory=dict)
-    """Split -> folder of class folders. Under "": one folder for all splits, or for a table the
-    folder that its paths start from."""
-    table: Path | None = None
+    places: Places
     columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
-    """Role -> name of the column; for `labels` also several, a column of 0 and 1 per class."""
+    """Role -> name of the column, of a column of `huggingface`, or of a part of a sample in
+    `shards` (an ending such as `jpg`, or `json.KEY`); for `labels` of a table also several, a
+    column of 0 and 1 per class."""
     separator: str = SEPARATORS
     """Characters, each of which separates two labels."""
     classes: Mapping[str, str] = field(default_factory=dict)
@@ -72,54 +75,34 @@ def read_spec(file: Path) -> Spec:
         if key not in _KEYS:
             raise did_you_mean(f"key in {file}", key, _KEYS)
     values = {key: value for key, value in values.items() if value is not None}
-    task = _text(values.get("task", "single"), f"{file}, task")
+    task = text_of(values.get("task", "single"), f"{file}, task")
     if task not in ("single", "multi"):
         raise UserError(f"{file}, task: '{task}' is not one of single, multi.")
-    groups = _text(values.get("groups", "auto"), f"{file}, groups")
+    groups = text_of(values.get("groups", "auto"), f"{file}, groups")
     if groups not in GROUP_RULES:
         raise UserError(f"{file}, groups: '{groups}' is not one of {', '.join(GROUP_RULES)}.")
-    images, table = _places(values, file, task)
+    places = read_places(values, file, task)
     return Spec(
         file=file,
         name=_name(values.get("name", file.stem), file),
         task=cast(TaskKind, task),
-        images=images,
-        table=table,
-        columns=_columns(values.get("columns", {}), f"{file}, columns", task),
+        places=places,
+        columns=_columns(values.get("columns", {}), f"{file}, columns", task, places),
         separator=_separator(values.get("separator", SEPARATORS), f"{file}, separator"),
         classes=_classes(values.get("classes", {}), f"{file}, classes"),
         templates=_templates(values.get("templates", TEMPLATES), f"{file}, templates"),
         descriptions=_descriptions(values.get("descriptions", {}), file),
         hierarchy=_hierarchy(values.get("hierarchy"), file),
         groups=groups,
-        version=_text(values.get("version", "1"), f"{file}, version"),
-        source=_text(values.get("source", ""), f"{file}, source", TEXT),
-        licence=_text(values.get("licence", ""), f"{file}, licence", TEXT),
+        version=text_of(values.get("version", "1"), f"{file}, version"),
+        source=text_of(values.get("source", ""), f"{file}, source", TEXT),
+        licence=text_of(values.get("licence", ""), f"{file}, licence", TEXT),
         knobs={key: value for key, value in values.items() if key in KNOBS},
     )
 
 
-def nfc(text: str) -> str:
-    """A name or path in Unicode's form NFC, so that macOS and Linux spell files alike."""
-    return unicodedata.normalize("NFC", text)
-
-
-def _text(value: Any, where: str, longest: int = NAME) -> str:
-    """A text; a number is taken as one: `version: 2`."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    text: str = coerce(str(value) if number else value, str, where)
-    return _fit(text.strip(), where, longest)
-
-
-def _fit(text: str, where: object, longest: int = NAME) -> str:
-    """The text, unless it is too long or has control characters."""
-    if wrong := trouble(text, longest):
-        raise UserError(f"{where}: '{shown(text)}' {wrong}.")
-    return text
-
-
 def _name(value: Any, file: Path) -> str:
-    name = _text(value, f"{file}, name")
+    name = text_of(value, f"{file}, name")
     if not re.fullmatch(r"\w[\w.-]{0,99}", name):
         raise UserError(
             f"{file}: the data set cannot be called '{name}': write `name:` with letters, digits, "
@@ -128,58 +111,22 @@ def _name(value: Any, file: Path) -> str:
     return name
 
 
-def _places(values: dict[str, Any], file: Path, task: str) -> tuple[dict[str, Path], Path | None]:
-    """The folders of images and the table, as paths from the working directory."""
-    images = values.get("images")
-    if "table" in values:
-        table = _path(values["table"], file, "table")
-        if isinstance(images, dict):
-            raise UserError(f"{file}, images: with a table, give one folder.")
-        return {"": table.parent if images is None else _path(images, file, "images")}, table
-    for key in ("columns", "separator"):
-        if key in values:
-            raise UserError(f"{file}, {key}: needs a table, and there is no `table:`.")
-    if task == "multi":
-        raise UserError(
-            f"{file}: task multi needs a table of paths and labels: write `table: FILE`."
-        )
-    if images is None:
-        raise UserError(
-            f"{file}: where are the images? Write `images: FOLDER` with a folder for each class, "
-            "or `table: FILE` with a path and a label in each row."
-        )
-    if not isinstance(images, dict):
-        return {"": _path(images, file, "images")}, None
-    for split in images:
-        if split not in SPLITS:
-            raise did_you_mean(f"split in {file}, images", str(split), SPLITS)
-    if "train" not in images:
-        raise UserError(f"{file}, images: the folder for train is missing.")
-    return {s: _path(images[s], file, f"images, {s}") for s in SPLITS if s in images}, None
-
-
-def _path(value: Any, file: Path, key: str) -> Path:
-    text = _text(value, f"{file}, {key}", TEXT)
-    if not text:
-        raise UserError(f"{file}, {key}: no path is given.")
-    return file.parent / expanded(text, f"{file}, {key}")
-
-
-def _columns(value: Any, where: str, task: str) -> dict[str, str | tuple[str, ...]]:
+def _columns(value: Any, where: str, task: str, places: Places) -> dict[str, str | tuple[str, ...]]:
     if not isinstance(value, dict):
         raise UserError(
             f"{where}: write a mapping such as {{path: filename}}, not {repr(value)[:60]}."
         )
     found: dict[str, str | tuple[str, ...]] = {}
+    kind = "shards" if places.shards else "huggingface" if places.huggingface else "table"
     for role, column in value.items():
-        if role not in ROLES:
-            raise did_you_mean(f"role in {where}", str(role), ROLES)
-        if role == "labels" and isinstance(column, list):
+        if role not in ROLES[kind]:
+            raise did_you_mean(f"role in {where}", str(role), ROLES[kind])
+        if role == "labels" and isinstance(column, list) and kind == "table":
             if task != "multi":
                 raise UserError(f"{where}: several label columns need `task: multi`.")
-            found[role] = tuple(_text(name, f"{where}, labels") for name in column)
+            found[role] = tuple(text_of(name, f"{where}, labels") for name in column)
         else:
-            found[role] = _text(column, f"{where}, {role}")
+            found[role] = text_of(column, f"{where}, {role}")
     if "label" in found and "labels" in found:
         raise UserError(f"{where}: label and labels mean the same; give one of them.")
     return found
@@ -204,12 +151,12 @@ def _classes(value: Any, where: str) -> dict[str, str]:
     for key, name in pairs:
         if isinstance(key, bool) or key is None:
             raise UserError(f"{where}: YAML reads one of the names as {key}; put it in quotes.")
-        text = nfc(_text(key, where))
+        text = nfc(text_of(key, where))
         if not text:
             raise UserError(f"{where}: a class has a blank name.")
         if text in found:
             raise UserError(f"{where}: '{text}' is listed twice.")
-        found[text] = display_name(text) if name is None else nfc(_text(name, f"{where}, {text}"))
+        found[text] = display_name(text) if name is None else nfc(text_of(name, f"{where}, {text}"))
         if not found[text]:
             raise UserError(f"{where}: the name of '{text}' is blank.")
     if value and len(found) < 2:
@@ -231,14 +178,14 @@ def _templates(value: Any, where: str) -> tuple[str, ...]:
         if rest == text or "{" in rest or "}" in rest:
             said = shown(str(text))
             raise UserError(f"{where}: '{said}' needs exactly one {{}} for the class name.")
-        _fit(text, where, TEXT)
+        fit(text, where, TEXT)
     return tuple(texts)
 
 
 def _hierarchy(value: Any, file: Path) -> Any:
     if not isinstance(value, str) or value == "wordnet":
         return value
-    return read_mapping(_path(value, file, "hierarchy"), f"{file}, hierarchy")
+    return read_mapping(path_of(value, file, "hierarchy"), f"{file}, hierarchy")
 
 
 def _descriptions(value: Any, file: Path) -> dict[str, str] | Literal["wordnet"]:
@@ -246,7 +193,7 @@ def _descriptions(value: Any, file: Path) -> dict[str, str] | Literal["wordnet"]
         return "wordnet"
     where: Path | str = f"{file}, descriptions"
     if isinstance(value, str):
-        where = _path(value, file, "descriptions")
+        where = path_of(value, file, "descriptions")
         value = read_mapping(where, f"{file}, descriptions")
     if not isinstance(value, dict):
         raise UserError(
@@ -258,5 +205,5 @@ def _descriptions(value: Any, file: Path) -> dict[str, str] | Literal["wordnet"]
             raise UserError(f"{where}: YAML reads one of the names as {key}; put it in quotes.")
         if not isinstance(text, str) or not text.strip():
             raise UserError(f"{where}: the description of '{key}' is not a text.")
-        found[nfc(str(key))] = _fit(" ".join(text.split()), where, TEXT)
+        found[nfc(str(key))] = fit(" ".join(text.split()), where, TEXT)
     return found

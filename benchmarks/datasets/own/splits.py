@@ -69,7 +69,7 @@ def index_classes(spec: Spec, listing: Listing) -> IndexedImages:
         tuple(sorted({i for label in entry.labels if (i := index[label]) is not None}))
         for entry in listing.entries
     )
-    if spec.table is not None and not spec.classes:
+    if spec.places.rows() is not None and not spec.classes:
         listing = replace(listing, notes=(*listing.notes, *_unsplit_labels(spec, keys)))
     return IndexedImages(keys, labels, listing)
 
@@ -93,13 +93,14 @@ def _refuse_unknown(
 ) -> None:
     if not unknown:
         return
-    if spec.table is None:
+    rows = spec.places.rows()
+    if rows is None:
         hint = str(did_you_mean("class", unknown[0], keys)).partition(". ")[2]
         raise DataError(
             f"{spec.file}, classes: {counted(len(unknown), 'folder')} not listed: "
             f"{first_few(unknown)}. {hint}"
         )
-    wrong, bad = Complaints(spec.table, "row"), set(unknown)
+    wrong, bad = Complaints(rows, "row"), set(unknown)
     for entry in listing.entries:
         for label in entry.labels:
             if label in bad and by_place:

@@ -17,16 +17,12 @@ from typing import Any
 from benchmarks.datasets.files import characters
 from benchmarks.datasets.files.characters import shown
 from benchmarks.datasets.own.entries import UNASSIGNED, Complaints, Entry, Folders, Listing
-from benchmarks.datasets.own.spec import Spec, nfc
+from benchmarks.datasets.own.labels import SPLIT_NAMES, labels_of, plain, unfit
+from benchmarks.datasets.own.spec import Spec
+from benchmarks.datasets.own.words import nfc
 from benchmarks.errors import DataError, DataMissing, counted, did_you_mean
 from benchmarks.input_files import MB, opened, read_bytes
 
-_SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing"), "test"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-}
-"""Name of a split in a table -> split."""
 _DELIMITERS = ",;\t"
 _LIMIT = 512 * MB
 """Largest table, in bytes."""
@@ -46,8 +42,8 @@ def read_table(spec: Spec) -> Listing:
         DataError: it cannot be read, a column is missing, or rows cannot be used; these are
             counted and the first few named.
     """
-    assert spec.table is not None
-    table, folder = spec.table, spec.images[""]
+    table, folder = spec.places.table, spec.places.images[""]
+    assert table is not None
     header, rows = _read(table)
     columns = _Columns.of(spec, table, header)
     folders, wrong = Folders(folder), Complaints(table, "row")
@@ -85,8 +81,8 @@ def read_table(spec: Spec) -> Listing:
         notes.append(f"{counted(merged, 'row')} merged into others of the same image")
     return Listing(
         tuple(entries[sid] for sid in sorted(entries)),
-        dict.fromkeys((UNASSIGNED, *_SPLITS.values()), folder),
-        columns.keys,
+        dict.fromkeys((UNASSIGNED, *SPLIT_NAMES.values()), folder),
+        keys=columns.keys,
         captioned=columns.caption is not None,
         notes=tuple(notes),
     )
@@ -102,8 +98,7 @@ class _Columns:
     caption: int | None
     keys: tuple[str, ...]
     """The classes, if each has a column of 0 and 1; otherwise empty."""
-    multi: bool
-    separator: str
+    spec: Spec
 
     @classmethod
     def of(cls, spec: Spec, table: Path, header: Sequence[str]) -> _Columns:
@@ -141,24 +136,23 @@ class _Columns:
             split=optional.get("split"),
             caption=optional.get("caption"),
             keys=tuple(map(nfc, several)),
-            multi=spec.task == "multi",
-            separator=spec.separator,
+            spec=spec,
         )
 
     def entry(
         self, where: str, fields: Sequence[Any], folder: Path, complain: Callable[[str], None]
     ) -> Entry | None:
         """The image of a row; None after a complaint about it."""
-        file, trouble = _relative(_text(fields[self.path]), folder)
+        file, trouble = _relative(plain(fields[self.path]), folder)
         split = UNASSIGNED
         if self.split is not None:
-            named = _text(fields[self.split])
-            split = _SPLITS.get(named.lower(), "")
+            named = plain(fields[self.split])
+            split = SPLIT_NAMES.get(named.lower(), "")
             if not split:
                 trouble = trouble or f"the split '{shown(named)}' is not train, test or val"
         labels, wrong = self._labels(fields)
-        caption = "" if self.caption is None else _text(fields[self.caption])
-        trouble = trouble or wrong or _unfit(labels, caption)
+        caption = "" if self.caption is None else plain(fields[self.caption])
+        trouble = trouble or wrong or unfit(labels, caption)
         if trouble:
             complain(f"{where}: {trouble}")
             return None
@@ -169,19 +163,13 @@ class _Columns:
         if self.keys:
             found = []
             for key, at in zip(self.keys, self.labels, strict=True):
-                value = _text(fields[at]).lower()
+                value = plain(fields[at]).lower()
                 if value in ("1", "1.0", "true"):
                     found.append(key)
                 elif value not in ("0", "0.0", "false", ""):
                     return (), f"'{shown(value)}' in the column of {key} is neither 0 nor 1"
             return tuple(found), ""
-        value = fields[self.labels[0]]
-        if self.multi:
-            parts = value if _is_list(value) else _split(_text(value), self.separator)
-            kept = dict.fromkeys(nfc(_text(part)) for part in parts)
-            return tuple(label for label in kept if label), ""
-        label = nfc(_text(value))
-        return ((label,), "") if label else ((), "there is no label")
+        return labels_of(fields[self.labels[0]], self.spec)
 
 
 def _relative(path: str, folder: Path) -> tuple[str, str]:
@@ -199,30 +187,6 @@ def _relative(path: str, folder: Path) -> tuple[str, str]:
     if wrong := characters.trouble(inside, characters.TEXT):
         return "", f"the path {shown(inside)} {wrong}"
     return inside, ""
-
-
-def _unfit(labels: Iterable[str], caption: str) -> str:
-    """An error in the words of a row, or an empty text."""
-    for label in labels:
-        if wrong := characters.trouble(label):
-            return f"the label '{shown(label)}' {wrong}"
-    wrong = characters.trouble(caption, characters.TEXT, lines=True)
-    return f"the caption '{shown(caption)}' {wrong}" if wrong else ""
-
-
-def _split(text: str, separator: str) -> list[str]:
-    for character in separator[1:]:
-        text = text.replace(character, separator[0])
-    return text.split(separator[0])
-
-
-def _is_list(value: Any) -> bool:
-    return not isinstance(value, str) and hasattr(value, "__len__")
-
-
-def _text(value: Any) -> str:
-    """A field as text; a missing value is blank."""
-    return "" if value is None else str(value).strip()
 
 
 def _read(table: Path) -> tuple[list[str], Iterable[Row]]:

@@ -10,8 +10,9 @@ from pathlib import Path
 from benchmarks.datasets.files.characters import shown, trouble
 from benchmarks.datasets.files.image_files import SUFFIXES
 from benchmarks.datasets.files.links import Links
+from benchmarks.datasets.own.contents import described
 from benchmarks.datasets.own.entries import UNASSIGNED, Entry, Listing, file_size
-from benchmarks.datasets.own.spec import nfc
+from benchmarks.datasets.own.words import nfc
 from benchmarks.errors import DataError, DataMissing, counted, first_few
 
 _SPLIT_FOLDERS = {
@@ -46,21 +47,18 @@ def read_tree(images: Mapping[str, Path]) -> Listing:
     for split, folder in folders.items():
         there = _children(folder)
         classes = [child.name for child in there if _is_folder(child)]
-        loose = sum(_is_image(child.name) for child in there if not _is_folder(child))
+        loose = sum(is_image(child.name) for child in there if not _is_folder(child))
         if loose:
             unused["image", "outside the class folders"] += loose
         if not classes:
-            raise DataError(
-                f"{folder} has no class folders, but {counted(loose, 'image')}: put the images of "
-                "each class into a folder named after it, or list them in a table."
-            )
+            raise DataError(f"{folder} has no class folders; {described(images.get('', folder))}.")
         for name in classes:
             keys.add(nfc(name))
             links = Links(images.get("", folder))
             if wrong := trouble(name):
                 raise DataError(f"{folder}: the name of the folder '{shown(name)}' {wrong}.")
             for file, size in _files(folder / name, f"{name}/", frozenset(), links):
-                if not _is_image(file):
+                if not is_image(file):
                     unused["file", f"with the ending '{os.path.splitext(file)[1]}'"] += 1
                     continue
                 sid = _checked(file if split == UNASSIGNED else f"{split}/{file}", folder)
@@ -72,13 +70,15 @@ def read_tree(images: Mapping[str, Path]) -> Listing:
                 entries[sid] = Entry(sid, file, split, (nfc(name),), size=size)
     if not entries:
         where = ", ".join(map(str, folders.values()))
+        place = images.get("", next(iter(folders.values())))
         raise DataError(
-            f"{where}: the {len(keys)} class folders have no images ({', '.join(SUFFIXES)})."
+            f"{where}: the {len(keys)} class folders have no images ({', '.join(SUFFIXES)}); "
+            f"{described(place)}."
         )
     passed = [f"{counted(n, noun)} {which}" for (noun, which), n in unused.items()]
     notes = [f"not used: {first_few(passed)}"] if passed else []
     ordered = tuple(entries[sid] for sid in sorted(entries))
-    return Listing(ordered, folders, tuple(sorted(keys)), notes=tuple(notes))
+    return Listing(ordered, folders, keys=tuple(sorted(keys)), notes=tuple(notes))
 
 
 def _splits(folder: Path) -> dict[str, Path]:
@@ -114,11 +114,12 @@ def _refuse_overlap(folders: Mapping[str, Path]) -> None:
                 raise DataError(f"{folder}: its images would be in both {other} and {split}.")
 
 
-def _is_image(name: str) -> bool:
+def is_image(name: str) -> bool:
+    """True if a file's name ends as that of an image."""
     return name.lower().endswith(SUFFIXES)
 
 
-def _visible(name: str) -> bool:
+def is_visible(name: str) -> bool:
     """False for files that file managers and macOS leave behind."""
     return not name.startswith((".", "__MACOSX")) and name.lower() not in (
         "thumbs.db",
@@ -130,7 +131,7 @@ def _children(folder: Path) -> list[os.DirEntry[str]]:
     """The visible contents of a folder, sorted by name."""
     try:
         with os.scandir(folder) as found:
-            return sorted((e for e in found if _visible(e.name)), key=lambda e: e.name)
+            return sorted((e for e in found if is_visible(e.name)), key=lambda e: e.name)
     except FileNotFoundError as error:
         raise DataMissing(f"{folder}: no such folder.") from error
     except OSError as error:

@@ -12,8 +12,10 @@ import copy
 import io
 import json
 import re
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -207,19 +209,35 @@ def recipe_file(random: Random) -> Case:
     return Case("recipe", words, {"r.yaml": as_yaml(VALID["recipe"], random)})
 
 
+@cache
+def samples() -> bytes:
+    """A tar archive of four images and their labels."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for number in range(4):
+            for ending, content in (("png", PIXEL), ("cls", b"%d" % (number % 2))):
+                info = tarfile.TarInfo(f"{number}.{ending}")
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
 def own_data(random: Random) -> Case:
-    """The description of a user's data, their table or their class names."""
-    own, table = copy.deepcopy(VALID["own"]), CSV.encode()
-    what = random.randrange(3)
+    """The description of a user's data, their table, their archive or their class names."""
+    own, table, archive = copy.deepcopy(VALID["own"]), CSV.encode(), samples()
+    what = random.randrange(4)
     if what == 0:
         table = damaged(table, random)
     elif what == 1:
         own["classes"] = {"a": text(random), "b": text(random)}
+    elif what == 3:
+        own, archive = {"shards": "s.tar"}, damaged(archive, random)
     described = as_yaml(own, random) if what == 2 else yaml.safe_dump(own).encode()
     plan = ["plan", "--methods", "ncm", "--backbone", "glyph", "--datasets"]
     words = random.choice((["show"], plan))
     files = {f"images/{name}.png": PIXEL for name in ("a1", "a2", "b1", "b2")}
-    return Case("own data", [*words, "d.yaml"], {**files, "d.yaml": described, "labels.csv": table})
+    files |= {"d.yaml": described, "labels.csv": table, "s.tar": archive}
+    return Case("own data", [*words, "d.yaml"], files)
 
 
 def records() -> dict[str, bytes]:

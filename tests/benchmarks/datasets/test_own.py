@@ -291,7 +291,7 @@ def test_the_description_sets_version_and_groups(tmp_path: Path) -> None:
         ({"images": [3]}, r"images: '\[3\]' is not text"),
         ({"images": ""}, "images: no path is given"),
         ({"images": {"train": "p", "tst": "p"}}, "'tst'. Did you mean: test"),
-        ({"images": {"test": "p"}}, "the folder for train is missing"),
+        ({"images": {"test": "p"}}, "images: train is missing"),
         ({"images": {"train": "p", "test": "p/a"}}, "its images would be in both train and test"),
         ({"images": "p", "columns": {"path": "f"}}, "columns: needs a table"),
         ({"images": "p", "task": "multi"}, "task multi needs a table"),
