@@ -6,15 +6,18 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli.parts.flags import add_json
+from benchmarks.cli.parts.flags import add_json, add_plugin
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from benchmarks.plugins.entries import Entry
+
 HELP = "list methods, data sets and backbones, or recipes"
 EXAMPLES = {
     "list methods": "names for --methods",
+    "list methods --plugin FILE": "with your own",
     "list recipes": "which are stale",
     "list backbones --runs lift": "weights that it runs on",
     "list backbones --arch RN50": "methods that run on it",
@@ -50,16 +53,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--arch", metavar="NAME", help="list the methods that run on an architecture of open_clip"
     )
     add_json(parser)
+    add_plugin(parser)
 
 
 def execute(options: argparse.Namespace, console: Console) -> int:
     """Print a table of each kind.
 
     Raises:
-        UserError: `--runs` or `--arch` with other things than backbones, or an unknown name.
+        UserError: `--runs` or `--arch` with other things than backbones, an unknown name, or a
+            plug-in that cannot be used.
     """
     from benchmarks.cli.parts.json_answer import print_json
+    from methods.registry import METHODS
 
+    for file in options.plugin:
+        METHODS.load_file(file)
     if options.runs or options.arch:
         from benchmarks.cli.parts.backbone_lists import print_arch, print_runs
         from benchmarks.errors import UserError
@@ -93,6 +101,7 @@ def _methods(console: Console) -> Items:
             "tasks": list(entry.options.get("tasks", ("single",))),
             "deterministic": bool(entry.options.get("deterministic", False)),
             "summary": entry.summary,
+            "source": _source(entry),
         }
         for name, entry in sorted(METHODS.entries().items())
     ]
@@ -112,16 +121,33 @@ def _methods_table(items: Items) -> Table:
         box=None,
     )
     for item in items:
-        cells = (item["name"], item["needs"], ", ".join(item["tasks"]), item["summary"])
+        cells = (item["name"], item["needs"], ", ".join(item["tasks"]), _said(item))
         table.add_row(*map(Text, cells))
     return table
+
+
+def _source(entry: Entry) -> str | None:
+    """The plug-in file or the installed package that an entry comes from; None for the suite."""
+    from benchmarks.visible import one_visible_line
+
+    return None if entry.origin is None else one_visible_line(entry.origin.source)
+
+
+def _said(item: dict[str, Any]) -> str:
+    """The summary of a thing, and where it comes from unless it is a part of the suite."""
+    return item["summary"] if item["source"] is None else f"{item['summary']} [{item['source']}]"
 
 
 def _datasets(console: Console) -> Items:
     from benchmarks.datasets.registry import DATASETS
 
     return [
-        {"name": name, "task": str(entry.options.get("task", "")), "summary": entry.summary}
+        {
+            "name": name,
+            "task": str(entry.options.get("task", "")),
+            "summary": entry.summary,
+            "source": _source(entry),
+        }
         for name, entry in sorted(DATASETS.entries().items())
     ]
 
@@ -135,7 +161,7 @@ def _datasets_table(items: Items) -> Table:
         Column("data set", no_wrap=True), "task", "", title=title, title_justify="left", box=None
     )
     for item in items:
-        table.add_row(*map(Text, (item["name"], item["task"], item["summary"])))
+        table.add_row(*map(Text, (item["name"], item["task"], _said(item))))
     table.add_row("FILE.yaml", "single, multi", "your own data (docs/own_data.md)")
     return table
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import is_dataclass, replace
@@ -27,6 +28,9 @@ from benchmarks.plugins.origins import IMPORT, Origin, PluginFile, installed, re
 from benchmarks.plugins.probe import ask
 from benchmarks.plugins.static_reader import read_fields, read_value, registered
 from benchmarks.processes import in_this_process
+from benchmarks.visible import one_visible_line
+
+_log = logging.getLogger(__name__)
 
 
 class Extras(NamedTuple):
@@ -110,6 +114,7 @@ class Catalog:
                     known = self._refuse_namesake(entry.name, entry.file)
                     if known is not None and known.module is not None:
                         raise UserError(f"{origin} describes '{entry.name}' of the suite anew.")
+                for _, entry in found:
                     self.entries(scan_only=True)[entry.name] = entry
                     self._classes.pop(entry.name, None)
                 return sorted(entry.name for _, entry in found)
@@ -125,14 +130,28 @@ class Catalog:
     # ---- looking up --------------------------------------------------------------------------
 
     def entries(self, *, scan_only: bool = False) -> dict[str, Entry]:
-        """All plug-ins by name, including those of installed packages unless `scan_only`."""
+        """All plug-ins by name, including those of installed packages unless `scan_only`.
+
+        An installed plug-in that cannot be used costs a warning: whoever types a command need not
+        know that it is there.
+        """
         if self._entries is None:
             self._entries = dict(_scan(self._package, self._folder))
         if not scan_only and not self._loaded_entry_points:
             self._loaded_entry_points = True
-            for origin in installed(self._group):
-                self.load(origin)
+            try:
+                for origin in installed(self._group):
+                    self._load_or_warn(origin)
+            except UserError as error:
+                _log.warning("%s", error)
         return self._entries
+
+    def _load_or_warn(self, origin: Origin) -> None:
+        try:
+            self.load(origin)
+        except UserError as error:
+            line = one_visible_line(str(error)).rstrip(".")
+            _log.warning("Left out: %s. Mend or uninstall %s.", line, origin.source)
 
     def entry(self, name: str) -> Entry:
         """The plug-in of this name.
@@ -236,9 +255,12 @@ def _imported(origin: Origin) -> list[tuple[Catalog, str]]:
     """Import a plug-in into this process; returns what it registered."""
     before = len(_ADDED)
     try:
-        with reported(f"{origin}", IMPORT):
+        with reported(f"{origin}", IMPORT, origin.home):
             origin.run()
     except UserError as error:
+        for catalog, name in _ADDED[before:]:
+            catalog.entries(scan_only=True).pop(name, None)
+        del _ADDED[before:]
         if origin.place in str(error):
             raise
         raise UserError(f"{origin}: {error}") from error
@@ -259,7 +281,8 @@ def _scan(package: str, folder: Path) -> dict[str, Entry]:
     """Entries of the plug-ins in the files of `folder`, which are read and not imported."""
     found: dict[str, Entry] = {}
     for file in sorted(folder.glob("*.py")):
-        if file.stem.startswith("_"):
+        # Names that are none are of editors: `.#lift.py`, `lift (copy).py`.
+        if file.stem.startswith("_") or not file.stem.isidentifier():
             continue
         module = f"{package}.{file.stem}"
         for one in registered(file):

@@ -28,8 +28,6 @@ LARGEST = 2**20
 """Bytes of a description."""
 LONGEST_TEXT = 10_000
 """Characters of a text that a plug-in declares."""
-LARGEST_SOURCE = 2**24
-"""Bytes of a file that defines a plug-in."""
 
 _SCALARS = (bool, int, float, str, types.NoneType)
 _TYPES: dict[str, Any] = {kind.__name__: kind for kind in _SCALARS}
@@ -171,21 +169,11 @@ def _entry(kind: str, data: Any, origin: Origin, complete: Callable[[Entry], Ent
     )
     if data["fields"] is None:
         return entry
-    _refuse_unreadable(file)
+    # Every file that fingerprints cover is read once, so that one that cannot be is refused here.
+    sources.closure([sources.Counted(file, origin.home)], suite=False)
     fields = {name: _read_field(name, field) for name, field in mapping_in(data["fields"]).items()}
     attributes = mapping_in(data["attributes"])
     return complete(dataclasses.replace(entry, fields=fields, attributes=attributes))
-
-
-def _refuse_unreadable(file: Path) -> None:
-    """Refuse a source file that cannot be hashed for fingerprints."""
-    if file.stat().st_size > LARGEST_SOURCE:
-        raise UserError(f"{file} is larger than {LARGEST_SOURCE:,} bytes.")
-    try:
-        sources.read(file.read_bytes(), "")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = one_visible_line(f"{type(error).__name__}: {error}")
-        raise UserError(f"{file} cannot be read as Python in UTF-8 ({line}).") from error
 
 
 def _read_field(name: str, data: Any) -> Field:

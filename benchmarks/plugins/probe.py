@@ -50,6 +50,7 @@ def _answer(parent: Parent, describe: Callable[[Origin], bytes], origin: Origin)
     try:
         kind, body = "description", describe(origin)
     except BaseException as error:
-        refusal = error if isinstance(error, UserError) else failure(f"{origin}", IMPORT, error)
+        known = isinstance(error, UserError)
+        refusal = error if known else failure(f"{origin}", IMPORT, error, origin.home)
         kind, body = "refused", str(refusal).encode(errors="replace")
     parent.send({"kind": kind}, body)

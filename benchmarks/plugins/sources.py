@@ -19,7 +19,10 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
+from benchmarks.errors import UserError
+from benchmarks.plugins.neighbours import Home, file_at
 from benchmarks.plugins.static_reader import parsed
+from benchmarks.visible import one_visible_line
 
 ROOT = Path(__file__).resolve().parents[2]
 """Folder of the project's packages."""
@@ -41,6 +44,8 @@ NOT_COUNTED = {
 
 Every other module of the project that a method reaches is counted, so none can be forgotten.
 """
+LARGEST = 2**24
+"""Bytes of a source file of a plug-in."""
 
 _PACKAGES = ("benchmarks", "methods")
 """Packages that methods import from."""
@@ -55,12 +60,18 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Import:
-    """An import statement of a module of this project."""
+    """An import statement."""
 
     module: str
-    """Dotted name, without the imported names."""
+    """Dotted name, without the imported names. That of a relative import in a plug-in is seen from
+    its home and begins with a dot, or is empty for the home itself."""
     names: tuple[str, ...]
     """Names after `from module import`, with their aliases; empty for `import module`."""
+
+    @property
+    def text(self) -> str:
+        """The statement in a line."""
+        return " ".join([self.module, *self.names])
 
 
 @dataclass(frozen=True)
@@ -69,8 +80,8 @@ class Source:
 
     digest: str
     """Hash of the code, without import statements."""
-    outside: tuple[str, ...]
-    """Imports of other packages, one text each, sorted."""
+    outside: tuple[Import, ...]
+    """Imports of other packages, sorted."""
     inside: tuple[Import, ...]
     """Imports of this project's packages."""
 
@@ -92,12 +103,22 @@ def code_hash(files: Iterable[Path]) -> str:
     return _hash(read(file.read_bytes(), "").digest for file in files)
 
 
-def fingerprint(start: Iterable[Path], versions: Iterable[str]) -> str:
-    """Hash of the code of some files and of all project modules that they lead to.
+@dataclass(frozen=True)
+class Counted:
+    """A source file that counts."""
 
-    Imports count wherever they are in a module, except under `if TYPE_CHECKING`. A module enters
-    by its code and not by its name: an import line counts as the imported names together with the
-    hash of the module that they come from.
+    file: Path
+    home: Home | None = None
+    """Folder that a plug-in's file imports its neighbours from; None for a file of the suite."""
+
+
+def fingerprint(start: Iterable[Counted], versions: Iterable[str]) -> str:
+    """Hash of the code of some files and of all modules that they lead to.
+
+    These are modules of this project, and those in the home of a plug-in. Imports count wherever
+    they are in a module, except under `if TYPE_CHECKING`. A module enters by its code and not by
+    its name: an import line counts as the imported names together with the hash of the module that
+    they come from.
 
     Args:
         start: files to begin with, for example a method's own.
@@ -105,62 +126,91 @@ def fingerprint(start: Iterable[Path], versions: Iterable[str]) -> str:
 
     Returns:
         16 hexadecimal digits.
+
+    Raises:
+        UserError: a file of a plug-in is not Python in UTF-8.
     """
     modules = closure(start)
-    digests = {file: source.digest for file, source in modules.items()}
+    digests = {one.file: source.digest for one, source in modules.items()}
     lines = []
-    for source in modules.values():
-        imports = [
-            " ".join([*(digests[file] for file in _counted(one) if file in digests), *one.names])
-            for one in source.inside
-        ]
-        lines.append(_hash([source.digest, *source.outside, *sorted(imports)]))
+    for one, source in modules.items():
+        imports, outside = [], []
+        for statement in (*source.inside, *source.outside):
+            files = [found.file for found in _led_to(statement, one)]
+            if statement in source.inside or files:
+                known = [digests[file] for file in files if file in digests]
+                imports.append(" ".join([*known, *statement.names]))
+            else:
+                outside.append(statement.text)
+        lines.append(_hash([source.digest, *outside, *sorted(imports)]))
     return _hash([*versions, *sorted(lines)])[:16]
 
 
-def closure(start: Iterable[Path]) -> dict[Path, Source]:
-    """The project modules that some files lead to by their imports, with these files themselves.
+def closure(start: Iterable[Counted], *, suite: bool = True) -> dict[Counted, Source]:
+    """The modules that some files lead to by their imports, with these files themselves.
 
     Modules in `NOT_COUNTED` and modules without code are left out, and what only they import.
+
+    Args:
+        start: files to begin with.
+        suite: False leaves out the modules of this project.
+
+    Raises:
+        UserError: a file of a plug-in is not Python in UTF-8.
     """
-    found: dict[Path, Source] = {}
+    found: dict[Counted, Source] = {}
     queue = list(start)
     while queue:
-        file = queue.pop()
-        if file in found:
+        one = queue.pop()
+        if one in found or (one.home is None and not suite):
             continue
-        source = read(file.read_bytes(), _package(file))
+        source = _read_file(one)
         if source.empty:
             continue
-        found[file] = source
-        for one in source.inside:
-            queue += _counted(one)
+        found[one] = source
+        for statement in (*source.inside, *source.outside):
+            queue += _led_to(statement, one)
     return found
 
 
-def _counted(one: Import) -> list[Path]:
-    """The files of the modules that an import statement runs, of those that count."""
-    names = [one.module]
+def _read_file(one: Counted) -> Source:
+    if one.home is None:
+        return read(one.file.read_bytes(), _package(one.file))
+    try:
+        if one.file.stat().st_size > LARGEST:
+            raise UserError(f"{one.file} is larger than {LARGEST:,} bytes.")
+        return read(one.file.read_bytes(), one.home.package_of(one.file))
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OSError) as error:
+        line = one_visible_line(f"{type(error).__name__}: {error}")
+        raise UserError(f"{one.file} cannot be read as Python in UTF-8 ({line}).") from error
+
+
+def _led_to(statement: Import, importer: Counted) -> list[Counted]:
+    """The modules that an import statement runs, of those that count."""
+    top, home = statement.module.partition(".")[0], importer.home
+    if home is not None and (not top or home.means(top, importer.file)):
+        files = (home.file(name.lstrip(".")) for name in _names(statement))
+        return [Counted(file, home) for file in files if file is not None]
+    if top not in _PACKAGES:
+        return []
+    names = (name for name in _names(statement) if name not in NOT_COUNTED)
+    return [Counted(file) for file in (_file(ROOT, name) for name in names) if file is not None]
+
+
+def _names(statement: Import) -> list[str]:
+    """Dotted names of the modules that an import statement may run."""
+    names = [statement.module]
     # `from methods.parts import priors` names a module, `from … import log_prior` does not.
-    names += [f"{one.module}.{name.partition(' ')[0]}" for name in one.names]
-    parts = one.module.split(".")
+    names += [f"{statement.module}.{name.partition(' ')[0]}" for name in statement.names]
+    parts = statement.module.split(".")
     names += [".".join(parts[:end]) for end in range(1, len(parts))]  # packages around it
-    files = []
-    for name in dict.fromkeys(names):
-        file = _file(ROOT, name)
-        if file is not None and name not in NOT_COUNTED:
-            files.append(file)
-    return files
+    return [name for name in dict.fromkeys(names) if name]
 
 
 @cache
 def _file(root: Path, module: str) -> Path | None:
     """The file of a project module; None if there is none of this name."""
-    base = root.joinpath(*module.split("."))
-    for file in (base.with_suffix(".py"), base / "__init__.py"):
-        if file.is_file():
-            return file
-    return None
+    return file_at(root, module.split("."))
 
 
 def _package(file: Path) -> str:
@@ -179,23 +229,21 @@ def read(text: bytes, package: str) -> Source:
 
     Args:
         text: the file's bytes, in UTF-8.
-        package: dotted name of its package, against which relative imports are resolved.
+        package: dotted name of its package, against which relative imports are resolved; that of a
+            plug-in begins with a dot, or is empty for its home.
 
     Raises:
         SyntaxError: the text is not Python.
     """
     prose, imports = _statements(parsed(text))
-    outside: set[str] = set()
+    outside: set[Import] = set()
     inside: set[Import] = set()
     for node in imports:
         for one in _imported(node, package):
-            if one.module.split(".")[0] in _PACKAGES:
-                inside.add(one)
-            else:
-                outside.add(" ".join([one.module, *one.names]))
+            (inside if one.module.split(".")[0] in _PACKAGES else outside).add(one)
     return Source(
         digest=_hash(_code(text, [*prose, *imports])),
-        outside=tuple(sorted(outside)),
+        outside=tuple(sorted(outside, key=lambda one: one.text)),
         inside=tuple(sorted(inside, key=lambda one: (one.module, one.names))),
     )
 

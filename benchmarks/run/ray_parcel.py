@@ -15,6 +15,7 @@ from benchmarks.datasets.base import ArrayImages, DataSet, Split
 from benchmarks.datasets.registry import DATASETS
 from benchmarks.errors import NotApplicable, UserError
 from benchmarks.hierarchy import Hierarchy
+from benchmarks.plugins.neighbours import Home
 from benchmarks.plugins.origins import Origin, PluginFile
 from benchmarks.run.ray_host import ROOT
 from methods.registry import METHODS
@@ -51,10 +52,10 @@ def pack(folder: Path, plugins: Iterable[PluginFile]) -> list[str]:
         shutil.copytree(ROOT / package, folder / package, ignore=_NOT_NEEDED)
     importable = {Path(path).resolve() for path in sys.path if path}
     found = []
-    for source in {plugin.path.parent: None for plugin in plugins}:
-        place = _place(source)
-        _copy_modules(source, folder / place)
-        if source.resolve() in importable - {ROOT}:
+    for home in {plugin.home: None for plugin in plugins}:
+        place = _place(home)
+        _copy_modules(home, folder / place)
+        if home.folder.resolve() in importable - {ROOT}:
             found.append(place)
     return found
 
@@ -63,7 +64,8 @@ def there(origin: Origin) -> Origin:
     """Return a plug-in as the nodes find it."""
     if not isinstance(origin, PluginFile):
         return origin
-    return dataclasses.replace(origin, path=Path(_place(origin.path.parent), origin.path.name))
+    inside = origin.path.relative_to(origin.home.folder)
+    return dataclasses.replace(origin, path=Path(_place(origin.home), inside))
 
 
 def portable(data: DataSet) -> DataSet | None:
@@ -121,14 +123,14 @@ class _Constant:
         return self.value
 
 
-def _place(folder: Path) -> str:
-    """Return the place of a plug-in's folder among the code."""
-    return f"plugins/{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+def _place(home: Home) -> str:
+    """Return the place of a plug-in's home among the code."""
+    return f"plugins/{hashlib.sha256(str(home).encode()).hexdigest()[:16]}"
 
 
-def _copy_modules(source: Path, target: Path) -> None:
-    """Copy the modules of a folder, and its packages with all that is in them."""
-    size = 0
+def _copy_modules(home: Home, target: Path) -> None:
+    """Copy the modules of a home, and its packages with all that is in them."""
+    source, size = home.folder, 0
 
     def copy(file: str, to: str) -> None:
         nonlocal size
@@ -141,7 +143,7 @@ def _copy_modules(source: Path, target: Path) -> None:
         shutil.copyfile(file, to)
 
     target.mkdir(parents=True)
-    for item in sorted(source.iterdir()):
+    for item in [source / home.only] if home.only else sorted(source.iterdir()):
         if item.suffix == ".py" and item.is_file():
             copy(str(item), str(target / item.name))
         elif (item / "__init__.py").is_file() and item.resolve().parent != ROOT:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from benchmarks.plugins import sources
+from benchmarks.plugins.sources import Counted
 from benchmarks.protocol import FEATURES_VERSION, PIXELS_VERSION, PROTOCOL_VERSION
 from methods.parts.bases import base_config
 from methods.parts.losses import loss_files
@@ -28,10 +28,11 @@ def fingerprint(
 ) -> str:
     """The source fingerprint of a configured method: records with another one are stale.
 
-    It covers the code of the method's file and of the project modules that its numbers depend on
-    (`benchmarks.plugins.sources`), the file of the loss that its field `loss` names, those of the
-    method that its field `base_method` names (`methods.parts.bases`), and the versions of protocol,
-    frozen features and, for methods on images, of their pixels.
+    It covers the code of the method's file and of the modules that its numbers depend on, which are
+    those of this project and those beside a plug-in (`benchmarks.plugins.sources`), the file of the
+    loss that its field `loss` names, those of the method that its field `base_method` names
+    (`methods.parts.bases`), and the versions of protocol, frozen features and, for methods on
+    images, of their pixels.
 
     Args:
         name: of a registered method.
@@ -50,13 +51,19 @@ def fingerprint(
         versions.append(f"pixels {PIXELS_VERSION}")
     if select == "val" and dataset_config.get("scores") == "softmax":
         versions.append(f"softmax {SOFTMAX_VERSION}")
-    files = [METHODS.entry(name).file, *loss_files(str(config.get("loss", "")))]
+    files = _files(name, config)
     if {"base_method", "base_fields"} <= config.keys():
-        own = base_config(config)
-        files += [METHODS.entry(config["base_method"]).file, *loss_files(str(own.get("loss", "")))]
+        files += _files(config["base_method"], base_config(config))
     return _fingerprint(tuple(files), tuple(versions))
 
 
+def _files(name: str, config: Mapping[str, Any]) -> list[Counted]:
+    """The files that a method's numbers come from: its own and that of the loss that it names."""
+    entry = METHODS.entry(name)
+    home = None if entry.origin is None else entry.origin.home
+    return [Counted(entry.file, home), *map(Counted, loss_files(str(config.get("loss", ""))))]
+
+
 @cache
-def _fingerprint(files: tuple[Path, ...], versions: tuple[str, ...]) -> str:
+def _fingerprint(files: tuple[Counted, ...], versions: tuple[str, ...]) -> str:
     return sources.fingerprint(files, versions)

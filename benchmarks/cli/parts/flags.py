@@ -14,7 +14,10 @@ RECORD_FOLDERS = "folders with records, such as results/runs"
 SWEEP_OF_RECORDS = "only the cells of this sweep"
 NAMES = "YAML with printed names of methods, rows and data sets"
 OFFLINE = "do not use the network"
-_PLUGIN = "Python file with your own methods or data sets; may be given several times"
+_PLUGIN = (
+    "Python file, or folder of a package, with your own methods or data sets; may be given several "
+    "times"
+)
 
 
 def sweep_from(options: argparse.Namespace, file: Path | None = None, **flags: Any) -> Sweep:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,16 @@ def test_list(command: Command) -> None:
             assert word in part.out
             assert word in everything.out
         assert len(part.out) < len(everything.out)
+
+
+def test_list_shows_a_plug_in_and_where_it_comes_from(command: Command, mine: Path) -> None:
+    listed = command("list", "methods", "--plugin", "mine.py")
+    assert re.search(r"\bmine +features +single +Mine\. \[mine\.py\] *\n", listed.out)
+    assert "[" not in listed.out.replace("[mine.py]", "")
+    methods = json.loads(command("list", "--plugin", "mine.py", "--json").out)["methods"]
+    assert {one["name"]: one["source"] for one in methods if one["source"]} == {"mine": "mine.py"}
+    assert "mine" not in command("list", "methods").out
+    assert command("list", "--plugin", "nowhere.py").status == 2
 
 
 def test_show_a_method(command: Command, mine: Path) -> None:

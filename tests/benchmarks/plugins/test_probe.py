@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from benchmarks.errors import UserError
 from benchmarks.plugins import probe
 from benchmarks.plugins.origins import InstalledPlugin
 from benchmarks.processes import staying_here
+from benchmarks.sweep import fingerprints
 from benchmarks.sweep.fingerprints import fingerprint
 from methods.registry import METHODS, info_of
 from tests.benchmarks.plugins.hostile import SOUND, TABLE
@@ -140,10 +142,14 @@ def test_an_installed_package_is_described(installed: Callable[[str, str], None]
     assert isinstance(METHODS.entry("mine").origin, InstalledPlugin)
 
 
-def test_an_installed_package_that_does_not_import(installed: Callable[[str, str], None]) -> None:
+def test_an_installed_package_that_does_not_import_is_left_out(
+    installed: Callable[[str, str], None], caplog: pytest.LogCaptureFixture
+) -> None:
     installed("import os; os._exit(0)", "longtail_vlm.methods")
-    with pytest.raises(UserError, match=r"ours \(a_package_of_tests\) does not import.*status 0"):
-        METHODS.entries()
+    assert "lift" in METHODS.entries()
+    (line,) = caplog.messages
+    assert re.search(r"ours \(a_package_of_tests\) does not import.*status 0\. Mend or", line)
+    assert line.endswith("uninstall a_package_of_tests 1.")
 
 
 def test_an_installed_data_set_is_imported(installed: Callable[[str, str], None]) -> None:
@@ -152,10 +158,37 @@ def test_an_installed_data_set_is_imported(installed: Callable[[str, str], None]
     assert "a_package_of_tests" in sys.modules
 
 
-def test_an_entry_point_of_another_kind(installed: Callable[[str, str], None]) -> None:
+def test_an_installed_package_may_have_several_modules(
+    installed: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    installed("", "longtail_vlm.methods")
+    (tmp_path / "a_package_of_tests.py").unlink()
+    folder = tmp_path / "a_package_of_tests"
+    folder.mkdir()
+    for name, text in (
+        ("__init__", "from a_package_of_tests import method\n"),
+        ("method", f"from .deep import x\n{SOUND}"),
+        ("deep", "x = 1\n"),
+    ):
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    assert METHODS.described("mine")
+    assert METHODS.entry("mine").file == folder / "method.py"
+    origin = METHODS.entry("mine").origin
+    assert origin is not None
+    assert origin.source == "a_package_of_tests 1"
+    before = fingerprint("mine", {})
+    (folder / "deep.py").write_text("x = 2\n", encoding="utf-8")
+    fingerprints._fingerprint.cache_clear()
+    assert fingerprint("mine", {}) != before
+    assert "a_package_of_tests" not in sys.modules
+
+
+def test_an_entry_point_of_another_kind(
+    installed: Callable[[str, str], None], caplog: pytest.LogCaptureFixture
+) -> None:
     installed(SOUND, "longtail_vlm.datasets")
-    with pytest.raises(UserError, match="registers no data set, but a method"):
-        DATASETS.entries()
+    assert "mine" not in {*DATASETS.entries(), *METHODS.entries()}
+    assert "registers no data set, but a method" in caplog.text
 
 
 # ---- imports that do harm ------------------------------------------------------------------------

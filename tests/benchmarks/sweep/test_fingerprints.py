@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.errors import UserError
 from benchmarks.plugins import sources
 from benchmarks.plugins.catalog import Catalog
 from benchmarks.sweep import fingerprints as fingerprints_of
@@ -385,3 +386,49 @@ def test_the_fingerprint_of_a_plugin_covers_its_file_and_the_parts_it_uses(
     assert now() == after
     file.write_text(PLUGIN.format(imports=imports, body="x = 1"), encoding="utf-8")
     assert now() != after
+
+
+def test_the_fingerprint_of_a_plugin_covers_the_modules_beside_it(tmp_path: Path) -> None:
+    texts = {
+        "one.py": "import two as t\n", "two.py": "def f():\n    from . import four\n",
+        "three.py": "x = 1\n", "four.py": "x = 1\n", "unused.py": "x = 1\n",
+        "group/__init__.py": "x = 1\n", "group/five.py": "from .six import x\n",
+        "group/six.py": "import three\n", "group/unused.py": "x = 1\n", "random.py": "x = 1\n",
+    }  # fmt: skip
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    file = tmp_path / "mine_plugin.py"
+    imports = "import random\nfrom one import t\n"
+    text = PLUGIN.format(imports=imports, body="import group.five")
+    file.write_text(text, encoding="utf-8")
+    registry.METHODS.load_file(file)
+    changed = {name for name in texts if changes("mine", tmp_path / name)}
+    assert changed == texts.keys() - {"unused.py", "group/unused.py", "random.py"}
+    before = fingerprint("mine")
+    append(tmp_path / "four.py", "# a remark")
+    assert fingerprint("mine") == before
+
+
+def test_the_place_of_a_plugin_and_of_its_neighbours_is_in_no_fingerprint(tmp_path: Path) -> None:
+    found = []
+    for name in ("here", "there"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "beside.py").write_text("x = 1\n", encoding="utf-8")
+        file = folder / f"plugin_{name}.py"
+        file.write_text(PLUGIN.format(imports="from beside import x", body="pass"), "utf-8")
+        with forgetting_plugins():
+            registry.METHODS.load_file(file)
+            found.append(fingerprint("mine"))
+    assert found[0] == found[1]
+
+
+def test_a_neighbour_that_cannot_be_read_is_a_line(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("def f(:\n", encoding="utf-8")
+    file = tmp_path / "mine_plugin.py"
+    body = "from beside import x"
+    file.write_text(PLUGIN.format(imports="", body=body), encoding="utf-8")
+    registry.METHODS.load_file(file)
+    with pytest.raises(UserError, match=r"beside\.py cannot be read as Python in UTF-8"):
+        fingerprint("mine")

@@ -38,6 +38,23 @@ def test_what_fits_cells_travels_and_nothing_else(tmp_path: Path) -> None:
     assert sum(p.stat().st_size for p in copy.rglob("*")) < 20 * 2**20
 
 
+def test_a_package_travels_as_one_and_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    (folder / "inner").mkdir(parents=True)
+    for name in ("__init__.py", "beside.py", "inner/table.csv", "../stranger.py"):
+        (folder / name).write_text("x = 1")
+    plugin = PluginFile.at(folder)
+    (tmp_path / "copy").mkdir()
+    assert pack(tmp_path / "copy", [plugin]) == []
+    sent = there(plugin)
+    assert isinstance(sent, PluginFile)
+    assert sent.module == plugin.module and sent.path.name == "__init__.py"
+    home = tmp_path / "copy" / sent.path.parent.parent
+    assert {str(p.relative_to(home)) for p in home.rglob("*") if p.is_file()} == {
+        "mine/__init__.py", "mine/beside.py", "mine/inner/table.csv",
+    }  # fmt: skip
+
+
 def test_a_folder_to_import_from_is_one_on_the_nodes_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
