@@ -16,6 +16,7 @@ the same authors' SS-Text).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -26,6 +27,7 @@ from torch.nn import functional as F
 
 from benchmarks.plugins.ranges import Count, NonNegative
 from methods.base import Batch, Task, TextSource
+from methods.parts.ensembling import views_for
 from methods.parts.heads.text_residual import TextResidual, raw_text_features
 from methods.parts.losses.base import Loss
 from methods.parts.training.learning import Learner, Learning
@@ -54,15 +56,19 @@ class Clap(Learner):
     batch_size: Annotated[int, Count] = 256
     weight_decay: Annotated[float, NonNegative] = 0.0
     """Decay of w_c - t_c; none in the authors' configuration."""
+    tte: bool = False
+    """Test-time ensembling: mean logits of five crops of each test image."""
 
     space: ClassVar[Mapping[str, Distribution]] = {"lr": LogUniform(0.01, 10.0)}
 
     def learn(self, task: Task) -> Learning:
+        views = views_for(task, tte=self.tte)
         texts = raw_text_features(task, self.text, ensemble=self.ensemble)
         module = TextResidual(texts, scale=task.backbone.logit_scale)
         trust = zero_shot_confidence(task, module) if self.constraint == "class" else None
         schedule = Schedule(self.epochs, self.batch_size, self.lr, weight_decay=self.weight_decay)
-        return (yield Training(task, module, TiedToTexts(module, trust), schedule))
+        predictor = yield Training(task, module, TiedToTexts(module, trust), schedule)
+        return dataclasses.replace(predictor, views=views)
 
 
 class TiedToTexts(Loss):

@@ -34,6 +34,7 @@ from torch.nn import functional as F
 
 from benchmarks.plugins.ranges import Count
 from methods.base import Method, Predictor, Task, TextSource
+from methods.parts.ensembling import views_for
 from methods.parts.heads.linear_classifiers import class_sums
 from methods.parts.training.scoring import AT_ONCE, score
 from methods.registry import register
@@ -62,11 +63,14 @@ class LPPlusPlus(Method):
     """Texts that fill the prompts of the text classifier."""
     ensemble: bool = True
     """Average the text features of all templates (authors' code)."""
+    tte: bool = False
+    """Test-time ensembling: mean logits of five crops of each test image."""
 
     space: ClassVar[Mapping[str, Distribution]] = {"init": OneOf(("sum", "mean"))}
 
     @torch.no_grad()
     def fit(self, task: Task) -> Predictor:
+        views = views_for(task, tte=self.tte)
         texts = task.text_features(self.text, ensemble=self.ensemble)
         probe = Probe(texts, initial_weight(task, self.init), initial_blend(task, texts))
         descent = Descent(task, probe)
@@ -89,6 +93,7 @@ class LPPlusPlus(Method):
             trainable_params=sum(part.numel() for part in probe.trained),
             epochs=self.epochs,
             images_seen=self.epochs * len(task.train),
+            views=views,
         )
 
 

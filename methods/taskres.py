@@ -9,12 +9,14 @@ crops and flips. Their "enhanced base", a text projection that they trained befo
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from benchmarks.plugins.ranges import Count, NonNegative
 from methods.base import Task, TextSource
+from methods.parts.ensembling import views_for
 from methods.parts.heads.text_residual import TextResidual, raw_text_features
 from methods.parts.losses.single_label.ce import cross_entropy
 from methods.parts.training.learning import Learner, Learning
@@ -41,6 +43,8 @@ class TaskRes(Learner):
     batch_size: Annotated[int, Count] = 256
     weight_decay: Annotated[float, NonNegative] = 5e-4
     """Decay of the residual, part of Adam's gradient (Dassl's default)."""
+    tte: bool = False
+    """Test-time ensembling: mean logits of five crops of each test image."""
 
     space: ClassVar[Mapping[str, Distribution]] = {
         "lr": LogUniform(2e-4, 0.2),
@@ -48,10 +52,12 @@ class TaskRes(Learner):
     }
 
     def learn(self, task: Task) -> Learning:
+        views = views_for(task, tte=self.tte)
         texts = raw_text_features(task, self.text, ensemble=self.ensemble)
         module = TextResidual(texts, scale=task.backbone.logit_scale, alpha=self.alpha)
         schedule = Schedule(
             self.epochs, self.batch_size, self.lr,
             weight_decay=self.weight_decay, optimiser="adam",
         )  # fmt: skip
-        return (yield Training(task, module, cross_entropy, schedule))
+        predictor = yield Training(task, module, cross_entropy, schedule)
+        return dataclasses.replace(predictor, views=views)

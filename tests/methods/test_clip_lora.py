@@ -16,7 +16,10 @@ from benchmarks.conformance.tiny import tiny_backbone, tiny_task
 from benchmarks.errors import NotApplicable
 from methods.base import Task
 from methods.clip_lora import ClipLora
+from methods.parts.heads import calibration
+from methods.parts.heads.calibration import Calibration
 from methods.parts.image.adapters import LowRank
+from methods.parts.losses.multi_label.bce import binary_cross_entropy
 from tests.methods.double import in_double
 from tests.methods.test_prompts import named, separate_text_tower
 
@@ -104,6 +107,69 @@ def test_before_training_it_is_zero_shot_with_one_template():
     weight = task.backbone.logit_scale * task.text_features(ensemble=False)
     features = test.batch(np.arange(16), needs="features").features
     torch.testing.assert_close(ours, features @ weight.T, atol=1e-3, rtol=0)
+
+
+# ---- multi-label --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "STEPS", 20)
+
+
+def test_multi_label_training_is_that_of_merged_weights_and_a_calibration(
+    double: None, short_calibration: None
+) -> None:
+    task, test = in_double_task(kind="multi")
+    method = ClipLora(rank=3, dropout=0.0, lr=0.02, epochs=1, batch_size=24, augment="none")
+    predictor = method.fit(task)
+    found = dict(predictor.logits.named_parameters())
+    start = dataclasses.replace(method, lr=0.0).fit(task).logits
+    assert predictor.trainable_params == 2 * 2 * 3 * 2 * 3 * W + task.num_classes + 1
+
+    model: Any = task.backbone.model
+    tokens = task.backbone.tokenizer([prompt for (prompt,) in task.prompts(ensemble=False)])
+
+    def logits(images: Tensor) -> Tensor:
+        updates = {name: p for name, p in start.named_parameters() if "slots" in name}
+        return logits_of(model, merged(model, updates, 1 / 3**0.5), images, tokens)
+
+    with torch.no_grad():  # before training: zero-shot logits with a fitted scale and biases
+        whole = task.train.batch(np.arange(len(task.train)), needs="images").images
+        expected = Calibration(task, binary_cross_entropy, logits(whole))
+    for name, value in expected.named_buffers():
+        torch.testing.assert_close(getattr(start.calibration, name), value, atol=1e-5, rtol=0)
+    optimiser = torch.optim.AdamW(start.parameters(), lr=0.02, weight_decay=0.01)
+    steps = range(0, len(task.train), 24)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, len(steps), eta_min=1e-6)
+    for rows in np.split(task.epoch_order(0), steps[1:]):
+        images = task.train.batch(rows, needs="images").images
+        optimiser.zero_grad()
+        z, labels = start.calibration(logits(images)), task.train.labels[rows].double()
+        F.binary_cross_entropy_with_logits(z, labels, reduction="none").sum(1).mean().backward()
+        optimiser.step()
+        schedule.step()
+    assert len(found) == len(dict(start.named_parameters()))
+    for name, leaf in start.named_parameters():
+        torch.testing.assert_close(found[name], leaf, atol=1e-7, rtol=0)
+    batch = test.batch(np.arange(16), needs="images")
+    with torch.no_grad():
+        ours, theirs = predictor.uncalibrated(batch), logits(batch.images)
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+        calibrated = start.calibration(theirs)
+        torch.testing.assert_close(predictor.logits(batch), calibrated, atol=1e-5, rtol=0)
+
+
+def test_multi_label_losses_are_a_choice(short_calibration: None) -> None:
+    task, test = tiny_task(kind="multi")
+    batch = test.batch(np.arange(16), needs="images")
+    found = [ClipLora(loss=name, epochs=1, lr=0.01).fit(task) for name in ("bce", "db", "asl")]
+    with torch.no_grad():
+        first, *others = (predictor.uncalibrated(batch) for predictor in found)
+    assert all(float((other - first).abs().max()) > 1e-4 for other in others)
+
+
+# ---- updates ------------------------------------------------------------------------------------
 
 
 def test_updates_start_within_the_bound_of_the_width_and_all_differ():

@@ -198,6 +198,7 @@ TUNED = {
     "linear_probe": {"epochs": 2, "lr": 0.05},
     "tip_adapter": {"epochs": 2, "finetune": True, "search": False},
     "lift": {"epochs": 2, "lr": 0.1, "augment": "none"},
+    "clip_lora": {"epochs": 2, "lr": 0.01, "dropout": 0.0, "augment": "none"},
     "full_finetune": {"epochs": 2, "lr": 0.01, "augment": "none"},
 }
 
