@@ -1,4 +1,4 @@
-"""File names: made from arbitrary names, and checked for write access."""
+"""File names: made from arbitrary names, told from those of systems, checked for write access."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ from pathlib import Path
 from benchmarks.errors import UserError
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+_LEFT_BY_SYSTEMS = frozenset({
+    "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "recycler",
+    "system volume information", "lost+found", "network trash folder", "temporary items",
+    "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "__macosx", "__pycache__",
+})  # fmt: skip
+"""Files and folders that Windows, macOS, Linux and network drives (Synology's thumbnails, `@eaDir`)
+leave in folders of others, in lower case."""
+
+
+def is_hidden(name: str) -> bool:
+    """True for a file or folder that is hidden, or that systems and not users make."""
+    return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS
 
 
 def safe(name: str, limit: int = 80) -> str:

@@ -22,7 +22,7 @@ from benchmarks.datasets.checking import damaged
 from benchmarks.datasets.files.image_files import SUFFIXES, FileImages
 from benchmarks.datasets.files.links import Links
 from benchmarks.errors import DataError, UserError, counted
-from benchmarks.file_names import may_write
+from benchmarks.file_names import is_hidden, may_write
 from benchmarks.inputs.features import user_store
 from benchmarks.run.bench import Bench
 from benchmarks.run.data_sets import DataSets
@@ -126,7 +126,7 @@ def image_files(folder: Path) -> list[str]:
     found = sorted(
         path.as_posix()
         for path in paths
-        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
+        if path.suffix.lower() in SUFFIXES and not any(map(is_hidden, path.parts))
     )
     links = Links(folder)
     for file in found:

@@ -28,6 +28,7 @@ from benchmarks.datasets.files.image_files import UNREADABLE, file_names
 from benchmarks.datasets.files.image_limits import FORMATS
 from benchmarks.datasets.files.links import Links
 from benchmarks.errors import DataError, first_few
+from benchmarks.file_names import is_hidden
 from benchmarks.input_files import opened
 
 SPLITS = ("train", "test")
@@ -154,14 +155,16 @@ def list_classes(folder: Path, split: str) -> dict[str, list[str]]:
     links = Links(folder)
     found: dict[str, list[str]] = {}
     try:
-        labels = sorted(p for p in (folder / split).iterdir() if _visible(p.name) and p.is_dir())
+        labels = sorted(
+            p for p in (folder / split).iterdir() if p.is_dir() and not is_hidden(p.name)
+        )
     except (NotADirectoryError, FileNotFoundError):
         return {}
     except OSError as error:
         raise DataError(f"{folder / split}: cannot be listed ({error.strerror}).") from error
     for label in labels:
         names = file_names(label, links)
-        files = sorted(f for f in names if _visible(f) and _is_image(f))
+        files = sorted(f for f in names if _is_image(f) and not is_hidden(f))
         for file in files:
             if names[file]:
                 links.check(label / file)
@@ -208,17 +211,12 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith((*LOSSLESS, *LOSSY))
 
 
-def _visible(name: str) -> bool:
-    """Return False for hidden files, which file managers and macOS's tar leave behind."""
-    return not name.startswith((".", "__MACOSX"))
-
-
 def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tuple[str, str, str, IO[bytes], str]]:
     """Yield (split, class, file name, opened file, full name) of each image in an archive."""
     for member in tar:
         parts = PurePosixPath(member.name).parts
         image = member.isfile() and _is_image(member.name)
-        if not image or len(parts) not in (3, 4) or not all(map(_visible, parts)):
+        if not image or len(parts) not in (3, 4) or any(map(is_hidden, parts)):
             continue
         split, label, file = parts[-3:]
         stream = tar.extractfile(member)
@@ -245,9 +243,9 @@ def _contents(folder: Path, label: str) -> str:
     """Say what a split's folder holds instead of images of a class."""
     try:
         if (folder / label).is_dir():
-            names = [p.name for p in (folder / label).iterdir() if _visible(p.name)]
+            names = [p.name for p in (folder / label).iterdir() if not is_hidden(p.name)]
             return f"its folder holds {_kinds(names)}" if names else "its folder is empty"
-        names = sorted(p.name for p in folder.iterdir() if _visible(p.name))
+        names = sorted(p.name for p in folder.iterdir() if not is_hidden(p.name))
     except OSError as error:
         return f"it cannot be listed ({error.strerror})"
     return f"there are {first_few(names)}" if names else "the folder is empty"

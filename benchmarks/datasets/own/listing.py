@@ -21,4 +21,4 @@ def read_listing(spec: Spec) -> Listing:
         return read_table(spec)
     if places.shards:
         return read_shards(spec)
-    return read_tree(places.images)
+    return read_tree(places.images, spec.classes)

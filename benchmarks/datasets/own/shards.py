@@ -21,9 +21,9 @@ from benchmarks.datasets.files.tar_members import Member, members, read_member
 from benchmarks.datasets.own.entries import UNASSIGNED, Complaints, Entry, Listing
 from benchmarks.datasets.own.labels import labels_of, plain, unfit
 from benchmarks.datasets.own.spec import Spec
-from benchmarks.datasets.own.tree import is_visible
 from benchmarks.datasets.own.words import nfc
 from benchmarks.errors import DataError, DataMissing, UserError, counted, first_few
+from benchmarks.file_names import is_hidden
 from benchmarks.input_files import MB, beyond
 from benchmarks.yaml_files import load_json
 
@@ -171,7 +171,7 @@ def _samples(shard: Path) -> Iterator[tuple[str, Sample]]:
     samples: dict[str, Sample] = {}
     for member in members(shard):
         path = PurePosixPath(member.name)
-        if not all(is_visible(part) for part in path.parts):
+        if any(map(is_hidden, path.parts)):
             continue
         stem, _, ending = path.name.partition(".")
         sample = samples.setdefault(str(path.with_name(stem)), {})

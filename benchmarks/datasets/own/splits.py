@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import long_tail
 from benchmarks.datasets.base import TaskKind, gaps
+from benchmarks.datasets.own import spellings
 from benchmarks.datasets.own.entries import UNASSIGNED, Complaints, Entry, Listing
 from benchmarks.datasets.own.spec import Spec
 from benchmarks.errors import DataError, UserError, counted, did_you_mean, first_few
@@ -64,19 +65,24 @@ def index_classes(spec: Spec, listing: Listing) -> IndexedImages:
         spec, listing, [label for label in used if index[label] is None], by_place, keys
     )
     if len(keys) < 2:
-        raise DataError(f"{spec.file}: there is only one class, '{keys[0]}'.")
+        raise DataError(
+            f"{spec.file}: there is only one class, '{keys[0]}'{_deeper(spec, listing)}."
+        )
     labels = tuple(
         tuple(sorted({i for label in entry.labels if (i := index[label]) is not None}))
         for entry in listing.entries
     )
-    if spec.places.rows() is not None and not spec.classes:
-        listing = replace(listing, notes=(*listing.notes, *_unsplit_labels(spec, keys)))
+    if not spec.classes:
+        pairs = zip(listing.entries, labels, strict=True)
+        used_in = {(entry.split, i) for entry, indices in pairs for i in indices}
+        notes = (*_unsplit_labels(spec, keys), *spellings.compare(spec.file, keys, used_in))
+        listing = replace(listing, notes=(*listing.notes, *notes))
     return IndexedImages(keys, labels, listing)
 
 
 def _unsplit_labels(spec: Spec, keys: Sequence[str]) -> tuple[str, ...]:
     """A note on classes that look like several labels of an image."""
-    known = set(keys)
+    known = set(keys) if spec.places.rows() is not None else set()
     for mark in "|;,":
         joined = [k for k in keys if mark in k and any(p.strip() in known for p in k.split(mark))]
         if joined:
@@ -86,6 +92,14 @@ def _unsplit_labels(spec: Spec, keys: Sequence[str]) -> tuple[str, ...]:
                 f"`{wanted}` splits them",
             )
     return ()
+
+
+def _deeper(spec: Spec, listing: Listing) -> str:
+    """Advice for class folders one folder further down, as after unpacking twice."""
+    inside = sorted({e.file.split("/")[1] for e in listing.entries if e.file.count("/") > 1})
+    if spec.places.rows() is not None or len(inside) < 2:
+        return ""
+    return f"; if its folders ({first_few(inside)}) are the classes, let `images:` point to it"
 
 
 def _refuse_unknown(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.datasets.files.characters import shown, trouble
@@ -12,29 +13,31 @@ from benchmarks.datasets.files.image_files import SUFFIXES
 from benchmarks.datasets.files.links import Links
 from benchmarks.datasets.own.contents import described
 from benchmarks.datasets.own.entries import UNASSIGNED, Entry, Listing, file_size
+from benchmarks.datasets.own.labels import SPLIT_NAMES
 from benchmarks.datasets.own.words import nfc
 from benchmarks.errors import DataError, DataMissing, counted, first_few
+from benchmarks.file_names import is_hidden
 
-_SPLIT_FOLDERS = {
-    "train": "train",
-    "test": "test",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-}
-"""Name of a folder -> split."""
+_LIKE_A_SPLIT = re.compile(
+    r"(train|training|test|testing|val|valid|validation|eval|evaluation|dev)"
+    r"([ _.-]?(set|data|images|imgs|split|\d+))*",
+    re.IGNORECASE,
+)
+"""Names of folders that probably are splits and no classes, such as `train_set` and `val2017`."""
 
 
-def read_tree(images: Mapping[str, Path]) -> Listing:
+def read_tree(images: Mapping[str, Path], known: Collection[str] = ()) -> Listing:
     """List the images under the class folders, sorted by id; hidden files are skipped.
 
     Args:
         images: split -> folder of class folders; "" -> a folder of either class folders or one
             such folder for each split.
+        known: names that are known to be classes.
 
     Raises:
         DataMissing: there is no such folder.
-        DataError: no class folder, one that cannot be read, or a name that is not UTF-8.
+        DataError: no class folder, one that cannot be read, a name that is not UTF-8, or folders
+            of splits where classes are expected.
     """
     folders = _splits(images[""]) if "" in images else dict(images)
     _refuse_overlap(folders)
@@ -75,6 +78,8 @@ def read_tree(images: Mapping[str, Path]) -> Listing:
             f"{where}: the {len(keys)} class folders have no images ({', '.join(SUFFIXES)}); "
             f"{described(place)}."
         )
+    if UNASSIGNED in folders:
+        _refuse_splits(folders[UNASSIGNED], entries, known)
     passed = [f"{counted(n, noun)} {which}" for (noun, which), n in unused.items()]
     notes = [f"not used: {first_few(passed)}"] if passed else []
     ordered = tuple(entries[sid] for sid in sorted(entries))
@@ -87,7 +92,7 @@ def _splits(folder: Path) -> dict[str, Path]:
     A class may be called train: a single such folder among others is taken as a class.
     """
     names = [child.name for child in _children(folder) if _is_folder(child)]
-    known = {name: _SPLIT_FOLDERS[name.lower()] for name in names if name.lower() in _SPLIT_FOLDERS}
+    known = {name: SPLIT_NAMES[name.lower()] for name in names if name.lower() in SPLIT_NAMES}
     if "train" not in known.values() or (len(known) == 1 and len(names) > 1):
         return {UNASSIGNED: folder}
     repeated = [split for split, n in Counter(known.values()).items() if n > 1]
@@ -106,6 +111,35 @@ def _splits(folder: Path) -> dict[str, Path]:
     return {split: folder / name for name, split in known.items()}
 
 
+def _refuse_splits(folder: Path, files: Iterable[str], known: Collection[str]) -> None:
+    """Refuse folders that look like splits above or below class folders: all would be pooled.
+
+    Args:
+        folder: the folder of class folders.
+        files: paths of the images under it.
+        known: names that are known to be classes.
+    """
+    inside: dict[str, set[str]] = {}
+    """Class folder -> the folders in it that contain images, "" for itself."""
+    for file in files:
+        name, *below, _ = file.split("/")
+        inside.setdefault(name, set()).add(below[0] if below else "")
+    for name, below in inside.items():
+        if "" not in below and name not in known and _LIKE_A_SPLIT.fullmatch(name):
+            raise DataError(
+                f"{folder}: '{name}' looks like a split with class folders in it "
+                f"({first_few(sorted(below))}): write `images: {{train: FOLDER, test: FOLDER}}`; "
+                "if it is a class, list it in `classes:`."
+            )
+        splits = {SPLIT_NAMES.get(part.lower(), "") for part in below}
+        if "train" in splits and splits & {"test", "val"}:
+            raise DataError(
+                f"{folder}: the class folder '{name}' contains folders of splits "
+                f"({first_few(sorted(below))}), which would be mixed: put the class folders into "
+                "those of the splits, or list the images in a table."
+            )
+
+
 def _refuse_overlap(folders: Mapping[str, Path]) -> None:
     resolved = [(split, folder.resolve()) for split, folder in folders.items()]
     for i, (split, folder) in enumerate(resolved):
@@ -119,19 +153,11 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def is_visible(name: str) -> bool:
-    """False for files that file managers and macOS leave behind."""
-    return not name.startswith((".", "__MACOSX")) and name.lower() not in (
-        "thumbs.db",
-        "desktop.ini",
-    )
-
-
 def _children(folder: Path) -> list[os.DirEntry[str]]:
     """The visible contents of a folder, sorted by name."""
     try:
         with os.scandir(folder) as found:
-            return sorted((e for e in found if is_visible(e.name)), key=lambda e: e.name)
+            return sorted((e for e in found if not is_hidden(e.name)), key=lambda e: e.name)
     except FileNotFoundError as error:
         raise DataMissing(f"{folder}: no such folder.") from error
     except OSError as error:
