@@ -42,13 +42,13 @@ def may_write(file: Path) -> bool:
 
 
 def expanded(path: str | Path, where: str) -> Path:
-    """The path with `~` as the home folder of the user.
+    """The path with `~` as the home folder of the user and `$NAME` as that variable, if it is set.
 
     Raises:
         UserError: there is no such user; the message starts with `where`.
     """
     try:
-        return Path(path).expanduser()
+        return Path(os.path.expandvars(path)).expanduser()
     except RuntimeError:
         raise UserError(
             f"{where}: '{path}' begins with the home folder of a user that this machine does not "

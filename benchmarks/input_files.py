@@ -15,6 +15,13 @@ from pathlib import Path
 
 MB = 1_000_000
 """Bytes in a megabyte."""
+_MESSAGES = {
+    b"version https://git-lfs": "it is a pointer of Git LFS, not the file itself: run `git lfs "
+    "pull`, or download it",
+    b"<!doctype html": "it is a web page, as servers send in place of a file: download it again",
+    b"<html": "it is a web page, as servers send in place of a file: download it again",
+    b"<?xml": "it is an XML message, as servers send in place of a file: download it again",
+}
 
 
 def beyond(size: int, limit: int) -> str:
@@ -68,3 +75,13 @@ def read_text(file: Path, limit: int, encoding: str = "utf-8") -> str:
     """
     text = read_bytes(file, limit).decode(encoding)
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def in_place_of_a_file(head: bytes) -> str:
+    """What a file is if it came in place of another one, and what to do about it; "" otherwise.
+
+    Args:
+        head: its first 64 bytes or more.
+    """
+    head = head.lstrip().lower()
+    return next((what for start, what in _MESSAGES.items() if head.startswith(start)), "")

@@ -33,7 +33,15 @@ _LONG = MB // 10
 but knows fewer ways to write a value, such as the mapping `{recipe:}`."""
 
 
-class DuplicateKey(ValueError):
+_MISREAD = re.compile(r"[-+]?0[0-9]+|[-+]?0[bx].+|.*:.*")
+"""Numbers that YAML 1.1 does not read as they look: octal, binary, hexadecimal, to the base 60."""
+
+
+class Refused(ValueError):
+    """Valid text whose values would not be those that its author sees."""
+
+
+class DuplicateKey(Refused):
     """A key appears twice in a mapping; the parsers would silently keep the last value."""
 
 
@@ -52,7 +60,15 @@ class _Constructor(yaml.constructor.SafeConstructor):
         if len(node.value) > _DIGITS:
             raise ValueError(f"a number of {len(node.value):,} characters")
         kind = node.tag.rpartition(":")[2]
-        return getattr(self, f"construct_yaml_{kind}")(node)
+        found = getattr(self, f"construct_yaml_{kind}")(node)
+        looks = node.value.replace("_", "")
+        if _MISREAD.fullmatch(looks) and not (looks.isdecimal() and int(looks) == found):
+            line = node.start_mark.line + 1
+            raise Refused(
+                f"{node.value} is {found} in YAML (line {line}): write {found}, or '{node.value}' "
+                "in quotes if it is a name"
+            )
+        return found
 
     def text(self, node: yaml.ScalarNode) -> str:
         """A text that a file's name or a record can contain."""
@@ -80,7 +96,7 @@ def load_yaml(text: str) -> Any:
     """Parse YAML text.
 
     Raises:
-        DuplicateKey: a key appears twice.
+        Refused: a key appears twice, or a number is not what it looks like.
         yaml.YAMLError, ValueError: the text is not valid YAML, or is nested without end.
     """
     loader = _Strict if len(text) < _LONG else _StrictAndFast
@@ -165,6 +181,8 @@ def yaml_mapping(file: Path, expected: str) -> dict[str, Any]:
         data = load_yaml(read_text(file, YAML_LIMIT))
     except OSError as error:
         raise UserError(f"Cannot read {file}: {error.strerror}.") from error
+    except Refused as error:
+        raise UserError(f"{file}: {error}.") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date with month 13
         raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks.errors import first_few
-from benchmarks.input_files import opened
+from benchmarks.input_files import in_place_of_a_file, opened
 
 ANYWHERE = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 """Parts of names that torch.compile and FSDP insert, also in the middle."""
@@ -24,14 +24,6 @@ BEFORE_ALL = ("module.", "model.", "net.", "clip.", "clip_model.")
 """Prefixes of DataParallel and of trainers' own modules, which all names have."""
 DEPTH = 3
 """Levels of mappings that are searched for weights."""
-_HEADS = {
-    b"version https://git-lfs": "it is a pointer of Git LFS, not the file itself: run `git lfs "
-    "pull`, or download it",
-    b"<!doctype html": "it is a web page, as servers send in place of a file: download it again",
-    b"<html": "it is a web page, as servers send in place of a file: download it again",
-    b"<?xml": "it is an XML message, as servers send in place of a file: download it again",
-    b"{": "it is a text in JSON, without weights",
-}
 
 
 def refuse_others(file: Path) -> None:
@@ -44,10 +36,10 @@ def refuse_others(file: Path) -> None:
         head = stream.read(64)
     if not head:
         raise ValueError("it is empty")
-    head = head.lstrip().lower()
-    for start, what in _HEADS.items():
-        if head.startswith(start):
-            raise ValueError(what)
+    if what := in_place_of_a_file(head):
+        raise ValueError(what)
+    if head.lstrip().startswith(b"{"):
+        raise ValueError("it is a text in JSON, without weights")
 
 
 def in_words(error: Exception) -> ValueError:

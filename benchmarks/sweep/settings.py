@@ -199,7 +199,7 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
             raise UserError(f"{where}: a report is a mapping such as 'sort: rank', not {value!r}.")
         return tuple((str(key), setting) for key, setting in value.items())
     if name == "plugin":
-        return tuple(Path(str(item)) for item in _items(value))
+        return tuple(expanded(str(item), where) for item in _items(value))
     if name in ("data_root", "out"):
         if not isinstance(value, str | Path) or not str(value):
             raise UserError(f"{where}: '{value}' is not a path.")
@@ -351,7 +351,7 @@ def _recipe_files(value: Any, where: str) -> tuple[Path, ...]:
     named = all(isinstance(file, str | Path) and str(file) not in ("", "none") for file in files)
     if value == "" or not named:
         raise UserError(f"{where}: write a file, a list of files or none, not {value!r}.")
-    return tuple(map(Path, files))
+    return tuple(expanded(file, where) for file in files)
 
 
 def _seeds(value: Any, where: str) -> tuple[int, ...]:

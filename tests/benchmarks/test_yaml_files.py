@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from benchmarks.errors import UserError
-from benchmarks.yaml_files import DuplicateKey, load_json, load_yaml, yaml_mapping
+from benchmarks.yaml_files import DuplicateKey, Refused, load_json, load_yaml, yaml_mapping
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
@@ -67,7 +67,7 @@ def test_aliases_and_merges_work(length: int) -> None:
     rest = "#" * length
     found = load_yaml("base: &b {x: 1}\nmore: {<<: *b, y: [*b, *b]}\n" + rest)
     assert found == {"base": {"x": 1}, "more": {"x": 1, "y": [{"x": 1}, {"x": 1}]}}
-    assert load_yaml("[1_000, -2, 0x10, 1.5, 1e3, .inf]\n" + rest)[:4] == [1000, -2, 16, 1.5]
+    assert load_yaml("[1_000, -2, 16, 1.5, 1e3, .inf]\n" + rest)[:4] == [1000, -2, 16, 1.5]
     assert load_yaml(rest) is None
     with pytest.raises(DuplicateKey, match=r"'a' appears twice \(line 2\)"):
         load_yaml("a: 1\na: 2\n" + rest)
@@ -94,3 +94,30 @@ def test_half_a_character_in_json_is_refused() -> None:
     assert load_json('["\\ud83d\\ude00"]') == ["😀"]
     with pytest.raises(ValueError, match="surrogates"):
         load_json('{"a": ["\\ud83d"]}')
+
+
+@pytest.mark.parametrize(
+    ("number", "read"), [("010", 8), ("-012", -10), ("0x10", 16), ("0b11", 3), ("1:30", 90)]
+)
+@pytest.mark.parametrize("length", [0, 100_000])
+def test_numbers_that_are_not_what_they_look_like(number: str, read: int, length: int) -> None:
+    text = f"# {'x' * length}\nclasses: [{number}, b]\n"
+    with pytest.raises(Refused) as caught:
+        load_yaml(text)
+    assert f"{number} is {read} in YAML (line 2)" in str(caught.value)
+    assert "'" + number + "' in quotes" in str(caught.value)
+    quoted = load_yaml(text.replace(number, f"'{number}'"))
+    assert quoted == {"classes": [number, "b"]}
+
+
+def test_numbers_as_they_look() -> None:
+    text = "[0, 7, 007, 008, 1_000, -3, 1.10, 0.5, 1e3, 1.0e+3, +4]"
+    assert load_yaml(text) == [0, 7, 7, "008", 1000, -3, 1.1, 0.5, "1e3", 1000.0, 4]
+
+
+def test_a_refused_number_names_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("name: 010\n")
+    with pytest.raises(UserError) as caught:
+        yaml_mapping(file, "a mapping")
+    assert str(caught.value).startswith(f"{file}: 010 is 8 in YAML (line 1)")

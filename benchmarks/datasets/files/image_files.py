@@ -41,6 +41,7 @@ from benchmarks.datasets.files.image_limits import (
     too_large,
 )
 from benchmarks.datasets.files.links import Links
+from benchmarks.datasets.files.other_formats import HEAD, no_image
 from benchmarks.errors import DataError
 from benchmarks.input_files import beyond, opened
 
@@ -220,8 +221,7 @@ def _opened(file: Path | Encoded) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise DataError(f"{file}: {too_large(most)}.") from error
     except UNREADABLE as error:
-        reason = "unreadable or truncated image" if size else "the file is empty"
-        raise DataError(f"{file}: {reason}.") from error
+        raise DataError(f"{file}: {no_image(_head(file))}.") from error
 
 
 def _raw(file: Path | Encoded, limit: int) -> tuple[Any, int]:
@@ -238,6 +238,14 @@ def _raw(file: Path | Encoded, limit: int) -> tuple[Any, int]:
         raise DataError(f"{file}: cannot be read ({error.strerror}).") from error
     size = os.fstat(stream.fileno()).st_size
     return stream.detach(), size
+
+
+def _head(file: Path | Encoded) -> bytes:
+    """Return the first bytes of an image file, which was read before."""
+    if isinstance(file, Encoded):
+        return file.data[:HEAD]
+    with opened(file) as stream:
+        return stream.read(HEAD)
 
 
 def _silence_pillow() -> None:

@@ -9,7 +9,7 @@ import io
 import os
 from functools import cache
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from benchmarks.errors import UserError
 
@@ -104,6 +104,9 @@ def _max_pixels(said: str) -> int:
     if said and not (digits.isascii() and digits.isdigit() and 0 < len(digits) < 16):
         raise UserError(f"{PIXELS_VARIABLE}={said}: write a number of pixels, such as 200000000.")
     most = int(digits or MAX_PIXELS)
+    # Pillow refuses a PNG with a text or colour profile of over a megabyte, as graphics programs
+    # write them. All its texts together are bounded as before.
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
     # Pillow's own limit is twice this number, and must not be below the one that the user says.
     Image.MAX_IMAGE_PIXELS = max(most, MAX_PIXELS)
     return most

@@ -21,7 +21,7 @@ from benchmarks.file_names import expanded
 from benchmarks.hierarchy import Hierarchy, nested
 from benchmarks.input_files import read_bytes, read_text
 from benchmarks.text import Package, Variant, wordnet
-from benchmarks.yaml_files import JSON_LIMIT, YAML_LIMIT, DuplicateKey, load_json, load_yaml
+from benchmarks.yaml_files import JSON_LIMIT, YAML_LIMIT, Refused, load_json, load_yaml
 
 CHOICES = ("auto", "none", "wordnet")
 """Values of `descriptions` other than a file."""
@@ -210,7 +210,7 @@ def read_mapping(file: Path, where: str) -> Mapping[str, Any]:
         data = load(read_text(file, limit, "utf-8-sig"))
     except OSError as error:
         raise UserError(f"{where}={file}: {error.strerror}.") from error
-    except DuplicateKey as error:
+    except Refused as error:
         raise UserError(f"{file}: {error}.") from error
     except (ValueError, yaml.YAMLError) as error:
         raise UserError(f"{file}: not valid {_format(file)}{_line(error)}.") from error

@@ -9,6 +9,7 @@ import csv
 import io
 import os
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,10 @@ from benchmarks.errors import DataError, DataMissing, counted, did_you_mean
 from benchmarks.input_files import MB, opened, read_bytes
 
 _DELIMITERS = ",;\t"
+_SEPARATOR = re.compile(r'"?sep=([^"\r\n])"?(?:\r\n|\r|\n)', re.IGNORECASE)
+"""A first line that tells Excel what separates columns."""
+_ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://?")
+"""Beginning of a path with a drive of Windows, or of an address of the web."""
 _LIMIT = 512 * MB
 """Largest table, in bytes."""
 _COLUMNS = 100_000
@@ -179,9 +184,17 @@ def _relative(path: str, folder: Path) -> tuple[str, str]:
         return "", "there is no path"
     if "\0" in path:
         return "", "the path contains a zero byte"
+    if _ELSEWHERE.match(path) and not os.path.exists(folder / path):
+        what = "an address of the web" if "://" in path else "a path of another computer"
+        return "", f"{shown(path)} is {what}; write paths relative to {folder}"
     whole = path.startswith("/")
     inside = posixpath.relpath(path, folder.absolute()) if whole else posixpath.normpath(path)
     if inside.startswith("../") or inside in ("..", "."):
+        if whole and not os.path.lexists(path):
+            return "", (
+                f"{shown(path)} is a path of another computer, or missing; write paths relative to "
+                f"{folder}"
+            )
         path = shown(path)
         return "", f"{path} is outside {folder}: set `images:` to a folder that contains it"
     if wrong := characters.trouble(inside, characters.TEXT):
@@ -211,8 +224,11 @@ def _read_csv(table: Path) -> tuple[list[str], Iterable[Row]]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(f"{table}, line {line}: not UTF-8; save the table as UTF-8.") from error
+    if declared := _SEPARATOR.match(text):
+        text = text[declared.end() :]
+        text = f"\n{text}"  # so that lines keep their numbers
     first = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(_DELIMITERS, key=first.count)
+    delimiter = declared[1] if declared else max(_DELIMITERS, key=first.count)
     rows = _csv_rows(table, text, delimiter)
     header = next(rows, None)
     if header is None:

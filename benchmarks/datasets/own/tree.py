@@ -122,8 +122,8 @@ def _refuse_splits(folder: Path, files: Iterable[str], known: Collection[str]) -
     inside: dict[str, set[str]] = {}
     """Class folder -> the folders in it that contain images, "" for itself."""
     for file in files:
-        name, *below, _ = file.split("/")
-        inside.setdefault(name, set()).add(below[0] if below else "")
+        first, *between, _ = file.split("/")
+        inside.setdefault(first, set()).add(between[0] if between else "")
     for name, below in inside.items():
         if "" not in below and name not in known and _LIKE_A_SPLIT.fullmatch(name):
             raise DataError(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from torchvision.datasets.folder import pil_loader
 
 from benchmarks.datasets.files.image_files import FileImages, decode, decode_region, missing_files
@@ -348,3 +348,48 @@ def test_missing_files_are_listed_in_order(tmp_path: Path) -> None:
     (tmp_path / "a" / "folder.png").mkdir()
     files = ("b/x.png", "a/there.png", "a/folder.png", "a/there.png/y.png", "top.png")
     assert missing_files(tmp_path, files) == [f for f in files if f != "a/there.png"]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"\n<!DOCTYPE html><title>Google Drive - Quota exceeded</title>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", "git lfs pull"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "an XML message"),
+        (b"<?xml version='1.0'?>\n<!-- x -->\n<svg xmlns='x'></svg>", "it is an SVG drawing"),
+        (b"\0\0\0\x1cftypavif" + bytes(50), "it is an AVIF image: convert it"),
+        (b"\0\0\0\x18ftypheic" + bytes(50), "it is a HEIC image: convert it"),
+        (b"\0\0\0\x18ftypmp42" + bytes(50), "it is a video"),
+        (b"%PDF-1.7" + bytes(50), "it is a PDF file"),
+        (b"", "the file is empty"),
+        (bytes(100), "unreadable or truncated image"),
+    ],
+)
+def test_files_that_are_only_called_images(content: bytes, what: str, tmp_path: Path) -> None:
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        decode(file)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert what in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["text", "profile"])
+def test_pngs_with_megabytes_of_metadata(kind: str, tmp_path: Path) -> None:
+    large = "x" * 3_000_000
+    info = PngImagePlugin.PngInfo()
+    if kind == "text":
+        info.add_text("Comment", large, zip=True)
+    Image.new("RGB", (3, 2), (1, 2, 3)).save(
+        tmp_path / "a.png", pnginfo=info, icc_profile=large.encode() if kind == "profile" else None
+    )
+    assert decode(tmp_path / "a.png").tolist() == [[[1, 2, 3]] * 3] * 2
+
+
+def test_all_texts_of_a_png_are_bounded(tmp_path: Path) -> None:
+    info = PngImagePlugin.PngInfo()
+    for i in range(70):
+        info.add_text(f"x{i}", "x" * 1_000_000, zip=True)
+    Image.new("RGB", (3, 2)).save(tmp_path / "a.png", pnginfo=info)
+    with pytest.raises(DataError):
+        decode(tmp_path / "a.png")

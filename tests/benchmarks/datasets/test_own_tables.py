@@ -57,6 +57,10 @@ def refused(root: Path, text: str, *, images: bool = True, **keys: object) -> st
         PLAIN.replace("path,label,split", "path,labels,split").encode(),
         PLAIN.replace("\n", ',"x, y\nz"\n').encode(),  # one more column, with two lines
         "\n".join([PLAIN.split()[0], *reversed(PLAIN.split()[1:])]).encode(),
+        ("sep=,\n" + PLAIN).encode(),
+        ("SEP=;\r\n" + PLAIN.replace(",", ";")).encode("utf-8-sig"),
+        ("sep=\t\r\n" + PLAIN.replace(",", "\t")).encode("utf-16"),
+        ('"sep=|"\n' + PLAIN.replace(",", "|")).encode(),
     ],
 )
 def test_dialects_of_a_table_make_no_difference(written: bytes, tmp_path: Path) -> None:
@@ -366,3 +370,37 @@ def test_parquet_without_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "labels.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="`pip install pyarrow`, or save it as CSV"):
         load(describe(tmp_path, table="labels.parquet"))
+
+
+def test_lines_are_counted_after_one_for_excel(tmp_path: Path) -> None:
+    text = "sep=,\n" + PLAIN.replace("1.png,jay", "1.png,")
+    assert "labels.csv, line 3: there is no label" in refused(tmp_path, text, images=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("/home/author/data/a/1.png", "a path of another computer, or missing"),
+        ("C:\\data\\a\\1.png", "a path of another computer"),
+        ("https://example.com/a/1.png", "an address of the web"),
+    ],
+)
+def test_paths_that_are_not_of_this_computer(path: str, what: str, tmp_path: Path) -> None:
+    line = refused(tmp_path, PLAIN.replace("a/1.png", path), images=False)
+    assert f"line 2: {path.replace(chr(92), '/')} is {what}" in line
+    assert f"write paths relative to {tmp_path}" in line
+
+
+def test_a_folder_may_be_called_like_a_drive(tmp_path: Path) -> None:
+    table(tmp_path, PLAIN.replace("a/1.png", "C:/1.png"))
+    assert "C:/1.png" in load(describe(tmp_path, table="labels.csv")).train.ids
+
+
+def test_variables_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table(tmp_path / "far", PLAIN)
+    monkeypatch.setenv("SCRATCH", str(tmp_path / "far"))
+    typed = describe(tmp_path, table="$SCRATCH/labels.csv", images="${SCRATCH}")
+    assert load(typed).texts.class_names == ("crow", "jay")
+    missing = describe(tmp_path, table="$NOT_SET_HERE/labels.csv", images="$SCRATCH")
+    with pytest.raises(DataMissing, match=r"\$NOT_SET_HERE/labels.csv: no such file"):
+        load(missing)
