@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 
 from benchmarks.cli.parts.streams import Output, protect, protected
 from benchmarks.cli.parts.verbs import parse
 from benchmarks.errors import UserError, of_the_system
+from benchmarks.packages import why_unusable
 from benchmarks.visible import one_visible_line
 
 
@@ -37,6 +39,10 @@ def _run(words: list[str], *, debug: bool) -> int:
         verb, options = parse(words)
     except (Exception, KeyboardInterrupt) as error:
         return _failed(error, debug=debug)
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return _fail("the current folder has been removed: change to another one (`cd`).", 2)
     try:
         from benchmarks.cli.parts.console import SafeConsole
 
@@ -73,24 +79,14 @@ def _failed(error: BaseException, *, debug: bool) -> int:
         raise
     if isinstance(error, UserError):
         return _fail(str(error), 2)
-    if isinstance(error, ModuleNotFoundError) and (package := _not_ours(error)):
-        return _fail(
-            f"the Python package '{package}' is not installed for {sys.executable}: run "
-            "`make demo`, which installs everything, or `pip install -e .` with that Python.",
-            2,
-        )
+    if line := why_unusable(error):
+        return _fail(line, 2)
     if isinstance(error, OSError) and (line := of_the_system(error)):
         return _fail(line, 2)
     if isinstance(error, MemoryError):
         return _fail("there is not enough memory for this; --debug shows for what.", 1)
     line = f"{type(error).__name__}: {_text_of(error)}"
     return _fail(f"unexpected {line} (--debug shows where; please report it).", 1)
-
-
-def _not_ours(error: ModuleNotFoundError) -> str:
-    """Name of the missing package, or nothing if it is a module of this project."""
-    package = (error.name or "").partition(".")[0]
-    return "" if package in ("benchmarks", "methods", "reports", "results") else package
 
 
 def _text_of(error: BaseException) -> str:

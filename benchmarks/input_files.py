@@ -78,7 +78,7 @@ def read_text(file: Path, limit: int, encoding: str = "utf-8") -> str:
 
 
 def in_place_of_a_file(head: bytes) -> str:
-    """What a file is if it came in place of another one, and what to do about it; "" otherwise.
+    """Say what a file is that came in place of another one, and what to do about it; or "".
 
     Args:
         head: its first 64 bytes or more.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import ctypes
 import fcntl
+import importlib
 import json
 import multiprocessing
 import multiprocessing.forkserver
@@ -31,7 +32,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from benchmarks.errors import UserError
+from benchmarks.sockets import short_sockets
 
+_FIRST = "benchmarks.server"
 PRELOADED = ["torch", "open_clip", "benchmarks.run.worker"]
 """Modules that the server imports once for all children, if they are going to fit."""
 LIGHT = ["methods.parts.training.learning", "benchmarks.datasets.registry"]
@@ -132,6 +135,7 @@ class Child:
     ) -> None:
         self._messages: queue.Queue[Message | None] = queue.Queue(_WAITING)
         self._output = Output()
+        self._heard = False
         context = _context(fresh=bool(environment))
         child_requests, self._requests = context.Pipe(duplex=False)
         answers, child_answers = context.Pipe(duplex=False)
@@ -148,6 +152,12 @@ class Child:
             with _environment(environment):
                 _start_server(context)
                 self._process.start()
+        except EOFError as error:  # the server has ended
+            _import_here()
+            raise UserError(
+                "Cannot start a process: their server has ended. What is finished is kept; the "
+                "same command goes on from there."
+            ) from error
         except OSError as error:
             raise UserError(
                 f"Cannot start a process ({error.strerror or error}): are there too many, or was "
@@ -193,16 +203,23 @@ class Child:
                 message = self._messages.get(timeout=min(0.2, left or 0.2))
                 if message is None:
                     raise Ended(self.end())
+                self._heard = True
                 return message
             if not self._process.is_alive() and self._messages.empty():
                 raise Ended(self.end())
 
     def end(self) -> str:
-        """Kill the child and return how it ended, in words."""
+        """Kill the child and return how it ended, in words.
+
+        Raises:
+            Exception: what this project needs cannot be imported, which ended the child.
+        """
         # A child that is ending by itself closes its pipes a moment before.
         wait([self._process.sentinel], timeout=1.0)
         alive = self._process.is_alive()
         self.kill()
+        if not self._heard and self._process.exitcode == 1:
+            _import_here()
         if alive:
             return "its process wrote something that is not an answer, and was ended"
         return _ending(self._process.exitcode)
@@ -286,7 +303,7 @@ def _start_server(context: Any) -> None:
     if may_set:  # inherited: Ctrl-C in the middle of its imports would print a traceback
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with _environment(NO_VARIABLES):
+        with _environment(NO_VARIABLES), short_sockets():
             multiprocessing.forkserver.ensure_running()
     finally:
         if may_set:
@@ -297,8 +314,22 @@ def _context(*, fresh: bool = False) -> Any:
     # macOS's frameworks do not survive a fork.
     fresh = fresh or sys.platform == "darwin"
     context = multiprocessing.get_context("spawn" if fresh else "forkserver")
-    context.set_forkserver_preload(PRELOADED if _state["fitting"] else LIGHT)
+    context.set_forkserver_preload([_FIRST, *_preloaded()])
     return context
+
+
+def _preloaded() -> list[str]:
+    return PRELOADED if _state["fitting"] else LIGHT
+
+
+def _import_here() -> None:
+    """Import what children need, to learn why they could not.
+
+    Raises:
+        Exception: of the import that fails.
+    """
+    for name in _preloaded():
+        importlib.import_module(name)
 
 
 @contextmanager

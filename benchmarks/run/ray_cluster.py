@@ -20,8 +20,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.errors import UserError
+from benchmarks.limits import processors
 from benchmarks.run.ray_parcel import pack, plugin_files
-from benchmarks.run.slots import SHARE, Pool, Slot, chosen_threads, cores
+from benchmarks.run.slots import SHARE, Pool, Slot, chosen_threads
 from benchmarks.sweep.memory_needs import Memory
 from benchmarks.sweep.settings import MOST_JOBS, Sweep
 
@@ -190,7 +191,7 @@ def _connect(sweep: Sweep) -> None:
         ray._private.worker.print_worker_logs = lambda *_: None
     if sweep.ray == "local":
         jobs = int(sweep.jobs) if sweep.jobs not in ("", "auto") else 1
-        cpus = max(cores(), jobs * (chosen_threads() or 1))
+        cpus = max(processors(), jobs * (chosen_threads() or 1))
         where: dict[str, Any] = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
     else:
         where = {"address": _address(sweep.ray)}

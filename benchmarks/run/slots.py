@@ -6,11 +6,10 @@ import logging
 import os
 import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from benchmarks.errors import UserError, counted
+from benchmarks.limits import free_memory, processors, visible_processors
 from benchmarks.sweep.memory_needs import Memory
 from benchmarks.sweep.settings import Sweep
 
@@ -96,39 +95,15 @@ def slots_of(sweep: Sweep) -> list[Slot]:
             for _ in range(sweep.per_gpu)
             for name in gpus
         ]
-    jobs = cores() if sweep.jobs == "auto" else int(sweep.jobs or 1)
+    jobs = processors() if sweep.jobs == "auto" else int(sweep.jobs or 1)
     return [Slot(host, threads=_threads(jobs)) for _ in range(jobs)]
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with suppress(OSError, ValueError):  # a container's share of the machine
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(usable or 1, int(quota) // int(period)))
-    return usable or 1
-
-
-def free_memory() -> float:
-    """Return the bytes that new processes can take without swapping."""
-    found = [float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))]
-    with suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        line = next(line for line in lines if line.startswith("MemAvailable"))
-        found.append(float(line.split()[1]) * 1024)
-    with suppress(OSError, ValueError):
-        limit, used = (
-            int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current")
-        )
-        found.append(float(limit - used))
-    return min(found)
-
-
 def _threads(places: int) -> int | None:
-    """Return the threads of each of several places; None if there is one."""
-    if places == 1:
+    """Return the threads of each place; None leaves one alone to torch, which sees all cores."""
+    chosen, here = chosen_threads(), processors()
+    if places == 1 and here >= visible_processors():
         return None
-    chosen, here = chosen_threads(), cores()
     if chosen and chosen > 1 and chosen * places > here:
         _log.warning(
             "%d processes of %d threads each (OMP_NUM_THREADS) share %s: fewer threads are faster.",

@@ -68,3 +68,10 @@ def play(parent: Parent, plugins: list[str], name: str, script: str, done: list[
         if head == "sleep":
             time.sleep(100)
         parent.send(head)
+
+
+def import_torch(parent: Parent) -> None:
+    """Import torch, then answer."""
+    import torch
+
+    parent.send({"version": torch.__version__})

@@ -84,6 +84,58 @@ def test_a_server_whose_folder_was_cleared_is_told_in_a_line() -> None:
     assert found.stdout.startswith("told: Cannot start a process (No such file or directory)")
 
 
+@pytest.mark.parametrize("fault", ["RuntimeError", "ImportError"])
+def test_a_package_that_cannot_be_imported_is_named(fault: str, tmp_path: Path) -> None:
+    """The server dies of the one, and its child of the other."""
+    (tmp_path / "torch.py").write_text(f"raise {fault}('operator torchvision::nms is missing')")
+    code = (
+        "import sys\n"
+        "import run_benchmarks\n"
+        "from benchmarks.processes import Child, warm_up\n"
+        "from tests.benchmarks.children import import_torch\n"
+        "warm_up(fitting=True)\n"
+        "try:\n"
+        "    Child(import_torch).receive(60)\n"
+        "except Exception as error:\n"
+        "    sys.exit(run_benchmarks._failed(error, debug=False))\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert found.returncode == 2
+    assert found.stderr.startswith("error: the Python package 'torch' cannot be imported by ")
+    assert "(operator torchvision::nms is missing)" in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+def test_a_deep_temporary_folder_has_no_room_for_sockets(tmp_path: Path) -> None:
+    deep = tmp_path / ("deep" * 25)
+    deep.mkdir()
+    code = (
+        "import tempfile\n"
+        "from benchmarks.processes import Child\n"
+        "from tests.benchmarks.children import obey\n"
+        "child = Child(obey)\n"
+        "child.send(('echo', b''))\n"
+        "print(child.receive(60).head['here'], tempfile.gettempdir())\n"
+        "child.kill()\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TMPDIR": str(deep)},
+    )
+    assert found.stdout == f"True {deep}\n", found.stderr
+    assert not [*deep.iterdir()]
+
+
 def look(parent: processes.Parent, folder: str) -> None:
     import torch
 

@@ -244,8 +244,11 @@ def _head(file: Path | Encoded) -> bytes:
     """Return the first bytes of an image file, which was read before."""
     if isinstance(file, Encoded):
         return file.data[:HEAD]
-    with opened(file) as stream:
-        return stream.read(HEAD)
+    try:
+        with opened(file) as stream:
+            return stream.read(HEAD)
+    except OSError:  # it has gone
+        return b"?"
 
 
 def _silence_pillow() -> None:

@@ -1,4 +1,4 @@
-"""What a file is that is called an image and cannot be read as one."""
+"""Formats of files that are called images and cannot be read as ones."""
 
 from __future__ import annotations
 

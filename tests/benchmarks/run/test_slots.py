@@ -75,11 +75,14 @@ def test_workers_share_main_memory_and_one_alone_always_fits() -> None:
 
 def test_threads_are_divided_among_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(slots, "cores", lambda: 12)
+    monkeypatch.setattr(slots, "processors", lambda: 12)
     assert [slot.threads for slot in slots_of(Sweep(jobs="5"))] == [2] * 5
     assert [slot.threads for slot in slots_of(Sweep(jobs="20"))] == [1] * 20
     assert [slot.threads for slot in slots_of(Sweep(jobs="auto"))] == [1] * 12
+    monkeypatch.setattr(slots, "visible_processors", lambda: 12)
     assert [slot.threads for slot in slots_of(Sweep())] == [None]  # torch's own choice
+    monkeypatch.setattr(slots, "visible_processors", lambda: 64)  # a container's share of them
+    assert [slot.threads for slot in slots_of(Sweep())] == [12]
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert [slot.threads for slot in slots_of(Sweep(jobs="2"))] == [3, 3]
 
@@ -94,7 +97,7 @@ def test_more_threads_than_cores_are_said(
     jobs: int,
     warns: bool,
 ) -> None:
-    monkeypatch.setattr(slots, "cores", lambda: 12)
+    monkeypatch.setattr(slots, "processors", lambda: 12)
     monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
     assert {slot.threads for slot in slots_of(Sweep(jobs=str(jobs)))} == {threads}
     assert (
