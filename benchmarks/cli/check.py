@@ -113,7 +113,7 @@ def _checked_here(name: str, kind: TaskKind, *, debug: bool) -> list[Result]:
 
 
 def _table(title: str, results: Sequence[Result]) -> Table:
-    """One line for each check: what it demands, or why it did not simply pass."""
+    """A row for each check: its demand, and unless it passed the reason, and what to do."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -123,5 +123,8 @@ def _table(title: str, results: Sequence[Result]) -> Table:
     for result in results:
         status = "FAILED" if result.status == "failed" else result.status
         style = _STYLES.get(result.status)
-        table.add_row(result.check, status, escape(result.line), style=style)
+        lines = [result.line]
+        lines += [f"rule: {result.demand}"] if result.demand else []
+        lines += [f"hint: {result.hint}"] if result.hint else []
+        table.add_row(result.check, status, escape("\n".join(lines)), style=style)
     return table

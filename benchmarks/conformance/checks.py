@@ -1,6 +1,7 @@
 """The checks. To add one, write a function with the decorator `@check()`.
 
-It raises `Violation` with one clear line, and the first line of its docstring states the demand.
+It raises `Violation` with one clear line. The first line of its docstring states the demand, and
+the paragraph below it says what to do if a method fails: `check` prints both.
 Two limits: a method is a Python program, so no check stops one that deliberately looks for test
 labels (it could read the files itself); and only the defaults of its fields are tried.
 """
@@ -74,7 +75,11 @@ def check(*, fits: bool = True, exemptible: bool = True) -> Callable[[Any], Any]
 
 @check(fits=False, exemptible=False)
 def declares(s: Subject) -> None:
-    """The class has a docstring, and its registration a paper and valid options."""
+    """The class has a docstring, and its registration a paper and valid options.
+
+    Write one line under `class`, name the paper (or `unpublished`), and see `register` in
+    methods/registry.py for the options.
+    """
     entry, info = METHODS.entries()[s.name], s.info
     # Without a docstring, @dataclass writes the signature.
     written = bool(entry.summary) and not entry.summary.startswith(f"{s.cls.__name__}(")
@@ -92,14 +97,20 @@ def declares(s: Subject) -> None:
 
 @check(fits=False, exemptible=False)
 def frozen(s: Subject) -> None:
-    """The method is a frozen dataclass: fields are hyper-parameters, and it keeps no state."""
+    """The method is a frozen dataclass: fields are hyper-parameters, and it keeps no state.
+
+    `fit` keeps what it learns in the predictor, not on `self`.
+    """
     demand(s.cls.__dataclass_params__.frozen, "write @dataclass(frozen=True)")
     demand("recipe" not in s.cls.__dataclass_fields__, "a field cannot be called 'recipe'")
 
 
 @check(fits=False, exemptible=False)
 def configuration(s: Subject) -> None:
-    """Fields can be written as JSON and on the command line, and read back."""
+    """Fields can be written as JSON and on the command line, and read back.
+
+    Use numbers, text, true/false, `Literal[…]`, or one of these or None.
+    """
     values = dataclasses.asdict(s.cls())
     try:
         read = json.loads(json.dumps(values, allow_nan=False))
@@ -118,7 +129,10 @@ def configuration(s: Subject) -> None:
 
 @check(fits=False)
 def space(s: Subject) -> None:
-    """The search space of `tune` names fields, in ranges that contain their defaults."""
+    """The search space of `tune` names fields, in ranges that contain their defaults.
+
+    Write `{"lr": LogUniform(low, high)}` with a field's name and low <= default <= high.
+    """
     if not s.cls.space:
         raise DoesNotApply("declares no search space")
     fields, hints = {f.name: f.default for f in dataclasses.fields(s.cls)}, get_type_hints(s.cls)
@@ -136,7 +150,10 @@ def space(s: Subject) -> None:
 
 @check(exemptible=False)
 def fits(s: Subject) -> None:
-    """Fit and predict return finite logits (N, C), also the uncalibrated ones if there are any."""
+    """Fit and predict return finite logits (N, C), also the uncalibrated ones if there are any.
+
+    Start with `check NAME --debug`, which stops at the first error with its traceback.
+    """
     try:
         logits = s.default.logits
     except NotApplicable as reason:
@@ -154,14 +171,22 @@ def fits(s: Subject) -> None:
 
 @check()
 def batches(s: Subject) -> None:
-    """Logits of a sample do not depend on its batch."""
+    """Logits of a sample do not depend on its batch.
+
+    Take statistics (means, ranks, batch norm) over the training images in `fit`, not over the
+    batch that is predicted.
+    """
     parts = s.evaluated(s.default.predictor, s.default.test, size=3)
     demand_close(parts, s.default.logits, "logits in batches of 3 and of 16 differ")
 
 
 @check(exemptible=False)
 def repeats(s: Subject) -> None:
-    """A seed gives the same logits bit for bit, whatever the state of torch's generator."""
+    """A seed gives the same logits bit for bit, whatever the state of torch's generator.
+
+    Draw from `task.generator("purpose")` or `task.normal_per_class("purpose", …)`, and keep sets
+    and dictionaries of objects out of the order of sums.
+    """
     with randomness.seeded("something else"):
         task, test = s.task()
         again = s.evaluated(s.built().fit(task), test)
@@ -173,7 +198,10 @@ def repeats(s: Subject) -> None:
 
 @check()
 def seeds(s: Subject) -> None:
-    """Another seed gives different logits, unless the method is declared deterministic."""
+    """Another seed gives different logits, unless the method is declared deterministic.
+
+    If nothing is random, write `@register(…, deterministic=True)`; otherwise draw from the task.
+    """
     same = torch.equal(s.fitted(seed=1).logits, s.default.logits)
     if s.info.deterministic:
         demand(same, "declared deterministic, but seeds 0 and 1 gave different logits")
@@ -183,7 +211,11 @@ def seeds(s: Subject) -> None:
 
 @check()
 def permutation(s: Subject) -> None:
-    """Permuting the classes permutes the logits; up to rounding if nothing is random."""
+    """Permuting the classes permutes the logits; up to rounding if nothing is random.
+
+    Draw one value per class with `task.normal_per_class`, and the order of the samples from
+    `task.epoch_order`: both follow the class and not its index.
+    """
     order = [2, 0, 3, 1]
     logits, expected = s.default.logits, s.default.logits[:, order]
     spread = float((logits - expected).abs().max())
@@ -196,7 +228,10 @@ def permutation(s: Subject) -> None:
 
 @check()
 def together(s: Subject) -> None:
-    """Seeds fitted together give the logits of single fits; a Learner's do so bit for bit."""
+    """Seeds fitted together give the logits of single fits; a Learner's do so bit for bit.
+
+    Derive from `Learner` and write `learn`, whose trainings run together by themselves.
+    """
     if s.cls.fit_many is Method.fit_many:
         raise DoesNotApply("fits each seed alone")
     tasks, tests = zip(*(s.task(seed) for seed in (0, 1)), strict=True)
@@ -229,19 +264,29 @@ def together(s: Subject) -> None:
 
 @check()
 def two_classes(s: Subject) -> None:
-    """Two classes are enough."""
+    """Two classes are enough.
+
+    Look for a top-k, a rank or a group that needs more classes.
+    """
     fits_finitely(s, restricted(s.data, [0, s.rarest or 1]))
 
 
 @check()
 def one_image(s: Subject) -> None:
-    """A class may have one training image."""
+    """A class may have one training image.
+
+    Look for a variance or a split within a class: one image has none.
+    """
     fits_finitely(s, thinned(s.data, s.rarest, 1))
 
 
 @check()
 def no_image(s: Subject) -> None:
-    """A class may have no training images, or the method refuses with NotApplicable."""
+    """A class may have no training images, or the method refuses with NotApplicable.
+
+    `class_means` takes the class's text, `task.log_prior` counts half an image. Otherwise raise
+    `NotApplicable("why")`.
+    """
     try:
         fits_finitely(s, thinned(s.data, s.rarest, 0))
     except (NotApplicable, UserError) as refusal:
@@ -253,7 +298,12 @@ def no_image(s: Subject) -> None:
 
 @check()
 def progress(s: Subject) -> None:
-    """Every step of every epoch is reported, and the cost has the number of epochs."""
+    """Every step of every epoch is reported, and the cost has the number of epochs.
+
+    Train through `train` or `Training`; a loop of your own calls
+    `task.progress(epoch, epochs, step, steps)` and fills `Predictor(…, trainable_params, epochs,
+    images_seen)`.
+    """
     predictor, steps = s.default.predictor, s.default.steps
     epochs = predictor.epochs
     if epochs == 0:
@@ -275,27 +325,39 @@ def progress(s: Subject) -> None:
 
 @check()
 def validation(s: Subject) -> None:
-    """Validation images, as with `--select val`, are accepted."""
+    """Validation images, as with `--select val`, are accepted.
+
+    `task.validation` may be there without being used; it is None by default.
+    """
     demand_finite(s.fitted(validation=True).logits, s.default.logits.shape)
 
 
 @check(exemptible=False)
 def untouched(s: Subject) -> None:
-    """Fit and prediction change neither the method nor shared data."""
+    """Fit and prediction change neither the method nor shared data.
+
+    Clone features, labels and weights before you write to them: `task.train.features().clone()`.
+    """
     found = first_few(s.default.touched)
     demand(not found, f"{found} changed: work on a copy")
 
 
 @check(exemptible=False)
 def process(s: Subject) -> None:
-    """Fit and prediction leave the process as it was: threads, types, hooks, environment."""
+    """Fit and prediction leave the process as it was: threads, types, hooks, environment.
+
+    Use the forms that put things back, such as `with torch.autocast(…)` and `with torch.no_grad()`.
+    """
     found = first_few(s.default.disturbed, "; ")
     demand(not found, f"the process was changed for other methods: {found}")
 
 
 @check(exemptible=False)
 def record(s: Subject) -> None:
-    """A run leaves a valid record, from which the method can be built again."""
+    """A run leaves a valid record, from which the method can be built again.
+
+    `check NAME --debug` shows the traceback; every field must come back from JSON unchanged.
+    """
     found, logits, _ = s.recorded
     demand(logits is not None, f"the runner recorded '{found.status}': {found.error}")
     demand(s.cls(**found.config) == s.built(), "the method built from its record differs")
@@ -303,7 +365,11 @@ def record(s: Subject) -> None:
 
 @check()
 def interruption(s: Subject) -> None:
-    """An interrupted run leaves no partial files and resumes to the same logits."""
+    """An interrupted run leaves no partial files and resumes to the same logits.
+
+    Train through `train` or `Training`, which save and load their state; a loop of your own
+    starts over, or uses `task.checkpoint`.
+    """
     try:
         _, expected, steps = s.recorded
     except Exception as error:
@@ -339,7 +405,10 @@ def interruption(s: Subject) -> None:
 
 @check(exemptible=False)
 def gpu(s: Subject) -> None:
-    """Fit, fit_many and predict keep all tensors on the device: tried on a pretended GPU."""
+    """Fit, fit_many and predict keep all tensors on the device: tried on a pretended GPU.
+
+    Create tensors with `device=task.device`, and register constants of a module as buffers.
+    """
     try:
         fit = s.on_gpu
         with pretended_gpu():
@@ -360,7 +429,10 @@ def gpu(s: Subject) -> None:
 
 @check()
 def host_waits(s: Subject) -> None:
-    """The host does not wait for the (pretended) GPU at every training step."""
+    """The host does not wait for the (pretended) GPU at every training step.
+
+    Keep `.item()`, `.cpu()`, `float(x)`, `if x > 0` and printing out of the training step.
+    """
     if "batch_size" not in s.cls.__dataclass_fields__:
         raise DoesNotApply("has no batch_size: nothing is trained in steps")
     with pretended_gpu() as waits:
@@ -377,7 +449,10 @@ def host_waits(s: Subject) -> None:
 
 @check(exemptible=False)
 def hidden_labels(s: Subject) -> None:
-    """No test label is reachable, and logits depend only on a test image's pixels."""
+    """No test label is reachable, and logits depend only on a test image's pixels.
+
+    Everything that a method may use is in `task`; do not open data sets or files in `fit`.
+    """
     fit, data = s.default, s.data
     for what, root in (("task", fit.task), ("predictor", fit.predictor)):
         demand(not holds_test(data, root), f"test samples can be reached from the {what}")
@@ -394,7 +469,10 @@ def hidden_labels(s: Subject) -> None:
 
 @check()
 def words(s: Subject) -> None:
-    """A method that encodes words the text tower never saw adds a note."""
+    """A method that encodes words the text tower never saw adds a note.
+
+    Call `task.note_unknown_words(texts)` before you encode texts; `task.text_features` does so.
+    """
     backbone, tokenizer = ignorant(s.backbone)
     try:
         fit = s.fitted(backbone=backbone)

@@ -39,6 +39,11 @@ class Check:
         """The demand in one line."""
         return first_line(self.run.__doc__)
 
+    @property
+    def hint(self) -> str:
+        """Advice to whoever does not meet it, on one line."""
+        return " ".join((self.run.__doc__ or "").partition("\n\n")[2].split())
+
 
 @dataclass(frozen=True)
 class Outcome:

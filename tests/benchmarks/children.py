@@ -59,7 +59,8 @@ def outcome(name: str, status: str = "passed", line: str = "") -> dict[str, Any]
 def play(parent: Parent, plugins: list[str], name: str, script: str, done: list[str]) -> None:
     """Answer as a process of checks does, with what a file of JSON holds for each check."""
     names = [n for n in ("first", "fits", "third", "last") if n not in done]
-    parent.send({"kind": "checks", "names": names, "fits": [n != "last" for n in names]})
+    texts = {"demands": [f"{n} holds" for n in names], "hints": [f"mend {n}" for n in names]}
+    parent.send({"kind": "checks", "names": names, "fits": [n != "last" for n in names], **texts})
     for step in names:
         head = json.loads(Path(script).read_text()).get(step, outcome(step))
         if head == "exit":

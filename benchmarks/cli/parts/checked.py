@@ -33,6 +33,10 @@ class Result(NamedTuple):
     status: Status
     line: str
     """Reason, or what the check demands."""
+    demand: str = ""
+    """The check's demand, if `line` is a reason."""
+    hint: str = ""
+    """Advice, if the method fails the check."""
 
     @property
     def bad(self) -> bool:
@@ -43,7 +47,14 @@ class Result(NamedTuple):
     def of(cls, outcome: Outcome) -> Result:
         """Return an outcome in one line."""
         line = one_visible_line(outcome.line or outcome.check.demand)
-        return cls(outcome.check.name, outcome.status, line)
+        found = cls(outcome.check.name, outcome.status, line)
+        return found.explained(outcome.check.demand, outcome.check.hint)
+
+    def explained(self, demand: str, hint: str) -> Result:
+        """Return the outcome with what a reader of a reason has to know besides."""
+        if self.status == "passed":
+            return self
+        return self._replace(demand=demand, hint=hint if self.bad else "")
 
 
 class _Listed(NamedTuple):
@@ -51,6 +62,8 @@ class _Listed(NamedTuple):
 
     name: str
     fits: bool
+    demand: str
+    hint: str
 
 
 def in_children(
@@ -75,18 +88,19 @@ def in_children(
             remaining = _listed(child, limit_s, done)
             while remaining:
                 result = _received(child, limit_s, remaining[0].name)
-                done.append(remaining.pop(0).name)
-                yield result
+                done.append(remaining[0].name)
+                yield _explained(result, remaining.pop(0))
         except (Ended, Overdue) as error:
             if remaining is None:
                 raise UserError(f"Method '{name}' cannot be checked: {error}.") from None
             died = remaining.pop(0)
             done.append(died.name)
-            yield Result(died.name, "failed", f"{error}{_last_words(child)}")
+            result = Result(died.name, "failed", f"{error}{_last_words(child)}")
+            yield _explained(result, died)
             if died.name == "fits":
-                cannot = [check.name for check in remaining if check.fits]
-                yield from (Result(check, "not run", "it cannot be fitted") for check in cannot)
-                done += cannot
+                for check in [check for check in remaining if check.fits]:
+                    done.append(check.name)
+                    yield _explained(Result(check.name, "not run", "it cannot be fitted"), check)
                 remaining = [check for check in remaining if not check.fits]
         finally:
             child.kill()
@@ -100,14 +114,18 @@ def _listed(child: Child, limit_s: float, done: list[str]) -> list[_Listed]:
         raise Overdue(f"the plug-in takes longer than {limit_s:g} seconds to import") from None
     if head.get("kind") == "refused":
         raise UserError(one_visible_line(str(head.get("line"))))
-    names, fits = head.get("names"), head.get("fits")
-    if (
-        not isinstance(names, list)
-        or not isinstance(fits, list)
-        or set(done) & set(map(str, names))
-    ):
+    columns = [head.get(column) for column in ("names", "fits", "demands", "hints")]
+    lists = [column for column in columns if isinstance(column, list)]
+    if len(lists) < len(columns) or set(done) & set(map(str, lists[0])):
         raise Ended("its process sent something that is not a list of checks")
-    return [_Listed(str(name), bool(fit)) for name, fit in zip(names, fits, strict=False)]
+    return [
+        _Listed(str(name), bool(fit), one_visible_line(str(demand)), one_visible_line(str(hint)))
+        for name, fit, demand, hint in zip(*lists, strict=False)
+    ]
+
+
+def _explained(result: Result, check: _Listed) -> Result:
+    return result.explained(check.demand, check.hint)
 
 
 def _received(child: Child, limit_s: float, name: str) -> Result:
@@ -145,7 +163,13 @@ def _answer(parent: Parent, plugins: list[str], name: str, kind: TaskKind, done:
         parent.send({"kind": "refused", "line": str(error)})
         return
     parent.send(
-        {"kind": "checks", "names": [c.name for c in checks], "fits": [c.fits for c in checks]}
+        {
+            "kind": "checks",
+            "names": [check.name for check in checks],
+            "fits": [check.fits for check in checks],
+            "demands": [check.demand for check in checks],
+            "hints": [check.hint for check in checks],
+        }
     )
     for outcome in run_checks(name, kind, checks):
         result = Result.of(outcome)

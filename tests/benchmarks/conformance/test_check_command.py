@@ -11,6 +11,8 @@ from rich.console import Console
 
 import run_benchmarks
 from benchmarks.cli.check import check
+from benchmarks.conformance import CHECKS
+from benchmarks.conformance.outcomes import Check
 from tests.benchmarks.conformance.outcomes import outcomes_of_mine
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -56,6 +58,12 @@ def test_the_verb_prints_a_table_for_each_task_and_its_status_says_whether_all_p
     assert "mine, multi-label" in shown
     assert re.search(r"seeds +FAILED +seeds 0 and 1 gave the same logits", shown)
     assert re.search(r"interruption +not applicable +reports no steps", shown)
+    told = " ".join(shown.split())
+    (seeds,) = [check for check in CHECKS if check.name == "seeds"]
+    assert f"rule: {seeds.demand} hint: {seeds.hint}" in told
+    (interruption,) = [check for check in CHECKS if check.name == "interruption"]
+    assert f"rule: {interruption.demand}" in told
+    assert interruption.hint not in told
     with pytest.raises(AssertionError, match="seeds 0 and 1"):
         check(["mine"], [], Console(), debug=True)
 
@@ -81,3 +89,10 @@ def test_what_cannot_be_checked_is_said_in_a_line(
         line = capsys.readouterr().err
         assert re.search(says, line)
         assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_every_check_says_what_it_demands_and_what_to_do(check: Check) -> None:
+    assert check.demand.endswith(".")
+    assert check.hint.endswith(".")
+    assert check.demand not in check.hint

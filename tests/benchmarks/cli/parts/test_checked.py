@@ -73,6 +73,8 @@ def test_outcomes_are_passed_on_in_one_line(played: Callable[..., list[Result]])
     results = played(third=outcome("third", "failed", "two\nlines \x1b[31m" + "x" * 9000))
     assert [r.check for r in results] == ["first", "fits", "third", "last"]
     assert [r.bad for r in results] == [False, False, True, False]
+    assert [r.demand for r in results] == ["", "", "third holds", ""]
+    assert [r.hint for r in results] == ["", "", "mend third", ""]
     assert results[2].line.startswith("two lines \\x1b[31mx")
     assert len(results[2].line) <= 2000
 
@@ -91,6 +93,7 @@ def test_a_child_that_dies_or_talks_nonsense_fails_its_check_and_the_next_ones_r
     results = played(third=answer)
     assert [r.status for r in results] == ["passed", "passed", "failed", "passed"]
     assert re.search(says, results[2].line)
+    assert (results[2].demand, results[2].hint) == ("third holds", "mend third")
 
 
 def test_a_check_that_takes_too_long_fails(played: Callable[..., list[Result]]) -> None:
