@@ -44,6 +44,7 @@ OTHER_NAMES = {
     "cifar100": "cifar100_lt", "cifar10": "cifar10_lt", "imagenet": "imagenet_lt",
     "places": "places_lt", "inaturalist": "inat2018", "inat": "inat2018", "voc": "voc_lt",
     "coco": "coco_lt",
+    "tb": "tensorboard", "w&b": "wandb", "weights_and_biases": "wandb", "ml_flow": "mlflow",
 }  # fmt: skip
 """Names that other code and papers use, and ours."""
 

@@ -75,6 +75,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from benchmarks.run.run_plan import taking_part
     from benchmarks.run.slots import slots_of
     from benchmarks.run.tasks import part_named
+    from benchmarks.run.tracking.packages import require_trackers
     from benchmarks.sweep import plan
     from benchmarks.sweep.settings import Sweep
     from reports.settings import read_settings
@@ -89,6 +90,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         sweep = replace(sweep, device="cpu", gpus="", per_gpu=1)
     refuse_unfit_places(sweep, debug=options.debug)
     slots = slots_of(sweep)  # a GPU that is not there is said before anything begins
+    require_trackers(sweep.track)
     store = Store(sweep.out)
     if sweep.backbone.startswith("hf-hub:"):
         from benchmarks import backbones
@@ -184,6 +186,9 @@ def _run_cells(
     from benchmarks.run import runner
     from benchmarks.run.data_sets import DataSets
     from benchmarks.run.options import RunOptions
+    from benchmarks.run.tracking.base import Settings
+    from benchmarks.run.tracking.tracked_display import TrackedDisplay
+    from benchmarks.run.tracking.trackers import Trackers
     from benchmarks.run.units import Units
     from benchmarks.sweep.memory_needs import MemoryNeeds
     from methods.registry import METHODS
@@ -206,12 +211,16 @@ def _run_cells(
     if sweep.check_data:
         with display:
             _check_data([p.cell for p in planned], data_sets, sweep.out, display, console)
+    trackers = Trackers(
+        sweep.track if todo else (), Settings(options.out, sweep.offline), partial(warn, console)
+    )
     try:
-        with display:
+        with trackers, display:
             data_sets.load_all(todo)
             known = {p.cell.key: p.record for p in planned}
             memory = MemoryNeeds(records, gpu=options.device.type == "cuda")
-            runner.run(todo, options, display, data_sets, known, Units(estimator, memory))
+            shown = TrackedDisplay(display, trackers) if sweep.track else display
+            runner.run(todo, options, shown, data_sets, known, Units(estimator, memory))
     except runner.TooManyFailures as error:
         warn(console, str(error))
     except KeyboardInterrupt:

@@ -9,7 +9,7 @@ import dataclasses
 import gc
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -38,6 +38,7 @@ from benchmarks.run.border import (
 from benchmarks.run.checkpoints import FileCheckpoint, checkpoint_file
 from benchmarks.run.display import Display
 from benchmarks.run.guard import ProcessState
+from benchmarks.run.live import LastOptimiser, LiveTask
 from benchmarks.run.logits import SAMPLES, as_measured, logits_of
 from benchmarks.run.model_files import Restored, SavedModel, model_file, put_back, save_model
 from benchmarks.run.nearest import nearest_others
@@ -128,6 +129,7 @@ class Bench:
         self._test = self._samples("test", data.test)
         self._validation: SplitSamples | None = None
         self._in_index = False
+        self._optimiser = LastOptimiser()
         self._shared = Shared(
             {}, modules={"the backbone": backbone.model}, objects={"the backbone": backbone}
         )
@@ -259,7 +261,10 @@ class Bench:
         shared, waited = self._features.seconds, self._train.waited_s
         clock = time.perf_counter()
         # Seeded, so that a plug-in that draws from torch's global generator repeats its numbers.
-        with randomness.seeded("fit", *(cell.seed for cell in cells), device=device):
+        with (
+            self._optimiser.watched() if self._options.live else nullcontext(),
+            randomness.seeded("fit", *(cell.seed for cell in cells), device=device),
+        ):
             results = fit_batch([(m, tasks[number]) for number, m in methods.items()])
         found |= dict(zip(methods, results, strict=True))
         seconds = time.perf_counter() - clock - (self._features.seconds - shared)
@@ -359,7 +364,11 @@ class Bench:
                 raise NotApplicable(f"{self._data.name} has no validation images to select by")
             self._validation = self._samples("validation", self._data.validation())
         details = [self._backbone.remark] if self._backbone.remark else []
-        return Task(
+        of_type: Callable[..., Task] = Task
+        if self._options.live:
+            listener = partial(self._display.logged, cell)
+            of_type = partial(LiveTask, listener=listener, optimiser=self._optimiser)
+        return of_type(
             kind=self._data.task,
             texts=self._data.texts,
             counts=torch.from_numpy(self._data.counts).float().to(self._backbone.device),

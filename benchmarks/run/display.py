@@ -20,6 +20,10 @@ class Display(Protocol):
 
     def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None: ...
 
+    def logged(self, cell: Cell, name: str, epoch: float, value: float) -> None:
+        """A number of a curve is known; only of runs with trackers (`RunOptions.live`)."""
+        ...
+
     def finished(self, cell: Cell, record: Record) -> None: ...
 
 
@@ -41,6 +45,9 @@ class Silent:
         """Show nothing."""
 
     def stepped(self, epoch: int, epochs: int, step: int, steps: int) -> None:
+        """Show nothing."""
+
+    def logged(self, cell: Cell, name: str, epoch: float, value: float) -> None:
         """Show nothing."""
 
     def finished(self, cell: Cell, record: Record) -> None:

@@ -17,7 +17,14 @@ from benchmarks.plugins.catalog import Catalog
 from benchmarks.plugins.origins import Origin
 from benchmarks.processes import Child, Ended, Message, Overdue
 from benchmarks.run.bench import Take
-from benchmarks.run.border import Facts, Verdict, checked_notes, clean, from_messages
+from benchmarks.run.border import (
+    Facts,
+    Verdict,
+    checked_curves,
+    checked_notes,
+    clean,
+    from_messages,
+)
 from benchmarks.run.data_sets import DataSets
 from benchmarks.run.display import Display
 from benchmarks.run.options import RunOptions
@@ -241,6 +248,9 @@ class Workers:
                 case "stepped":
                     epoch, epochs, step, steps = map(int, head["at"])
                     self._display.stepped(epoch, epochs, step, steps)
+                case "logged":
+                    for name, points in checked_curves({head["curve"]: [head["at"]]}).items():
+                        self._display.logged(by_key[head["key"]], name, *points[0])
                 case "warning":
                     _log.warning("%s", clean(head["text"]))
                 case "lost":

@@ -31,6 +31,8 @@ class RunOptions:
     save_model: bool = False
     checkpoint_s: float = SECONDS_BETWEEN_CHECKPOINTS
     """Least time between two writes of a cell's training state."""
+    live: bool = False
+    """Pass on what methods log while they fit, for trackers."""
     isolated: bool = False
     """The process fits and does nothing else; an exit or an interruption is a failed cell."""
     cell_timeout: float | None = None
@@ -70,6 +72,7 @@ class RunOptions:
             debug=debug,
             save_logits=sweep.save_logits,
             save_model=sweep.save_model,
+            live=bool(sweep.track),
             cell_timeout=sweep.cell_timeout,
             max_failures=sweep.max_failures,
             deterministic=not sweep.no_deterministic,

@@ -236,6 +236,9 @@ class _Remote:
         if self._due() or (epoch + 1 == epochs and step == steps):
             self._parent.send({"kind": "stepped", "at": [epoch, epochs, step, steps]})
 
+    def logged(self, cell: Cell, name: str, epoch: float, value: float) -> None:
+        self._parent.send({"kind": "logged", "key": cell.key, "curve": name, "at": [epoch, value]})
+
     def finished(self, cell: Cell, record: Record) -> None:
         """Do nothing: the parent knows."""
 

@@ -15,6 +15,7 @@ from benchmarks.datasets.partitions import is_partition
 from benchmarks.errors import UserError, did_you_mean
 from benchmarks.file_names import expanded
 from benchmarks.plugins.values import GROUP_RULES, coerce
+from benchmarks.sweep.tracks import Track, tracks_of
 from benchmarks.yaml_files import yaml_mapping
 
 PROTOCOLS = ("paper", "equal")
@@ -118,6 +119,8 @@ class Sweep:
     precision: str = "auto"
     offline: bool = False
     plugin: tuple[Path, ...] = ()
+    track: tuple[Track, ...] = ()
+    """Trackers that the run is reported to; no number depends on them."""
     report: tuple[tuple[str, Any], ...] = ()
     """Settings of the report, by the keys of `reports.settings`, which checks them."""
     narrowed: bool = False
@@ -200,6 +203,8 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
         return tuple((str(key), setting) for key, setting in value.items())
     if name == "plugin":
         return tuple(expanded(str(item), where) for item in _items(value))
+    if name == "track":
+        return tracks_of(value, where)
     if name in ("data_root", "out"):
         if not isinstance(value, str | Path) or not str(value):
             raise UserError(f"{where}: '{value}' is not a path.")

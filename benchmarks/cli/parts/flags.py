@@ -312,3 +312,10 @@ def add_sweep_flags(parser: argparse.ArgumentParser) -> None:
         help="start no more cells after N have failed (default: no limit)",
     )
     add("--shard", metavar="I/N", help="run the I-th of N parts of the sweep")
+    add(
+        "--track",
+        action="append",
+        metavar="TRACKER[:TARGET]",
+        help="also report to tensorboard:DIR, wandb:PROJECT, mlflow:URI or FILE.py; may be given "
+        "several times",
+    )

@@ -152,6 +152,9 @@ class ProgressDisplay:
         """Show that `step` of `steps` is done in epoch `epoch` (from 0) of `epochs`."""
         self._own.stepped(epoch, epochs, step, steps)
 
+    def logged(self, cell: Cell, name: str, epoch: float, value: float) -> None:
+        """Show nothing: trackers do."""
+
     def finished(self, cell: Cell, record: Record) -> None:
         """Print the result of a cell; its record is written."""
         self._own.finished(cell, record)
@@ -249,6 +252,9 @@ class _Lane:
             self._share = f" (epoch {epoch + 1}/{epochs})"
             self._bars.update(self._bar, total=epochs * steps, completed=epoch * steps + step)
             self._epoch(epoch, epochs, step, steps)
+
+    def logged(self, cell: Cell, name: str, epoch: float, value: float) -> None:
+        """Show nothing: trackers do."""
 
     def finished(self, cell: Cell, record: Record) -> None:
         """Print the result of a cell; its record is written."""

@@ -29,6 +29,7 @@ from benchmarks.cli.parts.sweeps import print_empty_part, requested_sweep
 from benchmarks.errors import DataMissing, UserError, counted
 from benchmarks.inputs.feature_index import FeatureIndex, user_folder
 from benchmarks.run.tasks import REPORT, Task, tasks_of, write_tasks
+from benchmarks.run.tracking.packages import require_trackers
 from benchmarks.run.units import Units
 from benchmarks.sweep import plan
 from benchmarks.sweep.cell import Cell
@@ -65,6 +66,7 @@ def submit(options: argparse.Namespace, console: Console) -> int:
     if not options.dry_run:
         require()
     sweep = requested_sweep(options, said)
+    require_trackers(sweep.track)
     if sweep.rerun == "always":
         raise UserError(
             "--rerun always: a task that is queued again would start over; choose another folder "

@@ -162,6 +162,7 @@ def test_every_field_of_a_sweep_is_a_key(yaml_file: Any) -> None:
         "transform": "lift", "image_size": "336", "remark": "hello", "save_model": "true",
         "check_data": "true", "no_deterministic": "true", "cell_timeout": "60",
         "report": "{sort: rank}", "max_failures": "3", "gpus": "[0, 1]", "per_gpu": "2",
+        "track": "[tensorboard:board]",
     }  # fmt: skip
     no_keys = {"narrowed", "recipe_flags", "jobs", "ray"}  # these exclude gpus
     assert values.keys() == {f.name for f in dataclasses.fields(Sweep)} - no_keys
