@@ -109,8 +109,8 @@ def to_json(value: Any, path: str = "") -> Any:
     kind: type = type(value)
     if kind in _PLAIN:  # first, because most of the hundreds of values of a record are
         return value
-    if names := _names(kind):  # not by `asdict`, which copies everything once more
-        value = {name: getattr(value, name) for name in names}
+    if _names(kind):
+        value = values_of(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise JsonFormError(f"{path} is {value}")
     if isinstance(value, bool | int | float | str):
@@ -123,6 +123,19 @@ def to_json(value: Any, path: str = "") -> Any:
             return list(value)
         return [to_json(item, f"{path}[{i}]") for i, item in enumerate(value)]
     raise JsonFormError(f"{path} holds a {type(value).__name__}, which JSON cannot represent")
+
+
+def values_of(part: Any) -> dict[str, Any]:
+    """The values of a dataclass's fields by name, without the copies that `asdict` makes.
+
+    Raises:
+        TypeError: it is not a dataclass.
+    """
+    kind: type = type(part)
+    names = _names(kind)
+    if not names:
+        raise TypeError(f"{kind.__name__} is not a dataclass")
+    return {name: getattr(part, name) for name in names}
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from typing import Any
 
 from benchmarks.yaml_files import load_json
 from results.identity import check_key
+from results.json_form import values_of
 from results.schema import SCHEMA_VERSION, Record, RecordError, check_schema
 
 LARGEST = 64 * 2**20
@@ -107,10 +108,15 @@ def checked_text(record: Record) -> str:
     Raises:
         RecordError: the text could not be read back.
     """
-    data = record.to_json()
-    Record.from_json(data)
+    try:
+        lines = [f'"{name}": {_dumped(value)}' for name, value in values_of(record).items()]
+    except (TypeError, ValueError):
+        record.to_json()  # says which value no record can hold
+        raise
+    text = "{\n" + ",\n".join(lines)
+    Record.from_json(json.loads(f"{text}}}"))
     check_key(record)
-    return "{\n" + "".join(f"{json.dumps(name)}: {_dumped(data[name])},\n" for name in data)
+    return f"{text},\n"
 
 
 def with_checksums(text: str, predictions_sha256: str | None) -> str:
@@ -154,4 +160,4 @@ def _check_sum(content: bytes) -> None:
         raise RecordError(f"the {_CHECKSUM} is not that of the record, which was changed later")
 
 
-_dumped = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_dumped = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=values_of).encode

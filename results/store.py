@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import gc
 import hashlib
+import io
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -107,9 +108,10 @@ class Store:
                 return
             # The predictions are renamed when the inner block ends, the record when the outer does.
             with replacing(json_file) as stream, replacing(npz_file) as binary:
-                np.savez_compressed(binary, **arrays)  # type: ignore[arg-type]
+                content = _packed(arrays)
+                binary.write(content)
                 binary.flush()
-                checksum = _sha256(Path(binary.name))
+                checksum = hashlib.sha256(content).hexdigest()
                 stream.write(record_file.with_checksums(text, checksum).encode())
                 stream.flush()
                 my_turn()
@@ -297,9 +299,14 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _sha256(file: Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _packed(arrays: Arrays) -> memoryview:
+    """The content of the file of predictions.
+
+    It is put together in memory, because the zip format goes back and forth in a file.
+    """
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    return stream.getbuffer()
 
 
 def preference(record: Record) -> tuple[bool, datetime, str]:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.errors import DataError, counted, first_few
+from benchmarks.errors import DataError, NotApplicable, counted, first_few
 from benchmarks.hierarchy import Hierarchy
 
 TaskKind = Literal["single", "multi"]
@@ -218,6 +218,16 @@ class DataSet:
         """Footnotes on classes without training or test images, which keep their places."""
         test = images_per_class(self.test.labels, self.num_classes)
         return gaps(self.texts.class_names, self.counts, test, self.tested_on)
+
+    @cached_property
+    def tree(self) -> Hierarchy | None:
+        """The tree over the classes; None if there is none or it cannot be built here."""
+        if self.hierarchy is None:
+            return None
+        try:
+            return self.hierarchy()
+        except (NotApplicable, DataError):  # a method that needs it says so
+            return None
 
     @cached_property
     def split_hash(self) -> str:

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import datetime
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,6 @@ from torch import Tensor
 
 from benchmarks.datasets.base import DataSet
 from benchmarks.datasets.partitions import Partition, partition_of
-from benchmarks.errors import DataError, NotApplicable
-from benchmarks.hierarchy import Hierarchy
 from benchmarks.metrics import Metrics, multi_label_metrics, single_label_metrics
 from benchmarks.multi_label import f1_at
 from benchmarks.protocol import GROUPS, UNREPEATABLE, group_of
@@ -171,7 +168,7 @@ class Recorder:
     ) -> tuple[Metrics, Predictions]:
         labels = self._data.test.labels
         top, probability, true = likeliest(logits, labels)
-        predicted, tree = top[:, 0], self._hierarchy
+        predicted, tree = top[:, 0], self._data.tree
         metrics = single_label_metrics(
             predicted, probability[:, 0], labels, groups,
             heights=None if tree is None else tree.heights(predicted, labels),
@@ -182,16 +179,6 @@ class Recorder:
             "top5_prob": probability.astype(np.float32),
             "true_prob": true.astype(np.float32),
         }
-
-    @cached_property
-    def _hierarchy(self) -> Hierarchy | None:
-        """The tree over the classes; None if there is none or it cannot be built."""
-        if self._data.hierarchy is None:
-            return None
-        try:
-            return self._data.hierarchy()
-        except (NotApplicable, DataError):  # a method that needs it says so
-            return None
 
     def _multi_label(
         self, logits: Tensor, groups: NDArray[np.str_], thresholds: Sequence[float | None]

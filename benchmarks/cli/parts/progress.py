@@ -185,7 +185,11 @@ class ProgressDisplay:
     # ---- parts -------------------------------------------------------------------------------
 
     def _say(self, line: Text) -> None:
-        self._console.print(line, soft_wrap=True)
+        if self._console.is_terminal:
+            self._console.print(line, soft_wrap=True)
+        else:  # without a layout, which takes longer than the rest of a small cell's line
+            self._console.file.write(f"{line.plain}\n")
+            self._console.file.flush()
         self._said = time.monotonic()
 
     def _remind(self) -> None:
