@@ -124,6 +124,23 @@ def test_glyphs_are_grouped_by_shape_and_colour() -> None:
             assert made.heights(np.array([a]), np.array([b])).tolist() == [expected]
 
 
+COARSE = (
+    "4 1 14 8 0 6 7 7 18 3 3 14 9 18 7 11 3 9 7 11 6 11 5 10 7 6 13 15 3 15 0 11 1 10 12 14 16 9 11"
+    " 5 5 19 8 8 15 13 14 17 18 10 16 4 17 4 2 0 17 4 18 17 10 3 2 12 12 16 12 1 9 19 2 10 0 1 16"
+    " 12 9 13 15 13 16 19 2 4 6 19 5 5 8 19 18 1 2 15 6 0 17 8 14 13"
+)
+"""Coarse label of each fine one, as others read them from the official files: sparse2coarse.py of
+github.com/ryanchankh/cifar100coarse. Both are numbered in the order of their names."""
+
+
+def test_cifar_100_has_the_coarse_labels_of_the_official_files() -> None:
+    package = read_package("cifar100")
+    coarse = {
+        fine: i for i, group in enumerate(sorted(package.tree)) for fine in package.tree[group]
+    }
+    assert [coarse[key] for key in sorted(package.keys)] == [int(n) for n in COARSE.split()]
+
+
 def test_cifar_100_has_twenty_groups_of_five() -> None:
     package = read_package("cifar100")
     made = nested(package.tree, package.keys, package.names, "", "")
