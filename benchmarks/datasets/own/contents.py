@@ -24,14 +24,20 @@ _KEYS = {
 """Ending -> what to do, in the order of preference."""
 
 
-def described(folder: Path) -> str:
-    """Count a folder's files by their endings and say how to describe them, as a sentence."""
+def described(folder: Path, not_as: str = "") -> str:
+    """Count a folder's files by their endings and say how to describe them, as a sentence.
+
+    Args:
+        folder: an existing folder.
+        not_as: key of a description that cannot read it.
+    """
     kinds = Counter(_ending(file) for file in _files(folder))
     if not kinds:
         return f"{folder} is empty"
     most = sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0]))[:4]
     counts = ", ".join(f"{number:,} {kind}" for kind, number in most)
-    advice = next((text for kind, text in _KEYS.items() if kind in kinds), "")
+    texts = (text for kind, text in _KEYS.items() if kind in kinds)
+    advice = next((text for text in texts if not not_as or f"`{not_as}:" not in text), "")
     if not advice and kinds.keys() & set(SUFFIXES):
         advice = "put the images of each class into a folder named after it"
     return f"{folder} holds {counts}" + (f": {advice.format(folder=folder)}" if advice else "")

@@ -21,8 +21,9 @@ from benchmarks.datasets.files.texts import assemble
 from benchmarks.datasets.long_tail import Profile
 from benchmarks.datasets.own.card import data_card, description_card, levels
 from benchmarks.datasets.own.entries import Folders
+from benchmarks.datasets.own.hub_data import fetch
 from benchmarks.datasets.own.listing import read_listing
-from benchmarks.datasets.own.places import SPLITS
+from benchmarks.datasets.own.places import SPLITS, HubData
 from benchmarks.datasets.own.spec import Spec, display_name, read_spec
 from benchmarks.datasets.own.splits import (
     TEST_SHARE,
@@ -169,7 +170,15 @@ class OwnData(InFiles):
         return (*notes, *super().notes())
 
     def download(self, root: Path) -> str:
-        """Download nothing: the data are the user's."""
+        """Fetch data of the Hugging Face hub; other data are the user's.
+
+        Raises:
+            DataMissing: the hub cannot be reached, or has no such data set.
+            DataError: it has no files that can be read.
+        """
+        place = self.spec.places.huggingface
+        if isinstance(place, HubData):
+            return f"{self.name}: {place} is in {fetch(place)}."
         return f"{self.name}: nothing to download, {self.spec.file} describes your own data."
 
     def card(self) -> dict[str, str]:
@@ -368,6 +377,7 @@ def family_of(file: Path) -> tuple[type[OwnData], dict[str, Any]]:
         "version": spec.version,
         "default_groups": spec.groups,
         "spec": spec,
+        "published": isinstance(spec.places.huggingface, HubData),
     }
     cls = _class_of(facts)
     checked = apply_fields(f"data set {file}", cls, dict(spec.knobs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.datasets.own.entries import Listing
+from benchmarks.datasets.own.huggingface import read_huggingface
 from benchmarks.datasets.own.shards import read_shards
 from benchmarks.datasets.own.spec import Spec
 from benchmarks.datasets.own.table import read_table
@@ -21,4 +22,6 @@ def read_listing(spec: Spec) -> Listing:
         return read_table(spec)
     if places.shards:
         return read_shards(spec)
+    if places.huggingface is not None:
+        return read_huggingface(spec)
     return read_tree(places.images, spec.classes)

@@ -86,6 +86,11 @@ def read_tree(images: Mapping[str, Path], known: Collection[str] = ()) -> Listin
     return Listing(ordered, folders, keys=tuple(sorted(keys)), notes=tuple(notes))
 
 
+def has_folders(folder: Path) -> bool:
+    """True if a folder contains visible folders, which may be classes or splits."""
+    return any(_is_folder(child) for child in _children(folder))
+
+
 def _splits(folder: Path) -> dict[str, Path]:
     """Split -> folder; just the folder itself if its folders are classes.
 

@@ -284,13 +284,13 @@ def test_the_examples_of_the_page_are_descriptions(tmp_path: Path) -> None:
     for block in blocks:
         text = "\n".join(line.removeprefix("    ") for line in block.splitlines())
         text = re.sub("#.*", "", text)
-        if re.match(r"(images|table|shards|name): ", text) and "…" not in text:
-            placed = re.search(r"^(images|table|shards):", text, re.MULTILINE)
+        if re.match(r"(images|table|shards|huggingface|name): ", text) and "…" not in text:
+            placed = re.search(r"^(images|table|shards|huggingface):", text, re.MULTILINE)
             whole = text if placed else f"images: photos\n{text}"
             (tmp_path / "page.yaml").write_text(whole, encoding="utf-8")
             assert read_spec(tmp_path / "page.yaml").places != Places()
             read += 1
-    assert read == 5
+    assert read == 6
 
 
 def test_the_example_is_small() -> None:
