@@ -32,7 +32,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from benchmarks.errors import UserError
-from benchmarks.sockets import short_sockets
+from benchmarks.starting import short_sockets, without_main
 
 _FIRST = "benchmarks.server"
 PRELOADED = ["torch", "open_clip", "benchmarks.run.worker"]
@@ -149,7 +149,7 @@ class Child:
             daemon=True,
         )  # fmt: skip
         try:
-            with _environment(environment):
+            with _environment(environment), without_main():
                 _start_server(context)
                 self._process.start()
         except EOFError as error:  # the server has ended

@@ -18,6 +18,7 @@ The settings are open_clip's: size, mean, std, interpolation, resize_mode. Two m
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from PIL import Image
@@ -25,6 +26,9 @@ from torch import Tensor, nn
 
 from benchmarks.backbone.names import TRANSFORMS
 from benchmarks.errors import UserError
+
+MOST_PIXELS = 20_000_000
+"""Most pixels of an image that is resized as a whole."""
 
 Pipeline = Callable[[Image.Image], Tensor]
 """PIL image -> (3, S, S)."""
@@ -87,7 +91,30 @@ def pipeline(settings: dict[str, Any]) -> Pipeline:
         else:
             size = side
         found = transforms.Compose([transforms.Resize(size, mode), *rest])
+    if settings.get("resize_mode") == "shortest":
+        side = settings.get("resize", input_side(settings))
+        found = transforms.Compose([partial(_middle, side), *found.transforms])
     return found  # type: ignore[no-any-return]
+
+
+def _middle(side: int, image: Image.Image) -> Image.Image:
+    """Cut the ends off a strip that would have more than `MOST_PIXELS` once it is resized.
+
+    The transforms take its middle only. Whole, an image of 2 × 5,000 pixels becomes one of
+    224 × 560,000, which takes a gigabyte.
+
+    Args:
+        side: length of the shorter side after resizing.
+        image: an image.
+    """
+    short, long = sorted(image.size)
+    kept = max(MOST_PIXELS * short // side**2, 2 * short)
+    if long <= kept:
+        return image
+    start = (long - kept) // 2
+    end = long - start  # the middle stays where it is
+    wide = image.width == long
+    return image.crop((start, 0, end, short) if wide else (0, start, short, end))
 
 
 def framing(pipeline: Pipeline) -> Callable[[Image.Image], Image.Image]:

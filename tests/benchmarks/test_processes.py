@@ -113,6 +113,27 @@ def test_a_package_that_cannot_be_imported_is_named(fault: str, tmp_path: Path) 
     assert found.stderr.count("\n") == 1
 
 
+def test_a_script_is_not_run_again_in_its_children(tmp_path: Path) -> None:
+    """It needs no `if __name__ == "__main__"`."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from benchmarks.processes import Child\n"
+        "from tests.benchmarks.children import obey\n"
+        "print('once', __file__, flush=True)\n"
+        "child = Child(obey)\n"
+        "child.send(('echo', b''))\n"
+        "print(child.receive(60).head['here'], __file__)\n"
+        "child.kill()\n"
+    )
+    found = subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert found.stdout == f"once {script}\nTrue {script}\n", found.stderr
+
+
 def test_a_deep_temporary_folder_has_no_room_for_sockets(tmp_path: Path) -> None:
     deep = tmp_path / ("deep" * 25)
     deep.mkdir()

@@ -48,7 +48,9 @@ from benchmarks.input_files import beyond, opened
 CropOf = Callable[[int, int], tuple[int, int, int, int]]
 """Maps (height, width) of an image to top, left, height and width of a region, in pixels."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif",
+)  # fmt: skip
 """Suffixes of image files, in lower case."""
 UNREADABLE = (
     UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,

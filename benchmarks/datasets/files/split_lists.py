@@ -32,7 +32,7 @@ class Listing:
     """Images of one split in the list's order."""
 
     files: tuple[str, ...]
-    """N paths as listed, without leading slashes."""
+    """N paths as listed, with slashes and none at the beginning."""
     labels: NDArray[np.int64]
     """(N,) for single-label, (N, C) zeros and ones for multi-label."""
 
@@ -110,7 +110,7 @@ def _lines(file: Path) -> list[tuple[int, str, str]]:
             raise DataError(
                 f"{file}, line {number}: '{shown(line)}' does not start with an image path."
             )
-        path = match["path"].lstrip("/")
+        path = match["path"].replace("\\", "/").lstrip("/").removeprefix("./")
         if leaves(path):
             raise DataError(f"{file}, line {number}: '{shown(path)}' leads out of the data.")
         found.append((number, path, match["rest"] or ""))

@@ -20,6 +20,7 @@ from benchmarks.datasets.files.characters import shown
 from benchmarks.datasets.own.entries import UNASSIGNED, Complaints, Entry, Folders, Listing
 from benchmarks.datasets.own.labels import SPLIT_NAMES, labels_of, plain, unfit
 from benchmarks.datasets.own.spec import Spec
+from benchmarks.datasets.own.tree import is_image
 from benchmarks.datasets.own.words import nfc
 from benchmarks.errors import DataError, DataMissing, counted, did_you_mean
 from benchmarks.input_files import MB, opened, read_bytes
@@ -124,6 +125,11 @@ class _Columns:
                 f"`columns: {{{role}: NAME}}`."
             )
 
+        if not spec.columns and any(is_image(word) for name in header for word in name.split()):
+            raise DataError(
+                f"{table}: the first line is an image and names no columns: begin the table with a "
+                "line such as 'path,label'; lists with blanks need commas."
+            )
         wanted: Mapping[str, Any] = spec.columns
         usual = ("labels", "label") if spec.task == "multi" else ("label", "labels")
         named = [r for r in usual if r in wanted] or [r for r in usual if r in header]

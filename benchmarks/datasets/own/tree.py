@@ -53,6 +53,9 @@ def read_tree(images: Mapping[str, Path], known: Collection[str] = ()) -> Listin
         loose = sum(is_image(child.name) for child in there if not _is_folder(child))
         if loose:
             unused["image", "outside the class folders"] += loose
+        if split in ("test", "val") and not there:  # as programs leave that export three folders
+            unused["empty folder", f"for {split}"] += 1
+            continue
         if not classes:
             raise DataError(f"{folder} has no class folders; {described(images.get('', folder))}.")
         for name in classes:

@@ -180,3 +180,30 @@ def test_a_resize_mode_set_by_the_checkpoint(clip_folder: Path, tmp_path: Path, 
 def test_identifying_a_backbone_does_not_import_torch() -> None:
     code = "import benchmarks.backbone.identify, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("resize", [None, 16])
+def test_a_strip_is_cut_before_it_is_resized(
+    resize: int | None, turned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {
+        "size": 8, "mean": (0.5,) * 3, "std": (0.5,) * 3,
+        "interpolation": "bicubic", "resize_mode": "shortest",
+    } | ({"resize": resize} if resize else {})  # fmt: skip
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 301, 3), dtype=np.uint8)
+    strip = Image.fromarray(pixels.transpose(1, 0, 2).copy() if turned else pixels)
+    whole = transforms.pipeline(settings)(strip)
+    monkeypatch.setattr(transforms, "MOST_PIXELS", 8 * 8 * 80)
+    assert torch.equal(transforms.pipeline(settings)(strip), whole)
+    assert transforms.framing(transforms.pipeline(settings))(strip).size == (8, 8)
+    cut = transforms._middle(resize or 8, strip)
+    assert sorted(cut.size) == [2, 41 if resize else 161]
+
+
+def test_ordinary_images_are_resized_as_a_whole() -> None:
+    image = Image.new("RGB", (4000, 30))
+    assert transforms._middle(224, image) is image
+    cut = transforms._middle(224, Image.new("RGB", (5001, 2)))
+    assert (cut.width * 112) * 224 == pytest.approx(transforms.MOST_PIXELS, rel=0.01)
+    assert cut.height == 2

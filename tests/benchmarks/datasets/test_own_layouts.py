@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.cli.parts.prediction import image_files
 from benchmarks.datasets.files.class_folders import list_classes
@@ -64,6 +65,27 @@ def test_classes_one_folder_further_down(tmp_path: Path) -> None:
     assert "only one class, 'p'; if its folders (cat, dog) are the classes" in line
     tree(tmp_path / "q", {"cat": 2})
     assert refused(tmp_path, images="q").endswith("there is only one class, 'cat'.")
+
+
+def test_folders_of_splits_may_be_empty(tmp_path: Path) -> None:
+    """Programs export three folders, whatever is in them."""
+    tree(tmp_path / "p", {"train/a": 2, "train/b": 2, "test/a": 1, "val": 0})
+    data = load(describe(tmp_path, images="p"))
+    assert data.validation is None
+    assert "not used: 1 empty folder for val" in data.notes
+    tree(tmp_path / "q", {"train/a": 2, "train/b": 2, "test": 0})
+    assert "none for testing: add test images" in refused(tmp_path, images="q")
+    tree(tmp_path / "r", {"train": 0, "test/a": 2})
+    assert "train has no class folders" in refused(tmp_path, images="r")
+
+
+@pytest.mark.parametrize("ending", ["jfif", "JFIF", "pgm"])
+def test_other_endings_of_images(ending: str, tmp_path: Path) -> None:
+    tree(tmp_path / "p", {"a": 2, "b": 2})
+    kind = "JPEG" if ending.lower() == "jfif" else "PPM"
+    Image.new("L", (4, 4)).save(tmp_path / "p" / "a" / f"x.{ending}", format=kind)
+    data = load(describe(tmp_path, images="p"))
+    assert f"a/x.{ending}" in {*data.train.ids, *data.test.ids}
 
 
 # ---- spellings of classes ------------------------------------------------------------------------

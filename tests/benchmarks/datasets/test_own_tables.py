@@ -404,3 +404,10 @@ def test_variables_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     missing = describe(tmp_path, table="$NOT_SET_HERE/labels.csv", images="$SCRATCH")
     with pytest.raises(DataMissing, match=r"\$NOT_SET_HERE/labels.csv: no such file"):
         load(missing)
+
+
+@pytest.mark.parametrize("rows", ["a/1.png,jay\nb/2.png,crow\n", "a/1.jpg 0\nb/2.jpg 1\n"])
+def test_a_list_without_names_of_columns(rows: str, tmp_path: Path) -> None:
+    line = refused(tmp_path, rows, images=False)
+    assert "the first line is an image and names no columns" in line
+    assert "such as 'path,label'" in line

@@ -203,6 +203,16 @@ def test_an_image_in_validation_and_test(tmp_path: Path) -> None:
         load(make(tmp_path, test=[*TEST, *VALIDATION[:2]]))
 
 
+@pytest.mark.parametrize("old_new", [("/", "\\"), ("train/", "./train/"), ("train/", "/train/")])
+def test_paths_as_other_systems_write_them(old_new: tuple[str, str], tmp_path: Path) -> None:
+    plain = load(make(tmp_path))
+    lines = [line.replace(*old_new) for line in TRAIN]
+    write_list(tmp_path / "places_lt" / "Places_LT_train.txt", lines)
+    found = load(tmp_path)
+    assert found.train.ids == plain.train.ids
+    assert found.train.labels.tolist() == plain.train.labels.tolist()
+
+
 def test_a_list_with_other_class_numbers(tmp_path: Path) -> None:
     lines = [line.replace("airplane_cabin", "alcove") for line in TRAIN]
     with pytest.raises(DataError, match=r"/00000000\.jpg the label 1, which is airplane_cabin"):
