@@ -141,11 +141,14 @@ def number(value: float | None) -> str:
 
 
 def cost(key: str, summary: Summary) -> str:
-    """The mean of a cost in a few characters: "1.2M" parameters, "3.4 min"."""
+    """The mean of a cost in a few characters: "1.2M" parameters, "3.4 s".
+
+    Times are in seconds throughout, so that those of a column can be compared.
+    """
     if summary.mean is None:
         return NONE
     if key.endswith("_s"):
-        return _duration(summary.mean)
+        return f"{summary.mean:.1f} s" if summary.mean < 99.95 else f"{summary.mean:,.0f} s"
     return _memory(summary.mean) if key.endswith("_mb") else _count(summary.mean)
 
 
@@ -159,14 +162,6 @@ def _count(value: float) -> str:
 
 def _memory(megabytes: float) -> str:
     return f"{megabytes:.0f} MB" if megabytes < 999.5 else f"{megabytes / 1000:.1f} GB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    if seconds < 3597:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def flags(row: Row) -> str:

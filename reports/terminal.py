@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
@@ -53,8 +55,8 @@ def print_grid(grid: Grid, console: Console) -> None:
 def _rich(grid: Grid, *, roomy: bool) -> Rich:
     """The table; if roomy, with spaces around ± and group sizes on the line of the titles."""
     found = Rich(box=box.SIMPLE_HEAD, padding=(0, 1) if roomy else 0, pad_edge=False)
-    found.add_column(grid.stub, overflow="fold", min_width=12)
     lines = [[Text(" ".join(filter(None, (h.group, h.on_one_line))))] for h, _ in grid.lines]
+    found.add_column(grid.stub, overflow="fold", min_width=longest_word(line[0] for line in lines))
     group = ""
     for place, head in enumerate(grid.columns):
         title = _title(head, roomy=roomy, grouped=head.group != group)
@@ -70,6 +72,12 @@ def _rich(grid: Grid, *, roomy: bool) -> Rich:
     for line in lines:
         found.add_row(*line)
     return found
+
+
+def longest_word(texts: Iterable[Text], least: int = 12, most: int = 30) -> int:
+    """The width of a column of names in which no word is broken, within limits."""
+    words = [len(word) for text in texts for word in text.plain.split()]
+    return min(max([least, *words]), most)
 
 
 def _title(head: Head, *, roomy: bool, grouped: bool) -> str:

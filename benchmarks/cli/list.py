@@ -10,8 +10,8 @@ from benchmarks.cli.parts.flags import add_json, add_plugin
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
+    from benchmarks.cli.parts.narrow import NarrowTable
     from benchmarks.plugins.entries import Entry
 
 HELP = "list methods, data sets and backbones, or recipes"
@@ -107,22 +107,13 @@ def _methods(console: Console) -> Items:
     ]
 
 
-def _methods_table(items: Items) -> Table:
-    from rich.table import Column, Table
-    from rich.text import Text
+def _methods_table(items: Items) -> NarrowTable:
+    from benchmarks.cli.parts.narrow import Head, NarrowTable
 
-    table = Table(
-        Column("method", no_wrap=True),
-        "needs",
-        "tasks",
-        "",
-        title="Methods",
-        title_justify="left",
-        box=None,
-    )
+    heads = (Head("method", whole=True), Head("needs", drop=1), Head("tasks", drop=2), Head(""))
+    table = NarrowTable(heads, "Methods")
     for item in items:
-        cells = (item["name"], item["needs"], ", ".join(item["tasks"]), _said(item))
-        table.add_row(*map(Text, cells))
+        table.add(item["name"], item["needs"], ", ".join(item["tasks"]), _said(item))
     return table
 
 
@@ -152,17 +143,14 @@ def _datasets(console: Console) -> Items:
     ]
 
 
-def _datasets_table(items: Items) -> Table:
-    from rich.table import Column, Table
-    from rich.text import Text
+def _datasets_table(items: Items) -> NarrowTable:
+    from benchmarks.cli.parts.narrow import Head, NarrowTable
 
     title = "Data sets (NAME_irR: imbalance ratio R)"
-    table = Table(
-        Column("data set", no_wrap=True), "task", "", title=title, title_justify="left", box=None
-    )
+    table = NarrowTable((Head("data set", whole=True), Head("task", drop=1), Head("")), title)
     for item in items:
-        table.add_row(*map(Text, (item["name"], item["task"], _said(item))))
-    table.add_row("FILE.yaml", "single, multi", "your own data (docs/own_data.md)")
+        table.add(item["name"], item["task"], _said(item))
+    table.add("FILE.yaml", "single, multi", "your own data (docs/own_data.md)")
     return table
 
 
@@ -170,14 +158,12 @@ def _backbones(console: Console) -> Items:
     return [{"name": name, "summary": what} for name, what in BACKBONES.items()]
 
 
-def _backbones_table(items: Items) -> Table:
-    from rich.table import Column, Table
+def _backbones_table(items: Items) -> NarrowTable:
+    from benchmarks.cli.parts.narrow import Head, NarrowTable
 
-    table = Table(
-        Column("backbone", no_wrap=True), "", title="Backbones", title_justify="left", box=None
-    )
+    table = NarrowTable((Head("backbone", whole=True), Head("")), "Backbones")
     for item in items:
-        table.add_row(item["name"], item["summary"])
+        table.add(item["name"], item["summary"])
     return table
 
 
@@ -211,24 +197,19 @@ def _recipes(console: Console) -> Items:
     return found
 
 
-def _recipes_table(items: Items) -> Table:
-    from rich.table import Column, Table
-    from rich.text import Text
-
+def _recipes_table(items: Items) -> NarrowTable:
+    from benchmarks.cli.parts.narrow import Head, NarrowTable
     from benchmarks.sweep.recipe_files import FOLDER
 
     title = f"Recipes in {FOLDER} (`tune --again` renews the stale ones)"
-    table = Table(
-        Column("recipe", overflow="fold"), "protocol", "trials", "state",
-        title=title, title_justify="left", box=None,
-    )  # fmt: skip
+    heads = (Head("recipe", whole=True), Head("protocol", drop=1), Head("trials", drop=2))
+    table = NarrowTable((*heads, Head("state")), title)
     for item in items:
-        cells = (item["name"], item["protocol"], str(item["trials"]), item["state"])
-        table.add_row(*map(Text, cells))
+        table.add(item["name"], item["protocol"], str(item["trials"]), item["state"])
     return table
 
 
-_KINDS: dict[str, tuple[Callable[[Console], Items], Callable[[Items], Table]]] = {
+_KINDS: dict[str, tuple[Callable[[Console], Items], Callable[[Items], NarrowTable]]] = {
     "methods": (_methods, _methods_table),
     "datasets": (_datasets, _datasets_table),
     "backbones": (_backbones, _backbones_table),

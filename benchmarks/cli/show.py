@@ -64,27 +64,24 @@ def _print_head(name: str, summary: str, console: Console) -> None:
 
 
 def _print_facts(facts: Mapping[str, str], console: Console) -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(show_header=False, box=None)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    from benchmarks.cli.parts.narrow import Head, NarrowTable
+
+    table = NarrowTable((Head("", whole=True), Head("")))
     for name, value in facts.items():
-        table.add_row(Text(name), Text(value))
+        table.add(Text(name, style="dim"), value)
     console.print(table)
 
 
 def _print_fields(owner: str, fields: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Print the fields of a method or data set with their values, choices and documentation."""
-    from rich.table import Table
-    from rich.text import Text
+    from benchmarks.cli.parts.narrow import Head, NarrowTable
 
-    title = Text(f"Fields (--set {owner}.FIELD=VALUE)")
-    table = Table("field", "default", "", title=title, title_justify="left", box=None)
+    title = f"Fields (--set {owner}.FIELD=VALUE)"
+    table = NarrowTable((Head("field", whole=True), Head("default"), Head("")), title)
     for field in fields:
         lines = [" | ".join(field["choices"]), field["description"]]
         default = "required" if field["required"] else str(field["default"])
-        cells = (field["name"], default, "\n".join(filter(None, lines)))
-        table.add_row(*map(Text, cells))
+        table.add(field["name"], default, "\n".join(filter(None, lines)))
     console.print("", table)

@@ -27,6 +27,7 @@ from reports.compare.cells import (
 )
 from reports.compare.families import Family, Judged
 from reports.layout import NONE
+from reports.terminal import longest_word
 
 
 def print_pairs(family: Family, console: Console) -> None:
@@ -81,8 +82,8 @@ def _pair_grid(judged: Judged, to: str) -> Grid:
 
 def _against_grid(family: Family, to: str) -> Grid:
     grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    grid.add_column("A", overflow="fold", min_width=12)
     rows = [[Text(judged.comparison.a)] for judged in family.members]
+    grid.add_column("A", overflow="fold", min_width=longest_word(row[0] for row in rows))
     for name, title in titles([judged.comparison for judged in family.members]).items():
         cells = []
         for judged in family.members:

@@ -88,7 +88,7 @@ def test_columns_of_another_task_are_left_out_and_none_at_all_is_said() -> None:
         ("epochs", 5, "5"),
         ("images_seen", 54_235, "54.2k"),
         ("tuning_trials", 8, "8"),
-        ("eval_s", 61, "1.0 min"),
+        ("eval_s", 61, "61.0 s"),
         ("peak_memory_mb", 812.4, "812 MB"),
         ("peak_memory_mb", 12_340, "12.3 GB"),
         ("peak_memory_mb", 999.7, "1.0 GB"),

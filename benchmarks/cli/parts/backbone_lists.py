@@ -26,11 +26,9 @@ def print_runs(method: str, console: Console, *, as_json: bool) -> None:
     Raises:
         UserError: no such method.
     """
-    from rich.table import Table
-    from rich.text import Text
-
     from benchmarks.backbone.forms import pretrained
     from benchmarks.cli.parts.json_answer import print_json
+    from benchmarks.cli.parts.narrow import Head, NarrowTable
     from benchmarks.conformance.applicability import needs, reason
 
     needs(method)  # refuses an unknown name before anything slow
@@ -46,11 +44,10 @@ def print_runs(method: str, console: Console, *, as_json: bool) -> None:
     runs = [form for form, why in found if not why]
     total = sum(len(form.tags) for form, _ in found)
     title = f"{method} runs on {_count(runs)} of {total} pretrained weights of open_clip"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in ("family", "architecture", "weights"):
-        table.add_column(column, no_wrap=column == "architecture")
+    heads = (Head("architecture", whole=True), Head("family", drop=1), Head("weights"))
+    table = NarrowTable(heads, title)
     for form in runs:
-        table.add_row(*map(Text, (form.family, form.arch, ", ".join(form.tags))))
+        table.add(form.arch, form.family, ", ".join(form.tags))
     console.print(table)
     others = Counter({form.family: 0 for form, why in found if why})
     for form, why in found:
@@ -78,11 +75,9 @@ def print_arch(arch: str, console: Console, *, as_json: bool) -> None:
     Raises:
         UserError: no such architecture.
     """
-    from rich.table import Table
-    from rich.text import Text
-
     from benchmarks.backbone import forms, open_clip_tables
     from benchmarks.cli.parts.json_answer import print_json
+    from benchmarks.cli.parts.narrow import Head, NarrowTable
     from benchmarks.conformance.applicability import reason
     from benchmarks.errors import did_you_mean
     from methods.registry import METHODS
@@ -99,12 +94,8 @@ def print_arch(arch: str, console: Console, *, as_json: bool) -> None:
         print_json({"arch": arch, "family": form.family, "tags": form.tags, "methods": methods})
         return
     weights = ", ".join(form.tags) or "none"
-    table = Table(
-        title=f"Methods on {arch} ({form.family}; pretrained weights: {weights})",
-        title_justify="left", box=None, pad_edge=False,
-    )  # fmt: skip
-    for column in ("method", "", ""):
-        table.add_column(column, no_wrap=column == "method")
+    title = f"Methods on {arch} ({form.family}; pretrained weights: {weights})"
+    table = NarrowTable((Head("method", whole=True), Head(""), Head("")), title)
     for method, why in reasons.items():
-        table.add_row(*map(Text, (method, "not applicable" if why else "runs", why)))
+        table.add(method, "not applicable" if why else "runs", why)
     console.print(table)

@@ -11,16 +11,22 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from benchmarks.cli.parts.narrow import Head, NarrowTable
 from benchmarks.sweep.estimate import Estimator, Guess, serves, wanted_features
 
 if TYPE_CHECKING:
     from benchmarks.sweep.cell import Cell
     from benchmarks.sweep.plan import Planned
 
-HEADS = ("method", "seeds", "split seeds", "state", "estimate", "from")
+HEADS = (
+    Head("method"),
+    Head("seeds", drop=3, whole=True),
+    Head("split seeds", drop=2, whole=True),
+    Head("state", whole=True),
+    Head("estimate", whole=True),
+    Head("from", drop=1),
+)
 NONE = "–"
 STALE_RECIPE = "†"
 
@@ -43,17 +49,14 @@ def print_plan(
         rows = tables.setdefault((c.dataset, c.backbone.name), {})
         rows.setdefault((c.method, repr(c.config)), []).append(p)
     for where, rows in tables.items():
-        table = Table(title=Text(" / ".join(where)), title_justify="left", box=None, pad_edge=False)
-        table.add_column(HEADS[0], overflow="fold")
-        for head in HEADS[1:]:
-            table.add_column(head, no_wrap=True)
+        table = NarrowTable(HEADS, " / ".join(where))
         here = [p.cell for row in rows.values() for p in row if p.cell.key in running]
         if wanted := wanted_features(here):
             missing = estimator.passes(here)
-            table.add_row(*map(Text, _features_row(wanted, missing)))
+            table.add(*_features_row(wanted, missing))
         for row in rows.values():
             guesses = [estimator.cell(p.cell) for p in row if p.cell.key in running]
-            table.add_row(*map(Text, _row(row, guesses)))
+            table.add(*_row(row, guesses))
         console.print(table)
     if any(_tuned_before(p.cell) for p in planned):
         console.print(f"{STALE_RECIPE} its recipe was tuned with another version of its source")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
+from benchmarks.cli.parts.narrow import Head, NarrowTable
 from benchmarks.metrics import metrics_of
 from benchmarks.sweep.cell import Cell
 from reports.aggregate import summarise
@@ -45,10 +45,12 @@ class SoFar:
         task = next(iter(rows.values()))[0].task
         metrics = [metric for metric in metrics_of(task) if metric.printed]
         title = Text(f"so far: {' / '.join(self._last)}", "dim", no_wrap=True, overflow="ellipsis")
-        grid = Table(box=None, pad_edge=False)
-        grid.add_column("method", no_wrap=True, overflow="ellipsis")
-        for head in ("runs", *(metric.title_for(task) for metric in metrics)):
-            grid.add_column(head, justify="right", no_wrap=True)
+        figures = [
+            Head(metric.title_for(task), drop=place and 99 - place, whole=True, justify="right")
+            for place, metric in enumerate(metrics)  # the last ones go first
+        ]
+        runs = Head("runs", drop=1, whole=True, justify="right")
+        grid = NarrowTable((Head("method", whole=True), runs, *figures))
         means = {
             label: [summarise(getattr(r.metrics, m.key) for r in runs).mean for m in metrics]
             for label, runs in rows.items()
@@ -56,7 +58,7 @@ class SoFar:
         best_first = sorted(means, key=lambda label: -(means[label][0] or 0.0))
         for label in best_first[:most]:
             cells = (label, str(len(rows[label])), *map(number, means[label]))
-            grid.add_row(*map(Text, cells))
+            grid.add(*cells)
         if len(best_first) > most:
-            grid.add_row(Text(f"and {len(best_first) - most} more", style="dim"))
+            grid.add(Text(f"and {len(best_first) - most} more", style="dim"))
         return Group(title, grid)

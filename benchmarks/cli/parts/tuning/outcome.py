@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from benchmarks.cli.parts.messages import warn
+from benchmarks.cli.parts.narrow import Head, NarrowTable
 from benchmarks.cli.parts.tuning.expected import expected_best
 from benchmarks.cli.parts.tuning.scores import OBJECTIVES, Score, Scored, scored_by
 from benchmarks.cli.parts.tuning.trials import Trial
@@ -150,22 +150,22 @@ def _summary(trial: Trial) -> dict[str, Any]:
 
 def _table(
     trials: Sequence[Trial], best: int | None, near: Collection[int], objective: str
-) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("trial", justify="right")
-    for name in trials[0].values:
-        table.add_column(Text(name, justify="right"), justify="right")
-    table.add_column(objective, justify="right", no_wrap=True)
-    table.add_column("")
+) -> NarrowTable:
+    values = [
+        Head(name, drop=99 - place, whole=True, justify="right")
+        for place, name in enumerate(trials[0].values)  # the last ones go first
+    ]
+    score = Head(objective, whole=True, justify="right")
+    table = NarrowTable((Head("trial", justify="right"), *values, score, Head("")))
     for trial in trials:
         notes = ["default"] if trial.number == 0 else []
         notes += ["best"] if trial.number == best else []
         notes += [NEAR] if trial.number in near else []
-        table.add_row(
+        table.add(
             str(trial.number),
             *(Text(str(value)) for value in trial.values.values()),
             "–" if trial.score is None else _shown(trial.score),
             Text(", ".join([*notes, *([trial.error or ""] if trial.score is None else [])])),
-            style="bold" if trial.number == best else None,
+            style="bold" if trial.number == best else "",
         )
     return table
