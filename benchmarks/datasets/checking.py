@@ -57,7 +57,7 @@ def examine(
     content: list[dict[str, str]] = []
     for split in splits:
         content.append({})
-        for i, (digest, problem) in enumerate(_read_all(split.images)):
+        for i, (digest, problem) in enumerate(read_all(split.images)):
             if problem:
                 damaged.append(problem)
             else:
@@ -71,7 +71,7 @@ def examine(
 
 def damaged(images: Images) -> dict[int, str]:
     """Return one line on each damaged image, by index."""
-    return {index: problem for index, (_, problem) in enumerate(_read_all(images)) if problem}
+    return {index: problem for index, (_, problem) in enumerate(read_all(images)) if problem}
 
 
 def find_train_test_duplicates(data: DataSet) -> Pairs:
@@ -131,8 +131,8 @@ def duplicates_note(number: int, what: str = "test image", others: str = "traini
     return f"{counted(number, what)} {verb} identical to a {others} image"
 
 
-def _read_all(images: Images) -> Iterator[tuple[str, str]]:
-    """Yield (digest, "") or ("", problem) for every image, in order."""
+def read_all(images: Images) -> Iterator[tuple[str, str]]:
+    """Yield (digest of the pixels, "") or ("", problem) for every image, in order."""
 
     def read(index: int) -> tuple[str, str]:
         try:

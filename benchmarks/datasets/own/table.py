@@ -94,6 +94,16 @@ def read_table(spec: Spec) -> Listing:
     )
 
 
+def header_of(table: Path) -> list[str]:
+    """The names of a table's columns.
+
+    Raises:
+        DataMissing: there is no such table.
+        DataError: it cannot be read.
+    """
+    return _read(table)[0]
+
+
 @dataclass(frozen=True)
 class _Columns:
     """Positions of the columns in a row."""
