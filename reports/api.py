@@ -182,6 +182,7 @@ def compare(
     margin: float | None = None,
     power: float | None = None,
     robust: bool = False,
+    test_prior: str | Sequence[str] = "",
 ) -> pd.DataFrame:
     """Paired differences between variants, with intervals, p-values and verdicts.
 
@@ -196,6 +197,7 @@ def compare(
         margin: also test whether differences are smaller than so many points.
         power: also count the runs that show a difference of so many points.
         robust: compare typical runs by trimmed means.
+        test_prior: test distributions that predictions are re-weighted to, as in `table`.
 
     Returns:
         One line for each data set, backbone, pair and metric, with the columns of
@@ -219,8 +221,10 @@ def compare(
         None if margin is None else difference_in_points(margin, "margin"),
         None if power is None else difference_in_points(power, "power"),
     )
-    tables = tables_of(records, loaded.stale, request)
-    comparer = Comparer(loaded.read, robust=robust)
+    priors = read_priors(test_prior, "test_prior") if test_prior else ()
+    cast = under_priors(records, loaded.stale, loaded.read, priors)
+    tables = tables_of(cast.records, cast.stale, request)
+    comparer = Comparer(cast.read, robust=robust)
     return comparisons_frame(compared(request, tables, comparer, RowFinder({}, warn), asked))
 
 

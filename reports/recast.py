@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +16,22 @@ from benchmarks.priors import KNOB, prior_in
 from reports.compare.runs import Read
 from results.schema import Record
 
+MaybeRead = TypeVar("MaybeRead", Read, Read | None)
+
 
 @dataclass(frozen=True)
-class Recast:
+class Recast(Generic[MaybeRead]):
     """Records and what a report needs beside them."""
 
     records: list[Record]
     stale: set[str]
     """Keys of records made with another version of the method's source."""
-    read: Read | None
+    read: MaybeRead
 
 
 def under_priors(
-    records: Sequence[Record], stale: Collection[str], read: Read | None, priors: Sequence[str]
-) -> Recast:
+    records: Sequence[Record], stale: Collection[str], read: MaybeRead, priors: Sequence[str]
+) -> Recast[MaybeRead]:
     """The records under each prior; the same ones without priors.
 
     A prior is a knob of the data set, so it is in the name of the table and in every output, and

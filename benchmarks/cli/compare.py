@@ -16,6 +16,7 @@ from benchmarks.cli.parts.flags import (
     add_json,
     add_latex_width,
     add_plugin,
+    add_test_prior,
 )
 from benchmarks.errors import UserError
 
@@ -61,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_latex_width(parser)
     add("--columns", metavar="overall,few,…", help="metrics to print (default all)")
     add("--names", metavar="FILE", help=NAMES)
+    add_test_prior(parser)
     add_figure_flags(parser, of_report=False)
     add_json(parser)
     add_plugin(parser)
@@ -71,7 +73,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
 
     Raises:
         UserError: unknown or ambiguous variants, nothing in common, records that do not belong in
-            one table, or predictions that are missing.
+            one table, predictions that are missing, or a test distribution of multi-label data.
     """
     from benchmarks.cli.parts.comparisons import write_text
     from benchmarks.cli.parts.json_answer import print_json
@@ -90,6 +92,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from reports.figures.settings import figure_of
     from reports.folders import of_datasets
     from reports.latex.files import comparisons_text, report_name
+    from reports.recast import under_priors
     from reports.settings import read_settings
 
     if options.out is not None and options.out.suffix not in _ENDINGS:
@@ -124,9 +127,10 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         )
     if options.datasets is not None:
         records = of_datasets(records, split_labels(options.datasets))
-    tables = tables_of(records, loaded.stale, request, settings.view)
+    cast = under_priors(records, loaded.stale, loaded.read, settings.priors)
+    tables = tables_of(cast.records, cast.stale, request, settings.view)
     finder = RowFinder(cells, partial(warn, console))
-    comparer = Comparer(loaded.read, robust=options.robust)
+    comparer = Comparer(cast.read, robust=options.robust)
     families = compared(request, tables, comparer, finder, Asked(margin, power))
     if options.json:
         print_json(answer(families))
@@ -138,7 +142,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         from reports.figures.class_difference import write_difference
 
         drawn = [judged.comparison for family in families for judged in family.members]
-        write_difference(drawn, loaded.read, options.out, figure)
+        write_difference(drawn, cast.read, options.out, figure)
         console.print(f"Written: {options.out}", markup=False, soft_wrap=True)
     elif options.out is not None:
         if options.out.suffix == ".csv":

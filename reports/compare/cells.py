@@ -20,6 +20,7 @@ from reports.compare.intervals import CONFIDENCE, Interval
 from reports.compare.parts import compared_metrics
 from reports.compare.robust import COVERAGE
 from reports.layout import NONE, column, number
+from reports.notes import under
 from reports.table import Table
 
 _LEVEL = f"{100 * CONFIDENCE:.0f} %"
@@ -145,7 +146,8 @@ STRIP_LEGEND = "A − B of each run as a dot, │ is 0, a digit counts dots in o
 def pair_notes(family: Family, judged: Judged) -> list[str]:
     """The sources of variation in the intervals of a pair, and notes on its runs and design."""
     comparison = judged.comparison
-    lines = [f"The intervals cover {comparison.covers}", *comparison.notes]
+    lines = [*_on_prior(comparison.table), f"The intervals cover {comparison.covers}"]
+    lines += comparison.notes
     lines += _on_trimmed_means([comparison]) + _on_one_run([comparison])
     task = comparison.table.task
     names = {name: METRICS[name].title_for(task) for name in titles([comparison])}
@@ -158,7 +160,8 @@ def against_notes(family: Family) -> list[str]:
     covers: dict[str, list[str]] = {}
     for comparison in comparisons:
         covers.setdefault(comparison.covers, []).append(comparison.a)
-    lines = [signs_legend(family), *family_notes(family, "arrows")]
+    lines = [signs_legend(family), *_on_prior(comparisons[0].table)]
+    lines += family_notes(family, "arrows")
     for text, labels in covers.items():
         who = "" if len(covers) == 1 else f" ({', '.join(labels)})"
         lines.append(f"The intervals{who} cover {text}")
@@ -189,6 +192,11 @@ def family_notes(family: Family, verdicts: str = "verdicts") -> list[str]:
         f"together (Holm's rule over {family.tests} tests): without true differences, one table "
         "in twenty has any. So an interval may exclude 0 where no difference is shown."
     ]
+
+
+def _on_prior(table: Table) -> list[str]:
+    """The meaning of overall accuracy under a class prior; empty without one."""
+    return [f"Overall: {under(table.prior)}."] if table.prior else []
 
 
 def _on_trimmed_means(comparisons: Sequence[Comparison]) -> list[str]:

@@ -38,7 +38,7 @@ class Bins(NamedTuple):
     accuracy: Array
     """(B,) share of right predictions, in percent."""
     share: Array
-    """(B,) share of the images."""
+    """(B,) share of the images, by weight."""
 
     @property
     def error(self) -> float:
@@ -46,20 +46,23 @@ class Bins(NamedTuple):
         return float(np.abs(self.confidence - self.accuracy) @ self.share)
 
 
-def adaptive_bins(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -> Bins:
+def adaptive_bins(
+    confidence: NDArray[np.float32], right: NDArray[np.bool_], weights: Array
+) -> Bins:
     """Bins of equal size by confidence: BINS, or fewer such that each has FEWEST images.
 
     Args:
         confidence: (N,) probability of the predicted class, N > 0.
         right: (N,) True where it is the true one.
+        weights: (N,) positive weight of each image in means and shares.
     """
     order = np.argsort(confidence, kind="stable")
     number = int(np.clip(len(order) // FEWEST, 1, BINS))
     parts = np.array_split(order, number)
     return Bins(
-        np.array([100.0 * confidence[part].mean(dtype=float) for part in parts]),
-        np.array([100.0 * right[part].mean() for part in parts]),
-        np.array([len(part) / len(order) for part in parts]),
+        np.array([100.0 * np.average(confidence[part], weights=weights[part]) for part in parts]),
+        np.array([100.0 * np.average(right[part], weights=weights[part]) for part in parts]),
+        np.array([weights[part].sum() / weights.sum() for part in parts]),
     )
 
 
@@ -134,15 +137,15 @@ def _diagonal(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _of_group(run: Run, group: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _of_group(run: Run, group: str) -> tuple[NDArray[np.float32], NDArray[np.bool_], Array]:
     chosen = run.of_group(group)
-    return run.confidence[chosen], run.right[chosen]
+    return run.confidence[chosen], run.right[chosen], run.weight[run.label[chosen]]
 
 
 def _pooled(runs: Sequence[Run], group: str) -> Bins | None:
     parts = [_of_group(run, group) for run in runs]
-    confidence, right = (np.concatenate(own) for own in zip(*parts, strict=True))
-    return adaptive_bins(confidence, right) if len(right) else None
+    confidence, right, weights = (np.concatenate(own) for own in zip(*parts, strict=True))
+    return adaptive_bins(confidence, right, weights) if len(right) else None
 
 
 def _errors(runs: Sequence[Run], group: str) -> list[float | None]:

@@ -92,7 +92,8 @@ def shares(run: Run) -> list[float]:
     given = run.group[run.predicted[tail]]
     found = [right, (given == GROUPS.index(TAIL)) & ~right]
     found += [given == GROUPS.index(name) for name in PARTS[2:]]
-    return [float(100.0 * part.mean()) for part in found]
+    weights = run.weight[run.label[tail]]
+    return [float(100.0 * np.average(part, weights=weights)) for part in found]
 
 
 def nearest_share(run: Run) -> float | None:
@@ -100,7 +101,9 @@ def nearest_share(run: Run) -> float | None:
     tail = run.of_group(TAIL)
     if run.nearest is None or not tail.any():
         return None
-    return float(100.0 * (run.predicted[tail] == run.nearest[run.label[tail]]).mean())
+    label = run.label[tail]
+    near = run.predicted[tail] == run.nearest[label]
+    return float(100.0 * np.average(near, weights=run.weight[label]))
 
 
 def _bars(axes: Axes, rows: RowAxis, runs: Sequence[Sequence[Run]]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import UserError
+from benchmarks.priors import prior_in
 from benchmarks.protocol import GROUPS
 from reports.compare.comparison import Comparer
 from reports.compare.intervals import Interval
@@ -37,6 +38,9 @@ class Run:
 
     nearest: NDArray[np.int64] | None
     """(C,) class whose name is nearest to that of each class; None in records made before."""
+    weight: NDArray[np.float64]
+    """(C,) weight of a test image of each class, 1 on average: what the class prior of the test
+    distribution makes of it."""
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -91,6 +95,23 @@ class Outcomes:
             return None
 
 
+def image_weights(record: Record, labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the weight of a test image of each class, (C,), 1 on average over the images.
+
+    Args:
+        record: of single-label data, under a class prior or as it was measured.
+        labels: (N,) true classes.
+    """
+    assert record.groups is not None
+    classes = len(record.groups.membership)
+    prior = prior_in(record.dataset_config, record.groups.train_counts)
+    if prior is None:
+        return np.ones(classes)
+    images = np.bincount(labels, minlength=classes)
+    weights = prior / np.maximum(images, 1)
+    return np.asarray(weights * len(labels) / max(float(weights @ images), np.finfo(float).tiny))
+
+
 def _run(record: Record, data: Mapping[str, NDArray[Any]]) -> Run | None:
     if record.task != "single" or record.groups is None or not {"top5", "top5_prob"} <= data.keys():
         return None
@@ -101,4 +122,5 @@ def _run(record: Record, data: Mapping[str, NDArray[Any]]) -> Run | None:
         confidence=data["top5_prob"][:, 0].astype(np.float32),
         nearest=np.array(record.nearest) if record.nearest else None,
         group=np.array([GROUPS.index(name) for name in record.groups.membership], dtype=np.int8),
+        weight=image_weights(record, data["labels"]),
     )

@@ -14,6 +14,7 @@ from benchmarks.priors import prior_in
 from benchmarks.protocol import GROUPS
 from reports.compare.parts import compared_metrics
 from reports.compare.runs import Read
+from reports.figures.outcomes import image_weights
 from reports.page.packing import bits, packed
 from results.schema import Record
 
@@ -74,7 +75,8 @@ class Predicted:
         if "top5_prob" in arrays:
             assert record.groups is not None
             groups = np.array(record.groups.membership)[labels]
-            found["bins"] = packed(_bins(arrays["top5_prob"][order, 0], right, groups))
+            weights = image_weights(record, labels)[labels]
+            found["bins"] = packed(_bins(arrays["top5_prob"][order, 0], right, groups, weights))
         self._size += sum(len(value) for value in found.values() if isinstance(value, str))
         return found
 
@@ -105,19 +107,25 @@ class Predicted:
 
 
 def _bins(
-    confidence: NDArray[np.float32], right: NDArray[np.bool_], groups: NDArray[np.str_]
+    confidence: NDArray[np.float32],
+    right: NDArray[np.bool_],
+    groups: NDArray[np.str_],
+    weights: NDArray[np.float64],
 ) -> NDArray[np.float32]:
     """Images, sum of confidence and right ones in each bin of each group: (3 groups, BINS, 3).
+
+    Each image counts by its weight.
 
     Args:
         confidence: (N,) probability of the predicted class.
         right: (N,) True where it is the true one.
         groups: (N,) group of the true class.
+        weights: (N,) weight of each image.
     """
     place = bin_of(confidence)
     found = np.zeros((len(GROUPS), BINS, 3), dtype=np.float32)
     for own, group in zip(found, GROUPS, strict=True):
         chosen = groups == group
-        for column, values in enumerate(np.stack([np.ones(len(right)), confidence, right])):
+        for column, values in enumerate([weights, weights * confidence, weights * right]):
             own[:, column] = np.bincount(place[chosen], values[chosen], BINS)
     return found

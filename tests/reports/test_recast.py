@@ -19,6 +19,9 @@ from benchmarks.metrics import single_label_metrics
 from benchmarks.priors import class_prior
 from reports.aggregate import build_tables
 from reports.compare.comparison import Comparer
+from reports.compare.files import against_markdown
+from reports.compare.request import Request, compared, tables_of
+from reports.compare.rows import RowFinder
 from reports.recast import under_priors
 from reports.report import write_report
 from reports.settings import Settings, read_priors
@@ -130,6 +133,27 @@ def test_intervals_are_those_of_the_weighted_mean(study: Study) -> None:
         sizes = np.bincount(LABELS)
         turned = np.mean((100 * prior[LABELS] / sizes[LABELS]) ** 2)
         assert found.se_images == pytest.approx(np.sqrt(squares + turned))
+
+
+def test_paired_differences_are_those_of_the_weighted_mean(study: Study) -> None:
+    cast = under_priors(study.records, set(), study.read, ["backward50"])
+    request = Request("lift", ("sage",))
+    tables = tables_of(cast.records, cast.stale, request)
+    (family,) = compared(request, tables, Comparer(cast.read), RowFinder({}, pytest.fail))
+    found = family.members[0].comparison.intervals["overall"]
+    assert found is not None
+    prior = class_prior("backward50", np.array(COUNTS))
+    a, b = (study.read(record)["top5"][:, 0] == LABELS for record in study.records)
+    apart = a.astype(float) - b
+    own = [apart[c == LABELS] for c in range(6)]
+    assert found.difference == pytest.approx(100 * prior @ [part.mean() for part in own])
+    squares = sum(
+        (100 * weight) ** 2 * part.var(ddof=1) / len(part)
+        for weight, part in zip(prior, own, strict=True)
+    )
+    turned = np.mean((100 * prior[LABELS] / np.bincount(LABELS)[LABELS]) ** 2)
+    assert found.se_images == pytest.approx(np.sqrt(squares + turned))
+    assert "Overall: expected under the test distribution backward50" in against_markdown(family)
 
 
 def test_every_output_names_the_prior(study: Study, tmp_path: Path) -> None:

@@ -21,8 +21,10 @@ from reports.compare.rows import RowFinder
 from reports.compare.runs import NEEDED
 from reports.compare.terminal import print_against
 from reports.latex.files import comparisons_text, report_name
+from reports.recast import under_priors
 from reports.report import file_stems
 from reports.settings import USUAL, Settings
+from results.predictions import Arrays
 from results.schema import Record
 from results.store import Store
 
@@ -55,9 +57,14 @@ def write_comparisons(
         The files written.
     """
     store = Store(out)
-    comparer = Comparer(lambda record: store.predictions(record.key, NEEDED))
+
+    def read(record: Record) -> Arrays:
+        return store.predictions(record.key, NEEDED)
+
+    cast = under_priors(records, stale, read, settings.priors)
+    comparer = Comparer(cast.read)
     finder = RowFinder(baselines, partial(warn, console))
-    tables = build_tables(records, stale=stale, allow_mixed=True, view=settings.view)
+    tables = build_tables(cast.records, stale=cast.stale, allow_mixed=True, view=settings.view)
     files = []
     for table, stem in zip(tables, file_stems(tables), strict=True):
         families = []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -103,6 +105,37 @@ def test_several_variants_on_a_data_set_named_without_its_fields(
         "compare", str(finished / "runs"), "--a", "ncm", "--b", others, "--datasets", SMALL
     )
     assert by_whole_name[1].count(f"{SMALL} / ") == 2
+
+
+def test_test_distributions_are_tables_of_their_own(command: Command, finished: Path) -> None:
+    words = ["compare", str(finished / "runs"), "--a", "ncm", "--b", "linear_probe (lr=0.5)"]
+    priors = ["--datasets", "glyphs100_lt_ir4", "--test-prior", "forward50,uniform"]
+    plain = json.loads(command(*words, "--datasets", "glyphs100_lt_ir4", "--json")[1])
+    status, out, _ = command(*words, *priors, "--json")
+    assert status == 0
+
+    def of(answer: Any, prior: str, metric: str) -> dict[str, Any]:
+        (line,) = [
+            line for line in answer["comparisons"]
+            if line["metric"] == metric and prior in line["dataset"]
+        ]  # fmt: skip
+        return dict(line)
+
+    weighted = json.loads(out)
+    balanced = of(plain, "", "balanced")
+    names = ("difference", "low", "high", "p")
+    for name in names:  # all classes alike
+        assert of(weighted, "uniform", "overall")[name] == pytest.approx(balanced[name], abs=1e-9)
+    forward = of(weighted, "forward50", "overall")
+    assert forward["difference"] != pytest.approx(balanced["difference"], abs=0.01)
+    for ending in (".md", ".tex", ".csv"):
+        assert command(*words, *priors, "--out", f"c{ending}")[0] == 0
+        text = Path(f"c{ending}").read_text("utf-8")
+        assert "forward50" in text and "uniform" in text
+    assert "most frequent training class is 50 times" in " ".join(
+        command(*words, *priors)[1].split()
+    )
+    assert "no test distribution" in _line(command(*words, "--test-prior", "sideways2"))
 
 
 def test_a_margin_shows_equivalence_from_a_flag_and_from_a_sweep(

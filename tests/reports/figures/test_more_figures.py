@@ -7,6 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.priors import class_prior
 from benchmarks.protocol import GROUPS
 from reports.aggregate import build_tables
 from reports.figures.calibration import adaptive_bins, calibration
@@ -16,9 +17,10 @@ from reports.figures.curves import epochs, mean_curve
 from reports.figures.destinations import PARTS, nearest_share, shares, tail_images
 from reports.figures.drawing import PLAIN, Drawing
 from reports.figures.options import FigureOptions
-from reports.figures.outcomes import Run
+from reports.figures.outcomes import Outcomes, Run
 from reports.figures.registry import TABLE_FIGURES
 from reports.figures.trade_off import pareto_front, trade_off
+from reports.recast import under_priors
 from reports.table import Table
 from results.schema import Record
 from tests.reports.figures.made import CLASSES, IMAGES, Made, full, labels, noisy
@@ -129,7 +131,9 @@ def test_times_that_cannot_be_compared_are_said() -> None:
 
 def run_of(predicted: np.ndarray, nearest: np.ndarray | None = None) -> Run:
     group = np.array([0, 0, 1, 1, 2, 2], dtype=np.int8)
-    return Run(labels(), predicted, np.full(len(labels()), 0.5, np.float32), group, nearest)
+    return Run(
+        labels(), predicted, np.full(len(labels()), 0.5, np.float32), group, nearest, np.ones(6)
+    )
 
 
 def test_shares_of_the_tail_by_the_group_they_go_to() -> None:
@@ -174,15 +178,52 @@ def test_without_the_nearest_class_there_is_one_panel() -> None:
 def test_bins_are_of_equal_size_and_the_error_is_the_mean_gap() -> None:
     confidence = np.linspace(0, 1, 60).astype(np.float32)
     right = np.arange(60) >= 45
-    bins = adaptive_bins(confidence, right)
+    bins = adaptive_bins(confidence, right, np.ones(60))
     np.testing.assert_allclose(bins.share, [0.5, 0.5])
     np.testing.assert_allclose(bins.accuracy, [0.0, 50.0])
     np.testing.assert_allclose(bins.confidence, [100 * 14.5 / 59, 100 * 44.5 / 59], rtol=1e-5)
     assert bins.error == pytest.approx(0.5 * 100 * 14.5 / 59 + 0.5 * (100 * 44.5 / 59 - 50))
     mixed = np.random.default_rng(0).permutation(60)
-    np.testing.assert_allclose(adaptive_bins(confidence[mixed], right[mixed]), bins)
-    assert len(adaptive_bins(np.ones(5, np.float32), np.ones(5, bool)).share) == 1
-    assert len(adaptive_bins(np.ones(10_000, np.float32), np.ones(10_000, bool)).share) == 15
+    np.testing.assert_allclose(adaptive_bins(confidence[mixed], right[mixed], np.ones(60)), bins)
+    for images, number in ((5, 1), (10_000, 15)):
+        ones = np.ones(images)
+        assert len(adaptive_bins(ones.astype(np.float32), ones > 0, ones).share) == number
+
+
+def test_bins_count_each_image_by_its_weight() -> None:
+    """An image of weight 2 counts as if it were there twice, in a bin of the same images."""
+    confidence = np.linspace(0, 1, 60).astype(np.float32)
+    right = np.arange(60) % 3 > 0
+    weights = np.where(np.arange(60) % 2, 2.0, 1.0)
+    bins = adaptive_bins(confidence, right, weights)
+    for i, part in enumerate((slice(0, 30), slice(30, 60))):
+        twice = np.repeat(np.arange(60)[part], weights[part].astype(int))
+        assert bins.confidence[i] == pytest.approx(100 * confidence[twice].mean(), rel=1e-5)
+        assert bins.accuracy[i] == pytest.approx(100 * right[twice].mean())
+        assert bins.share[i] == pytest.approx(45 / 90)
+
+
+def test_figures_of_a_prior_weigh_the_images_of_a_class() -> None:
+    made = Made()
+    predicted = labels()
+    predicted[80:85] = 0  # of class 4
+    made.add("a", predicted, nearest=(1, 0, 3, 2, 0, 4))
+    cast = under_priors(made.records, (), made.read, ["forward50"])
+    (table,) = build_tables(cast.records)
+    own = Outcomes(cast.read).runs(table.rows[0])
+    assert own[0].weight[labels()].mean() == pytest.approx(1.0)
+    counts = made.records[0].groups.train_counts
+    prior = class_prior("forward50", np.array(counts))
+    images = np.bincount(labels())
+    lost = 100 * (prior[4] * 5 / images[4]) / (prior[4] + prior[5])
+    assert abs(lost - 100 * 5 / images[4:].sum()) > 1  # so that the weights are seen
+    assert shares(own[0])[0] == pytest.approx(100 - lost)
+    assert nearest_share(own[0]) == pytest.approx(lost)
+    drawing = Drawing.of([table], FigureOptions(), Outcomes(cast.read))
+    few = made_of(calibration(table, drawing)).axes[-1]
+    confidence = own[0].confidence[0]
+    assert (own[0].confidence == confidence).all()
+    assert [x for x, _ in markers(few)] == [pytest.approx(abs(100 * confidence - (100 - lost)))]
 
 
 def test_calibration_of_each_group_with_deviations_over_runs() -> None:

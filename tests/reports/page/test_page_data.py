@@ -17,6 +17,7 @@ from reports.page import predicted
 from reports.page.document import Content, document, page_data
 from reports.page.packing import bits, packed, script_json
 from reports.page.predicted import Predicted
+from reports.recast import under_priors
 from tests.reports.page.made import Made, multi_label, study
 from tests.results.factory import failed_record, make_record
 
@@ -95,6 +96,17 @@ def test_bins_of_confidence_give_the_calibration_error(made: Made) -> None:
     )
     error = 100 * np.abs(confidence - right).sum() / images.sum()
     assert error == pytest.approx(expected.ece, abs=1e-3)  # sums are kept in float32
+
+
+def test_bins_under_a_prior_give_its_calibration_error(made: Made) -> None:
+    cast = under_priors(made.records[:1], (), made.read, ["backward50"])
+    (record,) = cast.records
+    found = unpacked(Predicted(cast.read).of(record)["bins"], "<f4").reshape(3, 15, 3)
+    images, confidence, right = found.sum(0).T
+    error = 100 * np.abs(confidence - right).sum() / images.sum()
+    assert images.sum() == pytest.approx(len(made.read(made.records[0])["labels"]))
+    assert error == pytest.approx(record.metrics.ece, abs=1e-3)
+    assert abs(error - made.records[0].metrics.ece) > 0.1
 
 
 def test_values_by_class_and_what_runs_share(made: Made) -> None:
