@@ -227,7 +227,7 @@ class _Lane:
         self._bars = bars
         self._bar = bars.add_task("waiting", total=None, visible=shown)
         self._shown_at = 0.0
-        self._work = self._share = ""
+        self._work = self._share = self._title = ""
         self.key = ""
         """Key of the cell that was started last."""
         self.since = 0.0
@@ -244,7 +244,7 @@ class _Lane:
 
     def started(self, cell: Cell) -> None:
         """Show that a cell starts."""
-        self._work, self._share = cell.title, ""
+        self._work, self._share, self._title = cell.title, "", cell.title
         self.key, self.since = cell.key, time.monotonic()
         self._bars.reset(self._bar, description=cell.title, total=None)
 
@@ -253,6 +253,9 @@ class _Lane:
         now = time.monotonic()
         if step == steps or now - self._shown_at >= REFRESH_S:
             self._shown_at = now
+            if self._work != self._title:  # the cell has prepared something since it started
+                self._work = self._title
+                self._bars.update(self._bar, description=self._title)
             self._share = f" (epoch {epoch + 1}/{epochs})"
             self._bars.update(self._bar, total=epochs * steps, completed=epoch * steps + step)
             self._epoch(epoch, epochs, step, steps)
@@ -262,7 +265,7 @@ class _Lane:
 
     def finished(self, cell: Cell, record: Record) -> None:
         """Print the result of a cell; its record is written."""
-        self._work = self._share = ""
+        self._work = self._share = self._title = ""
         self._idle()
         self._whole.say_finished(cell, record)
 

@@ -222,6 +222,24 @@ def test_without_a_terminal_a_line_says_what_is_running(
     assert stream.getvalue() == ended
 
 
+def test_a_cell_that_trains_is_named_also_after_it_prepared_something(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image method may read frozen features within its fit, after it was started."""
+    console = terminal(monkeypatch)
+    display = ProgressDisplay(console, 2, 0)
+    lanes: list[Any] = [*display.lanes(1), *display.lanes(2)]
+    for lane in lanes:
+        lane.started(cell)
+        lane.preparing("features of photographs train", 3, 9)
+        assert lane.text() == "features of photographs train (3/9)"
+        lane.stepped(1, 5, 4, 4)
+        assert lane.text() == f"{cell.title} (epoch 2/5)"
+    lines = [line for line in drawn(display, console) if "8/20" in line]
+    assert len(lines) == 2
+    assert all(line.lstrip().startswith(cell.title[:20]) for line in lines)
+
+
 def test_what_several_lanes_prepare_is_said_once() -> None:
     stream = io.StringIO()
     with ProgressDisplay(Console(file=stream, width=300), 9, 0) as display:
