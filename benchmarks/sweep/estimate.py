@@ -2,7 +2,8 @@
 
 The basis is records of similar cells: the sweep's own or, on a CPU, the reference results of the
 suite. Without any, floating-point operations are counted from the backbone's configuration. Nothing
-is loaded, not even torch.
+is loaded, not even torch, except for a backbone of timm, which has no configuration: timm builds it
+without weights.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.backbone import open_clip_tables
-from benchmarks.backbone.names import BackboneId
+from benchmarks.backbone import open_clip_tables, timm_sizes
+from benchmarks.backbone.names import TIMM, BackboneId
 from benchmarks.datasets.base import Family
 from benchmarks.input_files import MB, read_text
 from benchmarks.inputs.feature_index import FeatureIndex
@@ -230,6 +231,7 @@ class Towers:
     image_layers: int
     image_width: int
     image_tokens: int
+    """0 for an image tower that is no ViT, as are layers and width: its memory is not estimated."""
     layers: int
     width: int
     context: int
@@ -267,11 +269,14 @@ def _operations(cell: Cell, sizes: tuple[int, int], towers: Towers) -> tuple[flo
 
 @cache
 def towers_of(backbone: BackboneId, image_size: int | None = None) -> Towers | None:
-    """Return the towers of a ViT with a text transformer, at the image size of its weights if None.
+    """Return the towers of a backbone, at the image size of its weights if None.
 
+    Of open_clip's, these are ViTs with a text transformer; of timm's, image towers of any kind.
     None for other architectures, and for a configuration that cannot be read: whoever loads the
     model says what is wrong with it.
     """
+    if backbone.of_timm:
+        return _of_timm(backbone, image_size)
     try:
         config = _config(backbone)
         if not isinstance(config.get("vision_cfg", {}).get("layers"), int):
@@ -290,6 +295,19 @@ def towers_of(backbone: BackboneId, image_size: int | None = None) -> Towers | N
         )
     except (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError):
         return None
+
+
+def _of_timm(backbone: BackboneId, image_size: int | None) -> Towers | None:
+    """Return the image tower of a backbone of timm; it has no text tower."""
+    name = backbone.arch.removeprefix(TIMM)
+    tag = f".{backbone.source}" if backbone.form == "tag" else ""
+    sizes = timm_sizes.sizes_of(f"{name}{tag}", image_size)
+    if sizes is None:
+        return None
+    return Towers(
+        sizes.operations, sizes.layers, sizes.width, sizes.tokens,
+        layers=0, width=0, context=0, dim=sizes.dim,
+    )  # fmt: skip
 
 
 def _blocks(layers: int, width: int, tokens: int) -> float:

@@ -43,7 +43,7 @@ def _pays(cell: Cell) -> bool:
     if not serves(cell) or info_of(cell.method).needs != "images":
         return False
     towers = towers_of(cell.backbone, cell.image_size)
-    return towers is not None and towers.image >= VIT_OPERATIONS
+    return towers is not None and bool(towers.image_tokens) and towers.image >= VIT_OPERATIONS
 
 
 def _listed() -> bool:

@@ -76,7 +76,7 @@ def _computed(cell: Cell, towers: Towers | None, together: int) -> float:
     """Return bytes from the sizes of the backbone, the data and the method's batches."""
     if not serves(cell):
         return PROCESS
-    if towers is None:
+    if towers is None or not towers.image_tokens:
         return PROCESS + UNKNOWN
     classes = cell.family.class_count() or 0
     needed = 4 * towers.parameters + _data(cell)

@@ -12,6 +12,7 @@ from benchmarks.inputs.feature_index import FeatureIndex
 from benchmarks.sweep import estimate, plan
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.estimate import Estimator
+from benchmarks.sweep.memory_needs import PROCESS, UNKNOWN, MemoryNeeds
 from benchmarks.sweep.settings import read_sweep
 from results.store import Store
 from tests.results.factory import make_record
@@ -80,6 +81,52 @@ def test_time_is_scaled_with_the_number_of_epochs(cell: Cell, reference: Any) ->
 
 
 # ---- operations ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "billions", "blocks"),
+    [
+        # 17.56 and 4.09 billion products, published with torchvision's vit_b_16 and resnet50
+        ("timm:vit_base_patch16_224/random", None, 2 * 17.56, (12, 768, 197)),
+        ("timm:resnet50/random", None, 2 * 4.09, (0, 0, 0)),
+        ("timm:resnet50/random", 448, 4 * 2 * 4.09, (0, 0, 0)),
+        ("timm:vit_tiny_patch16_224.augreg_in21k", 160, 0.0, (12, 192, 101)),
+    ],
+)
+def test_timm_counts_the_operations_of_its_models(
+    name: str, side: int | None, billions: float, blocks: tuple[int, int, int]
+) -> None:
+    towers = estimate.towers_of(cells("ncm", backbone=name)[0].backbone, side)
+    assert towers is not None
+    assert (towers.image_layers, towers.image_width, towers.image_tokens) == blocks
+    if billions:
+        assert towers.image == pytest.approx(billions * 1e9, rel=0.03)
+    else:  # the blocks' share, to which the patches' embedding is added
+        assert towers.image == pytest.approx(estimate._blocks(*blocks), rel=0.05)
+
+
+def test_a_plan_with_a_backbone_of_timm_has_a_time() -> None:
+    """Fits on features read them, fits on images train the tower; no text tower is needed."""
+    chosen = cells("ncm,full_finetune", backbone="timm:vit_tiny_patch16_224/random")
+    estimator = Estimator([], "cpu", NONE_STORED)
+    seconds, unknown = estimator.total(chosen)
+    assert unknown == 0
+    towers, (train, test) = estimate.towers_of(chosen[0].backbone), chosen[0].family.sizes()
+    epochs = chosen[1].config["epochs"]
+    passes = (train + test) + 3 * epochs * train + test
+    assert seconds == pytest.approx(passes * towers.image / estimate.FLOPS["cpu"], rel=0.05)
+    assert MemoryNeeds([], gpu=False).together(chosen[:1]).host > 0
+
+
+def test_a_convolutional_tower_has_a_time_and_no_memory_of_its_own() -> None:
+    (cell,) = cells("full_finetune", backbone="timm:resnet50/random")
+    assert guess(cell)[1] == "operations"
+    assert MemoryNeeds([], gpu=False).together([cell]).host == PROCESS + UNKNOWN
+
+
+def test_what_timm_cannot_build_gives_no_estimate() -> None:
+    backbone = BackboneId("x", "random", "timm:nothing_like_it", "random", "id")
+    assert estimate.towers_of(backbone) is None
 
 
 def test_operations_of_the_towers_are_those_of_open_clips_model() -> None:
