@@ -38,7 +38,7 @@ from reports.figures.registry import SWEEP_FIGURES, TABLE_FIGURES
 from reports.figures.style import save
 from reports.from_predictions import with_predictions
 from reports.knob_sweeps import KnobSweep, find_sweeps
-from reports.latex.files import across_text, report_name, table_files
+from reports.latex.files import across_text, conformal_text, report_name, table_files
 from reports.outputs import SWEEP_OUTPUTS, TABLE_OUTPUTS, Content
 from reports.page.document import Content as PageContent
 from reports.page.document import document, page_data
@@ -135,7 +135,7 @@ def write_report(
         out.mkdir(parents=True, exist_ok=True)
         remove_leftovers(out)
         sweeps = find_sweeps(tables)
-        page = PageContent(tables, sweeps, summary, studies, records, read)
+        page = PageContent(tables, sweeps, summary, studies, records, read, sets)
         if page_alone:
             return _write(document(page_data(page)), out / PAGE)
         for table, stem in zip(tables, file_stems(tables), strict=True):
@@ -148,9 +148,11 @@ def write_report(
                 written += _write(of_sweep(sweep), out / f"{stem}{ending}")
         stem_of = dict(zip(map(id, tables), file_stems(tables), strict=True))
         for found in sets:
-            stem = stem_of[id(found.table)]
-            written += _write(conformal_markdown(found), out / f"{stem}__conformal.md")
-            written += _write(conformal_csv(found), out / f"{stem}__conformal.csv")
+            stem = f"{stem_of[id(found.table)]}__conformal"
+            written += _write(conformal_markdown(found), out / f"{stem}.md")
+            tex = conformal_text(found, stem, report_name(out), settings.latex)
+            written += _write(tex, out / f"{stem}.tex")
+            written += _write(conformal_csv(found), out / f"{stem}.csv")
         if summary:
             written += _write(across.markdown(summary, studies), out / "across.md")
             tex = across_text(

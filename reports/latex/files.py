@@ -10,7 +10,9 @@ from benchmarks.file_names import safe
 from reports.across.overview import Overview
 from reports.across.study import Study
 from reports.compare.families import Family
+from reports.conformal_tables import ConformalTable
 from reports.latex.comparisons import against_sheet, pair_sheet
+from reports.latex.conformal import conformal_sheet
 from reports.latex.data_sets import overview_sheet, pairs_sheet, study_sheet
 from reports.latex.floats import HEADER, floats
 from reports.latex.published import published_sheet
@@ -40,6 +42,18 @@ def table_files(table: Table, stem: str, report: str, width: Width = PAGE) -> di
         name = f"{stem}__published"
         files[f"{name}.tex"] = _text([published_sheet(table.published, table, name)], report, width)
     return files
+
+
+def conformal_text(found: ConformalTable, stem: str, report: str, width: Width = PAGE) -> str:
+    """The table of conformal sets.
+
+    Args:
+        found: coverage and size of the sets of a table's rows.
+        stem: name of the file, different for each table of the report.
+        report: name of the report in labels.
+        width: place of the table.
+    """
+    return _text([conformal_sheet(found, stem)], report, width)
 
 
 def across_text(

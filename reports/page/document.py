@@ -14,6 +14,7 @@ from reports.across.overview import Overview
 from reports.across.study import Study
 from reports.compare.comparison import Comparer
 from reports.compare.runs import Read
+from reports.conformal_tables import ConformalTable
 from reports.figures.looks import assign
 from reports.knob_sweeps import KnobSweep
 from reports.page.cards import descriptions, method_cards
@@ -22,6 +23,7 @@ from reports.page.pairs import pairs_data
 from reports.page.predicted import Predicted
 from reports.page.records import records_data
 from reports.page.tables import (
+    conformal_data,
     described,
     overview_data,
     study_data,
@@ -53,6 +55,8 @@ class Content:
     """All records of the tables, and any others of the same folders."""
     read: Read | None = None
     """Returns the predictions of a record; None if there are none."""
+    sets: Sequence[ConformalTable] = ()
+    """Conformal prediction sets of some of the tables."""
 
 
 def page_data(content: Content) -> dict[str, Any]:
@@ -62,9 +66,11 @@ def page_data(content: Content) -> dict[str, Any]:
     places = {record.key: place for place, record in enumerate(ordered)}
     records = records_data(ordered, pool, predicted)
     looks = assign((row.method, row.label) for table in content.tables for row in table.rows)
+    sets = {id(found.table): conformal_data(found) for found in content.sets}
     tables = []
     for table in content.tables:
         data = table_data(table, places, pool, looks)
+        data["conformal"] = sets.get(id(table))
         if content.read is not None and table.task == "multi":
             data["pairs"] = pairs_data(table, Comparer(content.read), pool)
         first = next((record for row in table.rows for record in row.done), None)

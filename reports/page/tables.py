@@ -10,6 +10,7 @@ from reports.across import files as across_files
 from reports.across.overview import Overview, overview_grid
 from reports.across.study import Study
 from reports.columns import COSTS
+from reports.conformal_tables import ConformalTable
 from reports.figures.looks import Look, Name
 from reports.grid import Grid, Head
 from reports.knob_sweeps import WORDS, KnobSweep
@@ -175,6 +176,11 @@ def sweep_data(sweep: KnobSweep, looks: Mapping[Name, Look]) -> dict[str, Any]:
             for line in sweep.lines
         ],
     }
+
+
+def conformal_data(found: ConformalTable) -> dict[str, Any]:
+    """The conformal sets of a table's rows, as they are printed."""
+    return {"title": found.title, "caption": "", "notes": found.notes, **_grid(found.grid)}
 
 
 def overview_data(overview: Overview) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 from pathlib import Path
@@ -17,6 +18,7 @@ from benchmarks.metrics import single_label_metrics
 from reports.conformal import prediction_sets, threshold
 from reports.report import write_report
 from reports.settings import Settings, read_settings
+from results.schema import Record
 from tests.results.factory import make_record
 
 COUNTS = (300, 200, 50, 30, 10, 5, 5, 5)
@@ -87,7 +89,8 @@ def test_coverage_holds_over_images_and_the_order_of_images_does_not_count() -> 
     assert moved.coverage[:8] == pytest.approx(found.coverage[:8])
 
 
-def test_the_report_has_a_table_of_sets(tmp_path: Path) -> None:
+def with_probabilities() -> tuple[list[Record], dict[str, dict[str, np.ndarray]]]:
+    """Records of two methods with probabilities and one without, and their arrays by key."""
     arrays, records = {}, []
     for method, spread in (("lift", 1.0), ("sage", 4.0)):
         chances, labels = probabilities(8, spread)
@@ -100,9 +103,14 @@ def test_the_report_has_a_table_of_sets(tmp_path: Path) -> None:
     right = np.arange(240) % 2 == 0
     arrays[bits.key] = {name: arrays[records[0].key][name] for name in ("ids", "labels")}
     arrays[bits.key]["right"] = right
+    return [*records, bits], arrays
+
+
+def test_the_report_has_a_table_of_sets(tmp_path: Path) -> None:
+    records, arrays = with_probabilities()
     console = Console(width=80, file=io.StringIO(), color_system=None)
     write_report(
-        [*records, bits], tmp_path, read=lambda record: arrays[record.key], console=console,
+        records, tmp_path, read=lambda record: arrays[record.key], console=console,
         settings=Settings(conformal=90.0),
     )  # fmt: skip
     text = (tmp_path / "glyphs100_lt__glyph__conformal.md").read_text("utf-8")
@@ -113,6 +121,19 @@ def test_the_report_has_a_table_of_sets(tmp_path: Path) -> None:
     assert "Conformal sets" in printed and "…" not in printed
     sizes = re.findall(r"\d\.\d\d to \d\.\d\d", text)
     assert sizes and all(size in printed for size in sizes)  # nothing is cut in 80 columns
+    tex = (tmp_path / "glyphs100_lt__glyph__conformal.tex").read_text("utf-8")
+    for part in (r"\label{tab:", "coverage", "Without stored probabilities: ncm."):
+        assert part in tex
+    assert len(re.findall(r"\d\.\d\d to \d\.\d\d", tex)) == len(sizes)
+    data = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>',
+        (tmp_path / "report.html").read_text("utf-8"), re.S,
+    )  # fmt: skip
+    assert data is not None
+    shown = json.loads(data[1])["tables"][0]["conformal"]
+    assert [line[0] for line in shown["lines"]] == ["lift", "sage"]
+    assert [text for line in shown["lines"] for text, _ in line[1:] if " to " in text] == sizes
+    assert shown["notes"][-1] == "Without stored probabilities: ncm."
     lines = csv.DictReader(
         io.StringIO((tmp_path / "glyphs100_lt__glyph__conformal.csv").read_text("utf-8"))
     )

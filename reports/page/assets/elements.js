@@ -65,6 +65,18 @@ function grid(heads, rows, caption = null) {
     h("tbody", {}, rows.map((row) => h("tr", {}, row.map(cell)))));
 }
 
+/** A table as it is printed, with its title, caption and notes, and what is drawn below it. */
+function printedTable({ title, caption, heads, lines, notes: below }, figure = null) {
+  const cell = ([text, marked]) => ({ best: h("b", {}, text), second: h("u", {}, text) }[marked] ?? text);
+  return [
+    h("h3", {}, bdi(title)),
+    caption ? h("p", {}, bdi(caption)) : null,
+    region(title, grid(heads.map((text, i) => ({ text, left: i === 0 })), lines.map(([head, ...cells]) => [head, ...cells.map(cell)]))),
+    figure,
+    notes(below),
+  ];
+}
+
 const node = (content) => (content instanceof Node ? content : bdi(content));
 
 /** Details whose content is made when they are first opened. */

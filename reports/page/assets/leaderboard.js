@@ -92,7 +92,8 @@ function drawLeaderboard() {
     region("Results", boardTable(tables, all)),
     h("p", { class: "soft", role: "status", id: "rows-shown" }, rowsShown()),
     boardExport(),
-    tables.map(tableNotes));
+    tables.map(tableNotes),
+    tables.map((table) => (table.conformal ? printedTable(table.conformal) : null)));
 }
 
 /** Draw the rows anew; the controls stay, with what is being typed. */

@@ -35,15 +35,10 @@ function drawPublished() {
 
 function drawAcross() {
   const part = document.getElementById("across");
-  const cell = ([text, marked]) => ({ best: h("b", {}, text), second: h("u", {}, text) }[marked] ?? text);
   PLOTS = PLOTS.filter(({ plot }) => !part.contains(plot));
-  fill(part, DATA.across.length ? DATA.across.map(({ title, caption, heads, lines, ranks, alike, notes: below }, i) => [
-    h("h3", {}, bdi(title)),
-    caption ? h("p", {}, bdi(caption)) : null,
-    region(title, grid(heads.map((text, i) => ({ text, left: i === 0 })), lines.map(([head, ...cells]) => [head, ...cells.map(cell)]))),
-    ranks ? rankFigure(`ranks-${i}`, title, ranks, alike) : null,
-    notes(below),
-  ]) : h("p", {}, "No backbone has two data sets."));
+  fill(part, DATA.across.length ? DATA.across.map((table, i) =>
+    printedTable(table, table.ranks ? rankFigure(`ranks-${i}`, table.title, table.ranks, table.alike) : null))
+    : h("p", {}, "No backbone has two data sets."));
 }
 
 /** The diagram of critical differences: variants by mean rank, and bars over those not shown to differ. */

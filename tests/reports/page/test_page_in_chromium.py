@@ -17,11 +17,13 @@ from reports.aggregate import build_tables
 from reports.compare.cells import pair_rows
 from reports.compare.comparison import Comparer
 from reports.compare.families import balanced_is_overall, judge
+from reports.conformal_tables import conformal_tables
 from reports.grid import table_grid
 from reports.layout import number
 from reports.page.document import Content, document, page_data
 from tests.reports.page.conftest import Open
 from tests.reports.page.made import Made, multi_label
+from tests.reports.test_conformal import with_probabilities
 from tests.results.factory import failed_record, make_record
 
 
@@ -447,6 +449,25 @@ def test_intervals_are_those_of_the_suite(opened: Open, tmp_path: Path) -> None:
         assert numbers[:5] == pytest.approx(wanted[:5], rel=1e-7, abs=1e-7), one
         assert numbers[5] == pytest.approx(wanted[5], rel=1e-6), one
         assert numbers[6:] == pytest.approx(wanted[6:], abs=1e-7), one
+
+
+# ---- conformal sets ----------------------------------------------------------------------------
+
+
+def test_conformal_sets_are_below_the_table_that_they_are_of(opened: Open, tmp_path: Path) -> None:
+    records, arrays = with_probabilities()
+    tables = build_tables(records)
+    (found,) = conformal_tables(tables, lambda record: arrays[record.key], 90.0)
+    file = tmp_path / "page.html"
+    data = page_data(Content(tables, records=records, sets=[found]))
+    file.write_text(document(data), encoding="utf-8")
+    page = opened(file)
+    assert page.locator("#leaderboard h3").inner_text() == found.title
+    shown = cells(page, "#leaderboard table:not(#board)")
+    assert shown == [
+        [head.on_one_line, *(cell.text for cell in own)] for head, own in found.grid.lines
+    ]
+    assert found.notes[-1] in page.locator("#leaderboard").inner_text()
 
 
 # ---- numbers -----------------------------------------------------------------------------------
