@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +15,8 @@ import pytest
 from benchmarks.datasets.base import DataSet
 from benchmarks.datasets.families.glyphs import Glyphs
 from benchmarks.datasets.families.inat2018 import RANKS, taxonomy
-from benchmarks.errors import NotApplicable, UserError
+from benchmarks.datasets.families.places_lt import SCENES, PlacesLT, scene_hierarchy
+from benchmarks.errors import DataError, NotApplicable, UserError
 from benchmarks.hierarchy import Hierarchy, nested
 from benchmarks.metrics import single_label_metrics, under_prior
 from benchmarks.text import Package, read_package, wordnet
@@ -164,6 +169,65 @@ def test_inaturalist_has_its_taxonomy(tmp_path: Path) -> None:
     file.write_text(json.dumps([{"id": 0, "name": "Sitta 0"}]))
     with pytest.raises(NotApplicable, match=r"categories\.json lacks the ranks kingdom, "):
         taxonomy(file)
+
+
+SCENE_GROUPS = ["indoor", "outdoor, natural", "outdoor, man-made", *(f"g{i}" for i in range(16))]
+
+
+def scenes(file: Path, keys: Sequence[str], marks: Callable[[int], set[int]]) -> Path:
+    """A spreadsheet as Places365's: a mark in some of the columns from 0, for each class."""
+    stream = io.StringIO()
+    lines = csv.writer(stream)
+    lines.writerow(["how to read this", *[""] * 19])
+    lines.writerow(["category", *SCENE_GROUPS])
+    for i, key in enumerate(keys):
+        name = key.replace("-", "/")
+        lines.writerow([f"'/{name[0]}/{name}'", *(str(int(j in marks(i))) for j in range(19))])
+    file.write_text(stream.getvalue(), encoding="utf-8")
+    return file
+
+
+def test_places_has_the_groups_of_its_spreadsheet(tmp_path: Path) -> None:
+    keys = read_package("places").keys
+    file = scenes(tmp_path / "s.csv", keys, lambda i: {i % 3, 3 + i % 16, 18} | ({2} & {i % 5}))
+    made = scene_hierarchy(file, keys)
+    for i in (0, 1, 2, 364):
+        first = min({i % 3} | ({2} & {i % 5}))  # the first of several marks
+        groups = SCENE_GROUPS[first], f"g{min(i % 16, 15)}"
+        assert made.paths[i] == ("root", *groups, keys[i])
+    assert re.fullmatch(r"Places365's scene hierarchy \(s\.csv@[0-9a-f]{8}\)", made.source)
+    order = scene_hierarchy(file, keys[::-1])
+    assert order.paths == made.paths[::-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace("'/a/airfield'", "'/a/airport'"), "1 of 365 classes have no"),
+        (lambda text: text.replace("g15", ""), "names 18 groups of scenes, not 19"),
+        (lambda text: text.splitlines()[0], "no scene hierarchy in CSV"),
+        (lambda text: text.replace("g3", "g\x003"), "no scene hierarchy in CSV|name of a group"),
+        (lambda text: "", "no scene hierarchy in CSV"),
+    ],
+)
+def test_another_spreadsheet_is_refused_in_a_line(
+    tmp_path: Path, change: Callable[[str], str], message: str
+) -> None:
+    keys = read_package("places").keys
+    file = scenes(tmp_path / "s.csv", keys, lambda i: {0, 3})
+    file.write_text(change(file.read_text("utf-8")), encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        scene_hierarchy(file, keys)
+
+
+def test_places_looks_for_its_spreadsheet_beside_its_lists(tmp_path: Path) -> None:
+    package = read_package("places")
+    (tmp_path / "places_lt").mkdir()
+    with pytest.raises(NotApplicable, match=r"places365\.csv beside the lists.*CSAILVision/places"):
+        PlacesLT()._tree(tmp_path, package)()
+    scenes(tmp_path / "places_lt" / SCENES, package.keys, lambda i: {0, 3})
+    made = PlacesLT()._tree(tmp_path, package)()
+    assert {path[1:3] for path in made.paths} == {("indoor", "g0")}
 
 
 NOUNS = (
