@@ -1,4 +1,4 @@
-"""Examples in the documentation run, links lead somewhere, and commands name existing things."""
+"""Examples in the documentation run, and links lead somewhere."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import torch
 
 from benchmarks.conformance.tiny import tiny_task
 from methods.registry import METHODS
+from tests.page_commands import PAGES, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 
 
@@ -33,13 +32,3 @@ def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
     missing = [x for x in links if "://" not in x and not (page.parent / x).exists()]
     assert not missing
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_name_what_there_is(page: Path) -> None:
-    text = page.read_text("utf-8").replace("\\\n", " ")
-    for methods in re.findall(r"run_benchmarks\.py .*--methods (\S+)", text):
-        built_in = {"all", *METHODS.entries()} | {file.stem for file in EXAMPLES}
-        assert set(methods.split(",")) <= built_in
-    for file in re.findall(r"--(?:config|plugin) ([\w./]+)", text):
-        assert (ROOT / file).is_file() or file == "FILE"

@@ -11,7 +11,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parent.parent
 LARGEST_FILE = 8 * 2**20
@@ -32,6 +34,8 @@ LARGEST_FILE = 8 * 2**20
         "LICENSE",
         "CHANGELOG.md",
         "CITATION.cff",
+        "Containerfile",
+        "mkdocs.yml",
         ".ci/run",
     ],
 )
@@ -43,6 +47,29 @@ def test_top_level(name: str) -> None:
 def test_the_readmes_two_commands_exist(target: str) -> None:
     assert f"make {target}" in (ROOT / "README.md").read_text("utf-8")
     assert f"\n{target}:" in (ROOT / "Makefile").read_text("utf-8")
+
+
+def test_citation_file_follows_cff_1_2_and_agrees_with_the_project() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    # https://github.com/citation-file-format/citation-file-format/blob/1.2.0/schema-guide.md
+    assert cited["cff-version"] == "1.2.0"
+    assert {"cff-version", "message", "title", "authors"} <= cited.keys()
+    assert cited.keys() <= {
+        "abstract", "authors", "cff-version", "commit", "contact", "date-released", "doi",
+        "identifiers", "keywords", "license", "license-url", "message", "preferred-citation",
+        "references", "repository", "repository-artifact", "repository-code", "title", "type",
+        "url", "version",
+    }  # fmt: skip
+    assert cited["type"] in ("software", "dataset")
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    names = [author["name"] for author in cited["authors"]]
+    assert names == [author["name"] for author in project["authors"]]
+    for page in ("README.md", "docs/references.bib"):
+        entry = (ROOT / page).read_text("utf-8").partition("@software{longtail_vlm,")[2]
+        entry = entry.partition("}\n\n")[0]
+        assert re.search(rf"version += {{{re.escape(project['version'])}}}", entry), page
+        assert f"{{{cited['title']}}}" in entry, page
 
 
 def test_no_large_file_is_tracked() -> None:
@@ -59,7 +86,9 @@ def test_constraints_pin_what_the_project_asks_for() -> None:
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
     versions = {_canonical(p.name): str(p.specifier).removeprefix("==") for p in pins}
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    extras = project["optional-dependencies"]
+    wanted = project["dependencies"] + extras["dev"]
+    assert set(extras["docs"]) <= set(wanted)  # continuous integration builds the site
     for requirement in map(Requirement, wanted):
         version = versions[_canonical(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement} but pinned to {version}"
@@ -98,6 +127,44 @@ def test_make_passes_over_pythons_that_do_not_run(tmp_path: Path) -> None:
 def test_make_finds_nothing_where_there_is_nothing(tmp_path: Path) -> None:
     _command(tmp_path / "python3", "exit 127")
     assert _choose(tmp_path) == ""
+
+
+# ---- the container -------------------------------------------------------------------------------
+
+
+def _engine() -> str | None:
+    """A container engine that works here, not only its client."""
+    for name in ("podman", "docker"):
+        if shutil.which(name):
+            try:
+                subprocess.run([name, "info"], capture_output=True, check=True, timeout=20)
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+                continue
+            return name
+    return None
+
+
+def test_the_container_has_a_supported_python_and_runs_the_tests() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    text = (ROOT / "Containerfile").read_text("utf-8")
+    image = re.search(r"^FROM python:(\S+)-slim$", text, re.M)
+    assert image is not None
+    assert SpecifierSet(project["requires-python"]).contains(image[1])
+    assert text.endswith('\nCMD ["make", "test"]\n')
+    kept = (ROOT / ".dockerignore").read_text("utf-8")
+    assert ".git\n" not in kept  # tests look up the sources of earlier commits
+
+
+@pytest.mark.slow
+def test_the_container_is_built_and_passes_the_tests() -> None:
+    engine = _engine()
+    if engine is None:
+        pytest.skip("no container engine runs here")
+    tag = "longtail-vlm-test"
+    build = [engine, "build", "-f", "Containerfile", "-t", tag, "."]
+    for command in (build, [engine, "run", "--rm", tag]):
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-4000:]
 
 
 def _canonical(name: str) -> str:
