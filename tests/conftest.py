@@ -108,18 +108,35 @@ def _here(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw two figures of each table, with few pixels and letters as outlines, which is quicker.
+    """Leave the figures out of reports: they take nearly all of a report's time.
 
-    Tests marked `real_figures` draw and save them as users' runs do.
+    Tests marked `figures` draw two of each table and those of sweeps, with few pixels and letters
+    as outlines, which is quicker. Tests marked `real_figures` draw and save all as users' runs do.
     """
-    style = sys.modules.get("reports.figures.style")
-    if style is not None and request.node.get_closest_marker("real_figures") is None:
-        monkeypatch.setattr(style, "DPI", 40)
-        monkeypatch.setitem(style.STYLE, "pdf.fonttype", 3)
-    report = sys.modules.get("reports.report")
-    if report is not None and request.node.get_closest_marker("real_figures") is None:
-        kept = {name: report.TABLE_FIGURES[name] for name in ("__groups", "__head_tail")}
-        monkeypatch.setattr(report, "TABLE_FIGURES", kept)
+    if request.node.get_closest_marker("real_figures") is None:
+        _reduce_figures(monkeypatch, drawn=request.node.get_closest_marker("figures") is not None)
+
+
+def _reduce_figures(patch: pytest.MonkeyPatch, *, drawn: bool) -> None:
+    style, report = (sys.modules.get(f"reports.{name}") for name in ("figures.style", "report"))
+    if style is not None:
+        patch.setattr(style, "DPI", 40)
+        patch.setitem(style.STYLE, "pdf.fonttype", 3)
+    if report is not None:
+        names = ("__groups", "__head_tail") if drawn else ()
+        patch.setattr(report, "TABLE_FIGURES", {name: report.TABLE_FIGURES[name] for name in names})
+        if not drawn:
+            patch.setattr(report, "SWEEP_FIGURES", {})
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+    """Set up fixtures of whole files as tests run: in this process and without figures."""
+    if fixturedef.scope == "function":
+        return (yield)
+    with staying_here(), pytest.MonkeyPatch.context() as patch:
+        _reduce_figures(patch, drawn=False)
+        return (yield)
 
 
 @pytest.fixture(autouse=True)
@@ -135,8 +152,18 @@ def _seeds() -> None:
     """Seed every test equally, independent of the tests that ran before."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - third-party code draws from it
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(0)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        for device in (torch.cuda, torch.xpu, torch.mtia):
+            _keep_no_seeds(device)
+        torch.manual_seed(0)
+
+
+def _keep_no_seeds(device: Any) -> None:
+    """Keep torch from storing each seed with a traceback, in milliseconds, for an absent device."""
+    if device.manual_seed_all.__name__ != "<lambda>" and not device.is_available():
+        # A function of its own, or torch's table of functions fails.
+        device.manual_seed_all = lambda seed: None
 
 
 @pytest.fixture

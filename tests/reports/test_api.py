@@ -65,6 +65,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(tmp_path_factory.mktemp("api") / "runs", made)
 
 
+@pytest.mark.figures
 @pytest.mark.filterwarnings("error")
 def test_the_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
@@ -72,6 +73,7 @@ def test_the_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tried >= 9 and not failed
 
 
+@pytest.mark.figures
 def test_the_example_of_the_guide_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     section = (ROOT / "docs" / "guide.md").read_text("utf-8").split("## From Python")[1]
@@ -382,6 +384,7 @@ def test_one_line_says_which_table_cannot_be_made(
 # ---- figures -------------------------------------------------------------------------------------
 
 
+@pytest.mark.figures
 def test_figures_are_those_of_a_report(runs: Runs, tmp_path: Path) -> None:
     drawn = figures(runs.folder, width=4, highlight="sage")
     report = ["report", str(runs.folder), "--out", str(tmp_path), "--figure-width", "4"]

@@ -311,6 +311,7 @@ def test_the_csv_has_every_number() -> None:
     assert {line["std"] for line in lines if line["variant"] == "ncm"} == {""}
 
 
+@pytest.mark.figures
 def test_a_report_has_them(tmp_path: Path) -> None:
     stem = "glyphs100_lt-total-fixed__imbalance__glyph"
     files = {file.name for file in write_report(ratios(), tmp_path)}

@@ -88,6 +88,7 @@ def test_csv_has_the_fields_of_a_recipe(records: list[Record], tmp_path: Path) -
     assert third["cost.fit_s"] == ""
 
 
+@pytest.mark.figures
 def test_a_report_writes_the_formats_asked_for(
     records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ OF_ALL = {"records.csv", "report.html"}
 OVER_DATA_SETS = {"across.md", "across.tex", "across.csv"}
 
 
+@pytest.mark.figures
 def test_a_report_has_tables_and_figures_of_each_data_set_and_backbone(tmp_path: Path) -> None:
     records = [make_record("ncm"), make_record("lift"), make_record("ncm", dataset="cifar100_lt")]
     files = write_report(records, tmp_path / "new" / "out")
@@ -61,6 +62,7 @@ def test_multi_label_records_are_reported_too(tmp_path: Path) -> None:
     assert "| method | mAP | many (2) |" in text
 
 
+@pytest.mark.figures
 def test_a_mixture_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     records = [
         make_record("a", dataset="aa"),
@@ -76,6 +78,7 @@ def test_a_mixture_is_refused_before_anything_is_written(tmp_path: Path) -> None
     assert len(files) == 2 * len(PER_TABLE) + len(OF_ALL) + len(OVER_DATA_SETS)
 
 
+@pytest.mark.figures
 def test_mixed_data_sets_of_different_sizes_can_still_be_drawn(tmp_path: Path) -> None:
     records = [
         make_record("a", counts=(300, 50, 5), dataset_config={"classes": 3}),

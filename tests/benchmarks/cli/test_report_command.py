@@ -183,6 +183,7 @@ def test_a_record_of_todays_code_is_preferred_to_a_newer_stale_one(
             assert [row["key"] for row in csv.DictReader(stream)] == [cell.key]
 
 
+@pytest.mark.figures
 def test_report_counts_a_cell_once(command: Command, fast: list[str], work: Path) -> None:
     """Otherwise the seeds of a copied folder would count twice and ± would be too small."""
     command(*fast)
@@ -216,6 +217,7 @@ def test_the_width_of_latex_tables_is_a_flag_or_a_setting(
     assert r"\begin{table*}" in files[0].read_text("utf-8")
 
 
+@pytest.mark.figures
 def test_figures_follow_flags_and_settings(command: Command, runs: None, work: Path) -> None:
     sweep = (work / "equal.yaml").read_text("utf-8")
     section = "report: {figure_width: 3.3, format: [svg], highlight: ncm}\n"

@@ -14,6 +14,7 @@ from tests.benchmarks.cli.commands import Command, content, records, start, the_
 # ---- running -------------------------------------------------------------------------------------
 
 
+@pytest.mark.figures
 def test_a_run_prints_a_table_and_the_paths_of_its_files(
     command: Command, fast: list[str], work: Path
 ) -> None:
