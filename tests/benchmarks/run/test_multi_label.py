@@ -276,6 +276,7 @@ def test_f1_is_at_thresholds_from_validation_images(
     assert chosen.auroc == pytest.approx(100 * np.mean(areas))
 
 
+@pytest.mark.figures
 def test_a_method_that_does_not_serve_a_task_is_a_row_not_a_failure(
     command: Command, tmp_path: Path
 ) -> None:
