@@ -49,7 +49,7 @@ def _run(words: list[str], *, debug: bool) -> int:
         # An answer in JSON is alone on standard output.
         messages = sys.stderr if getattr(options, "json", False) else sys.stdout
         with _in_one_process() if debug else nullcontext():
-            if getattr(options, "plugin", None) and options.verb != "predict":
+            if getattr(options, "plugin", None) and options.verb not in ("predict", "export"):
                 _warm_up(options.verb)
             return verb.execute(options, SafeConsole(messages))
     except BaseException as error:  # a plug-in may raise SystemExit or GeneratorExit

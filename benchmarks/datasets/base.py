@@ -175,6 +175,9 @@ class DataSet:
     that is not on this machine."""
     upright: bool = False
     """Image files are turned by their EXIF orientation."""
+    class_keys: tuple[str, ...] = ()
+    """(C,) names by which the user knows the classes: folders, or labels in a table. Empty if they
+    are the names in prompts."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Known attributes of the embedded world's classes, by name, each (C,)."""
 

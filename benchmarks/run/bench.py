@@ -5,7 +5,6 @@ It has no test labels: it returns logits, and the process that has the labels sc
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import time
 from collections.abc import Callable
@@ -13,10 +12,11 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import backbones, memory, randomness
+from benchmarks import backbones, randomness
 from benchmarks import device as devices
 from benchmarks.augment import takes_crops
 from benchmarks.backbones import Backbone
@@ -37,10 +37,11 @@ from benchmarks.run.border import (
 )
 from benchmarks.run.checkpoints import FileCheckpoint, checkpoint_file
 from benchmarks.run.display import Display
+from benchmarks.run.function_writer import Unsaveable
 from benchmarks.run.guard import ProcessState
 from benchmarks.run.live import LastOptimiser, LiveTask
-from benchmarks.run.logits import SAMPLES, as_measured, logits_of
-from benchmarks.run.model_files import Restored, SavedModel, model_file, put_back, save_model
+from benchmarks.run.logits import as_measured, logits_of_all
+from benchmarks.run.model_files import About, model_file, save_model
 from benchmarks.run.nearest import nearest_others
 from benchmarks.run.options import RunOptions
 from benchmarks.run.recorder import membership, now
@@ -50,6 +51,8 @@ from methods.base import FitResult, Method, Predictor, Task
 from methods.registry import METHODS, MethodInfo, info_of
 from results.schema import Cost
 
+PROBED = 8
+"""Test images whose logits a saved model has to repeat."""
 Take = Callable[[Measured], None]
 """Receiver of the results of a batch, in the order of its cells."""
 
@@ -215,35 +218,6 @@ class Bench:
         gc.collect()
         return Verdict(changed=tuple(self.changes()), restored=tuple(restored))
 
-    def restored(self, cell: Cell, model: SavedModel) -> Predictor:
-        """Return the predictor of a cell that was run before, with its trained part.
-
-        Raises:
-            UserError: the saved model does not fit the present source of the method.
-        """
-        if info_of(cell.method).needs == "features":
-            self._prepare_features(cell)
-        task = dataclasses.replace(self._task(cell), checkpoint=Restored(model.stages))
-        (fitted,) = self._fit([cell], [task])
-        if isinstance(fitted.result, RuntimeError):  # load_state_dict raises it on a mismatch
-            error = fitted.result
-            raise UserError(f"{cell.title}: the saved model does not fit: {error}") from error
-        if isinstance(fitted.result, Exception):
-            raise fitted.result
-        put_back(fitted.result, model.last)
-        return fitted.result
-
-    @property
-    def upright(self) -> bool:
-        """True if the data set's images are turned by their EXIF orientation."""
-        return self._data.upright
-
-    def logits(self, cell: Cell, predictor: Predictor, split: Split | None = None) -> Tensor:
-        """Return (N, C) float32 logits on the CPU for a split, by default the test images."""
-        return self._logits(
-            cell, predictor, self._test if split is None else self._samples("images", split)
-        )
-
     # ---- parts -------------------------------------------------------------------------------
 
     def _fit(self, cells: list[Cell], tasks: list[Task]) -> list[Fitted]:
@@ -313,14 +287,16 @@ class Bench:
             notes = checked_notes(
                 [*checked_notes(task.notes), *checked_notes(predictor.notes), *said]
             )
+            thresholds = self._thresholds(cell, measured)
             if self._options.save_model:
-                file = model_file(self._options.out, cell.key)
-                save_model(file, cell, self._options.data_root, task.checkpoint.stages, predictor)
+                same = measured is predictor
+                own = thresholds if same else self._thresholds(cell, predictor)
+                task.details.extend(self._saved(cell, predictor, own))
             curves = checked_curves(task.curves)
             return Measured(
                 "done", started, notes=tuple(notes), remarks=tuple(checked_notes(task.details)),
                 curves=curves, cost=cost, logits=logits,
-                thresholds=self._thresholds(cell, measured),
+                thresholds=thresholds,
             )  # fmt: skip
         except BaseException as error:
             return self._failed(error, started)
@@ -395,15 +371,7 @@ class Bench:
     def _logits(self, cell: Cell, predictor: Predictor, samples: SplitSamples) -> Tensor:
         """Return (N, C) float32 logits on the CPU, the mean over the predictor's views."""
         needs = predictor.needs or info_of(cell.method).needs
-        size = SAMPLES[needs]
-        while True:
-            try:
-                return logits_of(
-                    predictor, samples, self._backbone, needs, self._data.num_classes, size
-                )
-            except (RuntimeError, MemoryError) as error:
-                size = memory.halved(size, error)
-            memory.release(self._backbone.device)
+        return logits_of_all(predictor, samples, self._backbone, needs, self._data.num_classes)
 
     def _thresholds(self, cell: Cell, predictor: Predictor) -> tuple[float | None, ...]:
         """Return thresholds of multi-label decisions, chosen on validation images.
@@ -415,6 +383,35 @@ class Bench:
             return ()
         logits = self._logits(cell, predictor, self._validation)
         return f1_thresholds(logits.numpy(), self._validation.labels.cpu().numpy())
+
+    def _saved(
+        self, cell: Cell, predictor: Predictor, thresholds: tuple[float | None, ...]
+    ) -> list[str]:
+        """Save the model of a cell, and return a remark if it cannot be saved.
+
+        Some test images are predicted by the model in the file, too: one that depends on anything
+        outside of its file would be wrong elsewhere.
+        """
+        file = model_file(self._options.out, cell.key)
+        needs = predictor.needs or info_of(cell.method).needs
+        some = np.arange(min(PROBED, len(self._test)))
+        with torch.no_grad(), self._backbone.precision_for(needs):
+            batch = self._test.batch(some, needs=needs)
+            logits = predictor.logits(batch)
+            plain = None if predictor.uncalibrated is None else predictor.uncalibrated(batch)
+            calibrated = plain is None or not torch.equal(plain, logits)
+            about = About.of(cell, self._data, predictor, thresholds, calibrated=calibrated)
+            try:
+                again = save_model(file, about, predictor, self._backbone)
+                found = again.predictor(self._backbone).logits(batch)
+                if not torch.allclose(found, logits, rtol=1e-3, atol=1e-3):
+                    raise Unsaveable("the saved function gives other logits")
+            except DataError:
+                raise
+            except (Unsaveable, UserError) as error:
+                file.unlink(missing_ok=True)
+                return [f"its model is not saved: {error}"]
+        return []
 
     def _cost(self, cell: Cell, predictor: Predictor, fitted: Fitted, eval_s: float) -> Cost:
         dev, waited = self._backbone.device, fitted.waited_s

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks import memory
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import Scores
 from benchmarks.inputs.samples import SplitSamples
@@ -42,6 +43,19 @@ def as_measured(predictor: Predictor, scores: Scores) -> tuple[Predictor, tuple[
     if predictor.uncalibrated is None:
         return predictor, (OWN_LOGITS,)
     return dataclasses.replace(predictor, logits=predictor.uncalibrated), ()
+
+
+def logits_of_all(
+    predictor: Predictor, samples: SplitSamples, backbone: Backbone, needs: str, classes: int
+) -> Tensor:
+    """Return what `logits_of` does, with smaller forward passes where memory is short."""
+    size = SAMPLES[needs]
+    while True:
+        try:
+            return logits_of(predictor, samples, backbone, needs, classes, size)
+        except (RuntimeError, MemoryError) as error:
+            size = memory.halved(size, error)
+        memory.release(backbone.device)
 
 
 @torch.no_grad()

@@ -1,85 +1,204 @@
-"""The trained part of a cell in a safetensors file.
+"""A trained model in a safetensors file that holds all it needs but the backbone.
 
-The file holds tensors only: the state of every finished stage of training and of the module that
-computes the logits. Texts, frozen weights and anything a method computes from training features are
-rebuilt from the data set and the backbone, which the metadata of the file name. The metadata also
-hold a checksum, which is verified when a file is read.
+The tensors are those that the logits are computed with: trained weights, and whatever the method
+computed from training features and texts. The metadata hold the function itself
+(`function_writer`), and what a user of the model has to know: class names and prompts, the
+backbone, thresholds of multi-label decisions, where the model is from. They also hold a checksum,
+which is verified when a file is read. Frozen weights of the backbone are not in the file.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.backbone.names import BackboneId
+from benchmarks.backbones import Backbone
+from benchmarks.datasets.base import DataSet
 from benchmarks.errors import DataError, UserError
+from benchmarks.run.function_code import Names, UnknownCode
+from benchmarks.run.function_reader import FunctionReader
+from benchmarks.run.function_writer import FunctionWriter, Unsaveable
 from benchmarks.safe_files import remove_leftovers, replacing
 from benchmarks.sweep.cell import Cell
 from methods.base import Predictor
+from methods.registry import METHODS, info_of
 
-State = dict[str, Tensor]
-FORMAT = "longtail-vlm model 3"
+FORMAT = "longtail-vlm model 4"
 _AGAIN = "run the cell again with --save-model --rerun always"
 
 
 def model_file(out: Path, key: str) -> Path:
-    """Return the path of the trained part of the cell with this key."""
+    """Return the path of the model of the cell with this key."""
     return out / "models" / f"{key}.safetensors"
+
+
+@dataclass(frozen=True)
+class About:
+    """Facts about a model that its user has to know."""
+
+    method: str
+    config: Mapping[str, Any]
+    label: str
+    """The method with the fields that its sweep set."""
+    fingerprint: str
+    """Hash of the method's source."""
+    key: str
+    """Key of the cell, which is the name of its record."""
+    dataset: str
+    task: str
+    class_names: Sequence[str]
+    """(C,) the user's own names of the classes; those in prompts if there are no others."""
+    prompt_names: Sequence[str]
+    """(C,) names of the classes in prompts."""
+    templates: Sequence[str]
+    descriptions: Sequence[str] | None
+    train_counts: Sequence[int]
+    """(C,) training images of each class."""
+    upright: bool
+    """Image files are turned by their EXIF orientation."""
+    backbone: str
+    """By which it is loaded, with an absolute path if it has one."""
+    weights_id: str
+    precision: str
+    transform: str
+    image_size: int | None
+    seed: int
+    split_seed: int
+    select: str
+    needs: str
+    """Content of batches: features or images."""
+    views: str
+    """Views of an image whose logits are averaged."""
+    calibrated: bool
+    """Multi-label: a sigmoid of the logits is meant to be a probability."""
+    thresholds: Sequence[float | None] = ()
+    """C logits from which on an image has the class, by the highest F1 on validation images; None
+    for a class that is never predicted. Empty without validation images and for single-label data.
+    """
+
+    @classmethod
+    def of(
+        cls,
+        cell: Cell,
+        data: DataSet,
+        predictor: Predictor,
+        thresholds: Sequence[float | None],
+        *,
+        calibrated: bool,
+    ) -> About:
+        """Describe the model of a cell.
+
+        Args:
+            cell: the cell.
+            data: its data set.
+            predictor: the result of its fit.
+            thresholds: see the field.
+            calibrated: see the field.
+        """
+        return cls(
+            method=cell.method,
+            config=cell.config,
+            label=cell.label,
+            fingerprint=cell.fingerprint,
+            key=cell.key,
+            dataset=cell.dataset,
+            task=data.task,
+            class_names=data.class_keys or data.texts.class_names,
+            prompt_names=data.texts.class_names,
+            templates=data.texts.templates,
+            descriptions=data.texts.descriptions,
+            train_counts=data.counts.tolist(),
+            upright=data.upright,
+            backbone=_absolute(cell.backbone),
+            weights_id=cell.backbone.weights_id,
+            precision=cell.precision,
+            transform=cell.transform,
+            image_size=cell.image_size,
+            seed=cell.seed,
+            split_seed=cell.split_seed,
+            select=cell.select,
+            needs=predictor.needs or info_of(cell.method).needs,
+            views=predictor.views,
+            calibrated=calibrated,
+            thresholds=thresholds,
+        )
 
 
 @dataclass(frozen=True)
 class SavedModel:
     """Content of a model file."""
 
-    stages: tuple[State, ...]
-    """State of the module of each training."""
-    last: State
-    """State of the module that computes the logits; empty if nothing is trained."""
-    origin: dict[str, Any]
-    """Method, configuration, data set, backbone and seeds."""
+    file: Path
+    about: About
+    function: Mapping[str, Any]
+    """Form and nodes of `Predictor.logits`."""
+    tensors: Mapping[str, Tensor]
+
+    def predictor(self, backbone: Backbone) -> Predictor:
+        """Return the predictor that was saved.
+
+        Args:
+            backbone: the one that it was made with.
+
+        Raises:
+            UserError: the present source of the method has other parts.
+        """
+        about = self.about
+        reader = FunctionReader(
+            self.function["nodes"], self.tensors, _names(about.method), backbone
+        )
+        try:
+            logits = reader.value(self.function["form"])
+        except UnknownCode as error:
+            raise UserError(
+                f"{self.file}: {about.method} has no {error} in this version of its source; "
+                f"{_AGAIN}."
+            ) from error
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise UserError(f"{self.file}: its parts do not fit together; {_AGAIN}.") from error
+        return Predictor(logits, views=about.views, needs=about.needs)  # type: ignore[arg-type]
 
 
-def save_model(
-    file: Path,
-    cell: Cell,
-    data_root: Path,
-    stages: Sequence[Mapping[str, Tensor]],
-    predictor: Predictor,
-) -> None:
-    """Write a cell's trained part.
+def save_model(file: Path, about: About, predictor: Predictor, backbone: Backbone) -> SavedModel:
+    """Write a model.
 
     Raises:
+        Unsaveable: the predictor holds what a file cannot.
         DataError: the disk is full, or the folder cannot be written to.
     """
-    last: State = predictor.logits.state_dict() if isinstance(predictor.logits, nn.Module) else {}
-    twice = bool(stages) and _same(last, stages[-1])  # usually the module that was trained last
-    tensors = {f"last/{name}": tensor for name, tensor in ({} if twice else last).items()}
-    for i, stage in enumerate(stages):
-        tensors |= {f"stage {i}/{name}": tensor for name, tensor in stage.items()}
-    # Copies: tensors may share memory, which the format does not allow.
-    tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
-    metadata = {"format": FORMAT, "origin": json.dumps(_origin(cell, data_root))}
-    metadata["sha256"] = checksum(tensors, metadata)
+    writer = FunctionWriter(_names(about.method), backbone)
+    form = writer.form(predictor.logits)
+    function = {"form": form, "nodes": writer.nodes}
+    try:
+        texts = {
+            "format": FORMAT,
+            "about": json.dumps(asdict(about), allow_nan=False),
+            "function": json.dumps(function, allow_nan=False),
+        }
+    except (TypeError, ValueError) as error:
+        raise Unsaveable(str(error)) from error
+    metadata = texts | {"sha256": checksum(writer.tensors, texts)}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(file.parent)
         with replacing(file) as stream:
-            stream.write(save(tensors, metadata))
+            stream.write(save(writer.tensors, metadata))
     except OSError as error:
         raise DataError(
             f"Cannot write {file}: {error.strerror or error}. What is finished is kept; the same "
             "command goes on from there."
         ) from error
+    return SavedModel(file, about, json.loads(texts["function"]), writer.tensors)
 
 
 def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
@@ -92,10 +211,6 @@ def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _same(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> bool:
-    return left.keys() == right.keys() and all(torch.equal(v, right[k]) for k, v in left.items())
 
 
 def read_model(file: Path) -> SavedModel:
@@ -115,94 +230,16 @@ def read_model(file: Path) -> SavedModel:
         raise UserError(f"{file}: damaged, or not a safetensors file; {_AGAIN}.") from error
     if not whole or metadata["format"] != FORMAT:
         raise UserError(f"{file}: damaged, or not a model of this version of the suite; {_AGAIN}.")
-    parts: dict[str, State] = {}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition("/")
-        parts.setdefault(part, {})[rest] = tensor
-    last = parts.pop("last", None)
-    count = max((int(part.partition(" ")[2]) + 1 for part in parts), default=0)
-    stages = tuple(parts.get(f"stage {i}", {}) for i in range(count))
-    if last is None:
-        last = stages[-1] if stages else {}
-    return SavedModel(stages, last, json.loads(metadata["origin"]))
+    about = About(**json.loads(metadata["about"]))
+    return SavedModel(file, about, json.loads(metadata["function"]), tensors)
 
 
-def _origin(cell: Cell, data_root: Path) -> dict[str, Any]:
-    """Return the specification of the cell with absolute paths."""
-    knobs = dataclasses.asdict(cell.family)  # type: ignore[call-overload]
-    return {
-        "method": cell.method,
-        "config": cell.config,
-        "dataset": _absolute(cell.dataset_as_typed),
-        "dataset_config": {name: _absolute(value) for name, value in knobs.items()},
-        "backbone": _absolute_name(cell.backbone),
-        "data_root": str(data_root.resolve()),
-        "seed": cell.seed,
-        "split_seed": cell.split_seed,
-        "protocol": cell.protocol,
-        "select": cell.select,
-        "precision": cell.precision,
-        "groups": _absolute(cell.partition_as_typed) or cell.groups,
-        "transform": cell.transform,
-        "image_size": cell.image_size,
-    }
+def _names(method: str) -> Names:
+    return Names(METHODS.get(method).__module__)
 
 
-def _absolute_name(backbone: BackboneId) -> str:
+def _absolute(backbone: BackboneId) -> str:
     """Return the backbone's name with an absolute path if it has one."""
     if backbone.form in ("local-dir", "file"):
         return replace(backbone, source=str(Path(backbone.source).resolve())).typed
     return backbone.typed
-
-
-def _absolute(value: Any) -> Any:
-    """Return an absolute path for the name of a file, and any other value unchanged."""
-    named = isinstance(value, str) and Path(value).suffix and Path(value).is_file()
-    return str(Path(value).resolve()) if named else value
-
-
-class Restored:
-    """A `methods.base.Checkpoint` from which every training resumes as finished.
-
-    Args:
-        states: state of the module of each training.
-    """
-
-    def __init__(self, states: tuple[State, ...]) -> None:
-        self._states = states
-
-    def load(self) -> dict[str, Any] | None:
-        """Return the state that the training loop saves after its last stage."""
-        return {"stage": len(self._states), "finished": list(self._states)}
-
-    def save(self, state: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def trained(self, stage: int, state: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    @property
-    def earlier_s(self) -> float:
-        """No earlier training."""
-        return 0.0
-
-    @property
-    def stages(self) -> tuple[Mapping[str, Any], ...]:
-        """The restored states."""
-        return self._states
-
-
-def put_back(predictor: Predictor, last: State) -> None:
-    """Load the saved state into the module that computes a predictor's logits.
-
-    Raises:
-        UserError: the state does not fit the module.
-    """
-    if not last:
-        return
-    try:
-        assert isinstance(predictor.logits, nn.Module)
-        with torch.no_grad():
-            predictor.logits.load_state_dict(last)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError("The saved model does not fit this version of its method.") from error

@@ -35,17 +35,19 @@ from benchmarks import cache as cached
 from benchmarks import glyphs
 from benchmarks.backbone.identify import identify
 from benchmarks.cache import cached_arrays
+from benchmarks.datasets.families.glyphs import Glyphs
 from benchmarks.datasets.files.image_files import FileImages
 from benchmarks.datasets.files.resized import ResizedImages
 from benchmarks.errors import UserError
 from benchmarks.inputs.feature_files import read_rows, write_rows
 from benchmarks.run.checkpoints import FileCheckpoint
-from benchmarks.run.model_files import read_model, save_model
+from benchmarks.run.model_files import About, read_model, save_model
 from benchmarks.sweep import plan
 from benchmarks.sweep.recipe_files import Recipe, read_recipe, write_recipe
 from benchmarks.sweep.settings import read_sweep
 from methods.base import Predictor
 from tests.benchmarks.damage import damages
+from tests.benchmarks.small import FIELDS, load_on_cpu
 
 Read = Callable[[], Any]
 """Reads what was written; None or a UserError if it is refused."""
@@ -69,13 +71,14 @@ def saved_model(folder: Path) -> tuple[Path, Read]:
     file = folder / "key.safetensors"
     flags = {"methods": "ncm", "datasets": "glyphs100_lt", "backbone": "glyph", "seeds": "0"}
     (cell,) = plan.expand(read_sweep(None, flags | {"device": "cpu"})).cells
-    head = nn.Linear(10, 10)
-    save_model(file, cell, folder, [head.state_dict()], Predictor(head))
+    data, predictor = Glyphs(**FIELDS).load(Path(), 0), Predictor(nn.Linear(10, 10))  # type: ignore[arg-type]
+    about = About.of(cell, data, predictor, (), calibrated=True)
+    save_model(file, about, predictor, load_on_cpu("glyph"))
 
     def read() -> Any:
         model = read_model(file)
-        weights = {name: tensor.tolist() for name, tensor in model.last.items()}
-        return weights, len(model.stages), model.origin
+        weights = {name: tensor.tolist() for name, tensor in model.tensors.items()}
+        return weights, model.function, model.about
 
     return file, read
 

@@ -119,6 +119,7 @@ class OwnData(InFiles):
             notes=(*self.images.listing.notes, *text_notes, *caption_notes),
             hierarchy=self._hierarchy(),
             upright=True,
+            class_keys=self.images.keys,
         )
 
     def load_splits(self, split_seed: int) -> Splits:

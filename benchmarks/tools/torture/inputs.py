@@ -160,7 +160,8 @@ FLAGS = {
     "show": ("--data-root", "--plugin"), "list": (), "download": ("--data-root"),
     "report": ("--out", "--config", "--methods", "--datasets", "--plugin", "--allow-mixed"),
     "compare": ("--a", "--b", "--against", "--datasets", "--config", "--out", "--plugin"),
-    "predict": ("--images", "--out", "--data-root", "--device", "--offline", "--plugin"),
+    "predict": ("--method", "--dataset", "--seed", "--backbone", "--top", "--out", "--device",
+                "--offline", "--plugin"),
     "check": ("--plugin"),
     "tune": ("--datasets", "--trials", "--fields", "--seeds", "--write", "--set", "--out",
              "--protocol"),
@@ -170,7 +171,7 @@ FLAGS["run"] = FLAGS["plan"]
 ALONE = ("--accept-stale", "--offline", "--allow-mixed", "--nosuch", "--help")
 GOOD = {
     "--methods": "ncm", "--datasets": "glyphs100_lt", "--backbone": "glyph", "--seeds": "0",
-    "--a": "lift", "--b": "ncm", "--device": "cpu", "--images": ".", "--out": "out",
+    "--a": "lift", "--b": "ncm", "--device": "cpu", "--out": "out",
 }  # fmt: skip
 LONG = ("lift", "glyph", "glyphs100_lt", "RN50/openai")
 """Names that `check` and `download` would do long work for."""

@@ -132,8 +132,8 @@ def _undisturbed(scene: Scene) -> Scene:
 
 def predicted(place: Place, key: str, images: Path) -> Sequence[str]:
     """Arguments of `predict` with the saved model of a cell."""
-    record = place.out / "records" / f"{key}.json"
+    model = place.out / "models" / f"{key}.safetensors"
     return [
-        "predict", str(record), "--images", str(images), "--device", "cpu", "--offline",
+        "predict", str(model), str(images), "--device", "cpu", "--offline",
         "--out", str(place.folder / "predicted.csv"),
     ]  # fmt: skip

@@ -130,7 +130,7 @@ def unit_prompts(backbone: Backbone, contexts: Tensor) -> Tensor:
 @torch.no_grad()
 def by_hand(method: str, file: Path, backbone: Backbone) -> np.ndarray:
     """(N, C) softmax(scale * cos), from the learned part alone."""
-    state = {name.rpartition("/")[2]: tensor for name, tensor in load_file(file).items()}
+    state = load_file(file)
     if method == "linear_probe":
         scale, rows = 25.0, F.normalize(state["head.weight"].double(), dim=-1)
     else:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,12 @@ import run_benchmarks
 from benchmarks.datasets.families.glyphs import Glyphs
 from benchmarks.datasets.families.glyphscenes import GlyphScenes
 from benchmarks.errors import UserError
-from benchmarks.run.model_files import checksum, model_file, read_model
+from benchmarks.run.model_files import About, checksum, model_file, read_model
 from methods.registry import METHODS
 from results.store import Store
+from tests.benchmarks.cli.test_json_answers import refuse_unlike_page
 from tests.benchmarks.damage import damages
-from tests.benchmarks.small import DATA, FIELDS
+from tests.benchmarks.small import DATA, FIELDS, make_clip_folder
 
 SINGLE = sorted(
     name
@@ -36,6 +39,10 @@ def _run(methods: str, out: Path, folder: Path, *more: str) -> dict[str, Path]:
     assert run_benchmarks.main(flags) == 0
     files = list((out / "records").glob("*.json"))
     return {json.loads(file.read_text("utf-8"))["method"]: file for file in files}
+
+
+def _model(record: Path) -> str:
+    return str(model_file(record.parent.parent, record.stem))
 
 
 def _write(data: Any, folder: Path) -> None:
@@ -69,22 +76,20 @@ def test_predictions_equal_those_of_the_run(
     method: str, records: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
     file, out = records[method], tmp_path / "p.csv"
-    assert (
-        run_benchmarks.main(["predict", str(file), "--images", str(images), "--out", str(out)]) == 0
-    )
+    assert run_benchmarks.main(["predict", _model(file), str(images), "--out", str(out)]) == 0
     table = pd.read_csv(out)
-    assert table["path"].tolist() == [f"{i:03}.png" for i in range(16)]
+    assert table["file"].tolist() == [f"{i:03}.png" for i in range(16)]
     record = json.loads(file.read_text("utf-8"))
     arrays = Store(file.parent.parent).predictions(record["key"])
     names = np.array(record["class_names"])
-    for rank in range(4):
-        probabilities = table[f"probability_{rank + 1}"]
+    for rank, end in enumerate(("", "_2", "_3", "_4")):
+        probabilities = table[f"probability{end}"]
         np.testing.assert_allclose(probabilities, arrays["top5_prob"][:, rank], atol=2e-5)
         clear = rank == 0 or (arrays["top5_prob"][:, rank - 1] - probabilities > 1e-4)
         clear &= (rank == 3) | (
             arrays["top5_prob"][:, rank] - arrays["top5_prob"][:, min(rank + 1, 3)] > 1e-4
         )
-        same = table[f"class_{rank + 1}"].to_numpy() == names[arrays["top5"][:, rank]]
+        same = table[f"class{end}"].to_numpy() == names[arrays["top5"][:, rank]]
         assert same[clear].all()
 
 
@@ -103,35 +108,34 @@ def test_predictions_come_from_the_saved_weights(
     try:
         save_file(changed, model, metadata | {"sha256": checksum(changed, metadata)})
         out = tmp_path / "p.csv"
-        flags = ["predict", str(file), "--images", str(images), "--out", str(out)]
+        flags = ["predict", str(model), str(images), "--out", str(out)]
         assert run_benchmarks.main(flags) == 0
     finally:
         model.write_bytes(whole)
     record = json.loads(file.read_text("utf-8"))
     arrays = Store(file.parent.parent).predictions(record["key"])
     flipped = np.array(record["class_names"])[::-1][arrays["top5"][:, 0]]
-    assert pd.read_csv(out)["class_1"].tolist() == flipped.tolist()
+    assert pd.read_csv(out)["class"].tolist() == flipped.tolist()
 
 
 def test_content_of_a_model_file(records: dict[str, Path]) -> None:
-    files = {m: model_file(f.parent.parent, f.stem) for m, f in records.items()}
-    held = {method: read_model(file) for method, file in files.items()}
-    assert [len(held[m].stages) for m in ("lift", "crt", "prototype", "zero_shot")] == [1, 2, 2, 0]
-    assert held["zero_shot"].last == {}
+    held = {method: read_model(Path(_model(file))) for method, file in records.items()}
     for method, model in held.items():
-        cost = json.loads(records[method].read_text("utf-8"))["cost"]["trainable_params"]
-        tensors = [*model.last.values(), *(t for stage in model.stages for t in stage.values())]
-        if model.stages:  # what was not trained by the loop, `predict` fits again
-            assert sum(t.numel() for t in tensors) >= cost
+        record = json.loads(records[method].read_text("utf-8"))
+        assert model.about.class_names == record["class_names"]
+        assert model.about.train_counts == record["groups"]["train_counts"]
     # Without the frozen tower: 2 blocks of width 32 with their adapters and a head.
-    lift = sum(t.numel() for t in held["lift"].last.values())
+    lift = sum(tensor.numel() for tensor in held["lift"].tensors.values())
     assert lift == json.loads(records["lift"].read_text("utf-8"))["cost"]["trainable_params"]
+    # Statistics of training features in place of the features, and the weights of a whole tower.
+    assert {name: tuple(t.shape) for name, t in held["ncm"].tensors.items()} == {
+        "means": (4, 16), "transformed.centre": (16,), "weight": (4, 16),
+    }  # fmt: skip
+    assert "tower.own.0" in held["full_finetune"].tensors
 
 
-def test_a_damaged_model_is_refused_by_name(
-    records: dict[str, Path], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = model_file(records["linear_probe"].parent.parent, records["linear_probe"].stem)
+def test_a_damaged_model_is_refused_by_name(records: dict[str, Path], tmp_path: Path) -> None:
+    file = Path(_model(records["linear_probe"]))
     expected = read_model(file)
     copy = tmp_path / file.name
     copy.write_bytes(file.read_bytes())
@@ -143,63 +147,157 @@ def test_a_damaged_model_is_refused_by_name(
             assert str(error).startswith(f"{copy}: damaged, or not a "), damage
         else:
             unseen.append(damage)
-            assert read.origin == expected.origin
-            assert all(torch.equal(t, expected.last[n]) for n, t in read.last.items())
+            assert read.about == expected.about
+            assert all(torch.equal(t, expected.tensors[n]) for n, t in read.tensors.items())
     assert len(unseen) <= 1  # padding of the header
-    # The model of another cell under this one's name.
-    record = records["ncm"]
-    other = model_file(record.parent.parent, record.stem)
-    whole = other.read_bytes()
-    try:
-        other.write_bytes(file.read_bytes())
-        flags = ["--images", str(images), "--out", str(tmp_path / "p.csv")]
-        assert run_benchmarks.main(["predict", str(record), *flags]) == 2
-    finally:
-        other.write_bytes(whole)
-    assert f"{other}: the model of another cell; run " in capsys.readouterr().err
 
 
-def test_multi_label_scores(clip_folder: Path, tmp_path: Path) -> None:
-    world = {"classes": 4, "n_max": 54, "imbalance": 5, "test_per_class": 8}
-    data = [w for n, v in world.items() for w in ("--set", f"glyphscenes_lt.{n}={v}")]
-    found = _run("linear_probe", tmp_path / "o", clip_folder, "--datasets", "glyphscenes_lt", *data)
-    _write(GlyphScenes(**world).load(Path(), 0), tmp_path / "images")  # type: ignore[arg-type]
+SCENES = {"classes": 4, "n_max": 54, "imbalance": 5, "test_per_class": 8}
+SCENE_FLAGS = [
+    "--datasets",
+    "glyphscenes_lt",
+    *(w for n, v in SCENES.items() for w in ("--set", f"glyphscenes_lt.{n}={v}")),
+]
+
+
+@pytest.mark.parametrize("select", ["val", "last"])
+def test_multi_label_decisions(
+    select: str, clip_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Thresholds come from validation images; the F1 that they give is the record's."""
+    flags = [*SCENE_FLAGS, "--select", select]
+    file = _run("linear_probe", tmp_path / "o", clip_folder, *flags)["linear_probe"]
+    _write(GlyphScenes(**SCENES).load(Path(), 0), tmp_path / "images")  # type: ignore[arg-type]
     out = tmp_path / "new" / "p.csv"
-    file = found["linear_probe"]
-    flags = ["predict", str(file), "--images", str(tmp_path / "images"), "--out", str(out)]
+    flags = ["predict", str(tmp_path / "o"), str(tmp_path / "images"), "--out", str(out)]
+    capsys.readouterr()
     assert run_benchmarks.main(flags) == 0
+    shown = capsys.readouterr().out
     arrays = Store(tmp_path / "o").predictions(file.stem)
-    table = pd.read_csv(out)
-    names = json.loads(file.read_text("utf-8"))["class_names"]
-    assert list(table) == ["path", *names]
-    np.testing.assert_allclose(table[names].to_numpy(), arrays["scores"], atol=1e-4)
+    table = pd.read_csv(out, keep_default_na=False)
+    record = json.loads(file.read_text("utf-8"))
+    names = record["class_names"]
+    assert list(table) == ["file", "classes", *names]
+    probabilities = 1 / (1 + np.exp(-arrays["scores"].astype(float)))
+    np.testing.assert_allclose(table[names].to_numpy(), probabilities, atol=1e-4)
+    chosen = np.array([[name in cell.split("; ") for name in names] for cell in table["classes"]])
+    if select == "last":
+        assert "threshold: probability 0.5" in shown
+        clear = np.abs(arrays["scores"]) > 1e-4
+        assert (chosen == (arrays["scores"] > 0))[clear].all()
+        return
+    assert "thresholds: highest F1 of each class on validation images" in shown
+    labels = arrays["labels"] > 0
+    f1 = 200 * (chosen & labels).sum(0) / (chosen.sum(0) + labels.sum(0))
+    # One image whose score is rounded across a threshold changes the F1 of its class.
+    assert np.abs(f1.mean() - record["metrics"]["macro_f1"]) < 100 / labels.sum(0).min()
 
 
 def test_classes_with_the_same_name_have_separate_columns(
     clip_folder: Path, tmp_path: Path
 ) -> None:
-    """Two classes share a name in prompts, and one has the name of the column of paths."""
+    """Own names, of which two have the names of columns."""
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)
     rows = ["path,label,split"]
     (tmp_path / "images").mkdir()
-    for i, label in enumerate(("mouse;file", "rodent", "mouse", "file;rodent") * 2):
+    for i, label in enumerate(("mouse|file", "classes", "mouse", "file|classes") * 2):
         Image.fromarray(pixels[i]).save(tmp_path / "images" / f"{i}.png")
         rows.append(f"{i}.png,{label},{'train' if i < 4 else 'test'}")
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     (tmp_path / "d.yaml").write_text(
         "{task: multi, table: labels.csv, images: images, "
-        "classes: {mouse: mouse, rodent: mouse, file: path}}"
+        "classes: {mouse: small animal, classes: lessons, file: tool}}"
     )
     typed, out = str(tmp_path / "d.yaml"), tmp_path / "p.csv"
     found = _run("linear_probe", tmp_path / "o", clip_folder, "--datasets", typed)["linear_probe"]
-    flags = ["predict", str(found), "--images", str(tmp_path / "images"), "--out", str(out)]
+    flags = ["predict", _model(found), str(tmp_path / "images"), "--out", str(out)]
     assert run_benchmarks.main(flags) == 0
     table = pd.read_csv(out)
-    columns = ["mouse (0)", "mouse (1)", "path (2)"]
-    assert list(table) == ["path", *columns]
-    assert table["path"].tolist() == [f"{i}.png" for i in range(8)]
+    columns = ["mouse", "classes (1)", "file (2)"]
+    assert list(table) == ["file", "classes", *columns]
+    assert table["file"].tolist() == [f"{i}.png" for i in range(8)]
     scores = Store(tmp_path / "o").predictions(found.stem)["scores"]  # of the last four
-    np.testing.assert_allclose(table[columns].to_numpy()[4:], scores, atol=1e-4)
+    probabilities = 1 / (1 + np.exp(-scores.astype(float)))
+    np.testing.assert_allclose(table[columns].to_numpy()[4:], probabilities, atol=1e-4)
+
+
+# ---- a machine without the data ------------------------------------------------------------------
+
+
+@pytest.fixture
+def signs(clip_folder: Path, tmp_path: Path) -> Path:
+    """A run of two seeds on own data in class folders, which are gone."""
+    pixels = np.random.default_rng(1).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
+    for i, one in enumerate(pixels):
+        place = tmp_path / "photos" / ("test" if i % 4 == 0 else "train") / f"red_{'ab'[i % 2]}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(one).save(place / f"{i}.png")
+    (tmp_path / "signs.yaml").write_text(
+        "{images: photos, classes: {red_b: b in red, red_a: a in red}}"
+    )
+    data = ["--datasets", str(tmp_path / "signs.yaml"), "--seeds", "1,2"]
+    _run("linear_probe,ncm", tmp_path / "o", clip_folder, *data)
+    shutil.move(tmp_path / "photos", tmp_path / "new")
+    (tmp_path / "signs.yaml").unlink()
+    return tmp_path
+
+
+def test_a_model_needs_no_training_images_and_speaks_of_the_users_classes(
+    signs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = signs / "p.csv"
+    words = ["predict", str(signs / "o"), str(signs / "new"), "--out", str(out)]
+    capsys.readouterr()
+    assert run_benchmarks.main([*words, "--method", "linear_probe"]) == 0
+    assert "linear_probe on signs, seed 1" in (shown := capsys.readouterr().out)
+    assert "seed 1 of 1, 2" in shown
+    table = pd.read_csv(out)
+    assert set(table["class"]) <= {"red_a", "red_b"}
+    assert table["file"][0] == "test/red_a/0.png"
+    assert run_benchmarks.main([*words, "--method", "linear_probe", "--seed", "2"]) == 0
+    assert "seed 2" in capsys.readouterr().out
+    # One model file, elsewhere, and its weights elsewhere, too.
+    (found,) = (p for p in (signs / "o" / "models").iterdir() if _about(p).method == "ncm")
+    moved = Path(shutil.copy(found, signs / "mine.safetensors"))
+    shutil.rmtree(signs / "o")
+    one = str(signs / "new" / "test" / "red_a" / "0.png")
+    words = ["predict", str(moved), one, "--out", str(out), "--top", "1"]
+    assert run_benchmarks.main(words) == 0
+    assert pd.read_csv(out).columns.tolist() == ["file", "class", "probability"]
+    assert pd.read_csv(out)["file"].tolist() == [one]
+
+
+def _about(file: Path) -> About:
+    return read_model(file).about
+
+
+def test_the_permissions_of_a_model_are_those_of_other_files(records: dict[str, Path]) -> None:
+    record = records["ncm"]
+    modes = {os.stat(file).st_mode & 0o777 for file in (record, _model(record))}
+    assert modes == {0o666 & ~_umask()}
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_an_answer_in_json(
+    records: dict[str, Path], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.png").touch()
+    words = ["predict", _model(records["lift"]), str(images / "003.png"), str(tmp_path), "--json"]
+    capsys.readouterr()
+    assert run_benchmarks.main([*words, "--top", "2"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    refuse_unlike_page("predict", found)
+    assert (found["method"], found["thresholds"]) == ("lift", None)
+    assert found["left_out"] == [f"{tmp_path / 'bad.png'}: the file is empty."]
+    (image,) = found["images"]
+    arrays = Store(records["lift"].parent.parent).predictions(records["lift"].stem)
+    probabilities = [entry["probability"] for entry in image["classes"]]
+    np.testing.assert_allclose(probabilities, arrays["top5_prob"][3, :2], atol=2e-5)
 
 
 # ---- what a hurried user gets wrong --------------------------------------------------------------
@@ -215,11 +313,11 @@ def test_damaged_images_are_left_out_and_named(
     (folder / ".hidden.png").write_bytes(b"")
     (folder / "notes.txt").write_text("no image")
     out = tmp_path / "p.csv"
-    flags = ["predict", str(records["ncm"]), "--images", str(folder), "--out", str(out)]
+    flags = ["predict", _model(records["ncm"]), str(folder), "--out", str(out)]
     assert run_benchmarks.main(flags) == 1
     assert "Left out: " in (shown := capsys.readouterr().out)
     assert "bad.jpg: the file is empty." in shown
-    assert pd.read_csv(out)["path"].tolist() == ["below/good.PNG"]
+    assert pd.read_csv(out)["file"].tolist() == ["below/good.PNG"]
 
 
 def test_an_unwritable_output_is_refused_before_and_after_the_work(
@@ -227,13 +325,13 @@ def test_an_unwritable_output_is_refused_before_and_after_the_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     def flags(out: Path) -> list[str]:
-        return ["predict", str(records["ncm"]), "--images", str(images), "--out", str(out)]
+        return ["predict", _model(records["ncm"]), str(images), "--out", str(out)]
 
     def full(self: object, *_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("benchmarks.run.bench.Bench.load", None)  # refused before loading
+        patched.setattr("benchmarks.backbones.load", None)  # refused before loading
         assert run_benchmarks.main(flags(tmp_path)) == 2
     assert f"Cannot write {tmp_path}: it is a folder" in capsys.readouterr().err
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
@@ -242,56 +340,64 @@ def test_an_unwritable_output_is_refused_before_and_after_the_work(
 
 
 def test_bad_arguments_of_predict_end_in_one_line(
-    records: dict[str, Path], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    clip_folder: Path,
-) -> None:  # fmt: skip
+    records: dict[str, Path], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def said(*words: str) -> str:
         assert run_benchmarks.main(["predict", *words, "--out", str(tmp_path / "p.csv")]) == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1
         return error
 
-    record, here = str(records["ncm"]), ["--images", str(images)]
-    assert "cannot be read as a record (No such file" in said(str(tmp_path / "r.json"), *here)
+    model, here = _model(records["ncm"]), str(images)
+    folder = str(records["ncm"].parent.parent)
     (tmp_path / "empty").mkdir()
-    assert "no images in it" in said(record, "--images", str(tmp_path / "empty"))
-    assert "no such folder" in said(record, "--images", str(tmp_path / "nowhere"))
-    assert "is a file, not a folder" in said(record, "--images", record)
-    assert "cannot be read as a record (not JSON" in said(str(images / "000.png"), *here)
-    assert "--images" in said(record)
-    (tmp_path / "a.json").write_text("{}")
-    assert "cannot be read as a record (not a record" in said(str(tmp_path / "a.json"), *here)
+    assert "no images in it" in said(model, str(tmp_path / "empty"))
+    assert "no such file or folder" in said(model, str(tmp_path / "nowhere"))
+    assert "unreadable or truncated image" in said(model, str(records["ncm"]))
+    assert "required: IMAGES" in said(model)
+    assert "--top 0" in said(model, here, "--top", "0")
+    assert "No records under" in said(str(tmp_path), here)
+    assert "No records under" in said(str(records["ncm"]), here)
+    assert "name one with --method: 'clap'; " in said(folder, here)
+    assert "Did you mean: lift" in said(folder, here, "--method", "lfit")
+    assert "Unknown data set" in said(folder, here, "--method", "lift", "--dataset", "birds")
+    lost = said(folder, here, "--method", "lift", "--seed", "5")
+    assert "No saved model of 'lift' on glyphs100_lt" in lost
+    assert "with seed 5. Known: 1." in lost
+    (tmp_path / "m.safetensors").write_bytes(b"no tensors")
+    assert "damaged, or not a safetensors file" in said(str(tmp_path / "m.safetensors"), here)
+    assert "No " in said(str(tmp_path / "n.safetensors"), here)
+
+
+def test_cells_without_a_saved_model(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], clip_folder: Path
+) -> None:
     flags = ["--methods", "ncm", *DATA, "--backbone", f"local-dir:{clip_folder}", "--device", "cpu"]
-    assert run_benchmarks.main([*flags, "--out", str(tmp_path / "unsaved")]) == 0
+    out = tmp_path / "unsaved"
+    assert run_benchmarks.main([*flags, "--out", str(out)]) == 0
+    predict = ["predict", str(out), str(images), "--out", str(tmp_path / "p.csv")]
     capsys.readouterr()
-    (unsaved,) = (tmp_path / "unsaved" / "records").glob("*.json")
-    assert "run the cell again with --save-model --rerun always" in said(str(unsaved), *here)
-    flags += ["--out", str(tmp_path / "unsaved"), "--save-model"]
+    assert run_benchmarks.main(predict) == 2
+    assert "No run here has a saved model: run it again with --save" in capsys.readouterr().err
+    assert run_benchmarks.main([*predict, "--method", "ncm"]) == 2
+    assert f"{out} has no saved model of 'ncm' on glyphs100_lt_ir8" in capsys.readouterr().err
+    flags += ["--out", str(out), "--save-model"]
     assert run_benchmarks.main(flags) == 0
     assert "1 finished cell without a saved model: --rerun always" in capsys.readouterr().out
     assert run_benchmarks.main([*flags, "--rerun", "always"]) == 0
     assert "without a saved model" not in capsys.readouterr().out
     assert run_benchmarks.main(flags) == 0
     assert "without a saved model" not in capsys.readouterr().out
-    out = ["--out", str(tmp_path / "p.csv")]
-    assert run_benchmarks.main(["predict", str(unsaved), *here, *out]) == 0
-    capsys.readouterr()
-    model = tmp_path / "unsaved" / "models" / f"{unsaved.stem}.safetensors"
-    model.write_bytes(b"no tensors")
-    assert "damaged, or not a safetensors file" in said(str(unsaved), *here)
+    assert run_benchmarks.main([*predict, "--seed", "7"]) == 0  # ncm draws no random numbers
 
 
-def test_changed_weights_are_refused(
-    clip_folder: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import shutil
-
-    from tests.benchmarks.small import make_clip_folder
-
-    weights = tmp_path / "weights"
-    shutil.copytree(clip_folder, weights)
-    found = _run("linear_probe", tmp_path / "o", weights, *DATA)
-    make_clip_folder(weights, seed=5)
-    flags = ["predict", str(found["linear_probe"]), "--images", str(images)]
-    assert run_benchmarks.main(flags) == 2
-    assert "The weights of linear_probe on glyphs100_lt" in capsys.readouterr().err
+def test_other_weights_are_refused(
+    records: dict[str, Path], clip_folder: Path, images: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    other = make_clip_folder(tmp_path / "weights", seed=5)
+    flags = ["predict", _model(records["lift"]), str(images), "--out", str(tmp_path / "p.csv")]
+    assert run_benchmarks.main([*flags, "--backbone", f"local-dir:{other}"]) == 2
+    assert "other weights than those that " in capsys.readouterr().err
+    same = shutil.copytree(clip_folder, tmp_path / "same")
+    assert run_benchmarks.main([*flags, "--backbone", f"local-dir:{same}"]) == 0

@@ -300,9 +300,8 @@ def test_a_model_of_one_of_several_is_kept_whole(cells: Cells, out: Path) -> Non
     records = run(cells("tau_norm", "tau_norm.epochs=2", seeds="0,1"), out, save_model=True)
     for record in records:
         model = read_model(model_file(out, record.key))
-        assert [set(stage) for stage in model.stages] == [{"head.weight", "head.bias"}]
-        assert model.stages[0]["head.weight"].shape == (4, 16)
-        assert set(model.last) == {"head._head.weight", "head._head.bias"}
+        assert set(model.tensors) == {"head._head.weight", "head._head.bias"}
+        assert model.tensors["head._head.weight"].shape == (4, 16)
 
 
 def test_a_model_that_cannot_be_written_ends_the_run_and_loses_nothing(
