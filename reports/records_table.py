@@ -15,7 +15,8 @@ from reports.value_kinds import Kind
 from results.schema import Record
 
 BY_CLASS = {
-    "class_names", "nearest", "metrics.per_class", "groups.train_counts", "groups.membership",
+    "class_names", "class_keys", "nearest", "metrics.per_class", "groups.train_counts",
+    "groups.membership",
 }  # fmt: skip
 """Fields with a value for each class, which these tables leave out."""
 

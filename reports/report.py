@@ -24,6 +24,7 @@ from reports.across.overview import overviews
 from reports.across.study import Study, study
 from reports.across.terminal import print_overview, print_study
 from reports.aggregate import build_tables
+from reports.compare.rows import find_row, unknown_variant
 from reports.compare.runs import Read
 from reports.conformal_tables import (
     conformal_csv,
@@ -31,6 +32,7 @@ from reports.conformal_tables import (
     conformal_tables,
     print_conformal,
 )
+from reports.figures.confusion import confusion
 from reports.figures.diagram import diagram
 from reports.figures.drawing import Drawing
 from reports.figures.outcomes import Outcomes
@@ -42,6 +44,13 @@ from reports.latex.files import across_text, conformal_text, report_name, table_
 from reports.outputs import SWEEP_OUTPUTS, TABLE_OUTPUTS, Content
 from reports.page.document import Content as PageContent
 from reports.page.document import document, page_data
+from reports.per_class import (
+    classes_csv,
+    classes_markdown,
+    confusion_csv,
+    per_class,
+    print_classes,
+)
 from reports.recast import under_priors
 from reports.record_files import write_records
 from reports.settings import USUAL, Settings
@@ -169,6 +178,56 @@ def write_report(
         written += _write(document(page_data(page)), out / PAGE)
     except OSError as error:
         raise UserError(f"Cannot write the report to {out}: {error.strerror or error}.") from error
+    return written
+
+
+def write_classes(
+    records: Sequence[Record],
+    wanted: Sequence[str],
+    out: Path,
+    *,
+    read: Read,
+    settings: Settings,
+    console: Console,
+) -> list[Path]:
+    """Write and print the classes of some rows, in every table that has them.
+
+    The files are named as those of the table with the row behind it: `…__ROW__classes.csv`.
+
+    Args:
+        records: those of the report.
+        wanted: labels of rows, or names of methods.
+        out: the folder of the report.
+        read: returns the predictions of a record.
+        settings: the user's choices.
+        console: where to print.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: no such row, several, or one without predictions.
+    """
+    tables = tables_of(records, settings.view, allow_mixed=True)
+    written: list[Path] = []
+    for label in wanted:
+        found = [
+            (t, s, find_row(t, label)) for t, s in zip(tables, file_stems(tables), strict=True)
+        ]
+        if not any(row for _, _, row in found):
+            raise unknown_variant(tables, label)
+        for table, stem, row in found:
+            if row is None:
+                continue
+            classes = per_class(table, row, read)
+            print_classes(classes, console)
+            name = f"{stem}__{safe(row.label)}"
+            written += _write(classes_markdown(classes), out / f"{name}__classes.md")
+            written += _write(classes_csv(classes), out / f"{name}__classes.csv")
+            written += _write(confusion_csv(classes), out / f"{name}__confusion.csv")
+            figure = confusion(classes, settings.figures)
+            if figure is not None:
+                written += save(figure, out / f"{name}__confusion", settings.figures)
     return written
 
 

@@ -147,6 +147,9 @@ class Record:
     dataset_config: dict[str, Any]
     """Resolved knobs of the data set."""
     class_names: Annotated[tuple[str, ...], Length(PROSE)] = ()
+    class_keys: Annotated[tuple[str, ...], Length(PROSE)] = ()
+    """(C,) names by which the user knows the classes of own data; empty if they are `class_names`,
+    and in records of earlier versions."""
     nearest: Annotated[tuple[int, ...], Range(0, 2**53)] = ()
     """(C,) the other class whose name is nearest to that of each class, by the backbone's text
     features; empty in records of earlier versions."""
@@ -273,6 +276,8 @@ def _check_done(record: Record) -> None:
     }
     if record.class_names:
         lengths["class_names"] = len(record.class_names)
+    if record.class_keys:
+        lengths["class_keys"] = len(record.class_keys)
     if record.nearest:
         lengths["nearest"] = len(record.nearest)
     if groups.named:

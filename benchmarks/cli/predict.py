@@ -22,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_model_arguments(parser)
     add("images", type=Path, nargs="+", metavar="IMAGES", help="image files, or folders of them")
+    add(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda", "mps"),
+        help="auto uses a GPU if there is one",
+    )
     add("--top", type=int, default=5, metavar="K", help="likeliest classes to write (default 5)")
     add(
         "--out",
@@ -49,7 +55,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         table_of,
         write_csv,
     )
-    from benchmarks.cli.parts.saved_models import find_model
+    from benchmarks.cli.parts.saved_models import find_model, fitting
     from benchmarks.errors import UserError, counted
     from benchmarks.processes import staying_here
 
@@ -61,7 +67,8 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     images = found_images(options.images)
     with staying_here():  # it has no labels to keep, and writes no record
         model = find_model(options, console)
-        found = predicted(model, images, options, console)
+        with fitting(model):
+            found = predicted(model, images, options, console)
     if options.json:
         print_json(answer(found, options.top))
     if out is not None:

@@ -31,6 +31,7 @@ HELP = "write tables and figures of records"
 EXAMPLES = {
     "report results/runs": "the tables of earlier runs",
     "report results/runs --html": "only the page",
+    "report results/runs --per-class lift": "class by class",
     "report results/runs --test-prior forward50": "another test distribution",
 }
 
@@ -58,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--conformal",
         metavar="PERCENT",
         help="also coverage and size of conformal prediction sets for this coverage, such as 90",
+    )
+    add(
+        "--per-class",
+        metavar="ROW[,ROW2]",
+        help="also the classes of these rows: precision, recall, F1, confusion matrix",
     )
     add_figure_flags(parser)
     add(
@@ -114,7 +120,8 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         UserError: unknown names, nothing to report, or records that do not belong in one table.
     """
     from benchmarks.cli.parts.messages import print_report_files
-    from reports.report import write_report
+    from benchmarks.sweep.settings import split_labels
+    from reports.report import write_classes, write_report
 
     chosen = choose(options, console)
     files = write_report(
@@ -127,5 +134,14 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         settings=chosen.settings,
         page_alone=options.html,
     )
+    if options.per_class is not None:
+        files += write_classes(
+            chosen.records,
+            split_labels(options.per_class),
+            options.out or DEFAULT_FOLDER,
+            read=chosen.read,
+            settings=chosen.settings,
+            console=console,
+        )
     print_report_files(console, files, None)
     return 0

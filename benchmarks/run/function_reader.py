@@ -59,6 +59,9 @@ class FunctionReader:
             "dict": self._dict,
             "ordered": self._dict,
             "copy": lambda _, node: self._copy(node),
+            "named": lambda _, node: tuple.__new__(
+                self._names.class_of(node["named"]), map(self.value, node["items"])
+            ),
             "object": self._object,
         }
 

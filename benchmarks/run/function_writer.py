@@ -105,6 +105,8 @@ class FunctionWriter:
         if isinstance(value, nn.Module) and (place := self._copied(value)) is not None:
             return self._of_copy(value, place, path)
         name = self._names.of_class(type(value))
+        if isinstance(value, tuple):  # with names
+            return {"named": name, "items": [self.form(item, path) for item in value]}
         state = {k: self.form(v, _longer(path, k)) for k, v in _attributes(value)}
         return {"object": name, "state": state}
 

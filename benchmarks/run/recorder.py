@@ -205,6 +205,7 @@ class Recorder:
             dataset_version=data.version,
             recipe=data.recipe,
             class_names=data.texts.class_names,
+            class_keys=data.class_keys,
             nearest=self._facts.nearest,
             provenance=provenance(
                 self._facts,

@@ -83,7 +83,7 @@ def predicted(
     about = model.about
     with (display := ProgressDisplay(console, 1, 0)):
         display.preparing(f"loading backbone {about.backbone}")
-        backbone = backbone_of(model, options)
+        backbone = backbone_of(model, options, options.device)
         predictor = model.predictor(backbone)
         split, problems = _readable(images, about)
         samples = SplitSamples(split, backbone, user_store(), lambda done, total: None)

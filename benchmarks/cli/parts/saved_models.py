@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +39,6 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="where the same weights are on this machine (default: where they were)",
     )
-    add(
-        "--device",
-        default="auto",
-        choices=("auto", "cpu", "cuda", "mps"),
-        help="auto uses a GPU if there is one",
-    )
     add("--offline", action="store_true", help=OFFLINE)
     add_plugin(parser)
 
@@ -56,7 +51,6 @@ def find_model(options: argparse.Namespace, console: Console) -> SavedModel:
     """
     from benchmarks.cli.parts.messages import warn
     from benchmarks.run.model_files import read_model
-    from benchmarks.sweep.fingerprints import fingerprint
     from methods.registry import METHODS
 
     if options.model.suffix == SUFFIX:
@@ -65,10 +59,33 @@ def find_model(options: argparse.Namespace, console: Console) -> SavedModel:
         model = read_model(options.model)
     else:
         model = read_model(_file_of_row(options, console))
-    about = model.about
-    if fingerprint(about.method, about.config) != about.fingerprint:
-        warn(console, f"The code of {about.method} has changed since this model was made.")
+    if _of_other_code(model):
+        warn(console, f"The code of {model.about.method} has changed since this model was made.")
     return model
+
+
+def _of_other_code(model: SavedModel) -> bool:
+    from benchmarks.sweep.fingerprints import fingerprint
+
+    return fingerprint(model.about.method, model.about.config) != model.about.fingerprint
+
+
+@contextmanager
+def fitting(model: SavedModel) -> Iterator[None]:
+    """Turn an error of a model that another version of its method made into one line.
+
+    Raises:
+        UserError: the present code does not fit the model.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, RuntimeError, AssertionError) as error:
+        if not _of_other_code(model):
+            raise
+        raise UserError(
+            f"{model.file} does not fit the present code of {model.about.method}: run the cell "
+            "again with --save-model."
+        ) from error
 
 
 def _file_of_row(options: argparse.Namespace, console: Console) -> Path:
@@ -147,13 +164,22 @@ def _of_seed(runs: Sequence[Record], seed: int | None, what: str) -> Record:
     )
 
 
-def backbone_of(model: SavedModel, options: argparse.Namespace) -> Backbone:
+def backbone_of(
+    model: SavedModel, options: argparse.Namespace, device: str, precision: str | None = None
+) -> Backbone:
     """Load the backbone of a model; download it if it is missing, unless offline.
+
+    Args:
+        model: the model.
+        options: `backbone` and `offline` of the command line.
+        device: where to put it.
+        precision: None for that of the run.
 
     Raises:
         UserError: it is not here, or its weights are others.
     """
-    from benchmarks import backbones, device
+    from benchmarks import backbones
+    from benchmarks.device import pick
 
     about = model.about
     name = options.backbone or about.backbone
@@ -161,8 +187,8 @@ def backbone_of(model: SavedModel, options: argparse.Namespace) -> Backbone:
     try:
         backbone = backbones.load(
             name,
-            device=device.pick(options.device),
-            precision=about.precision,
+            device=pick(device),
+            precision=precision or about.precision,
             transform=about.transform,
             image_size=about.image_size,
             offline=options.offline,

@@ -19,6 +19,7 @@ from benchmarks.run.function_reader import FunctionReader
 from benchmarks.run.function_writer import FunctionWriter, Unsaveable
 from methods.base import Batch, Predictor
 from methods.parts.heads.linear_classifiers import LinearHead
+from methods.parts.image.changes import Weights
 from methods.parts.image.vit import with_own
 from methods.registry import METHODS
 
@@ -165,6 +166,7 @@ def test_what_no_file_can_hold_is_said(plugin: Callable[..., Path], small: Backb
         {"object": "pathlib:Path", "state": {}},
         {"object": "torch.nn.modules.module:Any", "state": {}},
         {"object": "methods.nowhere:X", "state": {}},
+        {"named": "urllib.parse:ParseResult", "items": []},
     ],
 )  # fmt: skip
 def test_other_code_is_refused(node: dict[str, Any], small: Backbone) -> None:
@@ -182,6 +184,12 @@ def test_modules_are_as_they_were(small: Backbone) -> None:
         f"0.{n}": tuple(p.shape) for n, p in head.named_parameters()
     }
     assert copy.deepcopy(found)(x).shape == (5, 4)
+
+
+def test_tuples_with_names(small: Backbone) -> None:
+    layer = Weights("attn.weight", None, 3, "attn.weight")
+    found = again([layer], small)
+    assert found == [layer] and type(found[0]) is Weights
 
 
 def test_a_tensor_on_another_shape_of_memory_is_stored_whole(small: Backbone) -> None:
