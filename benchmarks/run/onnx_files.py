@@ -7,6 +7,7 @@ in full precision, whatever the precision of the run was.
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import logging
@@ -27,6 +28,7 @@ from benchmarks.errors import UserError
 from benchmarks.run.model_files import About
 from benchmarks.towers import image as image_towers
 from methods.base import Batch, Predictor
+from methods.parts.image.vit import AdaptedViT
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 INPUT, OUTPUT = "images", "logits"
@@ -82,7 +84,7 @@ def write_onnx(file: Path, about: About, predictor: Predictor, backbone: Backbon
     Args:
         file: the file to write.
         about: of the model.
-        predictor: of the model, on the CPU.
+        predictor: of the model, on the CPU; towers in it may be replaced by equal ones.
         backbone: its backbone, on the CPU and in full precision.
 
     Raises:
@@ -90,6 +92,7 @@ def write_onnx(file: Path, about: About, predictor: Predictor, backbone: Backbon
     """
     import onnx
 
+    _settle(predictor)
     root = OnImages(predictor, backbone).eval()
     side = backbone.image_size
     example = torch.zeros(2, 3, side, side)
@@ -112,8 +115,32 @@ def write_onnx(file: Path, about: About, predictor: Predictor, backbone: Backbon
     onnx.save(proto, str(file))
 
 
+def _settle(predictor: Predictor) -> None:
+    """Replace towers whose weights are computed in every pass by towers that have them."""
+    parts = predictor.logits.modules() if isinstance(predictor.logits, nn.Module) else ()
+    for part in parts:
+        if isinstance(part, AdaptedViT) and part.changes is not None:
+            settled = copy.deepcopy(part._tower[0])
+            settled.load_state_dict(changed_state(part))
+            part._tower[0], part.changes = settled, None
+
+
+def changed_state(tower: AdaptedViT) -> dict[str, Tensor]:
+    """The state of an image tower, with the weights that its changes compute."""
+    visual = tower._tower[0]
+    found: dict[str, Tensor] = dict(visual.state_dict())
+
+    def keep(changed: nn.Module) -> Tensor:
+        found.update({name: p.detach().clone() for name, p in changed.named_parameters()})
+        return torch.zeros(())
+
+    if tower.changes is not None:
+        tower.changes.within(visual, keep)
+    return found
+
+
 def described(about: About, backbone: Backbone) -> dict[str, Any]:
-    """What a user of an exported model has to know: its classes, and how an image is prepared."""
+    """Facts for the user of an exported model: its classes, and how an image is prepared."""
     return {
         "class_names": list(about.class_names),
         "task": about.task,

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from benchmarks.backbones import Backbone
 from benchmarks.errors import UserError
 from benchmarks.run.model_files import About
-from benchmarks.run.onnx_files import described
+from benchmarks.run.onnx_files import changed_state, described
 from benchmarks.safe_files import replacing
 from benchmarks.towers import image, open_clip_vit
 from methods.base import Predictor
@@ -140,14 +140,7 @@ def _named(prefix: str, state: State) -> State:
 def _state_of(about: About, tower: AdaptedViT) -> State:
     """The weights of an image tower with the updates of its blocks merged into them."""
     visual = tower._tower[0]
-    found: State = dict(visual.state_dict())
-    if tower.changes is not None:
-
-        def keep(changed: Any) -> Tensor:
-            found.update({n: p.detach().clone() for n, p in changed.named_parameters()})
-            return torch.zeros(())
-
-        tower.changes.within(visual, keep)
+    found = changed_state(tower)
     if tower.prompts is not None:
         raise _unmergeable(about, "prompts")
     if not any(True for _ in tower.slots.parameters()):

@@ -52,14 +52,14 @@ def exported(
     about = model.about
     backbone = backbone_of(model, options, device="cpu", precision="fp32")
     predictor = model.predictor(backbone)
+    batch = _images(images, about.upright, backbone)
+    wanted = _predicted(predictor, backbone, batch)
     write = write_onnx if onnx else write_tower
     try:
         write(file, about, predictor, backbone)
     except OSError as error:
         raise UserError(f"Cannot write {file}: {error.strerror or error}.") from error
-    batch = _images(images, about.upright, backbone)
     found = onnx_logits(file, batch) if onnx else tower_logits(file, backbone, batch)
-    wanted = _predicted(predictor, backbone, batch)
     difference = float((found - wanted).abs().max())
     if not difference <= TOLERANCE * max(1.0, float(wanted.abs().max())):
         for one in (file, head_file(file)):

@@ -139,6 +139,46 @@ def test_a_plug_in_may_lie_in_another_folder(
     assert torch.equal(found(batch), predictor.logits(batch))
 
 
+def test_modules_beside_a_plug_in_move_with_it(
+    plugin: Callable[..., Path], small: Backbone, tmp_path: Path
+) -> None:
+    """Their names contain the folder, which differs between machines."""
+    parts = """
+        class Scale:
+            def __init__(self, by):
+                self.by = by
+
+            def __call__(self, batch):
+                return self.by * batch.inputs
+    """
+    text = """
+        from dataclasses import dataclass
+
+        from methods.base import Method, Predictor
+        from methods.registry import register
+        from parts import Scale
+
+
+        @register("near", paper="none", needs="features")
+        @dataclass(frozen=True)
+        class Near(Method):
+            def fit(self, task):
+                return Predictor(Scale(3.0))
+    """
+    plugin(parts, "here/parts.py")
+    METHODS.load_file(plugin(text, "here/near.py"))
+    logits = METHODS.get("near")().fit(None).logits
+    writer = FunctionWriter(Names(METHODS.get("near").__module__), small)
+    form = writer.form(logits)
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    del METHODS.entries()["near"]
+    METHODS._classes.pop("near")
+    METHODS.load_file(tmp_path / "there" / "near.py")
+    names = Names(METHODS.get("near").__module__)
+    found = FunctionReader(writer.nodes, {}, names, small).value(form)
+    assert type(found) is not type(logits) and found.by == 3.0
+
+
 def test_what_no_file_can_hold_is_said(plugin: Callable[..., Path], small: Backbone) -> None:
     METHODS.load_file(plugin(PLUGIN))
     cls = METHODS.get("files")

@@ -142,7 +142,7 @@ def test_a_file_with_other_logits_is_not_kept(
     saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """As if a weight were written wrongly."""
+    """A weight that is written wrongly is seen."""
     from benchmarks.cli.parts import exported
 
     write = exported.write_tower
