@@ -1,10 +1,13 @@
-"""Formats of files that are called images and cannot be read as ones."""
+"""Files that are not what their names say: other formats, and messages in place of files."""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from pathlib import Path
 
-from benchmarks.input_files import in_place_of_a_file
+from benchmarks.errors import DataError
+from benchmarks.input_files import in_place_of_a_file, opened
 
 HEAD = 512
 """Bytes that are looked at."""
@@ -34,3 +37,14 @@ def no_image(head: bytes) -> str:
         if re.match(start, head, re.DOTALL):
             return f"it is {what}: convert it to JPEG or PNG"
     return in_place_of_a_file(head) or "unreadable or truncated image"
+
+
+def refuse_messages(file: Path) -> None:
+    """Refuse a file of data in whose place there is a pointer of Git LFS or a server's message.
+
+    Raises:
+        DataError: the message says which.
+    """
+    with suppress(OSError), opened(file) as stream:  # its reader says what is wrong
+        if what := in_place_of_a_file(stream.read(HEAD)):
+            raise DataError(f"{file}: {what}.")

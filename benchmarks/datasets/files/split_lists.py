@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.datasets.files.characters import shown
 from benchmarks.datasets.files.image_files import SUFFIXES
 from benchmarks.datasets.files.links import leaves
+from benchmarks.datasets.files.other_formats import refuse_messages
 from benchmarks.errors import DataError, DataMissing
 from benchmarks.input_files import MB, read_text
 
@@ -93,6 +94,7 @@ def read_captions(file: Path) -> dict[str, str]:
 
 def _lines(file: Path) -> list[tuple[int, str, str]]:
     """Return (line number, path, text after the path) of every line that is not blank."""
+    refuse_messages(file)
     try:
         text = read_text(file, _LIMIT, "utf-8-sig")
     except FileNotFoundError as error:

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from benchmarks.datasets.files import characters
 from benchmarks.datasets.files.links import leaves
+from benchmarks.datasets.files.other_formats import refuse_messages
 from benchmarks.errors import DataError, DataMissing
 from benchmarks.input_files import opened
 
@@ -49,6 +50,7 @@ def members(archive: Path) -> Iterator[Member]:
         DataMissing: there is no such archive.
         DataError: it is no tar archive, compressed, damaged, or has a member that is refused.
     """
+    refuse_messages(archive)
     try:
         with opened(archive) as stream:
             _refuse_compressed(archive, stream.peek(8))

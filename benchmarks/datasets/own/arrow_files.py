@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.cache import cache_dir
 from benchmarks.datasets.files.links import Links
+from benchmarks.datasets.files.other_formats import refuse_messages
 from benchmarks.datasets.own.labels import SPLIT_NAMES
 from benchmarks.errors import DataError, counted, first_few
 from benchmarks.input_files import MB, read_text
@@ -56,6 +57,7 @@ def _opener(folder: Path, root: Path) -> Callable[[], Table]:
             )
         for name in names:
             Links(root).check(folder / name)
+            refuse_messages(folder / name)
         return _guarded(folder, lambda datasets: datasets.load_from_disk(str(folder)))
 
     return open_it
@@ -97,6 +99,7 @@ def _parquet_opener(folder: Path, files: Sequence[Path]) -> Callable[[], Table]:
         import pyarrow.parquet as pq
 
         for file in files:
+            refuse_messages(file)
             try:
                 about = pq.read_metadata(file)
             except Exception as error:  # pyarrow raises its own errors

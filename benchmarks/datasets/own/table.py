@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.datasets.files import characters
 from benchmarks.datasets.files.characters import shown
+from benchmarks.datasets.files.other_formats import refuse_messages
 from benchmarks.datasets.own.entries import UNASSIGNED, Complaints, Entry, Folders, Listing
 from benchmarks.datasets.own.labels import SPLIT_NAMES, labels_of, plain, unfit
 from benchmarks.datasets.own.spec import Spec
@@ -222,6 +223,7 @@ def _read(table: Path) -> tuple[list[str], Iterable[Row]]:
     """Names of the columns and the rows."""
     if not os.path.exists(table):
         raise DataMissing(f"{table}: no such file.")
+    refuse_messages(table)
     if table.suffix.lower() in (".parquet", ".pq"):
         return _read_parquet(table)
     if table.suffix.lower() not in _TABLES:
