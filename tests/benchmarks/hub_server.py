@@ -25,6 +25,8 @@ class Hub:
     requests: list[str] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
     """Tokens of the requests that change something."""
+    private: dict[str, bool] = field(default_factory=dict)
+    """USER/NAME -> whether it was made so."""
     url: str = ""
 
 
@@ -87,6 +89,7 @@ def answer(hub: Hub, command: str, path: str, body: bytes) -> tuple[int, str, by
         asked = json.loads(body)
         name = f"{asked['organization']}/{asked['name']}"
         hub.files.setdefault(name, {})
+        hub.private.setdefault(name, asked.get("private") or asked.get("visibility") == "private")
         return as_json({"url": f"{hub.url}/datasets/{name}", "name": name})
     if path == "/api/validate-yaml":
         return as_json({"errors": [], "warnings": []})
@@ -116,7 +119,8 @@ def answer(hub: Hub, command: str, path: str, body: bytes) -> tuple[int, str, by
             entry = json.loads(line)
             if entry["key"] == "file":
                 files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
-        return as_json({"commitUrl": f"{hub.url}/c", "commitOid": COMMIT, "success": True})
+        url = f"{hub.url}/datasets/{name}/commit/{COMMIT}"
+        return as_json({"commitUrl": url, "commitOid": COMMIT, "success": True})
     if what == "resolve":
         file = rest.partition("/")[2]
         if file in files:
