@@ -258,6 +258,18 @@ def test_parquet_files_that_are_missing_or_damaged(tmp_path: Path) -> None:
         load(typed)
 
 
+def test_parquet_that_unpacks_to_much_more(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"image": [bytes(60_000_000)], "label": [0]})
+    (tmp_path / "p").mkdir()
+    file = tmp_path / "p" / "train.parquet"
+    pq.write_table(table, file, compression="zstd", use_dictionary=False)
+    with pytest.raises(DataError, match=r"contents are many times larger than the file"):
+        load(describe(tmp_path, huggingface="p"))
+
+
 def test_other_folders_are_described(tmp_path: Path) -> None:
     typed = describe(tmp_path, huggingface="p")
     with pytest.raises(DataMissing, match=r"p: no such folder"):
