@@ -66,19 +66,23 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from benchmarks.cli.parts.json_answer import print_json
     from methods.registry import METHODS
 
-    for file in options.plugin:
-        METHODS.load_file(file)
     if options.runs or options.arch:
         from benchmarks.cli.parts.backbone_lists import print_arch, print_runs
         from benchmarks.errors import UserError
+        from benchmarks.processes import staying_here
 
         if options.what not in (None, "backbones"):
             raise UserError("--runs and --arch list backbones: `list backbones --runs METHOD`.")
-        if options.runs:
-            print_runs(options.runs, console, as_json=options.json)
-        else:
-            print_arch(options.arch, console, as_json=options.json)
+        with staying_here():  # methods are fitted to find out, those of plug-ins as well
+            for file in options.plugin:
+                METHODS.load_file(file)
+            if options.runs:
+                print_runs(options.runs, console, as_json=options.json)
+            else:
+                print_arch(options.arch, console, as_json=options.json)
         return 0
+    for file in options.plugin:
+        METHODS.load_file(file)
     chosen = [options.what] if options.what else ["methods", "datasets", "backbones"]
     if options.json:
         print_json({kind: _KINDS[kind][0](console) for kind in chosen})

@@ -259,7 +259,11 @@ def _imported(origin: Origin) -> list[tuple[Catalog, str]]:
             origin.run()
     except UserError as error:
         for catalog, name in _ADDED[before:]:
-            catalog.entries(scan_only=True).pop(name, None)
+            entries = catalog.entries(scan_only=True)
+            if isinstance(origin, PluginFile):
+                entries.pop(name, None)
+            elif name in entries:  # by a part that imports, of which another entry point may be
+                entries[name] = replace(entries[name], origin=origin)
         del _ADDED[before:]
         if origin.place in str(error):
             raise

@@ -56,7 +56,7 @@ def _values(action: argparse.Action, current: str, words: Sequence[str]) -> list
 
 def _names(action: argparse.Action, metavar: str) -> list[str]:
     dest = action.dest
-    if dest == "words":
+    if dest == "words" or (metavar == "NAME" and dest == "name"):  # a new name
         return []
     if action.choices is not None:
         return list(action.choices)

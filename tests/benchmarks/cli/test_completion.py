@@ -52,6 +52,8 @@ from tests.benchmarks.cli.commands import ROOT, Command, the_line
         ("list back", ["backbones"]),
         ("list backbones --arch RN50x1", ["RN50x16", "RN50x16-quickgelu"]),
         ("completion z", ["zsh"]),
+        ("new-method RN", []),  # a name that is new
+        ("new-method mine --needs i", ["images"]),
         ("report ", []),  # files
         ("--config ", []),
         ("nonsense x", []),

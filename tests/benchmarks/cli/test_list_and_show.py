@@ -38,6 +38,15 @@ def test_list_shows_a_plug_in_and_where_it_comes_from(command: Command, mine: Pa
     assert command("list", "--plugin", "nowhere.py").status == 2
 
 
+@pytest.mark.slow  # a fit of every method
+@pytest.mark.children
+def test_an_architecture_is_tried_with_a_plug_in(command: Command, mine: Path) -> None:
+    ended = command("list", "--arch", "RN50", "--plugin", "mine.py", "--json")
+    reasons = {one["name"]: one["reason"] for one in json.loads(ended.out)["methods"]}
+    assert ended.status == 0
+    assert reasons["mine"] == reasons["zero_shot"] == ""
+
+
 def test_show_a_method(command: Command, mine: Path) -> None:
     ended = command("show", "lift")
     assert ended.status == 0

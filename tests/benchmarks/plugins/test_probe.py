@@ -183,6 +183,19 @@ def test_an_installed_package_may_have_several_modules(
     assert "a_package_of_tests" not in sys.modules
 
 
+def test_a_broken_entry_point_takes_nothing_from_a_sound_one(
+    installed: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    installed(SOUND, "longtail_vlm.methods")
+    points = tmp_path / "a_package_of_tests-1.dist-info" / "entry_points.txt"
+    lines = ["[longtail_vlm.methods]", "a = a_package_of_tests:gone", "b = a_package_of_tests"]
+    points.write_text("\n".join(lines))
+    with staying_here():
+        origin = METHODS.entry("mine").origin
+    assert isinstance(origin, InstalledPlugin)
+    assert origin.package == "a_package_of_tests 1"
+
+
 def test_an_entry_point_of_another_kind(
     installed: Callable[[str, str], None], caplog: pytest.LogCaptureFixture
 ) -> None:
