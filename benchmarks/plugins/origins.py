@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from benchmarks.plugins.neighbours import Home
 IMPORT = "does not import"
 _PROJECT = Path(__file__).resolve().parents[2]
 _PACKAGE = "__init__.py"
+_NOT_THERE = re.compile(r"^cannot import name '(\w+)' from '(?:methods|benchmarks)\b")
 
 
 @dataclass(frozen=True)
@@ -185,9 +187,22 @@ def _place(error: BaseException, home: Home) -> str:
 
 
 def _hint(error: BaseException, home: Home) -> str:
-    """Advice on a neighbour that was not found; "" for any other error."""
+    """Advice on a name or a neighbour that was not found; "" for any other error."""
+    if type(error) is ImportError and (found := _NOT_THERE.search(str(error))):
+        places = _defined(found[1])
+        return f": {found[1]} is in {', '.join(places)}" if places else ""
     name = error.name if isinstance(error, ModuleNotFoundError) else None
     parts = neighbours.as_typed(name or "").split(".")
     if all(part.isidentifier() for part in parts) and home.folder.joinpath(*parts).is_dir():
         return f": the folder {'/'.join(parts)} beside it needs an {_PACKAGE}"
     return ""
+
+
+def _defined(name: str) -> list[str]:
+    """Modules below `methods/` that define a class or a function."""
+    pattern = re.compile(rf"^(?:def|class) {name}\b", re.MULTILINE)
+    return [
+        ".".join(file.relative_to(_PROJECT).with_suffix("").parts)
+        for file in sorted((_PROJECT / "methods").rglob("*.py"))
+        if pattern.search(file.read_text(encoding="utf-8"))
+    ]

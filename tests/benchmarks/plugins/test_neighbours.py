@@ -195,6 +195,14 @@ def test_a_home_is_a_folder_or_one_thing_in_it(write: Write) -> None:
             "No module named 'beside.nothing'; 'beside' is not a package (mine.py, line 1)",
         ),
         (
+            {"mine.py": "from methods.parts.heads import text_head"},
+            "line 1): text_head is in methods.parts.image.finetune",
+        ),
+        (
+            {"mine.py": "from methods.base import nothing_at_all"},
+            "methods/base.py) (mine.py, line 1)",
+        ),
+        (
             {"mine.py": "from .nothing import x"}, "No module named 'nothing' (mine.py, line 1)",
         ),
         (
