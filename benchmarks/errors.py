@@ -49,8 +49,8 @@ OTHER_NAMES = {
 """Names that other code and papers use, and ours."""
 
 
-def did_you_mean(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for an unknown `name`: lists similar names, or the first known ones if none is."""
+def did_you_mean(kind: str, name: str, known: Iterable[str], most: int = 12) -> UserError:
+    """The error for an unknown `name`: similar names, or the first `most` known ones if none is."""
     names = sorted(name for name in known if len(name) <= _COMPARED)
     if len(name) > _COMPARED:  # the comparison takes a time that grows with the square
         return UserError(f"Unknown {kind} '{name[:_COMPARED]}…'.")
@@ -67,7 +67,7 @@ def did_you_mean(kind: str, name: str, known: Iterable[str]) -> UserError:
     if near:
         hint = f"Did you mean: {', '.join(near)}?"
     else:
-        hint = f"Known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}."
+        hint = f"Known: {', '.join(names[:most])}{', …' if len(names) > most else ''}."
     return UserError(f"Unknown {kind} '{name}'. {hint}")
 
 

@@ -47,6 +47,8 @@ def load_records(folders: Sequence[Path], say: Say) -> LoadedRecords:
     stores: list[tuple[Path, Store]] = []
     for folder in folders:
         if not os.path.isdir(folder / "records"):
+            if folder.name == "records" and folder.is_dir():
+                raise UserError(f"{folder}: name the folder around it, {folder.parent}.")
             raise UserError(
                 f"No records under {folder}: name a folder that a run wrote to with --out."
             )

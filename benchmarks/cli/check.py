@@ -89,6 +89,9 @@ def check(
             raise UserError(
                 "Nothing to check: name a method (see `list`) or a --plugin FILE with one."
             )
+        for name in subjects:
+            if name.endswith(".py"):
+                raise UserError(f"'{name}' is a file: name it with --plugin {name}.")
         kinds = {name: info_of(name).tasks for name in subjects}  # refuses unknown names
         failed = 0
         for name in subjects:

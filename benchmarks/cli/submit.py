@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.parts.flags import add_sweep_flags
+from benchmarks.cli.parts.flags import add_sweep_flags, whole_number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,14 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--at-most",
-        type=int,
+        type=whole_number,
         default=50,
         metavar="N",
         help="tasks that run at a time (default 50)",
     )
     add(
         "--max-array",
-        type=int,
+        type=whole_number,
         metavar="N",
         help="tasks in one array (default: the cluster's MaxArraySize)",
     )

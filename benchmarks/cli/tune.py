@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.parts.flags import add_cell_flags, sweep_from
+from benchmarks.cli.parts.flags import add_cell_flags, sweep_from, whole_number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="D[,D2]",
         help="required: data sets to tune on; each gets its own recipe",
     )
-    add("--trials", type=int, metavar="N", help="number of trials (default 16)")
+    add("--trials", type=whole_number, metavar="N", help="number of trials (default 16)")
     add(
         "--folds",
-        type=int,
+        type=whole_number,
         metavar="K",
         help="score a trial on its training images in K folds, with K fits, so that every class "
         "with 2 or more images counts (default: on validation images)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.parts.flags import add_plugin, add_run_folder
+from benchmarks.cli.parts.flags import add_plugin, add_run_folder, whole_number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--port",
-        type=int,
+        type=whole_number,
         default=PORT,
         help=f"port to listen at (default {PORT}; 0 takes any free one)",
     )

@@ -15,6 +15,7 @@ from benchmarks.datasets.partitions import is_partition
 from benchmarks.errors import UserError, did_you_mean
 from benchmarks.file_names import expanded
 from benchmarks.plugins.values import GROUP_RULES, coerce
+from benchmarks.sweep.field_hints import key_hint
 from benchmarks.sweep.tracks import Track, tracks_of
 from benchmarks.yaml_files import yaml_mapping
 
@@ -182,6 +183,8 @@ def _refuse_contradictions(sweep: Sweep) -> None:
 def _sweep_value(name: str, value: Any, where: str) -> Any:
     """Return the value of one field of `Sweep`, from a flag or from YAML."""
     if name not in _keys():
+        if hint := key_hint(name):
+            raise UserError(f"Unknown key in {where} '{name}'. {hint}")
         raise did_you_mean(f"key in {where}", name, _keys())
     if name in ("methods", "datasets"):
         items = _items(value)
@@ -252,7 +255,9 @@ def _sweep_value(name: str, value: Any, where: str) -> Any:
     if name == "groups" and is_partition(text):
         return text
     if options is not None and text not in options:
-        raise UserError(f"{where}: '{text}' is not one of {', '.join(options)}.")
+        gpu = name == "device" and text.startswith(("gpu", "cuda"))
+        more = "; --gpus 0,1 chooses GPUs" if gpu else ""
+        raise UserError(f"{where}: '{text}' is not one of {', '.join(options)}{more}.")
     if name == "shard":
         _shard(text, where)
     return text

@@ -2,11 +2,12 @@
 
 from benchmarks.datasets.registry import DATASETS
 from benchmarks.errors import OTHER_NAMES, did_you_mean
+from benchmarks.sweep.tracks import KINDS
 from methods.registry import METHODS
 
 
 def test_other_names_lead_to_names_that_exist() -> None:
-    known = {*METHODS.entries(), *DATASETS.entries()}
+    known = {*METHODS.entries(), *DATASETS.entries(), *KINDS}
     known |= {field for name in METHODS.entries() for field in METHODS.fields(name)}
     known |= {field for name in DATASETS.entries() for field in DATASETS.fields(name)}
     assert set(OTHER_NAMES.values()) <= known

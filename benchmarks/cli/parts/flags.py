@@ -37,6 +37,20 @@ def sweep_from(options: argparse.Namespace, file: Path | None = None, **flags: A
     return read_sweep(file, given | flags)
 
 
+def whole_number(text: str) -> int:
+    """Return a whole number for argparse, which may be typed as 1e3.
+
+    Raises:
+        ArgumentTypeError: the text is none.
+    """
+    try:
+        if float(text) == int(float(text)):
+            return int(float(text))
+    except (ValueError, OverflowError):
+        pass
+    raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
+
+
 def add_data_root(parser: argparse.ArgumentParser) -> None:
     """Add `--data-root` to a verb that runs no cells."""
     parser.add_argument(

@@ -11,7 +11,7 @@ import importlib
 import os
 import pkgutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
@@ -123,6 +123,17 @@ def _refuse_unwritable(word: str) -> None:
         raise UserError(f"Argument '{word}' contains a character that cannot be written.")
 
 
+def _unknown_flag(verb: str, flag: str, known: Iterable[str]) -> UserError:
+    """The error for an unknown flag, which may be a field of a method."""
+    flags = list(known)
+    if "--set" in flags:
+        from benchmarks.sweep.field_hints import flag_hint
+
+        if hint := flag_hint(flag):
+            return UserError(f"Unknown argument of {verb} '{flag}'. {hint}")
+    return did_you_mean(f"argument of {verb}", flag, flags)
+
+
 def parse(words: Sequence[str]) -> tuple[Verb, argparse.Namespace]:
     """The verb that a command line calls and its options.
 
@@ -138,16 +149,16 @@ def parse(words: Sequence[str]) -> tuple[Verb, argparse.Namespace]:
     if not words or (words[0].startswith("-") and words[0] not in about):
         words = [DEFAULT, *words]
     elif words[0] not in (*verbs, *about):
-        hint = did_you_mean("verb", words[0], verbs)
+        hint = did_you_mean("verb", words[0], verbs, most=len(verbs))
         raise UserError(f"{hint} Methods go behind --methods.")
     parser, parsers = build_parsers(verbs)
     options, unknown = parser.parse_known_args(words)
+    flags = parsers[words[0]]._option_string_actions
     if unknown and not unknown[0].startswith("-"):
-        raise UserError(
-            f"Unexpected argument '{unknown[0]}': write a list with commas and no spaces, "
-            "behind its flag."
-        )
+        remedy = "write a list with commas and no spaces, behind its flag."
+        if "--methods" in flags and unknown[0] == words[1]:
+            remedy = "methods go behind --methods."
+        raise UserError(f"Unexpected argument '{unknown[0]}': {remedy}")
     if unknown:
-        flags = parsers[words[0]]._option_string_actions
-        raise did_you_mean(f"argument of {words[0]}", unknown[0], flags)
+        raise _unknown_flag(words[0], unknown[0], flags)
     return verbs[options.verb], options

@@ -221,7 +221,7 @@ def test_the_precision_of_gpus_is_not_guessed(
         ("--slurm array=1-3", "submit sets array itself"),
         ("--at-most 0", "--at-most 0: write a number of tasks, 1 or more"),
         ("--max-array 0", "--max-array 0: write a number"),
-        ("--at-most many", "argument --at-most: invalid int value: 'many'"),
+        ("--at-most many", "argument --at-most: 'many' is not a whole number"),
         ("--rerun always", "--rerun always: a task that is queued again would start over"),
         ("--check-data", "--check-data: every task would read all images"),
         ("--device mps", "--device mps: nodes of a cluster have cpu or cuda"),
