@@ -14,7 +14,7 @@ from tests.benchmarks.cli.commands import Command, content, the_line
 # ---- bad input -----------------------------------------------------------------------------------
 
 WORDS = {
-    "a verb like no other": (["xyz"], r"Unknown verb 'xyz'. Known: .*\blist, .*\brun, "),
+    "a verb like no other": (["xyz"], r"Unknown verb 'xyz'. Known: .*\bexport, .*\blist, "),
     "an unknown verb": (["runn"], r"Unknown verb 'runn'\. Did you mean: run, tune\?"),
     "a method in place of a verb": (["lift"], "Unknown verb 'lift'.*--methods"),
     "an unknown flag": (["--metods", "ncm"], "'--metods'.*--methods"),
