@@ -221,9 +221,7 @@ def best_on_validation(task: Task, module: Cache) -> tuple[float, float]:
     for beta in BETAS.tolist():
         looked_up = module.looked_up(affinity, beta)
         for alpha in ALPHAS.tolist():
-            found = score(zero_shot + alpha * looked_up, labels)
-            if task.scores == "softmax":
-                found = score(task.measured(zero_shot + alpha * looked_up), labels)
+            found = score(task.measured(zero_shot + alpha * looked_up), labels)
             if found > best[0]:
                 best = (found, alpha, beta)
     return best[1:]

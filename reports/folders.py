@@ -12,7 +12,6 @@ from benchmarks.errors import UserError, did_you_mean
 from benchmarks.sweep.fingerprints import fingerprint
 from methods.registry import METHODS
 from reports.compare.runs import NEEDED, Read
-from results.identity import selection_rules
 from results.schema import Record
 from results.store import Store, preference
 
@@ -92,10 +91,7 @@ def stale_keys(records: Sequence[Record]) -> set[str]:
         for r in records
         if r.provenance is not None
         and r.method in known
-        and all(
-            r.provenance.fingerprint != fingerprint(r.method, r.config, rule, r.dataset_config)
-            for rule in selection_rules(r)
-        )
+        and r.provenance.fingerprint != fingerprint(r.method, r.config)
     }
 
 

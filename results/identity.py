@@ -114,7 +114,7 @@ def check_key(record: Record) -> None:
         raise RecordError("the key does not follow from the identity and the fingerprint")
     # A cell that did not end has neither groups nor a selection in its record, and the name of its
     # data set shows the knobs: one of these specifications has the identity.
-    selections = selection_rules(record)
+    selections = _SELECTIONS if record.selection is None else (record.selection.rule,)
     rules = get_args(GroupRule) if record.groups is None else (record.groups.rule,)
     families, versions = _families(record.dataset), _versions(record.dataset_version)
     for family, version, select, groups in product(families, versions, selections, rules):
@@ -141,11 +141,6 @@ def check_key(record: Record) -> None:
     raise RecordError(
         "method, data set, seed or another part of the specification is not that of its key"
     )
-
-
-def selection_rules(record: Record) -> tuple[str, ...]:
-    """The rules by which the epoch may have been chosen: more than one if the cell did not end."""
-    return _SELECTIONS if record.selection is None else (record.selection.rule,)
 
 
 def _versions(version: str) -> list[str]:

@@ -249,11 +249,10 @@ def read(text: bytes, package: str) -> Source:
 
 
 def _statements(tree: ast.Module) -> tuple[list[ast.stmt], list[ast.Import | ast.ImportFrom]]:
-    """The statements that are not counted, and the import statements that are.
+    """The statements that do nothing when the module runs, and the import statements.
 
     The former are strings by themselves, which document a module, a class, a function or the field
-    above them; blocks under `if TYPE_CHECKING`; and blocks under `if task.scores == "softmax"`,
-    which act on few cells: `fingerprints.SOFTMAX_VERSION` counts for these.
+    above them, and blocks under `if TYPE_CHECKING`.
     """
     idle: list[ast.stmt] = []
     imports: list[ast.Import | ast.ImportFrom] = []
@@ -264,15 +263,6 @@ def _statements(tree: ast.Module) -> tuple[list[ast.stmt], list[ast.Import | ast
             case ast.Expr(value=ast.Constant(value=str())):
                 idle.append(node)
             case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=[]):
-                idle.append(node)
-            case ast.If(
-                test=ast.Compare(
-                    left=ast.Attribute(value=ast.Name(id="task"), attr="scores"),
-                    ops=[ast.Eq()],
-                    comparators=[ast.Constant(value="softmax")],
-                ),
-                orelse=[],
-            ):
                 idle.append(node)
             case ast.Import() | ast.ImportFrom():
                 imports.append(node)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from types import MappingProxyType
 from typing import Any
 
 from benchmarks.plugins import sources
@@ -14,18 +13,8 @@ from methods.parts.bases import base_config
 from methods.parts.losses import loss_files
 from methods.registry import METHODS, info_of
 
-SOFTMAX_VERSION = 1
-"""Part of the fingerprint of cells with `scores=softmax` and `--select val`. Increase it when a
-change under `if task.scores == "softmax"`, which no fingerprint counts, changes numbers. 1: the
-validation images are scored as the test images are."""
 
-
-def fingerprint(
-    name: str,
-    config: Mapping[str, Any],
-    select: str = "last",
-    dataset_config: Mapping[str, Any] = MappingProxyType({}),
-) -> str:
+def fingerprint(name: str, config: Mapping[str, Any]) -> str:
     """The source fingerprint of a configured method: records with another one are stale.
 
     It covers the code of the method's file and of the modules that its numbers depend on, which are
@@ -37,8 +26,6 @@ def fingerprint(
     Args:
         name: of a registered method.
         config: its hyper-parameters.
-        select: selection rule of the cell.
-        dataset_config: fields of its data set.
 
     Returns:
         16 hexadecimal digits.
@@ -49,8 +36,6 @@ def fingerprint(
     versions = [f"protocol {PROTOCOL_VERSION}", f"features {FEATURES_VERSION}"]
     if info_of(name).needs == "images":
         versions.append(f"pixels {PIXELS_VERSION}")
-    if select == "val" and dataset_config.get("scores") == "softmax":
-        versions.append(f"softmax {SOFTMAX_VERSION}")
     files = _files(name, config)
     if {"base_method", "base_fields"} <= config.keys():
         files += _files(config["base_method"], base_config(config))

@@ -158,7 +158,6 @@ def _labelled(sweep: Sweep, say: Callable[[str], None], *, elsewhere: bool) -> l
         backbone = identify(sweep.backbone or family.default_backbone)
         protocol = sweep.protocol or ("equal" if backbone.form == "embedded" else "paper")
         typed, partition = _partition(sweep, family, dataset)
-        fields = family.pinned()
         configs = []
         for choice in sweep.methods:
             recipe = recipes.of(choice.recipes, choice.name, dataset, backbone.name, protocol)
@@ -175,7 +174,7 @@ def _labelled(sweep: Sweep, say: Callable[[str], None], *, elsewhere: bool) -> l
             for choice, config, tuning in configs:
                 _refuse_unrecordable(sweep, choice, config, tuning, family, dataset)
                 deterministic = info_of(choice.name).deterministic
-                code = fingerprint(choice.name, config, sweep.select, fields)
+                code = fingerprint(choice.name, config)
                 cells += [
                     Cell(
                         method=choice.name,

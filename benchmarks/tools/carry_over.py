@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import UserError, counted
-from results.identity import cell_key, selection_rules
+from results.identity import cell_key
 from results.schema import Record
 from results.store import Store
 
@@ -43,7 +43,7 @@ print(json.dumps([
     fingerprint(*one[:wanted]) if one[0] in known else None for one in json.load(sys.stdin)
 ]))
 """
-"""Run within the sources of a commit: the fingerprints of methods as records configured them."""
+"""Run within the sources of a commit: the fingerprints of methods with their configurations."""
 
 
 def carry_over(out: Path, before: str, after: str, repository: Path = ROOT) -> tuple[int, int]:
@@ -66,10 +66,7 @@ def carry_over(out: Path, before: str, after: str, repository: Path = ROOT) -> t
         raise UserError(f"{problems[0]} (nothing is carried over)")
     if not records:
         raise UserError(f"No records under {out}: name a folder that a run wrote to with --out.")
-    asked = [
-        (record.method, record.config, selection_rules(record)[0], record.dataset_config)
-        for record in records
-    ]
+    asked = [(record.method, record.config) for record in records]
     old, new = (fingerprints_at(commit, asked, repository) for commit in (before, after))
     done = 0
     for record, was, will_be in zip(records, old, new, strict=True):
@@ -80,13 +77,13 @@ def carry_over(out: Path, before: str, after: str, repository: Path = ROOT) -> t
 
 
 def fingerprints_at(
-    commit: str, asked: Sequence[tuple[Any, ...]], repository: Path = ROOT
+    commit: str, asked: Sequence[tuple[str, dict[str, Any]]], repository: Path = ROOT
 ) -> list[str | None]:
     """Source fingerprints of methods, computed by the sources of a commit.
 
     Args:
         commit: any name that git knows it by.
-        asked: method, configuration, selection rule and fields of the data set of each record.
+        asked: methods with their configurations.
         repository: checkout that has the commit.
 
     Returns:

@@ -46,8 +46,7 @@ def validation_score(task: Task, module: nn.Module, needs: str, batch_size: int)
     """
     assert task.validation is not None
     module.eval()
-    if task.scores == "softmax":
-        module = task.as_measured(module)
+    module = task.as_measured(module)
     size = max(batch_size, AT_ONCE) if needs == "features" else batch_size
     while True:
         try:

@@ -33,11 +33,9 @@ from methods import tip_adapter
 from methods.base import Method, Predictor
 from methods.parts.heads import calibration
 from methods.registry import METHODS, info_of
-from reports.folders import stale_keys
 from results.schema import Record
 from results.store import Store
 from tests.benchmarks.oracles import sklearn_precisions
-from tests.results.factory import record_of
 
 pytestmark = pytest.mark.numeric
 
@@ -253,21 +251,6 @@ def test_the_search_of_tip_adapter_is_by_the_measure_of_the_test(
     assert by_softmax != by_logits
     chosen: Any = tip_adapter.TipAdapter().fit(task).logits
     assert (float(chosen.alpha), float(chosen.beta)) == pytest.approx(by_softmax)
-
-
-def test_records_of_epochs_chosen_by_logits_are_stale() -> None:
-    def cell(scores: str, select: str) -> Any:
-        data = [{"glyphscenes_lt": {"scores": scores}}]
-        given = {"methods": ["coop"], "datasets": data, "seeds": [0], "select": select}
-        return plan.expand(read_sweep(None, given)).cells[0]
-
-    plain = cell("logits", "val").fingerprint
-    assert cell("softmax", "last").fingerprint == plain
-    softmax = cell("softmax", "val")
-    assert softmax.fingerprint != plain
-    for code, stale in ((softmax.fingerprint, False), (plain, True)):
-        record = record_of(softmax, task="multi", provenance_fingerprint=code)
-        assert stale_keys([record]) == ({record.key} if stale else set())
 
 
 MULTI = [name for name, e in METHODS.entries().items() if "multi" in e.options.get("tasks", ())]

@@ -180,28 +180,6 @@ def test_an_import_for_types_alone_does_not_count(tree: Path) -> None:
     assert not changes("zero_shot", tree / "methods" / "parts" / "image" / "vit.py")
 
 
-SOFTMAX = 'if task.scores == "softmax":\n    x = 1\n'
-
-
-def test_what_acts_on_softmax_scores_alone_counts_for_cells_chosen_by_them(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    user = tree / "methods" / "zero_shot.py"
-    assert not changes("zero_shot", user, SOFTMAX)
-    assert changes("zero_shot", user, f"{SOFTMAX}else:\n    x = 2\n")
-    assert changes("zero_shot", user, SOFTMAX.replace("softmax", "logits"))
-    assert changes("zero_shot", user, SOFTMAX.replace("task", "other"))
-
-    def of(select: str, scores: str) -> str:
-        return fingerprints_of.fingerprint("zero_shot", {}, select, {"scores": scores})
-
-    plain, chosen = of("last", "logits"), of("val", "softmax")
-    assert of("val", "logits") == of("last", "softmax") == plain != chosen
-    monkeypatch.setattr(fingerprints_of, "SOFTMAX_VERSION", fingerprints_of.SOFTMAX_VERSION + 1)
-    assert of("last", "softmax") == plain
-    assert of("val", "softmax") not in (plain, chosen)
-
-
 def test_a_part_may_import_its_neighbour_relatively(tree: Path) -> None:
     parts = tree / "methods" / "parts"
     append(parts / "heads" / "priors.py", "from ..image import vit")
