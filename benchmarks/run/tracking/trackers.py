@@ -117,6 +117,7 @@ class _Account:
         self._broken.add(key)
         if not self._failed:
             self._failed = True
+            reason = reason.rstrip(".")
             self._say(f"--track {self._track}: {reason}. The sweep goes on without it.")
 
     def waits(self) -> None:
@@ -128,7 +129,7 @@ class _Account:
         missing = len(self._begun - self._whole)
         if self._failed and missing:
             cells = counted(len(self._begun), "cell")
-            self._say(f"--track {self._track}: {missing} of {cells} are incomplete there.")
+            self._say(f"--track {self._track}: incomplete there: {missing} of {cells}.")
 
 
 class _Lane(Protocol):

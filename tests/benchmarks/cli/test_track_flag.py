@@ -89,5 +89,5 @@ def test_trackers_in_processes_of_their_own(
         assert told(calls, key) == curves
     assert ended.out.count("exit-log: its process ended by itself, with exit status 3.") == 1
     assert ended.out.count("hang-begin: no answer for 2 s.") == 1
-    assert ended.out.count(":exit-log: 3 of 4 cells are incomplete there.") == 1
-    assert ended.out.count(":hang-begin: 4 of 4 cells are incomplete there.") == 1
+    assert ended.out.count(":exit-log: incomplete there: 3 of 4 cells.") == 1
+    assert ended.out.count(":hang-begin: incomplete there: 4 of 4 cells.") == 1

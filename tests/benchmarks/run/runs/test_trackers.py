@@ -120,7 +120,7 @@ def test_a_tracker_that_fails_harms_nothing(trained: list[Cell], out: Path, call
         said
         == [
             f"--track {name}: ValueError: no luck. The sweep goes on without it.",
-            f"--track {name}: {lacking} of 3 cells are incomplete there.",
+            f"--track {name}: incomplete there: {lacking} of 3 cells.",
         ][: 2 if lacking else 1]
     )
     assert sum(one["call"] == "end" for one in seen()) == 3  # the other tracker has them all
