@@ -224,6 +224,7 @@ class _Elsewhere:
             self._thread.join(0.1)
             if time.monotonic() - self._answered > patience:
                 self._give_up("", f"no answer for {patience:g} s")
+                self._thread.join(PATIENCE_S)  # it closes the pipe of the child that was struck
                 return
 
     def _pass_on(self) -> None:
@@ -238,7 +239,7 @@ class _Elsewhere:
                 error = str(self._child.receive(PATIENCE_S).head["error"])
             except Overdue:
                 self._give_up(key, f"no answer for {PATIENCE_S:g} s")
-            except Ended as ended:
+            except (Ended, OSError) as ended:  # OSError: an interrupted run has closed the pipe
                 self._give_up(key, str(ended))
             else:
                 self._answered = time.monotonic()
