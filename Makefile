@@ -12,8 +12,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # One thread a worker (tests/conftest.py); more than eight workers only cost memory. Each worker gets
 # whole files, which share fixtures, until it steals. The number that follows is the seconds one test
-# may take.
-TEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal --timeout
+# may take. Bytecode is written whatever the environment says: each command that a test starts would
+# compile the suite anew.
+TEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal --timeout
 
 # Two ways in which another processor rounds. Variables that a build of torch does not know do nothing.
 OLD_KERNELS := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41

@@ -61,10 +61,12 @@ from reports.compare.families import judge
 from reports.compare.files import comparisons_csv, pairs_markdown
 from reports.compare.rows import find_row
 from reports.figures.groups import groups as groups_figure
+from reports.figures.registry import TABLE_FIGURES
 from reports.report import write_report
 from results.schema import Record, RecordError
 from tests.results.factory import make_record
 
+TABLE_FIGURES.clear()  # slow; the panels of one are read below
 out = Path(sys.argv[1])
 rng = np.random.default_rng(0)
 labels = np.repeat(np.arange(6), 50)
