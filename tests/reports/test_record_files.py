@@ -43,8 +43,8 @@ def test_json_has_every_field_but_those_by_class(records: list[Record], tmp_path
                 flat |= {f"{name}.{key}": item for key, item in (value or {}).items()}
             else:
                 flat[name] = value
-        for name in ("class_names", "nearest", "metrics.per_class", "groups.train_counts",
-                     "groups.membership"):  # fmt: skip
+        for name in ("class_names", "class_keys", "nearest", "metrics.per_class",
+                     "groups.train_counts", "groups.membership"):  # fmt: skip
             flat.pop(name, None)
         assert {name: value for name, value in line.items() if name in flat} == flat
         assert {value for name, value in line.items() if name not in flat} <= {None}

@@ -55,7 +55,7 @@ def _tiff_of_tags(tags: int, size: int) -> bytes:
     return b"II*\0" + start + bytes(size) + struct.pack("<H", len(entries)) + listed + bytes(4)
 
 
-BOMB = zlib.compress(bytes(20_000_000))
+BOMB = zlib.compress(bytes(70_000_000))  # of texts, Pillow reads 64 MB
 ATTACKS = {
     "60,000 × 60,000": (_png_of(60_000, 60_000), "million pixels; set LONGTAIL_VLM_MAX_PIXELS"),
     "10,000 × 10,000": (_png_of(10_000, 10_000), "more than 89.5 million pixels"),
@@ -75,9 +75,9 @@ ATTACKS = {
     "PPM digits": (b"P6\n" + b"1" * 20_000 + b" 1\n255\nabc", "unreadable"),
     "PPM in text": (b"P3\n999 999\n255\n" + b"1 " * 3 * 999**2, "a large image in text"),
     "TIFF tags": (_tiff_of_tags(2_000, 10_000), "unreadable|too many parts"),
-    "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"></svg>', "unreadable"),
+    "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"></svg>', "it is an SVG drawing"),
     "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "unreadable"),
-    "PDF": (b"%PDF-1.4\n1 0 obj\n", "unreadable"),
+    "PDF": (b"%PDF-1.4\n1 0 obj\n", "it is a PDF file"),
     "nothing": (b"", "the file is empty"),
     "a cut PNG": (PNG[:-40], "unreadable or truncated"),
     "a cut JPEG": (JPEG[:-40], "unreadable or truncated"),

@@ -118,7 +118,7 @@ def test_list_and_show_tell_the_state(search: Tune, capsys: pytest.CaptureFixtur
     for state in ("current", "stale"):
         capsys.readouterr()
         assert run_benchmarks.main(["list", "recipes"]) == 0
-        assert re.search(rf"mine__.* 1 +{state}", " ".join(capsys.readouterr().out.split()))
+        assert re.search(rf"mine__.*\.yaml {state}", " ".join(capsys.readouterr().out.split()))
         assert run_benchmarks.main(["show", "mine"]) == 0
         assert f"({state})" in " ".join(capsys.readouterr().out.split())
         _change(file, tuning={"source": "0" * 16})
