@@ -54,7 +54,7 @@ def commands(section: str) -> list[Documented]:
     """The commands of a section, also those within its text."""
     joined = section.replace("\\\n", " ").replace("\n", " ")
     found = re.findall(r"run_benchmarks\.py ((?:report|compare) results/reference/.*?)(?=  |$)",
-                       section.replace("\\\n       ", ""), re.M)  # fmt: skip
+                       re.sub(r" *\\\n +", " ", section), re.M)  # fmt: skip
     found += re.findall(r"`((?:report|compare) results/reference/[^`]*)`", joined)
     return [Documented(RESULTS, " ".join(text.split()), slice(0, 0)) for text in found]
 
