@@ -206,7 +206,9 @@ class World:
 
 
 def without_times(table: str) -> str:
-    return re.sub(r"[0-9.]+ *(s|min|h)\b|[0-9.]+(?= *&)(?=[^&]*\\\\)", "", table)
+    """A table without times, the spaces that depend on their width, and the name of its folder."""
+    rest = r"\\hspace\{[^}]*\}|(?<=tab:)\w+(?=:)"
+    return re.sub(rf"{rest}|[0-9.]+ *(s|min|h)\b|[0-9.]+(?= *&)(?=[^&]*\\\\)", "", table)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
