@@ -41,6 +41,20 @@ def may_write(file: Path) -> bool:
     )
 
 
+def require_writable(file: Path) -> None:
+    """Make the folder of a file to write, before hours of work.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write {file}: {error.strerror or error}.") from error
+    if not may_write(file):
+        raise UserError(f"Cannot write {file}: it is a folder or write-protected.")
+
+
 def expanded(path: str | Path, where: str) -> Path:
     """The path with `~` as the home folder of the user and `$NAME` as that variable, if it is set.
 

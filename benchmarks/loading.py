@@ -8,7 +8,6 @@ traceback.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -17,6 +16,8 @@ from functools import cache
 from itertools import islice
 from typing import TypeVar
 
+from benchmarks.limits import visible_processors
+
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -24,12 +25,7 @@ AHEAD = 2
 """Results that are made before the caller requests them."""
 
 
-def processors() -> int:
-    """Number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-THREADS = min(16, processors())
+THREADS = min(16, visible_processors())
 """Size of the process's thread pool for images."""
 _THREAD_NAME = "images"
 

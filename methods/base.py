@@ -216,11 +216,6 @@ class Checkpoint(Protocol):
         """Seconds of training that led to the loaded state; 0 if none was loaded."""
         ...
 
-    @property
-    def stages(self) -> tuple[Mapping[str, Any], ...]:
-        """Final module states of the finished trainings, in their order."""
-        ...
-
 
 class TextCache(Protocol):
     """Frozen text features, read from the store if they are known."""

@@ -42,14 +42,15 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         UserError: no such model, a form that it does not have, or other logits.
     """
     from benchmarks.cli.parts.exported import exported
-    from benchmarks.cli.parts.prediction import found_images, refuse_unwritable
+    from benchmarks.cli.parts.prediction import found_images
     from benchmarks.cli.parts.saved_models import find_model, fitting
     from benchmarks.errors import UserError
+    from benchmarks.file_names import require_writable
     from benchmarks.processes import staying_here
 
     if options.to.suffix not in (".onnx", ".safetensors"):
         raise UserError(f"--to {options.to}: name a file that ends in .onnx or .safetensors.")
-    refuse_unwritable(options.to)
+    require_writable(options.to)
     images = found_images(options.images) if options.images else None
     with staying_here():
         model = find_model(options, console)

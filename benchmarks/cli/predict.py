@@ -50,20 +50,20 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         answer,
         found_images,
         predicted,
-        refuse_unwritable,
         said,
         table_of,
         write_csv,
     )
     from benchmarks.cli.parts.saved_models import find_model, fitting
     from benchmarks.errors import UserError, counted
+    from benchmarks.file_names import require_writable
     from benchmarks.processes import staying_here
 
     if options.top < 1:
         raise UserError(f"--top {options.top}: write 1 or more.")
     out = options.out if options.json else options.out or FILE
     if out is not None:
-        refuse_unwritable(out)
+        require_writable(out)
     images = found_images(options.images)
     with staying_here():  # it has no labels to keep, and writes no record
         model = find_model(options, console)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -224,8 +224,3 @@ class NoCheckpoint:
     def earlier_s(self) -> float:
         """No earlier training."""
         return 0.0
-
-    @property
-    def stages(self) -> tuple[Mapping[str, Any], ...]:
-        """No states are kept."""
-        return ()

@@ -51,7 +51,6 @@ class FileCheckpoint:
         self._file = file
         self._batch = batch
         self._remarks = [] if remarks is None else remarks
-        self._trained: dict[int, Mapping[str, Any]] = {}
         self._seconds = seconds
         self._started = self._last = time.monotonic()
         self.earlier_s = 0.0
@@ -115,13 +114,7 @@ class FileCheckpoint:
         self._last = time.monotonic()
 
     def trained(self, stage: int, state: Mapping[str, Any]) -> None:
-        """Remember the state for `stages`."""
-        self._trained[stage] = state
-
-    @property
-    def stages(self) -> tuple[Mapping[str, Any], ...]:
-        """States of the finished trainings, in order."""
-        return tuple(self._trained[stage] for stage in sorted(self._trained))
+        """Do nothing: a saved model has the function that follows from the state."""
 
 
 @cache

@@ -13,8 +13,9 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -61,10 +62,21 @@ class OnImages(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, C)."""
         ((predictor, backbone),) = self._parts
-        index = torch.arange(images.shape[0])
-        if predictor.needs == "images":
-            return predictor.logits(Batch(index, None, images)).float()
-        return predictor.logits(Batch(index, _features(backbone, images), None)).float()
+        return logits_on(predictor, images, partial(_features, backbone))
+
+
+def logits_on(predictor: Predictor, images: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
+    """(B, C) logits of one view of images.
+
+    Args:
+        predictor: the predictor.
+        images: (B, 3, S, S), normalised.
+        encode: images -> (B, D) features, for predictors on features.
+    """
+    index = torch.arange(images.shape[0])
+    if predictor.needs == "images":
+        return predictor.logits(Batch(index, None, images)).float()
+    return predictor.logits(Batch(index, encode(images), None)).float()
 
 
 def _features(backbone: Backbone, images: Tensor) -> Tensor:

@@ -25,7 +25,3 @@ class Memory:
     @property
     def earlier_s(self) -> float:
         return 0.0
-
-    @property
-    def stages(self) -> tuple[Mapping[str, Any], ...]:
-        return ()

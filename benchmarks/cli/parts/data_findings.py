@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets.base import DataSet, Split
+from benchmarks.datasets.base import DataSet, Split, images_per_class
 from benchmarks.datasets.checking import SHOWN, read_all
 from benchmarks.datasets.own.card import data_card
 from benchmarks.datasets.own.family import OwnData
@@ -56,7 +56,7 @@ def findings(family: OwnData) -> tuple[list[str], bool]:
 def _counts(data: DataSet, splits: dict[str, Split]) -> list[str]:
     """A table of the images of each class in each split, the largest class first."""
     names = data.texts.class_names
-    counts = {name: _per_class(split, len(names)) for name, split in splits.items()}
+    counts = {name: images_per_class(split.labels, len(names)) for name, split in splits.items()}
     order = np.argsort(-counts["train"], kind="stable")
     width = max(len("class"), *(len(names[c]) for c in order[:CLASSES]))
     rows = [f"{'class':{width}}  " + "  ".join(f"{name:>7}" for name in counts)]
@@ -67,12 +67,6 @@ def _counts(data: DataSet, splits: dict[str, Split]) -> list[str]:
     if len(names) > CLASSES:
         rows.append(f"and {len(names) - CLASSES} more classes")
     return rows
-
-
-def _per_class(split: Split, classes: int) -> NDArray[np.int64]:
-    labels = split.labels
-    found = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
-    return np.asarray(found, dtype=np.int64)
 
 
 def _ratio(counts: NDArray[np.int64]) -> str:

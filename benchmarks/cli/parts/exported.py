@@ -15,9 +15,8 @@ from benchmarks.cli.parts.saved_models import backbone_of
 from benchmarks.datasets.files.image_files import FileImages
 from benchmarks.errors import UserError, counted
 from benchmarks.run.model_files import SavedModel
-from benchmarks.run.onnx_files import onnx_logits, require_packages, write_onnx
+from benchmarks.run.onnx_files import logits_on, onnx_logits, require_packages, write_onnx
 from benchmarks.run.tower_files import head_file, tower_logits, write_tower
-from methods.base import Batch, Predictor
 
 COMPARED = 32
 """Most images that are compared."""
@@ -53,7 +52,8 @@ def exported(
     backbone = backbone_of(model, options, device="cpu", precision="fp32")
     predictor = model.predictor(backbone)
     batch = _images(images, about.upright, backbone)
-    wanted = _predicted(predictor, backbone, batch)
+    with torch.no_grad():
+        wanted = logits_on(predictor, batch, backbone.encode_images)
     write = write_onnx if onnx else write_tower
     try:
         write(file, about, predictor, backbone)
@@ -68,12 +68,12 @@ def exported(
             f"{about.label} as {file.suffix} gives other logits than `predict` (by "
             f"{difference:.2g}): {file} is not kept."
         )
-    what = "images of noise" if images is None else counted(len(batch), "image").split(" ")[1]
+    compared = counted(len(batch), "image") + (" of noise" if images is None else "")
     lines = [f"{about.label} on {about.dataset}, seed {about.seed}: {file}"]
     if not onnx:
         lines.append(f"Classifier: {head_file(file)}")
     lines.append(
-        f"Logits differ from those of `predict` by at most {difference:.2g} on {len(batch)} {what}."
+        f"Logits differ from those of `predict` by at most {difference:.2g} on {compared}."
     )
     if about.views != "whole":
         lines.append("Of one view: `predict` takes the mean over five crops of an image.")
@@ -90,12 +90,3 @@ def _images(images: Images | None, upright: bool, backbone: Backbone) -> Tensor:
         return backbone.normalise(torch.from_numpy(drawn))
     files = FileImages(images.root, images.files[:COMPARED], upright)
     return backbone.normalise(backbone.read(files, range(len(files))))
-
-
-@torch.no_grad()
-def _predicted(predictor: Predictor, backbone: Backbone, images: Tensor) -> Tensor:
-    """(B, C) logits of normalised images, as `predict` computes them for one view."""
-    index = torch.arange(len(images))
-    if predictor.needs == "images":
-        return predictor.logits(Batch(index, None, images)).float()
-    return predictor.logits(Batch(index, backbone.encode_images(images), None)).float()

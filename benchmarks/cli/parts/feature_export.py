@@ -17,7 +17,7 @@ from benchmarks.backbones import Backbone
 from benchmarks.cli.parts.progress import ProgressDisplay
 from benchmarks.datasets.base import DataSet
 from benchmarks.errors import UserError, counted
-from benchmarks.file_names import may_write, safe
+from benchmarks.file_names import require_writable, safe
 from benchmarks.inputs.export_files import SPLITS, Part, require_parquet, write_export
 from benchmarks.inputs.features import FeatureStore, user_store
 from benchmarks.protocol import FEATURES_VERSION
@@ -110,12 +110,7 @@ def _refuse(files: list[Path], *, overwrite: bool) -> None:
     for file in files:
         if os.path.lexists(file) and not overwrite:
             raise UserError(f"{file} exists; --overwrite replaces it.")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"Cannot write {file}: {error.strerror or error}.") from error
-        if not may_write(file):
-            raise UserError(f"Cannot write {file}: it is a folder or write-protected.")
+        require_writable(file)
 
 
 def _parts(

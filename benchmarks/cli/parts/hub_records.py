@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.datasets.own.places import REPOSITORY
 from benchmarks.errors import UserError, counted, first_few
 from benchmarks.safe_files import scratch_folder
 from reports.aggregate import build_tables
@@ -21,7 +22,6 @@ from results.store import Store
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _TABLES = 50
 """Most tables of a card."""
 
@@ -149,7 +149,7 @@ def _client(repository: str) -> HfApi:
     from huggingface_hub import HfApi
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    if not _NAME.fullmatch(repository):
+    if not re.fullmatch(REPOSITORY, repository, re.ASCII):
         raise UserError(f"'{repository}' is not the name of a data set on the hub: USER/NAME.")
     disable_progress_bars()
     return HfApi()

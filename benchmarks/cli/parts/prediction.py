@@ -24,7 +24,7 @@ from benchmarks.datasets.checking import damaged
 from benchmarks.datasets.files.image_files import SUFFIXES, FileImages
 from benchmarks.datasets.files.links import Links
 from benchmarks.errors import DataError, UserError
-from benchmarks.file_names import is_hidden, may_write
+from benchmarks.file_names import is_hidden
 from benchmarks.inputs.features import user_store
 from benchmarks.inputs.samples import SplitSamples
 from benchmarks.run.logits import logits_of_all
@@ -255,20 +255,6 @@ def distinct(names: Sequence[str]) -> list[str]:
     """
     times = Counter(["file", "classes", *names])
     return [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]
-
-
-def refuse_unwritable(out: Path) -> None:
-    """Refuse an output file that cannot be written, before hours of work.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"Cannot write {out}: {error.strerror or error}.") from error
-    if not may_write(out):
-        raise UserError(f"Cannot write {out}: it is a folder or write-protected.")
 
 
 def write_csv(table: pd.DataFrame, out: Path) -> None:

@@ -18,8 +18,10 @@ KEYS = ("images", "table", "shards", "huggingface", "splits")
 
 _KINDS = ("table", "shards", "huggingface", "images")
 _PART = r"[A-Za-z0-9][\w.-]*"
+REPOSITORY = rf"{_PART}/{_PART}"
+"""Pattern of USER/NAME on the hub, in ASCII."""
 _HUB_NAME = re.compile(
-    rf"{HUB}(?P<repository>{_PART}/{_PART})(?P<folder>(?:/{_PART})*)(?:@(?P<revision>[\w./-]+))?",
+    rf"{HUB}(?P<repository>{REPOSITORY})(?P<folder>(?:/{_PART})*)(?:@(?P<revision>[\w./-]+))?",
     re.ASCII,
 )
 

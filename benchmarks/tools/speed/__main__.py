@@ -18,7 +18,7 @@ from rich.table import Table
 
 from benchmarks.errors import UserError, did_you_mean
 from benchmarks.file_names import may_write
-from benchmarks.loading import processors
+from benchmarks.limits import visible_processors
 
 if TYPE_CHECKING:  # torch takes seconds to import: arguments are read without it
     from benchmarks.tools.speed.machine import Machine
@@ -79,7 +79,9 @@ def _chosen(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows here")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
-    parser.add_argument("--threads", type=int, default=min(2, processors()), help="of the CPU (2)")
+    parser.add_argument(
+        "--threads", type=int, default=min(2, visible_processors()), help="of the CPU (2)"
+    )
     parser.add_argument(
         "--jobs", type=int, default=2, metavar="N", help="workers of the sweeps with --jobs (2)"
     )
@@ -94,8 +96,8 @@ def _chosen(arguments: list[str] | None) -> argparse.Namespace:
     for name in chosen.parts:
         if name not in PARTS:
             parser.error(str(did_you_mean("part", name, PARTS)))
-    if not 1 <= chosen.threads <= processors():
-        parser.error(f"--threads {chosen.threads}: 1 to {processors()} of this machine.")
+    if not 1 <= chosen.threads <= visible_processors():
+        parser.error(f"--threads {chosen.threads}: 1 to {visible_processors()} of this machine.")
     if chosen.jobs < 1:
         parser.error(f"--jobs {chosen.jobs}: 1 or more.")
     if chosen.json is not None:

@@ -20,7 +20,7 @@ from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.loading import processors
+from benchmarks.limits import visible_processors
 from benchmarks.tools.speed.commands import Ended, has_flag, suite
 from benchmarks.tools.speed.machine import Machine
 from benchmarks.tools.speed.timing import Row
@@ -73,7 +73,7 @@ def engines(machine: Machine) -> list[Engine]:
     known = (
         Engine("one process", (), 1),
         Engine(f"--jobs {machine.jobs}", ("--jobs", str(machine.jobs)), machine.jobs),
-        Engine(f"--ray {machine.ray}", ("--ray", machine.ray), processors()),
+        Engine(f"--ray {machine.ray}", ("--ray", machine.ray), visible_processors()),
     )
     return [engine for engine in known if engine.at_hand]
 

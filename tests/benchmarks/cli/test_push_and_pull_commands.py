@@ -14,7 +14,7 @@ import run_benchmarks
 from results.record_file import text_of
 from results.schema import Record
 from results.store import Store
-from tests.benchmarks.hub_server import Hub, serving
+from tests.benchmarks.hub_server import Hub, lead_client_to, serving
 from tests.results.factory import failed_record, make_record
 
 Command = Callable[..., tuple[int, str]]
@@ -27,14 +27,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     from huggingface_hub import constants
 
     with serving() as found:
-        monkeypatch.setattr(constants, "ENDPOINT", found.url)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        lead_client_to(found, tmp_path / "cache", monkeypatch)
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE",
-            found.url + "/{repo_id}/resolve/{revision}/{filename}",
-        )  # fmt: skip
         monkeypatch.setenv("HF_TOKEN", "hf_made_up")
         monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
         monkeypatch.chdir(tmp_path)

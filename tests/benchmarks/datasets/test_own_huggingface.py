@@ -16,7 +16,7 @@ from benchmarks.datasets.same_files import same_files
 from benchmarks.errors import DataError, DataMissing, UserError
 from tests.benchmarks.datasets.own_files import describe, family, load, tree
 from tests.benchmarks.datasets.tar_files import encoded
-from tests.benchmarks.hub_server import Hub, serving
+from tests.benchmarks.hub_server import Hub, lead_client_to, serving
 
 
 def package() -> Any:
@@ -298,16 +298,8 @@ def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub on this machine with an empty cache for its client."""
-    from huggingface_hub import constants
-
     with serving() as found:
-        monkeypatch.setattr(constants, "ENDPOINT", found.url)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE",
-            found.url + "/{repo_id}/resolve/{revision}/{filename}",
-        )  # fmt: skip
+        lead_client_to(found, tmp_path / "cache", monkeypatch)
         yield found
 
 
