@@ -208,6 +208,13 @@ def compare(
     Raises:
         UserError: unknown variants, nothing in common, records that do not belong in one table, or
             predictions that are missing.
+
+    Examples:
+        >>> found = compare("results/reference/prompts", a="coop", b="lmpt")
+        >>> found["metric"].tolist()
+        ['overall', 'many', 'medium', 'few']
+        >>> bool((found["p"] <= found["p_adjusted"]).all())
+        True
     """
     request = Request(a, labels_in(b), labels_in(against))
     if not request.usable:

@@ -110,6 +110,12 @@ def test_every_table_fits_into_a_two_column_article(two_columns: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("program", ["xelatex", "lualatex"])
+def test_every_table_fits_with_the_newer_programs(program: str, tmp_path: Path) -> None:
+    assert not faults(log_of(tmp_path, files(COLUMN, "column"), program=program))
+
+
+@pytest.mark.slow
 def test_every_table_fits_into_an_article_with_one_column(tmp_path: Path) -> None:
     inputs = files(PAGE, "page") | files(read_width("3.2", "--latex-width"), "narrow")
     assert not faults(log_of(tmp_path, inputs, r"\documentclass{article}"))
