@@ -50,10 +50,13 @@ function classRows(table, c) {
     .map((row) => ({ row, value: rowValues(table, row)[c], runs: doneOf(row).map((r) => valuesOf(r)[c]) }))
     .filter(({ value }) => !Number.isNaN(value))
     .sort((x, y) => y.value - x.value);
+  const counted = table.task === "single" && rows.some(({ row }) => doneOf(row).some((record) => record.wrong !== undefined));
+  const others = (row) => (counted ? precisionAndF1(row, c).map(percent) : []);
   return region("Accuracy by row", h("div", { id: "class-rows" }, grid(
-    [{ text: "method", left: true }, table.task === "multi" ? "average precision" : "accuracy", "±", "", table.columns.find((c) => c.key === table.main).title],
+    [{ text: "method", left: true }, table.task === "multi" ? "average precision" : "accuracy", "±", "",
+      ...(counted ? ["precision", "F1"] : []), table.columns.find((c) => c.key === table.main).title],
     rows.map(({ row, value, runs }) => [row.text, percent(value), percent(deviation(runs.filter((v) => !missing(v)))),
-      bar(value), percent(row.values[table.main][0])]),
+      bar(value), ...others(row), percent(row.values[table.main][0])]),
     "This class by row, the mean over runs")));
 }
 

@@ -92,3 +92,16 @@ function mistakes(row, c) {
   const sorted = (map) => [...map].sort((x, y) => y[1] - x[1] || x[0] - y[0]);
   return runs.length ? { to: sorted(to), from: sorted(from) } : null;
 }
+
+/** Precision and F1 of a class in percent, the images of all runs together, as `report --per-class` has them. */
+function precisionAndF1(row, c) {
+  let [hits, given, labelled] = [0, 0, 0];
+  for (const { labels, right, top } of doneOf(row).map(predictionsOf).filter((run) => run?.top)) {
+    labels.forEach((label, i) => {
+      labelled += label === c;
+      given += top[i] === c;
+      hits += right[i] && label === c;
+    });
+  }
+  return [given ? (100 * hits) / given : NaN, labelled ? (200 * hits) / (given + labelled) : NaN];
+}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score, precision_score
 
 from benchmarks.visible import visible
 from reports.aggregate import build_tables
@@ -221,6 +222,12 @@ def test_a_class_and_who_knows_it(opened: Open, made: Made, file: Path) -> None:
     for method in ("lift", "ncm"):
         values = [r.metrics.per_class[3] for r in made.records if r.method == method]
         assert shown[method] == number(float(np.float32(np.mean(values))))
+    shown = {row[0]: row[4:6] for row in cells(page, "#class-rows")}
+    runs = [made.read(r) for r in made.records if r.method == "lift"]
+    labels, top = (np.concatenate(parts) for parts in zip(
+        *((run["labels"], run["top5"][:, 0]) for run in runs), strict=True))  # fmt: skip
+    of_class = [100.0 * score(labels == 3, top == 3) for score in (precision_score, f1_score)]
+    assert [float(value) for value in shown["lift"]] == pytest.approx(of_class, abs=0.051)
     page.get_by_role("button", name="Rarer").click()
     assert page.get_by_label("Class", exact=True).input_value() == "class 4"
     page.get_by_label("Class", exact=True).fill("nothing")
