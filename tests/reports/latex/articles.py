@@ -92,8 +92,9 @@ def log_of(
     labels = re.findall(r"\\label\{(.*?)\}", "".join(inputs.values()))
     known = "".join(rf"\newlabel{{{label}}}{{{{1}}{{1}}}}" + "\n" for label in labels)
     (folder / "article.aux").write_text(f"\\relax\n{known}", encoding="utf-8")
+    options = ["-interaction=nonstopmode", "-halt-on-error", WITHOUT_PDF[program]]
     ended = subprocess.run(
-        [program, "-interaction=nonstopmode", "-halt-on-error", WITHOUT_PDF[program], "article.tex"],
+        [program, *options, "article.tex"],
         cwd=folder, capture_output=True, check=False,
         env={**os.environ, "max_print_line": "10000"},
     )  # fmt: skip
