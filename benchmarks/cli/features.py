@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.parts.flags import add_image_size, add_machine_flags, add_plugin, sweep_from
+from benchmarks.cli.parts.flags import add_input_flags, add_machine_flags, add_plugin, sweep_from
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,12 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="last|val",
         help="val: with validation images, carved from the training images if there are no others",
     )
-    add(
-        "--transform",
-        metavar="checkpoint|lift|lmpt",
-        help="evaluation transform: the checkpoint's own (default) or that of a paper's code",
-    )
-    add_image_size(parser)
+    add_input_flags(parser)
     add_plugin(parser)
 
 

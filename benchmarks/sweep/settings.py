@@ -26,9 +26,9 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 GROUP_COUNTS = ("own", "ir100")
 LARGEST_SEED = 2**32 - 1
+"""Largest seed that all generators in use accept, including NumPy's legacy generator."""
 MOST_SEEDS = 10_000
 """Most seeds of a range such as 0-4."""
-"""Largest seed that all generators in use accept, including NumPy's legacy generator."""
 MOST_JOBS = 1024
 """Most worker processes of a run."""
 NARROWING = ("methods", "datasets", "set", "backbone", "protocol", "group_counts")

@@ -78,8 +78,10 @@ def _names(action: argparse.Action, metavar: str) -> list[str]:
         return [f"{kind}:" for kind in KINDS]
     if dest in ("columns", "metric", "sort", "metrics"):
         from benchmarks.metrics import METRICS
+        from reports.columns import COSTS
 
-        return [*METRICS, *(["rank", "asked"] if dest == "sort" else [])]
+        costs = list(COSTS.values()) if dest in ("columns", "sort") else []
+        return [*METRICS, *costs, *(["rank", "asked"] if dest == "sort" else [])]
     parts = re.split(r"[|,\[\]]+", metavar)
     return [part for part in parts if WORD.fullmatch(part)]
 

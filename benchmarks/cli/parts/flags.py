@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.backbone.names import TRANSFORMS
+
 if TYPE_CHECKING:
     from benchmarks.sweep.settings import Sweep
 
@@ -62,13 +64,18 @@ def add_data_root(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_image_size(parser: argparse.ArgumentParser) -> None:
-    """Add `--image-size` to a verb that loads a backbone."""
+def add_input_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that decide what a backbone sees of an image."""
+    parser.add_argument(
+        "--transform",
+        metavar="|".join(TRANSFORMS),
+        help="evaluation transform: the checkpoint's own (default) or that of a paper's code",
+    )
     parser.add_argument(
         "--image-size",
         metavar="PIXELS",
-        help="side of the backbone's input, if it is not to be that of the weights; position "
-        "embeddings are resized",
+        help="side of the backbone's input (default: that of its weights); position embeddings "
+        "are resized",
     )
 
 
@@ -223,7 +230,8 @@ def add_cell_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--protocol",
         metavar="paper|equal",
-        help="each method's published settings, or the same budget for all methods",
+        help="each method's published settings, or the same budget for all methods (default paper; "
+        "equal with the backbone glyph)",
     )
     add(
         "--jobs",
@@ -271,12 +279,7 @@ def add_sweep_flags(parser: argparse.ArgumentParser) -> None:
         metavar="last|val",
         help="epoch to report: the last, or the best on validation images (default last)",
     )
-    add(
-        "--transform",
-        metavar="checkpoint|lift|lmpt",
-        help="evaluation transform: the checkpoint's own (default) or that of a paper's code",
-    )
-    add_image_size(parser)
+    add_input_flags(parser)
     add("--remark", metavar="TEXT", help="a caveat to print in the captions of the tables")
     add("--rerun", metavar="missing|failed|always", help="which cells to compute (default missing)")
     add(

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.backbone.names import TRANSFORMS
 from benchmarks.cli.parts.completions import completions
 from benchmarks.cli.parts.verbs import find_verbs
 from benchmarks.datasets.registry import DATASETS
+from benchmarks.sweep import settings
 from methods.registry import METHODS
 from tests.benchmarks.cli.commands import ROOT, Command, the_line
 
@@ -43,6 +45,7 @@ from tests.benchmarks.cli.commands import ROOT, Command, the_line
         ("--set nothing.x", []),
         ("--set lift.x=y", []),
         ("--columns overall,worst_t", ["overall,worst_tenth"]),
+        ("--columns para", ["params"]),
         ("--sort ra", ["rank"]),
         ("--track ten", ["tensorboard:"]),
         ("show sag", ["sage"]),
@@ -71,6 +74,22 @@ def test_every_verb_method_and_data_set_is_offered() -> None:
     for name in [*names, *DATASETS.entries(scan_only=True)]:
         owner = METHODS if name in names else DATASETS
         assert completions(["--set", f"{name}."]) == [f"{name}.{f}=" for f in owner.fields(name)]
+
+
+@pytest.mark.parametrize(
+    ("flag", "values"),
+    [
+        ("--protocol", settings.PROTOCOLS),
+        ("--select", settings.SELECTIONS),
+        ("--transform", TRANSFORMS),
+        ("--rerun", settings.RERUNS),
+        ("--device", settings.DEVICES),
+        ("--precision", settings.PRECISIONS),
+        ("--group-counts", settings.GROUP_COUNTS),
+    ],
+)
+def test_a_flag_offers_every_value_that_it_takes(flag: str, values: tuple[str, ...]) -> None:
+    assert completions([flag, ""]) == list(values)
 
 
 def test_a_shell_that_is_unknown(command: Command) -> None:
