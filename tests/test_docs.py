@@ -9,7 +9,10 @@ import pytest
 import torch
 
 from benchmarks.conformance.tiny import tiny_task
+from benchmarks.sweep.plan import expand
+from benchmarks.sweep.settings import read_sweep
 from methods.registry import METHODS
+from reports.settings import read_settings
 from tests.page_commands import PAGES, ROOT
 
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
@@ -32,3 +35,18 @@ def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
     missing = [x for x in links if "://" not in x and not (page.parent / x).exists()]
     assert not missing
+
+
+def test_the_sweep_of_the_guide_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (text,) = re.findall(
+        r"^```yaml\n(.*?)^```", (ROOT / "docs/guide.md").read_text("utf-8"), re.M | re.S
+    )
+    file = tmp_path / "sweep.yaml"
+    file.write_text(text, "utf-8")
+    sweep = read_sweep(file, {"device": "cpu", "precision": "fp32"})
+    rows = {cell.label for cell in expand(sweep).cells}
+    assert set(sweep.compare) <= rows
+    assert read_settings({}, dict(sweep.report), file).view.columns[:2] == ("overall", "few")
