@@ -50,7 +50,10 @@ OTHER_NAMES = {
 
 
 def did_you_mean(kind: str, name: str, known: Iterable[str], most: int = 12) -> UserError:
-    """The error for an unknown `name`: similar names, or the first `most` known ones if none is."""
+    """The error for an unknown `name`: similar names, or the known ones if none is similar.
+
+    Of more than `most` known names the message has the first three.
+    """
     names = sorted(name for name in known if len(name) <= _COMPARED)
     if len(name) > _COMPARED:  # the comparison takes a time that grows with the square
         return UserError(f"Unknown {kind} '{name[:_COMPARED]}…'.")
@@ -67,13 +70,24 @@ def did_you_mean(kind: str, name: str, known: Iterable[str], most: int = 12) -> 
     if near:
         hint = f"Did you mean: {', '.join(near)}?"
     else:
-        hint = f"Known: {', '.join(names[:most])}{', …' if len(names) > most else ''}."
+        hint = f"Known: {', '.join(names if len(names) <= most else [*names[:3], '…'])}."
     return UserError(f"Unknown {kind} '{name}'. {hint}")
 
 
 def counted(number: int, noun: str) -> str:
     """`1 cell`, `2 cells`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """The message of an error on one line, without a full stop; its type if there is no message.
+
+    Args:
+        error: any error.
+        limit: largest number of characters.
+    """
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def first_few(items: Sequence[str], between: str = ", ", limit: int = 3) -> str:

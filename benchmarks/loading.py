@@ -16,7 +16,7 @@ from functools import cache
 from itertools import islice
 from typing import TypeVar
 
-from benchmarks.limits import visible_processors
+from benchmarks.limits import processors
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -25,7 +25,7 @@ AHEAD = 2
 """Results that are made before the caller requests them."""
 
 
-THREADS = min(16, visible_processors())
+THREADS = min(16, processors())
 """Size of the process's thread pool for images."""
 _THREAD_NAME = "images"
 

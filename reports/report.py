@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -45,6 +45,7 @@ from reports.outputs import SWEEP_OUTPUTS, TABLE_OUTPUTS, Content
 from reports.page.document import Content as PageContent
 from reports.page.document import document, page_data
 from reports.per_class import (
+    PerClass,
     classes_csv,
     classes_markdown,
     confusion_csv,
@@ -181,35 +182,27 @@ def write_report(
     return written
 
 
-def write_classes(
-    records: Sequence[Record],
-    wanted: Sequence[str],
-    out: Path,
-    *,
-    read: Read,
-    settings: Settings,
-    console: Console,
-) -> list[Path]:
-    """Write and print the classes of some rows, in every table that has them.
-
-    The files are named as those of the table with the row behind it: `…__ROW__classes.csv`.
+def classes_of(
+    records: Sequence[Record], wanted: Sequence[str], *, read: Read, settings: Settings
+) -> dict[str, PerClass]:
+    """The classes of some rows, in every table that has them.
 
     Args:
         records: those of the report.
         wanted: labels of rows, or names of methods.
-        out: the folder of the report.
         read: returns the predictions of a record.
         settings: the user's choices.
-        console: where to print.
 
     Returns:
-        The files written.
+        By the beginning of their files' names: that of the table's files, `__` and the row.
 
     Raises:
-        UserError: no such row, several, or one without predictions.
+        UserError: no such row, several, or one without predictions; or test distributions.
     """
+    if settings.priors:
+        raise UserError("--per-class and --test-prior: classes are of the test images as they are.")
     tables = tables_of(records, settings.view, allow_mixed=True)
-    written: list[Path] = []
+    classes: dict[str, PerClass] = {}
     for label in wanted:
         found = [
             (t, s, find_row(t, label)) for t, s in zip(tables, file_stems(tables), strict=True)
@@ -217,17 +210,34 @@ def write_classes(
         if not any(row for _, _, row in found):
             raise unknown_variant(tables, label)
         for table, stem, row in found:
-            if row is None:
-                continue
-            classes = per_class(table, row, read)
-            print_classes(classes, console)
-            name = f"{stem}__{safe(row.label)}"
-            written += _write(classes_markdown(classes), out / f"{name}__classes.md")
-            written += _write(classes_csv(classes), out / f"{name}__classes.csv")
-            written += _write(confusion_csv(classes), out / f"{name}__confusion.csv")
-            figure = confusion(classes, settings.figures)
-            if figure is not None:
-                written += save(figure, out / f"{name}__confusion", settings.figures)
+            if row is not None:
+                classes[f"{stem}__{safe(row.label)}"] = per_class(table, row, read)
+    return classes
+
+
+def write_classes(
+    classes: Mapping[str, PerClass], out: Path, *, settings: Settings, console: Console
+) -> list[Path]:
+    """Write and print the classes of rows.
+
+    Args:
+        classes: as `classes_of` returns them.
+        out: the folder of the report.
+        settings: the user's choices.
+        console: where to print.
+
+    Returns:
+        The files written.
+    """
+    written: list[Path] = []
+    for name, found in classes.items():
+        print_classes(found, console)
+        written += _write(classes_markdown(found), out / f"{name}__classes.md")
+        written += _write(classes_csv(found), out / f"{name}__classes.csv")
+        written += _write(confusion_csv(found), out / f"{name}__confusion.csv")
+        figure = confusion(found, settings.figures)
+        if figure is not None:
+            written += save(figure, out / f"{name}__confusion", settings.figures)
     return written
 
 

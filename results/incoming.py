@@ -26,6 +26,8 @@ class Incoming:
     """Outcome of taking records."""
 
     taken: int
+    bare: int
+    """Number of those that come without their predictions."""
     present: int
     """Number of records that were in the folder already, unchanged."""
     problems: tuple[str, ...]
@@ -56,7 +58,7 @@ def take(source: Path, out: Path) -> Incoming:
     """Move the records under `source/records` that are sound to `out/records`.
 
     A record is read and checked with its predictions. One of a cell that `out` has is never
-    replaced by a different one.
+    replaced by a different one; it gets its predictions if it has none there.
 
     Args:
         source: folder on the file system of `out`.
@@ -67,7 +69,7 @@ def take(source: Path, out: Path) -> Incoming:
     """
     here, there = Store(out), Store(source)
     here.check_writable()
-    taken = present = 0
+    taken = bare = present = 0
     problems = []
     for file in there.files():
         own = here.folder / file.name
@@ -85,19 +87,28 @@ def take(source: Path, out: Path) -> Incoming:
                 problems.append(f"{file.name}: {text}")
                 continue
             pairs.insert(0, (file.with_suffix(".npz"), own.with_suffix(".npz")))
-        elif stored.predictions_sha256 is not None:
-            problems.append(f"{file.name}: its predictions are missing, so that they stay behind")
         different = [new.name for old, new in pairs if new.exists() and not _same(old, new)]
         if different:
             problems.append(f"{different[0]}: {out} has another one of this cell, which stays")
-        elif own.exists():
+            continue
+        if own.exists():
             present += 1
         else:
-            for old, new in pairs:
-                if not new.exists():
-                    os.link(old, new)  # unlike a rename, it replaces nothing
             taken += 1
-    return Incoming(taken, present, tuple(problems))
+            bare += len(pairs) == 1 and stored.predictions_sha256 is not None
+        for old, new in pairs:
+            if not new.exists():
+                _put(old, new)
+    return Incoming(taken, bare, present, tuple(problems))
+
+
+def _put(file: Path, new: Path) -> None:
+    try:
+        os.link(file, new)  # unlike a rename, it replaces nothing
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links, such as that of a memory stick
+        os.rename(file, new)
 
 
 def _same(file: Path, other: Path) -> bool:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.average_precision import average_precisions
+from benchmarks.errors import one_line
 from benchmarks.metrics import single_label_outcome
 from results.record_file import open_regular
 from results.schema import Record
@@ -158,8 +159,7 @@ def unpacked(stream: BufferedReader, only: Collection[str] | None) -> Arrays:
     # Damage shows as an error of the archive, of its compression, or of NumPy's parsers of headers,
     # which tokenize and evaluate Python: no list of them is complete.
     except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        raise PredictionsError(said or type(error).__name__) from error
+        raise PredictionsError(one_line(error)) from error
 
 
 def check_metrics(arrays: Arrays, record: Record) -> None:

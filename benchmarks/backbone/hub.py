@@ -213,12 +213,6 @@ def cannot_fetch(ident: BackboneId, reason: str) -> DataMissing:
     )
 
 
-def one_line(error: Exception, limit: int = 300) -> str:
-    """An error's message without line breaks, cut to `limit` characters."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
 def text_settings(ident: BackboneId) -> dict[str, Any]:
     """The text tower's configuration, as far as it is known without the network."""
     if ident.of_timm:

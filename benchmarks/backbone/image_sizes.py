@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.backbone import hub
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, one_line
 
 
 def resize(visual: Any, side: int, name: str) -> None:
@@ -44,7 +43,7 @@ def resize(visual: Any, side: int, name: str) -> None:
         raise
     except Exception as error:  # of any type, from the towers of other libraries
         raise UserError(
-            f"--image-size {side}: {name} takes no images of this size ({hub.one_line(error)})."
+            f"--image-size {side}: {name} takes no images of this size ({one_line(error)})."
         ) from error
 
 

@@ -11,7 +11,7 @@ from benchmarks import randomness
 from benchmarks.backbone import activations, hub, model_config, weight_files
 from benchmarks.backbone.folders import CONFIG_FILE, weights_in
 from benchmarks.backbone.names import BackboneId
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, one_line
 
 
 def build(ident: BackboneId, *, online: bool) -> tuple[Any, Any]:
@@ -61,7 +61,7 @@ def build(ident: BackboneId, *, online: bool) -> tuple[Any, Any]:
     except UserError:
         raise
     except Exception as error:  # the readers of damaged files raise errors of any type
-        line = hub.one_line(error) or type(error).__name__
+        line = one_line(error)
         # OSError: a file of the hub is not in the cache and cannot be fetched.
         absent = online or (isinstance(error, OSError) and bool(hub.needs(ident)))
         if absent and "size mismatch" not in str(error):

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from benchmarks import randomness
 from benchmarks.backbone import hub, image_sizes, weight_files
 from benchmarks.backbone.names import BackboneId
-from benchmarks.errors import UserError, first_few
+from benchmarks.errors import UserError, first_few, one_line
 
 
 class TimmTower(TimmModel):  # type: ignore[misc]
@@ -92,7 +92,7 @@ def build(ident: BackboneId, *, online: bool, image_size: int | None) -> ImageEn
     except UserError:
         raise
     except Exception as error:  # the readers of damaged files raise errors of any type
-        line = hub.one_line(error) or type(error).__name__
+        line = one_line(error)
         if (online or isinstance(error, OSError)) and ident.form == "tag":
             raise hub.cannot_fetch(ident, line) from error
         raise UserError(f"Backbone '{ident.typed}' does not load: {line}") from error

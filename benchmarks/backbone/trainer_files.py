@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmarks.errors import first_few
+from benchmarks.errors import first_few, one_line
 from benchmarks.input_files import in_place_of_a_file, opened
 
 ANYWHERE = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
@@ -55,7 +55,7 @@ def in_words(error: Exception) -> ValueError:
         )
     if isinstance(error, pickle.UnpicklingError):
         return ValueError("it is damaged, or no checkpoint")
-    return ValueError(text or type(error).__name__)
+    return ValueError(one_line(error))
 
 
 def weights_of(found: Any, entry: str = "") -> dict[str, Tensor]:

@@ -50,8 +50,12 @@ def execute(options: argparse.Namespace, console: Console) -> int:
 
     if options.to.suffix not in (".onnx", ".safetensors"):
         raise UserError(f"--to {options.to}: name a file that ends in .onnx or .safetensors.")
-    require_writable(options.to)
+    if options.to.suffix == ".onnx":
+        from benchmarks.run.onnx_files import require_packages
+
+        require_packages()
     images = found_images(options.images) if options.images else None
+    require_writable(options.to)
     with staying_here():
         model = find_model(options, console)
         with fitting(model):

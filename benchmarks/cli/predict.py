@@ -62,9 +62,9 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     if options.top < 1:
         raise UserError(f"--top {options.top}: write 1 or more.")
     out = options.out if options.json else options.out or FILE
+    images = found_images(options.images)
     if out is not None:
         require_writable(out)
-    images = found_images(options.images)
     with staying_here():  # it has no labels to keep, and writes no record
         model = find_model(options, console)
         with fitting(model):

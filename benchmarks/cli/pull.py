@@ -33,9 +33,10 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     found = pull(options.repository, options.revision, options.out)
     for problem in found.problems:
         warn(console, f"Refused: {problem}")
-    present = f", {found.present} there already" if found.present else ""
+    more = f" ({found.bare} without predictions)" if found.bare else ""
+    more += f", {found.present} there already" if found.present else ""
     console.print(
-        f"{counted(found.taken, 'record')} taken{present}: {options.out}/records; "
+        f"{counted(found.taken, 'record')} taken{more}: {options.out}/records; "
         f"report {options.out} makes their tables.",
         soft_wrap=True,
     )

@@ -121,9 +121,17 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     """
     from benchmarks.cli.parts.messages import print_report_files
     from benchmarks.sweep.settings import split_labels
-    from reports.report import write_classes, write_report
+    from reports.report import classes_of, write_classes, write_report
 
     chosen = choose(options, console)
+    classes = {}
+    if options.per_class is not None:  # before anything is written
+        classes = classes_of(
+            chosen.records,
+            split_labels(options.per_class),
+            read=chosen.read,
+            settings=chosen.settings,
+        )
     files = write_report(
         chosen.records,
         options.out or DEFAULT_FOLDER,
@@ -134,14 +142,8 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         settings=chosen.settings,
         page_alone=options.html,
     )
-    if options.per_class is not None:
-        files += write_classes(
-            chosen.records,
-            split_labels(options.per_class),
-            options.out or DEFAULT_FOLDER,
-            read=chosen.read,
-            settings=chosen.settings,
-            console=console,
-        )
+    files += write_classes(
+        classes, options.out or DEFAULT_FOLDER, settings=chosen.settings, console=console
+    )
     print_report_files(console, files, None)
     return 0

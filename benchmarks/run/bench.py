@@ -21,7 +21,7 @@ from benchmarks import device as devices
 from benchmarks.augment import takes_crops
 from benchmarks.backbones import Backbone
 from benchmarks.datasets.base import DataSet, Split
-from benchmarks.errors import DataError, NotApplicable, UserError
+from benchmarks.errors import DataError, NotApplicable, UserError, one_line
 from benchmarks.inputs.features import FeatureStore
 from benchmarks.inputs.samples import SplitSamples
 from benchmarks.multi_label import f1_thresholds
@@ -408,9 +408,11 @@ class Bench:
                     raise Unsaveable("the saved function gives other logits")
             except DataError:
                 raise
-            except (Unsaveable, UserError) as error:
+            except Exception as error:  # of any type: a plug-in's objects need not bear a copy
                 file.unlink(missing_ok=True)
-                return [f"its model is not saved: {error}"]
+                known = isinstance(error, Unsaveable | UserError)
+                kind = "" if known else f"{type(error).__name__}: "
+                return [f"its model is not saved: {kind}{one_line(error)}"]
         return []
 
     def _cost(self, cell: Cell, predictor: Predictor, fitted: Fitted, eval_s: float) -> Cost:

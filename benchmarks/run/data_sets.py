@@ -11,7 +11,7 @@ from benchmarks.datasets.base import ArrayImages, DataSet, Family, Split
 from benchmarks.datasets.carving import with_validation
 from benchmarks.datasets.checking import duplicates_note, train_test_duplicates
 from benchmarks.datasets.same_files import same_files
-from benchmarks.errors import DataMissing
+from benchmarks.errors import DataMissing, one_line
 from benchmarks.run.display import Display
 from benchmarks.run.options import RunOptions
 from benchmarks.run.recorder import partition_of_cell
@@ -131,8 +131,8 @@ def load_or_download(
         try:
             cell.family.download(root)
         except DataMissing as error:  # the first line says what to do
-            reason = " ".join(str(error.__cause__ or error).split())
-            raise DataMissing(f"{missing} (Downloading failed: {reason})") from error
+            reason = one_line(error.__cause__ or error)
+            raise DataMissing(f"{missing} (Downloading failed: {reason}.)") from error
     return cell.family.load(root, cell.split_seed)
 
 

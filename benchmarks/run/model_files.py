@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from safetensors import safe_open
@@ -23,18 +23,23 @@ from torch import Tensor
 
 from benchmarks.backbone.names import BackboneId
 from benchmarks.backbones import Backbone
-from benchmarks.datasets.base import DataSet
+from benchmarks.datasets.base import DataSet, TaskKind
 from benchmarks.errors import DataError, UserError
 from benchmarks.run.function_code import Names, UnknownCode
 from benchmarks.run.function_reader import FunctionReader
 from benchmarks.run.function_writer import FunctionWriter, Unsaveable
 from benchmarks.safe_files import remove_leftovers, replacing
 from benchmarks.sweep.cell import Cell
-from methods.base import Predictor
+from methods.base import Predictor, Views
 from methods.registry import METHODS, info_of
+from results.json_form import PROSE, Length, build
 
 FORMAT = "longtail-vlm model 4"
 _AGAIN = "run the cell again with --save-model --rerun always"
+
+
+Strings = Annotated[tuple[str, ...], Length(PROSE)]
+Numbers = tuple[float | None, ...]
 
 
 def model_file(out: Path, key: str) -> Path:
@@ -47,26 +52,27 @@ class About:
     """Facts about a model that its user has to know."""
 
     method: str
-    config: Mapping[str, Any]
-    label: str
+    config: dict[str, Any]
+    label: Annotated[str, Length(PROSE)]
     """The method with the fields that its sweep set."""
     fingerprint: str
     """Hash of the method's source."""
     key: str
     """Key of the cell, which is the name of its record."""
     dataset: str
-    task: str
-    class_names: Sequence[str]
+    task: TaskKind
+    class_names: Strings
     """(C,) the user's own names of the classes; those in prompts if there are no others."""
-    prompt_names: Sequence[str]
+    prompt_names: Strings
     """(C,) names of the classes in prompts."""
-    templates: Sequence[str]
-    descriptions: Sequence[str] | None
-    train_counts: Sequence[int]
+    templates: Strings
+    descriptions: Strings
+    """(C,) of the classes; empty if there are none."""
+    train_counts: tuple[int, ...]
     """(C,) training images of each class."""
     upright: bool
     """Image files are turned by their EXIF orientation."""
-    backbone: str
+    backbone: Annotated[str, Length(PROSE)]
     """By which it is loaded, with an absolute path if it has one."""
     weights_id: str
     precision: str
@@ -75,16 +81,28 @@ class About:
     seed: int
     split_seed: int
     select: str
-    needs: str
-    """Content of batches: features or images."""
-    views: str
+    needs: Literal["features", "images"]
+    """Content of batches."""
+    views: Views
     """Views of an image whose logits are averaged."""
     calibrated: bool
     """Multi-label: a sigmoid of the logits is meant to be a probability."""
-    thresholds: Sequence[float | None] = ()
+    thresholds: Numbers = ()
     """C logits from which on an image has the class, by the highest F1 on validation images; None
     for a class that is never predicted. Empty without validation images and for single-label data.
     """
+
+    def __post_init__(self) -> None:
+        """Check the numbers of values.
+
+        Raises:
+            ValueError: they are not those of the classes.
+        """
+        each = (self.class_names, self.prompt_names, self.train_counts)
+        optional = (self.descriptions, self.thresholds)
+        numbers = {len(values) for values in each} | {len(values) for values in optional if values}
+        if len(numbers) > 1:
+            raise ValueError("names, counts, descriptions or thresholds of some classes only")
 
     @classmethod
     def of(
@@ -92,7 +110,7 @@ class About:
         cell: Cell,
         data: DataSet,
         predictor: Predictor,
-        thresholds: Sequence[float | None],
+        thresholds: Numbers,
         *,
         calibrated: bool,
     ) -> About:
@@ -107,7 +125,7 @@ class About:
         """
         return cls(
             method=cell.method,
-            config=cell.config,
+            config=dict(cell.config),
             label=cell.label,
             fingerprint=cell.fingerprint,
             key=cell.key,
@@ -116,8 +134,8 @@ class About:
             class_names=data.class_keys or data.texts.class_names,
             prompt_names=data.texts.class_names,
             templates=data.texts.templates,
-            descriptions=data.texts.descriptions,
-            train_counts=data.counts.tolist(),
+            descriptions=data.texts.descriptions or (),
+            train_counts=tuple(data.counts.tolist()),
             upright=data.upright,
             backbone=_absolute(cell.backbone),
             weights_id=cell.backbone.weights_id,
@@ -166,7 +184,7 @@ class SavedModel:
             ) from error
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise UserError(f"{self.file}: its parts do not fit together; {_AGAIN}.") from error
-        return Predictor(logits, views=about.views, needs=about.needs)  # type: ignore[arg-type]
+        return Predictor(logits, views=about.views, needs=about.needs)
 
 
 def save_model(file: Path, about: About, predictor: Predictor, backbone: Backbone) -> SavedModel:
@@ -228,10 +246,17 @@ def read_model(file: Path) -> SavedModel:
         whole = metadata.get("sha256") == checksum(tensors, metadata)
     except Exception as error:  # of many types: the file may hold anything
         raise UserError(f"{file}: damaged, or not a safetensors file; {_AGAIN}.") from error
-    if not whole or metadata["format"] != FORMAT:
-        raise UserError(f"{file}: damaged, or not a model of this version of the suite; {_AGAIN}.")
-    about = About(**json.loads(metadata["about"]))
-    return SavedModel(file, about, json.loads(metadata["function"]), tensors)
+    other = f"{file}: damaged, or not a model of this version of the suite; {_AGAIN}."
+    if not whole or metadata.get("format") != FORMAT:
+        raise UserError(other)
+    try:
+        about = build(About, json.loads(metadata["about"]), "about")
+        function = json.loads(metadata["function"])
+        if not isinstance(function, dict) or function.keys() != {"form", "nodes"}:
+            raise ValueError("no function")
+    except (KeyError, ValueError, RecursionError) as error:
+        raise UserError(other) from error
+    return SavedModel(file, about, function, tensors)
 
 
 def _names(method: str) -> Names:

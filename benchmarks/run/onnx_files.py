@@ -8,7 +8,6 @@ in full precision, whatever the precision of the run was.
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 import logging
 import sys
@@ -25,7 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.backbones import Backbone
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, one_line
+from benchmarks.packages import missing
 from benchmarks.run.model_files import About
 from benchmarks.towers import image as image_towers
 from methods.base import Batch, Predictor
@@ -33,6 +33,8 @@ from methods.parts.image.vit import AdaptedViT
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 INPUT, OUTPUT = "images", "logits"
+LARGEST = 2**31
+"""Bytes of a file that ONNX's format does not reach."""
 
 
 def require_packages() -> None:
@@ -41,9 +43,8 @@ def require_packages() -> None:
     Raises:
         UserError: they are.
     """
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(f"ONNX needs {', '.join(missing)}: pip install -e '.[onnx]'.")
+    if absent := missing(PACKAGES):
+        raise UserError(f"ONNX needs {', '.join(absent)}: pip install -e '.[onnx]'.")
 
 
 class OnImages(nn.Module):
@@ -100,10 +101,17 @@ def write_onnx(file: Path, about: About, predictor: Predictor, backbone: Backbon
         backbone: its backbone, on the CPU and in full precision.
 
     Raises:
-        UserError: torch's exporter cannot express the function.
+        UserError: torch's exporter cannot express the function, or the tower is too large.
     """
     import onnx
 
+    model: Any = backbone.model
+    size = 4 * sum(weight.numel() for weight in model.visual.parameters())
+    if size >= LARGEST:
+        raise UserError(
+            f"{backbone.id.name}: an ONNX file holds at most 2 GB, and the image tower has "
+            f"{size / 1e9:.1f} GB in full precision."
+        )
     _settle(predictor)
     root = OnImages(predictor, backbone).eval()
     side = backbone.image_size
@@ -117,7 +125,8 @@ def write_onnx(file: Path, about: About, predictor: Predictor, backbone: Backbon
             )  # fmt: skip
         except Exception as error:  # of many types
             raise UserError(
-                f"{about.method}: torch's ONNX exporter cannot express its logits ({_line(error)})."
+                f"{about.method}: torch's ONNX exporter cannot express its logits "
+                f"({one_line(error)})."
             ) from error
     assert program is not None
     proto = program.model_proto
@@ -166,11 +175,18 @@ def described(about: About, backbone: Backbone) -> dict[str, Any]:
 
 
 def onnx_logits(file: Path, images: Tensor) -> Tensor:
-    """(B, C) logits of normalised images (B, 3, S, S) by a file, computed by onnxruntime."""
+    """(B, C) logits of normalised images (B, 3, S, S) by a file, computed by onnxruntime.
+
+    Raises:
+        UserError: it cannot compute them.
+    """
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    (logits,) = session.run([OUTPUT], {INPUT: images.numpy()})
+    try:
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        (logits,) = session.run([OUTPUT], {INPUT: images.numpy()})
+    except Exception as error:  # of its own types
+        raise UserError(f"onnxruntime cannot compute the export ({one_line(error)}).") from error
     return torch.from_numpy(logits)
 
 
@@ -221,7 +237,3 @@ def _exportable() -> Iterator[None]:
 
 def _length(value: Any) -> Any:
     return value.shape[0] if isinstance(value, Tensor) else len(value)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

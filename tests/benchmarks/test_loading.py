@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import runpy
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from benchmarks import loading
 from benchmarks.loading import THREADS, ahead, in_threads
 
 WAIT_S = 20
@@ -144,3 +146,8 @@ def test_a_forked_process_starts_its_own_threads() -> None:
         os.kill(child, 9)
         os.waitpid(child, 0)
     assert ended == (child, 0)
+
+
+def test_threads_follow_the_share_of_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.limits.processors", lambda: 1)
+    assert runpy.run_path(loading.__file__)["THREADS"] == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import run_benchmarks
-from benchmarks.packages import why_unusable
+from benchmarks.packages import missing, why_unusable
 
 
 def raised(name: str) -> BaseException:
@@ -78,3 +78,13 @@ def test_a_folder_that_was_removed(
     (tmp_path / "gone").rmdir()
     assert run_benchmarks.main(["list", "methods"]) == 2
     assert capsys.readouterr().err.startswith("error: the current folder has been removed")
+
+
+def test_a_folder_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trackers leave folders that are called as their packages are."""
+    folder, package = f"wandb_{tmp_path.name}", f"torch_{tmp_path.name}"
+    for name in (folder, package):
+        (tmp_path / name).mkdir()
+    (tmp_path / package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert missing([folder, package, "no_such_package", "json"]) == [folder, "no_such_package"]

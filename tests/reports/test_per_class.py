@@ -180,3 +180,16 @@ def test_the_command(
     ]  # fmt: skip
     assert run_benchmarks.main([*words, "--per-class", "lfit"]) == 2
     assert "Unknown variant 'lfit'" in capsys.readouterr().err
+
+
+def test_what_cannot_be_done_is_said_before_anything_is_written(
+    study: tuple[list[Record], Runs], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records, arrays = study
+    for record in records:
+        Store(tmp_path / "runs").write(record, arrays[record.key])
+    words = ["report", str(tmp_path / "runs"), "--out", str(tmp_path / "r"), "--html"]
+    assert run_benchmarks.main([*words, "--per-class", "lfit"]) == 2
+    assert run_benchmarks.main([*words, "--per-class", "lift", "--test-prior", "uniform"]) == 2
+    assert "classes are of the test images as they are" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import yaml
 
+from benchmarks.datasets.own.arrow_files import is_saved
 from benchmarks.datasets.own.family import OwnData, family_of
 from benchmarks.datasets.own.labels import SPLIT_NAMES
 from benchmarks.datasets.own.spec import display_name
@@ -100,8 +101,9 @@ def _at(place: Path) -> dict[str, Any]:
             f"{place}: images are described in a folder, a table (.csv, .tsv, .parquet) or tar "
             f"files, and {what}."
         )
-    saved = any((place / name).is_file() for name in ("dataset_dict.json", "state.json"))
-    if saved or any(place.rglob("*.parquet")):
+    if place.resolve() == Path(place.resolve().anchor):
+        raise UserError(f"{place}: the whole disk is not a folder of images.")
+    if is_saved(place) or any(place.rglob("*.parquet")):
         return {"huggingface": str(place.absolute())}
     shards = sorted(place.glob("*.tar"))
     if shards:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from benchmarks.cli.parts.saved_models import backbone_of
 from benchmarks.datasets.files.image_files import FileImages
 from benchmarks.errors import UserError, counted
 from benchmarks.run.model_files import SavedModel
-from benchmarks.run.onnx_files import logits_on, onnx_logits, require_packages, write_onnx
+from benchmarks.run.onnx_files import logits_on, onnx_logits, write_onnx
 from benchmarks.run.tower_files import head_file, tower_logits, write_tower
+from benchmarks.safe_files import scratch_folder
 
 COMPARED = 32
 """Most images that are compared."""
@@ -36,6 +38,8 @@ def exported(
 ) -> list[str]:
     """Write a model to a file, compare it, and return lines on it.
 
+    The file appears, or replaces an earlier one, when it gives the right logits.
+
     Args:
         model: the model.
         file: with the suffix of its form, .onnx or .safetensors.
@@ -46,28 +50,34 @@ def exported(
         UserError: the model has no such form, the file cannot be written, or it gives other logits.
     """
     onnx = file.suffix == ".onnx"
-    if onnx:
-        require_packages()
+    if file.exists() and file.samefile(model.file):
+        raise UserError(f"--to {file}: this is the saved model itself; name another file.")
     about = model.about
     backbone = backbone_of(model, options, device="cpu", precision="fp32")
     predictor = model.predictor(backbone)
     batch = _images(images, about.upright, backbone)
     with torch.no_grad():
         wanted = logits_on(predictor, batch, backbone.encode_images)
-    write = write_onnx if onnx else write_tower
     try:
-        write(file, about, predictor, backbone)
+        with scratch_folder(file) as folder:
+            made = folder / file.name
+            if onnx:
+                write_onnx(made, about, predictor, backbone)
+                found = onnx_logits(made, batch)
+            else:
+                write_tower(made, about, predictor, backbone)
+                found = tower_logits(made, backbone, batch)
+            difference = float((found - wanted).abs().max())
+            if not difference <= TOLERANCE * max(1.0, float(wanted.abs().max())):
+                raise UserError(
+                    f"{about.label} as {file.suffix} gives other logits than `predict` (by "
+                    f"{difference:.2g}): {file} is not written."
+                )
+            os.replace(made, file)
+            if not onnx:
+                os.replace(head_file(made), head_file(file))
     except OSError as error:
         raise UserError(f"Cannot write {file}: {error.strerror or error}.") from error
-    found = onnx_logits(file, batch) if onnx else tower_logits(file, backbone, batch)
-    difference = float((found - wanted).abs().max())
-    if not difference <= TOLERANCE * max(1.0, float(wanted.abs().max())):
-        for one in (file, head_file(file)):
-            one.unlink(missing_ok=True)
-        raise UserError(
-            f"{about.label} as {file.suffix} gives other logits than `predict` (by "
-            f"{difference:.2g}): {file} is not kept."
-        )
     compared = counted(len(batch), "image") + (" of noise" if images is None else "")
     lines = [f"{about.label} on {about.dataset}, seed {about.seed}: {file}"]
     if not onnx:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.datasets.own.places import REPOSITORY
-from benchmarks.errors import UserError, counted, first_few
+from benchmarks.errors import UserError, counted, first_few, one_line
 from benchmarks.safe_files import scratch_folder
 from reports.aggregate import build_tables
 from reports.formats.markdown import markdown
@@ -64,6 +64,9 @@ def push(
     with _one_line(f"push to {repository}"):
         api.create_repo(repository, repo_type="dataset", private=not public, exist_ok=True)
         there = _listed(api, repository, "main")
+        others = {path for path in there if path.endswith(".json")} - files
+        if "README.md" in there and not any(path.startswith("records/") for path in there):
+            raise UserError("it is a data set of another kind, whose card would be replaced")
         new = sorted(file for file in files if file not in there)
         _refuse_different(folder, repository, {f: there[f] for f in files & there.keys()})
         contents: dict[str, Any] = {file: folder / file for file in new}
@@ -75,7 +78,13 @@ def push(
         message = f"{counted(sum(file.endswith('.json') for file in new), 'record')}"
         api.create_commit(repository, operations, commit_message=message, repo_type="dataset")
     line = f"{message} sent to {constants.ENDPOINT}/datasets/{repository}, "
-    return f"{line}{counted(len(files) - len(new), 'file')} there already.", tuple(problems)
+    line += f"{counted(len(files) - len(new), 'file')} there already."
+    if others:
+        line += (
+            f" The card leaves out {counted(len(others), 'record')} of other folders: pull into "
+            f"{folder} and push again."
+        )
+    return line, tuple(problems)
 
 
 def pull(repository: str, revision: str, out: Path) -> Incoming:
@@ -185,7 +194,6 @@ def _one_line(what: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"{what}: {str(error).rstrip('.')}.") from error
+        raise UserError(f"{what}: {one_line(error)}.") from error
     except Exception as error:
-        reason = " ".join(str(error).split())[:300].rstrip(".")
-        raise UserError(f"{what}: {type(error).__name__}: {reason}.") from error
+        raise UserError(f"{what}: {type(error).__name__}: {one_line(error)}.") from error

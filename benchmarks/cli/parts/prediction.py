@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ from benchmarks.datasets.base import Split
 from benchmarks.datasets.checking import damaged
 from benchmarks.datasets.files.image_files import SUFFIXES, FileImages
 from benchmarks.datasets.files.links import Links
+from benchmarks.datasets.own.tree import files_under, is_image
 from benchmarks.errors import DataError, UserError
-from benchmarks.file_names import is_hidden
 from benchmarks.inputs.features import user_store
 from benchmarks.inputs.samples import SplitSamples
 from benchmarks.run.logits import logits_of_all
@@ -131,18 +130,9 @@ def image_files(folder: Path) -> list[str]:
 
     Raises:
         UserError: there are none.
-        DataError: a link in it leads out of it.
+        DataError: a link in it leads out of it, or a folder in it cannot be listed.
     """
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    found = sorted(
-        path.as_posix()
-        for path in paths
-        if path.suffix.lower() in SUFFIXES and not any(map(is_hidden, path.parts))
-    )
-    links = Links(folder)
-    for file in found:
-        if os.path.islink(folder / file):
-            links.check(folder / file)
+    found = sorted(file for file, _ in files_under(folder, Links(folder)) if is_image(file))
     if not found:
         raise UserError(f"{folder}: no images in it ({', '.join(SUFFIXES)}).")
     return found

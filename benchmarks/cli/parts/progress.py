@@ -26,6 +26,7 @@ from benchmarks.errors import first_few
 from benchmarks.run.display import Display
 from benchmarks.sweep.cell import Cell
 from benchmarks.sweep.pace import Pace
+from benchmarks.visible import visible
 from results.schema import Record
 
 REFRESH_S = 0.1
@@ -188,7 +189,7 @@ class ProgressDisplay:
         if self._console.is_terminal:
             self._console.print(line, soft_wrap=True)
         else:  # without a layout, which takes longer than the rest of a small cell's line
-            self._console.file.write(f"{line.plain}\n")
+            self._console.file.write(f"{visible(line.plain)}\n")
             self._console.file.flush()
         self._said = time.monotonic()
 

@@ -18,14 +18,13 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import backbones
-from benchmarks.backbone import presence
 from benchmarks.cli.parts import slurm
 from benchmarks.cli.parts.console import SafeConsole
 from benchmarks.cli.parts.messages import warn
 from benchmarks.cli.parts.plan_table import duration
 from benchmarks.cli.parts.records import read_records
 from benchmarks.cli.parts.submitit_jobs import job_id, require, send
-from benchmarks.cli.parts.sweeps import print_empty_part, requested_sweep
+from benchmarks.cli.parts.sweeps import missing_inputs, print_empty_part, requested_sweep
 from benchmarks.errors import DataMissing, UserError, counted
 from benchmarks.inputs.feature_index import FeatureIndex, user_folder
 from benchmarks.run.tasks import REPORT, Task, tasks_of, write_tasks
@@ -155,18 +154,10 @@ def _refuse_missing(cells: Sequence[Cell], sweep: Sweep) -> None:
     Raises:
         DataMissing: some are not here.
     """
-    for family in dict.fromkeys(cell.family for cell in cells):
-        if missing := family.absent(sweep.data_root):
-            raise DataMissing(
-                f"{family.name}: {missing}. Nodes do not download; `show {family.name}` says "
-                "where it goes."
-            )
-    for backbone in dict.fromkeys(cell.backbone for cell in cells):
-        if presence.require(backbone, offline=sweep.offline):
-            raise DataMissing(
-                f"The weights of {backbone.name} are not here, and nodes do not download: "
-                f"`download {backbone.typed}` fetches them."
-            )
+    missing, _ = missing_inputs(cells, dataclasses.replace(sweep, offline=True))
+    if missing:
+        lines = " And: ".join(line.rstrip(".") for line in missing)
+        raise DataMissing(f"Nodes do not download, and something is not here. {lines}.")
 
 
 def _seconds(estimator: Estimator, cells: Sequence[Cell]) -> float | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cli.parts import array_task, slurm
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, one_line
 
 
 def require() -> None:
@@ -76,9 +76,8 @@ def send(
         executor = _executor(report, sent, at_most, folder, cluster)
         sent.append([executor.submit(array_task.ArrayTask(report.command, here))])
     except (UncompletedJobError, FailedSubmissionError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
         queued = f" Queued already: {', '.join(map(job_id, sent))}." if sent else ""
-        raise UserError(f"sbatch refuses: {reason}.{queued}") from error
+        raise UserError(f"sbatch refuses: {one_line(error)}.{queued}") from error
     finally:
         cloudpickle.unregister_pickle_by_value(array_task)
     return sent

@@ -13,10 +13,12 @@ from benchmarks.cache import cache_dir
 from benchmarks.datasets.files.links import Links
 from benchmarks.datasets.files.other_formats import refuse_messages
 from benchmarks.datasets.own.labels import SPLIT_NAMES
-from benchmarks.errors import DataError, counted, first_few
+from benchmarks.errors import DataError, counted, first_few, one_line
 from benchmarks.input_files import MB, read_text
 from benchmarks.yaml_files import load_json
 
+_SPLITS, _STATE = "dataset_dict.json", "state.json"
+"""Files of a data set with several splits, and of one split."""
 _JSON_LIMIT = 64 * MB
 _GROWTH = 50
 """Most bytes that a Parquet file unpacks to for each of its own."""
@@ -30,21 +32,26 @@ Parts = dict[str, Callable[[], Table]]
 """Name of a split, "" for all, -> function that opens it."""
 
 
+def is_saved(folder: Path) -> bool:
+    """True for a folder that `save_to_disk` wrote."""
+    return any((folder / name).is_file() for name in (_SPLITS, _STATE))
+
+
 def saved(folder: Path) -> Parts:
     """The splits that `save_to_disk` wrote into a folder; none if it did not."""
-    if (folder / "dataset_dict.json").is_file():
-        names = _json(folder / "dataset_dict.json").get("splits")
-        if not isinstance(names, list) or not all(map(_is_name, names)):
-            raise DataError(f"{folder / 'dataset_dict.json'}: no list of splits.")
-        return {name: _opener(folder / name, folder) for name in names}
-    if (folder / "state.json").is_file():
+    if not is_saved(folder):
+        return {}
+    if not (folder / _SPLITS).is_file():
         return {"": _opener(folder, folder)}
-    return {}
+    names = _json(folder / _SPLITS).get("splits")
+    if not isinstance(names, list) or not all(map(_is_name, names)):
+        raise DataError(f"{folder / _SPLITS}: no list of splits.")
+    return {name: _opener(folder / name, folder) for name in names}
 
 
 def _opener(folder: Path, root: Path) -> Callable[[], Table]:
     def open_it() -> Table:
-        state = folder / "state.json"
+        state = folder / _STATE
         files = _json(state).get("_data_files")
         names = [file.get("filename") for file in files] if isinstance(files, list) else []
         if not names or not all(map(_is_name, names)):
@@ -129,10 +136,9 @@ def _guarded(folder: Path, read: Callable[[Any], Table]) -> Table:
     try:
         return read(datasets)
     except Exception as error:  # all kinds of errors, of pyarrow as well
-        reason = " ".join(str(error).split())[:200]
         raise DataError(
             f"{folder}: truncated, or no data set that can be read ({type(error).__name__}: "
-            f"{reason})."
+            f"{one_line(error)})."
         ) from error
     finally:
         if not bars:

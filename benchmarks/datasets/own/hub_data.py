@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.datasets.own.places import HUB, HubData
-from benchmarks.errors import DataError, DataMissing
+from benchmarks.errors import DataError, DataMissing, one_line
 
 
 def fetched(data: HubData) -> tuple[Path, tuple[Path, ...]]:
@@ -35,8 +35,8 @@ def fetch(data: HubData) -> Path:
     try:
         folder = Path(_snapshot(data, local_files_only=False))
     except Exception as error:  # the client's own errors, and those of its HTTP library
-        reason = " ".join(str(error).split())[:200]
-        raise DataMissing(f"{data} was not fetched ({type(error).__name__}: {reason}).") from error
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise DataMissing(f"{data} was not fetched ({reason}).") from error
     if not any((folder / data.folder).rglob("*.parquet")):
         raise DataError(
             f"{data} has no Parquet files, and no other files of it are read. The hub may have "

@@ -63,7 +63,7 @@ def read_tree(images: Mapping[str, Path], known: Collection[str] = ()) -> Listin
             links = Links(images.get("", folder))
             if wrong := trouble(name):
                 raise DataError(f"{folder}: the name of the folder '{shown(name)}' {wrong}.")
-            for file, size in _files(folder / name, f"{name}/", frozenset(), links):
+            for file, size in files_under(folder / name, links, f"{name}/"):
                 if not is_image(file):
                     unused["file", f"with the ending '{os.path.splitext(file)[1]}'"] += 1
                     continue
@@ -179,15 +179,22 @@ def _is_folder(child: os.DirEntry[str]) -> bool:
         return False
 
 
-def _files(
-    folder: Path, prefix: str, above: frozenset[str], links: Links
+def files_under(
+    folder: Path, links: Links, prefix: str = "", above: frozenset[str] = frozenset()
 ) -> Iterator[tuple[str, int | None]]:
     """(path, size) of the files under a folder at any depth; the size of a broken link is None.
 
-    Links are followed, but not up to a folder that contains them.
+    Hidden files are left out. Links are followed, but not up to a folder that contains them.
+
+    Args:
+        folder: the folder.
+        links: says which links lead out of the data.
+        prefix: beginning of all paths.
+        above: resolved paths of the folders that contain it, as far as they were searched.
 
     Raises:
-        DataError: a link leads out of the data.
+        DataMissing: there is no such folder.
+        DataError: a link leads out of the data, or a folder cannot be listed.
     """
     here = os.path.realpath(folder)
     if here in above:
@@ -195,7 +202,8 @@ def _files(
     links.check(folder)
     for child in _children(folder):
         if _is_folder(child):
-            yield from _files(folder / child.name, f"{prefix}{child.name}/", above | {here}, links)
+            below = f"{prefix}{child.name}/"
+            yield from files_under(folder / child.name, links, below, above | {here})
             continue
         size = file_size(child)
         if size is not None and child.is_symlink():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.errors import UserError
+from benchmarks.packages import missing
 from benchmarks.sweep.tracks import Track
 
 
@@ -20,7 +20,7 @@ def require_trackers(tracks: Sequence[Track]) -> None:
         if track.is_file:
             if not Path(track.kind).is_file():
                 raise UserError(f"--track {track}: no file at {track.kind}.")
-        elif importlib.util.find_spec(track.kind) is None:
+        elif missing([track.kind]):
             raise UserError(
                 f"--track {track}: the Python package {track.kind} is not installed: "
                 f"`pip install -e '.[{track.kind}]'` in the folder of the suite."

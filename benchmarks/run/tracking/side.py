@@ -43,6 +43,8 @@ class Side:
         """Call `begin`, `log`, `end` or `close`; return what went wrong, empty if nothing."""
         try:
             getattr(self, name)(*arguments)
+        except KeyboardInterrupt:  # the user's, where the tracker is in the run's own process
+            raise
         except BaseException as error:  # a library may raise SystemExit
             return clean(f"{type(error).__name__}: {_text(error)}", LONGEST)
         return ""

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.errors import UserError
 from benchmarks.file_names import safe
 from benchmarks.run.tracking.base import Settings, TrackedCell, Tracker, as_text, final_values
+from benchmarks.safe_files import clock_of
 
 
 class TensorBoard(Tracker):
@@ -26,9 +27,7 @@ class TensorBoard(Tracker):
         self._folder = Path(target) if target else settings.out / "tensorboard"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            probe = self._folder / ".check"
-            probe.touch()
-            probe.unlink()
+            clock_of(self._folder)  # writes a file
         except OSError as error:
             raise UserError(f"cannot write to {self._folder}: {error.strerror}") from error
 

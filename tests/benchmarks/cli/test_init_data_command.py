@@ -146,6 +146,7 @@ def test_shards(init: Command, tmp_path: Path) -> None:
         (["gone.csv"], "there is no 0.png beside it or in a folder beside it"),
         (["empty"], "empty has no class folders; .*empty is empty"),
         (["one"], "there is only one class, 'a'"),
+        (["/"], "/: the whole disk is not a folder of images"),
         (["listed"], "describe its table instead: init-data listed/l.csv"),
     ],
 )

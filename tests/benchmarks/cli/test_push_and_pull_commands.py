@@ -111,6 +111,52 @@ def test_what_is_there_is_not_sent_again_and_not_replaced(
     assert hub.files["ada/runs"] == before
 
 
+def test_records_may_come_without_predictions_which_may_come_later(
+    command: Command, hub: Hub, records: list[Record]
+) -> None:
+    command("push", "mine", "--to", "ada/runs", "--without-predictions")
+    status, said = command("pull", "ada/runs", "--out", "theirs")
+    assert (status, "Refused" in said) == (0, False), said
+    assert "4 records taken (3 without predictions): theirs/records" in said
+    command("push", "mine", "--to", "ada/runs")
+    status, said = command("pull", "ada/runs", "--out", "theirs")
+    assert (status, "0 records taken, 4 there already" in said) == (0, True), said
+    assert files("theirs") == files("mine")
+
+
+def test_the_card_of_another_data_set_stays(
+    command: Command, hub: Hub, records: list[Record]
+) -> None:
+    hub.files["ada/photos"] = {"README.md": b"# Photos", "a.jpg": b""}
+    status, said = command("push", "mine", "--to", "ada/photos")
+    assert (status, "push to ada/photos: it is a data set of another kind" in said) == (2, True)
+    assert hub.files["ada/photos"] == {"README.md": b"# Photos", "a.jpg": b""}
+
+
+def test_a_card_of_some_records_alone_is_said(
+    command: Command, hub: Hub, records: list[Record]
+) -> None:
+    command("push", "mine", "--to", "ada/runs")
+    Store(Path("more")).write(make_record(seed=7), PREDICTIONS)
+    status, said = command("push", "more", "--to", "ada/runs")
+    assert (status, "leaves out 4 records of other folders: pull into more" in said) == (0, True)
+    command("pull", "ada/runs", "--out", "more")
+    _, said = command("push", "more", "--to", "ada/runs")
+    assert "leaves out" not in said and b"5 records" in hub.files["ada/runs"]["README.md"]
+
+
+def test_file_systems_without_hard_links(
+    command: Command, hub: Hub, records: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    command("push", "mine", "--to", "ada/runs")
+    monkeypatch.setattr(os, "link", refused)
+    status, said = command("pull", "ada/runs", "--out", "theirs")
+    assert (status, files("theirs")) == (0, files("mine")), said
+
+
 def test_a_new_repository_is_private_unless_said(
     command: Command, hub: Hub, records: list[Record]
 ) -> None:

@@ -263,7 +263,11 @@ def test_what_slurm_says_is_passed_on(command: Command, jobs: Path, sweep: list[
     [
         (
             "--datasets cifar100_lt --backbone glyph",
-            "no CIFAR-100 under data. Nodes do not download",
+            "Nodes do not download, and something is not here. cifar100_lt: no CIFAR-100 under",
+        ),
+        (
+            "--datasets cifar100_lt --backbone ViT-B-16-quickgelu/openai",
+            "where it goes) And: The weights of 'ViT-B-16-quickgelu/openai' are not on this",
         ),
         (
             "--datasets glyphs100_lt --backbone ViT-B-16-quickgelu/openai",

@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
 from benchmarks.run.tracking import trackers as tracking
+from benchmarks.run.tracking.base import Settings
+from benchmarks.run.tracking.side import Side
+from benchmarks.run.tracking.tensorboard import TensorBoard
+from benchmarks.sweep.tracks import Track
 from results.store import Store
 from tests.benchmarks.cli.commands import Command, the_line
 from tests.benchmarks.run.runs.recorder import RECORDER, seen, told
@@ -64,12 +69,33 @@ def test_an_unusable_tracker_is_one_line_and_nothing_begins(
 def test_a_package_that_is_missing(
     command: Command, fast: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("benchmarks.packages.find_spec", lambda name: None)
     for track in ("tensorboard:t", "wandb", "mlflow:http://127.0.0.1:9"):
         kind = track.partition(":")[0]
         line = the_line(command(*fast, "--track", track))
         assert f"`pip install -e '.[{kind}]'`" in line
     assert not Path("runs").exists()
+
+
+def test_an_interruption_is_the_users_and_not_the_trackers(recorder: Path) -> None:
+    settings = Settings(Path.cwd())
+    side = Side(Track("recorder.py", "interrupt-close"), settings)
+    with pytest.raises(KeyboardInterrupt):
+        side.call("close", ())
+
+
+def test_two_runs_may_begin_at_once(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tries the folder of TensorBoard with a file of its own."""
+    touch = Path.touch
+
+    def touched(self: Path, *rest: Any, **named: Any) -> None:
+        touch(self, *rest, **named)
+        if "board" in self.parts:
+            self.unlink()  # by the other run
+
+    monkeypatch.setattr(Path, "touch", touched)
+    TensorBoard("board", Settings(Path.cwd()))
+    assert list(Path("board").iterdir()) == []
 
 
 @pytest.mark.children

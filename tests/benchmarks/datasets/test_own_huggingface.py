@@ -327,6 +327,20 @@ def test_a_data_set_of_the_hub(hub: Hub, tmp_path: Path) -> None:
     assert part.load(tmp_path, 0).split_hash == data.split_hash
 
 
+def test_a_part_of_a_data_set_of_the_hub_is_not_taken_for_all_of_it(
+    hub: Hub, tmp_path: Path
+) -> None:
+    folder = parquet(tmp_path / "p", train=rows(list(range(6))), test=rows([7, 8]))
+    parts = {file.name.partition("-")[0]: file for file in (folder / "data").iterdir()}
+    hub.files["ada/flowers"] = {f"{p}/{f.name}": f.read_bytes() for p, f in parts.items()}
+    whole = family(describe(tmp_path, huggingface="hf-hub:ada/flowers"))
+    family(describe(tmp_path, huggingface="hf-hub:ada/flowers/train")).download(tmp_path)
+    with pytest.raises(DataMissing, match="hf-hub:ada/flowers@main is not on this machine"):
+        whole.load(tmp_path, 0)
+    whole.download(tmp_path)
+    assert len(whole.load(tmp_path, 0).test.ids) == 2
+
+
 def test_what_the_hub_does_not_have(hub: Hub, tmp_path: Path) -> None:
     hub.files["ada/script"] = {"script.py": b"raise SystemExit", "data.csv": b"a"}
     with pytest.raises(DataError, match=r"has no Parquet files.*@refs/convert/parquet"):

@@ -138,11 +138,11 @@ def test_what_open_clips_layout_has_no_place_for(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_with_other_logits_is_not_kept(
+def test_a_file_with_other_logits_is_not_written(
     saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """A weight that is written wrongly is seen."""
+    """A weight that is written wrongly is seen, and files of an earlier export stay."""
     from benchmarks.cli.parts import exported
 
     write = exported.write_tower
@@ -154,9 +154,25 @@ def test_a_file_with_other_logits_is_not_kept(
         save_file(state, file)
 
     monkeypatch.setattr(exported, "write_tower", wrong)
+    earlier = {tmp_path / "m.safetensors": b"tower", tmp_path / "m.head.safetensors": b"head"}
+    for file, content in earlier.items():
+        file.write_bytes(content)
     assert export(saved, "full_finetune", tmp_path / "m.safetensors") == 2
     assert "gives other logits than `predict`" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == earlier
+
+
+def test_the_saved_model_itself_is_not_replaced(
+    saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = next(
+        file for file in (saved / "models").iterdir()
+        if read_model(file).about.method == "full_finetune"
+    )  # fmt: skip
+    before = model.read_bytes()
+    assert run_benchmarks.main(["export", str(model), "--to", str(model)]) == 2
+    assert "this is the saved model itself" in capsys.readouterr().err
+    assert model.read_bytes() == before
 
 
 def test_arguments_of_export(

@@ -15,9 +15,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import run_benchmarks
+from benchmarks.cli.parts.prediction import found_images
 from benchmarks.datasets.families.glyphs import Glyphs
 from benchmarks.datasets.families.glyphscenes import GlyphScenes
-from benchmarks.errors import UserError
+from benchmarks.errors import DataError, UserError
 from benchmarks.run.model_files import About, checksum, model_file, read_model
 from methods.registry import METHODS
 from results.store import Store
@@ -122,8 +123,8 @@ def test_content_of_a_model_file(records: dict[str, Path]) -> None:
     held = {method: read_model(Path(_model(file))) for method, file in records.items()}
     for method, model in held.items():
         record = json.loads(records[method].read_text("utf-8"))
-        assert model.about.class_names == record["class_names"]
-        assert model.about.train_counts == record["groups"]["train_counts"]
+        assert list(model.about.class_names) == record["class_names"]
+        assert list(model.about.train_counts) == record["groups"]["train_counts"]
     # Without the frozen tower: 2 blocks of width 32 with their adapters and a head.
     lift = sum(tensor.numel() for tensor in held["lift"].tensors.values())
     assert lift == json.loads(records["lift"].read_text("utf-8"))["cost"]["trainable_params"]
@@ -318,6 +319,29 @@ def test_damaged_images_are_left_out_and_named(
     assert "Left out: " in (shown := capsys.readouterr().out)
     assert "bad.jpg: the file is empty." in shown
     assert pd.read_csv(out)["file"].tolist() == ["below/good.PNG"]
+
+
+def test_folders_behind_links_are_searched_as_those_of_data_sets(tmp_path: Path) -> None:
+    for file in ("photos/a.png", "photos/real/b.png", "other/c.png"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    photos = tmp_path / "photos"
+    (photos / "alias").symlink_to("real")
+    (photos / "real" / "up").symlink_to("..")
+    assert found_images([photos]).files == ("a.png", "alias/b.png", "real/b.png")
+    (photos / "out").symlink_to(tmp_path / "other")
+    with pytest.raises(DataError, match=r"out is a link to .*other, outside"):
+        found_images([photos])
+
+
+def test_nothing_is_made_for_images_that_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_benchmarks.main(["predict", "m.safetensors", "nowhere", "--out", "new/p.csv"]) == 2
+    words = ["export", "m.safetensors", "--images", "nowhere", "--to", "new/m.safetensors"]
+    assert run_benchmarks.main(words) == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unwritable_output_is_refused_before_and_after_the_work(

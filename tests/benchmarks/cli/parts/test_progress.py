@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from benchmarks.cli.parts import progress
+from benchmarks.cli.parts.console import SafeConsole
 from benchmarks.cli.parts.progress import ProgressDisplay
 from benchmarks.datasets.families.imagenet_lt import ImageNetLT
 from benchmarks.sweep import plan
@@ -36,6 +37,15 @@ def printed(cell: Cell, *records: Any) -> list[str]:
         for record in records:
             display.finished(cell, record)
     return stream.getvalue().splitlines()
+
+
+def test_a_file_gets_no_control_characters(cell: Cell) -> None:
+    """Nor does a terminal that the file is shown on."""
+    failed = dataclasses.replace(failed_record("lift"), error="no \x1b[2Jluck")
+    stream = io.StringIO()
+    with ProgressDisplay(SafeConsole(stream), 1, 0) as display:
+        display.finished(cell, failed)
+    assert "no \\x1b[2Jluck" in stream.getvalue() and "\x1b" not in stream.getvalue()
 
 
 def test_a_cell_on_features_shows_no_wait(cell: Cell) -> None:

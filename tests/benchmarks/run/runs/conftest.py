@@ -124,6 +124,24 @@ PLUGIN = '''
             }[self.kind]
 
 
+    class Half:
+        __slots__ = ("__dict__", "weight")
+
+        def logits(self, batch):
+            return batch.inputs @ self.weight.T
+
+
+    @register("half", paper="-", needs="features")
+    @dataclass(frozen=True)
+    class HalfSaved(Base):
+        """Its predictor has an attribute that no model file holds."""
+
+        def fit(self, task):
+            half = Half()
+            half.weight = task.normal_per_class("weight", 16)
+            return Predictor(half.logits)
+
+
     @register("together", paper="-", needs="features")
     @dataclass(frozen=True)
     class Together(Base):

@@ -47,6 +47,8 @@ RECORDER = '''
         def _obey(self, call):
             if self.target == f"refuse-{call}":
                 raise UserError("no such place.")
+            if self.target == f"interrupt-{call}":
+                raise KeyboardInterrupt
             if self.target == f"fail-{call}":
                 raise ValueError("no\\nluck")
             if self.target == f"exit-{call}":

@@ -304,6 +304,14 @@ def test_a_model_of_one_of_several_is_kept_whole(cells: Cells, out: Path) -> Non
         assert model.tensors["head._head.weight"].shape == (4, 16)
 
 
+def test_a_model_that_fails_once_it_is_saved_costs_the_file_alone(cells: Cells, out: Path) -> None:
+    (record,) = run(cells("half", seeds="0"), out, save_model=True)
+    assert record.status == "done"
+    (said,) = [remark for remark in record.details if "not saved" in remark]
+    assert said.startswith("its model is not saved: AttributeError: ") and "weight" in said
+    assert not model_file(out, record.key).exists()
+
+
 def test_a_model_that_cannot_be_written_ends_the_run_and_loses_nothing(
     cells: Cells, out: Path
 ) -> None:
