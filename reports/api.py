@@ -194,8 +194,8 @@ def compare(
         b: one variant or several to compare it with.
         against: variants that all others are compared with, in place of `a` and `b`.
         datasets: only these data sets; one name or several.
-        margin: also test whether differences are smaller than so many points.
-        power: also count the runs that show a difference of so many points.
+        margin: also test whether differences are smaller than this many points.
+        power: also count the runs needed to show a difference of this many points.
         robust: compare typical runs by trimmed means.
         test_prior: test distributions that predictions are re-weighted to, as in `table`.
 

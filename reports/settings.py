@@ -20,7 +20,7 @@ from reports.view import View, read_view
 
 _OTHERS = ("rope", "latex_width", "test_prior", "conformal")
 KEYS = (*view.KEYS, *figures.KEYS, *_OTHERS)
-"""Keys of `report:`, which are names of flags, too, with hyphens."""
+"""Keys of `report:`; all but `font_size` are flags, too, with hyphens."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="POINTS",
         help="also test whether differences are smaller than this (default: the sweep's margin)",
     )
-    add("--power", metavar="POINTS", help="also say how many seeds show this difference")
+    add(
+        "--power",
+        metavar="POINTS",
+        help="also say how many seeds are needed to show this difference",
+    )
     add(
         "--robust",
         action="store_true",

@@ -18,7 +18,7 @@ EXAMPLES = {"features export --datasets D --to F.parquet": "for other tools"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take data sets, a backbone and where to write."""
     add = parser.add_argument
-    add("action", choices=("export",), metavar="export", help="what to do with them")
+    add("action", choices=("export",), metavar="export", help="the only action")
     add("--datasets", required=True, metavar="D[,D2]", help="data sets, see `list`")
     add(
         "--to",

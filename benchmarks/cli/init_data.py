@@ -1,4 +1,4 @@
-"""The verb `init-data`: describe images in a YAML file, and say what is among them."""
+"""The verb `init-data`: describe images in a YAML file, and report what was found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-HELP = "describe your own images in a YAML file and say what is among them"
+HELP = "describe your own images in a YAML file and report what was found"
 EXAMPLES = {"init-data photos --write photos.yaml": "for your own images"}
 
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ".tsv, .parquet); or tar files such as 'a-{000..009}.tar'",
     )
     parser.add_argument(
-        "--write", type=Path, metavar="FILE.yaml", help="file to write; by default it is printed"
+        "--write", type=Path, metavar="FILE.yaml", help="file to write (default: print it)"
     )
 
 

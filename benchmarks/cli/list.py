@@ -27,7 +27,7 @@ BACKBONES = {
     "glyph": "the embedded one, for the embedded world",
     "ViT-B-16-quickgelu/openai": "the default; any open_clip ARCH/TAG",
     "ARCH/FILE": "an open_clip architecture with a checkpoint file, also OpenAI's .pt files",
-    "ARCH/random": "seeded random weights, for tests of speed and plumbing",
+    "ARCH/random": "seeded random weights, for trying things out",
     "hf-hub:ORG/MODEL": "an open_clip model on the Hugging Face hub",
     "timm:NAME.TAG": "an image encoder of timm, without texts; also timm:NAME/random and /FILE",
     "local-dir:PATH": "a folder with open_clip_config.json and weights",
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "what",
         nargs="?",
         choices=("methods", "datasets", "backbones", "recipes"),
-        help="list only these (recipes: of configs/recipes, which are listed on request alone)",
+        help="list only these (recipes of configs/recipes are listed only on request)",
     )
     of_backbones = parser.add_mutually_exclusive_group()
     of_backbones.add_argument(

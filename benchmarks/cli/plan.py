@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--power",
         metavar="POINTS",
-        help="also say how many seeds show this difference, from the finished runs",
+        help="also estimate from finished runs how many seeds are needed to show this difference",
     )
 
 

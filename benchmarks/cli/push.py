@@ -19,15 +19,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder", type=Path, metavar="DIR", help="folder that a run wrote to with --out"
     )
     parser.add_argument(
-        "--to", required=True, metavar="USER/NAME", help="data set on the hub; made if it is not"
+        "--to",
+        required=True,
+        metavar="USER/NAME",
+        help="data set on the hub, created if it does not exist",
     )
     parser.add_argument(
-        "--public", action="store_true", help="let a new data set be seen by all (else by you)"
+        "--public", action="store_true", help="create a public data set (default: private)"
     )
     parser.add_argument(
         "--without-predictions",
         action="store_true",
-        help="records only: tables can be made of them, comparisons cannot",
+        help="records only, from which tables can be made, but no comparisons",
     )
 
 

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--rope",
         metavar="POINTS",
-        help="also say how probable it is that two variants are within so many points",
+        help="also print the probability that two variants differ by fewer points than this",
     )
     add_view_flags(parser)
     add_named_groups(parser)
@@ -58,18 +58,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--conformal",
         metavar="PERCENT",
-        help="also coverage and size of conformal prediction sets for this coverage, such as 90",
+        help="also print size and coverage of conformal sets for this coverage, such as 90",
     )
     add(
         "--per-class",
         metavar="ROW[,ROW2]",
-        help="also the classes of these rows: precision, recall, F1, confusion matrix",
+        help="also print every class of these rows: precision, recall, F1, confusions",
     )
     add_figure_flags(parser)
     add(
         "--html",
         action="store_true",
-        help="write report.html alone, the page with everything in it, which is quicker",
+        help="write only report.html, the page with everything in it, which is faster",
     )
     add_plugin(parser)
     add_allow_mixed(parser)

@@ -129,7 +129,7 @@ def add_view_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--sort",
         metavar="METRIC|asked|rank",
-        help="order of the rows: by a column, as methods and data sets are asked for, or by mean "
+        help="order of the rows: by a column, as in --methods and --datasets (asked), or by mean "
         "rank over data sets (default: the main metric)",
     )
     add("--names", metavar="FILE", help=NAMES)
@@ -162,8 +162,8 @@ def add_test_prior(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test-prior",
         metavar="forward50[,uniform,backward50]",
-        help="re-weight stored predictions to test distributions in which the most frequent "
-        "training class is so many times as likely as the rarest, or the other way round",
+        help="re-weight stored predictions to other test distributions: forward50 makes the most "
+        "frequent training class 50 times as likely as the rarest, backward50 the other way round",
     )
 
 
@@ -238,12 +238,12 @@ def add_cell_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N|auto",
         help="cells to run at a time on the processor (default 1); auto: one for each core",
     )
-    add("--gpus", metavar="0,1|auto", help="run on these GPUs at the same time")
+    add("--gpus", metavar="0,1|auto", help="GPUs to use at the same time (default: the first)")
     add("--per-gpu", metavar="N", help="cells to run at a time on each of --gpus (default 1)")
     add(
         "--ray",
         metavar="auto|HOST:PORT|local",
-        help="run on a Ray cluster: the one that runs here, one by address, or one of this machine",
+        help="run on a Ray cluster: auto uses the one that runs here, local starts one here",
     )
     add("--plugin", action="append", metavar="FILE", help=_PLUGIN)
     add(
@@ -256,14 +256,14 @@ def add_cell_flags(parser: argparse.ArgumentParser) -> None:
 def add_sweep_flags(parser: argparse.ArgumentParser) -> None:
     """Add all flags of a sweep; `sweep.settings` checks their values, as it does those of YAML."""
     add = parser.add_argument
-    add("--methods", metavar="A,B", help="methods to run, see `list`")
+    add("--methods", metavar="A,B", help="methods to run, see `list`; all runs every one")
     add(
         "--datasets",
         metavar="D[,D2]",
         help="data sets to run on, see `list`; cifar100_lt_ir50 has imbalance ratio 50",
     )
     add_cell_flags(parser)
-    add("--seeds", metavar="0,1,2", help="run seeds (default 0,1,2)")
+    add("--seeds", metavar="0,1,2", help="run seeds, also as a range 0-4 (default 0,1,2)")
     add("--split-seeds", metavar="0", help="seeds of the long-tailed split (default 0)")
     add("--config", type=Path, metavar="FILE", help="a sweep in YAML; flags override it")
     add(

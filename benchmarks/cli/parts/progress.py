@@ -209,7 +209,7 @@ class ProgressDisplay:
         elapsed = now - self._started
         left = self._pace.left(elapsed, self._gone, self._left, len(lanes), begun)
         parts = [f"… {self.done}/{self._total} done"]
-        parts += [f"running {first_few(busy)}"] if busy else []
+        parts += [f"now: {first_few(busy)}"] if busy else []
         parts += [f"about {duration(left)} left"] if left else []
         return "; ".join(parts)
 

@@ -223,9 +223,9 @@ def test_without_a_terminal_a_line_says_what_is_running(
         one.started(cell)
         one.stepped(1, 4, 1, 10)
         two.preparing("loading photographs", 3, 9)
-        until(stream, f"; running {cell.title} (epoch 2/4), loading photographs (3/9); about")
+        until(stream, f"; now: {cell.title} (epoch 2/4), loading photographs (3/9); about")
         one.finished(cell, make_record())
-        until(stream, "… 4/5 done; running loading photographs (3/9); about")
+        until(stream, "… 4/5 done; now: loading photographs (3/9); about")
     assert reminders() == []
     ended = stream.getvalue()
     time.sleep(0.03)
