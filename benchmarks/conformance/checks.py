@@ -34,6 +34,7 @@ from benchmarks.conformance.pretended_gpu import DeviceMix, on_pretended_gpu, pr
 from benchmarks.conformance.reach import holds_test
 from benchmarks.conformance.subject import (
     LARGE_BATCH,
+    WHOLE_BATCH,
     Display,
     Interrupt,
     Interrupting,
@@ -415,7 +416,7 @@ def gpu(s: Subject) -> None:
             predictors: list[Any] = [fit.predictor]
             if s.cls.fit_many is not Method.fit_many:
                 tasks = [s.task(seed, backbone=fit.task.backbone)[0] for seed in (0, 1)]
-                predictors += s.built(LARGE_BATCH).fit_many(tasks)
+                predictors += s.built(WHOLE_BATCH).fit_many(tasks)
             for predictor in predictors:
                 if isinstance(predictor, Exception):
                     raise predictor
@@ -438,8 +439,8 @@ def host_waits(s: Subject) -> None:
     with pretended_gpu() as waits:
         task, _ = s.task(backbone=on_pretended_gpu(s.backbone, "bf16"))
         waits.clear()
-        s.built().fit(task)
-    for place, times in waits.items():  # half as many steps again
+        s.built(LARGE_BATCH).fit(task)
+    for place, times in waits.items():  # twice as many steps
         seldom = times <= s.on_gpu.waits[place]
         demand(seldom, f"the host waits for the device at every step: {place}")
 

@@ -6,7 +6,7 @@ import dataclasses
 import gc
 import tempfile
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from benchmarks.backbone.identify import identify
 from benchmarks.backbones import Backbone
 from benchmarks.conformance.demands import Violation
 from benchmarks.conformance.pretended_gpu import Waits, on_pretended_gpu, pretended_gpu
-from benchmarks.conformance.tiny import tiny_data, tiny_task, write_backbone
+from benchmarks.conformance.tiny import TRAIN_IMAGES, tiny_data, tiny_task, write_backbone
 from benchmarks.conformance.worlds import TinyFamily, own_backbone
 from benchmarks.datasets.base import DataSet, Images, TaskKind
 from benchmarks.inputs.features import FeatureStore, Progress
@@ -40,6 +40,8 @@ BATCH_SIZE = 24
 """Two full batches and a partial one of the 64 training images."""
 LARGE_BATCH = 2 * BATCH_SIZE
 """A full batch and a partial one."""
+WHOLE_BATCH = TRAIN_IMAGES
+"""One batch an epoch."""
 _BACKBONE = "the backbone"
 Steps = list[tuple[int, int, int, int]]
 """(epoch, epochs, step, steps) as a method reported them."""
@@ -73,11 +75,19 @@ class GpuFit:
 
 
 class Copies(FeatureStore):
-    """A store of image features that gives each task a copy: a method may spoil its own."""
+    """A store of image features that gives each task a copy: a method may spoil its own.
+
+    On the CPU all methods share what is copied. It comes from a backbone that no method gets.
+    """
+
+    _shared = FeatureStore(None)
+    _untouched = staticmethod(cache(own_backbone))
 
     def images(
         self, backbone: Backbone, images: Images, progress: Progress | None = None
     ) -> Tensor:
+        if backbone.device.type == "cpu":
+            return self._shared.images(self._untouched(), images, progress).clone()
         return super().images(backbone, images, progress).clone()
 
 
@@ -139,7 +149,7 @@ class Subject:
         task, test = self.task(seed, progress=lambda *step: steps.append(step), **world)
         method = self.built()
         fields, shared = dict(vars(method)), _shared(task, test, self.info.needs)
-        process = ProcessState.taken()
+        process = self._process
         try:
             with randomness.seeded("fit", seed):
                 predictor = method.fit(task)
@@ -163,6 +173,11 @@ class Subject:
         return torch.cat(parts)
 
     @cached_property
+    def _process(self) -> ProcessState:
+        """The state of the process before the first fit, put back after each one."""
+        return ProcessState.taken()
+
+    @cached_property
     def default(self) -> Fit:
         """The fit that most checks compare with: seed 0 on the unchanged tiny world."""
         return self.fitted()
@@ -173,7 +188,7 @@ class Subject:
         with pretended_gpu() as waits:
             task, test = self.task(backbone=on_pretended_gpu(self.backbone, "bf16"))
             waits.clear()
-            predictor = self.built(LARGE_BATCH).fit(task)
+            predictor = self.built(WHOLE_BATCH).fit(task)
         return GpuFit(task, test, predictor, waits)
 
     # ---- through the runner ----------------------------------------------------------------------

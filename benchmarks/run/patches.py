@@ -7,8 +7,9 @@ often patched. Modules that are imported meanwhile are no change.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from operator import is_
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -90,6 +91,8 @@ class Patches:
         """Yield each name that is not what it was, and a function that puts it back."""
         for owner, name, old, ours in self._names:
             now = owner.__dict__
+            if _identical(old, now):
+                continue
             for key, value in old.items():
                 if now.get(key, _MISSING) is not value and _counts(key, name, ours):
                     yield f"{name}.{key}", partial(setattr, owner, key, value)
@@ -105,6 +108,18 @@ class Patches:
             if function.__code__ is not code or function.__defaults__ is not defaults:
                 name = f"{function.__module__}.{function.__qualname__}"
                 yield name, partial(_reset, function, code, defaults)
+
+
+def _identical(old: dict[str, Any], now: Mapping[str, Any]) -> bool:
+    """Return True if names and values are the same objects in the same order.
+
+    Nearly always they are. Thousands of names are compared around each cell, here in C code.
+    """
+    return (
+        len(old) == len(now)
+        and all(map(is_, old, now))
+        and all(map(is_, old.values(), now.values()))
+    )
 
 
 def _reset(function: FunctionType, code: Any, defaults: Any) -> None:

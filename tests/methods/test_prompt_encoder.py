@@ -245,9 +245,9 @@ def test_in_bf16_values_and_gradients_are_close(class_specific):
 @pytest.mark.parametrize("build", [CoOp, Lmpt])
 @KINDS
 def test_seeds_together_are_the_seeds_one_by_one(build, kind, class_specific, double):
-    """Over 8 steps."""
-    method = build(contexts=3, class_specific=class_specific, epochs=2, batch_size=16, lr=0.05)
-    tasks = [precise_task(seed, kind=kind) for seed in range(3)]
+    """Over 4 steps."""
+    method = build(contexts=3, class_specific=class_specific, epochs=2, batch_size=32, lr=0.05)
+    tasks = [precise_task(seed, kind=kind) for seed in range(2)]
     together = method.fit_many([task for task, _ in tasks])
     contexts = []
     for seed, predictor in enumerate(together):
@@ -255,7 +255,7 @@ def test_seeds_together_are_the_seeds_one_by_one(build, kind, class_specific, do
         alone = method.fit(task)
         if isinstance(predictor, Exception):
             raise predictor
-        assert predictor.fitted_together == 3 and alone.fitted_together == 1
+        assert predictor.fitted_together == 2 and alone.fitted_together == 1
         assert tasks[seed][0].details == task.details
         batch = test.batch(np.arange(len(test)), needs="features")
         with torch.no_grad():

@@ -46,9 +46,9 @@ class History(Memory):
 
 
 def short(name: str) -> Method:
-    """A method with three epochs of four steps; with two stages, two of them are in the second."""
+    """A method with three epochs of two steps; with two stages, two of them are in the second."""
     fields = METHODS.get(name).__dataclass_fields__
-    wanted = {"epochs": 3, "batch_size": 16, "finetune": True, "classifier_share": 0.67}
+    wanted = {"epochs": 3, "batch_size": 32, "finetune": True, "classifier_share": 0.67}
     method: Method = METHODS.get(name)(**{k: v for k, v in wanted.items() if k in fields})
     return method
 

@@ -38,9 +38,9 @@ Pairs = list[tuple[Learner, Task]]
 
 
 def short(name: str, **fields: Any) -> Learner:
-    """A method with 20 steps per training: 4 of 16 images per epoch."""
+    """A method with 10 steps per training: 2 of 32 images per epoch."""
     own = METHODS.get(name).__dataclass_fields__
-    wanted = {"epochs": 5, "batch_size": 16, "finetune": True} | fields
+    wanted = {"epochs": 5, "batch_size": 32, "finetune": True} | fields
     method: Learner = METHODS.get(name)(**{k: v for k, v in wanted.items() if k in own})
     return method
 
@@ -56,9 +56,7 @@ def logits_of(predictor: Any, task: Task) -> Tensor:
         return predictor.logits(task.train.batch(index, needs="features"))
 
 
-def assert_as_alone(
-    world: Callable[[], Pairs], companies: Sequence[Sequence[int]] = ((1, 0), (0, 1, 2))
-) -> None:
+def assert_as_alone(world: Callable[[], Pairs], companies: Sequence[Sequence[int]]) -> None:
     """Assert that fits in several companies have the bits of fits alone.
 
     Args:
@@ -97,7 +95,7 @@ def test_every_method_on_features_that_trains_is_here() -> None:
 @pytest.mark.parametrize(("name", "kind"), LEARNERS)
 def test_seeds_together_have_the_bits_of_seeds_alone(name: str, kind: TaskKind) -> None:
     method = short(name, epochs=2)
-    assert_as_alone(lambda: [(method, world(seed, kind)) for seed in (3, 0, 5)])
+    assert_as_alone(lambda: [(method, world(seed, kind)) for seed in (3, 0, 5)], [(2, 0, 1)])
 
 
 @pytest.mark.slow
@@ -192,7 +190,8 @@ class Dropping(Learner):
 
 @pytest.mark.numeric
 def test_every_training_draws_from_a_random_state_of_its_own() -> None:
-    assert_as_alone(lambda: [(Dropping(), world(seed)) for seed in range(3)])
+    companies = [(1, 0), (0, 1, 2)]
+    assert_as_alone(lambda: [(Dropping(), world(seed)) for seed in range(3)], companies)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,9 @@ import pytest
 import torch
 
 from benchmarks.conformance.subject import Subject
+from benchmarks.conformance.tiny import tiny_data
+from benchmarks.conformance.worlds import own_backbone, thinned
+from benchmarks.inputs.features import FeatureStore
 
 WRITES = {
     "x = task.train.features().numpy(); x -= x.mean(0)": "the training features",
@@ -47,6 +50,15 @@ def test_a_write_to_features_stays_in_its_fit(mine: Callable[..., None]) -> None
     subject = Subject("mine", "single")
     one, other = (subject.fitted().task.train.features() for _ in range(2))
     assert torch.equal(one, other) and float(one[0].norm()) == pytest.approx(2)
+
+
+def test_features_are_of_the_backbone_as_it_was() -> None:
+    """All methods share them, so none may come from the weights that a method left."""
+    subject, data = Subject("zero_shot", "single"), thinned(tiny_data(), 1, 5)
+    with torch.no_grad():
+        subject.backbone.model.visual.proj.zero_()
+    found = subject.task(data=data)[0].train.features()
+    assert torch.equal(found, FeatureStore(None).images(own_backbone(), data.train.images))
 
 
 CHANGES = {
