@@ -43,7 +43,7 @@ def partition_for(records: Sequence[Record], typed: str) -> Partition | None:
         raise UserError(f"--groups: the records of {first.dataset} do not name their classes.")
     found = partition_of(typed, "--groups", first.dataset, first.dataset_config, first.class_names)
     if len(found.membership) != len(first.metrics.per_class):
-        raise UserError(f"--groups: {typed} has not the classes of {first.dataset}.")
+        raise UserError(f"--groups: {typed} does not have the classes of {first.dataset}.")
     return found
 
 

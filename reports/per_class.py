@@ -27,7 +27,7 @@ from results.schema import Record
 MATRIX = 200
 """Most classes of which the CSV file of confusions is a matrix; of more it is a list of pairs."""
 PRINTED = 20
-"""Classes that the terminal shows, those of the lowest F1 first; the files have all."""
+"""Classes that the terminal shows, the lowest F1 first; the files have all classes."""
 NAMED = 3
 """Classes that a class is taken for, in the table."""
 Counts = NDArray[np.int64]
@@ -169,12 +169,12 @@ def decided(record: Record, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.bo
     """(N, C) multi-label: True where the probability is 0.5 or more.
 
     Raises:
-        UserError: the stored scores are no logits.
+        UserError: the stored scores are not logits.
     """
     if "scores" not in arrays or record.dataset_config.get("scores") == "softmax":
         raise UserError(
-            f"--per-class: the stored scores of {record.method} on {record.dataset} are no logits, "
-            "from which decisions follow."
+            f"--per-class: the stored scores of {record.method} on {record.dataset} are not "
+            "logits, which decisions need."
         )
     return np.asarray(arrays["scores"] >= 0)
 
@@ -220,13 +220,15 @@ def grid(found: PerClass, only: Sequence[int] | None = None) -> Grid:
 
 
 def print_classes(found: PerClass, console: Console) -> None:
-    """Print the classes, of many those of the lowest F1."""
+    """Print the classes; if there are many, those with the lowest F1."""
     console.print(Text(found.title, style="bold"))
     order = None
     if len(found.names) > PRINTED:
         known = np.where(np.isnan(found.f1), np.inf, found.f1)
         order = np.argsort(known, kind="stable")[:PRINTED].tolist()
-        console.print(Text(f"The {PRINTED} classes of the lowest F1; the files have all."))
+        console.print(
+            Text(f"The {PRINTED} classes with the lowest F1; the files have all classes.")
+        )
     print_grid(grid(found, order), console)
     for line in found.notes:
         console.print(Padding(Text(line), (0, 0, 0, 1)))

@@ -92,7 +92,7 @@ def _coverage(value: Any, where: str) -> float:
     """
     percent: float = coerce(value, float, where)
     if not 50 <= percent < 100:
-        raise UserError(f"{where}: {value} is no coverage in percent from 50 to below 100.")
+        raise UserError(f"{where}: {value} is not a coverage in percent, from 50 to below 100.")
     return percent
 
 

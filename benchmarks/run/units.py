@@ -53,7 +53,7 @@ class Units:
         Args:
             cells: cells of a plan.
             places: units that run at a time. If there are several, long batches are divided: their
-                numbers do not depend on the company in which they are fitted.
+                numbers do not depend on the cells that are fitted with them.
         """
         found = [b for _, group in groupby(cells, key=shared) for b in batches(list(group))]
         if places > 1:

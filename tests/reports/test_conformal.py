@@ -150,7 +150,7 @@ def test_without_probabilities_one_line_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--conformal: no run"):
         write_report([make_record()], tmp_path, settings=Settings(conformal=90.0))
     for wrong in ("100", "10", "nan"):
-        with pytest.raises(UserError, match=r"no coverage in percent|not a number"):
+        with pytest.raises(UserError, match=r"not a coverage in percent|not a number"):
             read_settings({"conformal": wrong}, {}, None)
     with pytest.raises(UserError, match="--conformal and --test-prior"):
         read_settings({"conformal": "90", "test_prior": "uniform"}, {}, None)

@@ -149,7 +149,7 @@ def test_multi_label_classes() -> None:
     assert confusion_csv(found) is None and confusion(found, FigureOptions()) is None
     assert classes_csv(found).splitlines()[0].split(",")[4] == "average_precision"
     softmax = with_key(replace(record, dataset_config={"scores": "softmax"}))
-    with pytest.raises(UserError, match="are no logits"):
+    with pytest.raises(UserError, match="are not logits"):
         found_in([softmax], {softmax.key: arrays})
 
 

@@ -59,7 +59,9 @@ def print_plan(
             table.add(*_row(row, guesses))
         console.print(table)
     if any(_tuned_before(p.cell) for p in planned):
-        console.print(f"{STALE_RECIPE} its recipe was tuned with another version of its source")
+        console.print(
+            f"{STALE_RECIPE} its recipe was tuned with another version of the method's source"
+        )
 
 
 def _features_row(

@@ -72,7 +72,7 @@ def submit(options: argparse.Namespace, console: Console) -> int:
             "with --out, or remove the records."
         )
     if sweep.ray:
-        raise UserError("--ray: a sweep runs on a Ray cluster with `run`; Slurm needs no other.")
+        raise UserError("--ray: `run` uses a Ray cluster; `submit` sends the cells to Slurm.")
     if sweep.check_data:
         raise UserError("--check-data: every task would read all images; check them with `run`.")
     sweep, settings = _on_nodes(sweep, settings)

@@ -96,7 +96,7 @@ def test_the_plan_names_stale_recipes(recipe: Write) -> None:
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     (row,) = (line for line in shown.splitlines() if line.startswith("linear_probe"))
     assert "1 missing †" in row
-    assert "† its recipe was tuned with another version of its source" in shown
+    assert "† its recipe was tuned with another version of the method's source" in shown
     assert shown.count("†") == 2
 
 
