@@ -65,7 +65,8 @@ def _in_one_process() -> AbstractContextManager[None]:
 
 def _warm_up(verb: str) -> None:
     """Let the children's server import torch while this process imports what the verb needs."""
-    from benchmarks.processes import in_this_process, warm_up
+    from benchmarks.processes import in_this_process
+    from benchmarks.starting import warm_up
 
     if not in_this_process():
         warm_up(fitting=verb in ("run", "tune", "check"))

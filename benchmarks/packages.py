@@ -19,7 +19,7 @@ _OURS = ("benchmarks", "methods", "reports", "results", "tests")
 
 
 def missing(names: Sequence[str]) -> list[str]:
-    """Packages that are not installed, of some by the names that they are imported by.
+    """Packages among some that are not installed, by the names that they are imported by.
 
     A folder of that name in the working directory, such as `wandb/`, is not the package.
     """

@@ -11,10 +11,8 @@ from __future__ import annotations
 import array
 import ctypes
 import fcntl
-import importlib
 import json
 import multiprocessing
-import multiprocessing.forkserver
 import os
 import queue
 import signal
@@ -28,18 +26,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from benchmarks.errors import UserError
-from benchmarks.starting import short_sockets, without_main
+from benchmarks.starting import (
+    NO_VARIABLES,
+    context_of,
+    import_here,
+    start_server,
+    variables,
+    without_main,
+)
 
-_FIRST = "benchmarks.server"
-PRELOADED = ["torch", "open_clip", "benchmarks.run.worker"]
-"""Modules that the server imports once for all children, if they are going to fit."""
-LIGHT = ["methods.parts.training.learning", "benchmarks.datasets.registry"]
-"""The same if children only import plug-ins: torch, and what most plug-ins begin with. open_clip
-takes longer than all of these together."""
 LARGEST_MESSAGE = 64 * 2**20
 """Bytes in a part of a message; a longer one is noise that the child wrote to the pipe."""
 KEPT_OUTPUT = 64 * 1024
@@ -47,9 +45,7 @@ KEPT_OUTPUT = 64 * 1024
 _WAITING = 1000
 """Messages that wait for the parent before the child has to."""
 
-NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
-_starting = threading.RLock()
-_state = {"here": False, "fitting": False}
+_state = {"here": False}
 
 
 def in_this_process() -> bool:
@@ -136,7 +132,7 @@ class Child:
         self._messages: queue.Queue[Message | None] = queue.Queue(_WAITING)
         self._output = Output()
         self._heard = False
-        context = _context(fresh=bool(environment))
+        context = context_of(fresh=bool(environment))
         child_requests, self._requests = context.Pipe(duplex=False)
         answers, child_answers = context.Pipe(duplex=False)
         self._printed, child_output = context.Pipe(duplex=False)
@@ -149,11 +145,11 @@ class Child:
             daemon=True,
         )  # fmt: skip
         try:
-            with _environment(environment), without_main():
-                _start_server(context)
+            with variables(environment), without_main():
+                start_server(context)
                 self._process.start()
         except EOFError as error:  # the server has ended
-            _import_here()
+            import_here()
             raise UserError(
                 "Cannot start a process: their server has ended. What is finished is kept; the "
                 "same command goes on from there."
@@ -219,7 +215,7 @@ class Child:
         alive = self._process.is_alive()
         self.kill()
         if not self._heard and self._process.exitcode == 1:
-            _import_here()
+            import_here()
         if alive:
             return "its process wrote something that is not an answer, and was ended"
         return _ending(self._process.exitcode)
@@ -281,81 +277,6 @@ class Output:
             self._first = self._last = b""
             self._omitted = 0
         return found.decode(errors="replace")
-
-
-def warm_up(*, fitting: bool) -> None:
-    """Start the server from which children are forked; it imports torch beside this process.
-
-    Args:
-        fitting: import at once what children need to fit methods, and not only to import them.
-            A server that runs already does not do this any more.
-    """
-    _state["fitting"] = fitting
-    _start_server(_context())
-
-
-def _start_server(context: Any) -> None:
-    """Start the server unless it runs; return before its imports are done."""
-    if context.get_start_method() != "forkserver":
-        return
-    handler = signal.getsignal(signal.SIGINT)
-    may_set = threading.current_thread() is threading.main_thread() and handler is not None
-    if may_set:  # inherited: Ctrl-C in the middle of its imports would print a traceback
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with _environment(NO_VARIABLES), short_sockets():
-            multiprocessing.forkserver.ensure_running()
-    finally:
-        if may_set:
-            signal.signal(signal.SIGINT, handler)
-
-
-def _context(*, fresh: bool = False) -> Any:
-    # macOS's frameworks do not survive a fork.
-    fresh = fresh or sys.platform == "darwin"
-    context = multiprocessing.get_context("spawn" if fresh else "forkserver")
-    context.set_forkserver_preload([_FIRST, *_preloaded()])
-    return context
-
-
-def _preloaded() -> list[str]:
-    return PRELOADED if _state["fitting"] else LIGHT
-
-
-def _import_here() -> None:
-    """Import what children need, to learn why they could not.
-
-    Raises:
-        Exception: of the import that fails.
-    """
-    for name in _preloaded():
-        importlib.import_module(name)
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Start processes with these variables, one thread at a time.
-
-    They can import this project, and nothing from the folder that they are started in.
-    """
-    root = str(Path(__file__).resolve().parents[1])
-    inherited = os.environ.get("PYTHONPATH")
-    wanted = {
-        "PYTHONPATH": root if not inherited else os.pathsep.join([root, inherited]),
-        "PYTHONSAFEPATH": "1",
-        **variables,
-    }
-    with _starting:
-        before = {name: os.environ.get(name) for name in wanted}
-        os.environ.update(wanted)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
 
 
 def _folder() -> str | None:

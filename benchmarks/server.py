@@ -1,4 +1,4 @@
-"""First import of the server of child processes (`processes`).
+"""First import of the server of child processes (`starting`).
 
 If an import fails in the server or in a child before it answers, the parent tries the same import
 and says why it fails. The server says nothing.

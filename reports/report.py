@@ -55,7 +55,7 @@ from reports.per_class import (
 from reports.recast import under_priors
 from reports.record_files import write_records
 from reports.settings import USUAL, Settings
-from reports.table import Table
+from reports.table import Row, Table
 from reports.terminal import print_table
 from reports.view import View
 from results.schema import Record
@@ -202,7 +202,7 @@ def classes_of(
     if settings.priors:
         raise UserError("--per-class and --test-prior: classes are of the test images as they are.")
     tables = tables_of(records, settings.view, allow_mixed=True)
-    classes: dict[str, PerClass] = {}
+    rows: dict[tuple[str, str], tuple[Table, Row]] = {}
     for label in wanted:
         found = [
             (t, s, find_row(t, label)) for t, s in zip(tables, file_stems(tables), strict=True)
@@ -211,8 +211,12 @@ def classes_of(
             raise unknown_variant(tables, label)
         for table, stem, row in found:
             if row is not None:
-                classes[f"{stem}__{safe(row.label)}"] = per_class(table, row, read)
-    return classes
+                rows[stem, row.label] = table, row
+    names = _all_different([f"{stem}__{safe(label)}" for stem, label in rows], map("\n".join, rows))
+    return {
+        name: per_class(table, row, read)
+        for name, (table, row) in zip(names, rows.values(), strict=True)
+    }
 
 
 def write_classes(

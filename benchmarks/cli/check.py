@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from benchmarks.cli.parts.checked import LIMIT_S, Result, in_children
 from benchmarks.cli.parts.flags import add_plugin
 from benchmarks.errors import UserError
-from benchmarks.processes import in_this_process, staying_here, warm_up
+from benchmarks.processes import in_this_process, staying_here
+from benchmarks.starting import warm_up
 
 if TYPE_CHECKING:
     from rich.console import Console

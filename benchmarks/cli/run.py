@@ -57,7 +57,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace, console: Console) -> int:
     """Run what is not done yet, then print the tables and write the report."""
-    from benchmarks import processes
     from benchmarks.cli.parts.messages import warn
     from benchmarks.cli.parts.plan_table import outlook
     from benchmarks.cli.parts.recipes import renew_recipe_state
@@ -76,6 +75,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from benchmarks.run.slots import slots_of
     from benchmarks.run.tasks import part_named
     from benchmarks.run.tracking.packages import require_trackers
+    from benchmarks.starting import warm_up
     from benchmarks.sweep import plan
     from benchmarks.sweep.settings import Sweep
     from reports.settings import read_settings
@@ -117,7 +117,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     estimator = estimator_for(records, sweep)
     with taking_part(sweep, whole, estimator):
         if todo and not options.debug:
-            processes.warm_up(fitting=True)
+            warm_up(fitting=True)
         if todo:
             warn_of_changed_data(planned, records, sweep, console)
             estimated = outlook(todo, estimator, len(slots))

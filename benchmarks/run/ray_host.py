@@ -16,8 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.processes import Child, Ended, Message, Overdue, Parent, warm_up
+from benchmarks.processes import Child, Ended, Message, Overdue, Parent
 from benchmarks.run.versions import versions
+from benchmarks.starting import warm_up
 
 ROOT = Path(__file__).resolve().parents[2]
 """Folder of the code: on a node, the copy that Ray has unpacked."""

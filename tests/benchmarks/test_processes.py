@@ -91,7 +91,8 @@ def test_a_package_that_cannot_be_imported_is_named(fault: str, tmp_path: Path) 
     code = (
         "import sys\n"
         "import run_benchmarks\n"
-        "from benchmarks.processes import Child, warm_up\n"
+        "from benchmarks.processes import Child\n"
+        "from benchmarks.starting import warm_up\n"
         "from tests.benchmarks.children import import_torch\n"
         "warm_up(fitting=True)\n"
         "try:\n"

@@ -22,6 +22,8 @@ from reports.aggregate import build_tables
 from reports.figures.confusion import confusion
 from reports.figures.options import FigureOptions
 from reports.per_class import PerClass, classes_csv, confusion_csv, grid, per_class
+from reports.report import classes_of
+from reports.settings import USUAL
 from results.schema import Groups, Record
 from results.store import Store
 from tests.results.factory import make_record, with_key
@@ -193,3 +195,17 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     assert run_benchmarks.main([*words, "--per-class", "lift", "--test-prior", "uniform"]) == 2
     assert "classes are of the test images as they are" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
+
+
+def test_rows_that_a_file_system_could_confuse_have_files_of_their_own(
+    study: tuple[list[Record], Runs],
+) -> None:
+    records, arrays = study
+    first, second = records
+    other = with_key(replace(second, method="LIFT"))
+    runs = {first.key: arrays[first.key], other.key: arrays[second.key]}
+    found = classes_of(
+        [first, other], ["lift", "LIFT", "lift"], read=lambda r: runs[r.key], settings=USUAL
+    )
+    assert [classes.row.label for classes in found.values()] == ["lift", "LIFT"]
+    assert len({name.lower() for name in found}) == 2

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -72,18 +73,27 @@ def members(archive: Path) -> Iterator[Member]:
         raise DataError(f"{archive}: cannot be read ({error.strerror or error}).") from error
 
 
-def read_member(archive: Path, member: Member) -> bytes:
-    """Read a member, whose size the caller has bounded.
+@contextmanager
+def reading(archive: Path) -> Iterator[Callable[[Member], bytes]]:
+    """Open an archive to read members of it, whose sizes the caller has bounded.
+
+    Yields:
+        A function that reads a member; it raises OSError if the archive cannot be read or ends
+        early.
 
     Raises:
-        OSError: the archive cannot be read, or ends early.
+        OSError: the archive cannot be read.
     """
     with opened(archive) as stream:
-        stream.seek(member.offset)
-        data = stream.read(member.size)
-    if len(data) < member.size:
-        raise OSError("the archive has become shorter")
-    return data
+
+        def read(member: Member) -> bytes:
+            stream.seek(member.offset)
+            data = stream.read(member.size)
+            if len(data) < member.size:
+                raise OSError("the archive has become shorter")
+            return data
+
+        yield read
 
 
 class _Headers:

@@ -17,7 +17,7 @@ from benchmarks.datasets.files.characters import shown
 from benchmarks.datasets.files.image_files import SUFFIXES
 from benchmarks.datasets.files.image_limits import largest_file, max_pixels
 from benchmarks.datasets.files.links import Links
-from benchmarks.datasets.files.tar_members import Member, members, read_member
+from benchmarks.datasets.files.tar_members import Member, members, reading
 from benchmarks.datasets.own.entries import UNASSIGNED, Complaints, Entry, Listing
 from benchmarks.datasets.own.labels import labels_of, plain, unfit
 from benchmarks.datasets.own.spec import Spec
@@ -32,6 +32,7 @@ _TEXT_BYTES = MB
 """Largest label, caption or JSON of a sample."""
 _RANGE = re.compile(r"\{(\d{1,9})\.\.(\d{1,9})\}")
 
+Read = Callable[[Member], bytes]
 Sample = dict[str, Member]
 """Ending in lower case, such as `jpg` -> the member."""
 
@@ -51,11 +52,7 @@ def read_shards(spec: Spec) -> Listing:
     for split, patterns in spec.places.shards.items():
         for shard in _files(patterns):
             number = pack.add(shard)
-            for key, sample in _samples(shard):
-                found = reader.entry(shard, key, sample, wrong.add)
-                if found is None:
-                    continue
-                image, entry = found
+            for image, entry in reader.entries(shard, wrong.add):
                 sid = nfc("/".join(filter(None, (split, shard.stem, entry.file))))
                 if sid in entries:
                     raise DataError(f"{shard}: '{entry.file}' is there in two forms of Unicode.")
@@ -105,7 +102,8 @@ class TarPack:
 
     def read(self, name: str) -> bytes:
         number, member = self.places[name]
-        return read_member(self.archives[number], member)
+        with reading(self.archives[number]) as read:
+            return read(member)
 
 
 def _files(patterns: tuple[Path, ...]) -> list[Path]:
@@ -200,13 +198,30 @@ class _Reader:
         self._caption = columns.get("caption", "")
         self._largest = largest_file(max_pixels())
 
-    def entry(
-        self, shard: Path, key: str, sample: Sample, complain: Callable[[str], None]
-    ) -> tuple[Member, Entry] | None:
-        """The image of a sample and its entry, without a split; None if it has none.
+    def entries(
+        self, shard: Path, complain: Callable[[str], None]
+    ) -> Iterator[tuple[Member, Entry]]:
+        """Yield the image of each sample and its entry, without a split.
 
         What is wrong with a sample is complained about.
+
+        Raises:
+            DataError: the shard cannot be read, or two members have one name.
         """
+        samples = list(_samples(shard))
+        try:
+            with reading(shard) as read:  # once: on a network drive, each opening takes its time
+                for key, sample in samples:
+                    found = self._entry(shard, read, key, sample, complain)
+                    if found is not None:
+                        yield found
+        except OSError as error:
+            raise DataError(f"{shard}: cannot be read ({error.strerror or error}).") from error
+
+    def _entry(
+        self, shard: Path, read: Read, key: str, sample: Sample, complain: Callable[[str], None]
+    ) -> tuple[Member, Entry] | None:
+        """The image of a sample and its entry; None if it has none."""
         where = f"sample {shown(key)} of {shard.name}"
         images = [ending for ending in sample if ending in self._images]
         label = self._place_of_label(sample)
@@ -219,11 +234,11 @@ class _Reader:
         labels: tuple[str, ...] = ()
         text = ""
         if not trouble:
-            value, trouble = self._value(shard, sample, label, self._keys)
+            value, trouble = self._value(read, sample, label, self._keys)
         if not trouble:
             labels, trouble = labels_of(value, self._spec)
         if not trouble and caption:
-            found, trouble = self._value(shard, sample, caption, ("caption",))
+            found, trouble = self._value(read, sample, caption, ("caption",))
             text = plain(found)
         trouble = trouble or unfit(labels, text)
         if trouble:
@@ -260,12 +275,12 @@ class _Reader:
         return first_few([f".{ending}" for ending in sample])
 
     def _value(
-        self, shard: Path, sample: Sample, place: str, keys: tuple[str, ...]
+        self, read: Read, sample: Sample, place: str, keys: tuple[str, ...]
     ) -> tuple[Any, str]:
         """The value of a label or caption, and an error or an empty text.
 
         Args:
-            shard: the archive.
+            read: reads members of the archive.
             sample: its sample.
             place: an ending, or `json.KEY`.
             keys: keys of a JSON that are tried if the place names none.
@@ -277,9 +292,7 @@ class _Reader:
         if member.size > _TEXT_BYTES:
             return "", f"the .{ending} has {beyond(member.size, _TEXT_BYTES)}"
         try:
-            text = read_member(shard, member).decode("utf-8")
-        except OSError as error:
-            raise DataError(f"{shard}: cannot be read ({error.strerror or error}).") from error
+            text = read(member).decode("utf-8")
         except UnicodeDecodeError:
             return "", f"the .{ending} is not text in UTF-8"
         if ending != "json":

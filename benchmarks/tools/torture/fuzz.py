@@ -30,8 +30,8 @@ from random import Random
 from types import FrameType
 from typing import Any
 
-from benchmarks import processes
 from benchmarks.errors import UserError
+from benchmarks.starting import warm_up
 from benchmarks.tools.torture.campaign import Order, Tally
 from benchmarks.tools.torture.inputs import Case, any_case
 from benchmarks.tools.torture.values import MARK
@@ -110,7 +110,7 @@ def watch() -> Watch:
     """The one watch of this process."""
     if not _WATCHES:
         # Now, because the server that forks workers outlives the folder of a case.
-        processes.warm_up(fitting=False)
+        warm_up(fitting=False)
         from matplotlib import font_manager  # noqa: F401 - lists the fonts once a machine, by a child
 
         _WATCHES.append(Watch())

@@ -6,14 +6,17 @@ import gzip
 import json
 import pickle
 import tarfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.datasets.files.tar_members import members
 from benchmarks.datasets.same_files import same_files
 from benchmarks.errors import DataError, DataMissing, UserError
+from benchmarks.input_files import opened
 from tests.benchmarks.datasets.own_files import describe, family, load
 from tests.benchmarks.datasets.tar_files import encoded, flowers, shard
 
@@ -282,6 +285,25 @@ def test_a_damaged_image_is_named_with_its_archive(tmp_path: Path) -> None:
     (tmp_path / "s.tar").write_bytes(b"")
     with pytest.raises(DataError, match=r"cannot be read \(the archive has become shorter\)"):
         images.read(index)
+
+
+def test_a_shard_is_opened_once_for_all_its_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a network drive, each opening takes its time."""
+    samples = {f"{n}.png": encoded(n) for n in range(4)} | {
+        f"{n}.cls": str(n % 2) for n in range(4)
+    }
+    shard(tmp_path / "s.tar", samples)
+    times = Counter[Path]()
+
+    def counting(file: Path, *rest: Any) -> Any:
+        times[file] += 1
+        return opened(file, *rest)
+
+    monkeypatch.setattr("benchmarks.datasets.files.tar_members.opened", counting)
+    load(describe(tmp_path, shards="s.tar"))
+    assert times == {tmp_path / "s.tar": 2}  # for the places of its members, and for the labels
 
 
 def test_a_shard_may_not_be_a_link_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
