@@ -73,7 +73,7 @@ class Names:
         """Refuse names that the tables of a sweep cannot have, before anything runs.
 
         Raises:
-            UserError: there is nothing of a name, or names of rows are ambiguous or not distinct.
+            UserError: nothing has a name, or names of rows are ambiguous or not distinct.
         """
         tables: dict[tuple[str, str], dict[tuple[str, str, str], Cell]] = {}
         for cell in cells:
@@ -103,7 +103,7 @@ class Names:
             present: methods, data sets and backbones of the report.
 
         Raises:
-            UserError: there is nothing of this name.
+            UserError: nothing has this name.
         """
         names = list(present)
         known = {*names, *(name.partition(" (")[0] for name in names)}

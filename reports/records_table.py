@@ -91,7 +91,7 @@ def records_csv(records: Iterable[Record]) -> str:
 
 
 def records_json(records: Iterable[Record]) -> str:
-    """A list with an object for each record; its keys are the columns, whatever is absent null."""
+    """A list with an object for each record; its keys are the columns, a missing value is null."""
     lines = [
         json.dumps({column.name: column.of(record) for column in COLUMNS}, allow_nan=False)
         for record in records

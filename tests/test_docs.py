@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,26 @@ def test_the_examples_are_methods_that_run(file: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
     missing = [x for x in links if "://" not in x and not (page.parent / x).exists()]
+    assert not missing
+
+
+@cache
+def places() -> tuple[str, ...]:
+    """Folders and files of the source, each with a slash before and behind it."""
+    tops = [ROOT / name for name in ("benchmarks", "methods", "reports", "results", "configs",
+                                     "tests", "docs")]  # fmt: skip
+    found = [ROOT / "run_benchmarks.py", *tops, *(path for top in tops for path in top.rglob("*"))]
+    return tuple(f"/{path.relative_to(ROOT).as_posix()}/" for path in found)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_source_files_that_a_page_names_are_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    named = re.findall(r"`((?:[a-z_]+/)+[a-z0-9_.]+\.(?:py|yaml))`", text)
+    named += re.findall(r"`((?:benchmarks|methods|reports|configs|tests)/(?:[a-z_]+/)*)`", text)
+    path = re.search(r"^## The path of a cell\n(?:.*\n)*?((?:    .*\n)+)", text, re.M)
+    named += re.findall(r"(?:\w+/)*\w+\.py|\w+/ ", path[1]) if path else []
+    missing = [x for x in named if not any(f"/{x.strip(' /')}/" in place for place in places())]
     assert not missing
 
 

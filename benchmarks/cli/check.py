@@ -117,7 +117,7 @@ def _checked_here(name: str, kind: TaskKind, *, debug: bool) -> list[Result]:
 
 
 def _table(title: str, results: Sequence[Result]) -> Table:
-    """A row for each check: its demand, and unless it passed the reason, and what to do."""
+    """A row for each check: its demand and, if it failed, the reason and what to do."""
     from rich.markup import escape
     from rich.table import Table
 

@@ -14,7 +14,7 @@ EXAMPLES = {"new-method my_idea --outside DIR": "40 lines to change"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the name, and what the method is to be like."""
+    """Take the name and the kind of the method."""
     add = parser.add_argument
     add("name", metavar="NAME", help="name to register: small letters, digits and _")
     add(

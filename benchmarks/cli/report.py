@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The records that a command line chooses, and what it wants of them."""
+    """The records that a command line chooses, and the settings of their report."""
 
     records: list[Record]
     stale: set[str]
@@ -89,7 +89,7 @@ def choose(options: argparse.Namespace, console: Console) -> Chosen:
     """Read the records of a command line.
 
     Raises:
-        UserError: unknown names or values, or nothing that is chosen.
+        UserError: unknown names or values, or no records are chosen.
     """
     from benchmarks.cli.parts.records import load_records, records_of_sweep
     from benchmarks.errors import UserError

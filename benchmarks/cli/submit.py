@@ -15,7 +15,7 @@ EXAMPLES = {"submit --config FILE --slurm partition=gpu": "on a Slurm cluster"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take every flag of `run`, and what Slurm is to give."""
+    """Take every flag of `run`, and the resources that Slurm provides."""
     add = parser.add_argument
     add_sweep_flags(parser)
     add(

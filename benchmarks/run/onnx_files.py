@@ -1,8 +1,8 @@
 """A saved model as an ONNX file: normalised images in, logits in the order of the classes out.
 
-The file holds everything, the frozen tower too, and its metadata the class names and how an image
-becomes an input. Texts are encoded before, so that only their features are in the file. It computes
-in full precision, whatever the precision of the run was.
+The file holds everything, also the frozen tower. Its metadata hold the class names and the
+transform of an image. Texts are encoded beforehand, so that only their features are in the file. It
+computes in full precision, also after a run with bf16.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the cells of a unit to their records and predictions, wherever they are fitted."""
+"""Outcomes of the cells of a unit, with records and predictions, the same for every engine."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The process that fits: it opens a bench, fits the cells that it is sent and returns logits.
 
 A worker imports the files of plug-ins only after the bench is loaded and the shared features are
-stored, so that nothing of theirs takes part in what other cells use.
+stored, so that their code cannot affect what other cells use.
 """
 
 from __future__ import annotations

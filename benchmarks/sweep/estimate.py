@@ -272,8 +272,8 @@ def towers_of(backbone: BackboneId, image_size: int | None = None) -> Towers | N
     """Return the towers of a backbone, at the image size of its weights if None.
 
     Of open_clip's, these are ViTs with a text transformer; of timm's, image towers of any kind.
-    None for other architectures, and for a configuration that cannot be read: whoever loads the
-    model says what is wrong with it.
+    None for other architectures, and for a configuration that cannot be read, which is an
+    error when the model is loaded.
     """
     if backbone.of_timm:
         return _of_timm(backbone, image_size)

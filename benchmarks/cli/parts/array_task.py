@@ -52,7 +52,7 @@ class ArrayTask:
             raise RuntimeError(f"exit status {self._process.returncode}; its output says why")
 
     def checkpoint(self) -> Any:
-        """Interrupt the command, which gives its cells back, and return what goes on with them."""
+        """Interrupt the command, which gives its cells back, and return the task to queue again."""
         from submitit.helpers import DelayedSubmission
 
         process = self._process

@@ -44,7 +44,7 @@ def load_records(typed: Sequence[Path], plugins: Sequence[Path], console: Consol
 
 
 def records_of_sweep(records: Sequence[Record], expansion: Expansion, file: Path) -> list[Record]:
-    """The records of a sweep's cells in its order, whatever version of their methods made them.
+    """The records of a sweep's cells in its order, made by any version of their methods.
 
     Raises:
         UserError: no record is of this sweep.

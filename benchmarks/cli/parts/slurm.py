@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, counted
 
 USUAL_MAX_ARRAY = 1001
 """Slurm's own default of MaxArraySize."""
 SIGNAL_S = 90
-"""Seconds before the end of its time at which a task is told."""
+"""Seconds before the end of its time at which a task gets a signal."""
 MOST_RESTARTS = 10
 """Time-outs after which a task is not queued again: a cell may hang."""
 _OURS = (
@@ -116,7 +116,7 @@ def script(array: Job, chunks: Sequence[int], report: Job, at_most: int, file: P
     logs, folder = file.parent, Path.cwd()
     lines = [
         "#!/bin/bash",
-        f"# {sum(chunks)} tasks, at most {at_most} at a time, and a job that writes the report.",
+        f"# {counted(sum(chunks), 'task')}, at most {at_most} at a time, then a job that reports.",
         "set -e",
         f"mkdir -p {shlex.quote(str(logs))}",
         'after=""',

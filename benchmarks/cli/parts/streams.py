@@ -1,7 +1,7 @@
 """Standard streams that cannot harm: no control characters, no crash if they cannot be written.
 
-Whatever is printed (tables, errors, the help, warnings, log lines, prints of a plug-in) passes
-through `Output`. The standard library is all that this module imports: it works before anything is
+Everything printed (tables, errors, the help, warnings, log lines, prints of a plug-in) passes
+through `Output`. This module imports the standard library only, so it works before anything is
 installed.
 """
 

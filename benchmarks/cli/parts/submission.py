@@ -1,8 +1,8 @@
-"""Submission of a sweep: what is left is planned, put into tasks and sent as an array of jobs.
+"""Submission of a sweep: the cells that are left are put into tasks and sent as an array of jobs.
 
 Each task is the ordinary command with `--task FILE:I`, so records, claims and checkpoints are those
-of any run. A last job, which starts when no task is left, writes the report: whoever submits may
-log out.
+of any run. A last job, which starts when no task is left, writes the report: the user may log
+out.
 """
 
 from __future__ import annotations

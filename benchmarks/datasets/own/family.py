@@ -56,9 +56,10 @@ class OwnData(InFiles):
     """Ratio of the largest to the smallest class of the long tail that is drawn from the training
     images; none takes all images."""
     profile: Profile = "exp"
-    """`exp`, or `step` (the first classes are large, the others small)."""
+    """`exp`, `step` (the first classes are large, the others small), or `head_tail`: exponential
+    within the head, down to 101 images, and within the tail, from 100 (LT-Soups)."""
     head_share: Annotated[float, OpenShare] = 0.5
-    """Share of large classes; only for `step`."""
+    """Share of large classes, for `step` and `head_tail`."""
     n_max: Annotated[int | None, Count] = None
     """Training images of the largest class of the long tail; none takes as many as possible."""
 

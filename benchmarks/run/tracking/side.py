@@ -50,7 +50,7 @@ class Side:
         return ""
 
     def begin(self, cell: TrackedCell) -> None:
-        """Begin a cell, perhaps anew."""
+        """Begin a cell, for the first time or again."""
         self._drop(cell.key)
         self._runs[cell.key] = self._tracker.begin(cell)
 

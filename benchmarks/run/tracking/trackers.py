@@ -1,7 +1,7 @@
 """The trackers of a run, each behind a queue and in a process of its own.
 
-A run puts what happens into the queues and goes on. A tracker that fails loses the cell at hand,
-and one that hangs or ends is given up; a line says so, and no cell is harmed.
+A run puts what happens into the queues and goes on. A tracker that fails loses the current
+cell, and one that hangs or ends is given up; a line says so, and no cell is harmed.
 """
 
 from __future__ import annotations
