@@ -19,8 +19,8 @@ THIRDS = ("head third", "middle third", "tail third")
 SWAPPED = 0.05
 """Fraction of class pairs that may swap ranks before two rankings count as different."""
 WORDS = {
-    "imbalance": ("ratio", "Imbalance ratio, largest to smallest class"),
-    "head_share": ("share", "Share of head classes"),
+    "imbalance": ("ratio", "imbalance ratio, largest to smallest class"),
+    "head_share": ("share", "share of head classes"),
 }
 """Words for a value of a knob and for its axis; other knobs use their own names."""
 

@@ -97,7 +97,7 @@ class ClassAxis:
         elif self.few:
             axes.set_xticks(range(1, len(self.counts) + 1))
         axes.set_xlim(0.5, len(self.counts) + 0.5)
-        return "Class, by falling number of training images"
+        return "class, by falling number of training images"
 
     def columns(self, axes: Axes, values: Array, **appearance: Any) -> None:
         """Draw a column for each class; those of many classes touch, in a single shape."""

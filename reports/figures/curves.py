@@ -58,7 +58,7 @@ def epochs(table: Table, drawing: Drawing = PLAIN) -> Figure | None:
         for axes, name in zip(grid.flat, drawn, strict=False):
             lines = [_draw(axes, look, row, name) for row, look in shown]
             _scale(axes, name, [line for line in lines if line is not None])
-        figure.supxlabel("\n".join(["Epoch", *below]), fontsize="medium")
+        figure.supxlabel("\n".join(["epoch", *below]), fontsize="medium")
         height = down * (1.5 if options.narrow else 1.9) + line_height(options) * (2 + len(below))
         height += legend(figure, shown.handles(), options)
         figure.set_size_inches(options.width, height)

@@ -45,7 +45,7 @@ def diagram(study: Study, drawing: Drawing = PLAIN) -> Figure | None:
         axes.set_ylim(height, 0)
         axes.xaxis.tick_top()
         axes.xaxis.set_label_position("top")
-        axes.set_xlabel(f"Mean rank over {len(study.matrix.blocks)} data sets{note}")
+        axes.set_xlabel(f"mean rank over {len(study.matrix.blocks)} data sets{note}")
         axes.yaxis.set_visible(False)
         axes.spines[["left", "bottom"]].set_visible(False)
         axes.spines["top"].set_visible(True)

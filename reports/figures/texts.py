@@ -60,7 +60,7 @@ def line_height(options: FigureOptions) -> float:
 
 def axis_title(task: str) -> str:
     """Title of an axis of metrics."""
-    return "Average precision (%)" if task == "multi" else "Accuracy (%)"
+    return "average precision (%)" if task == "multi" else "accuracy (%)"
 
 
 def legend(

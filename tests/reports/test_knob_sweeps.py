@@ -264,7 +264,7 @@ def test_ratios_are_on_a_logarithmic_axis_and_shares_are_not() -> None:
                         dataset_config=knobs)  # fmt: skip
     figure = knob_panels(one(shares))
     assert figure.axes[0].get_xscale() == "linear"
-    assert figure.get_supxlabel().startswith("Share of head classes\n")
+    assert figure.get_supxlabel().startswith("share of head classes\n")
 
 
 def test_everything_lies_within_the_figure_and_apart() -> None:
@@ -292,7 +292,7 @@ def test_multi_label_sweeps_speak_of_precision_and_count_no_images() -> None:
     ]
     sweep = one(records)
     figure = knob_panels(sweep)
-    assert figure.axes[0].get_ylabel() == "Average precision (%)"
+    assert figure.axes[0].get_ylabel() == "average precision (%)"
     assert figure.axes[0].get_title() == "mAP"
     assert "images" not in sweep.notes[0]
 

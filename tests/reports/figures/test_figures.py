@@ -255,10 +255,10 @@ def test_an_empty_group_is_a_dash() -> None:
 
 def test_multi_label_figures_speak_of_precision() -> None:
     table = one_table([make_record(task="multi", metrics_balanced=None)])
-    assert drawn(table).get_ylabel() == "Average precision (%)"
+    assert drawn(table).get_ylabel() == "average precision (%)"
     figure = groups(table)
     assert figure is not None
-    assert figure.get_supxlabel() == "Average precision (%)"
+    assert figure.get_supxlabel() == "average precision (%)"
     assert figure.axes[0].get_title() == "mAP"
 
 
