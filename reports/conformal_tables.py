@@ -59,8 +59,8 @@ class ConformalTable:
         ]
         if any(self._bounded(name) for name in _SIZE):
             lines.append(
-                "Two sizes are bounds: records keep five probabilities an image, which tell sizes "
-                "up to four."
+                "Two sizes are bounds: records keep five probabilities an image, from which sizes "
+                "up to four are known."
             )
         if self.without:
             lines.append(f"Without stored probabilities: {', '.join(self.without)}.")

@@ -189,8 +189,8 @@ def _tests_note(variants: int, sets: int, tests: RankTests | None) -> str:
         text = f"Friedman's test that all are equal: p = {tests.friedman:.2g}. {text}"
     if tests.smallest > LEVEL:
         text += (
-            f" With {sets} data sets and {variants} variants no pair can differ, whatever its "
-            f"values: p is at least {tests.smallest:.2g}. {sets_needed(variants)} data sets would "
-            "do, or fewer variants."
+            f" With {sets} data sets and {variants} variants no pair can be shown to differ: p is "
+            f"at least {tests.smallest:.2g}. {sets_needed(variants)} data sets would be enough, or "
+            "fewer variants."
         )
     return text

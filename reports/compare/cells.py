@@ -217,7 +217,7 @@ def _on_one_run(comparisons: Sequence[Comparison]) -> list[str]:
         return []
     who = ", ".join(comparison.a for comparison in found)
     return [
-        f"{who} against {found[0].b}: these two trained models differ by so much. Other seeds "
-        "may differ otherwise, so there is no verdict on the variants: it needs at least "
-        f"{LOWEST_RUNS} seeds of each that draws random numbers, better {SENSIBLE_RUNS} or more."
+        f"{who} against {found[0].b}: this is the difference of two trained models. With other "
+        f"seeds it may be another, so there is no verdict. That needs at least {LOWEST_RUNS} seeds "
+        f"of each variant that draws random numbers, better {SENSIBLE_RUNS} or more."
     ]

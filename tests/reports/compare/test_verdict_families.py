@@ -119,7 +119,7 @@ def test_one_run_has_no_verdict_wherever_it_is_shown() -> None:
         assert "A better" not in text
         assert "**" not in text
         words = " ".join(text.split())
-        assert "these two trained models differ by so much" in words
+        assert "this is the difference of two trained models" in words
         assert "at least 2 seeds" in words and "3 or more" in words
     for line in csv.DictReader(io.StringIO(comparisons_csv([family]))):
         assert (line["verdict"], line["p"], line["tests"]) == ("no verdict: one run", "", "")
@@ -133,7 +133,7 @@ def test_one_run_does_not_count_among_the_tests_of_its_table() -> None:
     assert family.tests == 4
     assert family.members[0] == judge(comparisons[:1]).members[0]
     text = " ".join(text_of(print_against, family, width=200).split())
-    assert "once against lift: these two trained models" in text
+    assert "once against lift: this is the difference of two trained models" in text
     assert "sage against lift" not in text
 
 
