@@ -197,10 +197,12 @@ def classes_of(
         By the beginning of their files' names: that of the table's files, `__` and the row.
 
     Raises:
-        UserError: no such row, several, or one without predictions; or test distributions.
+        UserError: no row, no such row, several, or one without predictions; or test distributions.
     """
     if settings.priors:
         raise UserError("--per-class and --test-prior: classes are of the test images as they are.")
+    if not wanted:
+        raise UserError("--per-class: name a row, as the tables label it.")
     tables = tables_of(records, settings.view, allow_mixed=True)
     rows: dict[tuple[str, str], tuple[Table, Row]] = {}
     for label in wanted:

@@ -100,9 +100,12 @@ def read_priors(value: Any, where: str) -> tuple[str, ...]:
     """The names of test distributions from a text with commas or a list, each once.
 
     Raises:
-        UserError: one of them is none.
+        UserError: one of them is none, or there are none.
     """
-    return tuple(dict.fromkeys(read_prior(text, where) for text in figures.labels(value, where)))
+    names = figures.labels(value, where)
+    if not names:
+        raise UserError(f"{where}: name a test distribution, such as forward50.")
+    return tuple(dict.fromkeys(read_prior(text, where) for text in names))
 
 
 def _take_record_formats(given: dict[str, tuple[Any, str]]) -> tuple[str, ...]:

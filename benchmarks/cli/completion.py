@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='eval "$(python run_benchmarks.py completion bash)" in ~/.bashrc, the same with zsh '
         "in ~/.zshrc; fish: pipe it to `source` in config.fish",
     )
-    parser.add_argument("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    words = parser.add_argument("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    words.required = False  # Python 3.11 would name it beside a shell that is missing
 
 
 def execute(options: argparse.Namespace, console: Console) -> int:

@@ -47,12 +47,14 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     )
     from benchmarks.errors import counted
     from benchmarks.run.slots import slots_of
+    from benchmarks.run.tracking.packages import require_trackers
     from benchmarks.sweep import plan
     from benchmarks.sweep.settings import difference_in_points
     from results.store import Store
 
     power = None if options.power is None else difference_in_points(options.power, "--power")
     sweep = requested_sweep(options, console)
+    require_trackers(sweep.track)
     places = len(slots_of(sweep))
     expansion = plan.expand(sweep, partial(warn, console))
     cells = expansion.cells

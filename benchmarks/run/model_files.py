@@ -203,6 +203,7 @@ def save_model(file: Path, about: About, predictor: Predictor, backbone: Backbon
             "about": json.dumps(asdict(about), allow_nan=False),
             "function": json.dumps(function, allow_nan=False),
         }
+        build(About, json.loads(texts["about"]), "about")  # as `read_model` will
     except (TypeError, ValueError) as error:
         raise Unsaveable(str(error)) from error
     metadata = texts | {"sha256": checksum(writer.tensors, texts)}

@@ -194,6 +194,10 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     assert run_benchmarks.main([*words, "--per-class", "lfit"]) == 2
     assert run_benchmarks.main([*words, "--per-class", "lift", "--test-prior", "uniform"]) == 2
     assert "classes are of the test images as they are" in capsys.readouterr().err
+    assert run_benchmarks.main([*words, "--per-class", ""]) == 2
+    assert run_benchmarks.main([*words, "--test-prior", " "]) == 2
+    error = capsys.readouterr().err
+    assert "--per-class: name a row" in error and "name a test distribution" in error
     assert not (tmp_path / "r").exists()
 
 

@@ -10,6 +10,7 @@ from string import Template
 
 from benchmarks.datasets.registry import DATASETS
 from benchmarks.errors import UserError
+from benchmarks.packages import missing
 from benchmarks.plugins.entries import LONGEST_NAME
 from methods.registry import METHODS
 
@@ -36,6 +37,11 @@ def write_method(name: str, needs: str, outside: Path | None = None) -> tuple[Pa
             behind then.
     """
     _refuse(name)
+    if outside is not None and not missing([name]):
+        raise UserError(
+            f"'{name}' is a Python package, which {name}.py would hide from the files beside it: "
+            "choose another name."
+        )
     if outside is None:
         file, test = ROOT / "methods" / f"{name}.py", ROOT / "tests" / "methods" / f"test_{name}.py"
     else:
@@ -88,6 +94,8 @@ def _refuse(name: str) -> None:
             f"A method cannot be called '{name}'; small letters, digits and _ can be typed "
             f"anywhere{hint}."
         )
+    if name == "conftest" or name.startswith("test_"):
+        raise UserError(f"pytest would take {name}.py for a file of tests: choose another name.")
     if name in _RESERVED:
         raise UserError(f"'{name}' means something else on the command line: choose another name.")
     for catalog in (METHODS, DATASETS):

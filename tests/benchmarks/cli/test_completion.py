@@ -92,6 +92,10 @@ def test_a_flag_offers_every_value_that_it_takes(flag: str, values: tuple[str, .
     assert completions([flag, ""]) == list(values)
 
 
+def test_a_shell_that_is_missing(command: Command) -> None:
+    assert "are required: bash|zsh|fish (see" in the_line(command("completion"))
+
+
 def test_a_shell_that_is_unknown(command: Command) -> None:
     line = the_line(command("completion", "tcsh"))
     assert line.startswith("error: Unknown shell 'tcsh'. Did you mean: ")

@@ -96,6 +96,8 @@ def test_among_the_methods_of_the_suite_it_is_listed_without_an_import(
         ("lift", "A method is called 'lift' already"),
         ("cifar100_lt", "A data set is called 'cifar100_lt' already"),
         ("base", r"base\.py exists already"),
+        ("conftest", "pytest would take conftest.py for a file of tests"),
+        ("test_idea", "pytest would take test_idea.py"),
     ],
 )
 def test_a_name_that_cannot_be_used_is_refused(
@@ -109,6 +111,15 @@ def test_a_name_that_cannot_be_used_is_refused(
     assert says.replace("\\", "") in ended.err
     assert ended.err.count("\n") == 1
     assert sorted(suite.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["random", "torch", "results"])
+def test_a_plug_in_hides_no_package_from_the_files_beside_it(
+    command: Command, work: Path, name: str
+) -> None:
+    ended = command("new-method", name, "--outside", "mine")
+    assert (ended.status, f"'{name}' is a Python package" in ended.err) == (2, True)
+    assert not (work / "mine").exists()
 
 
 def test_nothing_is_overwritten_and_nothing_left_behind(command: Command, work: Path) -> None:

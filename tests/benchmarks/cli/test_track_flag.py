@@ -72,8 +72,9 @@ def test_a_package_that_is_missing(
     monkeypatch.setattr("benchmarks.packages.find_spec", lambda name: None)
     for track in ("tensorboard:t", "wandb", "mlflow:http://127.0.0.1:9"):
         kind = track.partition(":")[0]
-        line = the_line(command(*fast, "--track", track))
-        assert f"`pip install -e '.[{kind}]'`" in line
+        for verb in ("plan", "run"):
+            line = the_line(command(verb, *fast, "--track", track))
+            assert f"`pip install -e '.[{kind}]'`" in line
     assert not Path("runs").exists()
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import nn
 
+from benchmarks.backbones import Backbone
 from benchmarks.errors import UserError
-from benchmarks.run.model_files import checksum, read_model
+from benchmarks.run.function_writer import Unsaveable
+from benchmarks.run.model_files import checksum, read_model, save_model
+from methods.base import Predictor
+from results.json_form import PROSE
 from tests.benchmarks.test_flipped_bits import saved_model
 
 
@@ -69,3 +75,12 @@ def test_a_description_that_cannot_be_is_refused(
     changed(model, file, texts, about)
     with pytest.raises(UserError, match="not a model of this version of the suite"):
         read_model(file)
+
+
+def test_a_description_that_could_not_be_read_is_not_written(
+    model: Path, tmp_path: Path, small: Backbone
+) -> None:
+    about = replace(read_model(model).about, label="x" * (PROSE + 1))
+    with pytest.raises(Unsaveable, match=r"about\.label has a wrong type or value"):
+        save_model(tmp_path / "m.safetensors", about, Predictor(nn.Linear(2, 2)), small)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
