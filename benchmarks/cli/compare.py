@@ -90,7 +90,7 @@ def execute(options: argparse.Namespace, console: Console) -> int:
     from reports.compare.families import Asked
     from reports.compare.files import against_markdown, comparisons_csv, pairs_markdown
     from reports.compare.lines import answer
-    from reports.compare.request import Request, compared, tables_of
+    from reports.compare.request import Request, compared, refuse_other_columns, tables_of
     from reports.compare.rows import RowFinder
     from reports.compare.terminal import print_against, print_pairs
     from reports.figures.settings import figure_of
@@ -133,6 +133,8 @@ def execute(options: argparse.Namespace, console: Console) -> int:
         records = of_datasets(records, split_labels(options.datasets))
     cast = under_priors(records, loaded.stale, loaded.read, settings.priors)
     tables = tables_of(cast.records, cast.stale, request, settings.view)
+    if options.columns is not None:
+        refuse_other_columns(settings.view.columns, tables)
     finder = RowFinder(cells, partial(warn, console))
     comparer = Comparer(cast.read, robust=options.robust)
     families = compared(request, tables, comparer, finder, Asked(margin, power))

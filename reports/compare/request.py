@@ -11,6 +11,7 @@ from benchmarks.sweep.rows.labels import method_of
 from reports.aggregate import build_tables
 from reports.compare.comparison import Comparer, against
 from reports.compare.families import NOTHING_ELSE, Asked, Family, judge
+from reports.compare.parts import compared_metrics
 from reports.compare.rows import RowFinder
 from reports.table import Row, Table
 from reports.view import USUAL, View
@@ -74,6 +75,16 @@ def tables_of(
         name for record in records for name in (record.method, record.dataset, record.backbone)
     )
     return build_tables(records, stale=stale, allow_mixed=True, view=view)
+
+
+def refuse_other_columns(keys: Sequence[str], tables: Sequence[Table]) -> None:
+    """Raise UserError for a column that is no metric with intervals in any of the tables."""
+    known = [m.key for task in sorted({t.task for t in tables}) for m in compared_metrics(task)]
+    for key in keys:
+        if key not in known:
+            raise UserError(
+                f"--columns: '{key}' is not compared; these are: {', '.join(dict.fromkeys(known))}."
+            )
 
 
 def compare_pairs(

@@ -166,6 +166,9 @@ def test_comparisons_have_printed_names_and_files_the_labels(
     assert command(*words, "--columns", "few,overall", "--out", "c.md")[0] == 0
     heads = {x for x in Path("c.md").read_text("utf-8").splitlines() if x.startswith("| A ")}
     assert {re.sub(r" \(\d\)", "", head) for head in heads} == {"| A | few | overall = balanced |"}
+    assert "'trainable_params' is not compared; these are: overall" in _line(
+        command(*words, "--columns", "few,params")
+    )
     with Path("c.csv").open(encoding="utf-8") as stream:
         assert {line["b"] for line in csv.DictReader(stream)} == {"ncm"}
     Path("names.yaml").write_text("ncn: Mean!\n", encoding="utf-8")
