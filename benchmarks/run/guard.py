@@ -35,7 +35,7 @@ class ProcessState:
     @classmethod
     def taken(cls) -> ProcessState:
         """Return the state as it is now."""
-        return cls(Patches(), [setting.value() for setting in SETTINGS])
+        return cls(Patches.now(), [setting.value() for setting in SETTINGS])
 
     def restore(self) -> list[str]:
         """Put back what has changed since, and return one phrase for each thing.

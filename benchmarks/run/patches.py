@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from operator import is_
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmarks.errors import first_few
 
@@ -44,10 +44,19 @@ _MISSING: Any = object()
 class Patches:
     """The names in modules and classes at one time, and the code of the suite's functions."""
 
+    _latest: ClassVar[list[Patches]] = []  # in a list: the names of this class are watched, too
+
+    @classmethod
+    def now(cls) -> Patches:
+        """Return the names as they are, which mostly are those of the cell before."""
+        if not cls._latest or not cls._latest[0]._hold():
+            cls._latest[:] = [cls()]
+        return cls._latest[0]
+
     def __init__(self) -> None:
         self._names: list[tuple[Any, str, dict[str, Any], bool]] = []
         self._code: list[tuple[FunctionType, Any, Any]] = []
-        loaded = dict(sys.modules)
+        self._loaded = loaded = dict(sys.modules)
         for name in _MODULES:
             if name in loaded:
                 self._add(loaded[name], name, ours=False)
@@ -72,6 +81,14 @@ class Patches:
             for value in vars(owner).values()
             if type(value) is FunctionType
         ]
+
+    def _hold(self) -> bool:
+        """Return True if all names and all code are as they were, also in the same modules."""
+        return (
+            _identical(self._loaded, sys.modules)
+            and all(_identical(old, owner.__dict__) for owner, _, old, _ in self._names)
+            and next(self._recoded(), None) is None
+        )
 
     def restore(self) -> list[str]:
         """Put replaced and removed names back, remove added ones, and return a phrase for each."""
@@ -104,10 +121,15 @@ class Patches:
                         and type(now[key]) is not ModuleType
                     ):
                         yield f"{name}.{key}", partial(delattr, owner, key)
+        for function, code, defaults in self._recoded():
+            name = f"{function.__module__}.{function.__qualname__}"
+            yield name, partial(_reset, function, code, defaults)
+
+    def _recoded(self) -> Iterator[tuple[FunctionType, Any, Any]]:
+        """Yield each function whose code or defaults are others now, with the old ones."""
         for function, code, defaults in self._code:
             if function.__code__ is not code or function.__defaults__ is not defaults:
-                name = f"{function.__module__}.{function.__qualname__}"
-                yield name, partial(_reset, function, code, defaults)
+                yield function, code, defaults
 
 
 def _identical(old: dict[str, Any], now: Mapping[str, Any]) -> bool:

@@ -107,7 +107,7 @@ class Worker:
         """Store features from now on only while nothing is changed that they depend on."""
         bench = self._bench
         assert bench is not None
-        patches = Patches()
+        patches = Patches.now()
         self._features.may_store = lambda: not patches.any() and not bench.changes()
 
     def close(self) -> None:

@@ -39,7 +39,7 @@ MODEL = {
     "text_cfg": {
         "context_length": 32,
         "vocab_size": 49408,
-        "width": 32,
+        "width": 16,
         "heads": 2,
         "layers": 1,
     },

@@ -14,6 +14,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from reports import report
 from reports.aggregate import build_tables
 from reports.figures.knob_panels import PANELS, knob_panels
 from reports.formats.sweep_csv import sweep_csv
@@ -312,7 +313,8 @@ def test_the_csv_has_every_number() -> None:
 
 
 @pytest.mark.figures
-def test_a_report_has_them(tmp_path: Path) -> None:
+def test_a_report_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "TABLE_FIGURES", {})
     stem = "glyphs100_lt-total-fixed__imbalance__glyph"
     files = {file.name for file in write_report(ratios(), tmp_path)}
     assert {f"{stem}.{ending}" for ending in ("png", "pdf", "csv")} <= files
