@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from benchmarks import processes
+from benchmarks import starting
 from benchmarks.processes import staying_here
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,7 +53,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 # One server forks the children of all tests here, so it imports what those need that fit methods.
-processes.LIGHT[:] = processes.PRELOADED
+starting.LIGHT[:] = starting.PRELOADED
 
 # A time limit for each example fails on a busy machine.
 settings.register_profile("no deadline", deadline=None)
@@ -110,33 +110,28 @@ def _no_power_cut() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _frozen_heap() -> None:
-    """Exclude all that exists from garbage collection, which the runner starts after each cell.
+def _quick_and_seeded(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Set up every test; one fixture, because each takes time before thousands of tests.
 
-    Imported libraries are millions of objects, and a collection of them takes longer than a cell.
+    Plug-ins are imported and methods fitted in the test's process, as --debug does. Tests marked
+    `children` use child processes as users' runs do.
+
+    Reports are without figures, which take nearly all of their time. Tests marked `figures` draw
+    two of each table and those of sweeps, with few pixels and letters as outlines, which is
+    quicker. Tests marked `real_figures` draw and save all as users' runs do.
     """
+    marked = {mark.name for mark in request.node.iter_markers()}
+    # The runner collects garbage after each cell. Imported libraries are millions of objects, and
+    # a collection of them takes longer than a cell.
     gc.freeze()
-
-
-@pytest.fixture(autouse=True)
-def _here(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Import plug-ins and fit methods in the test's process, as --debug does; children take time.
-
-    Tests marked `children` use child processes as users' runs do.
-    """
-    with staying_here(request.node.get_closest_marker("children") is None):
+    if "real_figures" not in marked:
+        _reduce_figures(monkeypatch, drawn="figures" in marked)
+    _share_tokenizer()
+    _seed()
+    with staying_here("children" not in marked):
         yield
-
-
-@pytest.fixture(autouse=True)
-def _quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the figures out of reports: they take nearly all of a report's time.
-
-    Tests marked `figures` draw two of each table and those of sweeps, with few pixels and letters
-    as outlines, which is quicker. Tests marked `real_figures` draw and save all as users' runs do.
-    """
-    if request.node.get_closest_marker("real_figures") is None:
-        _reduce_figures(monkeypatch, drawn=request.node.get_closest_marker("figures") is not None)
 
 
 def _reduce_figures(patch: pytest.MonkeyPatch, *, drawn: bool) -> None:
@@ -161,16 +156,14 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
         return (yield)
 
 
-@pytest.fixture(autouse=True)
-def _one_tokenizer() -> None:
+def _share_tokenizer() -> None:
     """Read CLIP's vocabulary once: open_clip reads it, in 0.1 s, for each model that it loads."""
     factory = sys.modules.get("open_clip.factory")
     if factory is not None and isinstance(factory.SimpleTokenizer, type):
         factory.SimpleTokenizer = cached(factory.SimpleTokenizer)
 
 
-@pytest.fixture(autouse=True)
-def _seeds() -> None:
+def _seed() -> None:
     """Seed every test equally, independent of the tests that ran before."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - third-party code draws from it

@@ -98,7 +98,7 @@ def _clip() -> tuple[dict[str, Any], dict[str, Tensor]]:
 
     from benchmarks.glyphs import PREPROCESS
 
-    model = _model(context=77, vocabulary=49408, text_width=16)
+    model = _model(context=77, vocabulary=49408, text_width=8)
     with randomness.seeded("tiny backbone"):
         weights = CLIP(**model).state_dict()
     preprocess = {name: value for name, value in PREPROCESS.items() if name != "size"}

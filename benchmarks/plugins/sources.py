@@ -175,7 +175,7 @@ def closure(start: Iterable[Counted], *, suite: bool = True) -> dict[Counted, So
 
 def _read_file(one: Counted) -> Source:
     if one.home is None:
-        return read(one.file.read_bytes(), _package(one.file))
+        return read(one.file.read_bytes(), _package(ROOT, one.file))
     try:
         if one.file.stat().st_size > LARGEST:
             raise UserError(f"{one.file} is larger than {LARGEST:,} bytes.")
@@ -213,11 +213,12 @@ def _file(root: Path, module: str) -> Path | None:
     return file_at(root, module.split("."))
 
 
-def _package(file: Path) -> str:
-    """Dotted name of the package that a file belongs to; empty outside this project."""
-    if not file.is_relative_to(ROOT):
+@cache
+def _package(root: Path, file: Path) -> str:
+    """Dotted name of the package that a file belongs to; empty outside the project."""
+    if not file.is_relative_to(root):
         return ""
-    return ".".join(file.relative_to(ROOT).parts[:-1])
+    return ".".join(file.relative_to(root).parts[:-1])
 
 
 # ---- reading a source text -----------------------------------------------------------------------

@@ -39,7 +39,7 @@ MODEL = {
     "text_cfg": {
         "context_length": 32,
         "vocab_size": 49408,
-        "width": 16,
+        "width": 8,
         "heads": 2,
         "layers": 1,
     },
@@ -77,7 +77,7 @@ def forgetting_plugins() -> Iterator[None]:
             for name in set(catalog.entries()) - before[catalog.kind]:
                 del catalog.entries()[name]
                 catalog._classes.pop(name, None)
-        fingerprints._fingerprint.cache_clear()
+                fingerprints._fingerprint.cache_clear()  # the file may be another one next time
 
 
 class ListedImages:

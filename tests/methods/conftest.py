@@ -23,4 +23,4 @@ def double() -> Iterator[None]:
 @pytest.fixture
 def short_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calibrate the logits of prompts in few steps: most of the time of multi-label fits."""
-    monkeypatch.setattr(calibration, "STEPS", 10)
+    monkeypatch.setattr(calibration, "STEPS", 3)

@@ -214,7 +214,7 @@ def archs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tenso
         config = MODEL | {"quick_gelu": True, "vision_cfg": vision}
         (folder / f"{arch}.json").write_text(json.dumps(config), encoding="utf-8")
     open_clip.add_model_config(folder)
-    text = _text(length=32, width=16, layers=1, joint=16)
+    text = _text(length=32, width=8, layers=1, joint=16)
     return {
         VIT: _openai(_vit(32, 16, 32, 2, 16) | text, 32, 32),
         RESNET: _openai(_resnet(32, 8, 16) | text, 32, 32),

@@ -23,6 +23,7 @@ import run_benchmarks
 from benchmarks.backbone import hub, weight_files
 from benchmarks.backbone.identify import identify
 from benchmarks.conformance.tiny import tiny_task
+from methods.registry import METHODS
 from methods.zero_shot import ZeroShot
 from results.store import Store
 from tests.benchmarks.small import MODEL, load_on_cpu, pixels_of
@@ -118,10 +119,12 @@ def test_the_methods_that_run_on_each_tower(
     done: str,
     not_applicable: str,
 ) -> None:
-    words = ["--methods", f"{done},{not_applicable}", "--datasets", "glyphs100_lt", *IMAGES]
-    words += ["--backbone"]
-    words += [f"local-dir:{tower(name)}", "--protocol", "equal", "--seeds", "0", "--device", "cpu"]
-    assert run_benchmarks.main([*words, "--offline", "--out", str(tmp_path)]) == 0
+    methods = f"{done},{not_applicable}"
+    words = ["--methods", methods, "--datasets", "glyphs100_lt", *IMAGES]
+    words += [f"--set={m}.epochs=2" for m in methods.split(",") if "epochs" in METHODS.fields(m)]
+    words += ["--backbone", f"local-dir:{tower(name)}", "--protocol", "equal", "--seeds", "0"]
+    words += ["--device", "cpu", "--offline", "--out", str(tmp_path)]
+    assert run_benchmarks.main(words) == 0
     said = " ".join(capsys.readouterr().out.split())
     records, _ = Store(tmp_path).all()
     found = {record.method: record for record in records}
