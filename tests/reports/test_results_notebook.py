@@ -72,7 +72,7 @@ def test_the_cells_use_the_documented_functions_alone() -> None:
                 used.add(node.func.id)
                 known = inspect.signature(getattr(api, node.func.id)).parameters
                 assert {keyword.arg for keyword in node.keywords} <= set(known)
-    assert {"load", "table", "figures"} <= used
+    assert used == set(api.__all__)
 
 
 @pytest.mark.slow
