@@ -11,7 +11,7 @@ import run_benchmarks
 from tests.conftest import ROOT
 from tests.reports.latex.articles import TWO_COLUMNS, faults, log_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.real_figures]
 REFERENCE = ROOT / "results" / "reference"
 FIGURE = (
     r"\begin{figure*}[tp]\includegraphics[width=\linewidth]{%s}\caption{x}\end{figure*}\clearpage"
