@@ -100,6 +100,7 @@ def test_patterns_forget_numbers_alone() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.real_figures
 def test_the_tutorial_prints_what_its_pages_show(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
