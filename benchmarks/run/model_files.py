@@ -36,8 +36,6 @@ from results.json_form import PROSE, Length, build
 
 FORMAT = "longtail-vlm model 4"
 _AGAIN = "run the cell again with --save-model --rerun always"
-
-
 Strings = Annotated[tuple[str, ...], Length(PROSE)]
 Numbers = tuple[float | None, ...]
 

@@ -14,13 +14,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.errors import UserError
 from benchmarks.limits import processors
+from benchmarks.packages import missing
 from benchmarks.run.ray_parcel import pack, plugin_files
 from benchmarks.run.slots import SHARE, Pool, Slot, chosen_threads
 from benchmarks.sweep.memory_needs import Memory
@@ -69,7 +69,7 @@ def require(sweep: Sweep) -> None:
     Raises:
         UserError: Ray is not installed, or nothing listens at the address.
     """
-    if find_spec("ray") is None:
+    if missing(["ray"]):
         raise UserError("--ray needs the package ray: `pip install -e '.[ray]'`.")
     if sweep.ray != "local":
         _address(sweep.ray)

@@ -61,7 +61,7 @@ def push(
         files |= {f"records/{record.key}.npz" for record in records}
         files.add(BITS)
     files = {file for file in files if (folder / file).is_file()}
-    with _one_line(f"push to {repository}"):
+    with _failing_as(f"push to {repository}"):
         api.create_repo(repository, repo_type="dataset", private=not public, exist_ok=True)
         there = _listed(api, repository, "main")
         others = {path for path in there if path.endswith(".json")} - files
@@ -101,13 +101,13 @@ def pull(repository: str, revision: str, out: Path) -> Incoming:
         UserError: see `execute` of the verb.
     """
     api = _client(repository)
-    with _one_line(f"pull {repository}"):
+    with _failing_as(f"pull {repository}"):
         commit = api.dataset_info(repository, revision=revision).sha
         listed = _listed(api, repository, commit)
         files = wanted([(path, file.size) for path, file in listed.items()])
     Store(out).check_writable()
     with scratch_folder(out / "pull") as scratch:
-        with _one_line(f"pull {repository}"):
+        with _failing_as(f"pull {repository}"):
             for file in files:
                 api.hf_hub_download(
                     repository, file, repo_type="dataset", revision=commit, local_dir=scratch
@@ -189,7 +189,7 @@ def _is(file: Path, entry: Any) -> bool:
 
 
 @contextmanager
-def _one_line(what: str) -> Iterator[None]:
+def _failing_as(what: str) -> Iterator[None]:
     """Turn errors of the hub's client and of its HTTP library into one line."""
     try:
         yield

@@ -17,10 +17,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.limits import visible_processors
+from benchmarks.packages import missing
 from benchmarks.tools.speed.commands import Ended, has_flag, suite
 from benchmarks.tools.speed.machine import Machine
 from benchmarks.tools.speed.timing import Row
@@ -65,7 +65,7 @@ class Engine:
         if not self.flags:
             return True
         needs_ray = self.flags[0] == "--ray"
-        return has_flag("run", self.flags[0]) and not (needs_ray and find_spec("ray") is None)
+        return has_flag("run", self.flags[0]) and not (needs_ray and missing(["ray"]))
 
 
 def engines(machine: Machine) -> list[Engine]:

@@ -50,7 +50,7 @@ function classRows(table, c) {
     .map((row) => ({ row, value: rowValues(table, row)[c], runs: doneOf(row).map((r) => valuesOf(r)[c]) }))
     .filter(({ value }) => !Number.isNaN(value))
     .sort((x, y) => y.value - x.value);
-  const counted = table.task === "single" && rows.some(({ row }) => doneOf(row).some((record) => record.wrong !== undefined));
+  const counted = table.task === "single" && rows.some(({ row }) => keepsClasses(row));
   const others = (row) => (counted ? precisionAndF1(row, c).map(percent) : []);
   return region("Accuracy by row", h("div", { id: "class-rows" }, grid(
     [{ text: "method", left: true }, table.task === "multi" ? "average precision" : "accuracy", "±", "",
@@ -66,9 +66,12 @@ function bar(value) {
   return h("span", {}, box);
 }
 
+/** Whether the predicted classes of some run of a row are kept. */
+const keepsClasses = (row) => doneOf(row).some((record) => record.wrong !== undefined);
+
 function classMistakes(table, classes, c) {
   if (table.task !== "single") return null;
-  const rows = ranked(table).filter((row) => doneOf(row).some((record) => record.wrong !== undefined));
+  const rows = ranked(table).filter(keepsClasses);
   if (!rows.length) return h("p", { class: "soft" }, noPredictions(table));
   const chosen = rows.find((row) => row.label === state.confused) ?? rows[0];
   const found = mistakes(chosen, c);

@@ -61,10 +61,13 @@ function noPredictions(table) {
   return "The predictions of these runs are not in the folder.";
 }
 
+/** Predictions of the runs of a row whose predicted classes are kept. */
+const classified = (row) => doneOf(row).map(predictionsOf).filter((run) => run?.top);
+
 /** Where images of a group go in a row: shares of right, and of wrong by the predicted group. */
 function destinations(table, row, group) {
   const classes = classesOf(table);
-  const runs = doneOf(row).map(predictionsOf).filter((run) => run?.top);
+  const runs = classified(row);
   const found = { right: 0, many: 0, medium: 0, few: 0 };
   let images = 0;
   for (const { labels, right, top } of runs) {
@@ -80,7 +83,7 @@ function destinations(table, row, group) {
 
 /** Mistakes of a row on one class: classes that its images go to, and classes that come to it. */
 function mistakes(row, c) {
-  const runs = doneOf(row).map(predictionsOf).filter((run) => run?.top);
+  const runs = classified(row);
   const [to, from] = [new Map(), new Map()];
   for (const { labels, right, top } of runs) {
     labels.forEach((label, i) => {
@@ -96,7 +99,7 @@ function mistakes(row, c) {
 /** Precision and F1 of a class in percent, the images of all runs together, as `report --per-class` has them. */
 function precisionAndF1(row, c) {
   let [hits, given, labelled] = [0, 0, 0];
-  for (const { labels, right, top } of doneOf(row).map(predictionsOf).filter((run) => run?.top)) {
+  for (const { labels, right, top } of classified(row)) {
     labels.forEach((label, i) => {
       labelled += label === c;
       given += top[i] === c;
