@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -36,8 +37,10 @@ class Head:
 class NarrowTable:
     """A table without lines, as wide as the console allows.
 
-    Where it is too wide, columns are left out in the order of `Head.drop`. If that is not enough,
-    each row is a paragraph: its first cell, and the others indented below it.
+    Where it is too wide, the words of the first column are broken after their commas, as in
+    `gla (base_fields=loss=ce,lr=0.1)`, unless it is `whole`. If that is not enough, columns are
+    left out in the order of `Head.drop`, and at last each row is a paragraph: its first cell, and
+    the others indented below it.
 
     Args:
         heads: the columns; the first one has the names.
@@ -67,15 +70,20 @@ class NarrowTable:
         def width() -> int:
             return sum(least[place] + _BETWEEN for place in shown)  # rich pads the last one, too
 
+        if width() > options.max_width and not self._heads[0].whole:
+            cells[0] = [_broken(cell) for cell in cells[0]]
+            least[0] = self._heads[0].least(cells[0])
         for _, place in optional:
             if width() > options.max_width:
                 shown.remove(place)
         if width() > options.max_width:
             yield from self._paragraphs(shown)
         else:
-            yield self._table(shown, least)
+            yield self._table(shown, cells, least)
 
-    def _table(self, shown: Sequence[int], least: Sequence[int]) -> Table:
+    def _table(
+        self, shown: Sequence[int], cells: Sequence[Sequence[Text]], least: Sequence[int]
+    ) -> Table:
         heads = [self._heads[place] for place in shown]
         table = Table(
             title=self._title or None,
@@ -92,8 +100,8 @@ class NarrowTable:
                 no_wrap=head.whole,
                 min_width=least[place],
             )
-        for row, style in self._rows:
-            table.add_row(*(row[place] for place in shown), style=style or None)
+        for row, (_, style) in enumerate(self._rows):
+            table.add_row(*(cells[place][row] for place in shown), style=style or None)
         return table
 
     def _paragraphs(self, shown: Sequence[int]) -> Iterator[RenderableType]:
@@ -105,3 +113,8 @@ class NarrowTable:
             for cell in rest:
                 if cell.plain:
                     yield Padding(Text.assemble(cell, style=style), (0, 0, 0, _BETWEEN))
+
+
+def _broken(cell: Text) -> Text:
+    """The text with a line break after each comma that is inside a word."""
+    return Text("\n").join(cell.divide([at.end() for at in re.finditer(r",(?=\S)", cell.plain)]))

@@ -121,7 +121,7 @@ def test_a_value_may_be_written_as_a_file_or_a_table_does(tmp_path: Path) -> Non
 
 
 def test_a_row_whose_recipe_all_share_goes_by_its_name(tmp_path: Path) -> None:
-    sweep = read_sweep(CONFIGS / "paper_table.yaml", {"device": "cpu"})
+    sweep = read_sweep(CONFIGS / "paper_table_adapters.yaml", {"device": "cpu"})
     for label in ("lift", "lift [tuned, 8 trials]", "lift (text=names)"):
         cells = _named(sweep, label)
         assert {c.dataset for c in cells} == {"glyphs100_lt", "glyphscenes_lt"}

@@ -18,7 +18,13 @@ from results.store import Store
 from tests.results.factory import make_record
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-SWEEPS = ("paper_table", "sage_ablation", "loss_ablation", "imbalance_sweep")
+SWEEPS = (
+    "paper_table",
+    "paper_table_adapters",
+    "sage_ablation",
+    "loss_ablation",
+    "imbalance_sweep",
+)
 NONE_STORED = FeatureIndex(None)
 
 

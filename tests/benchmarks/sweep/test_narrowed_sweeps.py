@@ -98,7 +98,7 @@ def test_the_paper_table_can_be_narrowed(
     flags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    assert _plan(ROOT / "configs" / "paper_table.yaml", device="cpu", **flags)[0]
+    assert _plan(ROOT / "configs" / "paper_table_adapters.yaml", device="cpu", **flags)[0]
 
 
 def test_internal_fields_of_a_sweep_are_not_yaml_keys(file: Path) -> None:

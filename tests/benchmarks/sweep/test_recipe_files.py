@@ -202,7 +202,7 @@ def test_a_recipe_is_for_rows_with_what_was_fixed_while_tuning(
         expand("linear_probe", recipes=[str(recipe("other.yaml", tuning={"fixed": {"rate": 1}}))])
 
 
-@pytest.mark.parametrize("sweep", ["paper_table", "sage_ablation"])
+@pytest.mark.parametrize("sweep", ["paper_table", "paper_table_adapters", "sage_ablation"])
 def test_the_sweeps_that_come_with_the_suite_can_be_planned(
     sweep: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

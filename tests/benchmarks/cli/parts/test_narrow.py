@@ -56,6 +56,23 @@ def test_a_row_is_a_paragraph_where_its_name_and_a_word_do_not_fit() -> None:
     ]
 
 
+def test_long_words_of_the_first_column_break_after_commas_before_a_column_goes() -> None:
+    table = NarrowTable((Head("method"), Head("seeds", drop=1), Head("state", whole=True)))
+    table.add("gla (fields=loss=ce,lr=0.1,decay=0.01)", "0,1,2", "not applicable")
+    for width, lines in {
+        61: ["gla (fields=loss=ce,lr=0.1,decay=0.01)  0,1,2  not applicable"],
+        45: [
+            "gla (fields=loss=ce,  0,1,2  not applicable",
+            "lr=0.1,",
+            "decay=0.01)",
+        ],
+    }.items():
+        console = Console(file=io.StringIO(), width=width + 2)
+        console.print(table)
+        printed = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        assert [line.rstrip() for line in printed[1:]] == lines
+
+
 def test_cells_may_lack_and_brackets_are_no_markup() -> None:
     table = NarrowTable((Head("a"), Head("b", justify="right")), Text("[bold]"))
     table.add(Text("[x]"))
