@@ -1,9 +1,9 @@
 """Rough estimates of the time that cells take, with their basis.
 
 The basis is records of similar cells: the sweep's own or, on a CPU, the reference results of the
-suite. Without any, floating-point operations are counted from the backbone's configuration. Nothing
-is loaded, not even torch, except for a backbone of timm, which has no configuration: timm builds it
-without weights.
+suite. Without any, floating-point operations are counted from the backbone's configuration, with as
+many images an epoch as the method saw on other data. Nothing is loaded, not even torch, except for
+a backbone of timm, which has no configuration: timm builds it without weights.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Estimator:
         sizes, towers = self._sizes_of(cell.family), towers_of(cell.backbone, cell.image_size)
         if sizes is None or towers is None:
             return UNKNOWN
-        operations, steps = _operations(cell, sizes, towers)
+        operations, steps = _operations(cell, sizes, towers, self._rounds(cell.method))
         return Guess(operations / FLOPS[self._kind] + steps * STEP_S, "operations")
 
     def _pass(self, cell: Cell, *, crops: bool) -> Guess:
@@ -125,6 +125,12 @@ class Estimator:
             return UNKNOWN
         images = CROPS * sizes[1] if crops else sum(sizes)
         return Guess(images * towers.image / FLOPS[self._kind], "operations")
+
+    def _rounds(self, method: str) -> float:
+        """Return how often a method sees each training image in an epoch; 1 without records."""
+        every = chain(self._own.items(), _reference().items())
+        found = [r for of, like in every if of[0] == method for r in like.rounds()]
+        return median(found) if found else 1.0
 
     def _sizes_of(self, family: Family) -> tuple[int, int] | None:
         if family not in self._sizes:
@@ -184,6 +190,19 @@ class _Like:
             every = list(chain.from_iterable(self._by_config.values()))
             self._of_all[epochs] = _median(every, epochs)
         return self._of_all[epochs]
+
+    def rounds(self) -> list[float]:
+        """Return for each configuration how often a training image was seen in an epoch.
+
+        Methods with several trainings, such as `lt_soups`, see it more than once. Data with several
+        labels an image are left out, because their counts by class do not add up to the images.
+        """
+        return [
+            record.cost.images_seen / (record.config["epochs"] * sum(record.groups.train_counts))
+            for record, *_ in self._by_config.values()
+            if record.task == "single" and record.config.get("epochs")
+            if record.groups and record.cost and record.cost.images_seen
+        ]
 
 
 def _hashable(config: dict[str, Any]) -> str:
@@ -249,10 +268,19 @@ class Towers:
         return _blocks(self.layers, self.width, min(tokens, self.context))
 
 
-def _operations(cell: Cell, sizes: tuple[int, int], towers: Towers) -> tuple[float, float]:
-    """Return the operations of training and evaluation, and the number of optimiser steps."""
+def _operations(
+    cell: Cell, sizes: tuple[int, int], towers: Towers, rounds: float
+) -> tuple[float, float]:
+    """Return the operations of training and evaluation, and the number of optimiser steps.
+
+    Args:
+        cell: that will be fitted.
+        sizes: number of training and test images.
+        towers: of its backbone.
+        rounds: how often the method sees each training image in an epoch.
+    """
     (train, test), config = sizes, cell.config
-    epochs = float(config.get("epochs", 0))
+    epochs = rounds * float(config.get("epochs", 0))
     steps = math.ceil(train / config.get("batch_size", 128)) * epochs
     # The backward pass costs about twice the forward.
     if info_of(cell.method).needs == "images":

@@ -124,6 +124,21 @@ def test_a_plan_with_a_backbone_of_timm_has_a_time() -> None:
     assert MemoryNeeds([], gpu=False).together(chosen[:1]).host > 0
 
 
+def test_a_method_that_saw_images_several_times_an_epoch_takes_as_much_longer(
+    reference: Any,
+) -> None:
+    (cell,) = cells("full_finetune", backbone="timm:vit_tiny_patch16_224/random")
+    towers, (train, test) = estimate.towers_of(cell.backbone), cell.family.sizes()
+    assert towers is not None
+    other = {"dataset": "cifar10_lt", "backbone": "glyph", "counts": (60, 30, 10)}
+    seen = make_record("full_finetune", config={"epochs": 5}, cost_images_seen=3500, **other)
+    for records, factor in (([], 1), ([seen], 7)):
+        seconds, basis = guess(cell, *records)
+        passes = factor * 3 * cell.config["epochs"] * train + test
+        assert basis == "operations"
+        assert seconds == pytest.approx(passes * towers.image / estimate.FLOPS["cpu"], rel=0.05)
+
+
 def test_a_convolutional_tower_has_a_time_and_no_memory_of_its_own() -> None:
     (cell,) = cells("full_finetune", backbone="timm:resnet50/random")
     assert guess(cell)[1] == "operations"
